@@ -1,0 +1,86 @@
+"""What an adapter offers. Standard library and numpy only: it runs in every environment.
+
+Everything that crosses this line is canonical (see `workloads`): float32 inputs of shape
+(batch, channels, height, width) or (batch, features), int64 labels of shape (batch,), weights as
+(out, in) or (out, in, kernel height, kernel width). Inside, an adapter may lay out and fuse as it
+likes, as long as it computes the same step.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads.batches import Batch
+from workloads.spec import Workload
+
+Weights = dict[str, NDArray[np.float32]]
+
+
+class Unavailable(RuntimeError):
+    """This framework cannot run here, and why: a missing device, an unsupported mode."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to execute: the framework's own `mode`, the device, the number of threads."""
+
+    mode: str
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step, looked into: `logits` (batch, classes), the loss, every gradient."""
+
+    logits: NDArray
+    loss: float
+    gradients: dict[str, NDArray]
+
+
+class Adapter(ABC):
+    """A workload's model in one framework, built from start weights.
+
+    The constructor applies `options` (threads, device, mode) before the framework does any work.
+    It raises Unavailable where they cannot be had.
+    """
+
+    @abstractmethod
+    def __init__(self, workload: Workload, weights: Weights, options: Options) -> None: ...
+
+    @staticmethod
+    @abstractmethod
+    def versions() -> dict[str, str]:
+        """Return the versions of the framework and of what decides its speed."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, object]:
+        """Return the settings in force, read back from the framework where it tells."""
+
+    @abstractmethod
+    def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
+        """Take one training step a batch; return each step's loss (before its update), (steps,).
+
+        From batches in host memory to updated weights: it returns when the device has finished.
+        """
+
+    @abstractmethod
+    def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the logits of some batches, one after the other: (sum of batch, classes)."""
+
+    @abstractmethod
+    def step(self, batch: Batch) -> Step:
+        """Compute one training step's logits, loss and gradients, and leave the weights alone."""
+
+    @abstractmethod
+    def weights(self) -> Weights:
+        """Return all weights in canonical layout, float32, as copies."""
+
+    def device_peak_bytes(self) -> int | None:
+        """Return the most device memory that the framework's allocator had in use, if it counts."""
+        return None

@@ -1,0 +1,179 @@
+"""Calls uv: with the user's own index settings, a time limit, and one human line when it fails.
+
+The values of index settings (addresses, folders, credentials) go to uv by environment variables and
+nowhere else; they are taken out of every error message, because messages end in reports.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+LIMIT_SECONDS = 3600.0
+_POLL_SECONDS = 0.1
+_LONGEST_LINE = 320
+
+# pip's variable, uv's variables that mean the same (the first is set), what joins a list in uv's.
+_SETTINGS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL"), " "),
+    ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL"), " "),
+    ("PIP_FIND_LINKS", ("UV_FIND_LINKS",), ","),
+    ("PIP_NO_INDEX", ("UV_NO_INDEX",), " "),
+    ("PIP_CERT", ("SSL_CERT_FILE",), " "),
+    ("PIP_TRUSTED_HOST", ("UV_INSECURE_HOST",), " "),
+)
+_SECRETS = tuple(name for pip, uv, _ in _SETTINGS for name in (pip, *uv) if "NO_INDEX" not in name)
+_TRUE = ("1", "true", "yes", "on", "y", "t")
+
+_ADVICE = (
+    ("hash mismatch", "what the index gave is not what was locked; check the index you use"),
+    ("matching platform tag", "no wheel fits this machine; give an interpreter of your own that"
+     " has it (--interpreter NAME=PATH)"),
+    ("no space left", "free some space, or set SAMESTEP_CACHE to a folder on a larger disk"),
+    ("request failed", "check the network, and the index set in UV_DEFAULT_INDEX or PIP_INDEX_URL"),
+    ("failed to fetch", "check the network, and the index set in UV_DEFAULT_INDEX or PIP_INDEX_URL"),
+    ("network was disabled", "switch UV_OFFLINE off, or build once with a network"),
+    ("no solution found", "the index you use does not offer it; check UV_DEFAULT_INDEX,"
+     " UV_FIND_LINKS and their PIP_ counterparts"),
+    ("no interpreter found", "install that Python, or give an interpreter of your own"
+     " (--interpreter NAME=PATH)"),
+)  # fmt: skip
+
+
+class InstallError(Exception):
+    """A command failed: one human line. `not_offered`: the index lacks it, so another may do."""
+
+    def __init__(self, line: str, *, not_offered: bool = False) -> None:
+        super().__init__(line)
+        self.not_offered = not_offered
+
+
+class Cancelled(Exception):
+    """The user gave up while a command ran; the command has been ended."""
+
+
+def uv_program() -> str:
+    """The path of uv, which comes as a Python package. Raises InstallError."""
+    try:
+        from uv import find_uv_bin
+
+        return str(find_uv_bin())
+    except (ImportError, FileNotFoundError) as error:
+        raise InstallError(
+            "uv is not installed beside samestep: python -m pip install uv"
+        ) from error
+
+
+def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with pip's index settings said in uv's words, unless uv's own are set."""
+    result = dict(environ)
+    for pip, counterparts, joiner in _SETTINGS:
+        parts = environ.get(pip, "").split()
+        if not parts or any(environ.get(name) for name in counterparts):
+            continue
+        if pip == "PIP_NO_INDEX":
+            parts = ["1"] if parts[0].lower() in _TRUE else []
+        elif pip == "PIP_EXTRA_INDEX_URL":
+            # pip takes the best of all indexes, uv the first that knows the package. What is
+            # installed is held by hashes, so pip's way is safe here.
+            result.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+        if parts:
+            result[counterparts[0]] = joiner.join(parts)
+    if result.get("UV_FIND_LINKS"):
+        # uv is run from another folder, so a relative place would be lost.
+        result["UV_FIND_LINKS"] = ",".join(
+            place if "://" in place else os.path.abspath(os.path.expanduser(place))
+            for place in result["UV_FIND_LINKS"].split(",")
+        )
+    return result
+
+
+def run_uv(
+    arguments: Sequence[str],
+    *,
+    folder: Path,
+    cancel: threading.Event | None = None,
+    keep: tuple[int, ...] = (),
+) -> str:
+    """Run uv in `folder` and return what it printed. `keep`: descriptors that it inherits.
+
+    Raises InstallError with one human line, Cancelled when `cancel` is set meanwhile.
+    """
+    environ = uv_environment(os.environ)
+    environ.update(NO_COLOR="1", UV_NO_PROGRESS="1")
+    code, out, err = run(
+        [uv_program(), *arguments], environ=environ, folder=folder, cancel=cancel, keep=keep
+    )
+    if code:
+        not_offered = "No solution found" in err and "network was disabled" not in err
+        raise InstallError(human(err, environ), not_offered=not_offered)
+    return out
+
+
+def run(
+    command: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    folder: Path | None = None,
+    seconds: float = LIMIT_SECONDS,
+    cancel: threading.Event | None = None,
+    keep: tuple[int, ...] = (),
+) -> tuple[int, str, str]:
+    """Run a command to its end: exit code, standard output, standard error.
+
+    However this function is left (time over, Ctrl-C, `cancel`), the command and its children are
+    gone. Raises InstallError when it cannot start or takes longer than `seconds`.
+    """
+    try:
+        process = subprocess.Popen(
+            command, env=environ, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
+            start_new_session=True, pass_fds=keep,
+        )  # fmt: skip
+    except OSError as error:
+        raise InstallError(f"{command[0]} cannot be run: {error.strerror}") from error
+    deadline = time.monotonic() + seconds
+    try:
+        while True:
+            try:
+                out, err = process.communicate(timeout=_POLL_SECONDS)
+                return process.returncode, out, err
+            except subprocess.TimeoutExpired:
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled from None
+                if time.monotonic() > deadline:
+                    name = Path(command[0]).name
+                    raise InstallError(f"{name} took longer than {seconds:.0f} s") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def human(text: str, environ: Mapping[str, str]) -> str:
+    """The gist of uv's complaint, without addresses, and what to do about it, in one line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    starts = [i for i, line in enumerate(lines) if line.startswith(("error:", "×"))]
+    told = lines[starts[0] :] if starts else lines[-2:]
+    told = [re.sub(r"^(error:|cause:|×|[├╰]─▶)\s*", "", line).rstrip(":") for line in told]
+    gist = without_addresses(": ".join(told[:2]), environ) or "it failed and said nothing"
+    if len(gist) > _LONGEST_LINE:
+        gist = gist[: _LONGEST_LINE - 1] + "…"
+    advice = next((advice for sign, advice in _ADVICE if sign in text.lower()), None)
+    return f"{gist} ({advice})" if advice else gist
+
+
+def without_addresses(text: str, environ: Mapping[str, str]) -> str:
+    """`text` without URLs and without the places that the user's index settings name."""
+    text = re.sub(r"\b[a-z+]+://[^\s`'\")]+", "<index>", text)
+    for name in _SECRETS:
+        for place in re.split(r"[\s,]+", environ.get(name, "")):
+            if len(place) > 1:
+                text = text.replace(place, f"<{name}>")
+    return text

@@ -1,0 +1,50 @@
+"""Batches in host memory: gathered and normalised outside the clock, the same bytes for everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads.spec import Data
+
+Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Inputs, float32 (batch, ...), and labels, int64 (batch,)."""
+
+
+def normalise(raw: NDArray, data: Data) -> NDArray[np.float32]:
+    """Return ``(raw / scale - mean) / std`` in float32; `raw` is (batch, channels or features, ...)."""
+    per_channel = (1, -1) + (1,) * (raw.ndim - 2)
+    mean = np.asarray(data.mean, np.float32).reshape(per_channel)
+    std = np.asarray(data.std, np.float32).reshape(per_channel)
+    return (raw.astype(np.float32) / np.float32(data.scale) - mean) / std
+
+
+class Batches:
+    """The training batches of a run, by step: step i takes row i of the order, around its end."""
+
+    def __init__(
+        self, inputs: NDArray, labels: NDArray, order: NDArray[np.int64], data: Data
+    ) -> None:
+        self._inputs, self._labels, self._order, self._data = inputs, labels, order, data
+
+    def take(self, start: int, count: int) -> list[Batch]:
+        """Return the batches of steps start, start + 1, ..., start + count - 1."""
+        rows = self._order[np.arange(start, start + count) % len(self._order)]
+        return [(normalise(self._inputs[row], self._data), self._labels[row]) for row in rows]
+
+
+def in_order(inputs: NDArray, batch: int, data: Data) -> Iterator[NDArray[np.float32]]:
+    """Yield all of `inputs`, normalised, in batches of one shape; the last is filled up with repeats.
+
+    Compiled modes need one shape, and every example has to be scored: the caller cuts the surplus.
+    """
+    for start in range(0, len(inputs), batch):
+        rows = np.arange(start, start + batch) % len(inputs)
+        yield normalise(inputs[rows], data)
+
+
+def per_slice(batches: Sequence[Batch], count: int) -> list[Batch]:
+    """Return `count` batches by going round and round `batches`."""
+    return [batches[i % len(batches)] for i in range(count)]

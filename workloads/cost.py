@@ -1,0 +1,43 @@
+"""What a step costs, counted from the spec: operations, parameters and bytes."""
+
+from __future__ import annotations
+
+import math
+
+from workloads.spec import Workload
+
+_FLOAT32 = 4
+
+
+def parameter_count(workload: Workload) -> int:
+    """Return the number of trained parameters."""
+    return sum(math.prod(shape) for shape in workload.parameters.values())
+
+
+def inference_flop(workload: Workload) -> int:
+    """Return floating-point operations to infer one example: 2 a multiply-add of dense and conv2d.
+
+    Activations, pooling and biases are left out: they are memory traffic rather than arithmetic.
+    """
+    return 2 * sum(place.layer.multiply_adds(place.input) for place in workload.model)
+
+
+def training_flop(workload: Workload) -> int:
+    """Return floating-point operations to train on one example.
+
+    Forward once; backward once for the weights' gradients and once for the inputs' gradients, which
+    the first layer with weights does not need.
+    """
+    each = [2 * place.layer.multiply_adds(place.input) for place in workload.model]
+    counted = [flop for flop in each if flop]
+    return 3 * sum(counted) - (counted[0] if counted else 0)
+
+
+def training_bytes(workload: Workload) -> int:
+    """Return the least float32 memory of a training step in bytes.
+
+    Weights, gradients, the momentum where there is one, and each layer's output for the whole batch.
+    """
+    copies = 3 if workload.optimiser.momentum else 2
+    outputs = math.prod(workload.input_shape) + sum(math.prod(p.output) for p in workload.model)
+    return _FLOAT32 * (copies * parameter_count(workload) + workload.data.batch * outputs)

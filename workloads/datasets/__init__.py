@@ -1,0 +1,214 @@
+"""The data that workloads train on: found, fetched, checked, decoded, and shared memory-mapped.
+
+Every module of this folder that offers a `DATASET` is a dataset. Arrays are kept in a cache folder
+that the caller names:
+
+    <cache>/<name>/<source>/   the arrays of one source: "embedded", "seed-0", "official", ...
+    <cache>/<name>/*.part      a download that is not complete
+
+What can be made again is made again where it is found broken; what was fetched is not.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import pkgutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workloads.datasets import shelf, synthetic
+from workloads.datasets.contract import (
+    PARTS,
+    Archive,
+    Arrays,
+    Dataset,
+    DatasetCorrupt,
+    DatasetError,
+    DatasetMissing,
+    DownloadFailed,
+    Embedded,
+    Filed,
+    Finding,
+    Progress,
+    Seeded,
+    Splits,
+    State,
+)
+from workloads.datasets.download import download, lock, part_of
+from workloads.datasets.unpack import unpack
+
+__all__ = [
+    "PARTS",
+    "Arrays",
+    "Dataset",
+    "DatasetCorrupt",
+    "DatasetError",
+    "DatasetMissing",
+    "DownloadFailed",
+    "Finding",
+    "State",
+    "describe",
+    "fetch",
+    "names",
+    "prepare",
+    "state",
+    "verify",
+]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One way to a dataset's arrays: where they are kept, and how they are made."""
+
+    folder: Path
+    words: str
+    make: Callable[[], Splits]
+    sha256: dict[str, str] = field(default_factory=dict)  # of the files that `make` reads
+
+
+def _found() -> dict[str, Dataset]:
+    """Every dataset of this folder, by name."""
+    modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
+    offered = (getattr(module, "DATASET", None) for module in modules)
+    return {dataset.name: dataset for dataset in offered if dataset is not None}
+
+
+def names() -> list[str]:
+    """All datasets' names, sorted."""
+    return sorted(_found())
+
+
+def describe(name: str) -> Dataset:
+    """The dataset of that name; raises DatasetMissing, with the nearest right name."""
+    found = _found()
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise DatasetMissing(f"no dataset {name!r}{hint} There are: {', '.join(sorted(found))}")
+    return found[name]
+
+
+def state(name: str, cache: Path, data_dir: Path | None = None) -> State:
+    """Whether `prepare` can work now, and one line about it. Reads no data: it is quick."""
+    dataset = describe(name)
+    if isinstance(dataset.origin, Embedded):
+        return State(True, "embedded")
+    if isinstance(dataset.origin, Seeded):
+        return State(True, "made from the seed")
+    if data_dir is not None:
+        try:
+            return State(True, f"read from {_locate(dataset, dataset.origin.archive, data_dir)}")
+        except DatasetMissing as error:
+            return State(False, f"absent: {error}")
+    if (_official(dataset, cache) / "meta.json").is_file():
+        return State(True, "official archive, fetched")
+    return State(False, f"absent: {_advice(dataset)}")
+
+
+def prepare(
+    name: str, cache: Path, *, seed: int, data_dir: Path | None = None, synthetic: bool = False
+) -> Arrays:
+    """The dataset's arrays, made where they are not there yet, every byte checked where they are.
+
+    `data_dir` holds the published files; it is passed by for datasets that read no files.
+    `synthetic` gives stand-ins of the same shapes. Raises DatasetMissing, DatasetCorrupt.
+    """
+    dataset = describe(name)
+    source = _source(dataset, cache, seed, data_dir, synthetic)
+    try:
+        if (arrays := shelf.get(source.folder)) is not None:
+            return arrays
+    except DatasetCorrupt as error:
+        if source.folder == _official(dataset, cache):
+            raise DatasetCorrupt(f"{error}; run `python cli.py data fetch {name}`") from error
+    label = shelf.Label(source.words, source.sha256)
+    return shelf.put(source.folder, dataset, label, source.make())
+
+
+def fetch(name: str, cache: Path, progress: Progress | None = None) -> None:
+    """Download, check, unpack and decode what is published, unless it is here already, whole.
+
+    `progress` is called with (bytes done, bytes in all). Nothing happens for datasets that need
+    no download. Raises DownloadFailed, DatasetCorrupt.
+    """
+    dataset = describe(name)
+    if not isinstance(dataset.origin, Filed):
+        return
+    try:
+        with lock(cache / name / ".fetch.lock"):
+            _fetch(dataset, dataset.origin, cache, progress)
+    except OSError as error:
+        raise DownloadFailed(f"{name}: {error}; is the disk full or read-only?") from error
+
+
+def verify(name: str, cache: Path, data_dir: Path | None = None) -> list[Finding]:
+    """Hash again every array of the dataset in the cache, and check `data_dir`'s files.
+
+    Empty where there is nothing to verify yet.
+    """
+    dataset = describe(name)
+    findings = []
+    for meta in sorted((cache / name).glob("[!.]*/meta.json")):
+        try:
+            arrays = shelf.get(meta.parent)
+            findings.append(Finding(meta.parent, True, arrays.source if arrays else "removed"))
+        except DatasetCorrupt as error:
+            findings.append(Finding(meta.parent, False, str(error)))
+    if data_dir is not None and isinstance(dataset.origin, Filed):
+        try:
+            dataset.origin.read(_locate(dataset, dataset.origin.archive, data_dir))
+            findings.append(Finding(data_dir, True, "every record as the layout has it"))
+        except DatasetError as error:
+            findings.append(Finding(data_dir, False, str(error)))
+    return findings
+
+
+def _source(
+    dataset: Dataset, cache: Path, seed: int, data_dir: Path | None, stand_in: bool
+) -> _Source:
+    """Which arrays are asked for. Raises DatasetMissing where `data_dir` lacks the files."""
+    room, origin = cache / dataset.name, dataset.origin
+    if stand_in:
+        words = f"synthetic, made from seed {seed}"
+        return _Source(
+            room / f"synthetic-seed-{seed}", words, lambda: synthetic.draw(dataset, seed)
+        )
+    if isinstance(origin, Embedded):
+        return _Source(room / "embedded", "embedded", origin.load)
+    if isinstance(origin, Seeded):
+        return _Source(
+            room / f"seed-{seed}", f"made from seed {seed}", lambda: origin.draw(seed)
+        )
+    if data_dir is None:
+        return _Source(_official(dataset, cache), "official archive", lambda: _absent(dataset))
+    folder = _locate(dataset, origin.archive, data_dir)
+    sha256 = _hashes(folder, origin.archive)
+    identity = hashlib.sha256("".join(sha256.values()).encode()).hexdigest()[:16]
+    return _Source(
+        room / f"data-dir-{identity}", "data-dir", lambda: origin.read(folder), sha256
+    )
+
+
+def _fetch(dataset: Dataset, origin: Filed, cache: Path, progress: Progress | None) -> None:
+    """`fetch`, for a dataset that has an archive, under the lock."""
+    archive, folder = origin.archive, _official(dataset, cache)
+    try:
+        if shelf.get(folder) is not None:
+            return
+    except DatasetCorrupt:
+        pass  # it is replaced
+    packed = _packed(dataset, archive, cache)
+    if not packed.exists():
+        download(archive, packed, progress)
+    try:
+        with tempfile.TemporaryDirectory(dir=packed.parent, prefix=".draft-") as draft:
+            unpack(packed, archive, Path(draft))
+            sha256 = _hashes(Path(draft), archive) | {f"source/{packed.name}": archive.sha256}
+            splits = origin.read(Path(draft))
+            shelf.put(folder, dataset, shelf.Label("official archive", sha256), splits)
+    finally:
+        packed.unlink(missing_ok=True)

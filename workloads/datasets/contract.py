@@ -1,0 +1,144 @@
+"""What a dataset is, told once: its description, where its arrays come from, and how it can fail.
+
+A module of this folder that offers a `DATASET` is a dataset; nothing else lists it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Progress = Callable[[int, int], None]  # (bytes done, bytes in all)
+
+PARTS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
+
+
+class DatasetError(Exception):
+    """Anything that keeps a dataset from being used; its text is one line for the user."""
+
+
+class DatasetMissing(DatasetError):
+    """The data is not here; the text says what to do."""
+
+
+class DatasetCorrupt(DatasetError):
+    """The data is here and is not what it should be; the text says where and what."""
+
+
+class DownloadFailed(DatasetError):
+    """The data could not be brought here; the text says what to do."""
+
+
+class Splits(NamedTuple):
+    """The arrays in memory: inputs (N, *shape) of the dataset's dtype, labels (N,) int64."""
+
+    train_inputs: Array
+    train_labels: Array
+    test_inputs: Array
+    test_labels: Array
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published gzipped tar: where it is, what it must be, and what is wanted from it."""
+
+    url: str
+    size: int  # bytes
+    sha256: str
+    md5: str
+    folder: str  # the folder in the archive that holds the files
+    files: dict[str, int]  # wanted file -> its exact size in bytes
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Comes with an installed package: the same arrays always."""
+
+    load: Callable[[], Splits]
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """Made from a seed."""
+
+    draw: Callable[[int], Splits]
+
+
+@dataclass(frozen=True)
+class Filed:
+    """Read from published files: fetched from `archive`, or from a folder of the user's."""
+
+    archive: Archive
+    read: Callable[[Path], Splits]  # the folder that holds the files -> arrays
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset, described. `shape` is one input's: images (C, H, W), points (2,)."""
+
+    name: str
+    title: str
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    train: int  # number of inputs
+    test: int
+    dtype: str  # of the inputs, by numpy's name
+    top: int  # the largest value of an input; synthetic inputs are drawn up to it
+    licence: str  # licence and citation, one line
+    origin: Embedded | Seeded | Filed
+
+    @property
+    def download(self) -> int:
+        """Bytes to fetch before the first use; 0 for none."""
+        return self.origin.archive.size if isinstance(self.origin, Filed) else 0
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Prepared arrays in a folder, which a run and all its workers share, unchanged.
+
+    `sha256` has every .npy file, and each file they were read from as "source/<file>".
+    """
+
+    name: str
+    folder: Path
+    source: str  # "embedded", "made from seed 0", "official archive", "data-dir", "synthetic, ..."
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    sha256: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def synthetic(self) -> bool:
+        """True where accuracy means nothing."""
+        return self.source.startswith("synthetic")
+
+    def open(self, part: str) -> Array:
+        """One of PARTS, memory-mapped, read-only."""
+        array: Array = np.load(self.folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
+        return array
+
+
+@dataclass(frozen=True)
+class State:
+    """Whether a dataset can be used now, and one line about it (what to do, where it cannot)."""
+
+    ready: bool
+    note: str
+
+    def __str__(self) -> str:
+        return self.note
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What verifying one thing found."""
+
+    path: Path
+    ok: bool
+    note: str

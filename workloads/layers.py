@@ -1,0 +1,165 @@
+"""The vocabulary of layers: each a frozen record with its output shape, its parameters and its cost.
+
+Shapes are of one example: ``(channels, height, width)`` for images, ``(features,)`` for vectors.
+A new layer is one class here, one in the reference and one line in each adapter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from workloads.reading import SpecError, number
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A step of the model. `kind` is its word in a spec, `group` the stem of its name (``conv1``)."""
+
+    kind: ClassVar[str]
+    group: ClassVar[str]
+
+    def output(self, shape: Shape) -> Shape:
+        """Return the output's shape for an input of `shape`; raise SpecError where it cannot be."""
+        return shape
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        """Return the canonical shape of each parameter, by its short name."""
+        return {}
+
+    def multiply_adds(self, shape: Shape) -> int:
+        """Return the multiply-adds of one example's forward pass (matrix arithmetic only)."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """y = x W^T + b; weight ``(units, inputs)``, bias ``(units,)``."""
+
+    kind: ClassVar[str] = "dense"
+    group: ClassVar[str] = "dense"
+    units: int = field(metadata=number(low=1))
+
+    def output(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise SpecError(
+                f"dense needs a flat input, got one of shape {shape}: put a flatten before it"
+            )
+        return (self.units,)
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": (self.units, shape[0]), "bias": (self.units,)}
+
+    def multiply_adds(self, shape: Shape) -> int:
+        return self.units * shape[0]
+
+
+def _window(kind: str, shape: Shape, size: int, stride: int, padding: int = 0) -> Shape:
+    """Return (height, width) of a window's output; incomplete windows at the edge are left out."""
+    if len(shape) != 3:
+        raise SpecError(f"{kind} needs an image (channels, height, width), got shape {shape}")
+    out = tuple((side + 2 * padding - size) // stride + 1 for side in shape[1:])
+    if min(out) < 1:
+        raise SpecError(
+            f"{kind} of size {size} does not fit an image of {shape[1]}x{shape[2]}"
+            f" with padding {padding}: take a smaller size"
+        )
+    return out
+
+
+@dataclass(frozen=True)
+class Conv2d(Layer):
+    """Cross-correlation, symmetric zero padding; weight ``(filters, channels, kernel, kernel)``."""
+
+    kind: ClassVar[str] = "conv2d"
+    group: ClassVar[str] = "conv"
+    filters: int = field(metadata=number(low=1))
+    kernel: int = field(metadata=number(low=1))
+    stride: int = field(default=1, metadata=number(low=1))
+    padding: int = field(default=0, metadata=number(low=0))
+
+    def output(self, shape: Shape) -> Shape:
+        return (self.filters, *_window(self.kind, shape, self.kernel, self.stride, self.padding))
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        weight = (self.filters, shape[0], self.kernel, self.kernel)
+        return {"weight": weight, "bias": (self.filters,)}
+
+    def multiply_adds(self, shape: Shape) -> int:
+        _, height, width = self.output(shape)
+        return self.filters * height * width * shape[0] * self.kernel**2
+
+
+@dataclass(frozen=True)
+class Pool(Layer):
+    """A window of `size` x `size` moved by `stride` (0, the default, means `size`); no padding."""
+
+    group: ClassVar[str] = "pool"
+    size: int = field(metadata=number(low=1))
+    stride: int = field(default=0, metadata=number(low=0))
+
+    @property
+    def step(self) -> int:
+        return self.stride or self.size
+
+    def output(self, shape: Shape) -> Shape:
+        return (shape[0], *_window(self.kind, shape, self.size, self.step)) if shape else shape
+
+
+@dataclass(frozen=True)
+class MaxPool(Pool):
+    """The largest element of each window; of equal ones, the first gets the gradient."""
+
+    kind: ClassVar[str] = "maxpool"
+
+
+@dataclass(frozen=True)
+class AvgPool(Pool):
+    """The mean of each window."""
+
+    kind: ClassVar[str] = "avgpool"
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """(channels, height, width) to one vector, in that order, whatever the layout inside."""
+
+    kind: ClassVar[str] = "flatten"
+    group: ClassVar[str] = "flatten"
+
+    def output(self, shape: Shape) -> Shape:
+        size = 1
+        for side in shape:
+            size *= side
+        return (size,)
+
+
+@dataclass(frozen=True)
+class Relu(Layer):
+    """max(x, 0); the gradient at 0 is 0."""
+
+    kind: ClassVar[str] = "relu"
+    group: ClassVar[str] = "relu"
+
+
+@dataclass(frozen=True)
+class Sigmoid(Layer):
+    """1 / (1 + exp(-x))."""
+
+    kind: ClassVar[str] = "sigmoid"
+    group: ClassVar[str] = "sigmoid"
+
+
+@dataclass(frozen=True)
+class Tanh(Layer):
+    """The hyperbolic tangent."""
+
+    kind: ClassVar[str] = "tanh"
+    group: ClassVar[str] = "tanh"
+
+
+KINDS: dict[str, type[Layer]] = {
+    cls.kind: cls for cls in (Dense, Conv2d, MaxPool, AvgPool, Flatten, Relu, Sigmoid, Tanh)
+}

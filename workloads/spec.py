@@ -1,0 +1,224 @@
+"""A workload: one TOML file that says what is computed, without any framework.
+
+The definitions hold for every framework:
+
+- inputs: ``(raw / scale - mean) / std`` in float32, images as (batch, channels, height, width);
+- cross-entropy: the mean over the batch of ``logsumexp(z) - z[label]``;
+- mean squared error: the mean over the batch of ``1/2 sum_k (z_k - t_k)^2``, t the one-hot label;
+- sgd: ``v = momentum v + g``, ``w = w - lr v``, v = 0 at the start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from workloads import datasets
+from workloads.layers import KINDS, Layer, Shape
+from workloads.reading import SpecError, nearest, number, one_of, read
+
+CATALOGUE = Path(__file__).parent / "catalogue"
+
+LOSSES = ("cross-entropy", "mean-squared-error")
+INITIALISERS = (
+    "uniform-fan-in",
+    "gaussian",
+    "xavier-uniform",
+    "xavier-normal",
+    "he-uniform",
+    "he-normal",
+)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which examples, in what portions. `mean` and `std` hold one number, or one a channel."""
+
+    dataset: str
+    batch: int = field(metadata=number(low=1))
+    epochs: int = field(metadata=number(low=1))
+    seed: int = field(default=0, metadata=number(low=0))
+    scale: float = field(default=1.0, metadata=number(above=0))
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = field(default=(1.0,), metadata=number(above=0))
+
+
+@dataclass(frozen=True)
+class Init:
+    """How start weights are drawn; `std` is the gaussian's."""
+
+    kind: str = field(metadata=one_of(*INITIALISERS))
+    std: float = field(default=0.01, metadata=number(above=0))
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Stochastic gradient descent, with momentum where it is more than 0."""
+
+    kind: str = field(metadata=one_of("sgd"))
+    lr: float = field(metadata=number(above=0))
+    momentum: float = field(default=0.0, metadata=number(low=0, below=1))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A layer at its place in the model: its name (``conv1``) and the shapes around it."""
+
+    name: str
+    layer: Layer
+    input: Shape
+    output: Shape
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What every framework computes, checked. Made by `load` or `from_dict`."""
+
+    name: str
+    title: str
+    data: Data
+    layers: tuple[Layer, ...]
+    init: Init
+    loss: str
+    optimiser: Optimiser
+    target_accuracy: float
+    input_shape: Shape
+    classes: int
+
+    @cached_property
+    def model(self) -> tuple[Placed, ...]:
+        """The layers in order, named by their group and count: conv1, relu1, pool1, conv2, ..."""
+        placed, counts, shape = [], dict[str, int](), self.input_shape
+        for layer in self.layers:
+            counts[layer.group] = counts.get(layer.group, 0) + 1
+            out = layer.output(shape)
+            placed.append(Placed(f"{layer.group}{counts[layer.group]}", layer, shape, out))
+            shape = out
+        return tuple(placed)
+
+    @cached_property
+    def parameters(self) -> dict[str, Shape]:
+        """The canonical shape of every parameter, by name (``conv1.weight``), in model order."""
+        return {
+            f"{place.name}.{short}": shape
+            for place in self.model
+            for short, shape in place.layer.parameters(place.input).items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain tables as in the TOML file, plus the name."""
+        table = dataclasses.asdict(self)
+        del table["input_shape"], table["classes"]
+        table["layers"] = [{"kind": x.kind, **dataclasses.asdict(x)} for x in self.layers]
+        return table
+
+    def with_data(self, **changes: Any) -> Workload:
+        """Return the workload with some keys of its data changed (epochs, seed, batch)."""
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, **changes))
+
+
+def names() -> list[str]:
+    """Return the names in the catalogue, sorted."""
+    return sorted(path.stem for path in CATALOGUE.glob("*.toml"))
+
+
+def load(name_or_path: str) -> Workload:
+    """Read a workload of the catalogue by name, or any TOML file by its path.
+
+    Raises:
+        SpecError: no such workload, or the file does not hold a valid one.
+    """
+    path = CATALOGUE / f"{name_or_path}.toml"
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(names())
+        guess = nearest(name_or_path, names())
+        raise SpecError(f'no workload "{name_or_path}"{guess}; known: {known}, or a path to a .toml')
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from error
+    return from_dict({"name": path.stem, **table}, str(path))
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    title: str
+    data: dict
+    layers: list
+    init: dict
+    loss: str = field(metadata=one_of(*LOSSES))
+    optimiser: dict = field(default_factory=dict)
+    target_accuracy: float = field(default=0.0, metadata=number(low=0, below=1))
+
+
+def from_dict(table: dict[str, Any], where: str) -> Workload:
+    """Check plain tables (a TOML file's, or `Workload.to_dict`) and return the workload.
+
+    Raises:
+        SpecError: with `where`, the key, the value and what is allowed.
+    """
+    file = read(_File, table, where)
+    data = read(Data, file.data, f"{where}: [data]")
+    if data.dataset not in datasets.names():
+        raise SpecError(
+            f'{where}: [data]: dataset = "{data.dataset}": not known'
+            f"{nearest(data.dataset, datasets.names())}; allowed: {', '.join(datasets.names())}"
+        )
+    described = datasets.describe(data.dataset)
+    workload = Workload(
+        name=file.name,
+        title=file.title,
+        data=data,
+        layers=tuple(_layer(one, f"{where}: layers[{i}]") for i, one in enumerate(file.layers)),
+        init=read(Init, file.init, f"{where}: [init]"),
+        loss=file.loss,
+        optimiser=read(Optimiser, file.optimiser, f"{where}: [optimiser]"),
+        target_accuracy=file.target_accuracy,
+        input_shape=tuple(described.shape),
+        classes=len(described.classes),
+    )
+    _check(workload, where)
+    return workload
+
+
+def _layer(table: Any, where: str) -> Layer:
+    kind = table.get("kind") if isinstance(table, dict) else None
+    if kind == "softmax":
+        raise SpecError(f"{where}: softmax is part of the cross-entropy loss: leave the layer out")
+    if not isinstance(kind, str) or kind not in KINDS:
+        guess = nearest(kind, KINDS) if isinstance(kind, str) else ""
+        allowed = ", ".join(KINDS)
+        raise SpecError(f"{where}: kind = {kind!r}: not known{guess}; allowed: {allowed}")
+    rest = {key: value for key, value in table.items() if key != "kind"}
+    return read(KINDS[kind], rest, f"{where} ({kind})")
+
+
+def _check(workload: Workload, where: str) -> None:
+    """Check what only the whole shows: that shapes fit, and that normalisation fits the input."""
+    shape = workload.input_shape
+    for i, layer in enumerate(workload.layers):
+        try:
+            shape = layer.output(shape)
+        except SpecError as error:
+            raise SpecError(f"{where}: layers[{i}]: {error}") from error
+    if shape != (workload.classes,):
+        raise SpecError(
+            f"{where}: the last layer gives shape {shape}, but {workload.data.dataset} has"
+            f" {workload.classes} classes: end with dense, units = {workload.classes}"
+        )
+    if not workload.parameters:
+        raise SpecError(f"{where}: layers: nothing to train: add a dense or conv2d layer")
+    for key in ("mean", "std"):
+        count, channels = len(getattr(workload.data, key)), workload.input_shape[0]
+        if count not in (1, channels):
+            raise SpecError(
+                f"{where}: [data]: {key} holds {count} numbers: allowed: 1, or {channels}"
+                f" (one a channel of {workload.data.dataset})"
+            )
