@@ -19,25 +19,31 @@ LIMIT_SECONDS = 3600.0
 _POLL_SECONDS = 0.1
 _LONGEST_LINE = 320
 
-# pip's variable, uv's variables that mean the same (the first is set), what joins a list in uv's.
-_SETTINGS: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL"), " "),
+# How uv begins a complaint and its cause: in words, or in older versions with a cross and a branch.
+_COMPLAINT = re.compile(r"error:|\u00d7")
+_LEAD = re.compile(r"^(error:|cause:|\u00d7|[\u251c\u2570]\u2500\u25b6)\s*")
+
+# pip's variable, uv's variables that mean the same (the first is set), and what joins uv's list;
+# None where the value is one thing, which may hold a space.
+_SETTINGS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
+    ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL"), None),
     ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL"), " "),
     ("PIP_FIND_LINKS", ("UV_FIND_LINKS",), ","),
-    ("PIP_NO_INDEX", ("UV_NO_INDEX",), " "),
-    ("PIP_CERT", ("SSL_CERT_FILE",), " "),
+    ("PIP_NO_INDEX", ("UV_NO_INDEX",), None),
+    ("PIP_CERT", ("SSL_CERT_FILE",), None),
     ("PIP_TRUSTED_HOST", ("UV_INSECURE_HOST",), " "),
 )
 _SECRETS = tuple(name for pip, uv, _ in _SETTINGS for name in (pip, *uv) if "NO_INDEX" not in name)
 _TRUE = ("1", "true", "yes", "on", "y", "t")
 
+_NETWORK = "check the network, and the index set in UV_DEFAULT_INDEX or PIP_INDEX_URL"
 _ADVICE = (
     ("hash mismatch", "what the index gave is not what was locked; check the index you use"),
     ("matching platform tag", "no wheel fits this machine; give an interpreter of your own that"
      " has it (--interpreter NAME=PATH)"),
     ("no space left", "free some space, or set SAMESTEP_CACHE to a folder on a larger disk"),
-    ("request failed", "check the network, and the index set in UV_DEFAULT_INDEX or PIP_INDEX_URL"),
-    ("failed to fetch", "check the network, and the index set in UV_DEFAULT_INDEX or PIP_INDEX_URL"),
+    ("request failed", _NETWORK),
+    ("failed to fetch", _NETWORK),
     ("network was disabled", "switch UV_OFFLINE off, or build once with a network"),
     ("no solution found", "the index you use does not offer it; check UV_DEFAULT_INDEX,"
      " UV_FIND_LINKS and their PIP_ counterparts"),
@@ -54,7 +60,7 @@ class InstallError(Exception):
         self.not_offered = not_offered
 
 
-class Cancelled(Exception):
+class Cancelled(Exception):  # noqa: N818 - nothing went wrong
     """The user gave up while a command ran; the command has been ended."""
 
 
@@ -74,21 +80,22 @@ def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` with pip's index settings said in uv's words, unless uv's own are set."""
     result = dict(environ)
     for pip, counterparts, joiner in _SETTINGS:
-        parts = environ.get(pip, "").split()
-        if not parts or any(environ.get(name) for name in counterparts):
+        value = environ.get(pip, "").strip()
+        if not value or any(environ.get(name) for name in counterparts):
             continue
         if pip == "PIP_NO_INDEX":
-            parts = ["1"] if parts[0].lower() in _TRUE else []
-        elif pip == "PIP_EXTRA_INDEX_URL":
+            if value.lower() not in _TRUE:
+                continue
+            value = "1"
+        if pip == "PIP_EXTRA_INDEX_URL":
             # pip takes the best of all indexes, uv the first that knows the package. What is
             # installed is held by hashes, so pip's way is safe here.
             result.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
-        if parts:
-            result[counterparts[0]] = joiner.join(parts)
+        result[counterparts[0]] = joiner.join(value.split()) if joiner else value
     if result.get("UV_FIND_LINKS"):
         # uv is run from another folder, so a relative place would be lost.
         result["UV_FIND_LINKS"] = ",".join(
-            place if "://" in place else os.path.abspath(os.path.expanduser(place))
+            place if "://" in place else str(Path(place).expanduser().absolute())
             for place in result["UV_FIND_LINKS"].split(",")
         )
     return result
@@ -107,6 +114,8 @@ def run_uv(
     """
     environ = uv_environment(os.environ)
     environ.update(NO_COLOR="1", UV_NO_PROGRESS="1")
+    # Seconds for one file; on a busy machine the minute that uv allows may not be enough.
+    environ.setdefault("UV_COMPILE_BYTECODE_TIMEOUT", "600")
     code, out, err = run(
         [uv_program(), *arguments], environ=environ, folder=folder, cancel=cancel, keep=keep
     )
@@ -159,10 +168,10 @@ def run(
 def human(text: str, environ: Mapping[str, str]) -> str:
     """The gist of uv's complaint, without addresses, and what to do about it, in one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    starts = [i for i, line in enumerate(lines) if line.startswith(("error:", "×"))]
-    told = lines[starts[0] :] if starts else lines[-2:]
-    told = [re.sub(r"^(error:|cause:|×|[├╰]─▶)\s*", "", line).rstrip(":") for line in told]
-    gist = without_addresses(": ".join(told[:2]), environ) or "it failed and said nothing"
+    starts = [i for i, line in enumerate(lines) if _COMPLAINT.match(line)]
+    told = lines[starts[0] :][:2] if starts else lines[-1:]
+    told = [_LEAD.sub("", line, count=1).rstrip(":") for line in told]
+    gist = without_addresses(": ".join(told), environ) or "it failed and said nothing"
     if len(gist) > _LONGEST_LINE:
         gist = gist[: _LONGEST_LINE - 1] + "…"
     advice = next((advice for sign, advice in _ADVICE if sign in text.lower()), None)
@@ -174,6 +183,6 @@ def without_addresses(text: str, environ: Mapping[str, str]) -> str:
     text = re.sub(r"\b[a-z+]+://[^\s`'\")]+", "<index>", text)
     for name in _SECRETS:
         for place in re.split(r"[\s,]+", environ.get(name, "")):
-            if len(place) > 1:
+            if len(place) > 2:
                 text = text.replace(place, f"<{name}>")
     return text

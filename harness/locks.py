@@ -1,4 +1,4 @@
-"""Writes the lock files beside an `environment.toml`: exact versions and hashes, and no addresses."""
+"""Writes the lock files beside an `environment.toml`: exact versions, hashes, no addresses."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def _compile(recipe: Recipe, name: str, before: str) -> str:
         run_uv(
             ["pip", "compile", project.name, "--output-file", locked.name, "--universal",
              "--generate-hashes", "--python-version", recipe.python, "--no-header",
-             "--no-emit-index-url", "--no-emit-find-links"],
+             "--no-emit-index-url", "--no-emit-find-links", "--no-emit-index-annotation"],
             folder=Path(folder),
         )  # fmt: skip
         text = locked.read_text(encoding="utf-8")
     text = text.replace("(pyproject.toml)", f"({FILE_NAME})")
-    # Whatever a user's own uv settings ask for: no line of options, hence no address, is kept.
-    text = re.sub(r"^(?:-|#).*\n+", "", text, flags=re.MULTILINE)
+    # Whatever a user's own uv settings ask for: no line of options and no address is kept.
+    text = re.sub(r"^(?:[-#]|.*://).*\n+", "", text, flags=re.MULTILINE)
     header = _HEADER.format(python=recipe.python, file=FILE_NAME, name=recipe.name)
     return header + text
 
@@ -77,6 +77,6 @@ def _replace(path: Path, text: str) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fresh.write_text(text, encoding="utf-8")
-        os.replace(fresh, path)
+        fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

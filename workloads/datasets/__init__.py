@@ -17,10 +17,12 @@ import importlib
 import pkgutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from workloads.datasets import shelf, synthetic
+from workloads.datasets import shelf
 from workloads.datasets.contract import (
     PARTS,
     Archive,
@@ -38,8 +40,9 @@ from workloads.datasets.contract import (
     Splits,
     State,
 )
-from workloads.datasets.download import download, lock, part_of
-from workloads.datasets.unpack import unpack
+from workloads.datasets.download import download_archive, lock
+from workloads.datasets.synthetic import draw as draw_synthetic
+from workloads.datasets.unpack import unpack_archive
 
 __all__ = [
     "PARTS",
@@ -72,8 +75,8 @@ class _Source:
 
 def _found() -> dict[str, Dataset]:
     """Every dataset of this folder, by name."""
-    modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
-    offered = (getattr(module, "DATASET", None) for module in modules)
+    here = (f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
+    offered = (getattr(importlib.import_module(name), "DATASET", None) for name in here)
     return {dataset.name: dataset for dataset in offered if dataset is not None}
 
 
@@ -87,7 +90,7 @@ def describe(name: str) -> Dataset:
     found = _found()
     if name not in found:
         near = difflib.get_close_matches(name, found, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = f", did you mean {near[0]!r}?" if near else "."
         raise DatasetMissing(f"no dataset {name!r}{hint} There are: {', '.join(sorted(found))}")
     return found[name]
 
@@ -168,47 +171,86 @@ def verify(name: str, cache: Path, data_dir: Path | None = None) -> list[Finding
 
 
 def _source(
-    dataset: Dataset, cache: Path, seed: int, data_dir: Path | None, stand_in: bool
+    dataset: Dataset, cache: Path, seed: int, data_dir: Path | None, synthetic: bool
 ) -> _Source:
     """Which arrays are asked for. Raises DatasetMissing where `data_dir` lacks the files."""
     room, origin = cache / dataset.name, dataset.origin
-    if stand_in:
+    if synthetic:
         words = f"synthetic, made from seed {seed}"
-        return _Source(
-            room / f"synthetic-seed-{seed}", words, lambda: synthetic.draw(dataset, seed)
-        )
+        return _Source(room / f"synthetic-{seed}", words, partial(draw_synthetic, dataset, seed))
     if isinstance(origin, Embedded):
         return _Source(room / "embedded", "embedded", origin.load)
     if isinstance(origin, Seeded):
-        return _Source(
-            room / f"seed-{seed}", f"made from seed {seed}", lambda: origin.draw(seed)
-        )
+        return _Source(room / f"seed-{seed}", f"made from seed {seed}", partial(origin.draw, seed))
     if data_dir is None:
-        return _Source(_official(dataset, cache), "official archive", lambda: _absent(dataset))
+        return _Source(_official(dataset, cache), "official archive", partial(_absent, dataset))
     folder = _locate(dataset, origin.archive, data_dir)
     sha256 = _hashes(folder, origin.archive)
     identity = hashlib.sha256("".join(sha256.values()).encode()).hexdigest()[:16]
-    return _Source(
-        room / f"data-dir-{identity}", "data-dir", lambda: origin.read(folder), sha256
-    )
+    return _Source(room / f"data-dir-{identity}", "data-dir", partial(origin.read, folder), sha256)
 
 
 def _fetch(dataset: Dataset, origin: Filed, cache: Path, progress: Progress | None) -> None:
-    """`fetch`, for a dataset that has an archive, under the lock."""
+    """`fetch` for a dataset that has an archive; call it under the lock."""
     archive, folder = origin.archive, _official(dataset, cache)
-    try:
+    with suppress(DatasetCorrupt):  # which is replaced
         if shelf.get(folder) is not None:
             return
-    except DatasetCorrupt:
-        pass  # it is replaced
     packed = _packed(dataset, archive, cache)
-    if not packed.exists():
-        download(archive, packed, progress)
+    download_archive(archive, packed, progress)
     try:
-        with tempfile.TemporaryDirectory(dir=packed.parent, prefix=".draft-") as draft:
-            unpack(packed, archive, Path(draft))
+        with tempfile.TemporaryDirectory(dir=packed.parent, prefix=shelf.DRAFT) as draft:
+            unpack_archive(packed, archive, Path(draft))
             sha256 = _hashes(Path(draft), archive) | {f"source/{packed.name}": archive.sha256}
             splits = origin.read(Path(draft))
-            shelf.put(folder, dataset, shelf.Label("official archive", sha256), splits)
-    finally:
-        packed.unlink(missing_ok=True)
+        shelf.put(folder, dataset, shelf.Label("official archive", sha256), splits)
+    except DatasetCorrupt:
+        packed.unlink()
+        raise
+    packed.unlink()  # not before: a full disk must not cost the download
+
+
+def _locate(dataset: Dataset, archive: Archive, data_dir: Path) -> Path:
+    """The folder with the published files: `data_dir` or the archive's folder in it.
+
+    Raises DatasetMissing, which names what is not there.
+    """
+    best = sorted(archive.files)
+    for folder in (data_dir, data_dir / archive.folder):
+        missing = [name for name in sorted(archive.files) if not (folder / name).is_file()]
+        if not missing:
+            return folder
+        best = min(best, missing, key=len)
+    raise DatasetMissing(
+        f"{dataset.name}: neither {data_dir} nor {archive.folder}/ in it has {', '.join(best)}; "
+        f"unpack {archive.url} there, or run `python cli.py data fetch {dataset.name}`"
+    )
+
+
+def _absent(dataset: Dataset) -> Splits:
+    """Say what to do where the official arrays are not here. Always raises DatasetMissing."""
+    raise DatasetMissing(f"{dataset.name} is not here: {_advice(dataset)}")
+
+
+def _advice(dataset: Dataset) -> str:
+    """How to get a dataset that is published as files."""
+    size = dataset.download / 2**20
+    return (
+        f"run `python cli.py data fetch {dataset.name}` ({size:.0f} MiB), "
+        "or give its files with --data-dir"
+    )
+
+
+def _hashes(folder: Path, archive: Archive) -> dict[str, str]:
+    """The sha256 of each published file, as "source/<file>"."""
+    return {f"source/{name}": shelf.digest(folder / name) for name in sorted(archive.files)}
+
+
+def _official(dataset: Dataset, cache: Path) -> Path:
+    """Where the arrays of the fetched archive stand."""
+    return cache / dataset.name / "official"
+
+
+def _packed(dataset: Dataset, archive: Archive, cache: Path) -> Path:
+    """Where the archive lies until it is unpacked."""
+    return cache / dataset.name / archive.url.rsplit("/", 1)[-1]

@@ -21,7 +21,9 @@ RECORD = 1 + 3 * 32 * 32  # bytes
 PER_FILE = 10_000  # records
 TRAIN_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST_FILE = "test_batch.bin"
-CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
+CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
 
 
 def encode(images: Array, labels: Array) -> bytes:

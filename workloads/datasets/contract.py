@@ -23,15 +23,15 @@ class DatasetError(Exception):
     """Anything that keeps a dataset from being used; its text is one line for the user."""
 
 
-class DatasetMissing(DatasetError):
+class DatasetMissing(DatasetError):  # noqa: N818 - says what is so
     """The data is not here; the text says what to do."""
 
 
-class DatasetCorrupt(DatasetError):
+class DatasetCorrupt(DatasetError):  # noqa: N818 - says what is so
     """The data is here and is not what it should be; the text says where and what."""
 
 
-class DownloadFailed(DatasetError):
+class DownloadFailed(DatasetError):  # noqa: N818 - says what is so
     """The data could not be brought here; the text says what to do."""
 
 

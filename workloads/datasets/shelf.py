@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from workloads.datasets.contract import PARTS, Arrays, Dataset, DatasetCorrupt, Splits
+from workloads.datasets.contract import PARTS, Arrays, Dataset, DatasetCorrupt, DatasetError, Splits
 
 LAYOUT = 1  # raise it when the same source is to be decoded differently: old folders are passed by
+DRAFT = ".draft-"  # how the names of half-written folders begin
 STALE = 6 * 3600.0  # seconds after which a half-written folder was surely left by a killed process
 
 
@@ -41,12 +42,25 @@ def digest(path: Path) -> str:
 def put(folder: Path, dataset: Dataset, label: Label, splits: Splits) -> Arrays:
     """Write the arrays; of several processes at once one wins, and all get whole arrays.
 
-    Raises DatasetCorrupt where the arrays are not what the dataset's description says.
+    Raises DatasetCorrupt where the arrays are not what the dataset's description says, and
+    DatasetError where they cannot be written.
     """
     _conform(dataset, splits)
+    try:
+        _write(folder, dataset, label, splits)
+    except OSError as error:
+        raise DatasetError(f"{folder}: {error}; is the disk full or read-only?") from error
+    arrays = get(folder)
+    if arrays is None:
+        raise DatasetCorrupt(f"{folder}: removed by another process while it was made; run again")
+    return arrays
+
+
+def _write(folder: Path, dataset: Dataset, label: Label, splits: Splits) -> None:
+    """Write a draft and publish it; nothing of it is left where that fails."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
-    draft = folder.parent / f".draft-{folder.name}-{uuid.uuid4().hex}"
+    draft = folder.parent / f"{DRAFT}{folder.name}-{uuid.uuid4().hex}"
     draft.mkdir()
     try:
         sha256 = dict(label.sha256)
@@ -66,10 +80,6 @@ def put(folder: Path, dataset: Dataset, label: Label, splits: Splits) -> Arrays:
         _publish(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    arrays = get(folder)
-    if arrays is None:
-        raise DatasetCorrupt(f"{folder}: removed by another process while it was made; run again")
-    return arrays
 
 
 def get(folder: Path) -> Arrays | None:
@@ -124,7 +134,7 @@ def _conform(dataset: Dataset, splits: Splits) -> None:
             raise DatasetCorrupt(
                 f"{dataset.name}: {part} is {array.dtype} {array.shape}, expected {dtype} {shape}"
             )
-        if kind == "labels" and not (0 <= array.min() and array.max() < len(dataset.classes)):
+        if kind == "labels" and (array.min() < 0 or array.max() >= len(dataset.classes)):
             raise DatasetCorrupt(f"{dataset.name}: {part} leaves 0..{len(dataset.classes) - 1}")
 
 
@@ -141,7 +151,7 @@ def _publish(draft: Path, folder: Path) -> None:
             if get(folder) is not None:
                 return
         except DatasetCorrupt:
-            broken = folder.with_name(f".draft-broken-{uuid.uuid4().hex}")
+            broken = folder.with_name(f"{DRAFT}broken-{uuid.uuid4().hex}")
             try:
                 folder.rename(broken)
             except FileNotFoundError:  # another process was faster
@@ -152,7 +162,7 @@ def _publish(draft: Path, folder: Path) -> None:
 
 def _sweep(room: Path) -> None:
     """Remove what killed processes left half written."""
-    for draft in room.glob(".draft-*"):
+    for draft in room.glob(f"{DRAFT}*"):
         try:
             if time.time() - draft.stat().st_mtime > STALE:
                 shutil.rmtree(draft, ignore_errors=True)

@@ -8,7 +8,7 @@ from workloads.datasets.contract import Array, Dataset, Splits
 
 
 def draw(dataset: Dataset, seed: int) -> Splits:
-    """Uniform inputs (integers 0 to `top`, floats -top to top) and uniform labels, from the seed."""
+    """Uniform inputs (integers 0 to top, floats -top to top) and labels, all from the seed."""
     rng = np.random.Generator(np.random.PCG64(seed))
 
     def inputs(count: int) -> Array:

@@ -13,7 +13,7 @@ MEMBERS = 1000  # more than that in an archive is no dataset of ours
 SLACK = 1 << 20  # bytes that unwanted files (a readme) may add to the wanted ones
 
 
-def unpack(path: Path, archive: Archive, folder: Path) -> None:
+def unpack_archive(path: Path, archive: Archive, folder: Path) -> None:
     """Write the archive's wanted files into `folder`, flat, and nothing else anywhere.
 
     The archive's own paths are only compared, never used: the names written are the wanted ones.

@@ -1,0 +1,70 @@
+"""What a run will do: its cells, out of what was asked for and what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.recipes import Recipe
+from workloads.reading import SpecError, nearest
+from workloads.spec import Workload
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One framework computing one workload in one way. `precision` is the arithmetic's."""
+
+    workload: str
+    framework: str
+    mode: str
+    device: str
+    precision: str
+
+    @property
+    def id(self) -> str:
+        """The cell's name in the journal: ``cnn-digits/<framework>/<mode>/cpu/float32``."""
+        return f"{self.workload}/{self.framework}/{self.mode}/{self.device}/{self.precision}"
+
+
+def choose(asked: Iterable[str], known: Sequence[str], what: str) -> list[str]:
+    """Return the names asked for, in the order of `known`; "all" means every one.
+
+    Each of `asked` may hold several names with commas between them.
+
+    Raises:
+        SpecError: a name is not known; the message has the nearest one.
+    """
+    words = [word.strip() for text in asked for word in text.split(",") if word.strip()]
+    for word in words:
+        if word != "all" and word not in known:
+            raise SpecError(
+                f'no {what} "{word}"{nearest(word, known)}; known: {", ".join(known)}, or all'
+            )
+    return [name for name in known if name in words or "all" in words]
+
+
+def cells(
+    workloads: Sequence[Workload],
+    recipes: Mapping[str, Recipe],
+    modes: Sequence[str],
+    devices: Sequence[str],
+) -> list[Cell]:
+    """Return every combination, the arbiter last; no `modes` means all that a framework has.
+
+    Raises:
+        SpecError: nothing is left to run.
+    """
+    ordered = sorted(recipes.values(), key=lambda recipe: (recipe.arbiter, recipe.name))
+    planned = [
+        Cell(workload.name, recipe.name, mode, device, "float64" if recipe.arbiter else "float32")
+        for workload in workloads
+        for recipe in ordered
+        for device in devices
+        for mode in recipe.modes
+        if (not modes or mode in modes or recipe.arbiter)
+        and not (recipe.arbiter and device not in recipe.devices)
+    ]
+    if not any(not recipes[cell.framework].arbiter for cell in planned) and modes:
+        offered = "; ".join(f"{r.name}: {', '.join(r.modes)}" for r in ordered)
+        raise SpecError(f"no framework asked for has the mode {', '.join(modes)}; there are: {offered}")
+    return planned

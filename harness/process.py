@@ -1,0 +1,177 @@
+"""One worker process: started, asked, frozen, thawed, ended. It knows nothing of what it computes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from harness import protocol
+
+_LOG_LINES = 20
+_GRACE_SECONDS = 5.0
+
+
+class WorkerFailed(RuntimeError):
+    """A worker did not do its job: what happened, in the words that go to the cell's record."""
+
+    def __init__(
+        self,
+        status: str,
+        reason: str,
+        signal_name: str | None = None,
+        log_tail: Iterable[str] = (),
+    ) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.signal_name = signal_name
+        self.log_tail = list(log_tail)
+
+
+class WorkerProcess:
+    """A running worker. Its process group is its own, so that all it starts is ended with it."""
+
+    def __init__(
+        self,
+        python: Path,
+        root: Path,
+        log: Path,
+        variables: Mapping[str, str],
+        cpus: Iterable[int] | None = None,
+    ) -> None:
+        """Start ``python -P root/harness/worker.py``, standard output and error going to `log`.
+
+        `variables` are set on top of this process's environment; `cpus` are the processors that the
+        worker may use, in force before its first instruction.
+        """
+        ours, theirs = socket.socketpair()
+        self.log = log
+        self._channel = protocol.Channel(ours)
+        self._jobs = 0
+        self._frozen = False
+        command = [str(python), "-P", str(root / "harness" / "worker.py"), str(theirs.fileno())]
+        environment = {**os.environ, "PYTHONNOUSERSITE": "1", **variables}
+        environment.pop("PYTHONPATH", None)
+        with log.open("ab") as output, theirs, _affinity(cpus):
+            self._process = subprocess.Popen(
+                command,
+                cwd=root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def ask(
+        self,
+        job: str,
+        timeout: float,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """Have one job done and return its result; `timeout` seconds may pass between two events.
+
+        Raises:
+            WorkerFailed: it crashed, was killed, hung, wrote garbage, or says that it failed.
+        """
+        self._jobs += 1
+        try:
+            self._channel.send({"job": job, "id": self._jobs, **arguments})
+            while True:
+                event = self._channel.receive(timeout)
+                kind = event.get("event")
+                if event.get("id") != self._jobs or kind not in ("progress", "done", "failed"):
+                    raise protocol.ProtocolError(f"an unexpected message: {str(event)[:80]}")
+                if kind == "done":
+                    return event["result"]
+                if kind == "failed":
+                    raise self._failure(event["status"], event["reason"])
+                if on_event:
+                    on_event(event)
+        except TimeoutError:
+            self.kill()
+            reason = f"{job}: nothing heard for {timeout:g} s, so the worker was ended"
+            raise self._failure("timed out", reason) from None
+        except protocol.Closed:
+            raise self._obituary(job) from None
+        except (protocol.ProtocolError, KeyError) as error:
+            self.kill()
+            raise self._failure("crashed", f"{job}: garbage on the channel: {error}") from None
+
+    def _failure(self, status: str, reason: str, signal_name: str | None = None) -> WorkerFailed:
+        return WorkerFailed(status, reason, signal_name, self.log_tail())
+
+    def _obituary(self, job: str) -> WorkerFailed:
+        """Say how a worker that closed its channel ended."""
+        try:
+            code = self._process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._failure("crashed", f"{job}: the worker closed its channel and did not end")
+        self.kill()
+        if code >= 0:
+            return self._failure("crashed", f"{job}: the worker ended with exit status {code}")
+        name = signal.Signals(-code).name
+        cause = " (most often: out of memory)" if name == "SIGKILL" else ""
+        return self._failure("crashed", f"{job}: the worker was killed by {name}{cause}", name)
+
+    def log_tail(self) -> list[str]:
+        """Return the last lines of the log."""
+        text = self.log.read_bytes()[-8192:].decode("utf-8", "replace")
+        return text.splitlines()[-_LOG_LINES:]
+
+    def freeze(self) -> None:
+        """Stop the whole process group; it uses no processor until it is thawed."""
+        self._signal(signal.SIGSTOP)
+        self._frozen = True
+
+    def thaw(self) -> None:
+        """Let a frozen process group go on."""
+        if self._frozen:
+            self._signal(signal.SIGCONT)
+            self._frozen = False
+
+    def close(self) -> None:
+        """End the worker: it is given a moment to go by itself, then killed with all it started."""
+        self.thaw()
+        self._channel.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the process group at once, and wait until the process is gone."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        self._channel.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+@contextmanager
+def _affinity(cpus: Iterable[int] | None) -> Iterator[None]:
+    """Have children started meanwhile use `cpus` only, from their first instruction."""
+    if not cpus or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(cpus))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

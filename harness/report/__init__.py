@@ -1,0 +1,1 @@
+"""Reports of a run, each from its record alone: for a terminal, as Markdown."""

@@ -1,0 +1,155 @@
+"""What stands around the numbers: where, with what and how they were measured, and warnings."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness import store, summaries
+from harness.report.words import count, gibibytes, plain
+from harness.summaries import number
+
+CLOCK = (
+    "training is timed from a batch in host memory to updated weights, the copy to the device"
+    " included, ended by the framework's own synchronisation; inference likewise, to logits."
+    " Reading, decoding and shuffling are outside; import, building and the first step are apart"
+)
+
+_BUSY = 0.5
+"""A load average above this part of the usable cores disturbs what is measured."""
+
+_HASHES = 2
+"""How many hashes of a dataset are shown; the manifest has all."""
+
+
+def warnings(record: store.Record) -> Iterator[str]:
+    """What a reader must know before the first number."""
+    options = record.manifest.get("options") or {}
+    machine = record.manifest.get("machine") or {}
+    if summaries.synthetic(record.manifest):
+        yield "SYNTHETIC DATA: the inputs mean nothing; speeds only, no accuracy is reported"
+    if options.get("quick"):
+        yield "a --quick run: for a look, not for a claim"
+    if record.torn:
+        yield "the journal's last line was cut off and is left out"
+    load = next(iter(machine.get("load") or ()), None)
+    cores = number(machine.get("cores_usable"))
+    if number(load) is not None and cores and load > _BUSY * cores:
+        yield (
+            f"the machine was busy at the start: load {load:.1f} on {cores:g} usable cores;"
+            " speeds may be off"
+        )
+
+
+def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Pairs of a word and a sentence, in the order of a report's foot."""
+    manifest = record.manifest
+    options = manifest.get("options") or {}
+    yield "clock", CLOCK
+    yield "speeds", _speeds(table)
+    if not summaries.synthetic(manifest) and table["examples"].notna().any():
+        yield "scores", "on test data; precision, recall and F1 are plain means over the classes"
+    yield "memory", "the largest resident set of the worker's process, the framework's own included"
+    asked = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
+    if asked:
+        yield "options", ", ".join(asked)
+    yield "machine", machine(manifest.get("machine") or {})
+    for name, versions in _versions(record).items():
+        yield name, versions
+    yield from _data(record)
+    commit = manifest.get("git_commit")
+    made = [f"samestep {plain(manifest.get('samestep', '(unknown version)'))}"]
+    made += [f"commit {plain(commit)[:12]}"] if commit else []
+    made += [f"started {plain(manifest['started'])[:19]} UTC"] if "started" in manifest else []
+    yield "made by", ", ".join(made)
+
+
+def settings(record: store.Record) -> Iterator[tuple[str, str]]:
+    """Every cell with the settings in force, as its worker read them back."""
+    for event in record.every("built"):
+        pairs = (event.get("settings") or {}).items()
+        yield plain(event.get("cell")), ", ".join(f"{plain(k)} {plain(v)}" for k, v in pairs)
+
+
+def command(record: store.Record) -> str:
+    """The command line that makes the run again, or nothing where it is not known."""
+    return plain(shlex.join(map(str, record.manifest.get("command") or ())))
+
+
+def workload(spec: Mapping[str, Any]) -> str:
+    """A workload in a line: its data, portions, loss and optimiser."""
+    data, optimiser = spec.get("data") or {}, spec.get("optimiser") or {}
+    words = [
+        str(data.get("dataset", "")),
+        f"batch {data['batch']}" if "batch" in data else "",
+        count(data["epochs"], "epoch") if isinstance(data.get("epochs"), int) else "",
+        str(spec.get("loss", "")),
+        f"{optimiser.get('kind', '')} lr {optimiser['lr']}" if "lr" in optimiser else "",
+        f"momentum {optimiser['momentum']}" if optimiser.get("momentum") else "",
+    ]
+    return plain(", ".join(filter(None, words)))
+
+
+def machine(told: Mapping[str, Any]) -> str:
+    """A machine in a line; what is not known is left out."""
+    memory, total = number(told.get("memory_limit")), number(told.get("memory_total"))
+    known = [size for size in (memory, total) if size is not None]
+    gpus = [gpu.get("name") for gpu in told.get("gpus") or () if isinstance(gpu, Mapping)]
+    cores = told.get("cores_usable"), told.get("cores_logical")
+    words = [
+        told.get("cpu"),
+        f"{cores[0]:g} of {cores[1]} logical cores" if None not in cores else None,
+        f"{gibibytes(min(known))} memory" if known else None,
+        told.get("os"),
+        f"kernel {told['kernel']}" if told.get("kernel") else None,
+        f"virtualised ({told['virtualised']})" if told.get("virtualised") else None,
+        f"frequency governor {told['governor']}" if told.get("governor") else None,
+        f"load {told['load'][0]:.1f} at the start" if told.get("load") else None,
+        ", ".join(map(str, gpus)) if gpus else None,
+    ]
+    return plain(", ".join(str(word) for word in words if word)) or "not described"
+
+
+def _speeds(table: pd.DataFrame) -> str:
+    counts = pd.to_numeric(table["train_slices"])
+    counts = counts[counts > 0]
+    if not len(counts):
+        return "no slice was timed"
+    low, high = int(counts.min()), int(counts.max())
+    many = f"{low}" if low == high else f"{low} to {high}"
+    return (
+        f"plain medians of {many} timed slices a cell, interleaved in rounds, with their quartiles;"
+        " rows are sorted by them, but a ranking with intervals is not claimed here"
+    )
+
+
+def _versions(record: store.Record) -> dict[str, str]:
+    """Each framework's versions, as its first worker told them."""
+    told: dict[str, str] = {}
+    for event in record.every("opened"):
+        name = summaries.split(str(event.get("cell", "")))["framework"]
+        versions = dict(event.get("versions") or {})
+        if event.get("python"):
+            versions.setdefault("python", event["python"])
+        told.setdefault(plain(name), plain(", ".join(f"{k} {v}" for k, v in versions.items())))
+    return told
+
+
+def _data(record: store.Record) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for event in record.every("dataset"):
+        name = plain(event.get("name", "?"))
+        if name in seen:
+            continue
+        seen.add(name)
+        hashes = [f"{key} {str(one)[:12]}" for key, one in (event.get("sha256") or {}).items()]
+        sizes = [
+            f"{event[part]:,} {part}" for part in ("train", "test") if isinstance(event.get(part), int)
+        ]
+        more = [f"{len(hashes) - _HASHES} more in {store.MANIFEST}"] if hashes[_HASHES:] else []
+        shown = f"sha256 {', '.join(hashes[:_HASHES] + more)}" if hashes else ""
+        words = [str(event.get("source", "")), *sizes, shown]
+        yield f"data {name}", plain(", ".join(filter(None, words)))

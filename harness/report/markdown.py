@@ -1,0 +1,94 @@
+"""A run's report as Markdown: report.md, made to be read in a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from harness import store
+from harness.report import model
+from harness.report.model import Failure, Report, Section, Tone
+
+_SYMBOLS: dict[Tone, str] = {"good": "✓", "bad": "✗", "off": "–", "note": "•"}
+_SPECIAL = re.compile(r"([\\`*\[\]<>|~#&]|\b_\B|\B_)")
+
+
+def render(record: store.Record) -> str:
+    """Return the whole report of a run."""
+    return "\n".join(_lines(model.build(record))) + "\n"
+
+
+def escape(text: str) -> str:
+    """The text with nothing in it that Markdown, HTML or a table's cell would take for itself."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"# {escape(report.title)}"
+    yield ""
+    yield f"{_SYMBOLS[report.tone]} **{escape(report.verdict)}**"
+    for warning in report.warnings:
+        yield ""
+        yield f"> ✗ **{escape(warning)}**"
+    for section in report.sections:
+        yield from _section(section)
+    if report.absent:
+        yield from ["", "## Not here", ""]
+        yield from (f"- **{escape(name)}**: {escape(reason)}" for name, reason in report.absent)
+    if report.failures:
+        yield from ["", "## What failed"]
+        for failure in report.failures:
+            yield from _failure(failure)
+    yield from ["", "## How it was measured", ""]
+    yield from _table(("what", ""), report.facts)
+    if report.settings:
+        yield from ["", "<details><summary>The settings in force in every worker</summary>", ""]
+        yield from _table(("cell", "settings"), report.settings)
+        yield from ["", "</details>"]
+    if report.again:
+        yield from ["", "To run it again:", "", *_fence([report.again], "sh")]
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield from ["", f"## {escape(section.workload)}", ""]
+    if section.about:
+        yield from [escape(section.about), ""]
+    titles = ["framework", *(column.name for column in section.columns), "status"]
+    rows = (
+        (row.label, *row.texts, f"{_SYMBOLS[row.tone]} {row.status}") for row in section.rows
+    )
+    yield from _table(titles, rows, numbers=range(1, len(titles) - 1))
+    yield ""
+    yield from (f"- {_SYMBOLS[tone]} {escape(note)}" for tone, note in section.notes)
+
+
+def _table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: range = range(0)
+) -> Iterator[str]:
+    """A table whose columns in `numbers` stand to the right."""
+    yield _row(titles)
+    yield _row(["---:" if place in numbers else "---" for place in range(len(titles))], str)
+    for row in rows:
+        yield _row(row)
+
+
+def _row(texts: Iterable[str], write: type[str] | None = None) -> str:
+    return f"| {' | '.join(map(write or escape, texts))} |"
+
+
+def _failure(failure: Failure) -> Iterator[str]:
+    yield from ["", f"### {escape(failure.cell)}: {escape(failure.status)}", ""]
+    yield escape(failure.reason)
+    if failure.log:
+        yield from ["", f"The whole log: {escape(failure.log)}"]
+    if failure.tail:
+        yield from ["", "<details><summary>The last lines of its log</summary>", ""]
+        yield from _fence(failure.tail)
+        yield from ["", "</details>"]
+
+
+def _fence(lines: Sequence[str], language: str = "text") -> list[str]:
+    """The lines as they are, in a fence that none of them can close."""
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}{language}", *lines, fence]

@@ -1,0 +1,284 @@
+"""What every report says, whatever its format: tables of texts, and sentences. No layout here.
+
+Nothing is ranked by a claim: rows are sorted by plain medians, and the report says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from harness import store, summaries
+from harness.report import facts
+from harness.report.words import amount, count, listed, mebibytes, plain, score, seconds
+from harness.summaries import INTERRUPTED, NOT_RUN, OK, SKIPPED, UNAVAILABLE, number
+
+AGREE = 1e-5
+"""First losses further apart than this (relative) are not one and the same computation."""
+
+WIDE_SPREAD = 0.10
+"""Quartiles further than this from their median (relative) make a cell's speed doubtful."""
+
+Tone = Literal["good", "bad", "off", "note"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: the summary's key, its headings, its texts, and how soon it goes (high: first)."""
+
+    key: str
+    title: str
+    name: str  # the heading where there is room
+    write: Callable[[float], str]
+    goes: int
+    quality: bool = False  # has no meaning on synthetic data
+    optional: bool = False  # left out where no cell has it
+
+
+COLUMNS = (
+    Column("accuracy", "acc", "accuracy", score, 1, quality=True),
+    Column("precision", "prec", "precision", score, 5, quality=True),
+    Column("recall", "recall", "recall", score, 6, quality=True),
+    Column("f1", "F1", "F1", score, 8, quality=True),
+    Column("train_samples_per_s", "train/s", "training samples/s", amount, 0),
+    Column("train_low", "from", "lower quartile", amount, 9),
+    Column("train_high", "to", "upper quartile", amount, 9),
+    Column("predict_samples_per_s", "infer/s", "inference samples/s", amount, 2),
+    Column("first_step_s", "first s", "first step, s", seconds, 3),
+    Column("import_s", "import s", "import, s", seconds, 10),
+    Column("peak_memory_bytes", "MiB", "peak memory, MiB", mebibytes, 4),
+    Column("device_peak_bytes", "GPU MiB", "GPU peak, MiB", mebibytes, 4, optional=True),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell as texts, one a column of its section; "-" where there is nothing."""
+
+    label: str
+    tone: Tone
+    status: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One workload's table, and what is to be said beneath it."""
+
+    workload: str
+    about: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[tuple[Tone, str], ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that did not get through: its reason, the last lines of its log, where the log is."""
+
+    tone: Tone
+    cell: str
+    status: str
+    reason: str
+    tail: tuple[str, ...]
+    log: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report shows, in order."""
+
+    title: str
+    tone: Tone
+    verdict: str
+    warnings: tuple[str, ...]
+    sections: tuple[Section, ...]
+    absent: tuple[tuple[str, str], ...]
+    failures: tuple[Failure, ...]
+    facts: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str], ...]
+    again: str
+
+
+def build(record: store.Record) -> Report:
+    """Return the report of a run; of one that is empty, half done or all failed, too."""
+    table = store.summary(record)
+    failures = _failures(record, table)
+    tone, verdict = _verdict(record, table)
+    return Report(
+        title=f"samestep run {plain(record.manifest.get('run') or record.folder.name)}",
+        tone=tone,
+        verdict=verdict,
+        warnings=tuple(facts.warnings(record)),
+        sections=tuple(_sections(record, table)),
+        absent=tuple(_absent(record)),
+        failures=failures,
+        facts=tuple(facts.facts(record, table)),
+        settings=tuple(facts.settings(record)),
+        again=facts.command(record),
+    )
+
+
+def _verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
+    """The run in a line: how many cells are well, and whether it came to its end."""
+    tally = table["status"].value_counts()
+    good = int(tally.get(OK, 0))
+    others = [f"{n} {status}" for status, n in tally.items() if status != OK]
+    said = f"{good} of {count(len(table), 'cell')} ok" + (f": {listed(others)}" if others else "")
+    if not len(table):
+        said = "no cell was planned: nothing was measured"
+    if record.end is None:
+        said += "; the run has no end: it still goes on, or was killed; what is here is partial"
+    elif record.end.get("status") == INTERRUPTED:
+        said += "; the run was interrupted; what is here is partial"
+    whole = record.end is not None and good == len(table) > 0
+    return ("good" if whole else "bad"), said
+
+
+def _sections(record: store.Record, table: pd.DataFrame) -> list[Section]:
+    made_up = summaries.synthetic(record.manifest)
+    sections = []
+    for workload, cells in table.groupby("workload", sort=False):
+        if (cells["status"] == SKIPPED).all():
+            continue
+        columns = tuple(
+            column for column in COLUMNS
+            if not (column.quality and made_up)
+            and not (column.optional and cells[column.key].isna().all())
+        )  # fmt: skip
+        sections.append(_section(record, str(workload), _sorted(cells), columns))
+    return sections
+
+
+def _sorted(cells: pd.DataFrame) -> pd.DataFrame:
+    """By training throughput; then those that failed; the arbiter last."""
+    key = pd.DataFrame(
+        {
+            "arbiter": cells["arbiter"].astype(bool),
+            "failed": cells["status"] != OK,
+            "speed": -pd.to_numeric(cells["train_samples_per_s"]),
+        }
+    )
+    order = key.sort_values(["arbiter", "failed", "speed"], kind="stable", na_position="last")
+    return cells.loc[order.index]
+
+
+def _section(
+    record: store.Record, workload: str, cells: pd.DataFrame, columns: Sequence[Column]
+) -> Section:
+    labels = _labels(cells)
+    entries = cells.to_dict("records")
+    rows = [_row(cell, label, columns) for cell, label in zip(entries, labels, strict=True)]
+    spec = (record.manifest.get("workloads") or {}).get(workload) or {}
+    same = [str(values[0]) for part in ("device", "dtype") if len(values := cells[part].unique()) == 1]
+    about = ", ".join(filter(None, [facts.workload(spec), *same]))
+    cells = cells.assign(label=labels)
+    notes = [*_agreement(cells), *_targets(cells, spec), *_spread(cells)]
+    notes += [("note", f"{one}: the arbiter, not ranked") for one in cells[cells["arbiter"]]["label"]]
+    return Section(plain(workload), about, tuple(columns), tuple(rows), tuple(notes))
+
+
+def _labels(cells: pd.DataFrame) -> list[str]:
+    """Framework and mode; device and dtype too where the cells differ in them."""
+    parts = ["framework", "mode"]
+    parts += [part for part in ("device", "dtype") if cells[part].nunique() > 1]
+    return [plain(" ".join(map(str, row))) for row in cells[parts].itertuples(index=False)]
+
+
+def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Column]) -> Row:
+    texts = tuple(
+        "-" if (value := number(cell[column.key])) is None else column.write(value)
+        for column in columns
+    )
+    status = plain(cell["status"])
+    if status != OK:
+        return Row(label, _tone(status), status, texts)
+    if cell["arbiter"]:
+        return Row(label, "note", "arbiter", texts)
+    return Row(label, "good", status, texts)
+
+
+def _tone(status: str) -> Tone:
+    """Of a cell that is not ok: what never began is no fault of its own."""
+    return "off" if status in (NOT_RUN, SKIPPED, UNAVAILABLE) else "bad"
+
+
+def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    """How far the first losses are from the arbiter's, or, without it, from their median."""
+    losses = cells.dropna(subset=["first_loss"])
+    judge = losses[losses["arbiter"]]["first_loss"]
+    others = losses[~losses["arbiter"]] if len(judge) else losses
+    lost = cells[cells["first_loss"].isna() & cells["first_step_s"].notna()]["label"]
+    notes: list[tuple[Tone, str]] = []
+    if len(lost):
+        notes.append(("bad", f"the first loss of {listed(lost)} is no finite number"))
+    if len(others) and len(losses) > 1:
+        right = float(judge.iloc[0] if len(judge) else losses["first_loss"].median())
+        apart = (others["first_loss"] - right).abs() / (abs(right) or 1.0)
+        whose = "the arbiter's" if len(judge) else "their median"
+        worst = others["label"].iloc[int(apart.argmax())]
+        far = others["label"][apart > AGREE]
+        said = f"to {apart.max():.1e} (relative; {worst} is the furthest)"
+        if len(far):
+            said = f"only {said}: do not compare {listed(far)} before that is explained"
+        of = f"the first losses of {count(len(others), 'cell')}"
+        notes.append(("bad" if len(far) else "good", f"{of} agree with {whose} {said}"))
+    return notes
+
+
+def _targets(cells: pd.DataFrame, spec: Mapping[str, Any]) -> list[tuple[Tone, str]]:
+    """Which cells missed the workload's target accuracy."""
+    told = cells.dropna(subset=["reached_target"])
+    if not len(told):
+        return []
+    target = f"the target accuracy of {spec.get('target_accuracy')}"
+    missed = told[~told["reached_target"].astype(bool)]["label"]
+    if len(missed):
+        return [("bad", f"{listed(missed)} missed {target}")]
+    return [("good", f"{count(len(told), 'cell')} reached {target}")]
+
+
+def _spread(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    """Which cells' slices differ so much that their speed says little."""
+    rate, low, high = (
+        pd.to_numeric(cells[key]) for key in ("train_samples_per_s", "train_low", "train_high")
+    )
+    wide = cells["label"][(high - rate).clip(lower=rate - low) > WIDE_SPREAD * rate]
+    if not len(wide):
+        return []
+    said = f"the training slices of {listed(wide)} vary: quartiles over {WIDE_SPREAD:.0%} from the median"
+    return [("bad", f"{said}; measure again on a quiet machine")]
+
+
+def _absent(record: store.Record) -> list[tuple[str, str]]:
+    """Frameworks that are unavailable and workloads that were skipped, each with its reason."""
+    return [
+        (plain(event.get(key, "?")), f"{word}: {plain(event.get('reason') or 'no reason given')}")
+        for kind, key, word in (
+            ("framework-unavailable", "framework", UNAVAILABLE),
+            ("workload-skipped", "workload", SKIPPED),
+        )
+        for event in record.every(kind)
+    ]
+
+
+def _failures(record: store.Record, table: pd.DataFrame) -> tuple[Failure, ...]:
+    """Cells that began, or were to begin, and failed; `_absent` tells of the rest."""
+    failed = {event.get("cell"): event for event in record.every("cell-failed")}
+    logs = {event.get("cell"): event.get("log") for event in record.every("cell-started")}
+    return tuple(
+        Failure(
+            tone=_tone(row["status"]),
+            cell=plain(row["cell"]),
+            status=plain(row["status"]),
+            reason=plain(row["reason"]),
+            tail=tuple(map(plain, failed.get(row["cell"], {}).get("log_tail") or ())),
+            log=re.sub(r".*/(?=logs/)", "", plain(logs.get(row["cell"]) or "")),
+        )
+        for row in table.to_dict("records")
+        if row["cell"] in failed or row["status"] == INTERRUPTED
+    )

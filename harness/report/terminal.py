@@ -1,0 +1,158 @@
+"""A run's report on a terminal: colour and a symbol, never colour alone, and never wider than it.
+
+Where the width does not do, the columns that matter least go first, and the report says which.
+Colour follows the console: none where NO_COLOR is set or the output is no terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness import store
+from harness.report import model
+from harness.report.model import Failure, Report, Section, Tone
+
+_STYLES: dict[Tone, str] = {"good": "green", "bad": "red", "off": "dim", "note": "cyan"}
+_SYMBOLS: dict[Tone, str] = {"good": "✓", "bad": "✗", "off": "–", "note": "•"}
+_PLAIN: dict[Tone, str] = {"good": "+", "bad": "x", "off": "-", "note": "*"}
+
+_LABEL, _STATUS = 28, 9  # letters: longer ones are cut before a column goes
+_STATUS_GOES = 7  # when the status goes, among the model's columns
+_LEGEND = (
+    "acc, prec: accuracy, precision; train/s, infer/s: samples a second; from, to: quartiles of"
+    " train/s; first s: the first step, with tracing and compiling; MiB: peak memory"
+)
+_TAIL = 3  # lines of a failed cell's log; report.md has all
+
+
+def show(record: store.Record, console: Console | None = None) -> None:
+    """Print a run's report."""
+    console = console or Console()
+    report = model.build(record)
+    _line(console, Text(report.title, "bold"))
+    _say(console, report.tone, report.verdict)
+    for warning in report.warnings:
+        _say(console, "bad", warning)
+    for section in report.sections:
+        _section(console, section)
+    for name, reason in report.absent:
+        _say(console, "off", f"{name}: {reason}")
+    for failure in report.failures:
+        _failure(console, failure)
+    _foot(console, report)
+
+
+def _section(console: Console, section: Section) -> None:
+    console.print()
+    heading = Text(section.workload, "bold")
+    _line(console, heading.append(f"  {section.about}" if section.about else "", "not bold dim"))
+    columns, gap = _fit(section, console.width)
+    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="underline")
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.number else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            max_width=column.width,
+        )
+    for place, row in enumerate(section.rows):
+        tone = _STYLES[row.tone]
+        style = tone if row.tone in ("bad", "off") else ""
+        first = Text(f"{_symbol(console, row.tone)} {row.label}", tone)
+        table.add_row(first, *(Text(column.texts[place], style) for column in columns[1:]))
+    console.print(table)
+    for each, note in section.notes:
+        _say(console, each, note)
+    shown = {column.title for column in columns}
+    if left_out := [one.title for one in _columns(section) if one.title not in shown]:
+        _say(console, "off", f"no room here for: {', '.join(left_out)}; see {store.REPORT}")
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column as it is set: its `width` in letters, the `least` of it, how soon it goes."""
+
+    title: str
+    texts: tuple[str, ...]
+    width: int
+    least: int
+    goes: int
+    number: bool
+
+
+def _columns(section: Section) -> list[_Column]:
+    """Every column of the section, as wide as its texts."""
+
+    def column(title: str, texts: Iterable[str], goes: int, least: int = 0) -> _Column:
+        rows = tuple(texts)
+        width = max(cell_len(text) for text in (title, *rows))
+        return _Column(title, rows, width, min(width, least or width), goes, number=not least)
+
+    first = column("", (f"  {row.label}" for row in section.rows), -1, _LABEL)
+    numbers = [
+        column(each.title, (row.texts[place] for row in section.rows), each.goes)
+        for place, each in enumerate(section.columns)
+    ]
+    status = column("status", (row.status for row in section.rows), _STATUS_GOES, _STATUS)
+    return [first, *numbers, status]
+
+
+def _fit(section: Section, room: int) -> tuple[list[_Column], int]:
+    """The columns that fit into `room` letters, and the gap between them: 2, or 1 if need be."""
+    kept = _columns(section)
+    while len(kept) > 1:
+        cut = [replace(column, width=column.least) for column in kept]
+        for columns, gap in ((kept, 2), (kept, 1), (cut, 1)):
+            if sum(column.width + gap for column in columns) - gap <= room:
+                return columns, gap
+        last = max(column.goes for column in kept)
+        kept = [column for column in kept if column.goes < last]
+    return kept, 1
+
+
+def _failure(console: Console, failure: Failure) -> None:
+    console.print()
+    _say(console, failure.tone, f"{failure.cell} {failure.status} {failure.reason}")
+    for line in failure.tail[-_TAIL:]:
+        _line(console, Text(f"    {line}", "dim"), cut=True)
+    if failure.log:
+        _line(console, Text(f"    the whole log: {failure.log}", "dim"))
+
+
+def _foot(console: Console, report: Report) -> None:
+    console.print()
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="dim", no_wrap=True, max_width=16, overflow="ellipsis")
+    table.add_column(overflow="fold")
+    if report.sections:
+        table.add_row("columns", Text(_LEGEND))
+    for name, sentence in report.facts:
+        table.add_row(Text(name), Text(sentence))
+    if report.again:
+        table.add_row("again", Text(report.again))
+    console.print(table)
+
+
+def _say(console: Console, tone: Tone, sentence: str) -> None:
+    """A sentence with its symbol, wrapped under itself."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(_symbol(console, tone), _STYLES[tone]), Text(sentence, _STYLES[tone]))
+    console.print(grid)
+
+
+def _line(console: Console, text: Text, *, cut: bool = False) -> None:
+    console.print(text, no_wrap=cut, overflow="ellipsis" if cut else "fold", highlight=False)
+
+
+def _symbol(console: Console, tone: Tone) -> str:
+    return (_SYMBOLS if console.encoding.lower().startswith("utf") else _PLAIN)[tone]

@@ -1,0 +1,52 @@
+"""Numbers and foreign texts as words that are safe to print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
+
+
+def plain(text: object) -> str:
+    """One line without terminal codes, control characters or half letters, whatever came."""
+    bare = _ESCAPES.sub("", str(text))
+    return "".join(
+        letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in bare
+    ).strip()
+
+
+def score(value: float) -> str:
+    """A metric from 0 to 1: 0.9722."""
+    return f"{value:.4f}"
+
+
+def amount(value: float) -> str:
+    """A rate, to three digits at least: 1.23, 45.6, 7,890."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def seconds(value: float) -> str:
+    """A time in seconds: 0.012, 1.23, 23.4, 1,234."""
+    return f"{value:.3f}" if value < 1 else amount(value)
+
+
+def mebibytes(value: float) -> str:
+    """A number of bytes in MiB: 1,234."""
+    return f"{value / 2**20:,.0f}"
+
+
+def gibibytes(value: float) -> str:
+    """A number of bytes in GiB, with the unit: 7.8 GiB."""
+    return f"{value / 2**30:.1f} GiB"
+
+
+def count(number: int, thing: str) -> str:
+    """A number with its noun: 1 cell, 2 cells, 1,437 cells."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def listed(things: Iterable[object]) -> str:
+    """Some things in a sentence: a, b and c."""
+    *front, last = map(str, things)
+    return f"{', '.join(front)} and {last}" if front else last

@@ -1,0 +1,321 @@
+"""A whole run, from what was asked for to the written report."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from harness import environments, machine, plan, store
+from harness.conductor import Measuring, Setting, Task, conduct, training_steps
+from harness.environments import Environment, Unavailable
+from harness.places import cache_folder, project_root
+from harness.plan import Cell
+from harness.recipes import Recipe, discover
+from workloads import datasets, spec
+from workloads.datasets import DatasetError
+from workloads.reading import SpecError
+from workloads.spec import Workload
+
+DEFAULT_WORKLOADS = ("mlp-digits", "cnn-digits", "cifar-cnn-128")
+"""What `run` takes when no workload is named; those whose data is absent are skipped."""
+
+QUICK = Measuring(rounds=3, seconds=0.2)
+QUICK_EPOCHS = 1
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, checked. Made by `request`."""
+
+    workloads: Sequence[Workload]
+    recipes: Mapping[str, Recipe]
+    devices: Sequence[str]
+    cells: Sequence[Cell]
+    threads: int
+    seed: int
+    steps: int | None
+    measuring: Measuring
+    data_dir: Path | None
+    synthetic: bool
+    interpreters: Mapping[str, Path]
+    results: Path
+    skip_absent: bool
+    command: Sequence[str]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def usable_cpus() -> list[int]:
+    """Return the numbers of the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def request(
+    *,
+    frameworks: Sequence[str],
+    workloads: Sequence[str],
+    modes: Sequence[str],
+    device: str,
+    threads: int | None,
+    epochs: int | None,
+    steps: int | None,
+    seed: int | None,
+    budget: float | None,
+    quick: bool,
+    data: str,
+    data_dir: Path | None,
+    interpreters: Mapping[str, Path],
+    out: Path | None,
+    command: Sequence[str],
+    root: Path | None = None,
+) -> Request:
+    """Check what was asked for against what there is.
+
+    Raises:
+        SpecError, RecipeError: a name is unknown, a file is wrong, or nothing is left to run.
+    """
+    root = root or project_root()
+    recipes = discover(root)
+    chosen = {name: recipes[name] for name in plan.choose(frameworks, list(recipes), "framework")}
+    all_modes = sorted({mode for recipe in recipes.values() for mode in recipe.modes})
+    for name in interpreters:
+        plan.choose([name], list(recipes), "framework")
+    wanted = [_load(name, epochs or (QUICK_EPOCHS if quick else None), seed)
+              for name in _workload_names(workloads)]  # fmt: skip
+    devices = _devices(device)
+    cpus = usable_cpus()
+    if threads is not None and threads > len(cpus):
+        raise SpecError(f"--threads {threads}: this process may use {len(cpus)} processors")
+    usual = QUICK if quick else Measuring()
+    return Request(
+        workloads=wanted,
+        recipes=chosen,
+        devices=devices,
+        cells=plan.cells(wanted, chosen, plan.choose(modes, all_modes, "mode"), devices),
+        threads=threads or len(cpus),
+        seed=seed or 0,
+        steps=steps,
+        measuring=Measuring(usual.rounds, usual.seconds, budget),
+        data_dir=data_dir,
+        synthetic=data == "synthetic",
+        interpreters=interpreters,
+        results=out or root / "results",
+        skip_absent=not workloads,
+        command=command,
+        options={"data": data, "quick": quick, "device": device, "budget": budget},
+    )
+
+
+def _workload_names(asked: Sequence[str]) -> list[str]:
+    words = [word.strip() for text in asked for word in text.split(",") if word.strip()]
+    if "all" in words:
+        return spec.names()
+    return list(dict.fromkeys(words)) or list(DEFAULT_WORKLOADS)
+
+
+def _load(name: str, epochs: int | None, seed: int | None) -> Workload:
+    changes = {"epochs": epochs, "seed": seed}
+    return spec.load(name).with_data(**{k: v for k, v in changes.items() if v is not None})
+
+
+def _devices(device: str) -> list[str]:
+    if device != "auto":
+        return [device]
+    return ["cpu", "cuda"] if machine.gpus() else ["cpu"]
+
+
+class _Session:
+    """A run under way: what it needs at every turn, and how many cells have gone wrong."""
+
+    def __init__(self, asked: Request, run: store.Run, listener: Listener, root: Path) -> None:
+        self.asked, self.run, self.root = asked, run, root
+        self._listener = listener
+        self.failures = 0
+
+    def tell(self, event: str, cell: str | None, **fields: Any) -> None:
+        self.run.append(event, cell, **fields)
+        self._listener({"event": event, "cell": cell, **fields})
+
+
+def execute(asked: Request, listener: Listener, root: Path | None = None) -> tuple[Path, int]:
+    """Do what was asked for; return the run's folder and the exit status.
+
+    0: all well; 1: a cell failed or could not run. Ctrl-C ends the workers, keeps what there is,
+    and is raised again.
+    """
+    root = root or project_root()
+    run = store.Run.create(asked.results, _manifest(asked, root))
+    session = _Session(asked, run, listener, root)
+    status = "interrupted"
+    try:
+        session.tell("run-started", None, cells=len(asked.cells), folder=str(run.folder))
+        _conduct_all(session)
+        status = "failed" if session.failures else "ok"
+    finally:
+        session.tell("run-ended", None, status=status, exit_code=int(status != "ok"))
+        run.close()
+        store.finish(run)
+    return run.folder, int(session.failures > 0)
+
+
+def _conduct_all(session: _Session) -> None:
+    asked = session.asked
+    tasks = [task for task in (_task(one, session) for one in asked.workloads) if task]
+    ready = _environments(session) if tasks else {}
+    setting = Setting(
+        root=session.root,
+        threads=asked.threads,
+        cpus=usable_cpus()[: asked.threads],
+        seed=asked.seed,
+        recipes=asked.recipes,
+        environments=ready,
+        measuring=_share(asked.measuring, len(tasks)),
+        score=not asked.synthetic,
+    )
+    for task in tasks:
+        planned = [cell for cell in asked.cells if cell.workload == task.workload.name]
+        cells = [cell for cell in planned if _can_run(cell, setting, session)]
+        session.failures += len(planned) - len(cells)
+        session.failures += conduct(task, cells, setting, session.run, session.tell)
+
+
+def _share(measuring: Measuring, workloads: int) -> Measuring:
+    """Divide the budget of the whole run between its workloads."""
+    if measuring.budget is None:
+        return measuring
+    return Measuring(measuring.rounds, measuring.seconds, measuring.budget / max(1, workloads))
+
+
+def _task(workload: Workload, session: _Session) -> Task | None:
+    """Make a workload's data ready; where that cannot be, say so in one line and go on."""
+    asked = session.asked
+    try:
+        arrays = datasets.prepare(
+            workload.data.dataset,
+            cache_folder() / "datasets",
+            seed=workload.data.seed,
+            data_dir=asked.data_dir,
+            synthetic=asked.synthetic,
+        )
+        steps = training_steps(workload, arrays, asked.steps)
+    except (DatasetError, ValueError) as error:
+        session.tell("workload-skipped", None, workload=workload.name, reason=str(error))
+        session.failures += not (asked.skip_absent and isinstance(error, datasets.DatasetMissing))
+        return None
+    session.tell(
+        "dataset",
+        None,
+        workload=workload.name,
+        name=arrays.name,
+        source=arrays.source,
+        sha256=arrays.sha256,
+        train=len(arrays.open("train_labels")),
+        test=len(arrays.open("test_labels")),
+    )
+    return Task(workload, arrays, steps)
+
+
+def _environments(session: _Session) -> dict[tuple[str, str], Environment]:
+    """Make every framework's environment ready, and tell of each; leave out what cannot run."""
+    asked, ready = session.asked, {}
+    for device in asked.devices:
+        found = _prepare(asked, device, session)
+        for name, result in found.items():
+            about = {"framework": name, "title": asked.recipes[name].title, "device": device}
+            if isinstance(result, Unavailable):
+                session.tell("framework-unavailable", None, **about, reason=str(result))
+                continue
+            ready[name, device] = result
+            session.tell(
+                "framework-ready",
+                None,
+                **about,
+                arbiter=asked.recipes[name].arbiter,
+                origin=result.origin,
+                python=str(result.python),
+                version=result.version,
+                lock=result.lock,
+                lock_sha256=result.lock_hash,
+                seconds=result.seconds,
+            )
+    return ready
+
+
+def _prepare(
+    asked: Request, device: str, session: _Session
+) -> dict[str, Environment | Unavailable]:
+    recipes = [r for r in asked.recipes.values() if device in r.devices or not r.arbiter]
+    if device != "cpu" and not machine.gpus():
+        reason = Unavailable(f"no such device: no {device} device and driver found on this machine")
+        return {recipe.name: reason for recipe in recipes}
+
+    def report(name: str, text: str) -> None:
+        session.tell("framework-building", None, framework=name, text=text)
+
+    return environments.prepare_all(
+        recipes, device, interpreters=asked.interpreters, report=report
+    )
+
+
+def _can_run(cell: Cell, setting: Setting, session: _Session) -> bool:
+    """Say whether the cell's environment and programs are here; where not, the journal says why."""
+    if (cell.framework, cell.device) not in setting.environments:
+        return False  # told already, for all of its cells
+    reason = setting.recipes[cell.framework].missing_program(cell.mode)
+    if reason:
+        session.tell("cell-failed", cell.id, phase="start", status="unavailable", reason=reason,
+                     signal=None, log_tail=[])  # fmt: skip
+    return reason is None
+
+
+def _manifest(asked: Request, root: Path) -> dict[str, Any]:
+    return {
+        "samestep": version("samestep"),
+        "command": list(asked.command),
+        "git_commit": _git_commit(root),
+        "machine": machine.describe(),
+        "options": {
+            **asked.options,
+            "threads": asked.threads,
+            "seed": asked.seed,
+            "rounds": asked.measuring.rounds,
+            "slice_seconds": asked.measuring.seconds,
+        },
+        "workloads": {workload.name: workload.to_dict() for workload in asked.workloads},
+        "cells": [cell.id for cell in asked.cells],
+    }
+
+
+def _git_commit(root: Path) -> str | None:
+    """Return the checkout's commit, with "+" where files differ from it; None outside git."""
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)  # noqa: S607
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a text as ``90``, ``90s``, ``2m`` or ``1h``.
+
+    Raises:
+        ValueError: it is none of these, or not more than 0.
+    """
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], None)
+    try:
+        seconds = float(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError(f'"{text}": give a time as 90s, 2m or 1h')
+    return seconds

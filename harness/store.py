@@ -1,0 +1,315 @@
+"""A run's folder: written as the run goes, read back whole. Reports see nothing but this.
+
+    results/20261124T063012Z-1f3a/
+        manifest.json   what was asked for, where, with what: known before anything is timed
+        events.jsonl    the journal: one JSON object a line, flushed at once, never changed
+        samples.csv     every timed slice, a row each       (made from the two above by `finish`)
+        summary.csv     every cell, a row each              (likewise)
+        report.md       the same for people                 (likewise)
+        logs/           what the workers printed
+
+Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
+whole line.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pandas as pd
+
+from harness import summaries
+
+SCHEMA = 1
+"""Raised when a reader of the last schema would misread a run."""
+
+MANIFEST, JOURNAL, LOGS = "manifest.json", "events.jsonl", "logs"
+SAMPLES, SUMMARY, REPORT = "samples.csv", "summary.csv", "report.md"
+
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,}")
+
+
+class StoreError(Exception):
+    """A run cannot be written, found or read; the text is one line for the user."""
+
+
+class Run:
+    """A run being written. Made by `Run.create`; its methods may be called from any thread."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], journal: TextIO) -> None:
+        self.folder = folder
+        self._manifest, self._journal = manifest, journal
+        self._began, self._lock = time.monotonic(), threading.Lock()
+
+    @classmethod
+    def create(cls, results: Path, manifest: Mapping[str, Any]) -> Run:
+        """Make a new run's folder in `results`, whole at once and never on top of another.
+
+        Adds `schema`, `run` (the folder's name) and, where it is not given, `started` (UTC).
+        Raises StoreError where nothing can be written there.
+        """
+        now = datetime.now(UTC)
+        whole = {"started": now.isoformat(), **manifest, "schema": SCHEMA}
+        draft = results / f".draft-{secrets.token_hex(8)}"
+        try:
+            (draft / LOGS).mkdir(parents=True)
+            (draft / JOURNAL).touch()
+            folder = _publish(draft, now, whole)
+            return cls(folder, whole, (folder / JOURNAL).open("a", encoding="utf-8"))
+        except OSError as error:
+            raise StoreError(
+                f"{results}: no run can be kept there ({error.strerror}); name a folder that can be"
+                " written with --out"
+            ) from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def append(self, event: str, cell: str | None = None, **fields: Any) -> None:
+        """Write one event to the journal, with the `time` since the run began, and flush it.
+
+        Numbers that are not finite become null. Raises StoreError where the disk refuses.
+        """
+        if "time" in fields:
+            raise ValueError("the journal sets `time` itself")
+        about = {} if cell is None else {"cell": cell}
+        with self._lock:
+            line = {"time": round(time.monotonic() - self._began, 6), "event": event, **about}
+            try:
+                self._journal.write(json.dumps(strict(line | fields), allow_nan=False) + "\n")
+                self._journal.flush()
+            except OSError as error:
+                raise StoreError(
+                    f"{self.folder / JOURNAL}: cannot be written ({error.strerror}); is the disk"
+                    " full?"
+                ) from error
+
+    def update_manifest(self, **changes: Any) -> None:
+        """Set top-level keys of the manifest; the file is replaced whole. Raises StoreError."""
+        with self._lock:
+            self._manifest |= changes
+            _write(self.folder / MANIFEST, _pretty(self._manifest))
+
+    def close(self) -> None:
+        """Close the journal; nothing can be appended after."""
+        self._journal.close()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run read back. `torn`: the journal's last line was cut off, and is left out."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    events: tuple[dict[str, Any], ...]
+    torn: bool = False
+
+    def every(self, event: str) -> list[dict[str, Any]]:
+        """All events of that kind, in order."""
+        return [one for one in self.events if one["event"] == event]
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """The `run-ended` event, or None for a run that goes on or was killed."""
+        return next(reversed(self.every("run-ended")), None)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a list of runs; `status` says why where a run cannot be read."""
+
+    name: str
+    folder: Path
+    started: str
+    status: str
+    cells: int = 0
+    ok: int = 0
+    data: str = ""
+
+
+def read(folder: Path) -> Record:
+    """Read a run back. Raises StoreError where it is missing, broken, or of another schema."""
+    manifest = _manifest(folder)
+    try:
+        lines = (folder / JOURNAL).read_bytes().split(b"\n")
+    except OSError as error:
+        raise StoreError(
+            f"{folder / JOURNAL}: cannot be read ({error.strerror}); without its journal a run has"
+            " no results: run it again"
+        ) from error
+    whole, rest = lines[:-1], lines[-1]  # whatever follows the last newline was cut off
+    events = tuple(_event(line, number, folder) for number, line in enumerate(whole, start=1))
+    return Record(folder, manifest, events, torn=bool(rest))
+
+
+def runs(results: Path) -> list[Entry]:
+    """Every run in `results`, oldest first; those that cannot be read too, with the reason."""
+    found = results.iterdir() if results.is_dir() else iter(())
+    return sorted(map(_entry, filter(_is_run, found)), key=_age)
+
+
+def resolve(results: Path, text: str) -> Path:
+    """The folder that `text` means: "latest", a run's name, a path, or a name's unique beginning.
+
+    Raises StoreError, with what there is.
+    """
+    known = [entry.name for entry in runs(results)]
+    if not known and not _is_run(Path(text)):
+        raise StoreError(f"{results}: no runs there; make one with `python cli.py run`")
+    if text == "latest":
+        return results / known[-1]
+    if text in known:
+        return results / text
+    if text and Path(text).is_dir():
+        return Path(text)
+    matches = [name for name in known if text and name.startswith(text)]
+    if len(matches) == 1:
+        return results / matches[0]
+    shown = ", ".join((matches or known)[-3:])
+    if matches:
+        raise StoreError(f'"{text}" begins {len(matches)} runs: {shown}; give more of the name')
+    raise StoreError(f'no run "{text}" in {results}; the last are: {shown}; or say "latest"')
+
+
+def samples(record: Record) -> pd.DataFrame:
+    """Every timed slice, a row each, in the journal's order (see `summaries.SAMPLE_COLUMNS`)."""
+    return summaries.samples(record.events)
+
+
+def summary(record: Record) -> pd.DataFrame:
+    """Every cell, a row each, in the plan's order (see `summaries.COLUMNS`)."""
+    return summaries.summary(record.manifest, record.events)
+
+
+def finish(run: Run | Path) -> Record:
+    """Write samples.csv, summary.csv and report.md from the manifest and the journal alone.
+
+    May be called again at any time, for a folder too. Raises StoreError.
+    """
+    from harness.report import markdown  # it reads this store
+
+    record = read(run if isinstance(run, Path) else run.folder)
+    _write(record.folder / SAMPLES, samples(record).to_csv(index=False))
+    _write(record.folder / SUMMARY, summary(record).to_csv(index=False))
+    _write(record.folder / REPORT, markdown.render(record))
+    return record
+
+
+def strict(value: Any) -> Any:
+    """Return `value` as JSON can hold it: no NaN, no infinity, no numpy, no paths."""
+    if isinstance(value, np.generic | np.ndarray):
+        return strict(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): strict(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _publish(draft: Path, now: datetime, manifest: dict[str, Any]) -> Path:
+    """Give the draft a name that no run has, and set it in the manifest too."""
+    while True:
+        name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        manifest["run"] = name
+        (draft / MANIFEST).write_text(_pretty(manifest), encoding="utf-8")
+        try:
+            return draft.rename(draft.parent / name)
+        except OSError:
+            if not (draft.parent / name).exists():
+                raise
+
+
+def _pretty(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(strict(manifest), indent=2, allow_nan=False) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file at once: a reader sees the old or the new one. Raises StoreError."""
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        # What a log holds may be no text at all; a report shows such a letter as "?".
+        draft.write_text(text, encoding="utf-8", errors="replace", newline="")
+        os.replace(draft, path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror}); is the disk full or the folder"
+            " read-only?"
+        ) from error
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest, checked. Raises StoreError."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); is this a run?") from error
+    except ValueError as error:
+        raise StoreError(f"{path}: is not JSON ({error}); restore it or run again") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):
+        raise StoreError(f"{path}: has no `schema`: no manifest of a run; restore it or run again")
+    if manifest["schema"] != SCHEMA:
+        newer = manifest["schema"] > SCHEMA
+        raise StoreError(
+            f"{path}: has schema {manifest['schema']}, this samestep reads {SCHEMA};"
+            f" {'update samestep' if newer else 'read it with the samestep that wrote it'}"
+            f" (the run was made by {manifest.get('samestep', 'an unknown version')})"
+        )
+    return manifest
+
+
+def _event(line: bytes, number: int, folder: Path) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        raise StoreError(
+            f"{folder / JOURNAL}:{number}: is no event ({line[:40]!r}); the file was changed or"
+            " damaged: remove that line or run again"
+        )
+    return event
+
+
+def _is_run(path: Path) -> bool:
+    if path.name.startswith(".") or not path.is_dir():
+        return False
+    return bool(_NAME.fullmatch(path.name)) or (path / MANIFEST).is_file()
+
+
+def _age(entry: Entry) -> tuple[str, str]:
+    """A key that sorts by start; a name's stamp and an ISO time compare by their digits."""
+    return re.sub(r"\D", "", entry.started or entry.name[:15]), entry.name
+
+
+def _entry(folder: Path) -> Entry:
+    try:
+        record = read(folder)
+    except StoreError as error:
+        return Entry(folder.name, folder, "", f"cannot be read: {error}")
+    cells = summary(record)
+    status = record.end.get("status") if record.end else None
+    return Entry(
+        name=folder.name,
+        folder=folder,
+        started=str(record.manifest.get("started", "")),
+        status=str(status or "unfinished"),
+        cells=len(cells),
+        ok=int((cells["status"] == "ok").sum()),
+        data=str((record.manifest.get("options") or {}).get("data", "")),
+    )

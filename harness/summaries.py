@@ -1,0 +1,179 @@
+"""From a run's journal to its two tables: a row a timed slice, a row a cell. Pure functions.
+
+Seconds, bytes, samples a second. What a cell did not come to is missing (NaN or None), never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Event = Mapping[str, Any]
+
+OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
+UNAVAILABLE, SKIPPED, NOT_RUN = "unavailable", "skipped", "not run"
+
+IDENTITY = ("workload", "framework", "mode", "device", "dtype")
+"""The parts of a cell's id. `dtype` is the arithmetic; `precision` is the metric."""
+
+SAMPLE_COLUMNS = (
+    "cell", *IDENTITY, "kind", "round", "steps", "samples", "seconds", "cpu_seconds",
+    "samples_per_s", "time",
+)  # fmt: skip
+
+COLUMNS = (
+    "cell", *IDENTITY, "status", "reason", "arbiter",
+    "accuracy", "precision", "recall", "f1", "examples", "reached_target",
+    "train_samples_per_s", "train_low", "train_high", "train_slices",
+    "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
+    "import_s", "build_s", "first_step_s", "train_s", "evaluate_s",
+    "peak_memory_bytes", "import_memory_bytes", "device_peak_bytes",
+    "steps", "first_loss", "final_loss",
+)  # fmt: skip
+
+_COUNTS = (
+    "examples", "train_slices", "predict_slices", "steps",
+    "peak_memory_bytes", "import_memory_bytes", "device_peak_bytes",
+)  # fmt: skip
+
+
+def samples(events: Iterable[Event]) -> pd.DataFrame:
+    """Every slice as a row; `samples_per_s` is missing where its time is no positive number."""
+    rows = []
+    for event in events:
+        if event["event"] != "slice":
+            continue
+        cell = str(event.get("cell", ""))
+        rate = _rate(event.get("samples"), event.get("seconds"))
+        rows.append({**event, **split(cell), "cell": cell, "samples_per_s": rate})
+    return pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
+
+
+def summary(manifest: Mapping[str, Any], events: Sequence[Event]) -> pd.DataFrame:
+    """Every cell as a row: those of the plan in its order, then any other of the journal."""
+    by_cell: dict[str, list[Event]] = {str(cell): [] for cell in manifest.get("cells") or ()}
+    for event in events:
+        if event.get("cell") is not None:
+            by_cell.setdefault(str(event["cell"]), []).append(event)
+    rows = [_row(cell, own, manifest, events) for cell, own in by_cell.items()]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.astype(dict.fromkeys(_COUNTS, "Int64") | {"arbiter": bool})
+
+
+def split(cell: str) -> dict[str, str]:
+    """The parts of a cell's id, by name."""
+    parts = cell.rsplit("/", len(IDENTITY) - 1)
+    return dict(zip(IDENTITY, parts + [""] * (len(IDENTITY) - len(parts)), strict=True))
+
+
+def synthetic(manifest: Mapping[str, Any]) -> bool:
+    """Whether the run's data was made up, so that accuracy has no meaning."""
+    return (manifest.get("options") or {}).get("data") == "synthetic"
+
+
+def number(value: Any) -> float | None:
+    """The value as a finite float, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return None
+    return float(value) if np.isfinite(value) else None
+
+
+def arbiters(manifest: Mapping[str, Any], events: Iterable[Event]) -> set[str]:
+    """The names of the frameworks that say what is right and are never ranked."""
+    told = {
+        str(name) for name, one in (manifest.get("frameworks") or {}).items()
+        if isinstance(one, Mapping) and one.get("arbiter")
+    }  # fmt: skip
+    ready = (event for event in events if event["event"] == "framework-ready")
+    return told | {str(event.get("framework")) for event in ready if event.get("arbiter")}
+
+
+def _row(
+    cell: str, own: Sequence[Event], manifest: Mapping[str, Any], events: Sequence[Event]
+) -> dict[str, Any]:
+    last = {event["event"]: event for event in own}
+
+    def of(event: str, key: str) -> float | None:
+        return number(last.get(event, {}).get(key))
+
+    parts = split(cell)
+    status, reason = _status(parts, last, events)
+    return {
+        "cell": cell,
+        **parts,
+        "status": status,
+        "reason": " ".join(reason.split()),
+        "arbiter": parts["framework"] in arbiters(manifest, events),
+        **_quality(parts["workload"], last.get("evaluated", {}), manifest),
+        **_throughput("train", own),
+        **_throughput("predict", own),
+        "import_s": of("opened", "import_seconds"),
+        "build_s": of("built", "seconds"),
+        "first_step_s": of("first-step", "seconds"),
+        "train_s": of("trained", "seconds"),
+        "evaluate_s": of("evaluated", "seconds"),
+        "peak_memory_bytes": of("memory", "peak_rss"),
+        "import_memory_bytes": of("memory", "import_rss"),
+        "device_peak_bytes": of("memory", "device_peak"),
+        "steps": of("trained", "steps"),
+        "first_loss": of("first-step", "loss"),
+        "final_loss": of("trained", "final_loss"),
+    }
+
+
+def _status(
+    parts: Mapping[str, str], last: Mapping[str, Event], events: Iterable[Event]
+) -> tuple[str, str]:
+    """A cell's status and, where that is not ok, the reason."""
+    if (failed := last.get("cell-failed")) is not None:
+        said = str(failed.get("reason") or "no reason given")
+        phase = failed.get("phase")
+        return str(failed.get("status") or FAILED), f"in {phase}: {said}" if phase else said
+    if "cell-done" in last:
+        return OK, ""
+    if last:
+        return INTERRUPTED, "the journal ends before the cell was done"
+    for kind, key, status in (
+        ("framework-unavailable", "framework", UNAVAILABLE),
+        ("workload-skipped", "workload", SKIPPED),
+    ):
+        for event in events:
+            if event["event"] == kind and event.get(key) == parts[key]:
+                return status, str(event.get("reason") or "no reason given")
+    return NOT_RUN, "the run ended before the cell began"
+
+
+def _quality(workload: str, evaluated: Event, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics on test data; none where the data was made up."""
+    if synthetic(manifest):
+        evaluated = {}
+    scores: dict[str, Any] = {
+        key: number(evaluated.get(key))
+        for key in ("accuracy", "precision", "recall", "f1", "examples")
+    }
+    spec = (manifest.get("workloads") or {}).get(workload) or {}
+    target, accuracy = number(spec.get("target_accuracy")), scores["accuracy"]
+    known = target and accuracy is not None
+    return {**scores, "reached_target": accuracy >= target if known else None}
+
+
+def _throughput(kind: str, own: Iterable[Event]) -> dict[str, Any]:
+    """The median and the quartiles of the slices' samples a second, and how many slices."""
+    slices = (one for one in own if one["event"] == "slice" and one.get("kind") == kind)
+    rates = [_rate(one.get("samples"), one.get("seconds")) for one in slices]
+    known = [rate for rate in rates if rate is not None]
+    low, middle, high = np.percentile(known, [25, 50, 75]) if known else (None, None, None)
+    return {
+        f"{kind}_samples_per_s": middle,
+        f"{kind}_low": low,
+        f"{kind}_high": high,
+        f"{kind}_slices": len(known),
+    }
+
+
+def _rate(samples: Any, seconds: Any) -> float | None:
+    count, time = number(samples), number(seconds)
+    return count / time if count is not None and time and time > 0 else None

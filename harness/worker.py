@@ -1,0 +1,243 @@
+"""The process inside a framework's environment: one adapter, jobs in, events out.
+
+Started as ``python -P harness/worker.py CHANNEL``, CHANNEL being the number of an inherited socket.
+The project's root goes to the *end* of the path: no file of ours can shadow a library. Standard
+library, numpy and one framework only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import numpy as np  # noqa: E402  (the path comes first)
+from numpy.typing import NDArray  # noqa: E402
+
+import frameworks  # noqa: E402
+from frameworks.contract import Adapter, Options, Unavailable  # noqa: E402
+from harness import protocol  # noqa: E402
+from workloads.batches import Batch, Batches, in_order, per_slice  # noqa: E402
+from workloads.spec import Workload, from_dict  # noqa: E402
+
+Result = dict[str, Any]
+
+_PORTION_SECONDS = 0.5
+"""How much training is done between two events."""
+
+_PORTION_BYTES = 64 * 2**20
+"""The most input that is held ready at a time."""
+
+
+class Cell:
+    """One workload in one framework and mode: what the jobs work on."""
+
+    adapter: Adapter
+    adapter_class: type[Adapter]
+    workload: Workload
+    batches: Batches
+    arrays: dict[str, NDArray]
+    folder: Path
+
+    def __init__(self) -> None:
+        self.seconds_a_step = {"train": 0.0, "predict": 0.0}
+
+    # Each public method is a job: keyword arguments in, a result out; `emit` sends an event between.
+
+    def open(self, framework: str, version: int, folder: str, emit: Callable) -> Result:
+        """Import the framework. `folder` is where this cell's arrays are handed back."""
+        if version != protocol.VERSION:
+            raise RuntimeError(f"protocol {version} asked for, this worker speaks {protocol.VERSION}")
+        self.folder = Path(folder)
+        start = time.perf_counter()
+        self.adapter_class = frameworks.adapter(framework)
+        seconds = time.perf_counter() - start
+        memory = _resident()
+        _reset_peak()
+        return {
+            "import_seconds": seconds,
+            "versions": self.adapter_class.versions(),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "rss": memory["VmRSS"],
+        }
+
+    def build(
+        self,
+        workload: dict,
+        arrays: str,
+        start: str,
+        mode: str,
+        device: str,
+        threads: int,
+        emit: Callable,
+    ) -> Result:
+        """Build the model. `arrays` holds the data set, `start` the start weights and the order."""
+        self.workload = from_dict(workload, "the workload handed to the worker")
+        self.arrays = {path.stem: _map(path) for path in Path(arrays).glob("*.npy")}
+        order = _map(Path(start) / "order.npy")
+        train = self.arrays["train_inputs"], self.arrays["train_labels"]
+        self.batches = Batches(*train, order, self.workload.data)
+        weights = {
+            name: np.load(Path(start) / f"{name}.npy", allow_pickle=False)
+            for name in self.workload.parameters
+        }
+        begin = time.perf_counter()
+        self.adapter = self.adapter_class(self.workload, weights, Options(mode, device, threads))
+        return {"seconds": time.perf_counter() - begin, "settings": self.adapter.settings()}
+
+    def first_step(self, emit: Callable) -> Result:
+        """Take the very first training step: tracing and compiling are in its time."""
+        seconds, losses = self._train(0, 1)
+        return {"seconds": seconds, "loss": float(losses[0])}
+
+    def train(self, start: int, stop: int, emit: Callable) -> Result:
+        """Train steps start to stop - 1, in portions; the losses go to losses.npy."""
+        step, seconds, losses = start, 0.0, []
+        while step < stop:
+            count = min(stop - step, self._portion("train", _PORTION_SECONDS))
+            took, portion = self._train(step, count)
+            step, seconds = step + count, seconds + took
+            losses.append(portion)
+            self.seconds_a_step["train"] = took / count
+            emit("progress", step=step, steps=stop, loss=float(portion[-1]))
+        path = self.folder / "losses.npy"
+        np.save(path, np.concatenate(losses) if losses else np.empty(0, np.float32))
+        return {"seconds": seconds, "losses": str(path)}
+
+    def _train(self, start: int, count: int) -> tuple[float, NDArray]:
+        batches = self.batches.take(start, count)
+        begin = time.perf_counter()
+        losses = self.adapter.train(batches)
+        return time.perf_counter() - begin, losses
+
+    def evaluate(self, emit: Callable) -> Result:
+        """Predict the whole test set; the predicted classes go to predictions.npy."""
+        inputs, batch = self.arrays["test_inputs"], self.workload.data.batch
+        predicted, portion = [], []
+        seconds, at_once = 0.0, max(1, _PORTION_BYTES // self._batch_bytes())
+        batches = in_order(inputs, batch, self.workload.data)
+        while portion := list(islice(batches, at_once)):
+            begin = time.perf_counter()
+            logits = self.adapter.predict(portion)
+            seconds += time.perf_counter() - begin
+            predicted.append(np.asarray(logits).argmax(axis=1))
+            emit("progress", examples=sum(map(len, predicted)))
+        path = self.folder / "predictions.npy"
+        np.save(path, np.concatenate(predicted)[: len(inputs)].astype(np.int64))
+        return {"seconds": seconds, "predictions": str(path)}
+
+    def slice(self, kind: str, start: int, seconds: float, emit: Callable) -> Result:
+        """Time about `seconds` (at least 10 steps) of training or of inference, from step `start`.
+
+        The clock covers batches in host memory to updated weights (or to logits), ended by the
+        framework's own synchronisation.
+        """
+        work: Callable[[list], NDArray] = {"train": self._slice_train, "predict": self._slice_predict}[
+            kind
+        ]
+        steps = max(10, self._portion(kind, seconds, bounded=False))
+        ready = self.batches.take(start, min(steps, max(1, _PORTION_BYTES // self._batch_bytes())))
+        batches = per_slice(ready, steps)
+        begin, begin_cpu = time.perf_counter(), time.process_time()
+        work(batches)
+        took, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
+        self.seconds_a_step[kind] = took / steps
+        samples = steps * self.workload.data.batch
+        return {"steps": steps, "samples": samples, "seconds": took, "cpu_seconds": cpu}
+
+    def _slice_train(self, batches: list[Batch]) -> NDArray:
+        return self.adapter.train(batches)
+
+    def _slice_predict(self, batches: list[Batch]) -> NDArray:
+        return self.adapter.predict([inputs for inputs, _ in batches])
+
+    def memory(self, emit: Callable) -> Result:
+        """Return the peak resident set since the import, and the device allocator's peak, in bytes."""
+        return {"peak_rss": _resident()["VmHWM"], "device_peak": self.adapter.device_peak_bytes()}
+
+    def _batch_bytes(self) -> int:
+        inputs = self.arrays["train_inputs"]
+        return max(1, 4 * self.workload.data.batch * int(np.prod(inputs.shape[1:])))
+
+    def _portion(self, kind: str, seconds: float, bounded: bool = True) -> int:
+        """Return how many steps take about `seconds`, by the last time seen; 10 if none was."""
+        known = self.seconds_a_step[kind]
+        steps = max(1, round(seconds / known)) if known else 10
+        return min(steps, max(1, _PORTION_BYTES // self._batch_bytes())) if bounded else steps
+
+
+def _map(path: Path) -> NDArray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _resident() -> dict[str, int | None]:
+    """Return VmRSS and VmHWM of this process in bytes, None where /proc does not tell.
+
+    VmHWM and not ru_maxrss: the latter is inherited from the process that started this one.
+    """
+    found: dict[str, int | None] = {"VmRSS": None, "VmHWM": None}
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else []:
+        key, _, value = line.partition(":")
+        if key in found:
+            found[key] = int(value.split()[0]) * 1024
+    return found
+
+
+def _reset_peak() -> None:
+    """Set VmHWM back to the present size, where the kernel lets us; else it counts from the start."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when the conductor dies, even while it is frozen."""
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, from linux/prctl.h
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def _serve(channel: protocol.Channel) -> None:
+    """Do jobs until the channel closes. A job that raises is answered "failed"; the worker goes on."""
+    cell = Cell()
+    for job in _jobs(channel):
+        name, number = job.pop("job"), job.pop("id")
+
+        def emit(event: str, _id: int = number, **fields: Any) -> None:
+            channel.send({"event": event, "id": _id, **fields})
+
+        try:
+            result = getattr(cell, name)(**job, emit=emit)
+        except Exception as error:
+            traceback.print_exc()
+            status = "unavailable" if isinstance(error, Unavailable | ImportError) else "failed"
+            reason = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+            emit("failed", status=status, reason=reason)
+        else:
+            emit("done", result=result)
+
+
+def _jobs(channel: protocol.Channel) -> Iterator[dict[str, Any]]:
+    while True:
+        try:
+            yield channel.receive()
+        except protocol.Closed:
+            return
+
+
+if __name__ == "__main__":
+    _die_with_parent()
+    _serve(protocol.Channel(socket.socket(fileno=int(sys.argv[1]))))

@@ -1,0 +1,78 @@
+"""A framework whose modes are the ways in which a worker can go wrong. Its maths is the reference's."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frameworks.contract import Options, Unavailable, Weights
+from frameworks.reference.adapter import Reference
+from workloads.batches import Batch
+from workloads.spec import Workload
+
+
+def well() -> None:
+    print("a framework prints to standard output,", flush=True)
+    os.write(2, b"and to standard error: {\"event\": \"done\"}\n")
+
+
+def crash() -> None:
+    print("the last words", flush=True)
+    os._exit(3)
+
+
+def segfault() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang() -> None:
+    subprocess.Popen(["sleep", "1000"])  # noqa: S607
+    time.sleep(1000)
+
+
+def garbage() -> None:
+    os.write(int(sys.argv[1]), b"\x00\xffnot a message\n")
+
+
+def forged() -> None:
+    os.write(int(sys.argv[1]), b'{"event": "done", "id": 999}\n')
+
+
+def hungry() -> None:
+    limit = 512 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    np.ones(2**30)
+
+
+def raises() -> None:
+    raise ValueError("a |strange| [bold]reason[/bold]")
+
+
+FAULTS = (well, crash, segfault, killed, hang, garbage, forged, hungry, raises)
+
+
+class Faulty(Reference):
+    def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
+        super().__init__(workload, weights, options)
+        if options.mode == "absent":
+            raise Unavailable("there is no such device here")
+        self._fault = {fault.__name__: fault for fault in FAULTS}[options.mode]
+        self._steps = 0
+
+    def train(self, batches: Sequence[Batch]) -> NDArray:
+        self._steps += len(batches)
+        if self._steps > 1:  # not in the first step: a fault in the middle is the harder case
+            self._fault()
+        return super().train(batches)

@@ -1,0 +1,98 @@
+"""Start weights and batch order are decided by the seed, and distributed as said."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workloads import init, spec
+from workloads.spec import Init, Workload
+
+FIRST_RELEASE = [0.1257302165031433, -0.13210485875606537]
+FIRST_ORDER = [708, 84, 587, 1070]
+
+WIDE = spec.load("mlp-cifar")
+
+
+def drawn(kind: str, **more: float) -> np.ndarray:
+    workload = dataclasses.replace(WIDE, init=Init(kind, **more))
+    return init.start_weights(workload)["dense1.weight"]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
+    one, again = init.start_weights(WIDE), init.start_weights(WIDE)
+    assert {k: w.tobytes() for k, w in one.items()} == {k: w.tobytes() for k, w in again.items()}
+    other = init.start_weights(WIDE.with_data(seed=1))
+    assert not np.array_equal(one["dense1.weight"], other["dense1.weight"])
+
+
+def test_the_bytes_are_those_of_the_first_release() -> None:
+    # Whoever changes these changes every stored comparison: then say so in the CHANGELOG.
+    weights = init.start_weights(spec.load("mlp-2-3-2"))
+    assert weights["dense1.weight"].dtype == np.float32
+    assert weights["dense1.weight"][0].tolist() == pytest.approx(FIRST_RELEASE, rel=1e-7)
+    assert init.batch_order(spec.load("mlp-digits"), 1437, 1)[0, :4].tolist() == FIRST_ORDER
+
+
+FAN_IN, FAN_OUT = 3072, 1024
+
+
+@pytest.mark.parametrize(
+    ("kind", "variance"),
+    [
+        ("uniform-fan-in", 1 / (3 * FAN_IN)),
+        ("xavier-uniform", 2 / (FAN_IN + FAN_OUT)),
+        ("xavier-normal", 2 / (FAN_IN + FAN_OUT)),
+        ("he-uniform", 2 / FAN_IN),
+        ("he-normal", 2 / FAN_IN),
+    ],
+)
+def test_the_variance_is_the_formulas(kind: str, variance: float) -> None:
+    # Of 3 million draws the sample variance is within 1% by far more than six sigma.
+    assert drawn(kind).var() == pytest.approx(variance, rel=0.01)
+
+
+def test_gaussian_takes_its_std() -> None:
+    assert drawn("gaussian", std=0.3).std() == pytest.approx(0.3, rel=0.01)
+
+
+def test_a_convolutions_fan_in_counts_its_kernel() -> None:
+    cnn: Workload = spec.load("cifar-cnn")
+    weights = init.start_weights(cnn)
+    bound = 1 / math.sqrt(3 * 25)
+    assert 0.95 * bound < abs(weights["conv1.weight"]).max() <= bound
+    assert 0 < abs(weights["conv1.bias"]).max() <= bound
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "xavier-normal", "he-uniform"])
+def test_biases_start_at_zero_where_the_formula_has_none(kind: str) -> None:
+    workload = dataclasses.replace(WIDE, init=Init(kind))
+    assert not init.start_weights(workload)["dense1.bias"].any()
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 40), st.integers(0, 5))
+def test_an_epoch_sees_no_example_twice(examples: int, batch: int, steps: int, seed: int) -> None:
+    workload = WIDE.with_data(batch=batch, seed=seed)
+    if batch > examples:
+        with pytest.raises(ValueError, match="smaller batch"):
+            init.batch_order(workload, examples, steps)
+        return
+    order = init.batch_order(workload, examples, steps)
+    assert order.shape == (steps, batch)
+    assert order.dtype == np.int64
+    per_epoch = examples // batch
+    for start in range(0, steps, per_epoch):
+        seen = order[start : start + per_epoch].ravel()
+        assert len(set(seen.tolist())) == len(seen)
+        assert 0 <= seen.min() <= seen.max() < examples
+
+
+def test_a_longer_run_begins_as_a_shorter_one() -> None:
+    workload = spec.load("mlp-digits")
+    short, long = (init.batch_order(workload, 1437, steps) for steps in (10, 200))
+    assert np.array_equal(short, long[:10])
