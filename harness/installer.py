@@ -29,11 +29,10 @@ _SETTINGS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
     ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL"), None),
     ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL"), " "),
     ("PIP_FIND_LINKS", ("UV_FIND_LINKS",), ","),
-    ("PIP_NO_INDEX", ("UV_NO_INDEX",), None),
     ("PIP_CERT", ("SSL_CERT_FILE",), None),
     ("PIP_TRUSTED_HOST", ("UV_INSECURE_HOST",), " "),
 )
-_SECRETS = tuple(name for pip, uv, _ in _SETTINGS for name in (pip, *uv) if "NO_INDEX" not in name)
+_SECRETS = tuple(name for pip, uv, _ in _SETTINGS for name in (pip, *uv))
 _TRUE = ("1", "true", "yes", "on", "y", "t")
 
 _NETWORK = "check the network, and the index set in UV_DEFAULT_INDEX or PIP_INDEX_URL"
@@ -83,10 +82,6 @@ def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
         value = environ.get(pip, "").strip()
         if not value or any(environ.get(name) for name in counterparts):
             continue
-        if pip == "PIP_NO_INDEX":
-            if value.lower() not in _TRUE:
-                continue
-            value = "1"
         if pip == "PIP_EXTRA_INDEX_URL":
             # pip takes the best of all indexes, uv the first that knows the package. What is
             # installed is held by hashes, so pip's way is safe here.
@@ -112,12 +107,15 @@ def run_uv(
 
     Raises InstallError with one human line, Cancelled when `cancel` is set meanwhile.
     """
+    # The one index setting for which uv has no variable.
+    no_index = os.environ.get("PIP_NO_INDEX", "").strip().lower() in _TRUE
+    flags = ["--no-index"] if no_index and arguments[0] == "pip" else []
     environ = uv_environment(os.environ)
     environ.update(NO_COLOR="1", UV_NO_PROGRESS="1")
     # Seconds for one file; on a busy machine the minute that uv allows may not be enough.
     environ.setdefault("UV_COMPILE_BYTECODE_TIMEOUT", "600")
     code, out, err = run(
-        [uv_program(), *arguments], environ=environ, folder=folder, cancel=cancel, keep=keep
+        [uv_program(), *arguments, *flags], environ=environ, folder=folder, cancel=cancel, keep=keep
     )
     if code:
         not_offered = "No solution found" in err and "network was disabled" not in err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -14,18 +13,6 @@ from harness.recipes import FILE_NAME, Recipe
 _HEADER = """\
 # Locked for Python {python} on every platform. Do not edit: change `requirements` in
 # {file} and run `python cli.py env lock {name}`.
-"""
-
-# uv forms its answer from this file; `environments` keeps it to the one Python of the recipe.
-_PROJECT = """\
-[project]
-name = "samestep-{name}"
-version = "0"
-requires-python = ">={python}"
-dependencies = {requirements}
-
-[tool.uv]
-environments = ["python_version == '{python}'"]
 """
 
 
@@ -49,27 +36,32 @@ def lock(recipe: Recipe, *, upgrade: bool = False) -> list[Path]:
 def _compile(recipe: Recipe, name: str, before: str) -> str:
     """The text of one lock file; pins in `before` are kept where they fit."""
     with tempfile.TemporaryDirectory(prefix="samestep-lock-") as folder:
-        project = Path(folder, "pyproject.toml")
-        locked = Path(folder, "locked.txt")
-        # A JSON list of texts is a TOML list of texts too.
-        requirements = json.dumps(list(recipe.requirements[name]))
-        project.write_text(
-            _PROJECT.format(name=recipe.name, python=recipe.python, requirements=requirements),
-            encoding="utf-8",
-        )
-        locked.write_text(before, encoding="utf-8")
+        wanted, locked = Path(folder, "requirements.in"), Path(folder, "locked.txt")
+        lines = [_only_on(recipe.python, line) for line in recipe.requirements[name]]
+        wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        # What stands there is what uv keeps to, where it reads `==`.
+        locked.write_text(before.replace("===", "=="), encoding="utf-8")
         run_uv(
-            ["pip", "compile", project.name, "--output-file", locked.name, "--universal",
+            ["pip", "compile", wanted.name, "--output-file", locked.name, "--universal",
              "--generate-hashes", "--python-version", recipe.python, "--no-header",
              "--no-emit-index-url", "--no-emit-find-links", "--no-emit-index-annotation"],
             folder=Path(folder),
         )  # fmt: skip
         text = locked.read_text(encoding="utf-8")
-    text = text.replace("(pyproject.toml)", f"({FILE_NAME})")
+    text = text.replace(f"-r {wanted.name}", FILE_NAME)
     # Whatever a user's own uv settings ask for: no line of options and no address is kept.
     text = re.sub(r"^(?:[-#]|.*://).*\n+", "", text, flags=re.MULTILINE)
+    # `==1.0` also means 1.0+local, which wins where an index offers it; `===1.0` means 1.0.
+    text = re.sub(r"^([\w.-]+)==(?!=)", r"\1===", text, flags=re.MULTILINE)
     header = _HEADER.format(python=recipe.python, file=FILE_NAME, name=recipe.name)
     return header + text
+
+
+def _only_on(python: str, requirement: str) -> str:
+    """The requirement on one version of Python; else uv would lock for every later one too."""
+    what, _, marker = requirement.partition(";")
+    version = f"python_version == '{python}'"
+    return f"{what.strip()} ; ({marker.strip()}) and {version}" if marker else f"{what} ; {version}"
 
 
 def _replace(path: Path, text: str) -> None:

@@ -3,10 +3,8 @@
     results/20261124T063012Z-1f3a/
         manifest.json   what was asked for, where, with what: known before anything is timed
         events.jsonl    the journal: one JSON object a line, flushed at once, never changed
-        samples.csv     every timed slice, a row each       (made from the two above by `finish`)
-        summary.csv     every cell, a row each              (likewise)
-        report.md       the same for people                 (likewise)
         logs/           what the workers printed
+        samples.csv, summary.csv, report.md: made from the first two by `finish`
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
 whole line.
@@ -16,7 +14,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import secrets
 import shutil
@@ -36,8 +33,7 @@ from harness import summaries
 SCHEMA = 1
 """Raised when a reader of the last schema would misread a run."""
 
-MANIFEST, JOURNAL, LOGS = "manifest.json", "events.jsonl", "logs"
-SAMPLES, SUMMARY, REPORT = "samples.csv", "summary.csv", "report.md"
+MANIFEST, JOURNAL, LOGS, REPORT = "manifest.json", "events.jsonl", "logs", "report.md"
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,}")
 
@@ -70,10 +66,8 @@ class Run:
             folder = _publish(draft, now, whole)
             return cls(folder, whole, (folder / JOURNAL).open("a", encoding="utf-8"))
         except OSError as error:
-            raise StoreError(
-                f"{results}: no run can be kept there ({error.strerror}); name a folder that can be"
-                " written with --out"
-            ) from error
+            said = f"{results}: no run can be kept there ({error.strerror})"
+            raise StoreError(f"{said}; name another folder with --out") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -91,9 +85,9 @@ class Run:
                 self._journal.write(json.dumps(strict(line | fields), allow_nan=False) + "\n")
                 self._journal.flush()
             except OSError as error:
+                where = self.folder / JOURNAL
                 raise StoreError(
-                    f"{self.folder / JOURNAL}: cannot be written ({error.strerror}); is the disk"
-                    " full?"
+                    f"{where}: cannot be written ({error.strerror}); disk full?"
                 ) from error
 
     def update_manifest(self, **changes: Any) -> None:
@@ -128,7 +122,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a list of runs; `status` says why where a run cannot be read."""
+    """One line of a list of runs; where one cannot be read, `status` says why."""
 
     name: str
     folder: Path
@@ -145,10 +139,8 @@ def read(folder: Path) -> Record:
     try:
         lines = (folder / JOURNAL).read_bytes().split(b"\n")
     except OSError as error:
-        raise StoreError(
-            f"{folder / JOURNAL}: cannot be read ({error.strerror}); without its journal a run has"
-            " no results: run it again"
-        ) from error
+        said = f"{folder / JOURNAL}: cannot be read ({error.strerror})"
+        raise StoreError(f"{said}; a run without its journal is lost: run it again") from error
     whole, rest = lines[:-1], lines[-1]  # whatever follows the last newline was cut off
     events = tuple(_event(line, number, folder) for number, line in enumerate(whole, start=1))
     return Record(folder, manifest, events, torn=bool(rest))
@@ -201,8 +193,8 @@ def finish(run: Run | Path) -> Record:
     from harness.report import markdown  # it reads this store
 
     record = read(run if isinstance(run, Path) else run.folder)
-    _write(record.folder / SAMPLES, samples(record).to_csv(index=False))
-    _write(record.folder / SUMMARY, summary(record).to_csv(index=False))
+    _write(record.folder / "samples.csv", samples(record).to_csv(index=False))
+    _write(record.folder / "summary.csv", summary(record).to_csv(index=False))
     _write(record.folder / REPORT, markdown.render(record))
     return record
 
@@ -243,12 +235,11 @@ def _write(path: Path, text: str) -> None:
     try:
         # What a log holds may be no text at all; a report shows such a letter as "?".
         draft.write_text(text, encoding="utf-8", errors="replace", newline="")
-        os.replace(draft, path)
+        draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise StoreError(
-            f"{path}: cannot be written ({error.strerror}); is the disk full or the folder"
-            " read-only?"
+            f"{path}: cannot be written ({error.strerror}); is the disk full?"
         ) from error
 
 
@@ -257,18 +248,16 @@ def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror}); is this a run?") from error
-    except ValueError as error:
-        raise StoreError(f"{path}: is not JSON ({error}); restore it or run again") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or f"not JSON: {error}"
+        raise StoreError(f"{path}: cannot be read ({why}); is {folder} a run?") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):
         raise StoreError(f"{path}: has no `schema`: no manifest of a run; restore it or run again")
     if manifest["schema"] != SCHEMA:
         newer = manifest["schema"] > SCHEMA
         raise StoreError(
-            f"{path}: has schema {manifest['schema']}, this samestep reads {SCHEMA};"
+            f"{path}: has schema {manifest['schema']}, this samestep reads {SCHEMA}:"
             f" {'update samestep' if newer else 'read it with the samestep that wrote it'}"
-            f" (the run was made by {manifest.get('samestep', 'an unknown version')})"
         )
     return manifest
 
@@ -279,10 +268,8 @@ def _event(line: bytes, number: int, folder: Path) -> dict[str, Any]:
     except ValueError:
         event = None
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        raise StoreError(
-            f"{folder / JOURNAL}:{number}: is no event ({line[:40]!r}); the file was changed or"
-            " damaged: remove that line or run again"
-        )
+        said = f"{folder / JOURNAL}:{number}: is no event ({line[:40]!r})"
+        raise StoreError(f"{said}; the file is damaged: remove that line or run again")
     return event
 
 
@@ -303,12 +290,11 @@ def _entry(folder: Path) -> Entry:
     except StoreError as error:
         return Entry(folder.name, folder, "", f"cannot be read: {error}")
     cells = summary(record)
-    status = record.end.get("status") if record.end else None
     return Entry(
         name=folder.name,
         folder=folder,
         started=str(record.manifest.get("started", "")),
-        status=str(status or "unfinished"),
+        status=str((record.end or {}).get("status", "unfinished")),
         cells=len(cells),
         ok=int((cells["status"] == "ok").sum()),
         data=str((record.manifest.get("options") or {}).get("data", "")),

@@ -16,6 +16,9 @@ Event = Mapping[str, Any]
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
 UNAVAILABLE, SKIPPED, NOT_RUN = "unavailable", "skipped", "not run"
 
+WARM_UP = 0
+"""The round that is in the journal and the samples, and in no figure."""
+
 IDENTITY = ("workload", "framework", "mode", "device", "dtype")
 """The parts of a cell's id. `dtype` is the arithmetic; `precision` is the metric."""
 
@@ -141,7 +144,8 @@ def _status(
         ("workload-skipped", "workload", SKIPPED),
     ):
         for event in events:
-            if event["event"] == kind and event.get(key) == parts[key]:
+            here = event.get("device") in (None, parts["device"])
+            if event["event"] == kind and event.get(key) == parts[key] and here:
                 return status, str(event.get("reason") or "no reason given")
     return NOT_RUN, "the run ended before the cell began"
 
@@ -161,9 +165,13 @@ def _quality(workload: str, evaluated: Event, manifest: Mapping[str, Any]) -> di
 
 
 def _throughput(kind: str, own: Iterable[Event]) -> dict[str, Any]:
-    """The median and the quartiles of the slices' samples a second, and how many slices."""
+    """The median and the quartiles of the slices' samples a second, and how many slices.
+
+    The warm-up round is kept out.
+    """
     slices = (one for one in own if one["event"] == "slice" and one.get("kind") == kind)
-    rates = [_rate(one.get("samples"), one.get("seconds")) for one in slices]
+    counted = (one for one in slices if one.get("round") != WARM_UP)
+    rates = [_rate(one.get("samples"), one.get("seconds")) for one in counted]
     known = [rate for rate in rates if rate is not None]
     low, middle, high = np.percentile(known, [25, 50, 75]) if known else (None, None, None)
     return {

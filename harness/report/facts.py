@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness import machine as machine_room
 from harness import store, summaries
 from harness.report.words import count, gibibytes, plain
 from harness.summaries import number
@@ -17,9 +18,6 @@ CLOCK = (
     " included, ended by the framework's own synchronisation; inference likewise, to logits."
     " Reading, decoding and shuffling are outside; import, building and the first step are apart"
 )
-
-_BUSY = 0.5
-"""A load average above this part of the usable cores disturbs what is measured."""
 
 _HASHES = 2
 """How many hashes of a dataset are shown; the manifest has all."""
@@ -35,9 +33,9 @@ def warnings(record: store.Record) -> Iterator[str]:
         yield "a --quick run: for a look, not for a claim"
     if record.torn:
         yield "the journal's last line was cut off and is left out"
-    load = next(iter(machine.get("load") or ()), None)
+    load = number(next(iter(machine.get("load") or ()), None))
     cores = number(machine.get("cores_usable"))
-    if number(load) is not None and cores and load > _BUSY * cores:
+    if load is not None and cores and load > machine_room.BUSY * cores:
         yield (
             f"the machine was busy at the start: load {load:.1f} on {cores:g} usable cores;"
             " speeds may be off"
@@ -57,12 +55,11 @@ def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]
     if asked:
         yield "options", ", ".join(asked)
     yield "machine", machine(manifest.get("machine") or {})
-    for name, versions in _versions(record).items():
-        yield name, versions
+    yield from _versions(record).items()
     yield from _data(record)
     commit = manifest.get("git_commit")
     made = [f"samestep {plain(manifest.get('samestep', '(unknown version)'))}"]
-    made += [f"commit {plain(commit)[:12]}"] if commit else []
+    made += [f"commit {_short(plain(commit))}"] if commit else []
     made += [f"started {plain(manifest['started'])[:19]} UTC"] if "started" in manifest else []
     yield "made by", ", ".join(made)
 
@@ -113,6 +110,11 @@ def machine(told: Mapping[str, Any]) -> str:
     return plain(", ".join(str(word) for word in words if word)) or "not described"
 
 
+def _short(commit: str) -> str:
+    """A commit's first digits; a "+" at its end says that files differed from it."""
+    return f"{commit[:12]} with changes" if commit.endswith("+") else commit[:12]
+
+
 def _speeds(table: pd.DataFrame) -> str:
     counts = pd.to_numeric(table["train_slices"])
     counts = counts[counts > 0]
@@ -121,7 +123,7 @@ def _speeds(table: pd.DataFrame) -> str:
     low, high = int(counts.min()), int(counts.max())
     many = f"{low}" if low == high else f"{low} to {high}"
     return (
-        f"plain medians of {many} timed slices a cell, interleaved in rounds, with their quartiles;"
+        f"plain medians of {many} timed slices a cell, interleaved in rounds after one to warm up;"
         " rows are sorted by them, but a ranking with intervals is not claimed here"
     )
 
@@ -129,12 +131,15 @@ def _speeds(table: pd.DataFrame) -> str:
 def _versions(record: store.Record) -> dict[str, str]:
     """Each framework's versions, as its first worker told them."""
     told: dict[str, str] = {}
+    ready = record.every("framework-ready")
+    given = {event.get("framework") for event in ready if event.get("origin") == "given"}
     for event in record.every("opened"):
         name = summaries.split(str(event.get("cell", "")))["framework"]
         versions = dict(event.get("versions") or {})
-        if event.get("python"):
-            versions.setdefault("python", event["python"])
-        told.setdefault(plain(name), plain(", ".join(f"{k} {v}" for k, v in versions.items())))
+        versions |= {key: event[key] for key in ("numpy", "python") if event.get(key)}
+        words = [f"{key} {version}" for key, version in versions.items()]
+        words += ["in an interpreter given, not built from the lock"] if name in given else []
+        told.setdefault(plain(name), plain(", ".join(words)))
     return told
 
 
@@ -147,7 +152,9 @@ def _data(record: store.Record) -> Iterator[tuple[str, str]]:
         seen.add(name)
         hashes = [f"{key} {str(one)[:12]}" for key, one in (event.get("sha256") or {}).items()]
         sizes = [
-            f"{event[part]:,} {part}" for part in ("train", "test") if isinstance(event.get(part), int)
+            f"{event[part]:,} {part}"
+            for part in ("train", "test")
+            if isinstance(event.get(part), int)
         ]
         more = [f"{len(hashes) - _HASHES} more in {store.MANIFEST}"] if hashes[_HASHES:] else []
         shown = f"sha256 {', '.join(hashes[:_HASHES] + more)}" if hashes else ""

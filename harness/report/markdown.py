@@ -9,7 +9,7 @@ from harness import store
 from harness.report import model
 from harness.report.model import Failure, Report, Section, Tone
 
-_SYMBOLS: dict[Tone, str] = {"good": "✓", "bad": "✗", "off": "–", "note": "•"}
+_SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~#&]|\b_\B|\B_)")
 
 
@@ -29,7 +29,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"{_SYMBOLS[report.tone]} **{escape(report.verdict)}**"
     for warning in report.warnings:
         yield ""
-        yield f"> ✗ **{escape(warning)}**"
+        yield f"> ! **{escape(warning)}**"
     for section in report.sections:
         yield from _section(section)
     if report.absent:
@@ -54,9 +54,7 @@ def _section(section: Section) -> Iterator[str]:
     if section.about:
         yield from [escape(section.about), ""]
     titles = ["framework", *(column.name for column in section.columns), "status"]
-    rows = (
-        (row.label, *row.texts, f"{_SYMBOLS[row.tone]} {row.status}") for row in section.rows
-    )
+    rows = ((row.label, *row.texts, f"{_SYMBOLS[row.tone]} {row.status}") for row in section.rows)
     yield from _table(titles, rows, numbers=range(1, len(titles) - 1))
     yield ""
     yield from (f"- {_SYMBOLS[tone]} {escape(note)}" for tone, note in section.notes)

@@ -23,12 +23,15 @@ AGREE = 1e-5
 WIDE_SPREAD = 0.10
 """Quartiles further than this from their median (relative) make a cell's speed doubtful."""
 
-Tone = Literal["good", "bad", "off", "note"]
+PLACE = ("device", "dtype")
+"""What a section says once where its cells have it in common."""
+
+Tone = Literal["good", "warn", "bad", "off", "note"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: the summary's key, its headings, its texts, and how soon it goes (high: first)."""
+    """One column: the summary's key, its headings, its texts, and how soon it goes (high first)."""
 
     key: str
     title: str
@@ -170,23 +173,29 @@ def _sorted(cells: pd.DataFrame) -> pd.DataFrame:
 def _section(
     record: store.Record, workload: str, cells: pd.DataFrame, columns: Sequence[Column]
 ) -> Section:
-    labels = _labels(cells)
+    ranked = cells[~cells["arbiter"]]
+    labels = _labels(cells, [part for part in PLACE if ranked[part].nunique() > 1])
     entries = cells.to_dict("records")
     rows = [_row(cell, label, columns) for cell, label in zip(entries, labels, strict=True)]
     spec = (record.manifest.get("workloads") or {}).get(workload) or {}
-    same = [str(values[0]) for part in ("device", "dtype") if len(values := cells[part].unique()) == 1]
-    about = ", ".join(filter(None, [facts.workload(spec), *same]))
+    same = [str(ranked[part].iloc[0]) for part in PLACE if ranked[part].nunique() == 1]
+    about = ", ".join(filter(None, [facts.workload(spec), *map(plain, same)]))
     cells = cells.assign(label=labels)
-    notes = [*_agreement(cells), *_targets(cells, spec), *_spread(cells)]
-    notes += [("note", f"{one}: the arbiter, not ranked") for one in cells[cells["arbiter"]]["label"]]
+    notes = [*_agreement(cells), *_targets(cells, spec), *_spread(cells), *_arbiters(cells)]
     return Section(plain(workload), about, tuple(columns), tuple(rows), tuple(notes))
 
 
-def _labels(cells: pd.DataFrame) -> list[str]:
-    """Framework and mode; device and dtype too where the cells differ in them."""
-    parts = ["framework", "mode"]
-    parts += [part for part in ("device", "dtype") if cells[part].nunique() > 1]
+def _labels(cells: pd.DataFrame, differ: Sequence[str]) -> list[str]:
+    """Framework and mode, and the parts in which the cells differ."""
+    parts = ["framework", "mode", *differ]
     return [plain(" ".join(map(str, row))) for row in cells[parts].itertuples(index=False)]
+
+
+def _arbiters(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    return [
+        ("note", plain(f"{cell['label']} ({cell['dtype']}): the arbiter, not ranked"))
+        for cell in cells[cells["arbiter"]].to_dict("records")
+    ]
 
 
 def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Column]) -> Row:
@@ -250,20 +259,25 @@ def _spread(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
     wide = cells["label"][(high - rate).clip(lower=rate - low) > WIDE_SPREAD * rate]
     if not len(wide):
         return []
-    said = f"the training slices of {listed(wide)} vary: quartiles over {WIDE_SPREAD:.0%} from the median"
-    return [("bad", f"{said}; measure again on a quiet machine")]
+    said = f"the training slices of {listed(wide)} vary by more than {WIDE_SPREAD:.0%} (quartiles)"
+    return [("warn", f"{said}: measure again on a quiet machine")]
 
 
 def _absent(record: store.Record) -> list[tuple[str, str]]:
     """Frameworks that are unavailable and workloads that were skipped, each with its reason."""
     return [
-        (plain(event.get(key, "?")), f"{word}: {plain(event.get('reason') or 'no reason given')}")
+        (_where(event, key), f"{word}: {plain(event.get('reason') or 'no reason given')}")
         for kind, key, word in (
             ("framework-unavailable", "framework", UNAVAILABLE),
             ("workload-skipped", "workload", SKIPPED),
         )
         for event in record.every(kind)
     ]
+
+
+def _where(event: Mapping[str, Any], key: str) -> str:
+    device = event.get("device", "cpu")
+    return plain(event.get(key, "?")) + ("" if device == "cpu" else f" on {plain(device)}")
 
 
 def _failures(record: store.Record, table: pd.DataFrame) -> tuple[Failure, ...]:

@@ -6,22 +6,30 @@ Colour follows the console: none where NO_COLOR is set or the output is no termi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from harness import store
+from harness.doctor import Finding
 from harness.report import model
 from harness.report.model import Failure, Report, Section, Tone
+from harness.report.words import plain
 
-_STYLES: dict[Tone, str] = {"good": "green", "bad": "red", "off": "dim", "note": "cyan"}
-_SYMBOLS: dict[Tone, str] = {"good": "✓", "bad": "✗", "off": "–", "note": "•"}
-_PLAIN: dict[Tone, str] = {"good": "+", "bad": "x", "off": "-", "note": "*"}
+_STYLES: dict[Tone, str] = {
+    "good": "green",
+    "warn": "yellow",
+    "bad": "red",
+    "off": "dim",
+    "note": "cyan",
+}
+_SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
+_PLAIN: dict[Tone, str] = {"good": "+", "warn": "!", "bad": "x", "off": "-", "note": "*"}
+_LEVELS: dict[str, Tone] = {"ok": "good", "warning": "warn", "error": "bad"}
 
 _LABEL, _STATUS = 28, 9  # letters: longer ones are cut before a column goes
 _STATUS_GOES = 7  # when the status goes, among the model's columns
@@ -39,7 +47,7 @@ def show(record: store.Record, console: Console | None = None) -> None:
     _line(console, Text(report.title, "bold"))
     _say(console, report.tone, report.verdict)
     for warning in report.warnings:
-        _say(console, "bad", warning)
+        _say(console, "warn", warning)
     for section in report.sections:
         _section(console, section)
     for name, reason in report.absent:
@@ -47,6 +55,23 @@ def show(record: store.Record, console: Console | None = None) -> None:
     for failure in report.failures:
         _failure(console, failure)
     _foot(console, report)
+
+
+def table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a plain table, its cells wrapped where the width asks for it."""
+    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="underline")
+    for title in titles:
+        shown.add_column(title, overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(plain(cell)) for cell in row))
+    console.print(shown)
+
+
+def findings(console: Console, found: Iterable[Finding]) -> None:
+    """Print what an examination found, each with how to mend it."""
+    for one in found:
+        mend = f"\n{plain(one.mend)}" if one.mend else ""
+        _say(console, _LEVELS[one.level], f"{plain(one.what)}{mend}")
 
 
 def _section(console: Console, section: Section) -> None:

@@ -1,0 +1,237 @@
+"""What is here, what is missing, and how to mend it. Only looks: it changes nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import machine, recipes, shelf
+from harness.environments import OLDEST_PYTHON
+from harness.installer import InstallError, uv_program
+from harness.places import CACHE_VARIABLE, cache_folder, project_root
+from harness.recipes import Program, Recipe
+from harness.report.words import count, gibibytes, listed, plain
+from workloads import datasets
+
+Level = Literal["ok", "warning", "error"]
+
+DISK_LEAST, DISK_WANTED = 2**29, 4 * 2**30
+"""Bytes free under the cache: too few to build anything; enough for all environments and data."""
+
+MEMORY_WANTED = 4 * 2**30
+"""Bytes: the workers of a workload are in memory all at once, about half a GiB each."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing examined. `mend` says what to do; it is empty where there is nothing to do.
+
+    error: no run can work; warning: some cells cannot run, or what is measured may be off.
+    """
+
+    level: Level
+    what: str
+    mend: str = ""
+
+
+def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding]:
+    """Examine this machine for the project in `root` with its cache. Never raises."""
+    cache = cache or cache_folder()
+    found, known = _recipes(root or project_root())
+    told = machine.describe()
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        _python,
+        _uv,
+        lambda: _programs(known),
+        lambda: _libraries(known),
+        lambda: _environments(known, cache),
+        lambda: _datasets(cache),
+        lambda: _disk(cache),
+        lambda: _memory(told),
+        lambda: _cores(told),
+        lambda: _gpus(told),
+    ]
+    return found + [finding for check in checks for finding in _safely(check)]
+
+
+def _safely(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    """Whatever one check stumbles over, the others are to be heard."""
+    try:
+        return list(check())
+    except Exception as error:
+        said = f"one check failed: {type(error).__name__}: {plain(error)}"
+        return [Finding("warning", said, "the other findings hold; please report this one")]
+
+
+def _recipes(root: Path) -> tuple[list[Finding], list[Recipe]]:
+    try:
+        return [], list(recipes.discover(root).values())
+    except (recipes.RecipeError, OSError) as error:
+        return [Finding("error", f"a framework's recipe is wrong: {error}", "correct it")], []
+
+
+def _python() -> Iterator[Finding]:
+    version = platform.python_version()
+    if sys.version_info < OLDEST_PYTHON:
+        wanted = ".".join(map(str, OLDEST_PYTHON))
+        yield Finding("error", f"Python {version} is too old", f"run it with Python {wanted}")
+    else:
+        yield Finding("ok", f"Python {version}")
+
+
+def _uv() -> Iterator[Finding]:
+    try:
+        uv_program()
+    except InstallError as error:
+        what, _, mend = str(error).partition(": ")
+        yield Finding("error", what, mend)
+    else:
+        yield Finding("ok", "uv, which builds the environments")
+
+
+def _programs(known: list[Recipe]) -> Iterator[Finding]:
+    """Programs that some modes call, such as a compiler."""
+    for recipe in known:
+        for program in recipe.programs:
+            yield from _program(recipe, program)
+
+
+def _program(recipe: Recipe, program: Program) -> Iterator[Finding]:
+    if program.platform not in (None, sys.platform):
+        return
+    lacking = [mode for mode in program.modes if program.missing(mode)]
+    modes = f"{recipe.title}, {listed(lacking or program.modes)}"
+    if lacking:
+        name = os.environ.get(program.variable or "") or program.name
+        yield Finding("warning", f"the program {name} is missing ({modes})", program.mend)
+    else:
+        yield Finding("ok", f"the program {program.name} ({modes})")
+
+
+def _libraries(known: list[Recipe]) -> Iterator[Finding]:
+    """Shared libraries that a framework needs and does not bring."""
+    for recipe in known:
+        for library in recipe.libraries:
+            if not library.wanted_here():
+                continue
+            try:
+                ctypes.CDLL(library.name)
+            except OSError:
+                what = f"the shared library {library.name} is missing ({recipe.title})"
+                yield Finding("warning", what, library.mend)
+            else:
+                yield Finding("ok", f"the shared library {library.name} ({recipe.title})")
+
+
+def _environments(known: list[Recipe], cache: Path) -> Iterator[Finding]:
+    """Which frameworks' environments stand in the cache, built from the locks as they are now."""
+    stamps = [shelf.read_stamp(folder) or {} for folder in (cache / "environments").glob("[!.]*")]
+    hashes = {stamp.get("lock_hash") for stamp in stamps}
+    built, missing = [], []
+    for recipe in known:
+        locks = [lock for lock in recipe.lock_paths("cpu") if lock.is_file()]
+        if not locks:
+            what, mend = f"{recipe.title} has no lock", f"python cli.py env lock {recipe.name}"
+            yield Finding("warning", what, mend)
+        elif any(hashlib.sha256(lock.read_bytes()).hexdigest() in hashes for lock in locks):
+            built.append(recipe.name)
+        else:
+            missing.append(recipe.name)
+    if built:
+        yield Finding("ok", f"environments built: {', '.join(built)}")
+    if missing:
+        mend = f"the first run builds them, or: python cli.py env build {' '.join(missing)}"
+        yield Finding("warning", f"environments not built yet: {', '.join(missing)}", mend)
+
+
+def _datasets(cache: Path) -> Iterator[Finding]:
+    for name in datasets.names():
+        state = datasets.state(name, cache / "datasets")
+        if state.ready:
+            yield Finding("ok", f"data {name}: {state.note}")
+        else:
+            what, _, mend = state.note.partition(": ")
+            mend = mend or f"python cli.py data fetch {name}"
+            yield Finding("warning", f"data {name}: {what}", mend)
+
+
+def _disk(cache: Path) -> Iterator[Finding]:
+    place = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    elsewhere = f"or set {CACHE_VARIABLE} to a folder elsewhere"
+    if not os.access(place, os.W_OK):
+        yield Finding("error", f"the cache {cache} cannot be written", f"mend {place}, {elsewhere}")
+        return
+    free = shutil.disk_usage(place).free
+    what = f"{gibibytes(free)} of disk free for the cache {cache}"
+    if free >= DISK_WANTED:
+        yield Finding("ok", what)
+    else:
+        level: Level = "error" if free < DISK_LEAST else "warning"
+        wanted = f"all environments and data want {gibibytes(DISK_WANTED)}"
+        yield Finding(level, what, f"{wanted}: make room, {elsewhere}")
+
+
+def _memory(told: Mapping[str, Any]) -> Iterator[Finding]:
+    sizes = [told.get("memory_available"), told.get("memory_limit")]
+    known = [size for size in sizes if size is not None]
+    if not known:
+        yield Finding("warning", "how much memory is free cannot be read", "watch it yourself")
+        return
+    what = f"{gibibytes(min(known))} of memory to use"
+    if told.get("memory_limit") is not None:
+        what += f" (the cgroup's limit is {gibibytes(told['memory_limit'])})"
+    if min(known) < MEMORY_WANTED:
+        mend = "end other programs, raise the limit, or run fewer at once with --framework"
+        yield Finding("warning", what, mend)
+    else:
+        yield Finding("ok", what)
+
+
+def _cores(told: Mapping[str, Any]) -> Iterator[Finding]:
+    """Cores, what limits them, how busy they are, and whether their clock is steady."""
+    usable, logical = told.get("cores_usable"), told.get("cores_logical")
+    if usable is None or logical is None:
+        yield Finding("warning", "how many cores there are cannot be read", "give --threads")
+        return
+    yield Finding("ok", f"{usable:g} of {count(logical, 'logical core')} to use")
+    quota, affinity = told.get("cores_quota"), told.get("cores_affinity") or logical
+    if quota and quota < affinity:
+        what = f"a cgroup's quota grants {quota:g} cores' time: workers are halted when it is spent"
+        whole = max(1, int(quota))
+        mend = f"give whole cores instead (a cpuset), or at least run with --threads {whole}"
+        yield Finding("warning", what, mend)
+    load = told.get("load")
+    if load and load[0] > machine.BUSY * usable:
+        what = f"the machine is busy: load {load[0]:.1f} on {usable:g} cores"
+        yield Finding("warning", what, "wait, or end other programs, before you measure")
+    governor = told.get("governor")
+    if governor and governor != "performance":
+        what = f"the frequency governor is {governor}: the clock may change while you measure"
+        yield Finding("warning", what, "sudo cpupower frequency-set -g performance")
+
+
+def _gpus(told: Mapping[str, Any]) -> Iterator[Finding]:
+    for gpu in told.get("gpus") or ():
+        memory = gpu.get("memory_total")
+        words = [
+            str(gpu.get("name") or "a GPU"),
+            gibibytes(memory) if memory else "",
+            f"compute capability {gpu['capability']}" if gpu.get("capability") else "",
+            f"driver {gpu['driver']}" if gpu.get("driver") else "",
+        ]
+        what = ", ".join(filter(None, words))
+        if (gpu.get("busy_percent") or 0) > 100 * machine.BUSY:
+            yield Finding("warning", f"{what}: busy", "wait until its other programs have ended")
+        else:
+            yield Finding("ok", what)
+    if not told.get("gpus"):
+        reason = told.get("no_gpu_because")
+        yield Finding("ok", f"no GPU ({reason}): everything runs on the CPU")

@@ -1,0 +1,203 @@
+"""What this machine is, how much of it we may use, and how busy it is. Bytes, MHz, cores.
+
+Nothing here raises: what cannot be read is None. No host name is told: results are shared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+T = TypeVar("T")
+
+ROOT = Path("/")
+"""Where `/proc` and `/sys` are; tests put another in its place."""
+
+BUSY = 0.5
+"""A load average above this part of the usable cores disturbs what is measured."""
+
+_UNLIMITED = 2**60
+"""A cgroup's memory limit above this is none (version 1 writes a huge number instead)."""
+
+
+def describe() -> dict[str, Any]:
+    """Return what a result's reader must know of the machine, as plain values for JSON."""
+    memory = _try(psutil.virtual_memory)
+    physical = _try(lambda: psutil.cpu_count(logical=False))
+    limit, found = memory_limit(), _gpus()
+    return {
+        "os": _try(_os_name),
+        "kernel": _try(platform.release),
+        "architecture": _try(platform.machine),
+        "cpu": _try(_cpu_model) or _try(platform.processor) or None,
+        "cores_logical": _try(os.cpu_count),
+        "cores_physical": physical,
+        "cores_affinity": _try(_affinity),
+        "cores_quota": cpu_quota(),
+        "cores_usable": usable_cores(),
+        "memory_total": memory.total if memory else None,
+        "memory_available": memory.available if memory else None,
+        "memory_limit": limit,
+        "load": _try(lambda: [round(value, 2) for value in os.getloadavg()]),
+        "virtualised": _try(_virtualised),
+        "governor": _read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "mhz": _try(lambda: round(psutil.cpu_freq().current)),
+        "mhz_most": _try(lambda: round(psutil.cpu_freq().max) or None),
+        "gpus": found[0],
+        "no_gpu_because": found[1],
+    }
+
+
+def gpus() -> list[dict[str, Any]]:
+    """Return the NVIDIA GPUs that a driver shows: name, memory in bytes, driver, capability."""
+    return _gpus()[0]
+
+
+def usable_cores() -> float | None:
+    """Return how many cores this process may keep busy: by affinity and by its cgroup's quota."""
+    known = [value for value in (_try(_affinity), _try(os.cpu_count), cpu_quota()) if value]
+    return min(known) if known else None
+
+
+def cpu_quota() -> float | None:
+    """Return the cgroup's limit in cores, the smallest on the way up; None where there is none."""
+    quotas = [_quota_v2(folder) for folder in _cgroups("")]
+    quotas += [_quota_v1(folder) for folder in _cgroups("cpu")]
+    return min((quota for quota in quotas if quota), default=None)
+
+
+def memory_limit() -> int | None:
+    """Return the cgroup's limit in bytes, the smallest on the way up; None where there is none."""
+    words = [_read(folder / "memory.max") for folder in _cgroups("")]
+    words += [_read(folder / "memory.limit_in_bytes") for folder in _cgroups("memory")]
+    limits = [int(word) for word in words if word and word.isdigit()]
+    return min((limit for limit in limits if limit < _UNLIMITED), default=None)
+
+
+def _try(read: Callable[[], T]) -> T | None:
+    """Return what `read` returns, or None whatever goes wrong: a description must not fail."""
+    try:
+        return read()
+    except Exception:  # any platform, any driver
+        return None
+
+
+def _read(path: str | Path) -> str | None:
+    """Return a small system file's text, or None."""
+    return _try(lambda: (ROOT / path).read_text(encoding="utf-8", errors="replace").strip()) or None
+
+
+def _cgroups(controller: str) -> list[Path]:
+    """Return the folders of this process's cgroup and of those above it, for a controller.
+
+    An empty `controller` means version 2. Inside a container the path that the kernel tells may
+    lie outside what is mounted: the mounted root is always among the folders.
+    """
+    mount = Path("sys/fs/cgroup") / controller
+    for line in (_read("proc/self/cgroup") or "").splitlines():
+        _, names, path = [*line.split(":", 2), "", ""][:3]
+        if controller in names.split(","):
+            inner = Path(path.lstrip("/"))
+            return [mount / inner, *(mount / up for up in inner.parents), mount]
+    return [mount]
+
+
+def _quota_v2(folder: Path) -> float | None:
+    quota, _, period = (_read(folder / "cpu.max") or "").partition(" ")
+    return _try(lambda: int(quota) / int(period))
+
+
+def _quota_v1(folder: Path) -> float | None:
+    quota, period = (_read(folder / f"cpu.cfs_{word}_us") for word in ("quota", "period"))
+    cores = _try(lambda: int(quota or "") / int(period or ""))
+    return cores if cores and cores > 0 else None
+
+
+def _affinity() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _os_name() -> str:
+    if platform.system() != "Linux":
+        return f"{platform.system()} {platform.mac_ver()[0] or platform.release()}"
+    return _try(lambda: platform.freedesktop_os_release()["PRETTY_NAME"]) or "Linux"
+
+
+def _cpu_model() -> str | None:
+    for line in (_read("proc/cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return " ".join(value.split())
+    return _said("sysctl", "-n", "machdep.cpu.brand_string")
+
+
+def _virtualised() -> str | None:
+    """Return the kind of virtual machine or container, "yes" where only that is known, or None."""
+    kind = _said("systemd-detect-virt")
+    if kind:
+        return None if kind == "none" else kind
+    if (ROOT / ".dockerenv").exists():
+        return "container"
+    return "yes" if " hypervisor" in (_read("proc/cpuinfo") or "") else None
+
+
+def _said(*command: str) -> str | None:
+    """Return what a program prints, or None where there is no such program."""
+    program = shutil.which(command[0])
+    if program is None:
+        return None
+    told = subprocess.run(
+        [program, *command[1:]], capture_output=True, text=True, timeout=5, check=False
+    )
+    return told.stdout.strip() or None
+
+
+def _gpus() -> tuple[list[dict[str, Any]], str | None]:
+    """Return the GPUs, or none and the reason."""
+    try:
+        import pynvml
+    except ImportError:
+        return [], "nvidia-ml-py is not installed"
+    try:
+        pynvml.nvmlInit()
+    except Exception as error:  # no driver, or one that does not answer
+        return [], f"no NVIDIA driver answers ({error})"
+    try:
+        handles = [
+            pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
+        ]
+        found = [_gpu(pynvml, handle) for handle in handles]
+        return found, None if found else "the driver shows no GPU"
+    except Exception as error:
+        return [], f"the NVIDIA driver does not tell of its GPUs ({error})"
+    finally:
+        with contextlib.suppress(Exception):
+            pynvml.nvmlShutdown()
+
+
+def _gpu(nvml: Any, handle: Any) -> dict[str, Any]:
+    memory = _try(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+    load = _try(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
+    capability = _try(lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle))
+    return {
+        "name": _text(_try(lambda: nvml.nvmlDeviceGetName(handle))),
+        "memory_total": int(memory.total) if memory else None,
+        "memory_free": int(memory.free) if memory else None,
+        "driver": _text(_try(nvml.nvmlSystemGetDriverVersion)),
+        "cuda": _try(lambda: nvml.nvmlSystemGetCudaDriverVersion_v2() / 1000),
+        "capability": ".".join(map(str, capability)) if capability else None,
+        "busy_percent": int(load.gpu) if load else None,
+    }
+
+
+def _text(value: Any) -> str | None:
+    """Return a text; older drivers' bindings hand out bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -1,0 +1,54 @@
+"""How good predictions are: accuracy, precision, recall, F1, confusion. By scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+
+def score(labels: ArrayLike, predictions: ArrayLike, classes: int) -> dict[str, Any]:
+    """Compare predicted classes with the labels, both (N,) integers from 0 to `classes` - 1.
+
+    Returns plain numbers and lists: `accuracy`; `precision`, `recall` and `f1` as plain means over
+    all `classes` (macro); `per_class`, the same and the `support` of each; `confusion`, rows by
+    label, columns by prediction. What would divide by zero counts as 0.
+
+    Raises:
+        ValueError: no examples, different lengths, or a class that does not exist.
+    """
+    truth, guess = (
+        _checked("labels", labels, classes),
+        _checked("predictions", predictions, classes),
+    )
+    if truth.shape != guess.shape:
+        raise ValueError(
+            f"{len(guess)} predictions for {len(truth)} labels: one for each is needed"
+        )
+    every = range(classes)
+    each = precision_recall_fscore_support(truth, guess, labels=every, zero_division=0)
+    precision, recall, f1, support = (column.tolist() for column in each)
+    return {
+        "accuracy": float(accuracy_score(truth, guess)),
+        "precision": float(np.mean(precision)),
+        "recall": float(np.mean(recall)),
+        "f1": float(np.mean(f1)),
+        "per_class": [
+            {"precision": p, "recall": r, "f1": f, "support": n}
+            for p, r, f, n in zip(precision, recall, f1, support, strict=True)
+        ],
+        "confusion": confusion_matrix(truth, guess, labels=every).tolist(),
+    }
+
+
+def _checked(what: str, values: ArrayLike, classes: int) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 1 or not array.size or not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(
+            f"{what}: {array.dtype} of shape {array.shape}; give integers of shape (examples,)"
+        )
+    if array.min() < 0 or array.max() >= classes:
+        raise ValueError(f"{what}: from {array.min()} to {array.max()}, not in 0 to {classes - 1}")
+    return array

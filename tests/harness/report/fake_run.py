@@ -1,0 +1,176 @@
+"""A believable run, written through the store as the conductor would write it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.store import Run
+
+SPEEDS = {
+    "pytorch/eager": 68210.0,
+    "pytorch/compile": 41050.5,
+    "tensorflow/eager": 9120.0,
+    "tensorflow/graph": 25530.0,
+    "tensorflow/xla": 38020.0,
+    "mxnet/imperative": 8890.0,
+    "mxnet/hybrid": 16310.0,
+    "jax/eager": 1210.0,
+    "jax/jit": 22340.0,
+    "reference/numpy": 305.4,
+}
+PACKAGES = {
+    "pytorch": {"torch": "2.13.0+cpu", "numpy": "2.4.6"},
+    "tensorflow": {"tensorflow": "2.21.0", "keras": "3.12.0", "numpy": "2.4.6"},
+    "mxnet": {"mxnet": "1.9.1", "numpy": "1.23.5"},
+    "jax": {"jax": "0.10.2", "jaxlib": "0.10.2", "numpy": "2.4.6"},
+    "reference": {"numpy": "2.4.6"},
+}
+LOSS = 2.3059871
+
+
+def spec(target: float = 0.95, dataset: str = "digits") -> dict[str, Any]:
+    return {
+        "title": "A small convolutional net",
+        "loss": "cross-entropy",
+        "target_accuracy": target,
+        "data": {"dataset": dataset, "batch": 32, "epochs": 15},
+        "optimiser": {"kind": "sgd", "lr": 0.05, "momentum": 0.9},
+    }
+
+
+def manifest(cells: Iterable[str], **options: Any) -> dict[str, Any]:
+    workloads = dict.fromkeys(cell.split("/")[0] for cell in cells)
+    return {
+        "samestep": "0.1.0",
+        "started": "2026-11-24T06:30:12.123456+00:00",
+        "command": ["python", "cli.py", "run", "--framework", "all", "--out", "my results"],
+        "git_commit": "3f1c9a7e55d0b1a2c3d4e5f60718293a4b5c6d7e",
+        "machine": {
+            "os": "Ubuntu 24.04.1 LTS", "kernel": "6.8.0-45-generic",
+            "cpu": "AMD EPYC 9354 32-Core Processor", "cores_logical": 64, "cores_physical": 32,
+            "cores_usable": 2, "memory_total": 270 * 2**30, "memory_limit": 8 * 2**30,
+            "virtualised": "kvm", "load": [0.41, 0.5, 0.6], "gpus": [],
+        },
+        "options": {"data": "real", "threads": 2, "seed": 0, "quick": False, **options},
+        "workloads": {name: spec() for name in workloads},
+        "cells": list(cells),
+        "datasets": {},
+        "frameworks": {},
+    }  # fmt: skip
+
+
+def plan(*workloads: str) -> list[str]:
+    return [
+        f"{name}/{each}/cpu/{'float64' if each.startswith('reference') else 'float32'}"
+        for name in workloads
+        for each in SPEEDS
+    ]
+
+
+def begin(run: Run) -> None:
+    run.append("run-started")
+    for name in PACKAGES:
+        run.append(
+            "framework-ready", framework=name, title=name.title(), arbiter=name == "reference",
+            origin="lock", python="3.11.7", lock="9f" * 32, seconds=0.4,
+        )  # fmt: skip
+    run.append(
+        "dataset", workload="cnn-digits", name="digits", source="embedded", train=1437, test=360,
+        sha256={"train_inputs.npy": "ab" * 32, "train_labels.npy": "cd" * 32,
+                "test_inputs.npy": "ef" * 32, "test_labels.npy": "01" * 32},
+    )  # fmt: skip
+
+
+def open_cell(run: Run, cell: str, loss: float | None = None) -> None:
+    """All events of a cell up to its first step."""
+    framework = cell.split("/")[1]
+    run.append("cell-started", cell, log=f"logs/{cell.replace('/', '-')}.log")
+    run.append("opened", cell, import_seconds=1.93, versions=PACKAGES.get(framework, {}),
+               python="3.11.7", pid=4711, rss=210 * 2**20)  # fmt: skip
+    run.append("built", cell, seconds=0.21, settings={"threads": 2, "layout": "NCHW"})
+    nudge = 1 + 1e-7 * (len(cell) % 7)
+    run.append("first-step", cell, seconds=0.034, loss=LOSS * nudge if loss is None else loss)
+
+
+def train(run: Run, cell: str, accuracy: float = 0.9722) -> None:
+    """Training to its end, the metrics and the memory."""
+    run.append("progress", cell, step=100, steps=675, loss=0.41)
+    run.append("trained", cell, steps=675, seconds=4.2, losses=[2.3, 1.9, 1.2], final_loss=0.0123)
+    run.append(
+        "evaluated", cell, accuracy=accuracy, precision=accuracy + 0.001, recall=accuracy - 0.001,
+        f1=accuracy, per_class=[], confusion=[], examples=360, seconds=0.05,
+    )  # fmt: skip
+    run.append("memory", cell, peak_rss=498 * 2**20, import_rss=210 * 2**20, device_peak=None)
+
+
+def time_slices(run: Run, cell: str, rounds: int = 5, speed: float | None = None) -> None:
+    """Timed slices that vary by a percent or so from round to round; round 0 warms up, slowly."""
+    speed = speed or SPEEDS.get("/".join(cell.split("/")[1:3]), 1000.0)
+    for number in range(rounds + 1):
+        for kind, factor in (("train", 1.0), ("predict", 3.1)):
+            seconds = 3200 / (speed * factor) * (1 + 0.01 * (number % 3) if number else 9)
+            run.append("slice", cell, round=number, kind=kind, steps=100, samples=3200,
+                       seconds=seconds, cpu_seconds=seconds * 1.9)  # fmt: skip
+
+
+def fail(run: Run, cell: str, status: str = "crashed", **more: Any) -> None:
+    told = {
+        "phase": "train", "status": status, "signal": "SIGKILL",
+        "reason": "killed by signal SIGKILL; the machine was short of memory",
+        "log_tail": ["[06:31:02] operator.cc:120: | allocating 4 GiB |", "```", "Killed"],
+    }  # fmt: skip
+    run.append("cell-failed", cell, **(told | more))
+
+
+def whole_cell(run: Run, cell: str, **more: Any) -> None:
+    open_cell(run, cell)
+    train(run, cell, **more)
+    time_slices(run, cell)
+    run.append("cell-done", cell)
+
+
+def end(run: Run, status: str = "ok", exit_code: int = 0) -> None:
+    run.append("run-ended", status=status, exit_code=exit_code)
+    run.close()
+
+
+def good_run(results: Path, *workloads: str, **options: Any) -> Path:
+    """A run in which every cell is well."""
+    cells = plan(*(workloads or ("cnn-digits",)))
+    run = Run.create(results, manifest(cells, **options))
+    begin(run)
+    for cell in cells:
+        whole_cell(run, cell)
+    end(run)
+    return run.folder
+
+
+def mixed_run(results: Path) -> Path:
+    """A run with everything in it: failures, a missing framework, a skipped workload."""
+    cells = plan("cnn-digits", "mlp-digits")
+    run = Run.create(results, manifest([*cells, "cifar-cnn/pytorch/eager/cpu/float32"]))
+    begin(run)
+    run.append("framework-unavailable", framework="mxnet", title="MXNet",
+               reason="libquadmath.so.0 is missing: apt install libquadmath0")  # fmt: skip
+    run.append("workload-skipped", workload="cifar-cnn",
+               reason="cifar10 is absent: run `python cli.py data fetch cifar10`")  # fmt: skip
+    for cell in cells:
+        if "/mxnet/" in cell:
+            continue
+        if "/compile/" in cell:
+            fail(run, cell, "unavailable", phase="open", signal=None, log_tail=[],
+                 reason="mode compile needs the program g++, which is not on the path")  # fmt: skip
+        elif cell.startswith("mlp-digits/tensorflow/xla"):
+            open_cell(run, cell)
+            fail(run, cell)
+        elif cell.startswith("mlp-digits/jax/eager"):
+            open_cell(run, cell, loss=2.35)
+            train(run, cell, accuracy=0.91)
+            time_slices(run, cell)
+            run.append("cell-done", cell)
+        else:
+            whole_cell(run, cell)
+    end(run, "failed", 1)
+    return run.folder

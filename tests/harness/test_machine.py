@@ -1,0 +1,124 @@
+"""What the machine is told to be: real, limited by cgroups, unreadable."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from harness import machine
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty file system in place of / as far as `machine` looks."""
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    return tmp_path
+
+
+def put(root: Path, path: str, text: str) -> None:
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n")
+
+
+def test_this_machine_is_described() -> None:
+    told = machine.describe()
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert told["cores_logical"] >= told["cores_usable"] > 0
+    assert told["memory_total"] > 2**28
+    assert (told["gpus"] == []) == bool(told["no_gpu_because"])
+
+
+def test_no_host_name_is_told() -> None:
+    name = socket.gethostname()
+    if len(name) < 4:
+        pytest.skip("the host's name is too short to look for")
+    assert name not in json.dumps(machine.describe())
+
+
+def test_no_limit_where_nothing_can_be_read(root: Path) -> None:
+    assert machine.cpu_quota() is None
+    assert machine.memory_limit() is None
+    assert machine.usable_cores()
+
+
+def test_a_cgroup_of_version_2(root: Path) -> None:
+    put(root, "proc/self/cgroup", "0::/a/b")
+    put(root, "sys/fs/cgroup/a/b/cpu.max", "150000 100000")
+    put(root, "sys/fs/cgroup/a/b/memory.max", "max")
+    put(root, "sys/fs/cgroup/a/memory.max", str(3 * 2**30))
+    put(root, "sys/fs/cgroup/a/cpu.max", "max 100000")
+    assert machine.cpu_quota() == 1.5
+    assert machine.memory_limit() == 3 * 2**30
+    assert machine.usable_cores() == min(1.5, len(os.sched_getaffinity(0)))
+
+
+def test_a_cgroup_of_version_1_seen_from_inside_a_container(root: Path) -> None:
+    put(root, "proc/self/cgroup", "5:cpu,cpuacct:/docker/1f\n4:memory:/docker/1f")
+    put(root, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "50000")
+    put(root, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000")
+    put(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", str(2**30))
+    assert machine.cpu_quota() == 0.5
+    assert machine.memory_limit() == 2**30
+
+
+def test_version_1_without_limits(root: Path) -> None:
+    put(root, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1")
+    put(root, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000")
+    put(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712")
+    assert machine.cpu_quota() is None
+    assert machine.memory_limit() is None
+
+
+def test_what_cannot_be_read_is_null(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise PermissionError("not for you")
+
+    for holder, name in (
+        (psutil, "virtual_memory"), (psutil, "cpu_count"), (psutil, "cpu_freq"),
+        (os, "getloadavg"), (os, "sched_getaffinity"), (machine.shutil, "which"),
+    ):  # fmt: skip
+        monkeypatch.setattr(holder, name, broken)
+    told = machine.describe()
+    for key in ("memory_total", "cores_physical", "mhz", "load", "cores_affinity", "governor",
+                "virtualised"):  # fmt: skip
+        assert told[key] is None
+
+
+def fake_nvml(**more: object) -> SimpleNamespace:
+    return SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetName=lambda handle: b"Toy GPU",
+        nvmlSystemGetDriverVersion=lambda: "580.1",
+        nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(total=2**34, free=2**33),
+        nvmlDeviceGetCudaComputeCapability=lambda handle: (9, 0),
+        **more,
+    )
+
+
+def test_a_gpu_is_described_as_far_as_its_driver_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml())
+    (gpu,) = machine.gpus()
+    assert (gpu["name"], gpu["driver"], gpu["capability"]) == ("Toy GPU", "580.1", "9.0")
+    assert (gpu["memory_total"], gpu["busy_percent"]) == (2**34, None)
+
+
+def test_no_driver_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> None:
+        raise RuntimeError("NVML Shared Library Not Found")
+
+    library = fake_nvml()
+    library.nvmlInit = absent
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    told = machine.describe()
+    assert told["gpus"] == [] and "Not Found" in told["no_gpu_because"]

@@ -1,0 +1,167 @@
+"""Whatever a worker does, its asker gets an answer in time and nothing of it is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import conductor, protocol
+from harness.process import WorkerFailed, WorkerProcess
+from workloads import datasets, spec
+
+Start = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def start(toy_root: Path, tmp_path: Path, small: spec.Workload) -> Iterator[Start]:
+    """Start a worker of the toy framework, up to its first step."""
+    arrays = datasets.prepare("xor", tmp_path / "datasets", seed=0)
+    task = conductor.Task(small, arrays, 50)
+    folder = tmp_path / "start"
+    conductor._write_start(task, folder)
+    started = []
+
+    def go(mode: str) -> WorkerProcess:
+        cpus = sorted(os.sched_getaffinity(0))[:1]
+        worker = WorkerProcess(Path(sys.executable), toy_root, tmp_path / "log", {"TOY": "1"}, cpus)
+        started.append(worker)
+        scratch = str(tmp_path)
+        worker.ask("open", 60, framework="faulty", version=protocol.VERSION, folder=scratch)
+        where = {"arrays": str(arrays.folder), "start": str(folder)}
+        how = {"mode": mode, "device": "cpu", "threads": 1}
+        worker.ask("build", 60, workload=small.to_dict(), **where, **how)
+        worker.ask("first_step", 60)
+        return worker
+
+    yield go
+    for worker in started:
+        worker.kill()
+
+
+def train(worker: WorkerProcess, timeout: float = 20.0) -> dict[str, Any]:
+    return worker.ask("train", timeout, start=1, stop=40)
+
+
+def test_printing_does_not_corrupt_the_channel_and_lands_in_the_log(start: Start) -> None:
+    worker = start("well")
+    assert "losses" in train(worker)
+    tail = worker.log_tail()
+    assert "a framework prints to standard output," in tail
+    assert 'and to standard error: {"event": "done"}' in tail
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "reason", "signal_name"),
+    [
+        ("crash", "crashed", "exit status 3", None),
+        ("segfault", "crashed", "killed by SIGSEGV", "SIGSEGV"),
+        ("killed", "crashed", "killed by SIGKILL (most often: out of memory)", "SIGKILL"),
+        ("garbage", "crashed", "garbage on the channel", None),
+        ("forged", "crashed", "garbage on the channel: an unexpected message", None),
+        ("hungry", "failed", "MemoryError", None),
+        ("raises", "failed", "ValueError: a |strange| [bold]reason[/bold]", None),
+    ],
+)
+def test_a_fault_is_told_with_its_cause(
+    start: Start, mode: str, status: str, reason: str, signal_name: str | None
+) -> None:
+    worker = start(mode)
+    with pytest.raises(WorkerFailed) as failure:
+        train(worker)
+    assert failure.value.status == status
+    assert reason in failure.value.reason
+    assert failure.value.signal_name == signal_name
+
+
+def test_the_last_words_are_kept(start: Start) -> None:
+    worker = start("crash")
+    with pytest.raises(WorkerFailed) as failure:
+        train(worker)
+    assert failure.value.log_tail[-1] == "the last words"
+
+
+def test_a_traceback_goes_to_the_log_and_the_worker_lives_on(start: Start) -> None:
+    worker = start("raises")
+    with pytest.raises(WorkerFailed) as failure:
+        train(worker)
+    assert any("Traceback" in line for line in failure.value.log_tail)
+    assert worker.ask("memory", 5)["peak_rss"] > 0
+
+
+def test_a_hanging_worker_is_ended_in_time_with_all_that_it_started(start: Start) -> None:
+    worker = start("hang")
+    began = time.monotonic()
+    with pytest.raises(WorkerFailed, match="nothing heard for 1 s") as failure:
+        train(worker, timeout=1.0)
+    assert failure.value.status == "timed out"
+    assert time.monotonic() - began < 10
+    assert not alive_in_group(worker.pid)
+
+
+def alive_in_group(group: int) -> list[str]:
+    shown = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True)
+    rows = (line.split(maxsplit=2) for line in shown.stdout.splitlines())
+    return [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
+
+
+def test_a_device_that_is_not_there_is_unavailable_and_not_failed(start: Start) -> None:
+    with pytest.raises(WorkerFailed, match="there is no such device here") as failure:
+        start("absent")
+    assert failure.value.status == "unavailable"
+
+
+def test_a_frozen_worker_uses_no_processor_and_goes_on_when_thawed(start: Start) -> None:
+    worker = start("well")
+    train(worker)
+    worker.freeze()
+    time.sleep(0.05)
+    state = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    assert state == "T"
+    worker.thaw()
+    assert worker.ask("slice", 20, kind="train", start=0, seconds=0.01)["steps"] >= 10
+
+
+def test_a_frozen_worker_can_be_closed(start: Start) -> None:
+    worker = start("well")
+    worker.freeze()
+    worker.close()
+    assert not alive_in_group(worker.pid)
+
+
+def test_a_worker_runs_on_the_processors_it_was_given(start: Start) -> None:
+    worker = start("well")
+    first = sorted(os.sched_getaffinity(0))[0]
+    assert os.sched_getaffinity(worker.pid) == {first}
+
+
+def test_workers_die_with_the_one_who_conducts_them(toy_root: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, os, signal; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "from harness.process import WorkerProcess\n"
+        "w = WorkerProcess(Path(sys.executable), Path(sys.argv[1]), Path(sys.argv[2]), {})\n"
+        f"w.ask('open', 60, framework='faulty', version={protocol.VERSION}, folder='.')\n"
+        "w.freeze(); print(w.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", code, str(toy_root), str(tmp_path / "log")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    group = int(done.stdout)
+    deadline = time.monotonic() + 5
+    while alive_in_group(group) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive_in_group(group)
+
+
+def test_another_protocol_is_refused(toy_root: Path, tmp_path: Path) -> None:
+    worker = WorkerProcess(Path(sys.executable), toy_root, tmp_path / "log", {})
+    try:
+        with pytest.raises(WorkerFailed, match=f"this worker speaks {protocol.VERSION}"):
+            worker.ask("open", 60, framework="faulty", version=0, folder=str(tmp_path))
+    finally:
+        worker.kill()
