@@ -67,8 +67,8 @@ class Setting:
     recipes: Mapping[str, Recipe]
     environments: Mapping[tuple[str, str], Environment]
     measuring: Measuring
-    score: bool = True
-    timeouts: Timeouts = Timeouts()
+    score: bool
+    timeouts: Timeouts
 
 
 @dataclass
@@ -94,9 +94,13 @@ class Alive:
 
 
 def training_steps(workload: Workload, arrays: Arrays, steps: int | None) -> int:
-    """Return `steps`, or the steps of the workload's epochs, the last short batch left out."""
-    examples = len(arrays.open("train_labels"))
-    return steps or max(1, examples // workload.data.batch * workload.data.epochs)
+    """Return `steps`, or the steps of the workload's epochs.
+
+    Raises:
+        ValueError: the batch is larger than the data set.
+    """
+    per_epoch = init.steps_per_epoch(workload, len(arrays.open("train_labels")))
+    return steps or per_epoch * workload.data.epochs
 
 
 def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Run, tell: Tell) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import environments, machine, plan, store
-from harness.conductor import Measuring, Setting, Task, conduct, training_steps
+from harness.conductor import Measuring, Setting, Task, Timeouts, conduct, training_steps
 from harness.environments import Environment, Unavailable
 from harness.places import cache_folder, project_root
 from harness.plan import Cell
@@ -136,8 +136,10 @@ def _devices(device: str) -> list[str]:
 class _Session:
     """A run under way: what it needs at every turn, and how many cells have gone wrong."""
 
-    def __init__(self, asked: Request, run: store.Run, listener: Listener, root: Path) -> None:
-        self.asked, self.run, self.root = asked, run, root
+    def __init__(
+        self, asked: Request, run: store.Run, listener: Listener, root: Path, timeouts: Timeouts
+    ) -> None:
+        self.asked, self.run, self.root, self.timeouts = asked, run, root, timeouts
         self._listener = listener
         self.failures = 0
 
@@ -146,7 +148,12 @@ class _Session:
         self._listener({"event": event, "cell": cell, **fields})
 
 
-def execute(asked: Request, listener: Listener, root: Path | None = None) -> tuple[Path, int]:
+def execute(
+    asked: Request,
+    listener: Listener,
+    root: Path | None = None,
+    timeouts: Timeouts = Timeouts(),
+) -> tuple[Path, int]:
     """Do what was asked for; return the run's folder and the exit status.
 
     0: all well; 1: a cell failed or could not run. Ctrl-C ends the workers, keeps what there is,
@@ -154,7 +161,7 @@ def execute(asked: Request, listener: Listener, root: Path | None = None) -> tup
     """
     root = root or project_root()
     run = store.Run.create(asked.results, _manifest(asked, root))
-    session = _Session(asked, run, listener, root)
+    session = _Session(asked, run, listener, root, timeouts)
     status = "interrupted"
     try:
         session.tell("run-started", None, cells=len(asked.cells), folder=str(run.folder))
@@ -180,6 +187,7 @@ def _conduct_all(session: _Session) -> None:
         environments=ready,
         measuring=_share(asked.measuring, len(tasks)),
         score=not asked.synthetic,
+        timeouts=session.timeouts,
     )
     for task in tasks:
         planned = [cell for cell in asked.cells if cell.workload == task.workload.name]

@@ -186,10 +186,7 @@ def summary(record: Record) -> pd.DataFrame:
 
 
 def finish(run: Run | Path) -> Record:
-    """Write samples.csv, summary.csv and report.md from the manifest and the journal alone.
-
-    May be called again at any time, for a folder too. Raises StoreError.
-    """
+    """Write samples.csv, summary.csv and report.md, again at any time. Raises StoreError."""
     from harness.report import markdown  # it reads this store
 
     record = read(run if isinstance(run, Path) else run.folder)

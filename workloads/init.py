@@ -65,11 +65,10 @@ def _draw(
     return random.uniform(-bound, bound, shape)
 
 
-def batch_order(workload: Workload, examples: int, steps: int) -> NDArray[np.int64]:
-    """Return which examples make each step's batch: int64, shape (steps, batch).
+def steps_per_epoch(workload: Workload, examples: int) -> int:
+    """Return how many whole batches an epoch has.
 
-    Each epoch is a fresh permutation; its last, short batch is left out, so that every step of
-    every framework has the same shape.
+    Its last, short batch is left out, so that every step of every framework has the same shape.
 
     Raises:
         ValueError: the batch is larger than the data set.
@@ -80,8 +79,16 @@ def batch_order(workload: Workload, examples: int, steps: int) -> NDArray[np.int
             f"{workload.name}: a batch of {batch} is more than the {examples} examples of"
             f" {workload.data.dataset}: take a smaller batch"
         )
+    return examples // batch
+
+
+def batch_order(workload: Workload, examples: int, steps: int) -> NDArray[np.int64]:
+    """Return which examples make each step's batch: int64, shape (steps, batch).
+
+    Each epoch is a fresh permutation. Raises ValueError as `steps_per_epoch` does.
+    """
+    batch, per_epoch = workload.data.batch, steps_per_epoch(workload, examples)
     random = _stream(workload.data.seed, _ORDER)
-    per_epoch = examples // batch
     epochs = [
         random.permutation(examples)[: per_epoch * batch].reshape(per_epoch, batch)
         for _ in range(-(-steps // per_epoch))

@@ -246,9 +246,10 @@ def _targets(cells: pd.DataFrame, spec: Mapping[str, Any]) -> list[tuple[Tone, s
         return []
     target = f"the target accuracy of {spec.get('target_accuracy')}"
     missed = told[~told["reached_target"].astype(bool)]["label"]
-    if len(missed):
-        return [("bad", f"{listed(missed)} missed {target}")]
-    return [("good", f"{count(len(told), 'cell')} reached {target}")]
+    if not len(missed):
+        return [("good", f"{count(len(told), 'cell')} reached {target}")]
+    every = len(missed) == len(told)
+    return [("bad", f"{'every cell' if every else listed(missed)} missed {target}")]
 
 
 def _spread(cells: pd.DataFrame) -> list[tuple[Tone, str]]:

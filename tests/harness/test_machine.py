@@ -57,7 +57,7 @@ def test_a_cgroup_of_version_2(root: Path) -> None:
     put(root, "sys/fs/cgroup/a/cpu.max", "max 100000")
     assert machine.cpu_quota() == 1.5
     assert machine.memory_limit() == 3 * 2**30
-    assert machine.usable_cores() == min(1.5, len(os.sched_getaffinity(0)))
+    assert machine.usable_cores() in (1, 1.5)
 
 
 def test_a_cgroup_of_version_1_seen_from_inside_a_container(root: Path) -> None:
@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_null(root: Path, monkeypatch: pytest.MonkeyPatch
         (psutil, "virtual_memory"), (psutil, "cpu_count"), (psutil, "cpu_freq"),
         (os, "getloadavg"), (os, "sched_getaffinity"), (machine.shutil, "which"),
     ):  # fmt: skip
-        monkeypatch.setattr(holder, name, broken)
+        monkeypatch.setattr(holder, name, broken, raising=False)
     told = machine.describe()
     for key in ("memory_total", "cores_physical", "mhz", "load", "cores_affinity", "governor",
                 "virtualised"):  # fmt: skip

@@ -14,9 +14,7 @@ from harness.metrics import score
 PAIRS = st.integers(2, 5).flatmap(
     lambda classes: st.tuples(
         st.just(classes),
-        st.lists(
-            st.tuples(st.integers(0, classes - 1), st.integers(0, classes - 1)), min_size=1
-        ),
+        st.lists(st.tuples(st.integers(0, classes - 1), st.integers(0, classes - 1)), min_size=1),
     )
 )
 

@@ -1,0 +1,115 @@
+"""The report on a terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from harness import store
+from harness.doctor import Finding
+from harness.report import terminal
+from harness.store import Run
+
+
+def show(folder: Path, width: int, **console: object) -> str:
+    out = io.StringIO()
+    terminal.show(store.read(folder), Console(file=out, width=width, **console))
+    return out.getvalue()
+
+
+class Latin(io.StringIO):
+    encoding = "latin-1"
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
+def test_nothing_is_wider_than_the_terminal(tmp_path: Path, fake: ModuleType, width: int) -> None:
+    text = show(fake.mixed_run(tmp_path), width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+
+
+def heading(text: str) -> list[str]:
+    line = next(line for line in text.splitlines() if "train/s" in line)
+    return line.replace("first s", "first").replace("import s", "import").split()
+
+
+def test_80_columns_hold_what_matters(tmp_path: Path, fake: ModuleType) -> None:
+    text = show(fake.mixed_run(tmp_path), 80)
+    assert heading(text) == [
+        "acc", "prec", "recall", "train/s", "infer/s", "first", "MiB", "status"
+    ]  # fmt: skip
+    assert "no room here for: F1, from, to, import s; see report.md" in text
+    assert "✓ pytorch eager    0.9722" in text
+
+
+def test_a_wide_terminal_shows_all(tmp_path: Path, fake: ModuleType) -> None:
+    text = show(fake.mixed_run(tmp_path), 140)
+    assert len(heading(text)) == 12
+    assert "no room" not in text
+
+
+def test_a_narrow_one_keeps_the_speed(tmp_path: Path, fake: ModuleType) -> None:
+    assert heading(show(fake.good_run(tmp_path), 40)) == ["acc", "train/s"]
+
+
+def test_colour_only_where_it_is_wanted(
+    tmp_path: Path, fake: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fake.mixed_run(tmp_path)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert "\x1b[32m" in show(folder, 80, force_terminal=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    without = show(folder, 80, force_terminal=True)
+    assert "\x1b[32m" not in without and "\x1b[31m" not in without
+    assert "✗ mlp-digits/tensorflow/xla" in show(folder, 80)
+
+
+def test_symbols_where_the_terminal_has_few_letters(tmp_path: Path, fake: ModuleType) -> None:
+    out = Latin()
+    terminal.show(store.read(fake.mixed_run(tmp_path)), Console(file=out, width=80))
+    out.getvalue().encode("latin-1")
+    assert "+ pytorch eager" in out.getvalue() and "x tensorflow xla" in out.getvalue()
+
+
+def test_a_failure_has_its_reason_its_last_lines_and_its_log(
+    tmp_path: Path, fake: ModuleType
+) -> None:
+    text = show(fake.mixed_run(tmp_path), 120)
+    assert "crashed in train: killed by signal SIGKILL" in text
+    assert "    Killed\n" in text
+    assert "the whole log: logs/mlp-digits-tensorflow-xla-cpu-float32.log" in text
+
+
+def test_names_are_no_markup_and_no_terminal_codes(tmp_path: Path, fake: ModuleType) -> None:
+    cell = f"toy[bold]/[red]a\x1b[2J/{'m' * 90}/cpu/float32"
+    run = Run.create(tmp_path, fake.manifest([cell]))
+    fake.fail(run, cell, reason="[link=x]no[/link]", log_tail=["y" * 500, "[/]"])
+    fake.end(run)
+    text = show(run.folder, 80)
+    assert "toy[bold]" in text and "[red]a" in text and "[link=x]no[/link]" in text
+    assert "\x1b" not in text
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("width", [20, 80])
+def test_an_empty_run(tmp_path: Path, width: int) -> None:
+    run = Run.create(tmp_path, {})
+    run.close()
+    assert "no cell was" in show(run.folder, width)
+
+
+def test_tables_and_findings_of_other_commands() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=40)
+    terminal.table(console, ["name", "about"], [("[a]", "word " * 20), ("b", 7)])
+    found = [Finding("ok", "fine"), Finding("warning", "odd", "mend it"), Finding("error", "no")]
+    terminal.findings(console, found)
+    text = out.getvalue()
+    assert "[a]" in text and "✓ fine" in text and "! odd" in text and "✗ no" in text
+    assert "  mend it" in text
+    assert max(map(cell_len, text.splitlines())) <= 40

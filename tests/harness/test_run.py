@@ -1,0 +1,252 @@
+"""A whole run with toys: faults cost their own cell only, and the store tells what happened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import conductor, run, store
+from harness.conductor import Measuring
+from workloads import datasets
+from workloads.reading import SpecError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
+
+
+def asked(root: Path, interpreters: dict[str, Path], **changes: Any) -> run.Request:
+    options: dict[str, Any] = {
+        "frameworks": ["all"],
+        "workloads": ["mlp-2-3-2"],
+        "modes": [],
+        "device": "cpu",
+        "threads": 1,
+        "epochs": 1,
+        "steps": None,
+        "seed": None,
+        "budget": 0.1,
+        "quick": True,
+        "data": "real",
+        "data_dir": None,
+        "interpreters": interpreters,
+        "out": root / "results",
+        "command": ["python", "cli.py", "run"],
+        "root": root,
+    }
+    return run.request(**{**options, **changes})
+
+
+def execute(
+    request: run.Request, root: Path, patience: conductor.Timeouts = conductor.Timeouts()
+) -> tuple[store.Record, int, list[dict[str, Any]]]:
+    heard: list[dict[str, Any]] = []
+    folder, status = run.execute(request, heard.append, root, patience)
+    return store.read(folder), status, heard
+
+
+def test_every_fault_costs_its_own_cell_only(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    patience = conductor.Timeouts(work=3)
+    record, status, _ = execute(asked(toy_root, toy_interpreters), toy_root, patience)
+    table = store.summary(record).set_index("mode")
+    assert status == 1
+    assert record.end and record.end["status"] == "failed"
+    expected = {
+        "well": "ok",
+        "numpy": "ok",
+        "crash": "crashed",
+        "segfault": "crashed",
+        "killed": "crashed",
+        "garbage": "crashed",
+        "forged": "crashed",
+        "hang": "timed out",
+        "hungry": "failed",
+        "raises": "failed",
+        "absent": "unavailable",
+    }
+    assert table["status"].to_dict() == expected
+    failed = {one["cell"].split("/")[2]: one for one in record.every("cell-failed")}
+    assert failed["segfault"]["signal"] == "SIGSEGV"
+    assert failed["crash"]["log_tail"][-1] == "the last words"
+    assert table.loc["well", "accuracy"] == table.loc["numpy", "accuracy"]
+    assert table.loc["well", "train_samples_per_s"] > 0
+
+
+def test_the_run_leaves_what_it_promises(toy_root: Path, toy_interpreters: dict[str, Path]) -> None:
+    record, status, _ = execute(
+        asked(toy_root, toy_interpreters, modes=["well"], command=["python", "cli.py", "run", "x"]),
+        toy_root,
+    )
+    assert status == 0
+    names = {path.name for path in record.folder.iterdir()}
+    assert names == {
+        "manifest.json",
+        "events.jsonl",
+        "samples.csv",
+        "summary.csv",
+        "report.md",
+        "logs",
+    }
+    manifest = json.loads((record.folder / "manifest.json").read_text())
+    assert manifest["schema"] == 1
+    assert manifest["command"][-1] == "x"
+    assert manifest["workloads"]["mlp-2-3-2"]["data"]["epochs"] == 1
+    built = record.every("built")[0]
+    assert built["settings"]["threads"] == 1
+    dataset = record.every("dataset")[0]
+    assert len(dataset["sha256"]["train_inputs.npy"]) == 64
+    start = record.every("start")[0]
+    assert set(start["sha256"]) == {"order", "dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias"}
+
+
+def test_rounds_take_every_cell_once_in_an_order_drawn_from_the_seed(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    record, _, _ = execute(asked(toy_root, toy_interpreters, modes=["well"], budget=None), toy_root)
+    rounds: dict[int, list[str]] = {}
+    for slice_ in record.every("slice"):
+        rounds.setdefault(slice_["round"], []).append(f"{slice_['cell']} {slice_['kind']}")
+    assert sorted(rounds) == [0, 1, 2, 3]  # the quick setting: three, after one to warm up
+    assert all(len(set(cells)) == len(cells) == 4 for cells in rounds.values())
+
+
+def test_synthetic_data_is_named_and_not_scored(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    record, status, _ = execute(
+        asked(toy_root, toy_interpreters, modes=["well"], data="synthetic"), toy_root
+    )
+    assert status == 0
+    assert record.every("evaluated") == []
+    assert record.every("dataset")[0]["source"] == "synthetic, made from seed 0"
+    assert "synthetic" in (record.folder / "report.md").read_text()
+    assert store.summary(record)["accuracy"].isna().all()
+
+
+def test_absent_data_is_said_in_one_line_and_the_rest_runs(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    request = asked(
+        toy_root, toy_interpreters, modes=["well"], workloads=["mlp-2-3-2", "cifar-cnn"]
+    )
+    record, status, _ = execute(request, toy_root)
+    skipped = record.every("workload-skipped")
+    assert [one["workload"] for one in skipped] == ["cifar-cnn"]
+    assert "data fetch cifar10" in skipped[0]["reason"]
+    assert "\n" not in skipped[0]["reason"]
+    assert status == 1  # it was asked for by name
+    assert store.summary(record).set_index("workload").loc["mlp-2-3-2", "status"].tolist() == ["ok", "ok"]
+
+
+def test_without_a_workload_absent_data_is_no_failure(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    request = asked(toy_root, toy_interpreters, modes=["well"], workloads=[], steps=2)
+    record, status, _ = execute(request, toy_root)
+    assert [one["workload"] for one in record.every("workload-skipped")] == ["cifar-cnn-128"]
+    done = set(store.summary(record).query("status == 'ok'")["workload"])
+    assert done == {"mlp-digits", "cnn-digits"}
+    assert status == 0
+
+
+def test_a_framework_that_cannot_run_is_listed_and_the_others_go_on(
+    toy_root: Path, toy_interpreters: dict[str, Path], tmp_path: Path
+) -> None:
+    interpreters = {**toy_interpreters, "faulty": tmp_path / "no" / "python"}
+    record, status, _ = execute(asked(toy_root, interpreters, modes=["well"]), toy_root)
+    unavailable = record.every("framework-unavailable")
+    assert [one["framework"] for one in unavailable] == ["faulty"]
+    assert "no/python" in unavailable[0]["reason"]
+    table = store.summary(record).set_index("framework")
+    assert table["status"].to_dict() == {"faulty": "unavailable", "reference": "ok"}
+    assert status == 1
+
+
+def test_a_device_that_is_not_here_builds_nothing_and_says_so(toy_root: Path) -> None:
+    toml = toy_root / "frameworks" / "faulty" / "environment.toml"
+    toml.write_text(toml.read_text().replace('["cpu"]', '["cpu", "cuda"]').replace(
+        'cpu = ["numpy"]', 'cpu = ["numpy"]\ncuda = ["numpy"]'))  # fmt: skip
+    record, status, _ = execute(asked(toy_root, {}, device="cuda", modes=["well"]), toy_root)
+    assert status == 1
+    assert "no cuda device" in record.every("framework-unavailable")[0]["reason"]
+
+
+def test_ctrl_c_keeps_what_there_is_and_leaves_no_worker(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    pids: list[int] = []
+    seen: list[Path] = []
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["event"] == "run-started":
+            seen.append(Path(event["folder"]))
+        if event["event"] == "opened":
+            pids.append(event["pid"])
+        if event["event"] == "trained":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.execute(asked(toy_root, toy_interpreters, modes=["well"]), interrupt, toy_root)
+    record = store.read(seen[0])
+    assert record.end and record.end["status"] == "interrupted"
+    assert (record.folder / "report.md").exists()
+    assert not (record.folder / "scratch").exists()
+    assert pids and not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_too_large_a_batch_is_told(toy_root: Path, toy_interpreters: dict[str, Path]) -> None:
+    toml = toy_root / "big.toml"
+    text = (toy_root / "workloads" / "catalogue" / "mlp-2-3-2.toml").read_text()
+    toml.write_text(text.replace("batch = 20", "batch = 2000"))
+    record, status, _ = execute(
+        asked(toy_root, toy_interpreters, modes=["well"], workloads=[str(toml)]), toy_root
+    )
+    assert status == 1
+    assert "take a smaller batch" in record.every("workload-skipped")[0]["reason"]
+
+
+def test_wrong_words_are_refused_with_the_nearest(toy_root: Path) -> None:
+    with pytest.raises(SpecError, match='did you mean "faulty"'):
+        asked(toy_root, {}, frameworks=["fawlty"])
+    with pytest.raises(SpecError, match='did you mean "well"'):
+        asked(toy_root, {}, modes=["wel"])
+    with pytest.raises(SpecError, match="no framework"):
+        asked(toy_root, {"fulty": Path("/x")})
+    with pytest.raises(SpecError, match="may use"):
+        asked(toy_root, {}, threads=10_000)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("2m", 120), ("1.5h", 5400)])
+def test_durations(text: str, seconds: float) -> None:
+    assert run.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1", "0", "2 minutes", "nan", "infm", "1d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="give a time as 90s, 2m or 1h"):
+        run.parse_duration(text)
+
+
+def test_a_budget_is_shared_and_decides_the_rounds() -> None:
+    measuring = Measuring(rounds=7, seconds=0.5, budget=10)
+    assert run._share(measuring, 4).budget == 2.5
+    assert conductor._goes_on(1, 99, measuring)  # one round that counts, whatever it takes
+    assert conductor._goes_on(3, 6, measuring)
+    assert not conductor._goes_on(3, 9, measuring)
+    assert conductor._goes_on(7, 999, Measuring())
+    assert not conductor._goes_on(8, 0, Measuring())
+
+
+def test_epochs_count_whole_batches(tmp_path: Path) -> None:
+    from workloads import spec
+
+    workload = spec.load("mlp-digits").with_data(epochs=3)
+    arrays = datasets.prepare("digits", tmp_path, seed=0)
+    assert conductor.training_steps(workload, arrays, None) == 3 * (1437 // 32)
+    assert conductor.training_steps(workload, arrays, 7) == 7
