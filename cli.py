@@ -103,10 +103,18 @@ def main() -> None:
 @click.option("--mode", "modes", multiple=True, help="Only these modes of execution.")
 @click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="auto",
               show_default=True, help="auto takes every device that is here.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="Processors a worker may use.  [default: all]")
-@click.option("--epochs", type=click.IntRange(min=1), help="Train so long, not the workload's epochs.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Processors a worker may use.  [default: all]"
+)
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Train so long, not the workload's epochs."
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Train so many steps instead.")
-@click.option("--seed", type=click.IntRange(min=0), help="For weights, order and made data, not the workload's.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="For weights, order and made data, not the workload's.",
+)
 @click.option("--budget", type=Duration(), help="Time for all timed rounds together, as 2m.")
 @click.option("--quick", is_flag=True, help="A try-out: one epoch, three short rounds.")
 @click.option("--data", type=click.Choice(["real", "synthetic"]), default="real", show_default=True,
@@ -115,8 +123,17 @@ def main() -> None:
               help="A folder with a data set's published files.")  # fmt: skip
 @click.option("--interpreter", "interpreters", type=Named(), multiple=True,
               help="Use this python for a framework, as pytorch=/path/to/python.")  # fmt: skip
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where runs are kept.  [default: results/]")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else, on standard output.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where runs are kept.  [default: results/]",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the summary as JSON, nothing else, on standard output.",
+)
 @plainly
 def run(as_json: bool, epochs: int | None, steps: int | None, **options: Any) -> None:
     """Train, score and time workloads in every framework, and report."""
@@ -141,8 +158,18 @@ def _show(folder: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("run", metavar="RUN")
-@click.option("--format", "form", type=click.Choice(["table", "md", "json", "csv"]), default="table", show_default=True)
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where runs are kept.  [default: results/]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "md", "json", "csv"]),
+    default="table",
+    show_default=True,
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where runs are kept.  [default: results/]",
+)
 @plainly
 def report(run: str, form: str, out: Path | None) -> None:
     """Report a stored RUN again: its folder, its name or the beginning of it, or latest."""
@@ -169,7 +196,13 @@ def list_() -> None:
 def frameworks() -> None:
     """Frameworks, their devices and modes."""
     rows = [
-        (r.name, r.title, ", ".join(r.devices), ", ".join(r.modes), "arbiter, not ranked" if r.arbiter else "")
+        (
+            r.name,
+            r.title,
+            ", ".join(r.devices),
+            ", ".join(r.modes),
+            "arbiter, not ranked" if r.arbiter else "",
+        )
         for r in recipes.discover().values()
     ]
     terminal.table(Console(), ["framework", "title", "devices", "modes", ""], rows)
@@ -184,7 +217,9 @@ def workloads() -> None:
         one = spec.load(name)
         flop = cost.training_flop(one)
         size = f"{cost.parameter_count(one):,}"
-        rows.append((name, one.data.dataset, str(one.data.batch), size, f"{flop / 1e6:,.3g}", one.title))
+        rows.append(
+            (name, one.data.dataset, str(one.data.batch), size, f"{flop / 1e6:,.3g}", one.title)
+        )
     head = ["workload", "data set", "batch", "parameters", "Mflop a sample", "title"]
     terminal.table(Console(), head, rows)
 
@@ -198,11 +233,18 @@ def modes() -> None:
 
 
 @list_.command()
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where runs are kept.  [default: results/]")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where runs are kept.  [default: results/]",
+)
 @plainly
 def results(out: Path | None) -> None:
     """Runs that are kept."""
-    rows = [(e.name, e.started[:16], e.status, f"{e.ok}/{e.cells}", e.data) for e in store.runs(_results(out))]
+    rows = [
+        (e.name, e.started[:16], e.status, f"{e.ok}/{e.cells}", e.data)
+        for e in store.runs(_results(out))
+    ]
     terminal.table(Console(), ["run", "started (UTC)", "status", "cells ok", "data"], rows)
 
 
@@ -224,7 +266,14 @@ def _chosen(names: tuple[str, ...]) -> list[recipes.Recipe]:
 def env_list() -> None:
     """Environments that are built, their size and place."""
     rows = [
-        (b.framework, b.device, b.version, f"{b.bytes / 2**20:,.0f} MiB", f"{b.when:%Y-%m-%d %H:%M}", str(b.python))
+        (
+            b.framework,
+            b.device,
+            b.version,
+            f"{b.bytes / 2**20:,.0f} MiB",
+            f"{b.when:%Y-%m-%d %H:%M}",
+            str(b.python),
+        )
         for b in environments.built()
     ]
     terminal.table(Console(), ["framework", "device", "version", "size", "built", "python"], rows)
@@ -249,7 +298,11 @@ def build(frameworks: tuple[str, ...], device: str) -> None:
             failed = True
             console.print(f"{name}: unavailable: {result}", markup=False, highlight=False)
         else:
-            console.print(f"{name}: {result.version}, {result.seconds:.1f} s, {result.python}", markup=False, highlight=False)
+            console.print(
+                f"{name}: {result.version}, {result.seconds:.1f} s, {result.python}",
+                markup=False,
+                highlight=False,
+            )
     sys.exit(int(failed))
 
 
@@ -278,7 +331,9 @@ def data() -> None:
     """The data sets."""
 
 
-_DATA_DIR = click.option("--data-dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+_DATA_DIR = click.option(
+    "--data-dir", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
 
 
 def _datasets() -> Path:
@@ -307,7 +362,9 @@ def fetch(name: str) -> None:
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task(name, total=None)
-        datasets.fetch(name, _datasets(), lambda done, total: progress.update(bar, completed=done, total=total))
+        datasets.fetch(
+            name, _datasets(), lambda done, total: progress.update(bar, completed=done, total=total)
+        )
     click.echo(f"{name}: {datasets.state(name, _datasets())}")
 
 
@@ -321,7 +378,9 @@ def verify(names: tuple[str, ...], data_dir: Path | None) -> None:
     for name in plan.choose(names or ["all"], datasets.names(), "data set"):
         for finding in datasets.verify(name, _datasets(), data_dir):
             broken |= not finding.ok
-            click.echo(f"{'ok    ' if finding.ok else 'broken'} {name}: {finding.note} ({finding.path})")
+            click.echo(
+                f"{'ok    ' if finding.ok else 'broken'} {name}: {finding.note} ({finding.path})"
+            )
     sys.exit(int(broken))
 
 

@@ -25,8 +25,12 @@ def adapter(name: str) -> type[Adapter]:
     found = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Adapter) and value.__module__ == module.__name__
+        if isinstance(value, type)
+        and issubclass(value, Adapter)
+        and value.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise ImportError(f"frameworks/{name}/adapter.py: has to define one Adapter, has {len(found)}")
+        raise ImportError(
+            f"frameworks/{name}/adapter.py: has to define one Adapter, has {len(found)}"
+        )
     return found[0]

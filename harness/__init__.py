@@ -1,0 +1,1 @@
+"""The laboratory: everything that is neither what is computed nor how."""

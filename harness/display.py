@@ -41,7 +41,10 @@ class Display:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._progress.stop()
 
@@ -109,11 +112,15 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
     if name == "framework-unavailable":
         return f"[yellow]![/] {escape(event['title'])} unavailable: {escape(event['reason'])}"
     if name == "framework-ready" and event["seconds"] > 2:
-        return f"  {escape(event['title'])}: environment {event['origin']} in {event['seconds']:.0f} s"
+        return (
+            f"  {escape(event['title'])}: environment {event['origin']} in {event['seconds']:.0f} s"
+        )
     if name == "workload-skipped":
         return f"[yellow]![/] {escape(event['workload'])} skipped: {escape(event['reason'])}"
     if name == "cell-failed":
-        return f"[red]x[/] {escape(_short(cell or ''))} {event['status']}: {escape(event['reason'])}"
+        return (
+            f"[red]x[/] {escape(_short(cell or ''))} {event['status']}: {escape(event['reason'])}"
+        )
     if name == "trained":
         loss = event["final_loss"]
         words = "not a number" if loss is None else f"{loss:.4f}"

@@ -59,7 +59,7 @@ class InstallError(Exception):
         self.not_offered = not_offered
 
 
-class Cancelled(Exception):  # noqa: N818 - nothing went wrong
+class Cancelled(Exception):
     """The user gave up while a command ran; the command has been ended."""
 
 

@@ -35,7 +35,7 @@ print(json.dumps({"python": sys.version_info[:3], "versions": versions, "missing
 """
 
 
-class Unavailable(Exception):  # noqa: N818 - it is a state to report, not an error of the program
+class Unavailable(Exception):
     """This framework cannot run here. One human line: what is wrong and what to do."""
 
 

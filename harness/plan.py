@@ -66,5 +66,7 @@ def cells(
     ]
     if not any(not recipes[cell.framework].arbiter for cell in planned) and modes:
         offered = "; ".join(f"{r.name}: {', '.join(r.modes)}" for r in ordered)
-        raise SpecError(f"no framework asked for has the mode {', '.join(modes)}; there are: {offered}")
+        raise SpecError(
+            f"no framework asked for has the mode {', '.join(modes)}; there are: {offered}"
+        )
     return planned

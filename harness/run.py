@@ -28,6 +28,8 @@ DEFAULT_WORKLOADS = ("mlp-digits", "cnn-digits", "cifar-cnn-128")
 QUICK = Measuring(rounds=3, seconds=0.2)
 QUICK_EPOCHS = 1
 
+PATIENCE = Timeouts()
+
 Listener = Callable[[dict[str, Any]], None]
 
 
@@ -152,7 +154,7 @@ def execute(
     asked: Request,
     listener: Listener,
     root: Path | None = None,
-    timeouts: Timeouts = Timeouts(),
+    timeouts: Timeouts = PATIENCE,
 ) -> tuple[Path, int]:
     """Do what was asked for; return the run's folder and the exit status.
 
@@ -269,9 +271,7 @@ def _prepare(
     def report(name: str, text: str) -> None:
         session.tell("framework-building", None, framework=name, text=text)
 
-    return environments.prepare_all(
-        recipes, device, interpreters=asked.interpreters, report=report
-    )
+    return environments.prepare_all(recipes, device, interpreters=asked.interpreters, report=report)
 
 
 def _can_run(cell: Cell, setting: Setting, session: _Session) -> bool:
@@ -307,7 +307,7 @@ def _git_commit(root: Path) -> str | None:
     """Return the checkout's commit, with "+" where files differ from it; None outside git."""
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)  # noqa: S607
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
@@ -319,7 +319,7 @@ def parse_duration(text: str) -> float:
     Raises:
         ValueError: it is none of these, or not more than 0.
     """
-    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], None)
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
     try:
         seconds = float(text[:-1] if unit else text) * (unit or 1)
     except ValueError:

@@ -21,14 +21,14 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-import numpy as np  # noqa: E402  (the path comes first)
-from numpy.typing import NDArray  # noqa: E402
+import numpy as np
+from numpy.typing import NDArray
 
-import frameworks  # noqa: E402
-from frameworks.contract import Adapter, Options, Unavailable  # noqa: E402
-from harness import protocol  # noqa: E402
-from workloads.batches import Batch, Batches, in_order, per_slice  # noqa: E402
-from workloads.spec import Workload, from_dict  # noqa: E402
+import frameworks
+from frameworks.contract import Adapter, Options, Unavailable
+from harness import protocol
+from workloads.batches import Batch, Batches, in_order, per_slice
+from workloads.spec import Workload, from_dict
 
 Result = dict[str, Any]
 
@@ -57,7 +57,9 @@ class Cell:
     def open(self, framework: str, version: int, folder: str, emit: Callable) -> Result:
         """Import the framework. `folder` is where this cell's arrays are handed back."""
         if version != protocol.VERSION:
-            raise RuntimeError(f"protocol {version} asked for, this worker speaks {protocol.VERSION}")
+            raise RuntimeError(
+                f"protocol {version} asked for, this worker speaks {protocol.VERSION}"
+            )
         self.folder = Path(folder)
         start = time.perf_counter()
         self.adapter_class = frameworks.adapter(framework)
@@ -131,7 +133,9 @@ class Cell:
             begin = time.perf_counter()
             logits = self.adapter.predict(portion)
             seconds += time.perf_counter() - begin
-            predicted.append(np.asarray(logits).argmax(axis=1))
+            if not np.isfinite(logits).all():
+                raise ArithmeticError("logits that are not finite: the training diverged")
+            predicted.append(logits.argmax(axis=1))
             emit("progress", examples=sum(map(len, predicted)))
         path = self.folder / "predictions.npy"
         np.save(path, np.concatenate(predicted)[: len(inputs)].astype(np.int64))
@@ -143,9 +147,10 @@ class Cell:
         The clock covers batches in host memory to updated weights (or to logits), ended by the
         framework's own synchronisation.
         """
-        work: Callable[[list], NDArray] = {"train": self._slice_train, "predict": self._slice_predict}[
-            kind
-        ]
+        work: Callable[[list], NDArray] = {
+            "train": self._slice_train,
+            "predict": self._slice_predict,
+        }[kind]
         steps = max(10, self._portion(kind, seconds, bounded=False))
         ready = self.batches.take(start, min(steps, max(1, _PORTION_BYTES // self._batch_bytes())))
         batches = per_slice(ready, steps)
@@ -224,7 +229,9 @@ def _serve(channel: protocol.Channel) -> None:
         except Exception as error:
             traceback.print_exc()
             status = "unavailable" if isinstance(error, Unavailable | ImportError) else "failed"
-            reason = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+            reason = (
+                str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+            )
             emit("failed", status=status, reason=reason)
         else:
             emit("done", result=result)

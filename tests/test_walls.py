@@ -40,7 +40,8 @@ def worker_modules() -> list[str]:
     arbiters = [name for name, recipe in discover().items() if recipe.arbiter]
     files += [path for name in arbiters for path in ROOT.glob(f"frameworks/{name}/*.py")]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
-    return sorted(name.removesuffix(".__init__") for name in names) + ["harness.protocol", "harness.worker"]
+    ours = sorted(name.removesuffix(".__init__") for name in names)
+    return [*ours, "harness.protocol", "harness.worker"]
 
 
 def guarded(*modules: str) -> subprocess.CompletedProcess[str]:
@@ -85,7 +86,12 @@ def test_every_framework_with_an_adapter_has_a_recipe() -> None:
 
 def test_a_file_named_after_a_library_shadows_nothing(toy_root: Path, tmp_path: Path) -> None:
     # The trap: modules named like libraries wherever a worker could find them first.
-    for place in (toy_root, toy_root / "frameworks", toy_root / "frameworks" / "faulty", toy_root / "harness"):
+    for place in (
+        toy_root,
+        toy_root / "frameworks",
+        toy_root / "frameworks" / "faulty",
+        toy_root / "harness",
+    ):
         (place / "numpy.py").write_text("raise SystemExit('shadowed')")
         (place / "json.py").write_text("raise SystemExit('shadowed')")
     code = (

@@ -1,0 +1,1 @@
+"""What is computed, told without any framework."""

@@ -53,9 +53,7 @@ def read(cls: type[T], table: object, where: str) -> T:
     for name, field in fields.items():
         if name in table:
             values[name] = _value(table[name], hints[name], field.metadata, f"{where}: {name}")
-        elif (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        ):
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SpecError(f'{where}: the key "{name}" is missing')
     return cls(**values)
 

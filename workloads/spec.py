@@ -138,7 +138,9 @@ def load(name_or_path: str) -> Workload:
     if not path.is_file():
         known = ", ".join(names())
         guess = nearest(name_or_path, names())
-        raise SpecError(f'no workload "{name_or_path}"{guess}; known: {known}, or a path to a .toml')
+        raise SpecError(
+            f'no workload "{name_or_path}"{guess}; known: {known}, or a path to a .toml'
+        )
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

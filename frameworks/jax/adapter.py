@@ -1,4 +1,4 @@
-"""JAX: pure functions over a dict of arrays; eager dispatches them op by op, jit compiles the step."""
+"""JAX: pure functions over a dict of arrays, dispatched op by op (eager) or compiled (jit)."""
 
 from __future__ import annotations
 
@@ -13,91 +13,27 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
-from workloads import layers as spec
+from frameworks.jax.layers import FUNCTIONS, LOSSES, max_pool, max_pool_of_slices
 from workloads.batches import Batch
 from workloads.spec import Workload
 
-# Images are NHWC inside, and weights lie as XLA's CPU kernels read them: 1.03 of NCHW's throughput.
-CONVOLUTION = ("NHWC", "HWIO", "NHWC")
-INSIDE = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}  # canonical axes to ours, by rank
-OUTSIDE = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}  # and back
+# Weights' canonical axes to HWIO and (in, out), and back, by rank.
+INSIDE = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+OUTSIDE = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
 MODES = ("eager", "jit")
 
 Pytree = dict[str, Array]
-Function = Callable[[Any, Array, Array | None, Array | None], Array]
 
-
-def conv2d(layer: spec.Conv2d, x: Array, weight: Array, bias: Array) -> Array:
-    padding = [(layer.padding, layer.padding)] * 2
-    strides = (layer.stride, layer.stride)
-    y = lax.conv_general_dilated(x, weight, strides, padding, dimension_numbers=CONVOLUTION)
-    return y + bias
-
-
-def max_pool(layer: spec.MaxPool, x: Array) -> Array:
-    window, strides = (1, layer.size, layer.size, 1), (1, layer.step, layer.step, 1)
-    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, "VALID")
-
-
-def max_pool_of_slices(layer: spec.MaxPool, x: Array) -> Array:
-    """The same from strided slices, which XLA fuses: as reduce_window, the first of equals wins.
-
-    reduce_window's gradient (select-and-scatter) is slow on the CPU: a jitted step with this one
-    has 1.15 to 1.2 of the throughput. Op by op it would dispatch more, so eager does without.
-    """
-    rows, columns = layer.output((x.shape[3], x.shape[1], x.shape[2]))[1:]
-    best = None
-    for i in range(layer.size):
-        for j in range(layer.size):
-            last = (i + layer.step * (rows - 1) + 1, j + layer.step * (columns - 1) + 1)
-            there = x[:, i : last[0] : layer.step, j : last[1] : layer.step]
-            best = there if best is None else jnp.where(there > best, there, best)
-    return best
-
-
-def avg_pool(layer: spec.AvgPool, x: Array) -> Array:
-    window, strides = (1, layer.size, layer.size, 1), (1, layer.step, layer.step, 1)
-    return lax.reduce_window(x, 0.0, lax.add, window, strides, "VALID") / layer.size**2
-
-
-def flatten(layer: spec.Flatten, x: Array) -> Array:
-    if x.ndim == 4:
-        x = jnp.transpose(x, (0, 3, 1, 2))
-    return x.reshape(len(x), -1)
-
-
-FUNCTIONS: dict[type[spec.Layer], Callable[..., Array]] = {
-    spec.Dense: lambda layer, x, weight, bias: x @ weight + bias,
-    spec.Conv2d: conv2d,
-    spec.MaxPool: max_pool,
-    spec.AvgPool: avg_pool,
-    spec.Flatten: flatten,
-    spec.Relu: lambda layer, x: jax.nn.relu(x),
-    spec.Sigmoid: lambda layer, x: jax.nn.sigmoid(x),
-    spec.Tanh: lambda layer, x: jnp.tanh(x),
-}
-
-
-def cross_entropy(logits: Array, labels: Array) -> Array:
-    chosen = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    return jnp.mean(jax.nn.logsumexp(logits, axis=1) - chosen)
-
-
-def mean_squared_error(logits: Array, labels: Array) -> Array:
-    difference = logits - jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
-    return jnp.mean(0.5 * jnp.sum(jnp.square(difference), axis=1))
-
-
-LOSSES = {"cross-entropy": cross_entropy, "mean-squared-error": mean_squared_error}
+_IN_FORCE: dict[str, int] = {}
 
 
 class Jax(Adapter):
-    """value_and_grad of a pure loss; in jit mode one XLA program a step, which reuses its inputs."""
+    """value_and_grad of a pure loss; in jit mode a step is one XLA program, updated in place."""
 
     def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
         if options.mode not in MODES:
@@ -162,14 +98,13 @@ class Jax(Adapter):
             "mode": self._mode,
             "device": str(self._device),
             "device_kind": self._device.device_kind,
-            "platform": self._device.client.platform_version,
             "threads": int(os.environ["PJRT_NPROC"]),
             "layout": "NHWC",
             "matmul_precision": config.jax_default_matmul_precision,
             "x64": config.jax_enable_x64,
             "disable_jit": config.jax_disable_jit,
             "donated": self._mode == "jit",
-            "cpu_async_dispatch": config.jax_cpu_enable_async_dispatch,
+            "cpu_async_dispatch": config.read("jax_cpu_enable_async_dispatch"),
             "compilation_cache": config.jax_enable_compilation_cache,
             "xla_flags": os.environ.get("XLA_FLAGS", ""),
         }
@@ -189,23 +124,27 @@ class Jax(Adapter):
 
     def step(self, batch: Batch) -> Step:
         (loss, logits), gradients = self._gradients(self._weights, *batch)
-        return Step(np.array(logits), float(loss), canonical(gradients))
+        return Step(np.array(logits), float(loss), self._canonical(gradients))
 
     def weights(self) -> Weights:
-        return canonical(self._weights)
+        return self._canonical(self._weights)
+
+    def _canonical(self, weights: Pytree) -> Weights:
+        """Copies in host memory, in canonical layout and C order, in the model's order."""
+        host = {name: np.asarray(weights[name]) for name in self._workload.parameters}
+        return {k: np.array(w.transpose(OUTSIDE[w.ndim]), order="C") for k, w in host.items()}
 
     def device_peak_bytes(self) -> int | None:
         return (self._device.memory_stats() or {}).get("peak_bytes_in_use")
 
 
-def canonical(weights: Pytree) -> Weights:
-    """Copies in host memory, in canonical layout and C order."""
-    host = {name: np.asarray(w) for name, w in weights.items()}
-    return {name: np.array(w.transpose(OUTSIDE[w.ndim]), order="C") for name, w in host.items()}
-
-
 def apply_threads(threads: int) -> None:
-    """Size XLA's CPU pool. It is made with the first backend, so once in a process."""
+    """Size XLA's CPU pool. It is made with the first device, so once in a process."""
+    if _IN_FORCE.setdefault("threads", threads) != threads:
+        raise Unavailable(
+            f"jax: {threads} threads: this process has run with {_IN_FORCE['threads']} already:"
+            " start a fresh one"
+        )
     os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(threads)
 
 

@@ -1,11 +1,14 @@
-"""MXNet: Gluon layers, autograd and a Trainer; images stay NCHW, the only layout its CPU kernels know.
+"""MXNet: Gluon layers, autograd and a Trainer; images stay NCHW, all that its CPU kernels know.
 
-MXNet reads its environment once, when it is imported: threads are set there, before the process starts.
+It reads the number of threads from the environment, once, when it is imported: the adapter can only
+check it.
 """
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 from collections.abc import Sequence
 
 import mxnet as mx
@@ -20,8 +23,14 @@ from workloads.batches import Batch
 from workloads.spec import Placed, Workload
 
 MODES = ("imperative", "hybrid")
-_VARIABLES = ("OMP_NUM_THREADS", "MXNET_CPU_WORKER_NTHREADS", "MXNET_ENGINE_TYPE",
-              "MXNET_MKLDNN_ENABLED", "MXNET_SUBGRAPH_BACKEND", "MXNET_USE_OPERATOR_TUNING")
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MXNET_CPU_WORKER_NTHREADS",
+    "MXNET_ENGINE_TYPE",
+    "MXNET_MKLDNN_ENABLED",
+    "MXNET_SUBGRAPH_BACKEND",
+    "MXNET_USE_OPERATOR_TUNING",
+)
 _FEATURES = ("MKLDNN", "OPENMP", "BLAS_OPEN", "CPU_AVX", "CUDA", "CUDNN")
 
 
@@ -55,6 +64,7 @@ class Training(gluon.HybridBlock):
         """Return the mean loss, shape (1,), of inputs and labels (batch,)."""
         logits = self.net(x)
         if self._loss == "cross-entropy":
+            # oneDNN's log_softmax is right to about 1e-6 only; the other operators to 1e-7.
             return -F.mean(F.pick(F.log_softmax(logits, axis=-1), labels, axis=-1))
         difference = logits - F.one_hot(labels, self._classes)
         return 0.5 * F.mean(F.sum(F.square(difference), axis=1))
@@ -62,25 +72,25 @@ class Training(gluon.HybridBlock):
 
 def _context(options: Options) -> mx.Context:
     """Return the device, once everything that is asked for can be had."""
-    kind, _, index = options.device.partition(":")
     if options.mode not in MODES:
         raise Unavailable(f'mxnet: no mode "{options.mode}": take one of {", ".join(MODES)}')
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise Unavailable(f'mxnet: no device "{options.device}": take cpu, cuda or cuda:<number>')
-    if os.environ.get("OMP_NUM_THREADS") != str(options.threads):
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
+        raise Unavailable(f'mxnet: no device "{options.device}": take cpu, cuda or cuda:1')
+    threads = os.environ.get("OMP_NUM_THREADS", "not set")
+    if threads != str(options.threads):
         raise Unavailable(
-            f"mxnet: threads {options.threads}: OMP_NUM_THREADS is"
-            f" {os.environ.get('OMP_NUM_THREADS', 'not set')}, and MXNet reads it only at its start:"
+            f"mxnet: threads {options.threads}: OMP_NUM_THREADS is {threads}, which is read once:"
             f" set OMP_NUM_THREADS={options.threads} before Python starts"
         )
-    if kind == "cpu":
+    if options.device == "cpu":
         return mx.cpu()
-    if int(index or 0) >= mx.context.num_gpus():
+    index = int(options.device.partition(":")[2] or 0)
+    if index >= mx.context.num_gpus():
         raise Unavailable(
-            f'mxnet: device "{options.device}": MXNet {mx.__version__} sees {mx.context.num_gpus()}'
-            " GPUs here: take cpu, or its CUDA build on a machine with a GPU that it was built for"
+            f'mxnet: no device "{options.device}": MXNet {mx.__version__} sees'
+            f" {mx.context.num_gpus()} GPUs: take cpu, or a CUDA build that knows this GPU"
         )
-    return mx.gpu(int(index or 0))
+    return mx.gpu(index)
 
 
 class MXNet(Adapter):
@@ -109,20 +119,23 @@ class MXNet(Adapter):
 
     @staticmethod
     def versions() -> dict[str, str]:
-        return {"mxnet": mx.__version__, "numpy": np.__version__}
+        python = platform.python_version()
+        return {"mxnet": mx.__version__, "numpy": np.__version__, "python": python}
 
     def settings(self) -> dict[str, object]:
         features = mx.runtime.Features()
         return {
             "mode": self._options.mode,
             "device": str(self._context),
+            "threads": int(os.environ["OMP_NUM_THREADS"]),
+            "layout": "NCHW",
             **{name: os.environ.get(name, "default") for name in _VARIABLES},
             **{name: features.is_enabled(name) for name in _FEATURES},
         }
 
     def _load(self, array: NDArray) -> mx.nd.NDArray:
         """Return an array on the device; on the CPU it shares the memory of `array`."""
-        # from_numpy makes what it is given read-only: give it a view, not the caller's own array.
+        # from_numpy makes what it is given read-only: that is to be a view, not the caller's array.
         shared = mx.nd.from_numpy(np.ascontiguousarray(array).view())
         return shared.as_in_context(self._context)
 

@@ -42,7 +42,7 @@ def asked(root: Path, interpreters: dict[str, Path], **changes: Any) -> run.Requ
 
 
 def execute(
-    request: run.Request, root: Path, patience: conductor.Timeouts = conductor.Timeouts()
+    request: run.Request, root: Path, patience: conductor.Timeouts = run.PATIENCE
 ) -> tuple[store.Record, int, list[dict[str, Any]]]:
     heard: list[dict[str, Any]] = []
     folder, status = run.execute(request, heard.append, root, patience)
@@ -102,7 +102,13 @@ def test_the_run_leaves_what_it_promises(toy_root: Path, toy_interpreters: dict[
     dataset = record.every("dataset")[0]
     assert len(dataset["sha256"]["train_inputs.npy"]) == 64
     start = record.every("start")[0]
-    assert set(start["sha256"]) == {"order", "dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias"}
+    assert set(start["sha256"]) == {
+        "order",
+        "dense1.weight",
+        "dense1.bias",
+        "dense2.weight",
+        "dense2.bias",
+    }
 
 
 def test_rounds_take_every_cell_once_in_an_order_drawn_from_the_seed(
@@ -141,7 +147,10 @@ def test_absent_data_is_said_in_one_line_and_the_rest_runs(
     assert "data fetch cifar10" in skipped[0]["reason"]
     assert "\n" not in skipped[0]["reason"]
     assert status == 1  # it was asked for by name
-    assert store.summary(record).set_index("workload").loc["mlp-2-3-2", "status"].tolist() == ["ok", "ok"]
+    assert store.summary(record).set_index("workload").loc["mlp-2-3-2", "status"].tolist() == [
+        "ok",
+        "ok",
+    ]
 
 
 def test_without_a_workload_absent_data_is_no_failure(
@@ -222,7 +231,9 @@ def test_wrong_words_are_refused_with_the_nearest(toy_root: Path) -> None:
         asked(toy_root, {}, threads=10_000)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("2m", 120), ("1.5h", 5400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("2m", 120), ("1.5h", 5400)]
+)
 def test_durations(text: str, seconds: float) -> None:
     assert run.parse_duration(text) == seconds
 

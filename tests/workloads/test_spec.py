@@ -40,7 +40,9 @@ def test_a_file_is_named_by_its_stem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", spec.names())
-def test_every_workload_of_the_catalogue_is_valid_and_survives_the_way_to_a_worker(name: str) -> None:
+def test_every_workload_of_the_catalogue_is_valid_and_survives_the_way_to_a_worker(
+    name: str,
+) -> None:
     workload = spec.load(name)
     assert spec.from_dict(json.loads(json.dumps(workload.to_dict())), "test") == workload
 

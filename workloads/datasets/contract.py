@@ -23,15 +23,15 @@ class DatasetError(Exception):
     """Anything that keeps a dataset from being used; its text is one line for the user."""
 
 
-class DatasetMissing(DatasetError):  # noqa: N818 - says what is so
+class DatasetMissing(DatasetError):
     """The data is not here; the text says what to do."""
 
 
-class DatasetCorrupt(DatasetError):  # noqa: N818 - says what is so
+class DatasetCorrupt(DatasetError):
     """The data is here and is not what it should be; the text says where and what."""
 
 
-class DownloadFailed(DatasetError):  # noqa: N818 - says what is so
+class DownloadFailed(DatasetError):
     """The data could not be brought here; the text says what to do."""
 
 

@@ -24,7 +24,7 @@ CHUNK = 1 << 18  # bytes read at a time
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP statuses worth another try
 
 
-class _Interrupted(Exception):  # noqa: N818 - no error yet: another try may do
+class _Interrupted(Exception):
     """The transfer stopped before its end; what came is kept."""
 
 

@@ -1,0 +1,139 @@
+"""Every framework's adapter, in every mode, takes the reference's step. Frameworks are discovered.
+
+Each case runs in the framework's own environment, which is built where it is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import frameworks
+from frameworks.contract import Options
+from frameworks.reference.adapter import Reference
+from harness import environments, recipes
+from tests.frameworks.check_adapter import NETS, STEPS, look
+from workloads.init import start_weights
+
+SCRIPT = Path(__file__).with_name("check_adapter.py")
+RECIPES = {
+    name: recipe
+    for name, recipe in recipes.discover().items()
+    if name in frameworks.names() and not recipe.arbiter
+}
+
+# float32 rounds by at most 6e-8. These nets sum some 10 to 200 products nine layers deep, and the
+# errors of a sum of n terms grow as sqrt(n) to n: 50 roundings are allowed, up to 12 are seen. Any
+# difference in the maths (padding, momentum's form, a sum for a mean) is far above: 1e-2 or more.
+TOLERANCE = 3e-6
+# After five steps with momentum, five steps' errors have added up. And what a weight moved by is a
+# difference of numbers some 5 times as large.
+TRAINED_TOLERANCE = 1.5e-5
+
+
+def _cases() -> list[Any]:
+    """Every framework x mode x net; a mode that calls a compiler is marked compile_heavy."""
+    cases = []
+    for name, recipe in RECIPES.items():
+        compilers = {mode for program in recipe.programs for mode in program.modes}
+        for mode in recipe.modes:
+            marks = [pytest.mark.compile_heavy] if mode in compilers else []
+            for net in NETS:
+                case = pytest.param(name, mode, net, marks=marks, id=f"{name}-{mode}-{net}")
+                cases.append(case)
+    return cases
+
+
+@cache
+def _python(framework: str) -> Path:
+    try:
+        return environments.prepare(RECIPES[framework], "cpu").python
+    except environments.Unavailable as reason:
+        # Where all wheels exist, CI may not pass because nothing could be built.
+        if os.environ.get("CI") and (sys.platform, platform.machine()) == ("linux", "x86_64"):
+            raise
+        pytest.skip(f"{framework}: {reason}")
+
+
+def _run(framework: str, scratch: Path, *arguments: str) -> str:
+    variables = RECIPES[framework].worker_variables(device="cpu", threads=1, scratch=scratch)
+    environment = {**os.environ, **variables, "PYTHONNOUSERSITE": "1"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [str(_python(framework)), "-P", str(SCRIPT), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def _given(net: str) -> dict[str, np.ndarray]:
+    random, workload = np.random.default_rng(7), NETS[net]
+    shape = (STEPS, workload.data.batch)
+    return {
+        "inputs": random.standard_normal((*shape, *workload.input_shape), dtype=np.float32),
+        "labels": random.integers(0, workload.classes, shape),
+        **start_weights(workload),
+    }
+
+
+def _error(found: np.ndarray, right: np.ndarray) -> float:
+    assert found.shape == right.shape
+    return float(np.linalg.norm(found.astype(np.float64) - right) / np.linalg.norm(right))
+
+
+@pytest.mark.parametrize(("framework", "mode", "net"), _cases())
+def test_the_adapter_takes_the_same_step(
+    framework: str, mode: str, net: str, tmp_path: Path
+) -> None:
+    recipe = RECIPES[framework]
+    if lacking := recipe.missing_program(mode):
+        pytest.skip(f"{framework}: {lacking}")
+    given = _given(net)
+    np.savez(tmp_path / "given.npz", **given)
+    files = (str(tmp_path / "given.npz"), str(tmp_path / "found.npz"))
+    _run(framework, tmp_path, "look", framework, mode, net, *files)
+    with np.load(files[1]) as arrays:
+        found = dict(arrays)
+    told = json.loads(str(found.pop("told")))
+    assert told["versions"]
+    assert told["settings"]
+
+    reference = Reference(NETS[net], start_weights(NETS[net]), Options("numpy"))
+    right = look(reference, given["inputs"], given["labels"])
+    assert list(found) == list(right)  # the same names, in the same order
+    for name, array in found.items():
+        kind, _, parameter = name.partition("/")
+        if kind != "step" or parameter == "logits":
+            assert array.dtype == np.float32, name
+        if kind == "untouched":
+            assert np.array_equal(array, given[parameter]), f"step() changed {parameter}"
+        elif kind == "trained":
+            start = given[parameter].astype(np.float64)
+            assert _error(array - start, right[name] - start) < TRAINED_TOLERANCE, name
+        else:
+            tolerance = TRAINED_TOLERANCE if kind == "predicted" else TOLERANCE
+            assert _error(array, np.asarray(right[name])) < tolerance, name
+
+
+@pytest.mark.parametrize("framework", RECIPES)
+def test_what_cannot_be_had_is_refused_in_one_line(framework: str, tmp_path: Path) -> None:
+    answer = _run(framework, tmp_path, "refuse", framework, RECIPES[framework].modes[0])
+    said = json.loads(answer.splitlines()[-1])
+    assert len(said) == 3
+    for options, reason in said.items():
+        assert reason, f"{framework} accepted {options}"
+        assert "\n" not in reason

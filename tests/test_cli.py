@@ -1,0 +1,184 @@
+"""The command line: what it prints, what it refuses, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import cli
+from harness import store
+from harness.recipes import discover
+from workloads import spec
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.main, list(arguments))
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    for name, command in group.commands.items():
+        found.append((*path, name))
+        if isinstance(command, click.Group):
+            found += commands(command, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("path", commands(cli.main), ids=" ".join)
+def test_every_command_has_help(path: tuple[str, ...]) -> None:
+    result = call(*path, "--help")
+    assert result.exit_code == 0
+    assert result.output.startswith("Usage:")
+
+
+@pytest.mark.parametrize("path", commands(cli.main), ids=" ".join)
+def test_every_command_is_in_the_documentation(path: tuple[str, ...]) -> None:
+    assert f"cli.py {' '.join(path)}" in (ROOT / "docs" / "running.md").read_text()
+
+
+def options() -> list[str]:
+    run = cli.main.commands["run"]
+    return [option for param in run.params for option in param.opts]
+
+
+@pytest.mark.parametrize("option", options())
+def test_every_option_of_run_is_in_the_documentation(option: str) -> None:
+    assert f"`{option}" in (ROOT / "docs" / "running.md").read_text()
+
+
+def test_frameworks_workloads_and_modes_are_listed() -> None:
+    frameworks = call("list", "frameworks").output
+    modes = call("list", "modes").output
+    for recipe in discover().values():
+        assert recipe.name in frameworks
+        assert all(mode in modes for mode in recipe.modes)
+    assert all(name in call("list", "workloads").output for name in spec.names())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "--framework", "tensorflw"], 'did you mean "tensorflow"'),
+        (["run", "--workload", "mlp-digit"], 'did you mean "mlp-digits"'),
+        (["run", "--mode", "eagre"], 'did you mean "eager"'),
+        (["run", "--budget", "soon"], "give a time as 90s, 2m or 1h"),
+        (["run", "--epochs", "0"], "--epochs"),
+        (["run", "--epochs", "1", "--steps", "1"], "give one"),
+        (["run", "--interpreter", "python"], "give a framework and its python"),
+        (["run", "--threads", "9999"], "may use"),
+        (["run", "--flag-that-is-not"], "No such option"),
+        (["run", "--data-dir", "/no/such/folder"], "does not exist"),
+        (["report", "latest", "--out", "/no/such/folder"], "no runs there"),
+        (["data", "fetch", "cifar"], "cifar10"),
+        (["env", "build", "tensorflw"], 'did you mean "tensorflow"'),
+        (["no-such-command"], "No such command"),
+    ],
+)
+def test_wrong_use_is_said_and_exits_2(arguments: list[str], says: str) -> None:
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert says in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+@pytest.fixture
+def mine(toy_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Arguments for a quick run of the toys, in the toy project."""
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
+    both = [f"--interpreter={name}={sys.executable}" for name in ("faulty", "reference")]
+    return ["run", "--quick", "--threads=1", "--workload=mlp-2-3-2", *both]
+
+
+def process(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "cli.py", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+
+
+def test_a_run_prints_a_table_and_can_be_reported_again(toy_root: Path, mine: list[str]) -> None:
+    done = process(toy_root, *mine, "--mode=well")
+    assert done.returncode == 0, done.stderr
+    assert "faulty well" in done.stdout
+    assert "arbiter" in done.stdout
+    assert "\x1b" not in done.stdout  # no terminal, no colours
+    again = process(toy_root, "report", "latest")
+    assert "faulty well" in again.stdout
+    markdown = process(toy_root, "report", "latest", "--format=md").stdout
+    run = next(p for p in (toy_root / "results").iterdir() if p.is_dir())
+    assert markdown.strip() == (run / "report.md").read_text().strip()
+    rows = process(toy_root, "report", "latest", "--format=csv").stdout
+    assert rows == (run / "summary.csv").read_text()
+    assert run.name in process(toy_root, "list", "results").stdout
+
+
+def test_json_is_all_there_is_on_standard_output(toy_root: Path, mine: list[str]) -> None:
+    done = process(toy_root, *mine, "--mode=well,raises", "--json")
+    assert done.returncode == 1
+    cells = {cell["mode"]: cell for cell in json.loads(done.stdout)}
+    assert cells["well"]["status"] == "ok"
+    assert cells["raises"]["status"] == "failed"
+    assert "[bold]reason[/bold]" in done.stderr  # shown, not obeyed
+
+
+def test_ctrl_c_ends_everything_and_says_so(toy_root: Path, mine: list[str]) -> None:
+    command = [sys.executable, "cli.py", *mine, "--mode=hang"]
+    with subprocess.Popen(
+        command, cwd=toy_root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        wait_for(lambda: "first-step" in journal(toy_root))
+        time.sleep(0.2)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=30)
+    assert running.returncode == cli.INTERRUPTED
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    (run,) = store.runs(toy_root / "results")
+    assert run.status == "interrupted"
+    pid = json.loads(next(x for x in journal(toy_root).splitlines() if '"opened"' in x))["pid"]
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def journal(root: Path) -> str:
+    return "".join(path.read_text() for path in root.glob("results/*/events.jsonl"))
+
+
+def wait_for(condition: object, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_doctor_says_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path))
+    result = call("doctor", "--json")
+    findings = json.loads(result.output)
+    assert {"level", "what", "mend"} <= set(findings[0])
+    assert any("Python" in finding["what"] for finding in findings)
+    assert result.exit_code == int(any(finding["level"] == "error" for finding in findings))
+
+
+def test_data_can_be_listed_and_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path))
+    assert "absent" in call("data", "list").output
+    assert call("data", "verify").exit_code == 0
+
+
+def test_the_program_is_installed_by_name() -> None:
+    program = Path(sys.executable).with_name("samestep")
+    if not program.exists():
+        pytest.skip("the project is not installed in this environment: pip install -e .")
+    environment = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run([program, "list", "frameworks"], capture_output=True, text=True, cwd="/",
+                          timeout=60, env=environment)  # fmt: skip
+    assert "arbiter" in done.stdout, done.stderr
