@@ -1,0 +1,96 @@
+"""The main job as a user starts it: a real process, every framework in its own environment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import store
+from harness.recipes import discover
+from workloads import spec
+
+ROOT = Path(__file__).resolve().parents[1]
+
+AGREE = 1e-5
+"""Relative. A float32 sum of n terms is off by a small multiple of sqrt(n) 6e-8, and the longest sum
+of the catalogue (3,072 inputs) so stays below 1e-5; a difference in the maths is far above it."""
+
+FIRST = 5
+"""Losses compared: later ones drift apart by chaos, which is no difference in the maths."""
+
+
+def run(results: Path, *arguments: str) -> tuple[store.Record, subprocess.CompletedProcess[str]]:
+    command = [sys.executable, "cli.py", "run", "--out", str(results), "--quick", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    (folder,) = [path for path in results.iterdir() if path.is_dir()]
+    return store.read(folder), done
+
+
+def first_losses(record: store.Record) -> dict[str, list[float]]:
+    return {one["cell"]: one["losses"][:FIRST] for one in record.every("trained")}
+
+
+def furthest(losses: dict[str, list[float]]) -> float:
+    """The largest relative difference of any cell's losses from the arbiter's."""
+    (arbiter,) = [name for name in losses if name.endswith("float64")]
+    pairs = [(a, b) for one in losses.values() for a, b in zip(one, losses[arbiter], strict=True)]
+    return max(abs(a - b) / abs(b) for a, b in pairs)
+
+
+@pytest.mark.compile_heavy
+def test_all_frameworks_in_all_their_modes(tmp_path: Path) -> None:
+    record, done = run(tmp_path, "--workload", "cnn-digits")
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = store.summary(record)
+    recipes = discover()
+    assert set(zip(table["framework"], table["mode"], strict=True)) == {
+        (recipe.name, mode) for recipe in recipes.values() for mode in recipe.modes
+    }
+    assert set(table["status"]) == {"ok"}
+    assert table["accuracy"].min() > 0.5  # of one epoch; chance is 0.1
+    assert furthest(first_losses(record)) < AGREE
+    for name in {recipe.title for recipe in recipes.values() if not recipe.arbiter}:
+        assert name.lower() in (done.stdout + done.stderr).lower()
+
+
+@pytest.mark.slow
+def test_the_first_losses_agree_on_every_workload(tmp_path: Path) -> None:
+    modes = ",".join({recipe.modes[0] for recipe in discover().values()})
+    record, done = run(
+        tmp_path, "--workload=all", "--data=synthetic", f"--steps={FIRST}", "--mode", modes,
+        "--budget=1s",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    losses = first_losses(record)
+    for name in spec.names():
+        own = {cell: values for cell, values in losses.items() if cell.startswith(f"{name}/")}
+        assert {cell.split("/")[1] for cell in own} == set(discover())
+        assert furthest(own) < AGREE, name
+
+
+def test_a_difference_in_the_maths_would_be_seen() -> None:
+    right = [2.3, 2.2, 2.1]
+    assert furthest({"a/x/float32": right, "a/r/float64": right}) == 0
+    one_percent_of_the_rate = [2.3, 2.2 - 0.001, 2.1 - 0.002]
+    assert furthest({"a/x/float32": one_percent_of_the_rate, "a/r/float64": right}) > AGREE
+
+
+def cells(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return json.loads(done.stdout)
+
+
+def test_unplugging_a_framework_costs_only_that_framework(tmp_path: Path) -> None:
+    names = [recipe.name for recipe in discover().values() if not recipe.arbiter][:1]
+    both = ",".join([*names, "reference"])
+    _, done = run(
+        tmp_path, "--json", f"--framework={both}", "--workload=mlp-2-3-2",
+        f"--interpreter={names[0]}={sys.executable}",
+    )  # fmt: skip
+    assert done.returncode == 1
+    status = {cell["framework"]: cell["status"] for cell in cells(done)}
+    assert status == {names[0]: "unavailable", "reference": "ok"}
