@@ -15,10 +15,11 @@ from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from harness import doctor as doctor_room
 from harness import environments, locks, plan, recipes, store
+from harness.arguments import Duration, Named
 from harness.display import Display
 from harness.places import cache_folder, project_root
 from harness.report import markdown, terminal
-from harness.run import execute, parse_duration
+from harness.run import execute
 from harness.run import request as make_request
 from workloads import cost, datasets, spec
 
@@ -56,37 +57,6 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(INTERRUPTED)
 
     return wrapped
-
-
-class Duration(click.ParamType):
-    """A time as ``90s``, ``2m`` or ``1h``, in seconds."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Parse `value`."""
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Named(click.ParamType):
-    """``NAME=PATH``, PATH an existing file."""
-
-    name = "NAME=PATH"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Path]:
-        """Parse `value`."""
-        name, equals, path = value.partition("=")
-        if not (name and equals and path):
-            self.fail(f'"{value}": give a framework and its python, as torch=/opt/bin/python')
-        # Not resolved: a virtual environment's python is a link, and what it links to is not it.
-        return name, Path(path).expanduser().absolute()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

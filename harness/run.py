@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -311,19 +310,3 @@ def _git_commit(root: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of a text as ``90``, ``90s``, ``2m`` or ``1h``.
-
-    Raises:
-        ValueError: it is none of these, or not more than 0.
-    """
-    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
-    try:
-        seconds = float(text[:-1] if unit else text) * (unit or 1)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise ValueError(f'"{text}": give a time as 90s, 2m or 1h')
-    return seconds

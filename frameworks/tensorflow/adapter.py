@@ -9,6 +9,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import tensorflow as tf
@@ -23,21 +24,23 @@ from workloads.spec import Workload
 MODES = ("eager", "graph", "xla")
 
 
-def _compiled(function: Callable, mode: str) -> Callable:
-    """Return `function` of tensors in the given mode, traced once for each set of shapes."""
+def _compiled(
+    function: Callable, mode: str, examples: Sequence[tf.TensorSpec]
+) -> Callable[[int], Callable]:
+    """Return what gives `function` for a number of examples; the specs are of one example.
+
+    A concrete function skips what tf.function does each call to find the right trace.
+    """
     if mode == "eager":
-        return function
+        return lambda batch: function
     traced = tf.function(function, autograph=False, jit_compile=mode == "xla")
-    concrete: dict[tuple[tf.TensorShape, ...], Callable] = {}
 
-    def call(*tensors: tf.Tensor) -> tf.Tensor:
-        # A concrete function skips what tf.function does each call to find the right trace.
-        shapes = tuple([tensor.shape for tensor in tensors])
-        if shapes not in concrete:
-            concrete[shapes] = traced.get_concrete_function(*tensors)
-        return concrete[shapes](*tensors)
+    @cache
+    def concrete(batch: int) -> Callable:
+        specs = [tf.TensorSpec((batch, *one.shape), one.dtype) for one in examples]
+        return traced.get_concrete_function(*specs)
 
-    return call
+    return concrete
 
 
 def _configure(options: Options) -> None:
@@ -87,9 +90,13 @@ class TensorFlow(Adapter):
         )
         self._lr = tf.constant(workload.optimiser.lr, tf.float32)
         self._momentum = tf.constant(workload.optimiser.momentum, tf.float32)
-        self._update = _compiled(self._updated, options.mode)
-        self._look = _compiled(self._gradients, options.mode)
-        self._logits = _compiled(self._forward, options.mode)
+        shape = workload.input_shape
+        if self._images == "NHWC":
+            shape = (*shape[1:], shape[0])
+        image, label = tf.TensorSpec(shape, tf.float32), tf.TensorSpec((), tf.int64)
+        self._update = _compiled(self._updated, options.mode, [image, label])
+        self._look = _compiled(self._gradients, options.mode, [image, label])
+        self._logits = _compiled(self._forward, options.mode, [image])
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -140,15 +147,19 @@ class TensorFlow(Adapter):
         return loss
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
-        losses = [self._update(self._inputs(x), tf.constant(labels)) for x, labels in batches]
+        update, inputs = self._update, self._inputs
+        losses = [update(len(x))(inputs(x), tf.constant(labels)) for x, labels in batches]
         tf.test.experimental.sync_devices()
         return tf.stack(losses).numpy()
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return tf.concat([self._logits(self._inputs(x)) for x in inputs], axis=0).numpy()
+        logits = [self._logits(len(x))(self._inputs(x)) for x in inputs]
+        return tf.concat(logits, axis=0).numpy()
 
     def step(self, batch: Batch) -> Step:
-        logits, loss, gradients = self._look(self._inputs(batch[0]), tf.constant(batch[1]))
+        inputs, labels = batch
+        look = self._look(len(inputs))
+        logits, loss, gradients = look(self._inputs(inputs), tf.constant(labels))
         named = dict(zip(self._variables, gradients, strict=True))
         return Step(logits.numpy(), float(loss), self._canonical(named))
 

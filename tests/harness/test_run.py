@@ -231,19 +231,6 @@ def test_wrong_words_are_refused_with_the_nearest(toy_root: Path) -> None:
         asked(toy_root, {}, threads=10_000)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("2m", 120), ("1.5h", 5400)]
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert run.parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "s", "-1", "0", "2 minutes", "nan", "infm", "1d"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="give a time as 90s, 2m or 1h"):
-        run.parse_duration(text)
-
-
 def test_a_budget_is_shared_and_decides_the_rounds() -> None:
     measuring = Measuring(rounds=7, seconds=0.5, budget=10)
     assert run._share(measuring, 4).budget == 2.5

@@ -1,0 +1,105 @@
+"""How fast is an adapter against a plain loop, written by hand straight from the tutorials?
+
+    python benchmarks/overhead.py [--framework pytorch] [--workload cifar-cnn] [--batch 4 --batch 128]
+
+Both train in one process, in turns (see alternate.py); the process is launched several times. An
+adapter below 0.98 of the plain loop is a defect. Needs the frameworks' environments, and builds
+those that are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+
+from harness import environments, machine, recipes  # noqa: E402
+from harness.recipes import Recipe  # noqa: E402
+
+BENCHMARKS = Path(__file__).parent
+LOOPS = sorted(path.stem for path in (BENCHMARKS / "loops").glob("*.py"))
+LOWEST = 0.98
+
+
+def launch(recipe: Recipe, python: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Run alternate.py once, in a fresh process with fresh caches."""
+    with tempfile.TemporaryDirectory() as scratch:
+        variables = recipe.worker_variables(
+            device="cpu", threads=job["threads"], scratch=Path(scratch)
+        )
+        command = [str(python), "-P", str(BENCHMARKS / "alternate.py"), json.dumps(job)]
+        environment = {**os.environ, **variables, "PYTHONNOUSERSITE": "1"}
+        environment.pop("PYTHONPATH", None)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{recipe.name} {job['mode']}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(recipe: Recipe, python: Path, job: dict[str, Any], launches: int) -> str:
+    """Return one line of the table: the median over launches of each launch's median ratio."""
+    told = [launch(recipe, python, job) for _ in range(launches)]
+    medians = [statistics.median(one["ratios"]) for one in told]
+    rounds = [ratio for one in told for ratio in one["ratios"]]
+    speed = statistics.median(one["plain_steps_per_s"] for one in told)
+    ratio = statistics.median(medians)
+    return (
+        f"{recipe.name:<12}{job['mode']:<12}{job['batch']:>5}{speed:>12.0f}{ratio:>8.3f}"
+        f"   {min(medians):.3f} to {max(medians):.3f}   {min(rounds):.3f} to {max(rounds):.3f}"
+        f"{'' if ratio >= LOWEST else f'   below {LOWEST}'}"
+    )
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--framework", action="append", choices=LOOPS, help="default: all")
+    parser.add_argument("--mode", action="append", help="default: all of the framework's")
+    parser.add_argument("--workload", default="cifar-cnn", choices=["cifar-cnn"])
+    parser.add_argument("--batch", action="append", type=int, help="default: 4 and 128")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--launches", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=8, help="of 4 slices each")
+    parser.add_argument("--slice", type=float, default=0.5, help="seconds a slice")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print line by line."""
+    asked = options()
+    here = machine.describe()
+    print(f"{date.today()}, {here['cpu']}, {here['cores_usable']} cores, load {here['load']}")
+    print(f"{asked.workload}, {asked.threads} threads; ratio = throughput of adapter / plain loop")
+    print(f"{asked.launches} launches x {asked.rounds} rounds x 4 slices of {asked.slice} s")
+    print(f"{'framework':<12}{'mode':<12}{'batch':>5}{'loop st/s':>12}{'ratio':>8}"
+          f"   {'launches':<14}   rounds")  # fmt: skip
+    for name, recipe in recipes.discover().items():
+        if name not in (asked.framework or LOOPS):
+            continue
+        python = environments.prepare(recipe, "cpu").python
+        for mode in [mode for mode in recipe.modes if mode in (asked.mode or recipe.modes)]:
+            for batch in asked.batch or (4, 128):
+                job = {
+                    "framework": name,
+                    "mode": mode,
+                    "workload": asked.workload,
+                    "batch": batch,
+                    "threads": asked.threads,
+                    "rounds": asked.rounds,
+                    "slice_s": asked.slice,
+                }
+                print(measure(recipe, python, job, asked.launches), flush=True)
+
+
+if __name__ == "__main__":
+    main()
