@@ -63,23 +63,37 @@ class Adapter(ABC):
         """Return the settings in force, read back from the framework where it tells."""
 
     @abstractmethod
+    def load(self, weights: Weights) -> None:
+        """Go back to a start: set all weights and state, and the optimiser to before its first step.
+
+        Nothing is compiled again: later calls run what earlier calls ran.
+        """
+
+    @abstractmethod
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         """Take one training step a batch; return each step's loss (before its update), (steps,).
 
-        From batches in host memory to updated weights: it returns when the device has finished.
+        The learning rate is `workload.rates`, by how many steps were taken since the start. From
+        batches in host memory to updated weights: it returns when the device has finished.
         """
 
     @abstractmethod
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Return the logits of some batches, one after the other: (sum of batch, classes)."""
+        """Return the logits of some batches, one after the other: (sum of batch, classes).
+
+        As in inference: batch norm by its state, no dropout.
+        """
 
     @abstractmethod
     def step(self, batch: Batch) -> Step:
-        """Compute one training step's logits, loss and gradients, and leave the weights alone."""
+        """Compute one training step's logits, loss and gradients; weights and state stay as they are.
+
+        As in training: batch norm by the batch's own statistics, dropout by the batch's masks.
+        """
 
     @abstractmethod
     def weights(self) -> Weights:
-        """Return all weights in canonical layout, float32, as copies."""
+        """Return all weights and state in canonical layout, float32, as copies."""
 
     def device_peak_bytes(self) -> int | None:
         """Return the most device memory that the framework's allocator had in use, if it counts."""

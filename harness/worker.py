@@ -89,10 +89,10 @@ class Cell:
         self.arrays = {path.stem: _map(path) for path in Path(arrays).glob("*.npy")}
         order = _map(Path(start) / "order.npy")
         train = self.arrays["train_inputs"], self.arrays["train_labels"]
-        self.batches = Batches(*train, order, self.workload.data)
+        self.batches = Batches(*train, order, self.workload)
         weights = {
             name: np.load(Path(start) / f"{name}.npy", allow_pickle=False)
-            for name in self.workload.parameters
+            for name in (*self.workload.parameters, *self.workload.state)
         }
         begin = time.perf_counter()
         self.adapter = self.adapter_class(self.workload, weights, Options(mode, device, threads))
@@ -165,7 +165,7 @@ class Cell:
         return self.adapter.train(batches)
 
     def _slice_predict(self, batches: list[Batch]) -> NDArray:
-        return self.adapter.predict([inputs for inputs, _ in batches])
+        return self.adapter.predict([batch.inputs for batch in batches])
 
     def memory(self, emit: Callable) -> Result:
         """Return the peak resident set since the import, and the device allocator's peak, in bytes."""

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.spec import Data
+from workloads.init import dropout_masks
+from workloads.spec import Data, Workload
 
-Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
-"""Inputs, float32 (batch, ...), and labels, int64 (batch,)."""
+
+class Batch(NamedTuple):
+    """What one training step sees, in host memory.
+
+    `inputs` float32 (batch, ...); `labels` int64 (batch,); `masks`, one a dropout layer in the
+    model's order (`Workload.leaves`), uint8 (batch, *the layer's input), 1 where kept.
+    """
+
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    masks: tuple[NDArray[np.uint8], ...] = ()
 
 
 def normalise(raw: NDArray, data: Data) -> NDArray[np.float32]:
@@ -25,14 +36,19 @@ class Batches:
     """The training batches of a run, by step: step i takes row i of the order, around its end."""
 
     def __init__(
-        self, inputs: NDArray, labels: NDArray, order: NDArray[np.int64], data: Data
+        self, inputs: NDArray, labels: NDArray, order: NDArray[np.int64], workload: Workload
     ) -> None:
-        self._inputs, self._labels, self._order, self._data = inputs, labels, order, data
+        self._inputs, self._labels, self._order = inputs, labels, order
+        self._workload = workload
 
     def take(self, start: int, count: int) -> list[Batch]:
         """Return the batches of steps start, start + 1, ..., start + count - 1."""
-        rows = self._order[np.arange(start, start + count) % len(self._order)]
-        return [(normalise(self._inputs[row], self._data), self._labels[row]) for row in rows]
+        return [self._batch(step) for step in range(start, start + count)]
+
+    def _batch(self, step: int) -> Batch:
+        row = self._order[step % len(self._order)]
+        inputs = normalise(self._inputs[row], self._workload.data)
+        return Batch(inputs, self._labels[row], dropout_masks(self._workload, step))
 
 
 def in_order(inputs: NDArray, batch: int, data: Data) -> Iterator[NDArray[np.float32]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from workloads.optimisers import Adam
 from workloads.spec import Workload
 
 _FLOAT32 = 4
@@ -19,7 +20,7 @@ def inference_flop(workload: Workload) -> int:
 
     Activations, pooling and biases are left out: they are memory traffic rather than arithmetic.
     """
-    return 2 * sum(place.layer.multiply_adds(place.input) for place in workload.model)
+    return 2 * sum(place.layer.multiply_adds(place.input) for place in workload.leaves)
 
 
 def training_flop(workload: Workload) -> int:
@@ -28,7 +29,7 @@ def training_flop(workload: Workload) -> int:
     Forward once; backward once for the weights' gradients and once for the inputs' gradients, which
     the first layer with weights does not need.
     """
-    each = [2 * place.layer.multiply_adds(place.input) for place in workload.model]
+    each = [2 * place.layer.multiply_adds(place.input) for place in workload.leaves]
     counted = [flop for flop in each if flop]
     return 3 * sum(counted) - (counted[0] if counted else 0)
 
@@ -36,8 +37,11 @@ def training_flop(workload: Workload) -> int:
 def training_bytes(workload: Workload) -> int:
     """Return the least float32 memory of a training step in bytes.
 
-    Weights, gradients, the momentum where there is one, and each layer's output for the whole batch.
+    Weights, gradients, what the optimiser keeps (a velocity; Adam's two moments), and each layer's
+    output for the whole batch.
     """
-    copies = 3 if workload.optimiser.momentum else 2
-    outputs = math.prod(workload.input_shape) + sum(math.prod(p.output) for p in workload.model)
-    return _FLOAT32 * (copies * parameter_count(workload) + workload.data.batch * outputs)
+    optimiser = workload.optimiser
+    kept = 2 if isinstance(optimiser, Adam) else int(getattr(optimiser, "momentum", 0) > 0)
+    outputs = math.prod(workload.input_shape) + sum(math.prod(p.output) for p in workload.leaves)
+    weights = (2 + kept) * parameter_count(workload) + sum(map(math.prod, workload.state.values()))
+    return _FLOAT32 * (weights + workload.data.batch * outputs)

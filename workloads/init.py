@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.layers import Shape
+from workloads.layers import BatchNorm, Dropout, Shape
 from workloads.spec import Workload
 
 # Independent streams of one seed (numpy's SeedSequence mixes the pair).
-_WEIGHTS, _ORDER = 0, 1
+_WEIGHTS, _ORDER, _MASKS = 0, 1, 2
 
 
 def _stream(seed: int, stream: int) -> np.random.Generator:
@@ -28,14 +28,37 @@ def start_weights(workload: Workload) -> dict[str, NDArray[np.float32]]:
     - gaussian: N(0, std^2); biases 0;
     - xavier (Glorot and Bengio 2010): variance 2 / (fan_in + fan_out); biases 0;
     - he (He et al. 2015): variance 2 / fan_in; biases 0.
+
+    Norms start at weight 1, bias 0, and their state at mean 0, variance 1; it comes last.
     """
     random = _stream(workload.data.seed, _WEIGHTS)
     weights, fans = {}, (1, 1)
     for name, shape in workload.parameters.items():
-        is_bias = name.endswith(".bias")
-        fans = fans if is_bias else _fans(shape)
-        weights[name] = _draw(random, workload, shape, fans, is_bias).astype(np.float32)
+        layer, short = name.rsplit(".", 1)
+        if layer.rpartition(".")[2].startswith(BatchNorm.group):
+            weights[name] = np.full(shape, float(short == "weight"), np.float32)
+            continue
+        fans = fans if short == "bias" else _fans(shape)
+        weights[name] = _draw(random, workload, shape, fans, short == "bias").astype(np.float32)
+    for name, shape in workload.state.items():
+        weights[name] = np.full(shape, float(name.endswith(".variance")), np.float32)
     return weights
+
+
+def dropout_masks(workload: Workload, step: int) -> tuple[NDArray[np.uint8], ...]:
+    """Return a step's masks, one a dropout layer: 0 or 1, uint8, (batch, *the layer's input).
+
+    An element is kept where 16 raw bits of PCG64 are at least rate 2^16: raw bits, for numpy
+    promises those to stay the same in every version.
+    """
+    masks = []
+    for i, place in enumerate(p for p in workload.leaves if isinstance(p.layer, Dropout)):
+        shape = (workload.data.batch, *place.input)
+        words = -(-math.prod(shape) // 4)  # of 64 bits
+        raw = np.random.PCG64([workload.data.seed, _MASKS, step, i]).random_raw(words)
+        bits = raw.view(np.uint16)[: math.prod(shape)].reshape(shape)
+        masks.append((bits >= round(place.layer.rate * 2**16)).astype(np.uint8))
+    return tuple(masks)
 
 
 def _fans(shape: Shape) -> tuple[int, int]:

@@ -29,6 +29,10 @@ class Layer:
         """Return the canonical shape of each parameter, by its short name."""
         return {}
 
+    def state(self, shape: Shape) -> dict[str, Shape]:
+        """Return the shape of what is kept from step to step without a gradient, by short name."""
+        return {}
+
     def multiply_adds(self, shape: Shape) -> int:
         """Return the multiply-adds of one example's forward pass (matrix arithmetic only)."""
         return 0
@@ -58,8 +62,7 @@ class Dense(Layer):
 
 def _window(kind: str, shape: Shape, size: int, stride: int, padding: int = 0) -> Shape:
     """Return (height, width) of a window's output; incomplete windows at the edge are left out."""
-    if len(shape) != 3:
-        raise SpecError(f"{kind} needs an image (channels, height, width), got shape {shape}")
+    _image(kind, shape)
     out = tuple((side + 2 * padding - size) // stride + 1 for side in shape[1:])
     if min(out) < 1:
         raise SpecError(
@@ -71,7 +74,10 @@ def _window(kind: str, shape: Shape, size: int, stride: int, padding: int = 0) -
 
 @dataclass(frozen=True)
 class Conv2d(Layer):
-    """Cross-correlation, symmetric zero padding; weight ``(filters, channels, kernel, kernel)``."""
+    """Cross-correlation, symmetric zero padding; weight ``(filters, channels, kernel, kernel)``.
+
+    `bias` is left out before a batch norm, which takes it away again.
+    """
 
     kind: ClassVar[str] = "conv2d"
     group: ClassVar[str] = "conv"
@@ -79,13 +85,14 @@ class Conv2d(Layer):
     kernel: int = field(metadata=number(low=1))
     stride: int = field(default=1, metadata=number(low=1))
     padding: int = field(default=0, metadata=number(low=0))
+    bias: bool = True
 
     def output(self, shape: Shape) -> Shape:
         return (self.filters, *_window(self.kind, shape, self.kernel, self.stride, self.padding))
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
         weight = (self.filters, shape[0], self.kernel, self.kernel)
-        return {"weight": weight, "bias": (self.filters,)}
+        return {"weight": weight, **({"bias": (self.filters,)} if self.bias else {})}
 
     def multiply_adds(self, shape: Shape) -> int:
         _, height, width = self.output(shape)
@@ -105,7 +112,8 @@ class Pool(Layer):
         return self.stride or self.size
 
     def output(self, shape: Shape) -> Shape:
-        return (shape[0], *_window(self.kind, shape, self.size, self.step)) if shape else shape
+        rows_columns = _window(self.kind, shape, self.size, self.step)
+        return (shape[0], *rows_columns)
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,110 @@ class Tanh(Layer):
     group: ClassVar[str] = "tanh"
 
 
-KINDS: dict[str, type[Layer]] = {
-    cls.kind: cls for cls in (Dense, Conv2d, MaxPool, AvgPool, Flatten, Relu, Sigmoid, Tanh)
-}
+@dataclass(frozen=True)
+class GlobalAvgPool(Layer):
+    """The mean of each channel: (channels, height, width) to (channels,)."""
+
+    kind: ClassVar[str] = "globalavgpool"
+    group: ClassVar[str] = "pool"
+
+    def output(self, shape: Shape) -> Shape:
+        _image(self.kind, shape)
+        return (shape[0],)
+
+
+@dataclass(frozen=True)
+class PadChannels(Layer):
+    """Zeros appended as further channels, up to `channels` of them (He et al. 2015, shortcut A)."""
+
+    kind: ClassVar[str] = "padchannels"
+    group: ClassVar[str] = "pad"
+    channels: int = field(metadata=number(low=1))
+
+    def output(self, shape: Shape) -> Shape:
+        _image(self.kind, shape)
+        if self.channels < shape[0]:
+            raise SpecError(f"padchannels to {self.channels}, but there are {shape[0]} already")
+        return (self.channels, *shape[1:])
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Ioffe and Szegedy 2015: y = weight (x - mean) / sqrt(variance + epsilon) + bias, a channel.
+
+    In training mean and variance (biased, divided by n) are the batch's, over examples and pixels,
+    and gradients flow through both. The state moves once a step by
+    ``state = (1 - momentum) state + momentum now``, where the variance's `now` is the unbiased one
+    (divided by n - 1). Inference takes the state. It starts at mean 0, variance 1.
+    """
+
+    kind: ClassVar[str] = "batchnorm"
+    group: ClassVar[str] = "norm"
+    epsilon: float = field(default=1e-5, metadata=number(above=0))
+    momentum: float = field(default=0.1, metadata=number(above=0, below=1))
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": shape[:1], "bias": shape[:1]}
+
+    def state(self, shape: Shape) -> dict[str, Shape]:
+        return {"mean": shape[:1], "variance": shape[:1]}
+
+
+@dataclass(frozen=True)
+class LayerNorm(Layer):
+    """Ba et al. 2016: each example's features by their own mean and biased variance; flat inputs."""
+
+    kind: ClassVar[str] = "layernorm"
+    group: ClassVar[str] = "norm"
+    epsilon: float = field(default=1e-5, metadata=number(above=0))
+
+    def output(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise SpecError(f"layernorm needs a flat input, got {shape}: put a flatten before it")
+        return shape
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": shape, "bias": shape}
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training y = x mask / (1 - rate); in inference y = x.
+
+    The masks (0 or 1, uint8, of the input's shape) come with each batch, so that every framework
+    drops the same.
+    """
+
+    kind: ClassVar[str] = "dropout"
+    group: ClassVar[str] = "dropout"
+    rate: float = field(metadata=number(low=0, below=1))
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """y = body(x) + shortcut(x); without a `shortcut`, x itself."""
+
+    kind: ClassVar[str] = "residual"
+    group: ClassVar[str] = "residual"
+    body: tuple[Layer, ...]
+    shortcut: tuple[Layer, ...] = ()
+
+    def output(self, shape: Shape) -> Shape:
+        ends = []
+        for branch in (self.body, self.shortcut):
+            end = shape
+            for layer in branch:
+                end = layer.output(end)
+            ends.append(end)
+        if ends[0] != ends[1]:
+            raise SpecError(f"residual: the body gives shape {ends[0]}, the shortcut {ends[1]}")
+        return ends[0]
+
+
+def _image(kind: str, shape: Shape) -> None:
+    if len(shape) != 3:
+        raise SpecError(f"{kind} needs an image (channels, height, width), got shape {shape}")
+
+
+KINDS: dict[str, type[Layer]] = {cls.kind: cls for cls in Layer.__subclasses__() if cls is not Pool}
+KINDS |= {cls.kind: cls for cls in Pool.__subclasses__()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -64,8 +64,12 @@ def _value(value: Any, hint: Any, rules: Mapping[str, Any], where: str) -> Any:
         return tuple(_value(one, float, rules, where) for one in many)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if get_origin(hint) is tuple and isinstance(value, tuple):
+        return value  # read already
     if type(value) is not hint:
-        kind = {int: "a whole number", float: "a number", str: "a text"}.get(hint, str(hint))
+        kind = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
+            hint, str(hint)
+        )
         raise SpecError(f"{where} = {value!r}: expected {kind}")
     if "words" in rules and value not in rules["words"]:
         hint_word = nearest(value, rules["words"])

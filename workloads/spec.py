@@ -3,22 +3,25 @@
 The definitions hold for every framework:
 
 - inputs: ``(raw / scale - mean) / std`` in float32, images as (batch, channels, height, width);
-- cross-entropy: the mean over the batch of ``logsumexp(z) - z[label]``;
+- cross-entropy: the mean over the batch of ``logsumexp(z) - sum_k t_k z_k`` with the target
+  ``t = (1 - label_smoothing) one_hot(label) + label_smoothing / classes``;
 - mean squared error: the mean over the batch of ``1/2 sum_k (z_k - t_k)^2``, t the one-hot label;
-- sgd: ``v = momentum v + g``, ``w = w - lr v``, v = 0 at the start.
+- layers, optimisers and schedules: as `workloads.layers` and `workloads.optimisers` say.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from workloads import datasets
-from workloads.layers import KINDS, Layer, Shape
+from workloads.layers import KINDS, Layer, Residual, Shape
+from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
 from workloads.reading import SpecError, nearest, number, one_of, read
 
 CATALOGUE = Path(__file__).parent / "catalogue"
@@ -56,22 +59,25 @@ class Init:
 
 
 @dataclass(frozen=True)
-class Optimiser:
-    """Stochastic gradient descent, with momentum where it is more than 0."""
-
-    kind: str = field(metadata=one_of("sgd"))
-    lr: float = field(metadata=number(above=0))
-    momentum: float = field(default=0.0, metadata=number(low=0, below=1))
-
-
-@dataclass(frozen=True)
 class Placed:
-    """A layer at its place in the model: its name (``conv1``) and the shapes around it."""
+    """A layer at its place in the model: its name (``conv1``) and the shapes around it.
+
+    A residual block has its branches' places in `body` and `shortcut`, named ``residual1.conv1``.
+    """
 
     name: str
     layer: Layer
     input: Shape
     output: Shape
+    body: tuple[Placed, ...] = ()
+    shortcut: tuple[Placed, ...] = ()
+
+    def leaves(self) -> Iterator[Placed]:
+        """Yield this place, or those in its branches, in order."""
+        if not self.body:
+            yield self
+        for inner in (*self.body, *self.shortcut):
+            yield from inner.leaves()
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,9 @@ class Workload:
     layers: tuple[Layer, ...]
     init: Init
     loss: str
+    label_smoothing: float
     optimiser: Optimiser
+    schedule: Schedule
     target_accuracy: float
     input_shape: Shape
     classes: int
@@ -92,28 +100,43 @@ class Workload:
     @cached_property
     def model(self) -> tuple[Placed, ...]:
         """The layers in order, named by their group and count: conv1, relu1, pool1, conv2, ..."""
-        placed, counts, shape = [], dict[str, int](), self.input_shape
-        for layer in self.layers:
-            counts[layer.group] = counts.get(layer.group, 0) + 1
-            out = layer.output(shape)
-            placed.append(Placed(f"{layer.group}{counts[layer.group]}", layer, shape, out))
-            shape = out
-        return tuple(placed)
+        return _place(self.layers, self.input_shape, "", {})
+
+    @cached_property
+    def leaves(self) -> tuple[Placed, ...]:
+        """The layers in order, a residual block's branches in its stead (body, then shortcut)."""
+        return tuple(leaf for place in self.model for leaf in place.leaves())
 
     @cached_property
     def parameters(self) -> dict[str, Shape]:
         """The canonical shape of every parameter, by name (``conv1.weight``), in model order."""
         return {
             f"{place.name}.{short}": shape
-            for place in self.model
+            for place in self.leaves
             for short, shape in place.layer.parameters(place.input).items()
         }
+
+    @cached_property
+    def state(self) -> dict[str, Shape]:
+        """The shape of what is kept without a gradient, by name (``norm1.mean``), in model order."""
+        return {
+            f"{place.name}.{short}": shape
+            for place in self.leaves
+            for short, shape in place.layer.state(place.input).items()
+        }
+
+    def rates(self, start: int, count: int) -> list[float]:
+        """Return the learning rates of steps start, ..., start + count - 1, counted from 0."""
+        factor = self.schedule.factor
+        return [self.optimiser.lr * factor(step) for step in range(start, start + count)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain tables as in the TOML file, plus the name."""
         table = dataclasses.asdict(self)
         del table["input_shape"], table["classes"]
-        table["layers"] = [{"kind": x.kind, **dataclasses.asdict(x)} for x in self.layers]
+        table["layers"] = [_layer_table(layer) for layer in self.layers]
+        table["optimiser"] = {"kind": self.optimiser.kind, **table["optimiser"]}
+        table["schedule"] = {"kind": self.schedule.kind, **table["schedule"]}
         return table
 
     def with_data(self, **changes: Any) -> Workload:
@@ -155,8 +178,10 @@ class _File:
     data: dict
     layers: list
     init: dict
+    optimiser: dict
     loss: str = field(metadata=one_of(*LOSSES))
-    optimiser: dict = field(default_factory=dict)
+    schedule: dict = field(default_factory=lambda: {"kind": "constant"})
+    label_smoothing: float = field(default=0.0, metadata=number(low=0, below=1))
     target_accuracy: float = field(default=0.0, metadata=number(low=0, below=1))
 
 
@@ -181,7 +206,9 @@ def from_dict(table: dict[str, Any], where: str) -> Workload:
         layers=tuple(_layer(one, f"{where}: layers[{i}]") for i, one in enumerate(file.layers)),
         init=read(Init, file.init, f"{where}: [init]"),
         loss=file.loss,
-        optimiser=read(Optimiser, file.optimiser, f"{where}: [optimiser]"),
+        label_smoothing=file.label_smoothing,
+        optimiser=_by_kind(OPTIMISERS, file.optimiser, f"{where}: [optimiser]"),
+        schedule=_by_kind(SCHEDULES, file.schedule, f"{where}: [schedule]"),
         target_accuracy=file.target_accuracy,
         input_shape=tuple(described.shape),
         classes=len(described.classes),
@@ -190,16 +217,58 @@ def from_dict(table: dict[str, Any], where: str) -> Workload:
     return workload
 
 
-def _layer(table: Any, where: str) -> Layer:
-    kind = table.get("kind") if isinstance(table, dict) else None
-    if kind == "softmax":
-        raise SpecError(f"{where}: softmax is part of the cross-entropy loss: leave the layer out")
-    if not isinstance(kind, str) or kind not in KINDS:
-        guess = nearest(kind, KINDS) if isinstance(kind, str) else ""
-        allowed = ", ".join(KINDS)
+T = TypeVar("T")
+
+
+def _by_kind(kinds: Mapping[str, type[T]], table: Any, where: str) -> T:
+    """Read the rest of `table` as the class that its `kind` names."""
+    kind = table.get("kind") if isinstance(table, Mapping) else None
+    if not isinstance(kind, str) or kind not in kinds:
+        guess = nearest(kind, kinds) if isinstance(kind, str) else ""
+        allowed = ", ".join(kinds)
         raise SpecError(f"{where}: kind = {kind!r}: not known{guess}; allowed: {allowed}")
     rest = {key: value for key, value in table.items() if key != "kind"}
-    return read(KINDS[kind], rest, f"{where} ({kind})")
+    return read(kinds[kind], rest, f"{where} ({kind})")
+
+
+def _layer(table: Any, where: str) -> Layer:
+    """Read one layer; a residual block's branches are lists of layers."""
+    if isinstance(table, Mapping) and table.get("kind") == "softmax":
+        raise SpecError(f"{where}: softmax is part of the cross-entropy loss: leave the layer out")
+    if isinstance(table, Mapping) and table.get("kind") == Residual.kind:
+        table = dict(table)
+        for branch in {"body", "shortcut"} & table.keys():
+            if not isinstance(table[branch], list | tuple):
+                raise SpecError(f"{where} (residual): {branch}: expected a list of layers")
+            inner = enumerate(table[branch])
+            table[branch] = tuple(_layer(one, f"{where}.{branch}[{i}]") for i, one in inner)
+    return _by_kind(KINDS, table, where)
+
+
+def _layer_table(layer: Layer) -> dict[str, Any]:
+    table: dict[str, Any] = {"kind": layer.kind, **dataclasses.asdict(layer)}
+    if isinstance(layer, Residual):
+        table["body"] = [_layer_table(one) for one in layer.body]
+        table["shortcut"] = [_layer_table(one) for one in layer.shortcut]
+    return table
+
+
+def _place(
+    layers: Iterable[Layer], shape: Shape, prefix: str, counts: dict[str, int]
+) -> tuple[Placed, ...]:
+    """Place layers one after the other; `counts` goes on through a block's branches."""
+    placed = []
+    for layer in layers:
+        counts[layer.group] = counts.get(layer.group, 0) + 1
+        name = f"{prefix}{layer.group}{counts[layer.group]}"
+        out, body, shortcut = layer.output(shape), (), ()
+        if isinstance(layer, Residual):
+            inner: dict[str, int] = {}
+            body = _place(layer.body, shape, f"{name}.", inner)
+            shortcut = _place(layer.shortcut, shape, f"{name}.", inner)
+        placed.append(Placed(name, layer, shape, out, body, shortcut))
+        shape = out
+    return tuple(placed)
 
 
 def _check(workload: Workload, where: str) -> None:

@@ -75,7 +75,7 @@ def test_the_tutorial_net_is_the_one_everybody_knows() -> None:
         (('"cross-entropy"', '"crossentropy"'), ["loss", 'did you mean "cross-entropy"']),
         (('"he-normal"', '"he"'), ["[init]: kind = 'he'", "allowed: uniform-fan-in"]),
         (('"sgd"', '"sdg"'), ["[optimiser]: kind", 'did you mean "sgd"']),
-        (("lr = 0.1", "lr = 0"), ["[optimiser]: lr = 0.0", "more than 0"]),
+        (("lr = 0.1", "lr = 0"), ["[optimiser] (sgd): lr = 0.0", "more than 0"]),
         (("lr = 0.1", "lr = 0.1, momentum = 1"), ["momentum = 1.0", "less than 1"]),
         (("batch = 8", "batch = 0"), ["[data]: batch = 0", "at least 1"]),
         (('"digits"', '"digit"'), ['dataset = "digit"', 'did you mean "digits"', "cifar10"]),
