@@ -40,7 +40,7 @@ def _layer(place: Placed) -> gluon.HybridBlock:
     layer = place.layer
     match layer:
         case spec.Dense():
-            return nn.Dense(layer.units, in_units=place.input[0], flatten=False)
+            return nn.Dense(layer.units, in_units=place.input[0])
         case spec.Conv2d():
             return nn.Conv2D(
                 layer.filters, layer.kernel, layer.stride, layer.padding, in_channels=place.input[0]
@@ -102,7 +102,10 @@ class MXNet(Adapter):
     def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
         self._context, self._options = _context(options), options
         net, self._parameters = nn.HybridSequential(), {}
-        for place in workload.model:
+        for i, place in enumerate(workload.model):
+            kinds = [type(layer) for layer in workload.layers[i : i + 2]]
+            if kinds == [spec.Flatten, spec.Dense]:
+                continue  # Gluon's dense layer flattens its input itself: one operator less.
             block = _layer(place)
             net.add(block)
             for short in place.layer.parameters(place.input):
@@ -140,7 +143,7 @@ class MXNet(Adapter):
         """Return an array on the device; on the CPU it shares the memory of `array`."""
         # from_numpy makes what it is given read-only: that is to be a view, not the caller's array.
         shared = mx.nd.from_numpy(np.ascontiguousarray(array)[:])
-        return shared.as_in_context(self._context)
+        return shared if self._options.device == "cpu" else shared.as_in_context(self._context)
 
     def _backward(self, batch: Batch) -> mx.nd.NDArray:
         """Return the losses, each example's; leave the gradients of their sum in the parameters."""
