@@ -17,6 +17,7 @@ from harness import doctor as doctor_room
 from harness import environments, locks, plan, recipes, store
 from harness.arguments import Duration, Named
 from harness.display import Display
+from harness.parity import DEFAULT_STEPS
 from harness.places import cache_folder, project_root
 from harness.report import markdown, terminal
 from harness.run import execute
@@ -65,57 +66,83 @@ def main() -> None:
     """Compare deep-learning frameworks that provably take the same training step."""
 
 
+def _options(*options: Callable) -> Callable:
+    """Apply several options at once, in their order."""
+
+    def apply(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_THERE = click.Path(exists=True, file_okay=False, path_type=Path)
+_OUT = click.option("--out", type=_FOLDER, help="Where runs are kept.  [default: results/]")
+
+_CELLS = _options(
+    click.option("--framework", "frameworks", multiple=True, default=["all"], show_default=True,
+                 help="A framework, several with commas or by repeating, or all."),
+    click.option("--workload", "workloads", multiple=True,
+                 help="A workload of the catalogue, a .toml file, or all."),
+    click.option("--mode", "modes", multiple=True, help="Only these modes of execution."),
+    click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="auto",
+                 show_default=True, help="auto takes every device that is here."),
+    click.option("--threads", type=click.IntRange(min=1),
+                 help="Processors a worker may use.  [default: all]"),
+    click.option("--seed", type=click.IntRange(min=0),
+                 help="For weights, order and made data, not the workload's."),
+    click.option("--data-dir", type=_THERE, help="A folder with a data set's published files."),
+    click.option("--interpreter", "interpreters", type=Named(), multiple=True,
+                 help="Use this python for a framework, as pytorch=/path/to/python."),
+    click.option("--parity-steps", type=click.IntRange(min=1), default=DEFAULT_STEPS,
+                 show_default=True, help="Steps that the proof follows."),
+    _OUT,
+)  # fmt: skip
+
+
 @main.command()
-@click.option("--framework", "frameworks", multiple=True, default=["all"], show_default=True,
-              help="A framework, several with commas or by repeating, or all.")  # fmt: skip
-@click.option("--workload", "workloads", multiple=True,
-              help="A workload of the catalogue, a .toml file, or all.")  # fmt: skip
-@click.option("--mode", "modes", multiple=True, help="Only these modes of execution.")
-@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="auto",
-              show_default=True, help="auto takes every device that is here.")  # fmt: skip
-@click.option(
-    "--threads", type=click.IntRange(min=1), help="Processors a worker may use.  [default: all]"
-)
-@click.option(
-    "--epochs", type=click.IntRange(min=1), help="Train so long, not the workload's epochs."
-)
+@_CELLS
+@click.option("--epochs", type=click.IntRange(min=1), help="Train so long, not the workload's.")
 @click.option("--steps", type=click.IntRange(min=1), help="Train so many steps instead.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    help="For weights, order and made data, not the workload's.",
-)
 @click.option("--budget", type=Duration(), help="Time for all timed rounds together, as 2m.")
 @click.option("--quick", is_flag=True, help="A try-out: one epoch, three short rounds.")
 @click.option("--data", type=click.Choice(["real", "synthetic"]), default="real", show_default=True,
               help="synthetic: made from the seed, for speed only; no accuracy is reported.")  # fmt: skip
-@click.option("--data-dir", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="A folder with a data set's published files.")  # fmt: skip
-@click.option("--interpreter", "interpreters", type=Named(), multiple=True,
-              help="Use this python for a framework, as pytorch=/path/to/python.")  # fmt: skip
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where runs are kept.  [default: results/]",
-)
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print the summary as JSON, nothing else, on standard output.",
-)
+@click.option("--no-parity", is_flag=True, help="No proof; every output then says: not proved.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
 @plainly
 def run(as_json: bool, epochs: int | None, steps: int | None, **options: Any) -> None:
-    """Train, score and time workloads in every framework, and report."""
+    """Prove, train, score and time workloads in every framework, and report."""
     if epochs and steps:
         raise click.UsageError("--epochs and --steps say the same thing twice: give one")
-    options["interpreters"] = dict(options["interpreters"])
-    command = ["python", "cli.py", *sys.argv[1:]]
-    asked = make_request(epochs=epochs, steps=steps, command=command, **options)
-    with Display(Console(stderr=as_json)) as display:
-        folder, status = execute(asked, display)
+    folder, status = _conduct(as_json, epochs=epochs, steps=steps, **options)
     _show(folder, as_json)
     sys.exit(status)
+
+
+@main.command()
+@_CELLS
+@click.option("--data", type=click.Choice(["real", "synthetic"]), default="synthetic",
+              show_default=True, help="The maths is the same on either.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
+@plainly
+def parity(as_json: bool, **options: Any) -> None:
+    """Prove, and nothing else: does every framework take the reference's training step?"""
+    folder, status = _conduct(as_json, only_proof=True, **options)
+    if as_json:
+        _show(folder, as_json)
+    else:
+        terminal.proofs(store.read(folder), Console())
+    sys.exit(status)
+
+
+def _conduct(as_json: bool, interpreters: tuple, **options: Any) -> tuple[Path, int]:
+    command = ["python", "cli.py", *sys.argv[1:]]
+    asked = make_request(interpreters=dict(interpreters), command=command, **options)
+    with Display(Console(stderr=as_json)) as display:
+        return execute(asked, display)
 
 
 def _show(folder: Path, as_json: bool) -> None:
@@ -135,11 +162,7 @@ def _show(folder: Path, as_json: bool) -> None:
     default="table",
     show_default=True,
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where runs are kept.  [default: results/]",
-)
+@_OUT
 @plainly
 def report(run: str, form: str, out: Path | None) -> None:
     """Report a stored RUN again: its folder, its name or the beginning of it, or latest."""
@@ -203,11 +226,7 @@ def modes() -> None:
 
 
 @list_.command()
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where runs are kept.  [default: results/]",
-)
+@_OUT
 @plainly
 def results(out: Path | None) -> None:
     """Runs that are kept."""

@@ -53,7 +53,10 @@ def alternate(job: dict[str, Any]) -> dict[str, Any]:
     random = np.random.default_rng(0)
     shape = (job["batch"], *workload.input_shape)
     few = [
-        (random.standard_normal(shape, np.float32), random.integers(0, workload.classes, shape[0]))
+        Batch(
+            random.standard_normal(shape, np.float32),
+            random.integers(0, workload.classes, shape[0]),
+        )
         for _ in range(8)
     ]
     # The adapter first: it sets threads and precision for the whole process, so for both.

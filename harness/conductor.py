@@ -8,6 +8,7 @@ one timed slice. Drift of the machine so hits all alike.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import random
 import shutil
@@ -22,11 +23,15 @@ from numpy.typing import NDArray
 
 from harness import metrics, protocol
 from harness.environments import Environment
+from harness.hints import hint
+from harness.parity import Standard, judge, rehearse
 from harness.plan import Cell
 from harness.process import WorkerFailed, WorkerProcess
 from harness.recipes import Recipe
 from harness.store import Run
+from harness.summaries import NOT_THE_SAME
 from workloads import init
+from workloads.batches import Batches
 from workloads.datasets import Arrays
 from workloads.spec import Workload
 
@@ -69,6 +74,8 @@ class Setting:
     measuring: Measuring
     score: bool
     timeouts: Timeouts
+    proof_steps: int
+    only_proof: bool = False
 
 
 @dataclass
@@ -78,6 +85,7 @@ class Task:
     workload: Workload
     arrays: Arrays
     steps: int
+    standard: Standard | None = None
 
 
 class Alive:
@@ -109,6 +117,8 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Run, tell:
         start = scratch / "start"
         hashes = _write_start(task, start)
         tell("start", None, workload=task.workload.name, sha256=hashes)
+        if setting.proof_steps and cells:
+            task.standard = _rehearse(task, start, setting.proof_steps, tell)
         alive: list[Alive] = []
         try:
             for cell in cells:
@@ -116,7 +126,8 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Run, tell:
                     alive.append(_bring_up(cell, task, setting, run, scratch, tell))
                 except WorkerFailed as failure:
                     _tell_failure(cell, "training", failure, tell)
-            survivors = _rounds(alive, task, setting, tell)
+            survivors = alive if setting.only_proof else _rounds(alive, task, setting, tell)
+            survivors = [one for one in survivors if _still_the_same(one, task, setting, tell)]
             for one in survivors:
                 tell("cell-done", one.cell.id)
         finally:
@@ -160,6 +171,60 @@ def _tell_failure(cell: Cell, phase: str, failure: WorkerFailed, tell: Tell) -> 
         signal=failure.signal_name,
         log_tail=failure.log_tail,
     )
+
+
+def _rehearse(task: Task, start: Path, steps: int, tell: Tell) -> Standard:
+    """Run the reference over the first batches, once for all cells."""
+    began = time.monotonic()
+    names = (*task.workload.parameters, *task.workload.state)
+    weights = {name: np.load(start / f"{name}.npy") for name in names}
+    train = task.arrays.open("train_inputs"), task.arrays.open("train_labels")
+    batches = Batches(*train, np.load(start / "order.npy"), task.workload)
+    standard = rehearse(task.workload, weights, batches.take(0, steps))
+    seconds = time.monotonic() - began
+    tell("rehearsed", None, workload=task.workload.name, steps=steps, seconds=seconds)
+    return standard
+
+
+def _prove(one: Alive, standard: Standard, setting: Setting, tell: Tell, when: str) -> None:
+    """Ask for the answers of the proof and judge them; a cell that is not the same fails."""
+    proved = one.worker.ask(
+        "prove", setting.timeouts.first_step, steps=standard.steps, file=f"{when}.npz"
+    )
+    with np.load(proved["answers"]) as found:
+        found = dict(found)
+    verdict = judge(found, standard, one.cell.precision)
+    advice = hint(found, standard, verdict)
+    tell(
+        "parity",
+        one.cell.id,
+        when=when,
+        ok=verdict.ok,
+        sentence=verdict.sentence(),
+        hint=advice,
+        steps=standard.steps,
+        seconds=proved["seconds"],
+        worst_share=verdict.worst.share,
+        worst_tensor=f"{verdict.worst.tensor} {verdict.worst.when}",
+        checks=[dataclasses.asdict(check) for check in verdict.checks],
+    )
+    if not verdict.ok:
+        reason = verdict.sentence() + (f"; {advice}" if advice else "")
+        raise WorkerFailed(NOT_THE_SAME, reason)
+
+
+def _still_the_same(one: Alive, task: Task, setting: Setting, tell: Tell) -> bool:
+    """Ask for the first step once more after the timed part: nothing was optimised away."""
+    if task.standard is None or setting.only_proof:
+        return True
+    try:
+        one.worker.thaw()
+        _prove(one, task.standard.first_step(), setting, tell, "after the timed part")
+        one.worker.freeze()
+    except WorkerFailed as failure:
+        _tell_failure(one.cell, "after the timed part", failure, tell)
+        return False
+    return True
 
 
 def _bring_up(
@@ -209,23 +274,35 @@ def _train_and_score(one: Alive, task: Task, setting: Setting, start: Path, tell
     first = worker.ask("first_step", wait.first_step)
     tell("first-step", cell.id, **first)
 
-    def progress(event: dict[str, Any]) -> None:
-        tell("progress", cell.id, **{k: v for k, v in event.items() if k not in ("event", "id")})
-
-    trained = worker.ask("train", wait.work, progress, start=1, stop=task.steps)
-    one.next_step = task.steps
-    losses = [first["loss"], *np.load(trained["losses"]).tolist()]
-    tell(
-        "trained",
-        cell.id,
-        steps=task.steps,
-        seconds=first["seconds"] + trained["seconds"],
-        losses=losses[:FIRST_LOSSES],
-        final_loss=losses[-1],
-    )
+    if task.standard is not None:
+        _prove(one, task.standard, setting, tell, "before the timed part")
+    if setting.only_proof:
+        return
+    _train(one, task, setting, tell)
     if setting.score:
         _score(one, task, setting, tell)
     tell("memory", cell.id, import_rss=opened["rss"], **worker.ask("memory", wait.work))
+
+
+def _train(one: Alive, task: Task, setting: Setting, tell: Tell) -> None:
+    """Train from the start weights to the budget."""
+
+    def progress(event: dict[str, Any]) -> None:
+        tell(
+            "progress", one.cell.id, **{k: v for k, v in event.items() if k not in ("event", "id")}
+        )
+
+    trained = one.worker.ask("train", setting.timeouts.work, progress, steps=task.steps)
+    one.next_step = task.steps
+    losses = np.load(trained["losses"]).tolist()
+    tell(
+        "trained",
+        one.cell.id,
+        steps=task.steps,
+        seconds=trained["seconds"],
+        losses=losses[:FIRST_LOSSES],
+        final_loss=losses[-1],
+    )
 
 
 def _score(one: Alive, task: Task, setting: Setting, tell: Tell) -> None:

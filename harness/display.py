@@ -96,6 +96,7 @@ def _now(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
     stages = {
         "cell-started": "starts",
         "built": "takes its first step",
+        "first-step": "is proved",
         "progress": "predicts the test set",
         "slice": f"timed, round {event.get('round')}",
     }
@@ -121,6 +122,10 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         return (
             f"[red]x[/] {escape(_short(cell or ''))} {event['status']}: {escape(event['reason'])}"
         )
+    if name == "parity" and event["when"].startswith("before"):
+        nearest = f"nearest its bound: {event['worst_tensor']}, {event['worst_share']:.2f} of it"
+        words = nearest if event["ok"] else event["hint"] or ""
+        return f"  {escape(_short(cell or ''))}: {event['sentence']} ({escape(words)})"
     if name == "trained":
         loss = event["final_loss"]
         words = "not a number" if loss is None else f"{loss:.4f}"

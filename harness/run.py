@@ -13,6 +13,7 @@ from typing import Any
 from harness import environments, machine, plan, store
 from harness.conductor import Measuring, Setting, Task, Timeouts, conduct, training_steps
 from harness.environments import Environment, Unavailable
+from harness.parity import DEFAULT_STEPS
 from harness.places import cache_folder, project_root
 from harness.plan import Cell
 from harness.recipes import Recipe, discover
@@ -50,6 +51,8 @@ class Request:
     results: Path
     skip_absent: bool
     command: Sequence[str]
+    proof_steps: int
+    only_proof: bool
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -67,16 +70,19 @@ def request(
     modes: Sequence[str],
     device: str,
     threads: int | None,
-    epochs: int | None,
-    steps: int | None,
     seed: int | None,
-    budget: float | None,
-    quick: bool,
     data: str,
     data_dir: Path | None,
     interpreters: Mapping[str, Path],
     out: Path | None,
     command: Sequence[str],
+    epochs: int | None = None,
+    steps: int | None = None,
+    budget: float | None = None,
+    quick: bool = False,
+    parity_steps: int = DEFAULT_STEPS,
+    no_parity: bool = False,
+    only_proof: bool = False,
     root: Path | None = None,
 ) -> Request:
     """Check what was asked for against what there is.
@@ -112,6 +118,8 @@ def request(
         results=out or root / "results",
         skip_absent=not workloads,
         command=command,
+        proof_steps=0 if no_parity else parity_steps,
+        only_proof=only_proof,
         options={"data": data, "quick": quick, "device": device, "budget": budget},
     )
 
@@ -189,6 +197,8 @@ def _conduct_all(session: _Session) -> None:
         measuring=_share(asked.measuring, len(tasks)),
         score=not asked.synthetic,
         timeouts=session.timeouts,
+        proof_steps=asked.proof_steps,
+        only_proof=asked.only_proof,
     )
     for task in tasks:
         planned = [cell for cell in asked.cells if cell.workload == task.workload.name]
@@ -294,6 +304,8 @@ def _manifest(asked: Request, root: Path) -> dict[str, Any]:
             **asked.options,
             "threads": asked.threads,
             "seed": asked.seed,
+            "parity_steps": asked.proof_steps,
+            "only_proof": asked.only_proof,
             "rounds": asked.measuring.rounds,
             "slice_seconds": asked.measuring.seconds,
         },

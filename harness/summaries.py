@@ -13,6 +13,9 @@ import pandas as pd
 
 Event = Mapping[str, Any]
 
+NOT_THE_SAME = "not the same maths"
+"""The status of a cell whose proof failed: it is greyed, and in no ranking."""
+
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
 UNAVAILABLE, SKIPPED, NOT_RUN = "unavailable", "skipped", "not run"
 
@@ -29,6 +32,7 @@ SAMPLE_COLUMNS = (
 
 COLUMNS = (
     "cell", *IDENTITY, "status", "reason", "arbiter",
+    "proof", "proof_share", "proof_worst",
     "accuracy", "precision", "recall", "f1", "examples", "reached_target",
     "train_samples_per_s", "train_low", "train_high", "train_slices",
     "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
@@ -110,9 +114,10 @@ def _row(
         "status": status,
         "reason": " ".join(reason.split()),
         "arbiter": parts["framework"] in arbiters(manifest, events),
+        **_proof(own),
         **_quality(parts["workload"], last.get("evaluated", {}), manifest),
-        **_throughput("train", own),
-        **_throughput("predict", own),
+        **_throughput("train", own if status != NOT_THE_SAME else ()),
+        **_throughput("predict", own if status != NOT_THE_SAME else ()),
         "import_s": of("opened", "import_seconds"),
         "build_s": of("built", "seconds"),
         "first_step_s": of("first-step", "seconds"),
@@ -148,6 +153,25 @@ def _status(
             if event["event"] == kind and event.get(key) == parts[key] and here:
                 return status, str(event.get("reason") or "no reason given")
     return NOT_RUN, "the run ended before the cell began"
+
+
+def _proof(own: Iterable[Event]) -> dict[str, Any]:
+    """Whether the cell was shown to take the reference's step, and what came nearest its bound."""
+    proofs = [event for event in own if event["event"] == "parity"]
+    if not proofs:
+        return {"proof": "not proved", "proof_share": None, "proof_worst": None}
+    worst = max(proofs, key=lambda one: _infinite(one.get("worst_share")))
+    return {
+        "proof": "proved" if all(one.get("ok") for one in proofs) else "failed",
+        "proof_share": number(worst.get("worst_share")),
+        "proof_worst": str(worst.get("worst_tensor")),
+    }
+
+
+def _infinite(share: Any) -> float:
+    """A share as the journal holds it: null stands for what is not finite."""
+    known = number(share)
+    return np.inf if known is None else known
 
 
 def _quality(workload: str, evaluated: Event, manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import frameworks
-from frameworks.contract import Adapter, Options, Unavailable
+from frameworks.contract import Adapter, Options, Unavailable, Weights, answers
 from harness import protocol
 from workloads.batches import Batch, Batches, in_order, per_slice
 from workloads.spec import Workload, from_dict
@@ -45,6 +45,7 @@ class Cell:
     adapter: Adapter
     adapter_class: type[Adapter]
     workload: Workload
+    start: Weights
     batches: Batches
     arrays: dict[str, NDArray]
     folder: Path
@@ -90,12 +91,12 @@ class Cell:
         order = _map(Path(start) / "order.npy")
         train = self.arrays["train_inputs"], self.arrays["train_labels"]
         self.batches = Batches(*train, order, self.workload)
-        weights = {
+        self.start = {
             name: np.load(Path(start) / f"{name}.npy", allow_pickle=False)
             for name in (*self.workload.parameters, *self.workload.state)
         }
         begin = time.perf_counter()
-        self.adapter = self.adapter_class(self.workload, weights, Options(mode, device, threads))
+        self.adapter = self.adapter_class(self.workload, self.start, Options(mode, device, threads))
         return {"seconds": time.perf_counter() - begin, "settings": self.adapter.settings()}
 
     def first_step(self, emit: Callable) -> Result:
@@ -103,18 +104,29 @@ class Cell:
         seconds, losses = self._train(0, 1)
         return {"seconds": seconds, "loss": float(losses[0])}
 
-    def train(self, start: int, stop: int, emit: Callable) -> Result:
-        """Train steps start to stop - 1, in portions; the losses go to losses.npy."""
-        step, seconds, losses = start, 0.0, []
-        while step < stop:
-            count = min(stop - step, self._portion("train", _PORTION_SECONDS))
+    def prove(self, steps: int, file: str, emit: Callable) -> Result:
+        """Answer what the proof asks, over the first `steps` batches; the answers go to `file`.
+
+        Ends at the start weights. It is asked of the model that is timed, and again after that.
+        """
+        path = self.folder / file
+        begin = time.perf_counter()
+        np.savez(path, **answers(self.adapter, self.start, self.batches.take(0, steps)))  # type: ignore[arg-type]
+        return {"answers": str(path), "seconds": time.perf_counter() - begin}
+
+    def train(self, steps: int, emit: Callable) -> Result:
+        """Train `steps` steps from the start weights, in portions; the losses go to losses.npy."""
+        self.adapter.load(self.start)
+        step, seconds, losses = 0, 0.0, []
+        while step < steps:
+            count = min(steps - step, self._portion("train", _PORTION_SECONDS))
             took, portion = self._train(step, count)
             step, seconds = step + count, seconds + took
             losses.append(portion)
             self.seconds_a_step["train"] = took / count
-            emit("progress", step=step, steps=stop, loss=float(portion[-1]))
+            emit("progress", step=step, steps=steps, loss=float(portion[-1]))
         path = self.folder / "losses.npy"
-        np.save(path, np.concatenate(losses) if losses else np.empty(0, np.float32))
+        np.save(path, np.concatenate(losses))
         return {"seconds": seconds, "losses": str(path)}
 
     def _train(self, start: int, count: int) -> tuple[float, NDArray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,13 @@ def start_weights(workload: Workload) -> dict[str, NDArray[np.float32]]:
     return weights
 
 
+def _dropouts(workload: Workload) -> Iterator[tuple[float, Shape]]:
+    """Yield the rate of each dropout layer and the shape of its input for a whole batch."""
+    for place in workload.leaves:
+        if isinstance(place.layer, Dropout):
+            yield place.layer.rate, (workload.data.batch, *place.input)
+
+
 def dropout_masks(workload: Workload, step: int) -> tuple[NDArray[np.uint8], ...]:
     """Return a step's masks, one a dropout layer: 0 or 1, uint8, (batch, *the layer's input).
 
@@ -52,12 +60,11 @@ def dropout_masks(workload: Workload, step: int) -> tuple[NDArray[np.uint8], ...
     promises those to stay the same in every version.
     """
     masks = []
-    for i, place in enumerate(p for p in workload.leaves if isinstance(p.layer, Dropout)):
-        shape = (workload.data.batch, *place.input)
+    for i, (rate, shape) in enumerate(_dropouts(workload)):
         words = -(-math.prod(shape) // 4)  # of 64 bits
         raw = np.random.PCG64([workload.data.seed, _MASKS, step, i]).random_raw(words)
         bits = raw.view(np.uint16)[: math.prod(shape)].reshape(shape)
-        masks.append((bits >= round(place.layer.rate * 2**16)).astype(np.uint8))
+        masks.append((bits >= round(rate * 2**16)).astype(np.uint8))
     return tuple(masks)
 
 

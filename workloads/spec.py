@@ -261,13 +261,11 @@ def _place(
     for layer in layers:
         counts[layer.group] = counts.get(layer.group, 0) + 1
         name = f"{prefix}{layer.group}{counts[layer.group]}"
-        out, body, shortcut = layer.output(shape), (), ()
-        if isinstance(layer, Residual):
-            inner: dict[str, int] = {}
-            body = _place(layer.body, shape, f"{name}.", inner)
-            shortcut = _place(layer.shortcut, shape, f"{name}.", inner)
-        placed.append(Placed(name, layer, shape, out, body, shortcut))
-        shape = out
+        branches = (layer.body, layer.shortcut) if isinstance(layer, Residual) else ((), ())
+        inner: dict[str, int] = {}
+        body, shortcut = (_place(branch, shape, f"{name}.", inner) for branch in branches)
+        placed.append(Placed(name, layer, shape, layer.output(shape), body, shortcut))
+        shape = placed[-1].output
     return tuple(placed)
 
 

@@ -19,6 +19,12 @@ CLOCK = (
     " Reading, decoding and shuffling are outside; import, building and the first step are apart"
 )
 
+PROOF = (
+    "before it is timed, each cell's first step (logits, loss, every gradient) and its weights and"
+    " losses over {steps} steps are held against a float64 reference, each within a bound derived"
+    " from rounding; the first step once more after the timed part (docs/parity.md)"
+)
+
 _HASHES = 2
 """How many hashes of a dataset are shown; the manifest has all."""
 
@@ -29,6 +35,8 @@ def warnings(record: store.Record) -> Iterator[str]:
     machine = record.manifest.get("machine") or {}
     if summaries.synthetic(record.manifest):
         yield "SYNTHETIC DATA: the inputs mean nothing; speeds only, no accuracy is reported"
+    if options.get("parity_steps") == 0:
+        yield "NOT PROVED: --no-parity was given; nobody knows whether these compute the same"
     if options.get("quick"):
         yield "a --quick run: for a look, not for a claim"
     if record.torn:
@@ -51,6 +59,8 @@ def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]
     if not summaries.synthetic(manifest) and table["examples"].notna().any():
         yield "scores", "on test data; precision, recall and F1 are plain means over the classes"
     yield "memory", "the largest resident set of the worker's process, the framework's own included"
+    if options.get("parity_steps"):
+        yield "proof", PROOF.format(steps=plain(options["parity_steps"]))
     asked = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
     if asked:
         yield "options", ", ".join(asked)

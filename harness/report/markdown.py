@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness import store
-from harness.report import model
+from harness.report import model, proof
 from harness.report.model import Failure, Report, Section, Tone
 
 _SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
@@ -39,6 +39,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ["", "## What failed"]
         for failure in report.failures:
             yield from _failure(failure)
+    yield from _proofs(report)
     yield from ["", "## How it was measured", ""]
     yield from _table(("what", ""), report.facts)
     if report.settings:
@@ -47,6 +48,17 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ["", "</details>"]
     if report.again:
         yield from ["", "To run it again:", "", *_fence([report.again], "sh")]
+
+
+def _proofs(report: Report) -> Iterator[str]:
+    if not report.proofs:
+        return
+    yield from ["", "<details><summary>The proof, cell by cell</summary>", ""]
+    yield from _table(proof.TITLES, report.proofs, numbers=range(3, 5))
+    yield from ["", "</details>"]
+    for words, tensors in report.refuted:
+        yield from ["", f"**{escape(words)}**", ""]
+        yield from _table(proof.TENSORS, tensors, numbers=range(2, 6))
 
 
 def _section(section: Section) -> Iterator[str]:

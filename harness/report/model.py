@@ -13,9 +13,17 @@ from typing import Any, Literal
 import pandas as pd
 
 from harness import store, summaries
-from harness.report import facts
+from harness.report import facts, proof
 from harness.report.words import amount, count, listed, mebibytes, plain, score, seconds
-from harness.summaries import INTERRUPTED, NOT_RUN, OK, SKIPPED, UNAVAILABLE, number
+from harness.summaries import (
+    INTERRUPTED,
+    NOT_RUN,
+    NOT_THE_SAME,
+    OK,
+    SKIPPED,
+    UNAVAILABLE,
+    number,
+)
 
 AGREE = 1e-5
 """First losses further apart than this (relative) are not one and the same computation."""
@@ -102,6 +110,8 @@ class Report:
     sections: tuple[Section, ...]
     absent: tuple[tuple[str, str], ...]
     failures: tuple[Failure, ...]
+    proofs: tuple[tuple[str, ...], ...]
+    refuted: tuple[tuple[str, list[tuple[str, ...]]], ...]
     facts: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str], ...]
     again: str
@@ -120,6 +130,8 @@ def build(record: store.Record) -> Report:
         sections=tuple(_sections(record, table)),
         absent=tuple(_absent(record)),
         failures=failures,
+        proofs=tuple(proof.rows(record)),
+        refuted=tuple(proof.failed(record)),
         facts=tuple(facts.facts(record, table)),
         settings=tuple(facts.settings(record)),
         again=facts.command(record),
@@ -181,7 +193,13 @@ def _section(
     same = [str(ranked[part].iloc[0]) for part in PLACE if ranked[part].nunique() == 1]
     about = ", ".join(filter(None, [facts.workload(spec), *map(plain, same)]))
     cells = cells.assign(label=labels)
-    notes = [*_agreement(cells), *_targets(cells, spec), *_spread(cells), *_arbiters(cells)]
+    notes = [
+        *_seal(cells),
+        *_agreement(cells),
+        *_targets(cells, spec),
+        *_spread(cells),
+        *_arbiters(cells),
+    ]
     return Section(plain(workload), about, tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -212,8 +230,8 @@ def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Column]) -> Row:
 
 
 def _tone(status: str) -> Tone:
-    """Of a cell that is not ok: what never began is no fault of its own."""
-    return "off" if status in (NOT_RUN, SKIPPED, UNAVAILABLE) else "bad"
+    """Of a cell that is not ok: what never began is no fault of its own; the unproved are greyed."""
+    return "off" if status in (NOT_RUN, SKIPPED, UNAVAILABLE, NOT_THE_SAME) else "bad"
 
 
 def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
@@ -237,6 +255,11 @@ def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
         of = f"the first losses of {count(len(others), 'cell')}"
         notes.append(("bad" if len(far) else "good", f"{of} agree with {whose} {said}"))
     return notes
+
+
+def _seal(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    said = proof.seal(cells)
+    return [("good" if said[0] else "bad", said[1])] if said else []
 
 
 def _targets(cells: pd.DataFrame, spec: Mapping[str, Any]) -> list[tuple[Tone, str]]:

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import store
+from harness import store, summaries
 from harness.doctor import Finding
-from harness.report import model
+from harness.report import model, proof
 from harness.report.model import Failure, Report, Section, Tone
 from harness.report.words import plain
 
@@ -65,6 +65,24 @@ def table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[objec
     for row in rows:
         shown.add_row(*(Text(plain(cell)) for cell in row))
     console.print(shown)
+
+
+def proofs(record: store.Record, console: Console) -> None:
+    """Print the proof of every cell, and of those that failed the worst tensors."""
+    report = model.build(record)
+    _line(console, Text(report.title, "bold"))
+    _say(console, report.tone, report.verdict)
+    for warning in report.warnings:
+        _say(console, "warn", warning)
+    table(console, proof.TITLES, report.proofs)
+    for words, tensors in report.refuted:
+        _say(console, "bad", words)
+        table(console, proof.TENSORS, tensors)
+    for name, reason in report.absent:
+        _say(console, "off", f"{name}: {reason}")
+    for failure in report.failures:
+        if failure.status != summaries.NOT_THE_SAME:
+            _failure(console, failure)
 
 
 def findings(console: Console, found: Iterable[Finding]) -> None:

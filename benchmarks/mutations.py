@@ -1,0 +1,113 @@
+"""Plants faults in every framework's adapter and shows that the proof catches them.
+
+    python benchmarks/mutations.py
+
+Prints the table of docs/parity.md. Builds the frameworks' environments where they are missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+
+from harness import environments, recipes  # noqa: E402
+from harness.hints import hint  # noqa: E402
+from harness.parity import Standard, Verdict, judge, rehearse  # noqa: E402
+from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
+from workloads import init, spec  # noqa: E402
+from workloads.batches import Batch  # noqa: E402
+
+STEPS = 6
+WORKLOAD = "cnn-digits"
+SIGMOIDS = "mlp-2-3-2"
+SCRIPT = ROOT / "tests" / "frameworks" / "check_mutants.py"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the proof said of one mutant; `fault` is empty for the honest adapter."""
+
+    framework: str
+    fault: str
+    verdict: Verdict
+    hint: str | None
+
+
+def native_host() -> str:
+    """The framework whose own code the native faults are planted in, named by its folder."""
+    return next(name for name in recipes.discover() if name.startswith("py"))
+
+
+def outcomes(framework: str) -> Iterator[Outcome]:
+    """Try every fault in one framework, in its first mode."""
+    native = [*NATIVE] if framework == native_host() else []
+    sigmoid = [fault for fault in native if "sigmoid" in fault]
+    yield from _try(framework, WORKLOAD, [*COMMON, *(f for f in native if f not in sigmoid)])
+    if sigmoid:
+        yield from _try(framework, SIGMOIDS, sigmoid)
+
+
+def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
+    recipe, standard = recipes.discover()[framework], _standard(name)
+    python = environments.prepare(recipe, "cpu").python
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        given = {
+            "inputs": np.stack([batch.inputs for batch in standard.batches]),
+            "labels": np.stack([batch.labels for batch in standard.batches]),
+        }
+        np.savez(folder / "given.npz", **given, **standard.start)
+        variables = recipe.worker_variables(device="cpu", threads=1, scratch=folder)
+        environment = {**os.environ, **variables, "PYTHONNOUSERSITE": "1"}
+        environment.pop("PYTHONPATH", None)
+        job = [framework, recipe.modes[0], name, str(STEPS), str(folder / "given.npz"), scratch]
+        command = [str(python), "-P", str(SCRIPT), *job, *faults]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{framework}: {done.stderr[-2000:]}")
+        assert json.loads(done.stdout.splitlines()[-1])["done"] == len(faults) + 1  # noqa: S101
+        for number, fault in enumerate(["", *faults]):
+            with np.load(folder / f"{number}.npz") as arrays:
+                found = dict(arrays)
+            verdict = judge(found, standard, "float32")
+            yield Outcome(framework, fault, verdict, hint(found, standard, verdict))
+
+
+def _standard(name: str) -> Standard:
+    """Inputs like the data set's, from a seed, so that nothing has to be fetched."""
+    workload, random = spec.load(name), np.random.default_rng(7)
+    shape = (STEPS, workload.data.batch)
+    inputs = random.standard_normal((*shape, *workload.input_shape), dtype=np.float32)
+    labels = random.integers(0, workload.classes, shape)
+    batches = [Batch(inputs[i], labels[i]) for i in range(STEPS)]
+    return rehearse(workload, init.start_weights(workload), batches)
+
+
+def main() -> None:
+    """Print the table."""
+    frameworks = [name for name, recipe in recipes.discover().items() if not recipe.arbiter]
+    found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
+    print(f"| fault | {' | '.join(frameworks)} | what the proof says ({native_host()}) |")
+    print(f"| --- |{' --- |' * len(frameworks)} --- |")
+    for fault in [*COMMON, *NATIVE]:
+        cells = [found[name].get(fault) for name in frameworks]
+        marks = ["" if one is None else "MISSED" if one.verdict.ok else "caught" for one in cells]
+        shown = found[native_host()][fault]
+        said = shown.verdict.sentence().removeprefix("not the same maths: ")
+        said += f"; {shown.hint}" if shown.hint else ""
+        print(f"| {fault} | {' | '.join(marks)} | {said.replace('|', '/')} |")
+
+
+if __name__ == "__main__":
+    main()

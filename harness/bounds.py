@@ -1,0 +1,104 @@
+"""How far rounding may lead: bounds from the unit roundoff, the lengths of sums and the steps.
+
+docs/parity.md derives them. In short: a sum of n terms in any order is off, relative to the sum of
+the terms' sizes, by at most n u, and with high probability by a small multiple of sqrt(n) u (Higham
+and Mary, SIAM J. Sci. Comput. 41(5), 2019). A tensor that is reached through sums of n1, n2, ...
+terms is then off by a small multiple of (sqrt(n1) + sqrt(n2) + ...) u, to first order.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads import layers
+from workloads.spec import Placed, Workload
+
+UNIT_ROUNDOFF = {
+    "float64": 2.0**-53,
+    "float32": 2.0**-24,
+    "tf32": 2.0**-11,
+    "bfloat16": 2.0**-8,
+}
+"""The largest relative error of rounding to nearest, with 53, 24, 11 and 8 bits of significand."""
+
+CONFIDENCE = 2.0
+"""The multiple of sqrt(n) u. For one sum it is exceeded with probability 2 exp(-2) at worst; a norm
+over many sums averages far below it."""
+
+KINK = 16 * UNIT_ROUNDOFF["float32"]
+"""How near to a kink, relative to the layer's root mean square, rounding may choose the side."""
+
+
+class Bounds:
+    """The part of each tensor's bound that is known before anything is run."""
+
+    def __init__(self, workload: Workload, precision: str) -> None:
+        self.unit = UNIT_ROUNDOFF[precision]
+        # A float32 rehearsal shows float32's drift; coarser rounding drifts in proportion.
+        self.drift_scale = max(1.0, self.unit / UNIT_ROUNDOFF["float32"])
+        self._batch = workload.data.batch
+        self._places = {place.name: place for place in workload.leaves}
+        forward = sum(math.sqrt(_forward_sum(place)) for place in workload.leaves)
+        self._logits = forward + 1
+        self._loss = self._logits + math.sqrt(workload.classes) + math.sqrt(self._batch)
+        self._backward = _backward_sums(workload)
+
+    def of(self, kind: str, name: str, steps: int) -> float:
+        """Return the relative bound of a tensor; `kind` as in `parity.Answers`, `steps` so far."""
+        if kind == "logits":
+            roundings = self._logits
+        elif kind in ("loss", "losses"):
+            roundings = self._loss
+        else:
+            place = self._places[name.rpartition(".")[0]]
+            shared = math.prod(place.output[1:]) if len(place.output) == 3 else 1
+            own = math.sqrt(self._batch * shared)
+            roundings = self._loss + self._backward[place.name] + own
+        return CONFIDENCE * self.unit * roundings * math.sqrt(steps)
+
+
+def storage_floor(right: NDArray, origin: NDArray | float, steps: int, unit: float) -> float:
+    """Return what rounding the weights themselves adds to the error of what they moved by.
+
+    Each step rounds w by up to u |w|, however little it moves.
+    """
+    moved = float(np.linalg.norm(right - origin))
+    return (
+        CONFIDENCE * unit * math.sqrt(steps) * float(np.linalg.norm(right)) / moved
+        if moved
+        else 0.0
+    )
+
+
+def _forward_sum(place: Placed) -> int:
+    """How many terms an element of a layer's output sums."""
+    match place.layer:
+        case layers.Dense():
+            return place.input[0]
+        case layers.Conv2d(kernel=kernel):
+            return place.input[0] * kernel**2
+        case layers.AvgPool(size=size):
+            return size**2
+        case layers.GlobalAvgPool():
+            return math.prod(place.input[1:])
+        case layers.LayerNorm():
+            return place.input[0]
+    return 1
+
+
+def _backward_sums(workload: Workload) -> dict[str, float]:
+    """The sum of sqrt(n) over the layers that a gradient comes through, by the place it comes to."""
+    total, sums = 0.0, {}
+    for place in reversed(workload.leaves):
+        sums[place.name] = total
+        match place.layer:
+            case layers.Dense(units=units):
+                total += math.sqrt(units)
+            case layers.Conv2d(filters=filters, kernel=kernel):
+                total += math.sqrt(filters * kernel**2)
+            case _:
+                total += 1
+    return sums

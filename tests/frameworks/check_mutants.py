@@ -1,0 +1,38 @@
+"""Runs in a framework's environment: has an honest adapter and its mutants answer the proof.
+
+python -P check_mutants.py FRAMEWORK MODE WORKLOAD STEPS GIVEN.npz FOLDER FAULT...
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+import frameworks
+from frameworks.contract import Options, answers
+from tests.frameworks.mutants import FAULTS, Mutant
+from workloads import spec
+from workloads.batches import Batch
+
+
+def main(framework: str, mode: str, workload: str, steps: int, given: Path, folder: Path) -> None:
+    with np.load(given) as arrays:
+        data = dict(arrays)
+    inputs, labels = data.pop("inputs"), data.pop("labels")
+    batches = [Batch(inputs[i], labels[i]) for i in range(steps)]
+    honest = frameworks.adapter(framework)
+    for number, fault in enumerate(["", *sys.argv[7:]]):
+        kind = FAULTS[fault] if fault else Mutant
+        mutant = kind(honest, spec.load(workload), data, Options(mode, threads=1))
+        np.savez(folder / f"{number}.npz", **answers(mutant, data, batches))
+    print(json.dumps({"done": len(sys.argv[7:]) + 1}))
+
+
+if __name__ == "__main__":
+    name, mode, workload, steps, given, folder = sys.argv[1:7]
+    main(name, mode, workload, int(steps), Path(given), Path(folder))

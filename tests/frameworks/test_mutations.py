@@ -1,0 +1,36 @@
+"""The proof catches planted faults: the common ones in every framework, native ones in one.
+
+The table in docs/parity.md is made from the same outcome, by benchmarks/mutations.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.mutations import Outcome, native_host, outcomes
+from harness.recipes import discover
+from tests.frameworks.mutants import COMMON, NATIVE
+
+RANKED = sorted(name for name, recipe in discover().items() if not recipe.arbiter)
+
+
+@pytest.fixture(scope="module", params=RANKED)
+def outcome(request: pytest.FixtureRequest) -> list[Outcome]:
+    return list(outcomes(request.param))
+
+
+def test_every_planted_fault_is_caught_and_the_honest_adapter_is_not(
+    outcome: list[Outcome],
+) -> None:
+    honest = [one for one in outcome if not one.fault]
+    assert honest
+    assert all(one.verdict.ok for one in honest), honest[0].verdict.sentence()
+    missed = [one.fault for one in outcome if one.fault and one.verdict.ok]
+    assert missed == []
+    expected = set(COMMON) | (set(NATIVE) if outcome[0].framework == native_host() else set())
+    assert {one.fault for one in outcome} - {""} == expected
+
+
+def test_there_are_at_least_twenty_faults() -> None:
+    assert len(COMMON) >= 20
+    assert len(COMMON) + len(NATIVE) >= 26

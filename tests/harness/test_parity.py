@@ -1,0 +1,177 @@
+"""The proof passes what is right to rounding, fails what is wrong, and says what it looks like."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frameworks.contract import Answers, Options, Weights, answers
+from frameworks.reference.adapter import Reference
+from harness.bounds import UNIT_ROUNDOFF, Bounds
+from harness.hints import hint
+from harness.parity import Standard, judge, rehearse
+from tests.frameworks.mutants import COMMON, Mutant
+from workloads import init, spec
+from workloads.batches import Batch
+from workloads.spec import Workload
+
+STEPS = 6
+
+
+@cache
+def standard(name: str = "cnn-digits", seed: int = 7) -> Standard:
+    workload, random = spec.load(name).with_data(batch=8), np.random.default_rng(seed)
+    shape = (8, *workload.input_shape)
+    batches = [
+        Batch(
+            random.standard_normal(shape, dtype=np.float32), random.integers(0, workload.classes, 8)
+        )
+        for _ in range(STEPS)
+    ]
+    return rehearse(workload, init.start_weights(workload), batches)
+
+
+class Single(Reference):
+    """The reference in float32: as right as a framework can be."""
+
+    def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
+        super().__init__(workload, weights, options, np.float32)
+
+
+def answered(kind: type[Mutant], name: str = "cnn-digits") -> Answers:
+    one = standard(name)
+    mutant = kind(Single, one.workload, one.start, Options("numpy"))
+    return answers(mutant, one.start, one.batches)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["cnn-digits", "mlp-digits", "mlp-2-3-2"])
+def test_the_reference_in_float32_takes_the_same_step(name: str) -> None:
+    verdict = judge(answered(Mutant, name), standard(name), "float32")
+    assert verdict.ok, verdict.sentence()
+    assert verdict.sentence() == "same maths"
+
+
+@pytest.mark.parametrize("fault", COMMON)
+def test_planted_faults_are_refuted(fault: str) -> None:
+    verdict = judge(answered(COMMON[fault]), standard(), "float32")
+    assert not verdict.ok
+    assert verdict.sentence().startswith("not the same maths: ")
+    assert "(bound " in verdict.sentence()
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("the learning rate is off by 1%", "1.01 times"),
+        ("momentum with dampening: v = m v + (1 - m) g", "dampening"),
+        ("weight decay of 5e-4 sneaked in", "weight decay of 0.0005"),
+        ("the loss is summed and not averaged", "summed over the batch"),
+        ("the loss is scaled by 1.001", "a scaled loss"),
+        ("biases are dropped", "biases are left out"),
+        ("kernels are transposed", "kernels are transposed"),
+        ("flatten takes NHWC order", "flatten takes (height, width, channels)"),
+        ("max pooling is replaced by averages", "replaced by averages"),
+        ("momentum is left out", "another formula of momentum"),
+    ],
+)
+def test_a_known_pattern_gets_its_hint(fault: str, says: str) -> None:
+    found = answered(COMMON[fault])
+    words = hint(found, standard(), judge(found, standard(), "float32"))
+    assert words is not None
+    assert says in words
+
+
+def test_what_is_right_gets_no_hint() -> None:
+    found = answered(Mutant)
+    assert hint(found, standard(), judge(found, standard(), "float32")) is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "key", ["logits", "loss", "gradient/conv1.weight", "last/dense1.bias", "losses"]
+)
+def test_what_is_not_finite_never_passes(bad: float, key: str) -> None:
+    found = answered(Mutant)
+    array = np.array(found[key], np.float64)
+    array.ravel()[-1] = bad
+    verdict = judge({**found, key: array}, standard(), "float32")
+    assert not verdict.ok
+    words = hint({**found, key: array}, standard(), verdict)
+    assert words is not None
+    assert "not finite" in words
+
+
+@pytest.mark.parametrize("key", ["logits", "gradient/conv1.weight", "first/dense1.bias", "losses"])
+def test_what_is_missing_or_of_another_shape_never_passes(key: str) -> None:
+    found = answered(Mutant)
+    missing = {name: one for name, one in found.items() if name != key}
+    assert not judge(missing, standard(), "float32").ok
+    assert not judge({**found, key: found[key][..., :-1]}, standard(), "float32").ok
+    assert not judge({}, standard(), "float32").ok
+
+
+def test_the_verdict_names_the_tensor_the_size_the_bound_and_the_moment() -> None:
+    found = answered(Mutant)
+    wrong = {**found, "gradient/conv2.weight": found["gradient/conv2.weight"] * 1.031}
+    sentence = judge(wrong, standard(), "float32").sentence()
+    assert sentence.startswith("not the same maths: gradient of conv2.weight differs by 3.1e-02")
+    assert sentence.endswith("at step 1")
+
+
+def test_an_early_difference_is_named_before_a_larger_later_one() -> None:
+    found = answered(Mutant)
+    wrong = {
+        **found,
+        "logits": found["logits"] * 1.001,
+        "last/conv1.bias": 9 + found["last/conv1.bias"],
+    }
+    assert judge(wrong, standard(), "float32").worst.tensor == "logits"
+
+
+def test_a_single_wrong_element_is_seen() -> None:
+    found = answered(Mutant)
+    gradient = found["gradient/dense1.weight"].copy()
+    gradient[0, 0] += 0.1 * abs(gradient).max()
+    assert not judge({**found, "gradient/dense1.weight": gradient}, standard(), "float32").ok
+
+
+def test_the_first_step_alone_can_be_judged_again() -> None:
+    one = standard()
+    first = one.first_step()
+    found = answered(Mutant)
+    verdict = judge({k: v for k, v in found.items() if k != "losses"} | {"losses": found["losses"][:1]},
+                    first, "float32")  # fmt: skip
+    assert verdict.ok
+    assert not any("step 6" in check.when for check in verdict.checks)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.sampled_from(["gradient/conv1.weight", "logits", "first/dense2.weight"]), st.floats(0, 1))
+def test_a_larger_error_never_passes_where_a_smaller_fails(key: str, share: float) -> None:
+    found, one = answered(Mutant), standard()
+    noise = np.random.default_rng(0).standard_normal(found[key].shape)
+    noise *= np.linalg.norm(found[key]) / np.linalg.norm(noise)
+    sizes = (1e-2 * share, 1e-2)
+    passes = [judge({**found, key: found[key] + size * noise}, one, "float32").ok for size in sizes]
+    assert passes[0] >= passes[1]
+
+
+def test_coarser_precisions_have_wider_bounds_in_proportion_to_their_roundoff() -> None:
+    workload = spec.load("cifar-cnn")
+    bounds = {name: Bounds(workload, name).of("logits", "", 1) for name in UNIT_ROUNDOFF}
+    assert bounds["float64"] < bounds["float32"] < bounds["tf32"] < bounds["bfloat16"]
+    assert bounds["tf32"] / bounds["float32"] == pytest.approx(2**13)
+
+
+def test_longer_sums_and_more_steps_have_wider_bounds() -> None:
+    small, large = (
+        Bounds(spec.load("mlp-digits"), "float32"),
+        Bounds(spec.load("mlp-cifar"), "float32"),
+    )
+    assert small.of("logits", "", 1) < large.of("logits", "", 1)
+    assert small.of("last", "dense1.weight", 4) == 2 * small.of("last", "dense1.weight", 1)
