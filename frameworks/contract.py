@@ -98,3 +98,25 @@ class Adapter(ABC):
     def device_peak_bytes(self) -> int | None:
         """Return the most device memory that the framework's allocator had in use, if it counts."""
         return None
+
+
+Answers = dict[str, NDArray]
+"""What the proof asks of an adapter: ``logits`` and ``loss`` of the first step, its
+``gradient/<parameter>``, all weights and state after it (``first/<name>``) and after the last step
+(``last/<name>``), and the ``losses`` of all steps."""
+
+
+def answers(adapter: Adapter, start: Weights, batches: Sequence[Batch]) -> Answers:
+    """Have an adapter take the steps of the proof from `start`, and go back there."""
+    adapter.load(start)
+    step = adapter.step(batches[0])
+    found: Answers = {"logits": step.logits, "loss": np.asarray(step.loss)}
+    found |= {f"gradient/{name}": gradient for name, gradient in step.gradients.items()}
+    losses = [adapter.train(batches[:1])]
+    found |= {f"first/{name}": weight for name, weight in adapter.weights().items()}
+    if len(batches) > 1:
+        losses.append(adapter.train(batches[1:]))
+        found |= {f"last/{name}": weight for name, weight in adapter.weights().items()}
+    found["losses"] = np.concatenate(losses)
+    adapter.load(start)
+    return found
