@@ -51,6 +51,6 @@ class Named(click.ParamType):
         """Parse `value`."""
         name, equals, path = value.partition("=")
         if not (name and equals and path):
-            self.fail(f'"{value}": give a framework and its python, as torch=/opt/bin/python')
+            self.fail(f'"{value}": give a framework and its python, as NAME=/path/to/python')
         # Not resolved: a virtual environment's python is a link, and what it links to is not it.
         return name, Path(path).expanduser().absolute()

@@ -49,6 +49,7 @@ class Timeouts:
     open: float = 300
     build: float = 300
     first_step: float = 900
+    prove: float = 900
     work: float = 300
 
 
@@ -125,7 +126,8 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Run, tell:
                 try:
                     alive.append(_bring_up(cell, task, setting, run, scratch, tell))
                 except WorkerFailed as failure:
-                    _tell_failure(cell, "training", failure, tell)
+                    phase = None if failure.status == NOT_THE_SAME else "training"
+                    _tell_failure(cell, phase, failure, tell)
             survivors = alive if setting.only_proof else _rounds(alive, task, setting, tell)
             survivors = [one for one in survivors if _still_the_same(one, task, setting, tell)]
             for one in survivors:
@@ -160,7 +162,7 @@ def _write_start(task: Task, folder: Path) -> dict[str, str]:
     return hashes
 
 
-def _tell_failure(cell: Cell, phase: str, failure: WorkerFailed, tell: Tell) -> None:
+def _tell_failure(cell: Cell, phase: str | None, failure: WorkerFailed, tell: Tell) -> None:
     """Write a worker's failure to the journal; it costs its own cell only."""
     tell(
         "cell-failed",
@@ -189,7 +191,7 @@ def _rehearse(task: Task, start: Path, steps: int, tell: Tell) -> Standard:
 def _prove(one: Alive, standard: Standard, setting: Setting, tell: Tell, when: str) -> None:
     """Ask for the answers of the proof and judge them; a cell that is not the same fails."""
     proved = one.worker.ask(
-        "prove", setting.timeouts.first_step, steps=standard.steps, file=f"{when}.npz"
+        "prove", setting.timeouts.prove, steps=standard.steps, file=f"{when}.npz"
     )
     with np.load(proved["answers"]) as found:
         found = dict(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,17 +156,31 @@ def _reordered(weight: NDArray, shape: tuple[int, ...]) -> NDArray:
 
 
 def _gradients(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
-    for key, right in standard.right.items():
-        kind, _, name = key.partition("/")
-        if kind != "gradient" or _off(found[key], right) < EXACT:
+    names = [
+        name for name in standard.workload.parameters if np.any(standard.right[f"gradient/{name}"])
+    ]
+    pairs = {n: (found[f"gradient/{n}"], standard.right[f"gradient/{n}"]) for n in names}
+    factors = [_factor(mine, right) for mine, right in pairs.values()]
+    common = _common(factors)
+    if common is not None and abs(common - 1) > EXACT:
+        yield f"every gradient is {common:.6g} times what is right, and the loss is not"
+    for (name, (mine, right)), factor in zip(pairs.items(), factors, strict=True):
+        if _off(mine, right) < EXACT:
             continue
-        if right.ndim >= 2 and _off(np.swapaxes(found[key], -1, -2), right) < EXACT:
+        if right.ndim >= 2 and _off(np.swapaxes(mine, -1, -2), right) < EXACT:
             yield f"the gradient of {name} is transposed"
-        if not np.any(found[key]):
+        if not np.any(mine):
             yield f"the gradient of {name} is zero: the layer is frozen or cut off"
-        factor = _factor(found[key], right)
         if factor is not None:
             yield f"the gradient of {name} is {factor:.6g} times what is right"
+
+
+def _common(factors: Sequence[float | None]) -> float | None:
+    """The one number that all factors are, if they are."""
+    known = [factor for factor in factors if factor is not None]
+    if not known or len(known) < len(factors):
+        return None
+    return known[0] if max(known) - min(known) < EXACT * abs(known[0]) else None
 
 
 def _updates(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
@@ -179,11 +193,9 @@ def _updates(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str
     still = [name for name, (mine, right) in moves.items() if not np.any(mine)]
     if still and len(still) < len(moves):
         yield f"{still[0]} does not move: the layer is frozen"
-    factors = {name: _factor(mine, right) for name, (mine, right) in moves.items()}
-    known = [factor for factor in factors.values() if factor is not None]
+    factor = _common([_factor(mine, right) for mine, right in moves.values()])
     momentum = getattr(standard.workload.optimiser, "momentum", 0.0)
-    if known and len(known) == len(factors) and max(known) - min(known) < EXACT * abs(known[0]):
-        factor = known[0]
+    if factor is not None:
         if momentum and abs(factor - (1 - momentum)) < EXACT:
             yield "momentum with dampening: v = momentum v + (1 - momentum) g"
         elif abs(factor - 1) > EXACT:

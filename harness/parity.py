@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from frameworks.contract import Answers, Options, Weights, answers
 from frameworks.reference.adapter import Reference
@@ -119,12 +120,14 @@ def rehearse(workload: Workload, start: Weights, batches: Sequence[Batch]) -> St
     """
 
     plan = Standard(workload, start, tuple(batches), {}, ())
-    right = rehearse_once(plan)
-    drifts = (
-        rehearse_once(plan, np.float32),
-        rehearse_once(plan, kink=KINK),
-        rehearse_once(plan, kink=-KINK),
-    )
+    # One thread: small products split over many threads wait more than they compute.
+    with threadpool_limits(1):
+        right = rehearse_once(plan)
+        drifts = (
+            rehearse_once(plan, np.float32),
+            rehearse_once(plan, kink=KINK),
+            rehearse_once(plan, kink=-KINK),
+        )
     return replace(plan, right=right, drifts=drifts)
 
 

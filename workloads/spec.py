@@ -242,6 +242,8 @@ def _layer(table: Any, where: str) -> Layer:
                 raise SpecError(f"{where} (residual): {branch}: expected a list of layers")
             inner = enumerate(table[branch])
             table[branch] = tuple(_layer(one, f"{where}.{branch}[{i}]") for i, one in inner)
+        if table.get("body") == ():
+            raise SpecError(f"{where} (residual): body is empty: give it at least one layer")
     return _by_kind(KINDS, table, where)
 
 
@@ -281,6 +283,10 @@ def _check(workload: Workload, where: str) -> None:
         raise SpecError(
             f"{where}: the last layer gives shape {shape}, but {workload.data.dataset} has"
             f" {workload.classes} classes: end with dense, units = {workload.classes}"
+        )
+    if workload.label_smoothing and workload.loss != "cross-entropy":
+        raise SpecError(
+            f"{where}: label_smoothing goes with the cross-entropy only, not {workload.loss}"
         )
     if not workload.parameters:
         raise SpecError(f"{where}: layers: nothing to train: add a dense or conv2d layer")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,7 +16,9 @@ from jax import Array
 from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
-from frameworks.jax.layers import FUNCTIONS, LOSSES, max_pool, max_pool_of_slices
+from frameworks.jax import optimisers
+from frameworks.jax.layers import loss_of
+from frameworks.jax.model import Masks, Pytree, bind
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -26,8 +27,6 @@ INSIDE = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
 OUTSIDE = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
 MODES = ("eager", "jit")
-
-Pytree = dict[str, Array]
 
 _IN_FORCE: dict[str, int] = {}
 
@@ -44,44 +43,48 @@ class Jax(Adapter):
         jax.config.update("jax_default_device", self._device)
         jax.config.update("jax_default_matmul_precision", "highest")
         jax.config.update("jax_enable_x64", False)
-        self._weights = {k: jnp.array(w.transpose(INSIDE[w.ndim])) for k, w in weights.items()}
-        self._velocity = jax.tree.map(jnp.zeros_like, self._weights)
-        self._layers = [self._bind(place) for place in workload.model]
-        # The train step owns its arguments: weights and velocity are updated in place.
+        self._model, self._loss = bind(workload, self._mode), loss_of(workload)
+        # The train step owns its arguments: weights, state and memory are updated in place.
         jit = jax.jit if options.mode == "jit" else lambda function, **_: function
-        self._update = jit(self._update_one, donate_argnums=(0, 1))
+        self._update = jit(self._update_one, donate_argnums=(0, 1, 2))
         self._gradients, self._logits = jit(self._gradients_of), jit(self._forward)
+        self.load(weights)
 
-    def _bind(self, place: Any) -> tuple[Callable[..., Array], list[str]]:
-        """Return a layer as a function of its input and parameters, and the parameters' names."""
-        function, layer = FUNCTIONS[type(place.layer)], place.layer
-        if function is max_pool and self._mode == "jit" and layer.size <= 3:
-            function = max_pool_of_slices
-        names = [f"{place.name}.{short}" for short in layer.parameters(place.input)]
-        return partial(function, layer), names
+    def load(self, weights: Weights) -> None:
+        # As the constructor left them, so that the compiled programs take them as they are.
+        inside = {k: jnp.array(w.transpose(INSIDE[w.ndim])) for k, w in weights.items()}
+        self._weights = {name: inside[name] for name in self._workload.parameters}
+        self._state = {name: inside[name] for name in self._workload.state}
+        self._memory = optimisers.memory(self._workload.optimiser, self._weights)
+        self._steps = 0
 
-    def _forward(self, weights: Pytree, x: Array) -> Array:
-        if x.ndim == 4:
-            x = jnp.transpose(x, (0, 2, 3, 1))
-        for function, names in self._layers:
-            x = function(x, *(weights[name] for name in names))
-        return x
+    def _forward(self, weights: Pytree, state: Pytree, x: Array) -> Array:
+        return self._model(weights, state, x, None)[0]
 
-    def _gradients_of(self, weights: Pytree, x: Array, y: Array) -> Any:
-        """Return ((loss, logits), gradients)."""
+    def _gradients_of(
+        self, weights: Pytree, state: Pytree, x: Array, y: Array, masks: Masks
+    ) -> Any:
+        """Return ((loss, (logits, the state moved)), gradients)."""
 
-        def loss(weights: Pytree) -> tuple[Array, Array]:
-            logits = self._forward(weights, x)
-            return LOSSES[self._workload.loss](logits, y), logits
+        def loss(weights: Pytree) -> tuple[Array, tuple[Array, Pytree]]:
+            logits, moved = self._model(weights, state, x, masks)
+            return self._loss(logits, y), (logits, moved)
 
         return jax.value_and_grad(loss, has_aux=True)(weights)
 
-    def _update_one(self, weights: Pytree, velocity: Pytree, x: Array, y: Array) -> Any:
-        sgd = self._workload.optimiser
-        (loss, _), gradients = self._gradients_of(weights, x, y)
-        velocity = jax.tree.map(lambda v, g: sgd.momentum * v + g, velocity, gradients)
-        weights = jax.tree.map(lambda w, v: w - sgd.lr * v, weights, velocity)
-        return weights, velocity, loss
+    def _update_one(
+        self,
+        weights: Pytree,
+        state: Pytree,
+        memory: optimisers.Memory,
+        row: Array | None,
+        *batch: Any,
+    ) -> Any:
+        """Return weights, state and memory after one step, and the loss before it."""
+        (loss, (_, state)), gradients = self._gradients_of(weights, state, *batch)
+        optimiser = self._workload.optimiser
+        weights, memory = optimisers.update(optimiser, weights, memory, gradients, row)
+        return weights, state, memory, loss
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -110,28 +113,31 @@ class Jax(Adapter):
         }
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
-        weights, velocity, losses = self._weights, self._velocity, []
-        for inputs, labels in batches:
-            weights, velocity, loss = self._update(weights, velocity, inputs, labels)
+        own, losses = (self._weights, self._state, self._memory), []
+        rows = optimisers.tuning(self._workload, self._steps, len(batches))
+        for (inputs, labels, masks), row in zip(batches, rows, strict=True):
+            *own, loss = self._update(*own, row, inputs, labels, masks)
             losses.append(loss)
-        self._weights, self._velocity = weights, velocity
-        jax.block_until_ready((weights, velocity, losses))
+        self._weights, self._state, self._memory = own
+        self._steps += len(batches)
+        jax.block_until_ready((own, losses))
         return np.array(jax.device_get(losses), np.float32)
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        logits = [self._logits(self._weights, x) for x in inputs]
+        logits = [self._logits(self._weights, self._state, x) for x in inputs]
         return np.concatenate(jax.device_get(logits))
 
     def step(self, batch: Batch) -> Step:
-        (loss, logits), gradients = self._gradients(self._weights, *batch)
+        (loss, (logits, _)), gradients = self._gradients(self._weights, self._state, *batch)
         return Step(np.array(logits), float(loss), self._canonical(gradients))
 
     def weights(self) -> Weights:
-        return self._canonical(self._weights)
+        return self._canonical(self._weights) | self._canonical(self._state)
 
-    def _canonical(self, weights: Pytree) -> Weights:
+    def _canonical(self, tensors: Pytree) -> Weights:
         """Copies in host memory, in canonical layout and C order, in the model's order."""
-        host = {name: np.asarray(weights[name]) for name in self._workload.parameters}
+        order = [*self._workload.parameters, *self._workload.state]
+        host = {name: np.asarray(tensors[name]) for name in order if name in tensors}
         return {k: np.array(w.transpose(OUTSIDE[w.ndim]), order="C") for k, w in host.items()}
 
     def device_peak_bytes(self) -> int | None:

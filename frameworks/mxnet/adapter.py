@@ -10,18 +10,17 @@ import os
 import platform
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
-from mxnet.gluon import nn
 from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
-from workloads import layers as spec
+from frameworks.mxnet import layers, optimisers
+from frameworks.mxnet.norms import Variances
 from workloads.batches import Batch
-from workloads.spec import Placed, Workload
+from workloads.spec import Workload
 
 MODES = ("imperative", "hybrid")
 _VARIABLES = (
@@ -33,44 +32,6 @@ _VARIABLES = (
     "MXNET_USE_OPERATOR_TUNING",
 )
 _FEATURES = ("MKLDNN", "OPENMP", "BLAS_OPEN", "CPU_AVX", "CUDA", "CUDNN")
-
-
-def _layer(place: Placed) -> gluon.HybridBlock:
-    """Return Gluon's block for a layer, with every shape given, so that nothing is deferred."""
-    layer = place.layer
-    match layer:
-        case spec.Dense():
-            return nn.Dense(layer.units, in_units=place.input[0])
-        case spec.Conv2d():
-            return nn.Conv2D(
-                layer.filters, layer.kernel, layer.stride, layer.padding, in_channels=place.input[0]
-            )
-        case spec.MaxPool():
-            return nn.MaxPool2D(layer.size, layer.step)
-        case spec.AvgPool():
-            return nn.AvgPool2D(layer.size, layer.step)
-        case spec.Flatten():
-            return nn.Flatten()
-    return nn.Activation(layer.kind)
-
-
-class Training(gluon.HybridBlock):
-    """The net and its loss in one block, so that hybridising makes one graph of both."""
-
-    def __init__(self, net: gluon.HybridBlock, loss: str, classes: int) -> None:
-        super().__init__()
-        self.net, self._loss, self._classes = net, loss, classes
-
-    def hybrid_forward(self, F: Any, x: Any, labels: Any) -> Any:  # noqa: N803
-        """Return the loss of each example, (batch,), of inputs and labels (batch,)."""
-        logits = self.net(x)
-        if self._loss == "cross-entropy":
-            # With a temperature MXNet's own log_softmax runs instead of oneDNN's, whose gradients
-            # are 30 times less exact (2e-6 to 2e-5); it is as fast.
-            scores = F.log_softmax(logits, axis=-1, temperature=1.0)
-            return -F.pick(scores, labels, axis=-1)
-        difference = logits - F.one_hot(labels, self._classes)
-        return 0.5 * F.sum(F.square(difference), axis=1)
 
 
 def _context(options: Options) -> mx.Context:
@@ -101,27 +62,19 @@ class MXNet(Adapter):
 
     def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
         self._context, self._options = _context(options), options
-        net, self._parameters = nn.HybridSequential(), {}
-        for i, place in enumerate(workload.model):
-            kinds = [type(layer) for layer in workload.layers[i : i + 2]]
-            if kinds == [spec.Flatten, spec.Dense]:
-                continue  # Gluon's dense layer flattens its input itself: one operator less.
-            block = _layer(place)
-            net.add(block)
-            for short in place.layer.parameters(place.input):
-                self._parameters[f"{place.name}.{short}"] = getattr(block, short)
-        self._net, self._training = net, Training(net, workload.loss, workload.classes)
+        self._workload = workload
+        found: dict[str, gluon.Parameter] = {}
+        self._net = layers.Chain(workload.model, found)
+        self._training = layers.Training(self._net, workload)
+        self._look = layers.Logits(self._net)
         self._training.initialize(mx.init.Zero(), self._context)
-        for name, parameter in self._parameters.items():
-            parameter.set_data(mx.nd.array(weights[name]))
         if options.mode == "hybrid":
             self._training.hybridize(static_alloc=True, static_shape=True)
-        self._trainer = gluon.Trainer(
-            self._training.collect_params(),
-            "sgd",
-            {"learning_rate": workload.optimiser.lr, "momentum": workload.optimiser.momentum},
-            kvstore=None,
-        )
+            self._look.hybridize(static_alloc=True, static_shape=True)
+        self._parameters = {name: found[name] for name in workload.parameters}
+        self._state = {name: found[name] for name in workload.state}
+        self._variances = Variances(workload, self._state)
+        self.load(weights)
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -139,7 +92,16 @@ class MXNet(Adapter):
             **{name: features.is_enabled(name) for name in _FEATURES},
         }
 
-    def _load(self, array: NDArray) -> mx.nd.NDArray:
+    def load(self, weights: Weights) -> None:
+        for name, parameter in (self._parameters | self._state).items():
+            parameter.set_data(mx.nd.array(weights[name]))
+        self._variances.load(weights)
+        # A new trainer has no memory; the graphs stay.
+        optimiser, self._start = optimisers.make(self._workload)
+        self._trainer = gluon.Trainer(self._training.collect_params(), optimiser, kvstore=None)
+        self._taken = 0
+
+    def _array(self, array: NDArray) -> mx.nd.NDArray:
         """Return an array on the device; on the CPU it shares the memory of `array`."""
         # from_numpy makes what it is given read-only: that is to be a view, not the caller's array.
         shared = mx.nd.from_numpy(np.ascontiguousarray(array)[:])
@@ -147,29 +109,45 @@ class MXNet(Adapter):
 
     def _backward(self, batch: Batch) -> mx.nd.NDArray:
         """Return the losses, each example's; leave the gradients of their sum in the parameters."""
-        inputs, labels = self._load(batch[0]), self._load(batch[1])
+        masks = [self._array(mask) for mask in batch.masks]
+        inputs, labels = self._array(batch.inputs), self._array(batch.labels)
         with autograd.record():
-            losses = self._training(inputs, labels)
+            losses = self._training(inputs, labels, *masks)
         losses.backward()
         return losses
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
-        losses = []
-        for batch in batches:
+        self._variances.for_training()
+        losses, start, step = [], self._start, self._trainer.step
+        for taken, batch in enumerate(batches, self._taken):
             losses.append(self._backward(batch))
-            self._trainer.step(len(batch[0]))  # It divides the gradients: the sum becomes the mean.
+            if start:
+                start(taken)
+            step(len(batch.inputs))  # It divides the gradients: the sum becomes the mean.
         mx.nd.waitall()
+        self._taken += len(batches)
+        self._variances.moved()
         return np.stack([one.asnumpy() for one in losses]).mean(axis=1)
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        logits = [self._net(self._load(x)) for x in inputs]
+        self._variances.for_inference()
+        logits = [self._net(self._array(x)) for x in inputs]
         mx.nd.waitall()
         return np.concatenate([one.asnumpy() for one in logits])
 
     def step(self, batch: Batch) -> Step:
-        losses, count = self._backward(batch), len(batch[0])
+        self._variances.for_training()
+        # A step's backward pass moves batch norm's state: it is put back.
+        before = {name: p.data().copy() for name, p in self._state.items()}
+        losses, count = self._backward(batch), len(batch.inputs)
         gradients = {name: p.grad().asnumpy() / count for name, p in self._parameters.items()}
-        return Step(self.predict([batch[0]]), float(losses.asnumpy().mean()), gradients)
+        with autograd.train_mode():
+            masks = [self._array(mask) for mask in batch.masks]
+            logits = self._look(self._array(batch.inputs), *masks).asnumpy()
+        for name, parameter in self._state.items():
+            parameter.set_data(before[name])
+        return Step(logits, float(losses.asnumpy().mean()), gradients)
 
     def weights(self) -> Weights:
-        return {name: p.data().asnumpy() for name, p in self._parameters.items()}
+        everything = (self._parameters | self._state).items()
+        return {name: p.data().asnumpy() for name, p in everything} | self._variances.unbiased()

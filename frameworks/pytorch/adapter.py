@@ -6,17 +6,17 @@ import os
 import platform
 import re
 import subprocess
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
-from frameworks.pytorch.modes import LOSSES, MODES, MODULES
+from frameworks.pytorch.layers import build, named_tensors
+from frameworks.pytorch.modes import MODES
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -31,15 +31,15 @@ class PyTorch(Adapter):
         self._mode = options.mode
         apply_threads(options.threads)
         apply_float32()
-        modules = ((p.name, MODULES[type(p.layer)](p.layer, p.input)) for p in workload.model)
-        self._model = nn.Sequential(OrderedDict(modules))
-        self._model.load_state_dict({name: torch.tensor(w) for name, w in weights.items()})
+        model = build(workload)
         # 1.05 to 1.25 of NCHW's throughput on the CPU. On a GPU, channels last pays with tensor
         # cores only, which strict float32 does not use.
         images = len(workload.input_shape) == 3 and self._device.type == "cpu"
         self._layout = torch.channels_last if images else torch.contiguous_format
-        self._model.to(self._device, memory_format=self._layout)
-        self._core = MODES[options.mode](self._model, LOSSES[workload.loss], workload.optimiser)
+        model.to(self._device, memory_format=self._layout)
+        self._tensors = named_tensors(model)
+        self._core = MODES[options.mode](model, workload)
+        self.load(weights)
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -84,10 +84,22 @@ class PyTorch(Adapter):
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
+    def load(self, weights: Weights) -> None:
+        with torch.no_grad():
+            for name, tensor in self._tensors.items():
+                tensor.copy_(torch.tensor(weights[name]))
+        self._core.reset()
+        self._steps = 0
+
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         put, train = self._put, self._core.train
+        plan = self._core.plan(self._steps, len(batches))
         # Read once, at the end: reading a loss makes the host wait for the device.
-        losses = [train(put(inputs), put(labels)) for inputs, labels in batches]
+        losses = [
+            train(put(inputs), put(labels), [put(mask) for mask in masks], now)
+            for (inputs, labels, masks), now in zip(batches, plan, strict=True)
+        ]
+        self._steps += len(batches)
         result = torch.stack(losses).cpu().numpy()
         self._wait()
         return result
@@ -99,11 +111,13 @@ class PyTorch(Adapter):
         return logits
 
     def step(self, batch: Batch) -> Step:
-        gradients, loss, logits = self._core.gradients(*(self._put(array) for array in batch))
+        inputs, labels, masks = self._put(batch.inputs), self._put(batch.labels), batch.masks
+        found = self._core.gradients(inputs, labels, [self._put(mask) for mask in masks])
+        gradients, loss, logits = found
         return Step(canonical(logits), loss.item(), {k: canonical(g) for k, g in gradients.items()})
 
     def weights(self) -> Weights:
-        return {name: canonical(w) for name, w in self._model.state_dict().items()}
+        return {name: canonical(w) for name, w in self._tensors.items()}
 
     def device_peak_bytes(self) -> int | None:
         on_gpu = self._device.type == "cuda"

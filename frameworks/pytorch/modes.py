@@ -1,66 +1,65 @@
-"""A spec's layers and losses as PyTorch's modules, and the two ways to run their training step."""
+"""The two ways to run a training step: operator by operator, or compiled as one graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
-from torch.nn import functional
 
-from workloads import layers as spec
-from workloads.layers import Shape
-from workloads.spec import Optimiser
+from frameworks.pytorch import optimisers
+from frameworks.pytorch.layers import Dropout, loss_of, named_state
+from frameworks.pytorch.optimisers import Tensors
+from workloads.spec import Workload
 
-MODULES: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
-    spec.Dense: lambda x, shape: nn.Linear(shape[0], x.units),
-    spec.Conv2d: lambda x, shape: nn.Conv2d(shape[0], x.filters, x.kernel, x.stride, x.padding),
-    spec.MaxPool: lambda x, shape: nn.MaxPool2d(x.size, x.step),
-    spec.AvgPool: lambda x, shape: nn.AvgPool2d(x.size, x.step),
-    spec.Flatten: lambda x, shape: nn.Flatten(),
-    spec.Relu: lambda x, shape: nn.ReLU(),
-    spec.Sigmoid: lambda x, shape: nn.Sigmoid(),
-    spec.Tanh: lambda x, shape: nn.Tanh(),
-}
-
-
-def mean_squared_error(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over the batch of 1/2 sum_k (z_k - t_k)^2, t the one-hot label."""
-    one_hot = torch.zeros_like(logits).scatter(1, labels[:, None], 1.0)
-    return 0.5 * (logits - one_hot).square().sum(1).mean()
-
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-LOSSES: dict[str, Loss] = {
-    "cross-entropy": functional.cross_entropy,
-    "mean-squared-error": mean_squared_error,
-}
+Masks = Sequence[Tensor]
 
 
 class Eager:
     """Operator by operator, differentiated by autograd, updated by torch.optim."""
 
-    def __init__(self, model: nn.Module, loss: Loss, sgd: Optimiser) -> None:
-        self.forward, self._loss = model, loss
+    def __init__(self, model: nn.Module, workload: Workload) -> None:
+        self._model, self._workload, self._loss = model, workload, loss_of(workload)
+        self.forward: Any = for_inference(model)
         self._parameters = dict(model.named_parameters())
-        # One kernel for all parameters: 1.02 to 1.07 of the default's throughput here.
-        self._sgd = torch.optim.SGD(model.parameters(), sgd.lr, sgd.momentum, fused=True)
+        self._state = named_state(model)
+        self._dropouts = named_dropouts(model)
+        self._optimiser = optimisers.native(workload.optimiser, model.parameters())
 
-    def gradients(self, inputs: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Return the gradients, the loss and the logits."""
-        logits = self.forward(inputs)
-        loss = self._loss(logits, labels)
+    def reset(self) -> None:
+        """Set the optimiser to before its first step; it makes its memory anew in that."""
+        self._optimiser.state.clear()
+
+    def plan(self, start: int, count: int) -> Iterable[Any]:
+        """Return what `train` needs beside the batch, a step: the rate, or None where it stays."""
+        if optimisers.varies(self._workload):
+            return self._workload.rates(start, count)
+        return repeat(None, count)
+
+    def gradients(self, x: Tensor, y: Tensor, masks: Masks) -> tuple[Tensors, Tensor, Tensor]:
+        """Return the gradients, the loss and the logits; the state is moved in a copy."""
+        buffers = {name: state.clone() for name, state in self._state.items()}
+        buffers.update(zip(mask_names(self._dropouts), masks, strict=True))
+        logits = functional_call(self._model, buffers, (x,))
+        loss = self._loss(logits, y)
         gradients = torch.autograd.grad(loss, list(self._parameters.values()))
         return dict(zip(self._parameters, gradients, strict=True)), loss.detach(), logits.detach()
 
-    def train(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def train(self, x: Tensor, y: Tensor, masks: Masks, rate: float | None) -> Tensor:
         """Take one step and return its loss."""
-        self._sgd.zero_grad()
-        loss = self._loss(self.forward(inputs), labels)
+        if masks:
+            for module, mask in zip(self._dropouts.values(), masks, strict=True):
+                module.mask = mask
+        if rate is not None:
+            self._optimiser.param_groups[0]["lr"] = rate
+        self._optimiser.zero_grad()
+        loss = self._loss(self._model(x), y)
         loss.backward()
-        self._sgd.step()
+        self._optimiser.step()
         return loss.detach()
 
 
@@ -71,40 +70,73 @@ class Compile:
     0.5 to 0.7 of this one's throughput on the small nets.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, sgd: Optimiser) -> None:
-        weights = {name: w.detach() for name, w in model.named_parameters()}  # the same memory
-        velocity = {name: torch.zeros_like(w) for name, w in weights.items()}
+    def __init__(self, model: nn.Module, workload: Workload) -> None:
+        self._workload, self._device = workload, next(model.parameters()).device
+        self._weights = {name: w.detach() for name, w in model.named_parameters()}  # same memory
+        self._state, self._memory = (
+            named_state(model),
+            optimisers.memory(workload.optimiser, self._weights),
+        )
+        loss, names = loss_of(workload), mask_names(named_dropouts(model))
 
-        def loss_and_logits(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Any:
-            logits = functional_call(model, weights, (x,))
+        def loss_and_logits(
+            weights: Tensors, state: Tensors, x: Tensor, y: Tensor, masks: Masks
+        ) -> Any:
+            tensors = {**weights, **state, **dict(zip(names, masks, strict=True))}
+            logits = functional_call(model, tensors, (x,))
             return loss(logits, y), logits
 
-        def gradients(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Any:
-            gradients, (loss, logits) = grad_and_value(loss_and_logits, has_aux=True)(weights, x, y)
-            return gradients, loss, logits
+        def gradients(weights: Tensors, *rest: Any) -> Any:
+            slopes, (loss, logits) = grad_and_value(loss_and_logits, has_aux=True)(weights, *rest)
+            return slopes, loss, logits
 
         def train(
-            weights: dict[str, Tensor], velocity: dict[str, Tensor], x: Tensor, y: Tensor
+            weights: Tensors, state: Tensors, kept: list[Tensors], row: Tensor | None, *batch: Any
         ) -> Tensor:
-            slopes, value, _ = gradients(weights, x, y)
-            for name, v in velocity.items():
-                v.mul_(sgd.momentum).add_(slopes[name])
-                weights[name].sub_(v, alpha=sgd.lr)
+            slopes, value, _ = gradients(weights, state, *batch)
+            optimisers.update(workload.optimiser, weights, kept, slopes, row)
             return value
 
         compiled = torch.compile(fullgraph=True, dynamic=False)
-        self._weights, self._velocity = weights, velocity
-        self._train, self._gradients, self.forward = map(compiled, (train, gradients, model))
+        self._train, self._gradients = compiled(train), compiled(gradients)
+        self.forward: Any = compiled(for_inference(model))
 
-    def gradients(self, inputs: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Return the gradients, the loss and the logits."""
+    def reset(self) -> None:
+        """Set the optimiser to before its first step, in place: the graphs stay."""
+        for tensor in chain.from_iterable(kept.values() for kept in self._memory):
+            tensor.zero_()
+
+    def plan(self, start: int, count: int) -> Iterable[Any]:
+        """Return what `train` needs beside the batch, a step: a row of `optimisers.tuning`."""
+        rows = optimisers.tuning(self._workload, start, count)
+        return repeat(None, count) if rows is None else rows.to(self._device).unbind()
+
+    def gradients(self, x: Tensor, y: Tensor, masks: Masks) -> tuple[Tensors, Tensor, Tensor]:
+        """Return the gradients, the loss and the logits; the state is moved in a copy."""
+        state = {name: value.clone() for name, value in self._state.items()}
         with torch.no_grad():
-            return self._gradients(self._weights, inputs, labels)
+            return self._gradients(self._weights, state, x, y, masks)
 
-    def train(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def train(self, x: Tensor, y: Tensor, masks: Masks, row: Tensor | None) -> Tensor:
         """Take one step and return its loss."""
         with torch.no_grad():
-            return self._train(self._weights, self._velocity, inputs, labels)
+            return self._train(self._weights, self._state, self._memory, row, x, y, masks)
 
 
 MODES: dict[str, type[Eager] | type[Compile]] = {"eager": Eager, "compile": Compile}
+
+
+def for_inference(model: nn.Module) -> nn.Module:
+    """Return a twin in evaluation mode that holds the very same tensors: nothing is switched."""
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    return copy.deepcopy(model, shared).eval()
+
+
+def named_dropouts(model: nn.Module) -> dict[str, Dropout]:
+    """Return the dropout layers by name, in the order of a batch's masks."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, Dropout)}
+
+
+def mask_names(dropouts: Iterable[str]) -> list[str]:
+    """Return the names of the buffers that hold the masks."""
+    return [f"{name}.mask" for name in dropouts]

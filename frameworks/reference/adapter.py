@@ -9,14 +9,27 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from frameworks.contract import Adapter, Options, Step, Weights
-from frameworks.reference.layers import FUNCTIONS
+from frameworks.reference.blocks import connect
+from frameworks.reference.function import Function
+from frameworks.reference.layers import FUNCTIONS, Dropout
 from frameworks.reference.losses import LOSSES
+from frameworks.reference.optimisers import UPDATES
 from workloads.batches import Batch
-from workloads.spec import Workload
+from workloads.layers import Residual
+from workloads.spec import Placed, Workload
 
 
 class Reference(Adapter):
-    """Forward, backward and SGD in `dtype`, which is float64 but for studies of rounding."""
+    """Forward, backward and the optimiser in `dtype`, which is float64 but for studies of rounding.
+
+    `kink` is for studies of ties. The gradients of ReLU and of a maximum jump: at 0, and where two
+    elements of a window are equal. Near there, rounding decides which side a framework takes, and
+    one such decision moves the weights by far more than rounding itself does. With kink t, ReLU's
+    gradient passes where x > t rms(x) instead of x > 0, and max pooling sends it to the first
+    (t >= 0) or the last (t < 0) element that is within abs(t) rms(x) of the window's largest; the
+    rms is over the whole batch, and outputs stay what they are. Two runs, with +t and -t of the
+    size of rounding, show how far such decisions can move a trajectory.
+    """
 
     def __init__(
         self,
@@ -24,56 +37,74 @@ class Reference(Adapter):
         weights: Weights,
         options: Options,
         dtype: DTypeLike = np.float64,
+        kink: float = 0.0,
     ) -> None:
-        self._dtype = np.dtype(dtype)
+        self._workload = workload
+        self._dtype, self._kink = np.dtype(dtype), kink
         self._threads = options.threads
-        self._loss = LOSSES[workload.loss]
-        self._optimiser = workload.optimiser
-        self._weights = {name: w.astype(self._dtype) for name, w in weights.items()}
-        self._velocity = {name: np.zeros_like(w) for name, w in self._weights.items()}
-        self._layers = {}
-        for place in workload.model:
-            short_names = place.layer.parameters(place.input)
-            own = {short: self._weights[f"{place.name}.{short}"] for short in short_names}
-            self._layers[place.name] = FUNCTIONS[type(place.layer)](place.layer, own)
+        # The layers keep these arrays and the optimiser moves them in place.
+        self._parameters = {k: np.empty(s, dtype) for k, s in workload.parameters.items()}
+        self._state = {k: np.empty(s, dtype) for k, s in workload.state.items()}
+        leaves = [p for p in workload.leaves if not isinstance(p.layer, Residual)]
+        self._functions = {place.name: self._function(place) for place in leaves}
+        self._model = connect(workload.model, self._functions)
+        self.load(weights)
+
+    def _function(self, place: Placed) -> Function:
+        parameters = place.layer.parameters(place.input)
+        state = place.layer.state(place.input)
+        return FUNCTIONS[type(place.layer)](
+            place.layer,
+            {short: self._parameters[f"{place.name}.{short}"] for short in parameters},
+            {short: self._state[f"{place.name}.{short}"] for short in state},
+            self._kink,
+        )
 
     @staticmethod
     def versions() -> dict[str, str]:
         return {"numpy": np.__version__, "python": platform.python_version()}
 
     def settings(self) -> dict[str, object]:
-        return {"dtype": self._dtype.name, "threads": self._threads}
+        return {"dtype": self._dtype.name, "threads": self._threads, "kink": self._kink}
 
-    def _forward(self, inputs: NDArray) -> NDArray:
-        x = inputs.astype(self._dtype)
-        for layer in self._layers.values():
-            x = layer.forward(x)
-        return x
+    def load(self, weights: Weights) -> None:
+        for name, array in (self._parameters | self._state).items():
+            array[...] = weights[name]
+        self._update = UPDATES[type(self._workload.optimiser)](
+            self._workload.optimiser, self._parameters
+        )
+        self._taken = 0  # steps since the start
 
     def step(self, batch: Batch) -> Step:
-        inputs, labels = batch
-        logits = self._forward(inputs)
-        loss, gradient = self._loss(logits, labels)
-        gradients = {}
-        for name, layer in reversed(self._layers.items()):
-            gradient = layer.backward(gradient)
-            gradients.update({f"{name}.{short}": g for short, g in layer.gradients.items()})
-        return Step(logits, loss, {name: gradients[name] for name in self._weights})
+        dropouts = [f for f in self._functions.values() if isinstance(f, Dropout)]
+        for dropout, mask in zip(dropouts, batch.masks, strict=True):
+            dropout.mask = mask
+        logits = self._model.forward(batch.inputs.astype(self._dtype))
+        loss, gradient = LOSSES[self._workload.loss](
+            logits, batch.labels, self._workload.label_smoothing
+        )
+        self._model.backward(gradient)
+        gradients = {
+            f"{name}.{short}": gradient
+            for name, function in self._functions.items()
+            for short, gradient in function.gradients.items()
+        }
+        return Step(logits, loss, {name: gradients[name] for name in self._parameters})
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         losses = []
-        for batch in batches:
+        rates = self._workload.rates(self._taken, len(batches))
+        for batch, rate in zip(batches, rates, strict=True):
             step = self.step(batch)
             losses.append(step.loss)
-            for name, weight in self._weights.items():
-                velocity = self._velocity[name]
-                velocity *= self._optimiser.momentum
-                velocity += step.gradients[name]
-                weight -= self._optimiser.lr * velocity
+            self._update.move(step.gradients, rate)
+            for function in self._functions.values():
+                function.settle()
+        self._taken += len(batches)
         return np.asarray(losses, np.float64)
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return np.concatenate([self._forward(x) for x in inputs])
+        return np.concatenate([self._model.infer(x.astype(self._dtype)) for x in inputs])
 
     def weights(self) -> Weights:
-        return {name: w.copy() for name, w in self._weights.items()}
+        return {name: array.copy() for name, array in (self._parameters | self._state).items()}

@@ -1,32 +1,19 @@
 """Forward and backward of each layer, written out plainly in NumPy.
 
-Each layer is a class with ``forward(x)`` and ``backward(dy)``; backward returns the gradient of the
-input and leaves the gradients of the parameters in `gradients`. All arrays share the dtype of the
-weights. Images are (batch, channels, height, width).
+Pools and norms have files of their own; FUNCTIONS, at the end, lists all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from frameworks.reference.function import Function, margin, places
+from frameworks.reference.norms import BatchNorm, LayerNorm
+from frameworks.reference.pools import AvgPool, GlobalAvgPool, MaxPool
 from workloads import layers as spec
-
-
-class Function:
-    """A layer without parameters."""
-
-    def __init__(self, layer: spec.Layer, parameters: dict[str, NDArray]) -> None:
-        self.layer = layer
-        self.parameters = parameters
-        self.gradients: dict[str, NDArray] = {}
-
-    def forward(self, x: NDArray) -> NDArray:
-        raise NotImplementedError
-
-    def backward(self, dy: NDArray) -> NDArray:
-        raise NotImplementedError
 
 
 class Dense(Function):
@@ -41,85 +28,73 @@ class Dense(Function):
         return dy @ self.parameters["weight"]
 
 
-def _windows(x: NDArray, size: int, stride: int) -> NDArray:
-    """Return every window as a view: (batch, channels, rows, columns, size, size)."""
-    return sliding_window_view(x, (size, size), axis=(2, 3))[:, :, ::stride, ::stride]
-
-
-def _scatter(d_windows: NDArray, shape: tuple[int, ...], size: int, stride: int) -> NDArray:
-    """Add each window's gradient back to the places it was read from (the adjoint of _windows)."""
-    dx = np.zeros(shape, d_windows.dtype)
-    rows, columns = d_windows.shape[2:4]
-    for i in range(size):
-        for j in range(size):
-            there = (slice(i, i + stride * rows, stride), slice(j, j + stride * columns, stride))
-            dx[(..., *there)] += d_windows[..., i, j]
-    return dx
-
-
 class Conv2d(Function):
-    """Each output is the sum of a window times the kernel: one matrix product over windows."""
+    """Each output is the sum of a window times the kernel: a matrix product over windows.
+
+    With an example's windows as the *columns* of a matrix U (channels k k, rows columns) and the
+    weight as a matrix W (filters, channels k k):  Y = W U + b;  dW = dY U^T;  dU = W^T dY; and dx is
+    dU, each element added to the place that it was read from. (Chellapilla et al. 2006, "High
+    performance convolutional neural networks for document processing".)
+    """
 
     layer: spec.Conv2d
+    # Examples are taken by as many as have columns of about this size together: those stay in the
+    # processor's cache between being written and read. It is all that the portions are for.
+    portion_bytes = 2**20
 
     def forward(self, x: NDArray) -> NDArray:
+        self.x = self._padded(x)
+        self.weight = self.parameters["weight"].reshape(self.layer.filters, -1)
+        rows_columns = self.layer.output(x.shape[1:])[1:]
+        y = np.empty((len(x), self.layer.filters, *rows_columns), x.dtype)
+        flat = y.reshape(*y.shape[:2], -1)
+        for some in self._portions():
+            np.matmul(self.weight, self._columns(self.x[some]), out=flat[some])
+        if self.layer.bias:
+            y += self.parameters["bias"][:, None, None]
+        return y
+
+    def backward(self, dy: NDArray) -> NDArray:
+        flat = dy.reshape(*dy.shape[:2], -1)
+        d_weight = np.zeros_like(self.weight)
+        dx = np.zeros_like(self.x)
+        for some in self._portions():
+            columns = self._columns(self.x[some])
+            d_weight += (flat[some] @ columns.transpose(0, 2, 1)).sum(axis=0)
+            d_columns = self.weight.T @ flat[some]
+            self._scatter(d_columns, dx[some])
+        self.gradients = {"weight": d_weight.reshape(self.parameters["weight"].shape)}
+        if self.layer.bias:
+            self.gradients["bias"] = dy.sum(axis=(0, 2, 3))
+        height, width = self.x.shape[2:]
         pad = self.layer.padding
-        x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-        self.padded_shape = x.shape
-        windows = _windows(x, self.layer.kernel, self.layer.stride)
-        batch, _, rows, columns, _, _ = windows.shape
-        self.columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(batch * rows * columns, -1)
-        weight = self.parameters["weight"].reshape(self.layer.filters, -1)
-        y = self.columns @ weight.T + self.parameters["bias"]
-        return y.reshape(batch, rows, columns, -1).transpose(0, 3, 1, 2)
+        return dx[:, :, pad : height - pad, pad : width - pad]
 
-    def backward(self, dy: NDArray) -> NDArray:
-        batch, filters, rows, columns = dy.shape
-        weight = self.parameters["weight"]
-        flat = dy.transpose(0, 2, 3, 1).reshape(-1, filters)
-        d_weight = flat.T @ self.columns
-        self.gradients = {"weight": d_weight.reshape(weight.shape), "bias": flat.sum(axis=0)}
-        d_columns = flat @ weight.reshape(filters, -1)
-        d_windows = d_columns.reshape(batch, rows, columns, *weight.shape[1:])
-        d_windows = d_windows.transpose(0, 3, 1, 2, 4, 5)
-        dx = _scatter(d_windows, self.padded_shape, self.layer.kernel, self.layer.stride)
+    def _padded(self, x: NDArray) -> NDArray:
         pad = self.layer.padding
-        return dx[:, :, pad : dx.shape[2] - pad, pad : dx.shape[3] - pad]
+        return np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad))) if pad else x
 
+    def _portions(self) -> Iterator[slice]:
+        """Yield slices of the batch."""
+        windows = next(places(self.x.shape, self.layer.kernel, self.layer.stride))
+        columns_bytes = self.x[0, 0][windows].nbytes * self.weight.shape[1]  # of one example
+        count = max(1, self.portion_bytes // columns_bytes)
+        for start in range(0, len(self.x), count):
+            yield slice(start, start + count)
 
-class MaxPool(Function):
-    """The largest of each window; its gradient goes to the first place that holds it."""
+    def _columns(self, x: NDArray) -> NDArray:
+        """Return every window as a column: (batch, channels k k, rows columns)."""
+        there = places(x.shape, self.layer.kernel, self.layer.stride)
+        columns = np.stack([x[place] for place in there], axis=2)
+        return columns.reshape(len(x), self.weight.shape[1], -1)
 
-    layer: spec.MaxPool
-
-    def forward(self, x: NDArray) -> NDArray:
-        self.shape = x.shape
-        windows = _windows(x, self.layer.size, self.layer.step)
-        flat = windows.reshape(*windows.shape[:4], -1)
-        self.winner = flat.argmax(axis=-1)[..., None]
-        return np.take_along_axis(flat, self.winner, axis=-1)[..., 0]
-
-    def backward(self, dy: NDArray) -> NDArray:
-        size = self.layer.size
-        d_flat = np.zeros((*dy.shape, size * size), dy.dtype)
-        np.put_along_axis(d_flat, self.winner, dy[..., None], axis=-1)
-        d_windows = d_flat.reshape(*dy.shape, size, size)
-        return _scatter(d_windows, self.shape, size, self.layer.step)
-
-
-class AvgPool(Function):
-    """The mean of each window."""
-
-    layer: spec.AvgPool
-
-    def forward(self, x: NDArray) -> NDArray:
-        self.shape = x.shape
-        return _windows(x, self.layer.size, self.layer.step).mean(axis=(-2, -1))
-
-    def backward(self, dy: NDArray) -> NDArray:
-        size = self.layer.size
-        share = np.broadcast_to((dy / size**2)[..., None, None], (*dy.shape, size, size))
-        return _scatter(share, self.shape, size, self.layer.step)
+    def _scatter(self, d_columns: NDArray, dx: NDArray) -> None:
+        """Add the gradients of columns to dx, at the places they were read from."""
+        there = list(places(dx.shape, self.layer.kernel, self.layer.stride))
+        rows_columns = dx[there[0]].shape[2:]
+        d_columns = d_columns.reshape(*dx.shape[:2], len(there), *rows_columns)
+        for i, place in enumerate(there):
+            dx[place] += d_columns[:, :, i]
 
 
 class Flatten(Function):
@@ -133,15 +108,46 @@ class Flatten(Function):
         return dy.reshape(self.shape)
 
 
-class Relu(Function):
-    """max(x, 0)."""
+class PadChannels(Function):
+    """Zeros appended as further channels; their gradients lead nowhere."""
+
+    layer: spec.PadChannels
 
     def forward(self, x: NDArray) -> NDArray:
-        self.positive = x > 0
-        return np.where(self.positive, x, 0)
+        self.channels = x.shape[1]
+        y = np.zeros((len(x), self.layer.channels, *x.shape[2:]), x.dtype)
+        y[:, : self.channels] = x
+        return y
 
     def backward(self, dy: NDArray) -> NDArray:
-        return np.where(self.positive, dy, 0)
+        return dy[:, : self.channels]
+
+
+class Dropout(Function):
+    """y = x mask / (1 - rate); `mask`, 0 or 1 of x's shape, is set before each forward."""
+
+    layer: spec.Dropout
+    mask: NDArray[np.uint8]
+
+    def forward(self, x: NDArray) -> NDArray:
+        return x * self.mask / (1 - self.layer.rate)
+
+    def infer(self, x: NDArray) -> NDArray:
+        return x
+
+    def backward(self, dy: NDArray) -> NDArray:
+        return dy * self.mask / (1 - self.layer.rate)
+
+
+class Relu(Function):
+    """max(x, 0); the gradient passes where x > kink * rms(x)."""
+
+    def forward(self, x: NDArray) -> NDArray:
+        self.passes = x > margin(x, self.kink)
+        return np.maximum(x, 0)
+
+    def backward(self, dy: NDArray) -> NDArray:
+        return np.where(self.passes, dy, 0)
 
 
 class Sigmoid(Function):
@@ -171,7 +177,12 @@ FUNCTIONS: dict[type[spec.Layer], type[Function]] = {
     spec.Conv2d: Conv2d,
     spec.MaxPool: MaxPool,
     spec.AvgPool: AvgPool,
+    spec.GlobalAvgPool: GlobalAvgPool,
+    spec.BatchNorm: BatchNorm,
+    spec.LayerNorm: LayerNorm,
     spec.Flatten: Flatten,
+    spec.PadChannels: PadChannels,
+    spec.Dropout: Dropout,
     spec.Relu: Relu,
     spec.Sigmoid: Sigmoid,
     spec.Tanh: Tanh,

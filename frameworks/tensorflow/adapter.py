@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
-from frameworks.tensorflow import layers
+from frameworks.tensorflow import layers, layout, optimisers
 from workloads import layers as spec
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -25,20 +25,22 @@ MODES = ("eager", "graph", "xla")
 
 
 def _compiled(
-    function: Callable, mode: str, examples: Sequence[tf.TensorSpec]
+    function: Callable, mode: str, examples: Sequence[tf.TensorSpec], scalars: int = 0
 ) -> Callable[[int], Callable]:
-    """Return what gives `function` for a number of examples; the specs are of one example.
+    """Return what gives `function` for a number of examples.
 
-    A concrete function skips what tf.function does each call to find the right trace.
+    The specs are of one example; float32 scalars, one for the whole batch, come after them. A
+    concrete function skips what tf.function does each call to find the right trace.
     """
     if mode == "eager":
         return lambda batch: function
     traced = tf.function(function, autograph=False, jit_compile=mode == "xla")
+    rest = [tf.TensorSpec((), tf.float32)] * scalars
 
     @cache
     def concrete(batch: int) -> Callable:
         specs = [tf.TensorSpec((batch, *one.shape), one.dtype) for one in examples]
-        return traced.get_concrete_function(*specs)
+        return traced.get_concrete_function(*specs, *rest)
 
     return concrete
 
@@ -76,27 +78,32 @@ class TensorFlow(Adapter):
 
     def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
         _configure(options)
+        if layers.defeats_fusion(workload):
+            tf.config.optimizer.set_experimental_options({"remapping": False})
         self._options, self._workload = options, workload
-        windows = any(isinstance(layer, spec.Conv2d | spec.Pool) for layer in workload.layers)
-        self._images = "NHWC" if windows and options.device == "cpu" else "NCHW"
-        self._shapes = layers.unfolded(workload, self._images)
+        self._images = layout.of_images(workload, options.device)
+        self._shapes = layout.unfolded(workload, self._images)
+        parameters = workload.parameters
         self._variables = {
-            name: tf.Variable(layers.native(weights[name], shape))
+            name: tf.Variable(layout.native(weights[name], shape), trainable=name in parameters)
             for name, shape in self._shapes.items()
         }
-        self._velocity = [tf.Variable(tf.zeros_like(v)) for v in self._variables.values()]
-        self._layers = layers.functions(
-            workload, self._variables, self._images, xla=options.mode == "xla"
-        )
-        self._lr = tf.constant(workload.optimiser.lr, tf.float32)
-        self._momentum = tf.constant(workload.optimiser.momentum, tf.float32)
-        shape = workload.input_shape
-        if self._images == "NHWC":
-            shape = (*shape[1:], shape[0])
-        image, label = tf.TensorSpec(shape, tf.float32), tf.TensorSpec((), tf.int64)
-        self._update = _compiled(self._updated, options.mode, [image, label])
-        self._look = _compiled(self._gradients, options.mode, [image, label])
+        self._parameters = [self._variables[name] for name in parameters]
+        self._optimiser = optimisers.update(workload, self._parameters)
+        xla = options.mode == "xla"
+        self._forward = layers.Forward(workload, self._variables, self._images, xla)
+        self._dropouts = [p for p in workload.leaves if isinstance(p.layer, spec.Dropout)]
+        masks = [tf.TensorSpec(self._inside(p.input), tf.uint8) for p in self._dropouts]
+        image = tf.TensorSpec(self._inside(workload.input_shape), tf.float32)
+        batch = [image, tf.TensorSpec((), tf.int64), *masks]
+        self._update = _compiled(self._updated, options.mode, batch, self._optimiser.scalars)
+        self._look = _compiled(self._looked, options.mode, batch)
         self._logits = _compiled(self._forward, options.mode, [image])
+
+    def _inside(self, shape: spec.Shape) -> spec.Shape:
+        """Return an example's shape in the layout inside."""
+        turned = len(shape) == 3 and self._images == "NHWC"
+        return (*shape[1:], shape[0]) if turned else shape
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -108,47 +115,61 @@ class TensorFlow(Adapter):
     def settings(self) -> dict[str, object]:
         return {
             "mode": self._options.mode,
-            "device": self._lr.device,
+            "device": self._parameters[0].device,
             "layout": self._images,
             "threads": tf.config.threading.get_intra_op_parallelism_threads(),
             "interop_threads": tf.config.threading.get_inter_op_parallelism_threads(),
             "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+            "graph_optimizer_options": tf.config.optimizer.get_experimental_options(),
             "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         }
 
+    def load(self, weights: Weights) -> None:
+        for name, variable in self._variables.items():
+            variable.assign(layout.native(weights[name], self._shapes[name]))
+        self._optimiser.reset()
+
     def _inputs(self, x: NDArray) -> tf.Tensor:
         # Turned as a view: the copy that tf.constant makes anyway does the work.
-        return tf.constant(x.transpose(0, 2, 3, 1) if self._images == "NHWC" else x)
+        turned = self._images == "NHWC" and x.ndim == 4
+        return tf.constant(x.transpose(0, 2, 3, 1) if turned else x)
 
-    def _forward(self, x: tf.Tensor) -> tf.Tensor:
-        for layer in self._layers:
-            x = layer(x)
-        return x
+    def _tensors(self, batch: Batch) -> list[tf.Tensor]:
+        masks = [self._inputs(mask) for mask in batch.masks]
+        return [self._inputs(batch.inputs), tf.constant(batch.labels), *masks]
 
-    def _gradients(
-        self, x: tf.Tensor, labels: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    def _backward(
+        self, x: tf.Tensor, labels: tf.Tensor, *masks: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], dict[str, tf.Tensor]]:
+        """Return the logits, the loss, the gradients and what the state becomes."""
+        names = (place.name for place in self._dropouts)
+        training = layers.Training(dict(zip(names, masks, strict=True)))
         with tf.GradientTape() as tape:
-            logits = self._forward(x)
-            loss = layers.loss(self._workload.loss, logits, labels)
-        return logits, loss, tape.gradient(loss, list(self._variables.values()))
+            logits = self._forward(x, training)
+            loss = layers.loss(self._workload, logits, labels)
+        return logits, loss, tape.gradient(loss, self._parameters), training.state
 
-    def _updated(self, x: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Take one step. The raw operations are the spec's formula, fused; they work in place."""
-        _, loss, gradients = self._gradients(x, labels)
-        together = zip(self._variables.values(), self._velocity, gradients, strict=True)
-        for w, v, g in together:
-            if self._workload.optimiser.momentum:
-                tf.raw_ops.ResourceApplyMomentum(
-                    var=w.handle, accum=v.handle, lr=self._lr, grad=g, momentum=self._momentum
-                )
-            else:
-                tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=self._lr, delta=g)
+    def _looked(
+        self, x: tf.Tensor, labels: tf.Tensor, *masks: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        return self._backward(x, labels, *masks)[:3]
+
+    def _updated(self, x: tf.Tensor, labels: tf.Tensor, *rest: tf.Tensor) -> tf.Tensor:
+        """Take one step; `rest` is the masks, then the optimiser's scalars."""
+        count = len(self._dropouts)
+        _, loss, gradients, state = self._backward(x, labels, *rest[:count])
+        self._optimiser.apply(gradients, *rest[count:])
+        for name, value in state.items():
+            self._variables[name].assign(value)
         return loss
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
-        update, inputs = self._update, self._inputs
-        losses = [update(len(x))(inputs(x), tf.constant(labels)) for x, labels in batches]
+        update, tensors = self._update, self._tensors
+        scalars = self._optimiser.take(len(batches))
+        losses = [
+            update(len(batch.inputs))(*tensors(batch), *own)
+            for batch, own in zip(batches, scalars, strict=True)
+        ]
         tf.test.experimental.sync_devices()
         return tf.stack(losses).numpy()
 
@@ -157,18 +178,16 @@ class TensorFlow(Adapter):
         return tf.concat(logits, axis=0).numpy()
 
     def step(self, batch: Batch) -> Step:
-        inputs, labels = batch
-        look = self._look(len(inputs))
-        logits, loss, gradients = look(self._inputs(inputs), tf.constant(labels))
-        named = dict(zip(self._variables, gradients, strict=True))
+        logits, loss, gradients = self._look(len(batch.inputs))(*self._tensors(batch))
+        named = dict(zip(self._workload.parameters, gradients, strict=True))
         return Step(logits.numpy(), float(loss), self._canonical(named))
 
     def weights(self) -> Weights:
         return self._canonical(self._variables)
 
     def _canonical(self, tensors: dict[str, tf.Tensor]) -> Weights:
-        folded = self._workload.parameters
-        return {k: layers.canonical(t, self._shapes[k], folded[k]) for k, t in tensors.items()}
+        folded = self._workload.parameters | self._workload.state
+        return {k: layout.canonical(t, self._shapes[k], folded[k]) for k, t in tensors.items()}
 
     def device_peak_bytes(self) -> int | None:
         if self._options.device == "cpu":

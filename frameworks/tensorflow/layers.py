@@ -1,87 +1,190 @@
-"""A spec's layers, losses and weights in TensorFlow's terms.
-
-Weights are stored as TensorFlow's operations take them: dense (in, out), convolution HWIO. `images`
-is the layout inside, NHWC or NCHW.
-"""
+"""A spec's layers and losses in TensorFlow's terms: the forward pass, plain tf.nn functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from frameworks.tensorflow import layout
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
 
-Function = Callable[[tf.Tensor], tf.Tensor]
 
-AXES = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}  # Canonical axes in TensorFlow's order, by rank.
+@dataclass
+class Training:
+    """What a forward pass in training has beside its tensor, by the names of layers and states.
+
+    `masks` go in, uint8, in the layout inside; `state` comes out: what the states become.
+    """
+
+    masks: Mapping[str, tf.Tensor]
+    state: dict[str, tf.Tensor] = field(default_factory=dict)
+
+
+Function = Callable[[tf.Tensor], tf.Tensor]
+# In inference there is no Training.
+Stage = Callable[[tf.Tensor, Training | None], tf.Tensor]
+
 ELEMENTWISE = {spec.Relu: tf.nn.relu, spec.Sigmoid: tf.sigmoid, spec.Tanh: tf.tanh}
 
 
-def unfolded(workload: Workload, images: str) -> dict[str, spec.Shape]:
-    """Return each parameter's canonical shape, a dense layer's inputs unfolded where they turn.
+def defeats_fusion(workload: Workload) -> bool:
+    """Return whether it has what TensorFlow's remapper fuses, in inference, to a kernel it lacks.
 
-    Turning the weight (out, c, h, w) once saves turning every batch in front of the flatten.
+    That is a convolution without bias, batch norm, tanh: "Fusion is not implemented".
     """
-    shapes, image = dict(workload.parameters), spec.Shape()
-    for place in workload.model:
-        if isinstance(place.layer, spec.Flatten) and len(place.input) == 3 and images == "NHWC":
-            image = place.input
-        elif isinstance(place.layer, spec.Dense) and image:
-            shapes[f"{place.name}.weight"] = (place.layer.units, *image)
-            image = spec.Shape()
-    return shapes
+    for places in layout.sequences(workload.model):
+        layers = [place.layer for place in places]
+        for first, second, third in zip(layers, layers[1:], layers[2:], strict=False):
+            match first, second, third:
+                case spec.Conv2d(bias=False), spec.BatchNorm(), spec.Tanh():
+                    return True
+    return False
 
 
-def native(array: NDArray, shape: spec.Shape) -> NDArray:
-    """Turn a canonical array, seen in its unfolded `shape`, to TensorFlow's layout."""
-    turned = array.reshape(shape).transpose(AXES[len(shape)])
-    return turned.reshape(-1, len(array)) if array.ndim == 2 else turned
+class Forward:
+    """A workload's forward pass: logits of images in `images` layout, or of vectors."""
+
+    def __init__(
+        self, workload: Workload, variables: Mapping[str, tf.Variable], images: str, xla: bool
+    ) -> None:
+        self._variables, self._images, self._xla = variables, images, xla
+        self._left_turned = layout.turns(workload, images)
+        self._stages = self._chain(workload.model)
+
+    def __call__(self, x: tf.Tensor, training: Training | None = None) -> tf.Tensor:
+        for stage in self._stages:
+            x = stage(x, training)
+        return x
+
+    def _chain(self, places: Sequence[Placed]) -> list[Stage]:
+        return [self._stage(place) for place in places]
+
+    def _stage(self, place: Placed) -> Stage:
+        match place.layer:
+            case spec.Residual():
+                return residual(self._chain(place.body), self._chain(place.shortcut))
+            case spec.Dropout(rate=rate):
+                return dropout(place.name, rate)
+            case spec.BatchNorm() as layer:
+                return batch_norm(place, layer, self._variables, self._images)
+        function = self._image_function(place) or self._function(place)
+        return lambda x, training: function(x)
+
+    def _function(self, place: Placed) -> Function:
+        weight = self._variables.get(f"{place.name}.weight")
+        bias = self._variables.get(f"{place.name}.bias")
+        match place.layer:
+            case spec.Dense():
+                return lambda x: tf.nn.bias_add(tf.matmul(x, weight), bias)
+            case spec.LayerNorm(epsilon=epsilon):
+                return lambda x: layer_norm(x, weight, bias, epsilon)
+            case spec.Flatten() if self._images == "NCHW" or len(place.input) != 3:
+                return lambda x: tf.reshape(x, (-1, *place.output))
+            case spec.Flatten() if place.name in self._left_turned:
+                return lambda x: tf.reshape(x, (-1, *place.output))
+            case spec.Flatten():
+                return lambda x: tf.reshape(tf.transpose(x, (0, 3, 1, 2)), (-1, *place.output))
+        return ELEMENTWISE[type(place.layer)]
+
+    def _image_function(self, place: Placed) -> Function | None:
+        images, nhwc = self._images, self._images == "NHWC"
+        match layer := place.layer:
+            case spec.Conv2d():
+                name = place.name
+                bias = self._variables.get(f"{name}.bias")
+                return convolution(layer, self._variables[f"{name}.weight"], bias, images)
+            case spec.AvgPool(size=1, step=step):
+                # The same numbers; a window of one would be summed and divided.
+                return lambda x: x[:, ::step, ::step] if nhwc else x[:, :, ::step, ::step]
+            case spec.MaxPool(size=size) if self._xla and nhwc and size <= 3:
+                return lambda x: max_pool_of_slices(x, size, layer.step, place.output)
+            case spec.MaxPool(size=size, step=step):
+                return lambda x: tf.nn.max_pool2d(x, size, step, "VALID", images)
+            case spec.AvgPool(size=size, step=step):
+                return lambda x: tf.nn.avg_pool2d(x, size, step, "VALID", images)
+            case spec.GlobalAvgPool():
+                axes = [images.index("H"), images.index("W")]
+                return lambda x: tf.reduce_mean(x, axes)
+            case spec.PadChannels(channels=channels):
+                more = channels - place.input[0]
+                pads = [[0, more if axis == "C" else 0] for axis in images]
+                return lambda x: tf.pad(x, pads)
+        return None
 
 
-def canonical(tensor: tf.Tensor, shape: spec.Shape, folded: spec.Shape) -> NDArray:
-    """Return a copy in canonical layout, of shape `folded`: the inverse of `native`."""
-    axes = AXES[len(shape)]
-    turned = tensor.numpy().reshape([shape[axis] for axis in axes])
-    return turned.transpose(np.argsort(axes)).reshape(folded).copy()
+def residual(body: Sequence[Stage], shortcut: Sequence[Stage]) -> Stage:
+    """Return the sum of two branches; an empty shortcut is the input itself."""
+
+    def stage(x: tf.Tensor, training: Training | None) -> tf.Tensor:
+        y, rest = x, x
+        for inner in body:
+            y = inner(y, training)
+        for inner in shortcut:
+            rest = inner(rest, training)
+        return y + rest
+
+    return stage
 
 
-def functions(
-    workload: Workload, variables: dict[str, tf.Variable], images: str, xla: bool
-) -> list[Function]:
-    """Return the layers, in order, as functions of one tensor."""
-    # Without a dense layer to take on the images' order, the flatten has to restore it.
-    back = images == "NHWC" and not any(isinstance(x, spec.Dense) for x in workload.layers)
-    return [_function(place, variables, images, back, xla) for place in workload.model]
+def dropout(name: str, rate: float) -> Stage:
+    """Return x mask / (1 - rate) in training, x in inference."""
+    scale = 1 / (1 - rate)
+
+    def stage(x: tf.Tensor, training: Training | None) -> tf.Tensor:
+        return x if training is None else x * (tf.cast(training.masks[name], x.dtype) * scale)
+
+    return stage
 
 
-def _function(
-    place: Placed, variables: dict[str, tf.Variable], images: str, back: bool, xla: bool
+def batch_norm(
+    place: Placed, layer: spec.BatchNorm, variables: Mapping[str, tf.Variable], images: str
+) -> Stage:
+    """Return the fused batch norm; features of vectors are channels of images of one pixel.
+
+    The raw operation: it gives the running variance of the unbiased one, as the spec says; the
+    function around it would raise epsilon to 1.001e-5.
+    """
+    flat = len(place.input) == 1
+    at_mean, at_variance = f"{place.name}.mean", f"{place.name}.variance"
+    weight, bias = variables[f"{place.name}.weight"], variables[f"{place.name}.bias"]
+
+    def stage(x: tf.Tensor, training: Training | None) -> tf.Tensor:
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=tf.reshape(x, (-1, 1, 1, *place.input)) if flat else x,
+            scale=weight,
+            offset=bias,
+            mean=variables[at_mean],
+            variance=variables[at_variance],
+            epsilon=layer.epsilon,
+            exponential_avg_factor=layer.momentum,
+            data_format="NHWC" if flat else images,
+            is_training=training is not None,
+        )
+        if training is not None:
+            training.state |= {at_mean: mean, at_variance: variance}
+        return tf.reshape(y, (-1, *place.input)) if flat else y
+
+    return stage
+
+
+def layer_norm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """Normalise each example's features by their own mean and biased variance."""
+    mean, variance = tf.nn.moments(x, axes=[1], keepdims=True)
+    return tf.nn.batch_normalization(x, mean, variance, bias, weight, epsilon)
+
+
+def convolution(
+    layer: spec.Conv2d, weight: tf.Variable, bias: tf.Variable | None, images: str
 ) -> Function:
-    layer = place.layer
-    weight, bias = variables.get(f"{place.name}.weight"), variables.get(f"{place.name}.bias")
-    match layer:
-        case spec.Dense():
-            return lambda x: tf.nn.bias_add(tf.matmul(x, weight), bias)
-        case spec.Conv2d(stride=stride, padding=pad):
-            pads = [[pad, pad] if axis in "HW" else [0, 0] for axis in images] if pad else "VALID"
-            return lambda x: tf.nn.bias_add(
-                tf.nn.conv2d(x, weight, stride, pads, images), bias, images
-            )
-        case spec.MaxPool(size=size) if xla and images == "NHWC" and size <= 3:
-            return lambda x: max_pool_of_slices(x, size, layer.step, place.output)
-        case spec.MaxPool(size=size, step=step):
-            return lambda x: tf.nn.max_pool2d(x, size, step, "VALID", images)
-        case spec.AvgPool(size=size, step=step):
-            return lambda x: tf.nn.avg_pool2d(x, size, step, "VALID", images)
-        case spec.Flatten() if back and len(place.input) == 3:
-            return lambda x: tf.reshape(tf.transpose(x, (0, 3, 1, 2)), (-1, *place.output))
-        case spec.Flatten():
-            return lambda x: tf.reshape(x, (-1, *place.output))
-    return ELEMENTWISE[type(layer)]
+    """Return the convolution with explicit, symmetric padding, which "SAME" is not."""
+    stride, pad = layer.stride, layer.padding
+    pads = [[pad, pad] if axis in "HW" else [0, 0] for axis in images] if pad else "VALID"
+    if bias is None:
+        return lambda x: tf.nn.conv2d(x, weight, stride, pads, images)
+    return lambda x: tf.nn.bias_add(tf.nn.conv2d(x, weight, stride, pads, images), bias, images)
 
 
 def max_pool_of_slices(x: tf.Tensor, size: int, step: int, output: spec.Shape) -> tf.Tensor:
@@ -99,9 +202,14 @@ def max_pool_of_slices(x: tf.Tensor, size: int, step: int, output: spec.Shape) -
     return best
 
 
-def loss(kind: str, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+def loss(workload: Workload, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return the batch's mean loss, by the spec's definition."""
-    if kind == "cross-entropy":
+    classes, smoothing = workload.classes, workload.label_smoothing
+    if workload.loss == "cross-entropy" and smoothing:
+        rest = smoothing / classes
+        targets = tf.one_hot(labels, classes, 1 - smoothing + rest, rest)
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+    if workload.loss == "cross-entropy":
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-    difference = logits - tf.one_hot(labels, logits.shape[1])
+    difference = logits - tf.one_hot(labels, classes)
     return 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(difference), axis=1))

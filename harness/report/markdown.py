@@ -54,7 +54,7 @@ def _proofs(report: Report) -> Iterator[str]:
     if not report.proofs:
         return
     yield from ["", "<details><summary>The proof, cell by cell</summary>", ""]
-    yield from _table(proof.TITLES, report.proofs, numbers=range(3, 5))
+    yield from _table(proof.TITLES, report.proofs, numbers=range(4, 6))
     yield from ["", "</details>"]
     for words, tensors in report.refuted:
         yield from ["", f"**{escape(words)}**", ""]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness import store
+from harness import store, summaries
 from harness.report.words import count, plain
 from harness.summaries import number
 
-TITLES = ("cell", "verdict", "nearest its bound", "error / bound", "seconds")
+TITLES = ("workload", "cell", "verdict", "nearest its bound", "of it", "s")
 TENSORS = ("tensor", "when", "error", "bound", "largest element", "its bound")
 
 _SHOWN = 12
@@ -22,8 +22,11 @@ _SHOWN = 12
 def rows(record: store.Record) -> Iterator[tuple[str, ...]]:
     """Every proof that was tried, as texts for TITLES."""
     for event in record.every("parity"):
+        parts = summaries.split(event["cell"])
+        place = "" if parts["device"] == "cpu" else f" {parts['device']}"
         yield (
-            plain(event["cell"]),
+            plain(parts["workload"]),
+            plain(f"{parts['framework']} {parts['mode']}{place}"),
             "same maths" if event.get("ok") else "not the same maths",
             plain(event.get("worst_tensor")),
             size(event.get("worst_share")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -74,7 +75,9 @@ def proofs(record: store.Record, console: Console) -> None:
     _say(console, report.tone, report.verdict)
     for warning in report.warnings:
         _say(console, "warn", warning)
-    table(console, proof.TITLES, report.proofs)
+    for workload, rows in groupby(report.proofs, key=lambda row: row[0]):
+        _line(console, Text(f"\n{workload}", "bold"))
+        table(console, proof.TITLES[1:], (row[1:] for row in rows))
     for words, tensors in report.refuted:
         _say(console, "bad", words)
         table(console, proof.TENSORS, tensors)

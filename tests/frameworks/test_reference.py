@@ -1,4 +1,4 @@
-"""The arbiter itself: its gradients against finite differences, its losses and SGD by hand."""
+"""The arbiter's layers and losses: their gradients against finite differences, their values by hand."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from frameworks.contract import Options
-from frameworks.reference.adapter import Reference
-from frameworks.reference.layers import FUNCTIONS, Function
+from frameworks.reference.blocks import Chain, Residual
+from frameworks.reference.function import Function
+from frameworks.reference.layers import FUNCTIONS, Conv2d, Dropout
 from frameworks.reference.losses import LOSSES, cross_entropy, mean_squared_error
-from tests.frameworks.check_adapter import NETS
 from workloads import layers as spec
-from workloads.init import start_weights
 
 # Central differences are off by about H^2 (truncation) and 1e-16 / H (rounding), relative to values
 # of order 1: 1e-10 at this H. A thousand times that is allowed, for curvature and long sums.
@@ -52,19 +50,24 @@ def check(layer: spec.Layer, shape: tuple[int, ...], batch: int, seed: int) -> N
     random = np.random.default_rng(seed)
     parameters = {k: random.standard_normal(s) for k, s in layer.parameters(shape).items()}
     x = apart(random, (batch, *shape))
-    function: Function = FUNCTIONS[type(layer)](layer, parameters)
-    y = function.forward(x)
+    mask = random.integers(0, 2, x.shape, np.uint8)
+
+    def function() -> Function:
+        made = FUNCTIONS[type(layer)](layer, parameters)
+        if isinstance(made, Dropout):
+            made.mask = mask
+        return made
+
+    forward = function()
+    y = forward.forward(x)
     assert y.shape == (batch, *layer.output(shape))
     dy = random.standard_normal(y.shape)
-    dx = function.backward(dy)
-    gradients = {"x": dx, **function.gradients}
-
-    def value() -> float:
-        return float(np.sum(dy * FUNCTIONS[type(layer)](layer, parameters).forward(x)))
-
+    gradients = {"x": forward.backward(dy), **forward.gradients}
+    assert gradients.keys() == {"x", *parameters}
     for name, array in {"x": x, **parameters}.items():
+        numbers = numerical(lambda: float(np.sum(dy * function().forward(x))), array)
         np.testing.assert_allclose(
-            gradients[name], numerical(value, array), rtol=TOLERANCE, atol=TOLERANCE, err_msg=name
+            gradients[name], numbers, rtol=TOLERANCE, atol=TOLERANCE, err_msg=name
         )
 
 
@@ -81,6 +84,7 @@ def test_dense(batch: int, inputs: int, units: int, seed: int) -> None:
         kernel=st.integers(1, 3),
         stride=st.integers(1, 3),
         padding=st.integers(0, 2),
+        bias=st.booleans(),
     ),
     shape=st.tuples(st.integers(1, 2), sides, sides),
     seed=seeds,
@@ -108,8 +112,10 @@ def test_pools_whose_windows_touch_overlap_or_leave_gaps(
     check(kind(size, stride), shape, 2, seed)
 
 
-@pytest.mark.parametrize("layer", [spec.Relu(), spec.Sigmoid(), spec.Tanh(), spec.Flatten()])
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4)])
+@pytest.mark.parametrize(
+    "layer", [spec.Relu(), spec.Sigmoid(), spec.Tanh(), spec.Flatten(), spec.Dropout(0.25)]
+)
 def test_layers_without_parameters(layer: spec.Layer, shape: tuple[int, ...]) -> None:
     check(layer, shape, 3, seed=1)
 
@@ -134,15 +140,133 @@ def test_relu_has_no_gradient_at_zero() -> None:
     assert layer.backward(np.ones((1, 3))).tolist() == [[0.0, 0.0, 1.0]]
 
 
-@pytest.mark.parametrize("name", LOSSES)
-@given(batch=st.integers(1, 4), classes=st.integers(1, 5), seed=seeds)
+@given(channels=st.integers(1, 3), height=sides, width=sides, more=st.integers(0, 2), seed=seeds)
 @settings(max_examples=20, deadline=None)
-def test_losses(name: str, batch: int, classes: int, seed: int) -> None:
+def test_layers_of_whole_channels(
+    channels: int, height: int, width: int, more: int, seed: int
+) -> None:
+    for layer in (spec.GlobalAvgPool(), spec.PadChannels(channels + more)):
+        check(layer, (channels, height, width), 2, seed)
+
+
+# Normalising divides by the deviation, so a large epsilon keeps the curvature to the tolerance.
+@given(
+    shape=st.one_of(st.tuples(sides), st.tuples(st.integers(1, 2), sides, sides)),
+    batch=st.integers(2, 4),
+    epsilon=st.sampled_from([0.01, 1.0]),
+    seed=seeds,
+)
+@settings(max_examples=30, deadline=None)
+def test_norms(shape: tuple[int, ...], batch: int, epsilon: float, seed: int) -> None:
+    check(spec.BatchNorm(epsilon), shape, batch, seed)
+    if len(shape) == 1:
+        check(spec.LayerNorm(epsilon), shape, batch, seed)
+
+
+def test_batch_norm_and_its_state_by_hand() -> None:
+    one, state = np.ones(1), {"mean": np.zeros(1), "variance": np.ones(1)}
+    layer = spec.BatchNorm(epsilon=0.75, momentum=0.1)
+    norm = FUNCTIONS[spec.BatchNorm](layer, {"weight": 3 * one, "bias": one}, state)
+    x = np.array([[[[1.0, 2.0]]], [[[3.0, 4.0]]]])
+    # Mean 2.5, biased variance 1.25, with epsilon 2: y = 3 (x - 2.5) / sqrt(2) + 1.
+    np.testing.assert_allclose(norm.forward(x), 3 * (x - 2.5) / np.sqrt(2) + 1, rtol=1e-15)
+    assert (state["mean"], state["variance"]) == (0, 1)
+    norm.settle()
+    # The unbiased variance is 5/3: 0.9 + 0.1 5/3.
+    assert (state["mean"][0], state["variance"][0]) == pytest.approx((0.25, 0.9 + 0.5 / 3))
+    y = 3 * (x - 0.25) / np.sqrt(0.9 + 0.5 / 3 + 0.75) + 1
+    np.testing.assert_allclose(norm.infer(x), y, rtol=1e-15)
+
+
+def test_dropout_by_hand() -> None:
+    dropout = FUNCTIONS[spec.Dropout](spec.Dropout(0.75), {})
+    assert isinstance(dropout, Dropout)
+    x, dropout.mask = np.array([[1.0, 2.0]]), np.array([[0, 1]], np.uint8)
+    assert dropout.forward(x).tolist() == [[0.0, 8.0]]
+    assert dropout.backward(x).tolist() == [[0.0, 8.0]]
+    assert dropout.infer(x).tolist() == [[1.0, 2.0]]
+
+
+def test_a_residual_block_with_and_without_shortcut() -> None:
+    tanh, x = FUNCTIONS[spec.Tanh], np.array([[0.5, -1.0]])
+    slope, one = 1 - np.tanh(x) ** 2, np.ones_like(x)
+    block = Residual(tanh(spec.Tanh(), {}), Chain([]))
+    np.testing.assert_allclose(block.forward(x), np.tanh(x) + x)
+    np.testing.assert_allclose(block.backward(one), slope + 1)
+    block = Residual(tanh(spec.Tanh(), {}), FUNCTIONS[spec.Sigmoid](spec.Sigmoid(), {}))
+    sigmoid = 1 / (1 + np.exp(-x))
+    np.testing.assert_allclose(block.infer(x), np.tanh(x) + sigmoid)
+    block.forward(x)
+    np.testing.assert_allclose(block.backward(one), slope + sigmoid * (1 - sigmoid))
+
+
+@given(size=st.integers(1, 2**12), seed=seeds)
+@settings(max_examples=20, deadline=None)
+def test_convolution_in_portions_is_the_whole_one(size: int, seed: int) -> None:
+    random, layer = np.random.default_rng(seed), spec.Conv2d(3, kernel=3, stride=2, padding=1)
+    parameters = {k: random.standard_normal(s) for k, s in layer.parameters((2, 5, 4)).items()}
+    x, whole, parts = (
+        random.standard_normal((7, 2, 5, 4)),
+        Conv2d(layer, parameters),
+        Conv2d(layer, parameters),
+    )
+    parts.portion_bytes = size
+    y = whole.forward(x)
+    np.testing.assert_allclose(parts.forward(x), y, rtol=1e-12)
+    np.testing.assert_allclose(parts.backward(y), whole.backward(y), rtol=1e-12, atol=1e-12)
+    for name, gradient in whole.gradients.items():
+        np.testing.assert_allclose(parts.gradients[name], gradient, rtol=1e-12, atol=1e-12)
+
+
+@given(
+    layer=st.sampled_from([spec.Relu(), spec.MaxPool(2), spec.MaxPool(2, stride=1)]),
+    kink=st.sampled_from([1e-9, -1e-9]),
+    seed=seeds,
+)
+@settings(max_examples=20, deadline=None)
+def test_a_kink_changes_nothing_where_nothing_is_near(
+    layer: spec.Layer, kink: float, seed: int
+) -> None:
+    x = apart(np.random.default_rng(seed), (2, 2, 4, 5))
+    plain = FUNCTIONS[type(layer)](layer, {})
+    moved = FUNCTIONS[type(layer)](layer, {}, kink=kink)
+    y = plain.forward(x)
+    assert np.array_equal(moved.forward(x), y)
+    assert np.array_equal(moved.backward(y), plain.backward(y))
+
+
+@pytest.mark.parametrize(
+    ("kink", "passes"), [(0.0, [0, 0, 1, 1]), (0.1, [0, 0, 0, 1]), (-0.1, [0, 1, 1, 1])]
+)
+def test_relu_with_a_kink(kink: float, passes: list[float]) -> None:
+    relu, x = FUNCTIONS[spec.Relu](spec.Relu(), {}, kink=kink), np.array([[-2.0, 0.0, 0.1, 2.0]])
+    assert relu.forward(x).tolist() == [[0.0, 0.0, 0.1, 2.0]]  # the rms is 1.4
+    assert relu.backward(np.ones((1, 4))).tolist() == [passes]
+
+
+@pytest.mark.parametrize(
+    ("kink", "winner"), [(0.0, [0, 1, 0, 0]), (0.1, [1, 0, 0, 0]), (-0.1, [0, 0, 1, 0])]
+)
+def test_maxpool_with_a_kink(kink: float, winner: list[float]) -> None:
+    pool = FUNCTIONS[spec.MaxPool](spec.MaxPool(2), {}, kink=kink)
+    assert pool.forward(np.array([[[[2.0, 2.1], [2.1, 0.0]]]])).tolist() == [[[[2.1]]]]
+    assert pool.backward(np.ones((1, 1, 1, 1))).reshape(-1).tolist() == winner
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@given(
+    batch=st.integers(1, 4),
+    classes=st.integers(1, 5),
+    smoothing=st.sampled_from([0.0, 0.1]),
+    seed=seeds,
+)
+@settings(max_examples=20, deadline=None)
+def test_losses(name: str, batch: int, classes: int, smoothing: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     logits = random.standard_normal((batch, classes))
     labels = random.integers(0, classes, batch)
-    _, gradient = LOSSES[name](logits, labels)
-    numbers = numerical(lambda: LOSSES[name](logits, labels)[0], logits)
+    _, gradient = LOSSES[name](logits, labels, smoothing)
+    numbers = numerical(lambda: LOSSES[name](logits, labels, smoothing)[0], logits)
     np.testing.assert_allclose(gradient, numbers, rtol=TOLERANCE, atol=TOLERANCE)
 
 
@@ -160,45 +284,11 @@ def test_cross_entropy_of_huge_logits_is_finite() -> None:
     assert gradient.tolist() == [[1.0, -1.0]]
 
 
-@pytest.mark.parametrize("net", NETS)
-def test_a_whole_net_against_finite_differences(net: str) -> None:
-    workload, random = NETS[net], np.random.default_rng(5)
-    batch = (
-        random.standard_normal((2, *workload.input_shape)),
-        random.integers(0, workload.classes, 2),
-    )
-    weights = {name: w.astype(np.float64) for name, w in start_weights(workload).items()}
-    gradients = Reference(workload, weights, Options("numpy")).step(batch).gradients
-    assert list(gradients) == list(workload.parameters)
-    for name, weight in weights.items():
-        numbers = numerical(
-            lambda: Reference(workload, weights, Options("numpy")).step(batch).loss, weight
-        )
-        np.testing.assert_allclose(gradients[name], numbers, rtol=1e-5, atol=1e-8, err_msg=name)
-
-
-def test_momentum_by_hand() -> None:
-    """Three steps of v = m v + g, w = w - lr v on the dense net, with the gradients it tells."""
-    workload, random = NETS["dense"], np.random.default_rng(5)
-    weights = start_weights(workload)
-    adapter = Reference(workload, weights, Options("numpy"))
-    w = {name: value.astype(np.float64) for name, value in weights.items()}
-    v = {name: np.zeros_like(value) for name, value in w.items()}
-    for _ in range(3):
-        batch = (random.standard_normal((6, 5), np.float32), random.integers(0, 3, 6))
-        step = adapter.step(batch)
-        assert adapter.train([batch]) == pytest.approx([step.loss])
-        for name in w:
-            v[name] = 0.9 * v[name] + step.gradients[name]
-            w[name] = w[name] - 0.1 * v[name]
-            np.testing.assert_allclose(adapter.weights()[name], w[name], rtol=1e-12)
-
-
-def test_what_it_hands_out_is_a_copy() -> None:
-    workload = NETS["dense"]
-    start = start_weights(workload)
-    adapter = Reference(workload, start, Options("numpy"))
-    for weight in adapter.weights().values():
-        weight[:] = 0
-    for name, weight in adapter.weights().items():
-        assert np.array_equal(weight, start[name])
+def test_smoothed_labels_by_hand() -> None:
+    """The target is 0.9 one-hot + 0.1 / 4: 0.925 and three times 0.025."""
+    logits = np.array([[1.0, 2.0, 3.0, 4.0]])
+    loss, gradient = cross_entropy(logits, np.array([2]), 0.1)
+    exponents = np.exp(logits[0])
+    target = np.array([0.025, 0.025, 0.925, 0.025])
+    assert loss == pytest.approx(np.log(exponents.sum()) - target @ logits[0])
+    np.testing.assert_allclose(gradient[0], exponents / exponents.sum() - target, atol=1e-15)

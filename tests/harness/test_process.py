@@ -46,7 +46,7 @@ def start(toy_root: Path, tmp_path: Path, small: spec.Workload) -> Iterator[Star
 
 
 def train(worker: WorkerProcess, timeout: float = 20.0) -> dict[str, Any]:
-    return worker.ask("train", timeout, start=1, stop=40)
+    return worker.ask("train", timeout, steps=40)
 
 
 def test_printing_does_not_corrupt_the_channel_and_lands_in_the_log(start: Start) -> None:

@@ -52,7 +52,7 @@ def execute(
 def test_every_fault_costs_its_own_cell_only(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    patience = conductor.Timeouts(work=3)
+    patience = conductor.Timeouts(prove=3, work=3)
     record, status, _ = execute(asked(toy_root, toy_interpreters), toy_root, patience)
     table = store.summary(record).set_index("mode")
     assert status == 1
@@ -60,6 +60,8 @@ def test_every_fault_costs_its_own_cell_only(
     expected = {
         "well": "ok",
         "numpy": "ok",
+        "wrong": "not the same maths",
+        "turncoat": "not the same maths",
         "crash": "crashed",
         "segfault": "crashed",
         "killed": "crashed",
@@ -76,6 +78,50 @@ def test_every_fault_costs_its_own_cell_only(
     assert failed["crash"]["log_tail"][-1] == "the last words"
     assert table.loc["well", "accuracy"] == table.loc["numpy", "accuracy"]
     assert table.loc["well", "train_samples_per_s"] > 0
+
+
+def test_a_cell_that_is_not_the_same_maths_is_named_and_not_ranked(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    request = asked(toy_root, toy_interpreters, modes=["well", "wrong", "turncoat"])
+    record, status, _ = execute(request, toy_root)
+    table = store.summary(record).set_index("mode")
+    assert status == 1
+    assert table["proof"].to_dict() == {
+        "well": "proved", "numpy": "proved", "wrong": "failed", "turncoat": "failed",
+    }  # fmt: skip
+    reason = table.loc["wrong", "reason"]
+    assert reason.startswith("not the same maths: gradient of dense")
+    assert "differs by 1.0e-02 (bound " in reason
+    assert "every gradient is 1.01 times what is right" in reason
+    assert "after the timed part" in table.loc["turncoat", "reason"]
+    assert table.loc[["wrong", "turncoat"], "train_samples_per_s"].isna().all()
+    assert table.loc["well", "proof_share"] < 1
+    report = (record.folder / "report.md").read_text()
+    assert "not the same maths" in report
+    assert "same maths: proved for 2 cells, refuted for 2" in report
+
+
+def test_without_the_proof_every_output_says_so(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    request = asked(toy_root, toy_interpreters, modes=["well", "wrong"], no_parity=True)
+    record, status, _ = execute(request, toy_root)
+    assert status == 0
+    assert record.every("parity") == []
+    assert set(store.summary(record)["proof"]) == {"not proved"}
+    assert "NOT PROVED" in (record.folder / "report.md").read_text()
+
+
+def test_the_proof_alone_trains_and_times_nothing(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    request = asked(toy_root, toy_interpreters, modes=["well"], only_proof=True, parity_steps=3)
+    record, status, _ = execute(request, toy_root)
+    assert status == 0
+    assert [one["ok"] for one in record.every("parity")] == [True, True]
+    assert {one["steps"] for one in record.every("parity")} == {3}
+    assert record.every("trained") == record.every("slice") == []
 
 
 def test_the_run_leaves_what_it_promises(toy_root: Path, toy_interpreters: dict[str, Path]) -> None:

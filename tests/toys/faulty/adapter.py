@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.contract import Options, Unavailable, Weights
+from frameworks.contract import Options, Step, Unavailable, Weights
 from frameworks.reference.adapter import Reference
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -60,7 +61,15 @@ def raises() -> None:
     raise ValueError("a |strange| [bold]reason[/bold]")
 
 
-FAULTS = (well, crash, segfault, killed, hang, garbage, forged, hungry, raises)
+def wrong() -> None:
+    """Its gradients are 1% off: see Faulty.step."""
+
+
+def turncoat() -> None:
+    """Right at first, and wrong once it is timed: see Faulty.step."""
+
+
+FAULTS = (well, wrong, turncoat, crash, segfault, killed, hang, garbage, forged, hungry, raises)
 
 
 class Faulty(Reference):
@@ -69,10 +78,16 @@ class Faulty(Reference):
         if options.mode == "absent":
             raise Unavailable("there is no such device here")
         self._fault = {fault.__name__: fault for fault in FAULTS}[options.mode]
-        self._steps = 0
+        self._mode, self._steps = options.mode, 0
 
     def train(self, batches: Sequence[Batch]) -> NDArray:
         self._steps += len(batches)
         if self._steps > 1:  # not in the first step: a fault in the middle is the harder case
             self._fault()
         return super().train(batches)
+
+    def step(self, batch: Batch) -> Step:
+        step = super().step(batch)
+        if self._mode == "wrong" or (self._mode == "turncoat" and self._steps > 60):
+            return replace(step, gradients={k: 1.01 * g for k, g in step.gradients.items()})
+        return step

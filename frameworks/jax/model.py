@@ -1,0 +1,100 @@
+"""A workload's model as one pure function over dicts of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import jax.numpy as jnp
+from jax import Array
+
+from frameworks.jax.layers import (
+    FUNCTIONS,
+    batch_norm,
+    batch_norm_of_batch,
+    dropout,
+    max_pool_of_slices,
+)
+from workloads import layers as spec
+from workloads.spec import Placed, Workload
+
+Pytree = dict[str, Array]
+Masks = tuple[Array, ...]
+
+
+@dataclass
+class Pass:
+    """One way through the model: what its layers read, and the state that they move."""
+
+    weights: Pytree
+    state: Pytree
+    masks: Iterator[Array] | None  # None in inference
+    moved: Pytree = field(default_factory=dict)
+
+
+Bound = Callable[[Pass, Array], Array]
+
+
+def bind(workload: Workload, mode: str) -> Callable[..., tuple[Array, Pytree]]:
+    """Return the model: (weights, state, x, masks) to (logits, the state moved).
+
+    x is canonical, inside images are NHWC. With `masks` (perhaps none) as in training, with None
+    as in inference.
+    """
+    layers = _chain(workload.model, mode)
+
+    def model(
+        weights: Pytree, state: Pytree, x: Array, masks: Masks | None
+    ) -> tuple[Array, Pytree]:
+        if x.ndim == 4:
+            x = jnp.transpose(x, (0, 2, 3, 1))
+        run = Pass(weights, state, None if masks is None else iter(masks))
+        return layers(run, x), run.moved
+
+    return model
+
+
+def _chain(places: Sequence[Placed], mode: str) -> Bound:
+    bound = [_bind(place, mode) for place in places]
+
+    def layers(run: Pass, x: Array) -> Array:
+        for layer in bound:
+            x = layer(run, x)
+        return x
+
+    return layers
+
+
+def _bind(place: Placed, mode: str) -> Bound:
+    """Return a layer as a function of the pass and its input; names are looked up once, here."""
+    layer = place.layer
+    if isinstance(layer, spec.Residual):
+        body, shortcut = _chain(place.body, mode), _chain(place.shortcut, mode)
+        return lambda run, x: body(run, x) + shortcut(run, x)
+    if isinstance(layer, spec.BatchNorm):
+        return _bind_batch_norm(place.name, layer)
+    if isinstance(layer, spec.Dropout):
+        return lambda run, x: x if run.masks is None else dropout(layer, x, next(run.masks))
+    function = FUNCTIONS[type(layer)]
+    if isinstance(layer, spec.MaxPool) and mode == "jit" and layer.size <= 3:
+        function = max_pool_of_slices
+    names = [f"{place.name}.{short}" for short in layer.parameters(place.input)]
+    return lambda run, x: function(layer, x, *[run.weights[name] for name in names])
+
+
+def _bind_batch_norm(name: str, layer: spec.BatchNorm) -> Bound:
+    weight, bias, mean, variance = (
+        f"{name}.{short}" for short in ("weight", "bias", "mean", "variance")
+    )
+
+    def norm(run: Pass, x: Array) -> Array:
+        weights, state = (
+            (run.weights[weight], run.weights[bias]),
+            (run.state[mean], run.state[variance]),
+        )
+        if run.masks is None:
+            return batch_norm(layer, x, *weights, state)
+        y, (run.moved[mean], run.moved[variance]) = batch_norm_of_batch(layer, x, *weights, state)
+        return y
+
+    return norm

@@ -1,0 +1,183 @@
+"""A spec's layers and losses as Gluon blocks, with every shape given, so that nothing is deferred.
+
+Dropout's masks travel beside the tensor: a block is called with its input and, in training, with
+the masks of the dropouts in it, in order. So each block knows how many `masks` it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mxnet import gluon
+from mxnet.gluon import nn
+
+from workloads import layers as spec
+from workloads.spec import Placed, Workload
+
+# The names of a block's parameters in Gluon, where they are not the spec's.
+GLUON = {
+    spec.BatchNorm: {
+        "weight": "gamma",
+        "bias": "beta",
+        "mean": "running_mean",
+        "variance": "running_var",
+    },
+    spec.LayerNorm: {"weight": "gamma", "bias": "beta"},
+}
+
+
+def parameters(place: Placed, block: gluon.HybridBlock) -> dict[str, gluon.Parameter]:
+    """Return a layer's parameters and state, by their full names in the spec."""
+    layer, names = place.layer, GLUON.get(type(place.layer), {})
+    shorts = (*layer.parameters(place.input), *layer.state(place.input))
+    return {f"{place.name}.{short}": getattr(block, names.get(short, short)) for short in shorts}
+
+
+class Chain(nn.HybridSequential):
+    """Blocks one after the other; each dropout among them takes its masks."""
+
+    def __init__(self, places: Sequence[Placed], found: dict[str, gluon.Parameter]) -> None:
+        super().__init__()
+        self._counts = []
+        for i, place in enumerate(places):
+            kinds = [type(one.layer) for one in places[i : i + 2]]
+            if kinds == [spec.Flatten, spec.Dense]:
+                continue  # Gluon's dense layer flattens its input itself: one operator less.
+            block = _block(place, found)
+            self.add(block)
+            self._counts.append(count_masks(place))
+
+    def hybrid_forward(self, F: Any, x: Any, *masks: Any) -> Any:  # noqa: N803
+        """Return the last block's output; without `masks`, as in inference."""
+        if not masks:
+            for block in self._children.values():
+                x = block(x)
+            return x
+        for block, count in zip(self._children.values(), self._counts, strict=True):
+            x, masks = block(x, *masks[:count]), masks[count:]
+        return x
+
+
+def count_masks(place: Placed) -> int:
+    """Return how many dropouts there are in a layer."""
+    return sum(isinstance(leaf.layer, spec.Dropout) for leaf in place.leaves())
+
+
+class Residual(gluon.HybridBlock):
+    """The sum of two branches; without a shortcut, of the body and the input."""
+
+    def __init__(self, place: Placed, found: dict[str, gluon.Parameter]) -> None:
+        super().__init__()
+        self.body = Chain(place.body, found)
+        self.shortcut = Chain(place.shortcut, found) if place.shortcut else None
+        self._count = sum(count_masks(inner) for inner in place.body)
+
+    def hybrid_forward(self, F: Any, x: Any, *masks: Any) -> Any:  # noqa: N803
+        body, rest = masks[: self._count], masks[self._count :]
+        return self.body(x, *body) + (self.shortcut(x, *rest) if self.shortcut else x)
+
+
+class Dropout(gluon.HybridBlock):
+    """x mask / (1 - rate) with a uint8 mask of x's shape; x itself without one."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self._scale = 1 / (1 - rate)
+
+    def hybrid_forward(self, F: Any, x: Any, mask: Any = None) -> Any:  # noqa: N803
+        return x if mask is None else x * (F.cast(mask, "float32") * self._scale)
+
+
+class PadChannels(gluon.HybridBlock):
+    """Zeros appended as further channels.
+
+    MXNet pads the last two of four axes only, so channels become the last but one.
+    """
+
+    def __init__(self, place: Placed) -> None:
+        super().__init__()
+        (channels, rows, columns), (wanted, *_) = place.input, place.output
+        self._flat = (-1, 1, channels, rows * columns)
+        self._pads = (0, 0, 0, 0, 0, wanted - channels, 0, 0)
+        self._whole = (-1, wanted, rows, columns)
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803
+        padded = F.pad(F.reshape(x, self._flat), mode="constant", pad_width=self._pads)
+        return F.reshape(padded, self._whole)
+
+
+class GlobalAvgPool(gluon.HybridBlock):
+    """The mean of each channel, (batch, channels)."""
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803
+        return F.flatten(F.Pooling(x, pool_type="avg", global_pool=True, kernel=(1, 1)))
+
+
+def _block(place: Placed, found: dict[str, gluon.Parameter]) -> gluon.HybridBlock:
+    """Return a layer's block; add its parameters to `found`."""
+    if isinstance(place.layer, spec.Residual):
+        return Residual(place, found)
+    block = _leaf(place)
+    found |= parameters(place, block)
+    return block
+
+
+def _leaf(place: Placed) -> gluon.HybridBlock:
+    size = place.input[0]
+    match layer := place.layer:
+        case spec.Dense(units=units):
+            return nn.Dense(units, in_units=size)
+        case spec.Conv2d(filters=filters, kernel=kernel, stride=stride, padding=padding, bias=bias):
+            return nn.Conv2D(filters, kernel, stride, padding, use_bias=bias, in_channels=size)
+        case spec.BatchNorm(epsilon=epsilon, momentum=momentum):
+            return nn.BatchNorm(momentum=1 - momentum, epsilon=epsilon, in_channels=size)
+        case spec.LayerNorm(epsilon=epsilon):
+            return nn.LayerNorm(epsilon=epsilon, in_channels=size)
+        case spec.MaxPool(size=window, step=step):
+            return nn.MaxPool2D(window, step)
+        case spec.AvgPool(size=window, step=step):
+            return nn.AvgPool2D(window, step)
+        case spec.GlobalAvgPool():
+            return GlobalAvgPool()
+        case spec.PadChannels():
+            return PadChannels(place)
+        case spec.Dropout(rate=rate):
+            return Dropout(rate)
+        case spec.Flatten():
+            return nn.Flatten()
+    return nn.Activation(layer.kind)
+
+
+class Logits(gluon.HybridBlock):
+    """The net in a block of its own: hybridised, a graph of its own, masks and all."""
+
+    def __init__(self, net: gluon.HybridBlock) -> None:
+        super().__init__()
+        self.net = net
+
+    def hybrid_forward(self, F: Any, x: Any, *masks: Any) -> Any:  # noqa: N803
+        return self.net(x, *masks)
+
+
+class Training(gluon.HybridBlock):
+    """The net and its loss in one block, so that hybridising makes one graph of both."""
+
+    def __init__(self, net: gluon.HybridBlock, workload: Workload) -> None:
+        super().__init__()
+        self.net, self._loss, self._classes = net, workload.loss, workload.classes
+        self._smoothing = workload.label_smoothing
+
+    def hybrid_forward(self, F: Any, x: Any, labels: Any, *masks: Any) -> Any:  # noqa: N803
+        """Return the loss of each example, (batch,), of inputs, labels (batch,) and masks."""
+        logits = self.net(x, *masks)
+        if self._loss == "cross-entropy":
+            # With a temperature MXNet's own log_softmax runs instead of oneDNN's, whose gradients
+            # are 30 times less exact (2e-6 to 2e-5); it is as fast.
+            scores = F.log_softmax(logits, axis=-1, temperature=1.0)
+            right = -F.pick(scores, labels, axis=-1)
+            if not self._smoothing:
+                return right
+            return (1 - self._smoothing) * right - self._smoothing * F.mean(scores, axis=-1)
+        difference = logits - F.one_hot(labels, self._classes)
+        return 0.5 * F.sum(F.square(difference), axis=1)

@@ -1,0 +1,92 @@
+"""The optimisers of `workloads.optimisers`, by their formulas.
+
+Each changes the weights in place. Every scalar is rounded to the weights' dtype first, and what is
+computed from scalars is computed in it, so that a float32 study is one throughout.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads import optimisers as spec
+
+Arrays = Mapping[str, NDArray]
+
+
+class Update(ABC):
+    """What moves `weights`, all of one dtype, from before the first step on."""
+
+    def __init__(self, optimiser: spec.Optimiser, weights: Arrays) -> None:
+        self.weights = weights
+        self.scalar = next(iter(weights.values())).dtype.type
+        self.decay = self.scalar(optimiser.weight_decay)
+
+    @abstractmethod
+    def move(self, gradients: Arrays, rate: float) -> None:
+        """Take one step; `gradients` has an array a weight, `rate` is this step's learning rate."""
+
+    def _zeros(self) -> dict[str, NDArray]:
+        return {name: np.zeros_like(w) for name, w in self.weights.items()}
+
+
+class Sgd(Update):
+    """g += weight_decay w;  v = momentum v + g;  w -= rate v."""
+
+    def __init__(self, optimiser: spec.Sgd, weights: Arrays) -> None:
+        super().__init__(optimiser, weights)
+        self.momentum = self.scalar(optimiser.momentum)
+        self.v = self._zeros()
+
+    def move(self, gradients: Arrays, rate: float) -> None:
+        for name, w in self.weights.items():
+            g = gradients[name] + self.decay * w
+            v = self.v[name] = self.momentum * self.v[name] + g
+            w -= self.scalar(rate) * v
+
+
+class Adam(Update):
+    """Kingma and Ba 2015; weight decay is part of the gradient.
+
+    g += weight_decay w;  m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;
+    w -= rate (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon), t from 1.
+    """
+
+    def __init__(self, optimiser: spec.Adam, weights: Arrays) -> None:
+        super().__init__(optimiser, weights)
+        self.beta1, self.beta2 = self.scalar(optimiser.beta1), self.scalar(optimiser.beta2)
+        self.epsilon = self.scalar(optimiser.epsilon)
+        self.m, self.s = self._zeros(), self._zeros()
+        self.t = self.scalar(0)
+
+    def move(self, gradients: Arrays, rate: float) -> None:
+        one, step_rate = self.scalar(1), self.scalar(rate)
+        self.t += one
+        correct_m, correct_s = one - self.beta1**self.t, one - self.beta2**self.t
+        for name, w in self.weights.items():
+            g = self._decayed(gradients[name], w, step_rate)
+            m = self.m[name] = self.beta1 * self.m[name] + (one - self.beta1) * g
+            s = self.s[name] = self.beta2 * self.s[name] + (one - self.beta2) * g * g
+            w -= step_rate * (m / correct_m) / (np.sqrt(s / correct_s) + self.epsilon)
+
+    def _decayed(self, g: NDArray, w: NDArray, rate: np.floating) -> NDArray:
+        """Return the gradient with weight decay in it."""
+        return g + self.decay * w
+
+
+class AdamW(Adam):
+    """Loshchilov and Hutter 2019: w -= rate weight_decay w, then Adam's step with the bare g."""
+
+    def _decayed(self, g: NDArray, w: NDArray, rate: np.floating) -> NDArray:
+        w -= rate * self.decay * w
+        return g
+
+
+UPDATES: dict[type[spec.Optimiser], type[Update]] = {
+    spec.Sgd: Sgd,
+    spec.Adam: Adam,
+    spec.AdamW: AdamW,
+}

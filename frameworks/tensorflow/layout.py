@@ -1,0 +1,76 @@
+"""Canonical weights in TensorFlow's layout and back.
+
+Weights are stored as TensorFlow's operations take them: dense (in, out), convolution HWIO. `images`
+is the layout of images inside, NHWC or NCHW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from workloads import layers as spec
+from workloads.spec import Placed, Workload
+
+AXES = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}  # Canonical axes in TensorFlow's order, by rank.
+_IMAGES = (spec.Conv2d, spec.Pool, spec.BatchNorm)
+_ELEMENTWISE = (spec.Relu, spec.Sigmoid, spec.Tanh)
+
+
+def of_images(workload: Workload, device: str) -> str:
+    """Return the layout inside: NHWC where an operation has no other on the CPU, else NCHW."""
+    needy = any(isinstance(p.layer, _IMAGES) and len(p.input) == 3 for p in workload.leaves)
+    return "NHWC" if needy and device == "cpu" else "NCHW"
+
+
+def sequences(places: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
+    """Yield the model's layers and each branch of its blocks, every one a sequence."""
+    yield places
+    for place in places:
+        yield from sequences(place.body) if place.body else ()
+        yield from sequences(place.shortcut) if place.shortcut else ()
+
+
+def turns(workload: Workload, images: str) -> dict[str, str]:
+    """Return which flattens may leave an image in NHWC order, each with the dense layer it feeds.
+
+    Turning that layer's weight (out, c, h, w) once saves turning every batch. Another layer in
+    between, but elementwise, would see the order: there the flatten has to restore it.
+    """
+    found = {}
+    for sequence in sequences(workload.model) if images == "NHWC" else ():
+        for i, place in enumerate(sequence):
+            if isinstance(place.layer, spec.Flatten) and len(place.input) == 3:
+                rest = [p for p in sequence[i + 1 :] if not isinstance(p.layer, _ELEMENTWISE)]
+                if rest and isinstance(rest[0].layer, spec.Dense):
+                    found[place.name] = rest[0].name
+    return found
+
+
+def unfolded(workload: Workload, images: str) -> dict[str, spec.Shape]:
+    """Return each parameter's and state's canonical shape, a dense layer's inputs unfolded.
+
+    That is, the inputs of those that take on a flatten's turn: (out, c, h, w).
+    """
+    shapes = workload.parameters | workload.state
+    inputs = {place.name: place.input for place in workload.leaves}
+    for flatten, dense in turns(workload, images).items():
+        units, _ = shapes[f"{dense}.weight"]
+        shapes[f"{dense}.weight"] = (units, *inputs[flatten])
+    return shapes
+
+
+def native(array: NDArray, shape: spec.Shape) -> NDArray:
+    """Turn a canonical array, seen in its unfolded `shape`, to TensorFlow's layout."""
+    turned = array.reshape(shape).transpose(AXES[len(shape)])
+    return turned.reshape(-1, len(array)) if array.ndim == 2 else turned
+
+
+def canonical(tensor: tf.Tensor, shape: spec.Shape, folded: spec.Shape) -> NDArray:
+    """Return a copy in canonical layout, of shape `folded`: the inverse of `native`."""
+    axes = AXES[len(shape)]
+    turned = tensor.numpy().reshape([shape[axis] for axis in axes])
+    return turned.transpose(np.argsort(axes)).reshape(folded).copy()
