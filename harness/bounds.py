@@ -28,9 +28,6 @@ CONFIDENCE = 2.0
 """The multiple of sqrt(n) u. For one sum it is exceeded with probability 2 exp(-2) at worst; a norm
 over many sums averages far below it."""
 
-KINK = 16 * UNIT_ROUNDOFF["float32"]
-"""How near to a kink, relative to the layer's root mean square, rounding may choose the side."""
-
 
 class Bounds:
     """The part of each tensor's bound that is known before anything is run."""

@@ -11,18 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from frameworks.contract import Answers, Options, Weights, answers
 from frameworks.reference.adapter import Reference
-from harness.bounds import KINK, Bounds, storage_floor
+from harness.bounds import Bounds, storage_floor
 from workloads.batches import Batch
 from workloads.spec import Workload
 
 DEFAULT_STEPS = 20
+
+MARGIN = 4.0
+"""How near to a kink rounding may choose the side, in units of the layer's own rounding error."""
 
 DRIFT = 4.0
 """How many times the reference's own drift under rounding a framework may drift."""
@@ -122,19 +126,36 @@ def rehearse(workload: Workload, start: Weights, batches: Sequence[Batch]) -> St
     plan = Standard(workload, start, tuple(batches), {}, ())
     # One thread: small products split over many threads wait more than they compute.
     with threadpool_limits(1):
+        near = _near_kinks(plan)
+        far = {name: -margin for name, margin in near.items()}
         right = rehearse_once(plan)
-        drifts = (
-            rehearse_once(plan, np.float32),
-            rehearse_once(plan, kink=KINK),
-            rehearse_once(plan, kink=-KINK),
-        )
-    return replace(plan, right=right, drifts=drifts)
+        drifts = [rehearse_once(plan, dtype=np.float32)]
+        drifts += [rehearse_once(plan, kinks=kinks) for kinks in (near, far)]
+    return replace(plan, right=right, drifts=tuple(drifts))
 
 
-def rehearse_once(standard: Standard, dtype: DTypeLike = np.float64, kink: float = 0.0) -> Answers:
+def rehearse_once(standard: Standard, **study: Any) -> Answers:
     """Let the reference compute the answers to a standard's workload, start and batches."""
-    reference = Reference(standard.workload, standard.start, Options("numpy"), dtype, kink=kink)
+    reference = Reference(standard.workload, standard.start, Options("numpy"), **study)
     return answers(reference, standard.start, standard.batches)
+
+
+def _near_kinks(standard: Standard) -> dict[str, float]:
+    """Return the margin of each layer with a kink: MARGIN times what float32's rounding is off there.
+
+    In step 1, as root mean squares, relative to what the layer sees.
+    """
+    seen = []
+    for dtype in (np.float64, np.float32):
+        reference = Reference(standard.workload, standard.start, Options("numpy"), dtype)
+        reference.step(standard.batches[0])
+        seen.append(reference.before_kinks())
+    exact, rounded = seen
+
+    def rms(x: NDArray) -> float:
+        return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+
+    return {n: MARGIN * rms(x - rounded[n]) / rms(x) for n, x in exact.items() if np.any(x)}
 
 
 def judge(found: Mapping[str, NDArray], standard: Standard, precision: str) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -11,9 +11,10 @@ from numpy.typing import DTypeLike, NDArray
 from frameworks.contract import Adapter, Options, Step, Weights
 from frameworks.reference.blocks import connect
 from frameworks.reference.function import Function
-from frameworks.reference.layers import FUNCTIONS, Dropout
+from frameworks.reference.layers import FUNCTIONS, Dropout, Relu
 from frameworks.reference.losses import LOSSES
 from frameworks.reference.optimisers import UPDATES
+from frameworks.reference.pools import MaxPool
 from workloads.batches import Batch
 from workloads.layers import Residual
 from workloads.spec import Placed, Workload
@@ -22,13 +23,14 @@ from workloads.spec import Placed, Workload
 class Reference(Adapter):
     """Forward, backward and the optimiser in `dtype`, which is float64 but for studies of rounding.
 
-    `kink` is for studies of ties. The gradients of ReLU and of a maximum jump: at 0, and where two
-    elements of a window are equal. Near there, rounding decides which side a framework takes, and
-    one such decision moves the weights by far more than rounding itself does. With kink t, ReLU's
-    gradient passes where x > t rms(x) instead of x > 0, and max pooling sends it to the first
-    (t >= 0) or the last (t < 0) element that is within abs(t) rms(x) of the window's largest; the
-    rms is over the whole batch, and outputs stay what they are. Two runs, with +t and -t of the
-    size of rounding, show how far such decisions can move a trajectory.
+    `kinks` is for studies of ties: a number t for some layers, by name. The gradients of ReLU and
+    of a maximum jump: at 0, and where two elements of a window are equal. Near there, rounding
+    decides which side a framework takes, and one such decision moves the weights by far more than
+    rounding itself does. With t, ReLU's gradient passes where x > t rms(x) instead of x > 0, and
+    max pooling sends it to the first (t >= 0) or the last (t < 0) element that is within
+    abs(t) rms(x) of the window's largest; the rms is over the whole batch, and outputs stay what
+    they are. Two runs, with +t and -t of the size of rounding, show how far such decisions can move
+    a trajectory.
     """
 
     def __init__(
@@ -37,10 +39,10 @@ class Reference(Adapter):
         weights: Weights,
         options: Options,
         dtype: DTypeLike = np.float64,
-        kink: float = 0.0,
+        kinks: Mapping[str, float] | None = None,
     ) -> None:
         self._workload = workload
-        self._dtype, self._kink = np.dtype(dtype), kink
+        self._dtype, self._kinks = np.dtype(dtype), kinks or {}
         self._threads = options.threads
         # The layers keep these arrays and the optimiser moves them in place.
         self._parameters = {k: np.empty(s, dtype) for k, s in workload.parameters.items()}
@@ -57,7 +59,7 @@ class Reference(Adapter):
             place.layer,
             {short: self._parameters[f"{place.name}.{short}"] for short in parameters},
             {short: self._state[f"{place.name}.{short}"] for short in state},
-            self._kink,
+            self._kinks.get(place.name, 0.0),
         )
 
     @staticmethod
@@ -65,7 +67,7 @@ class Reference(Adapter):
         return {"numpy": np.__version__, "python": platform.python_version()}
 
     def settings(self) -> dict[str, object]:
-        return {"dtype": self._dtype.name, "threads": self._threads, "kink": self._kink}
+        return {"dtype": self._dtype.name, "threads": self._threads}
 
     def load(self, weights: Weights) -> None:
         for name, array in (self._parameters | self._state).items():
@@ -90,6 +92,11 @@ class Reference(Adapter):
             for short, gradient in function.gradients.items()
         }
         return Step(logits, loss, {name: gradients[name] for name in self._parameters})
+
+    def before_kinks(self) -> dict[str, NDArray]:
+        """Return what each ReLU and each max pooling saw in the last step, by the layer's name."""
+        kinked = (Relu, MaxPool)
+        return {name: f.x for name, f in self._functions.items() if isinstance(f, kinked)}
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         losses = []

@@ -53,7 +53,7 @@ def seal(cells: pd.DataFrame) -> tuple[bool, str] | None:
     proved = tried[tried["proof"] == "proved"]
     if not len(proved):
         return False, "no cell takes the reference's step"
-    worst = proved.loc[pd.to_numeric(proved["proof_share"]).idxmax()]
+    worst = proved.iloc[int(pd.to_numeric(proved["proof_share"]).argmax())]
     rest = len(tried) - len(proved)
     return not rest, (
         f"same maths: proved for {count(len(proved), 'cell')}"

@@ -231,12 +231,16 @@ def test_load_makes_a_run_repeat_bit_for_bit(optimiser: Optimiser, before: int, 
     assert same(used.weights(), fresh.weights())
 
 
+def everywhere(workload: Workload, kink: float) -> dict[str, float]:
+    return {place.name: kink for place in workload.leaves}
+
+
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("optimiser", [Sgd(0.1, weight_decay=0.1), Adam(0.1), AdamW(0.1)])
 def test_float32_stays_float32(name: str, optimiser: Optimiser) -> None:
     layers = NETS[name].layers
     workload = net(NETS[name].input_shape, *layers, optimiser=optimiser, loss=NETS[name].loss)
-    adapter = reference(workload, dtype=np.float32, kink=1e-6)
+    adapter = reference(workload, dtype=np.float32, kinks=everywhere(workload, 1e-6))
     steps = batches(workload, 2)
     step = adapter.step(steps[0])
     adapter.train(steps)
@@ -253,7 +257,7 @@ def test_a_kink_moves_gradients_and_not_the_loss() -> None:
     batch = batches(workload, 1)[0]
     plain, zero, up, down = (
         reference(workload, **change).step(batch)
-        for change in ({}, {"kink": 0.0}, {"kink": 0.3}, {"kink": -0.3})
+        for change in ({}, *({"kinks": everywhere(workload, t)} for t in (0.0, 0.3, -0.3)))
     )
     assert same(plain.gradients, zero.gradients)
     for moved in (up, down):
