@@ -67,7 +67,7 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
             "inputs": np.stack([batch.inputs for batch in standard.batches]),
             "labels": np.stack([batch.labels for batch in standard.batches]),
         }
-        np.savez(folder / "given.npz", **given, **standard.start)
+        np.savez(folder / "given.npz", **given, **standard.start)  # type: ignore[arg-type]
         variables = recipe.worker_variables(device="cpu", threads=1, scratch=folder)
         environment = {**os.environ, **variables, "PYTHONNOUSERSITE": "1"}
         environment.pop("PYTHONPATH", None)

@@ -1,6 +1,6 @@
 """Does the proof cry wolf? Every workload, framework and mode, honest, on many seeds.
 
-    python benchmarks/seeds.py [--seeds 50] [--steps 20] [--workload NAME]... [--framework NAME]...
+    python benchmarks/seeds.py [--seeds 50] [--steps 20] [--batch N] [--workload NAME]...
 
 Prints the table of docs/parity.md: how many of the proofs failed (none should), and the largest error
 over its bound that was seen. Data is real where it needs no download, else made from a seed.
@@ -67,12 +67,13 @@ def verdicts(
 ) -> list[Verdict]:
     """Have one process answer for all seeds, with a model that is built and compiled once."""
     python = environments.prepare(recipe, "cpu").python
-    variables = recipe.worker_variables(device="cpu", threads=2, scratch=folder / "scratch")
+    variables = recipe.worker_variables(device="cpu", threads=1, scratch=folder / "scratch")
     environment = {**os.environ, **variables, "PYTHONNOUSERSITE": "1"}
     environment.pop("PYTHONPATH", None)
     job = {
         "framework": recipe.name, "mode": mode, "workload": workload.name, "steps": steps,
-        "seeds": list(known), "folder": str(folder), "arrays": str(arrays_of(workload).folder),
+        "batch": workload.data.batch, "seeds": list(known), "folder": str(folder),
+        "arrays": str(arrays_of(workload).folder),
     }  # fmt: skip
     command = [str(python), "-P", str(SCRIPT), json.dumps(job)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -92,6 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--steps", type=int, default=DEFAULT_STEPS)
+    parser.add_argument("--batch", type=int, help="instead of the workload's own")
     parser.add_argument("--workload", action="append", choices=spec.names())
     parser.add_argument("--framework", action="append")
     asked = parser.parse_args()
@@ -104,6 +106,7 @@ def main() -> None:
     for name in asked.workload or spec.names():
         with tempfile.TemporaryDirectory() as scratch:
             folder, workload = Path(scratch), spec.load(name)
+            workload = workload.with_data(batch=asked.batch or workload.data.batch)
             seeds = range(asked.seeds)
             known = dict(zip(seeds, standards(workload, asked.steps, seeds, folder), strict=True))
             for recipe in ranked.values():

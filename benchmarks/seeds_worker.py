@@ -21,14 +21,16 @@ def main(job: dict[str, Any]) -> None:
     """Answer for every seed; the start weights and the order come from files."""
     folder, arrays = Path(job["folder"]), Path(job["arrays"])
     workload, adapter = spec.load(job["workload"]), None
-    train = [np.load(arrays / f"train_{part}.npy", mmap_mode="r") for part in ("inputs", "labels")]
+    inputs, labels = (
+        np.load(arrays / f"train_{x}.npy", mmap_mode="r") for x in ("inputs", "labels")
+    )
     for seed in job["seeds"]:
-        own = workload.with_data(seed=seed)
+        own = workload.with_data(seed=seed, batch=job["batch"])
         with np.load(folder / f"start-{seed}.npz") as loaded:
             start = dict(loaded)
-        batches = Batches(*train, np.load(folder / f"order-{seed}.npy"), own)
+        batches = Batches(inputs, labels, np.load(folder / f"order-{seed}.npy"), own)
         if adapter is None:
-            options = Options(job["mode"], threads=2)
+            options = Options(job["mode"], threads=1)
             adapter = frameworks.adapter(job["framework"])(own, start, options)
         found = answers(adapter, start, batches.take(0, job["steps"]))
         np.savez(folder / f"answers-{seed}.npz", **found)  # type: ignore[arg-type]

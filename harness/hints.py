@@ -207,7 +207,7 @@ def _updates(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str
     later = [check for check in verdict.checks if check.when.endswith(str(standard.steps))]
     first = all(_off(mine, right) < EXACT for mine, right in moves.values())
     if momentum and first and not all(check.ok for check in later):
-        yield "the first step is right and later ones are not: another formula of momentum"
+        yield "the first step is right, later ones are not: another momentum, or other batches"
 
 
 def _decay(moves: Mapping[str, tuple[NDArray, NDArray]], standard: Standard) -> Iterator[str]:

@@ -267,7 +267,7 @@ class Frozen(Mutant):
     """one layer is frozen"""
 
     def mend(self, inner: Any) -> None:
-        inner._model[0].weight.register_hook(lambda gradient: 0 * gradient)
+        inner._core._model[0].weight.register_hook(lambda gradient: 0 * gradient)
 
 
 class Clipped(Mutant):
@@ -276,9 +276,10 @@ class Clipped(Mutant):
     def mend(self, inner: Any) -> None:
         import torch
 
-        parameters = list(inner._model.parameters())
+        parameters = list(inner._core._model.parameters())
         torch.optim.Optimizer.register_step_pre_hook(
-            inner._core._sgd, lambda *_: torch.nn.utils.clip_grad_norm_(parameters, 0.1) and None
+            inner._core._optimiser,
+            lambda *_: torch.nn.utils.clip_grad_norm_(parameters, 0.1) and None,
         )
 
 
@@ -286,21 +287,21 @@ class Accumulated(Mutant):
     """the gradient is accumulated over two steps"""
 
     def mend(self, inner: Any) -> None:
-        honest, count = inner._core._sgd.zero_grad, [0]
+        honest, count = inner._core._optimiser.zero_grad, [0]
 
         def sometimes(*_: Any, **__: Any) -> None:
             count[0] += 1
             if count[0] % 2:
                 honest()
 
-        inner._core._sgd.zero_grad = sometimes
+        inner._core._optimiser.zero_grad = sometimes
 
 
 class Nesterov(Mutant):
     """Nesterov's momentum for the plain one"""
 
     def mend(self, inner: Any) -> None:
-        inner._core._sgd.param_groups[0]["nesterov"] = True
+        inner._core._optimiser.param_groups[0]["nesterov"] = True
 
 
 class SigmoidApproximated(Mutant):
@@ -313,13 +314,16 @@ class SigmoidApproximated(Mutant):
             def forward(self, x: Any) -> Any:
                 return 0.5 + 0.5 * torch.tanh(0.5 * x * (1 + 1e-3 * x * x))
 
-        for name, module in list(inner._model.named_children()):
+        for name, module in list(inner._core._model.named_children()):
             if isinstance(module, torch.nn.Sigmoid):
-                setattr(inner._model, name, Rough())
+                setattr(inner._core._model, name, Rough())
 
 
 class Autocast(Mutant):
     """bfloat16 arithmetic where float32 is promised"""
+
+    def mend(self, inner: Any) -> None:
+        inner._core._model.register_forward_hook(lambda module, given, out: out.float())
 
     def step(self, batch: Batch) -> Step:
         import torch

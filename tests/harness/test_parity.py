@@ -76,7 +76,7 @@ def test_planted_faults_are_refuted(fault: str) -> None:
         ("kernels are transposed", "kernels are transposed"),
         ("flatten takes NHWC order", "flatten takes (height, width, channels)"),
         ("max pooling is replaced by averages", "replaced by averages"),
-        ("momentum is left out", "another formula of momentum"),
+        ("momentum is left out", "another momentum"),
     ],
 )
 def test_a_known_pattern_gets_its_hint(fault: str, says: str) -> None:
