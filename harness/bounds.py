@@ -38,10 +38,26 @@ class Bounds:
         self.drift_scale = max(1.0, self.unit / UNIT_ROUNDOFF["float32"])
         self._batch = workload.data.batch
         self._places = {place.name: place for place in workload.leaves}
-        forward = sum(math.sqrt(_forward_sum(place)) for place in workload.leaves)
+        self._forward = {}
+        forward = 0.0
+        for place in workload.leaves:
+            forward += math.sqrt(_forward_sum(place))
+            self._forward[place.name] = forward
         self._logits = forward + 1
         self._loss = self._logits + math.sqrt(workload.classes) + math.sqrt(self._batch)
         self._backward = _backward_sums(workload)
+
+    def near_kinks(self) -> dict[str, float]:
+        """Return, for each layer with a kink, how near to it rounding may choose the side.
+
+        Relative to the root mean square of what the layer sees: the bound on the error of that.
+        """
+        kinked = (layers.Relu, layers.MaxPool)
+        return {
+            name: CONFIDENCE * self.unit * self._forward[name]
+            for name, place in self._places.items()
+            if isinstance(place.layer, kinked)
+        }
 
     def of(self, kind: str, name: str, steps: int) -> float:
         """Return the relative bound of a tensor; `kind` as in `parity.Answers`, `steps` so far."""

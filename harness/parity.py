@@ -25,9 +25,6 @@ from workloads.spec import Workload
 
 DEFAULT_STEPS = 20
 
-MARGIN = 4.0
-"""How near to a kink rounding may choose the side, in units of the layer's own rounding error."""
-
 DRIFT = 4.0
 """How many times the reference's own drift under rounding a framework may drift."""
 
@@ -126,7 +123,7 @@ def rehearse(workload: Workload, start: Weights, batches: Sequence[Batch]) -> St
     plan = Standard(workload, start, tuple(batches), {}, ())
     # One thread: small products split over many threads wait more than they compute.
     with threadpool_limits(1):
-        near = _near_kinks(plan)
+        near = Bounds(workload, "float32").near_kinks()
         far = {name: -margin for name, margin in near.items()}
         right = rehearse_once(plan)
         drifts = [rehearse_once(plan, dtype=np.float32)]
@@ -138,24 +135,6 @@ def rehearse_once(standard: Standard, **study: Any) -> Answers:
     """Let the reference compute the answers to a standard's workload, start and batches."""
     reference = Reference(standard.workload, standard.start, Options("numpy"), **study)
     return answers(reference, standard.start, standard.batches)
-
-
-def _near_kinks(standard: Standard) -> dict[str, float]:
-    """Return the margin of each layer with a kink: MARGIN times what float32's rounding is off there.
-
-    In step 1, as root mean squares, relative to what the layer sees.
-    """
-    seen = []
-    for dtype in (np.float64, np.float32):
-        reference = Reference(standard.workload, standard.start, Options("numpy"), dtype)
-        reference.step(standard.batches[0])
-        seen.append(reference.before_kinks())
-    exact, rounded = seen
-
-    def rms(x: NDArray) -> float:
-        return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
-
-    return {n: MARGIN * rms(x - rounded[n]) / rms(x) for n, x in exact.items() if np.any(x)}
 
 
 def judge(found: Mapping[str, NDArray], standard: Standard, precision: str) -> Verdict:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import environments, machine, plan, store
-from harness.conductor import Measuring, Setting, Task, Timeouts, conduct, training_steps
+from harness.cell import Measuring, Setting, Task, Timeouts
+from harness.conductor import conduct, training_steps
 from harness.environments import Environment, Unavailable
 from harness.parity import DEFAULT_STEPS
 from harness.places import cache_folder, project_root
@@ -204,7 +205,7 @@ def _conduct_all(session: _Session) -> None:
         planned = [cell for cell in asked.cells if cell.workload == task.workload.name]
         cells = [cell for cell in planned if _can_run(cell, setting, session)]
         session.failures += len(planned) - len(cells)
-        session.failures += conduct(task, cells, setting, session.run, session.tell)
+        session.failures += conduct(task, cells, setting, session.run.folder, session.tell)
 
 
 def _share(measuring: Measuring, workloads: int) -> Measuring:

@@ -11,10 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 from frameworks.contract import Adapter, Options, Step, Weights
 from frameworks.reference.blocks import connect
 from frameworks.reference.function import Function
-from frameworks.reference.layers import FUNCTIONS, Dropout, Relu
+from frameworks.reference.layers import FUNCTIONS, Dropout
 from frameworks.reference.losses import LOSSES
 from frameworks.reference.optimisers import UPDATES
-from frameworks.reference.pools import MaxPool
 from workloads.batches import Batch
 from workloads.layers import Residual
 from workloads.spec import Placed, Workload
@@ -92,11 +91,6 @@ class Reference(Adapter):
             for short, gradient in function.gradients.items()
         }
         return Step(logits, loss, {name: gradients[name] for name in self._parameters})
-
-    def before_kinks(self) -> dict[str, NDArray]:
-        """Return what each ReLU and each max pooling saw in the last step, by the layer's name."""
-        kinked = (Relu, MaxPool)
-        return {name: f.x for name, f in self._functions.items() if isinstance(f, kinked)}
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         losses = []

@@ -143,7 +143,7 @@ class Relu(Function):
     """max(x, 0); the gradient passes where x > kink * rms(x)."""
 
     def forward(self, x: NDArray) -> NDArray:
-        self.x, self.passes = x, x > margin(x, self.kink)
+        self.passes = x > margin(x, self.kink)
         return np.maximum(x, 0)
 
     def backward(self, dy: NDArray) -> NDArray:

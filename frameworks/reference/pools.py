@@ -21,7 +21,7 @@ class MaxPool(Function):
     layer: spec.MaxPool
 
     def forward(self, x: NDArray) -> NDArray:
-        self.x = x
+        self.shape = x.shape
         elements = [x[place] for place in places(x.shape, self.layer.size, self.layer.step)]
         y = functools.reduce(np.maximum, elements)
         enough = y - margin(x, abs(self.kink))
@@ -31,8 +31,8 @@ class MaxPool(Function):
         return y
 
     def backward(self, dy: NDArray) -> NDArray:
-        dx = np.zeros_like(self.x)
-        for i, place in enumerate(places(self.x.shape, self.layer.size, self.layer.step)):
+        dx = np.zeros(self.shape, dy.dtype)
+        for i, place in enumerate(places(self.shape, self.layer.size, self.layer.step)):
             dx[place] += np.where(self.winner == i, dy, 0)
         return dx
 

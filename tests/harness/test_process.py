@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness import conductor, protocol
+from harness.cell import Task
 from harness.process import WorkerFailed, WorkerProcess
 from workloads import datasets, spec
 
@@ -23,9 +24,8 @@ Start = Callable[..., WorkerProcess]
 def start(toy_root: Path, tmp_path: Path, small: spec.Workload) -> Iterator[Start]:
     """Start a worker of the toy framework, up to its first step."""
     arrays = datasets.prepare("xor", tmp_path / "datasets", seed=0)
-    task = conductor.Task(small, arrays, 50)
-    folder = tmp_path / "start"
-    conductor._write_start(task, folder)
+    task = Task(small, arrays, 50, tmp_path)
+    conductor.write_start(task)
     started = []
 
     def go(mode: str) -> WorkerProcess:
@@ -34,7 +34,7 @@ def start(toy_root: Path, tmp_path: Path, small: spec.Workload) -> Iterator[Star
         started.append(worker)
         scratch = str(tmp_path)
         worker.ask("open", 60, framework="faulty", version=protocol.VERSION, folder=scratch)
-        where = {"arrays": str(arrays.folder), "start": str(folder)}
+        where = {"arrays": str(arrays.folder), "start": str(task.start)}
         how = {"mode": mode, "device": "cpu", "threads": 1}
         worker.ask("build", 60, workload=small.to_dict(), **where, **how)
         worker.ask("first_step", 60)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness import conductor, run, store
-from harness.conductor import Measuring
+from harness.cell import Measuring, Timeouts
 from workloads import datasets
 from workloads.reading import SpecError
 
@@ -42,7 +42,7 @@ def asked(root: Path, interpreters: dict[str, Path], **changes: Any) -> run.Requ
 
 
 def execute(
-    request: run.Request, root: Path, patience: conductor.Timeouts = run.PATIENCE
+    request: run.Request, root: Path, patience: Timeouts = run.PATIENCE
 ) -> tuple[store.Record, int, list[dict[str, Any]]]:
     heard: list[dict[str, Any]] = []
     folder, status = run.execute(request, heard.append, root, patience)
@@ -52,7 +52,7 @@ def execute(
 def test_every_fault_costs_its_own_cell_only(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    patience = conductor.Timeouts(prove=3, work=3)
+    patience = Timeouts(prove=3, work=3)
     record, status, _ = execute(asked(toy_root, toy_interpreters), toy_root, patience)
     table = store.summary(record).set_index("mode")
     assert status == 1
