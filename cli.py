@@ -22,6 +22,7 @@ from harness.places import cache_folder, project_root
 from harness.report import markdown, terminal
 from harness.run import execute
 from harness.run import request as make_request
+from harness.shelf import shelf
 from workloads import cost, datasets, spec
 
 INTERRUPTED = 130
@@ -255,17 +256,11 @@ def _chosen(names: tuple[str, ...]) -> list[recipes.Recipe]:
 def env_list() -> None:
     """Environments that are built, their size and place."""
     rows = [
-        (
-            b.framework,
-            b.device,
-            b.version,
-            f"{b.bytes / 2**20:,.0f} MiB",
-            f"{b.when:%Y-%m-%d %H:%M}",
-            str(b.python),
-        )
+        (b.name, b.version, f"{b.bytes / 2**20:,.0f} MiB", f"{b.when:%Y-%m-%d %H:%M}")
         for b in environments.built()
     ]
-    terminal.table(Console(), ["framework", "device", "version", "size", "built", "python"], rows)
+    terminal.table(Console(), ["environment", "version", "size", "built"], rows)
+    click.echo(f"in {shelf()}; each has its python in bin/")
 
 
 @env.command()
