@@ -27,8 +27,16 @@ def hint(found: Found, standard: Standard, verdict: Verdict) -> str | None:
     """Return the first pattern that fits a failed cell, or None."""
     if verdict.ok:
         return None
-    patterns = (_not_finite, _of_another_shape, _loss_scaled, _what_if, _gradients, _updates, _state,
-                _coarse)  # fmt: skip
+    patterns = (
+        _not_finite,
+        _of_another_shape,
+        _loss_scaled,
+        _what_if,
+        _state,
+        _gradients,
+        _updates,
+        _coarse,
+    )
     for pattern in patterns:
         for words in pattern(found, standard, verdict):
             return words

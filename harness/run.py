@@ -99,6 +99,11 @@ def request(
         plan.choose([name], list(recipes), "framework")
     wanted = [_load(name, epochs or (QUICK_EPOCHS if quick else None), seed)
               for name in _workload_names(workloads)]  # fmt: skip
+    twice = {one.name for one in wanted if [other.name for other in wanted].count(one.name) > 1}
+    if twice:
+        raise SpecError(
+            f"two workloads are named {', '.join(sorted(twice))}: rename one of the files"
+        )
     devices = _devices(device)
     cpus = usable_cpus()
     if threads is not None and threads > len(cpus):

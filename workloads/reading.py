@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 T = TypeVar("T")
+
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
 
 
 class SpecError(ValueError):
@@ -67,10 +77,9 @@ def _value(value: Any, hint: Any, rules: Mapping[str, Any], where: str) -> Any:
     if get_origin(hint) is tuple and isinstance(value, tuple):
         return value  # read already
     if type(value) is not hint:
-        kind = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
-            hint, str(hint)
-        )
-        raise SpecError(f"{where} = {value!r}: expected {kind}")
+        raise SpecError(f"{where} = {value!r}: expected {_KINDS.get(hint, hint)}")
+    if hint is float and not math.isfinite(value):
+        raise SpecError(f"{where} = {value!r}: has to be a finite number")
     if "words" in rules and value not in rules["words"]:
         hint_word = nearest(value, rules["words"])
         raise SpecError(

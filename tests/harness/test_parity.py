@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -16,7 +18,7 @@ from harness.bounds import UNIT_ROUNDOFF, Bounds
 from harness.hints import hint
 from harness.parity import Standard, judge, rehearse
 from tests.frameworks.mutants import COMMON, Mutant
-from workloads import init, spec
+from workloads import init, layers, spec
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -175,3 +177,67 @@ def test_longer_sums_and_more_steps_have_wider_bounds() -> None:
     )
     assert small.of("logits", "", 1) < large.of("logits", "", 1)
     assert small.of("last", "dense1.weight", 4) == 2 * small.of("last", "dense1.weight", 1)
+
+
+NORMED = {
+    "name": "normed",
+    "title": "A net with batch norm and decay",
+    "loss": "cross-entropy",
+    "layers": [
+        {"kind": "conv2d", "filters": 4, "kernel": 3, "bias": False},
+        {"kind": "batchnorm"},
+        {"kind": "tanh"},
+        {"kind": "flatten"},
+        {"kind": "dense", "units": 10},
+    ],
+    "data": {"dataset": "digits", "batch": 8, "epochs": 1},
+    "init": {"kind": "he-normal"},
+    "optimiser": {"kind": "sgd", "lr": 0.1, "momentum": 0.9},
+}
+
+
+class OldShare(Mutant):
+    def spec(self, workload: Workload) -> Workload:
+        turned = [
+            layers.BatchNorm(x.epsilon, 1 - x.momentum) if isinstance(x, layers.BatchNorm) else x
+            for x in workload.layers
+        ]
+        return dataclasses.replace(workload, layers=tuple(turned))
+
+
+class Biased(Mutant):
+    def returned(self, weights: Weights) -> Weights:
+        count = 8 * 6 * 6
+        moved = {
+            name: 0.9 + (w - 0.9) * (count - 1) / count if name.endswith(".variance") else w
+            for name, w in weights.items()
+        }
+        return moved if self.stepped else weights
+
+    stepped = False
+
+    def train(self, batches: Sequence[Batch]) -> np.ndarray:
+        self.stepped = True
+        return super().train(batches)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "says"),
+    [
+        (OldShare, "batch norm's momentum is taken for the share of the old value"),
+        (Biased, "running variance takes the biased variance"),
+    ],
+)
+def test_batch_norms_conventions_get_their_hint(mutant: type[Mutant], says: str) -> None:
+    workload, random = spec.from_dict(NORMED, "test"), np.random.default_rng(1)
+    batches = [
+        Batch(random.standard_normal((8, 1, 8, 8), np.float32), random.integers(0, 10, 8))
+        for _ in range(STEPS)
+    ]
+    one = rehearse(workload, init.start_weights(workload), batches)
+    honest = answers(Mutant(Single, workload, one.start, Options("numpy")), one.start, batches)  # type: ignore[arg-type]
+    assert judge(honest, one, "float32").ok
+    found = answers(mutant(Single, workload, one.start, Options("numpy")), one.start, batches)  # type: ignore[arg-type]
+    verdict = judge(found, one, "float32")
+    assert not verdict.ok
+    assert says in (hint(found, one, verdict) or "")

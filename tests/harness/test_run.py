@@ -266,6 +266,13 @@ def test_too_large_a_batch_is_told(toy_root: Path, toy_interpreters: dict[str, P
     assert "take a smaller batch" in record.every("workload-skipped")[0]["reason"]
 
 
+def test_two_workloads_of_one_name_are_refused(toy_root: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "mlp-2-3-2.toml"
+    twin.write_text((toy_root / "workloads" / "catalogue" / "mlp-2-3-2.toml").read_text())
+    with pytest.raises(SpecError, match="two workloads are named mlp-2-3-2"):
+        asked(toy_root, {}, workloads=["mlp-2-3-2", str(twin)])
+
+
 def test_wrong_words_are_refused_with_the_nearest(toy_root: Path) -> None:
     with pytest.raises(SpecError, match='did you mean "faulty"'):
         asked(toy_root, {}, frameworks=["fawlty"])
