@@ -18,6 +18,7 @@ from harness.parity import DEFAULT_STEPS
 from harness.places import cache_folder, project_root
 from harness.plan import Cell
 from harness.recipes import Recipe, discover
+from harness.report.files import finish
 from workloads import datasets, spec
 from workloads.datasets import DatasetError
 from workloads.reading import SpecError
@@ -185,7 +186,7 @@ def execute(
     finally:
         session.tell("run-ended", None, status=status, exit_code=int(status != "ok"))
         run.close()
-        store.finish(run)
+        finish(run.folder)
     return run.folder, int(session.failures > 0)
 
 

@@ -4,7 +4,7 @@
         manifest.json   what was asked for, where, with what: known before anything is timed
         events.jsonl    the journal: one JSON object a line, flushed at once, never changed
         logs/           what the workers printed
-        samples.csv, summary.csv, report.md: made from the first two by `finish`
+        samples.csv, summary.csv, report.md: made from the first two by `report.files`
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
 whole line.
@@ -33,7 +33,7 @@ from harness import summaries
 SCHEMA = 1
 """Raised when a reader of the last schema would misread a run."""
 
-MANIFEST, JOURNAL, LOGS, REPORT = "manifest.json", "events.jsonl", "logs", "report.md"
+MANIFEST, JOURNAL, LOGS = "manifest.json", "events.jsonl", "logs"
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,}")
 
@@ -94,7 +94,7 @@ class Run:
         """Set top-level keys of the manifest; the file is replaced whole. Raises StoreError."""
         with self._lock:
             self._manifest |= changes
-            _write(self.folder / MANIFEST, _pretty(self._manifest))
+            write(self.folder / MANIFEST, _pretty(self._manifest))
 
     def close(self) -> None:
         """Close the journal; nothing can be appended after."""
@@ -185,17 +185,6 @@ def summary(record: Record) -> pd.DataFrame:
     return summaries.summary(record.manifest, record.events)
 
 
-def finish(run: Run | Path) -> Record:
-    """Write samples.csv, summary.csv and report.md, again at any time. Raises StoreError."""
-    from harness.report import markdown  # it reads this store
-
-    record = read(run if isinstance(run, Path) else run.folder)
-    _write(record.folder / "samples.csv", samples(record).to_csv(index=False))
-    _write(record.folder / "summary.csv", summary(record).to_csv(index=False))
-    _write(record.folder / REPORT, markdown.render(record))
-    return record
-
-
 def strict(value: Any) -> Any:
     """Return `value` as JSON can hold it: no NaN, no infinity, no numpy, no paths."""
     if isinstance(value, np.generic | np.ndarray):
@@ -226,7 +215,7 @@ def _pretty(manifest: Mapping[str, Any]) -> str:
     return json.dumps(strict(manifest), indent=2, allow_nan=False) + "\n"
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Replace the file at once: a reader sees the old or the new one. Raises StoreError."""
     draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:

@@ -119,7 +119,7 @@ def _section(console: Console, section: Section) -> None:
         _say(console, each, note)
     shown = {column.title for column in columns}
     if left_out := [one.title for one in _columns(section) if one.title not in shown]:
-        _say(console, "off", f"no room here for: {', '.join(left_out)}; see {store.REPORT}")
+        _say(console, "off", f"no room here for: {', '.join(left_out)}; see report.md")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import store
+from harness.report.files import finish
 from harness.store import Run, StoreError
 
 CELL = "toy/left/fast/cpu/float32"
@@ -231,12 +232,12 @@ def test_finish_writes_the_same_from_the_store_each_time(tmp_path: Path) -> None
         "cell-failed", OTHER, status="crashed", reason="\udcff|\x1b[31m", log_tail=["\ud800"]
     )
     run.close()
-    store.finish(run)
+    finish(run.folder)
     made = ("samples.csv", "summary.csv", "report.md")
     first = {name: (run.folder / name).read_bytes() for name in made}
     for name in made:
         (run.folder / name).unlink()
-    store.finish(run.folder)
+    finish(run.folder)
     assert {name: (run.folder / name).read_bytes() for name in made} == first
     assert (
         len(first["summary.csv"].splitlines()) == 3 and len(first["samples.csv"].splitlines()) == 4
@@ -246,7 +247,7 @@ def test_finish_writes_the_same_from_the_store_each_time(tmp_path: Path) -> None
 def test_an_empty_run_has_empty_tables(tmp_path: Path) -> None:
     run = Run.create(tmp_path, {})
     run.close()
-    record = store.finish(run)
+    record = finish(run.folder)
     assert store.samples(record).empty and store.summary(record).empty
     assert "train_samples_per_s" in store.summary(record)
     assert (run.folder / "report.md").read_text().startswith("# samestep run")
