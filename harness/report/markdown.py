@@ -10,7 +10,8 @@ from harness.report import model, proof
 from harness.report.model import Failure, Report, Section, Tone
 
 _SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
-_SPECIAL = re.compile(r"([\\`*\[\]<>|~#&]|\b_\B|\B_)")
+# An underscore within a word is no markup; anywhere else it may be.
+_SPECIAL = re.compile(r"([\\`*\[\]<>|~#&]|_(?![^\W_])|(?<![^\W_])_)")
 
 
 def render(record: store.Record) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -34,6 +34,7 @@ def shown(text: str) -> str:
     return cells[0]
 
 
+@example("<_<_<")
 @given(st.text(alphabet=st.sampled_from("ab_*`|~#[]()<>&\\ -+1.!@'\"{}$^\n\té")))
 def test_foreign_text_is_shown_as_it_is(text: str) -> None:
     text = " ".join(plain(text).split())
