@@ -98,7 +98,7 @@ class TensorFlow(Adapter):
         batch = [image, tf.TensorSpec((), tf.int64), *masks]
         self._update = _compiled(self._updated, options.mode, batch, self._optimiser.scalars)
         self._look = _compiled(self._looked, options.mode, batch)
-        self._logits = _compiled(self._forward, options.mode, [image])
+        self._logits = _compiled(self._inferred, options.mode, [image])
 
     def _inside(self, shape: spec.Shape) -> spec.Shape:
         """Return an example's shape in the layout inside."""
@@ -148,6 +148,11 @@ class TensorFlow(Adapter):
             logits = self._forward(x, training)
             loss = layers.loss(self._workload, logits, labels)
         return logits, loss, tape.gradient(loss, self._parameters), training.state
+
+    def _inferred(self, x: tf.Tensor) -> tf.Tensor:
+        # One argument and no more: a concrete function called without an optional one first fails
+        # to bind, and prints all of x for an error message that nobody sees.
+        return self._forward(x)
 
     def _looked(
         self, x: tf.Tensor, labels: tf.Tensor, *masks: tf.Tensor
