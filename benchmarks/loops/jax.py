@@ -67,7 +67,7 @@ def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
     def train(batches: Sequence[Any]) -> Sequence[float]:
         nonlocal params, velocity
         losses = []
-        for x, y in batches:
+        for x, y, _ in batches:
             params, velocity, loss = step(params, velocity, jnp.asarray(x), jnp.asarray(y))
             losses.append(loss)
         jax.block_until_ready((params, velocity))

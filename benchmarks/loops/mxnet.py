@@ -46,7 +46,7 @@ def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
 
     def train(batches: Sequence[Any]) -> Sequence[float]:
         losses = []
-        for inputs, labels in batches:
+        for inputs, labels, _ in batches:
             # A view each: from_numpy makes what it is given read-only.
             x, y = mx.nd.from_numpy(inputs[:]), mx.nd.from_numpy(labels[:])
             with autograd.record():

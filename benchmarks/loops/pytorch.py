@@ -45,7 +45,7 @@ def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
 
     def train(batches: Sequence[Any]) -> Sequence[float]:
         losses = []
-        for inputs, labels in batches:
+        for inputs, labels, _ in batches:
             inputs, labels = torch.from_numpy(inputs), torch.from_numpy(labels)
             optimizer.zero_grad()
             loss = criterion(model(inputs), labels)

@@ -51,7 +51,7 @@ def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
         take = step
         if mode != "eager":
             take = traced.get_concrete_function(*(tf.constant(array) for array in batches[0]))
-        losses = [take(tf.constant(x), tf.constant(y)) for x, y in batches]
+        losses = [take(tf.constant(x), tf.constant(y)) for x, y, _ in batches]
         return tf.stack(losses).numpy().tolist()
 
     return train
