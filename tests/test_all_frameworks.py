@@ -13,6 +13,7 @@ import pytest
 from harness import store
 from harness.recipes import discover
 from workloads import spec
+from workloads.layers import Conv2d
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,8 +65,8 @@ def test_the_first_losses_agree_on_every_workload(tmp_path: Path) -> None:
     command = ["parity", "--workload=all", f"--parity-steps={FIRST}", "--mode", modes]
     record, done = run(tmp_path, *command)
     assert done.returncode == 0, done.stdout + done.stderr
-    # The proof holds every loss to its own bound; in a deep net with batch norm near-ties of ReLU
-    # move later losses by a little more than 1e-5, so there it is the first alone.
+    # The proof (exit status 0) holds every loss to its own bound. In deep nets near-ties of ReLU
+    # move the losses after the first step by a little more than 1e-5, so there it is the first alone.
     apart: dict[tuple[str, str], list[float]] = {}
     for proof in record.every("parity"):
         workload, framework = proof["cell"].split("/")[:2]
@@ -74,7 +75,8 @@ def test_the_first_losses_agree_on_every_workload(tmp_path: Path) -> None:
     assert set(apart) == {(name, framework) for name in spec.names() for framework in discover()}
     assert {len(errors) for errors in apart.values()} == {FIRST + 1}  # step 1's twice
     for (workload, framework), errors in apart.items():
-        held = errors[:2] if spec.load(workload).state else errors
+        convolutions = [p for p in spec.load(workload).leaves if isinstance(p.layer, Conv2d)]
+        held = errors[:2] if len(convolutions) > 2 else errors
         assert max(held) < AGREE, (workload, framework)
 
 
