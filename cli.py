@@ -306,8 +306,11 @@ def remove(frameworks: tuple[str, ...]) -> None:
 def lock(frameworks: tuple[str, ...]) -> None:
     """Write the lock files again from the requirements in environment.toml."""
     for recipe in _chosen(frameworks):
-        for path in locks.lock(recipe):
+        written = locks.lock(recipe)
+        for path in written:
             click.echo(f"wrote {path}")
+        if not written:
+            click.echo(f"{recipe.name}: its locks are what the requirements give")
 
 
 @main.group()
