@@ -26,8 +26,8 @@ from harness.report import terminal  # noqa: E402
 WIDTH = 100
 """Letters a line in the picture."""
 
-SHOWN = 16
-"""Lines of the report in the picture: the verdict and the first table."""
+SHOWN = 18
+"""Lines of the report in the picture: the verdict, the first table and the seal of the proof."""
 
 
 def picture(record: store.Record) -> str:
