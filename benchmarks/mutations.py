@@ -8,7 +8,6 @@ Prints the table of docs/parity.md. Builds the frameworks' environments where th
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ sys.path.append(str(ROOT))
 from harness import environments, recipes  # noqa: E402
 from harness.hints import hint  # noqa: E402
 from harness.parity import Standard, Verdict, judge, rehearse  # noqa: E402
+from harness.process import worker_environment  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
 from workloads import init, spec  # noqa: E402
 from workloads.batches import Batch  # noqa: E402
@@ -69,8 +69,7 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
         }
         np.savez(folder / "given.npz", **given, **standard.start)  # type: ignore[arg-type]
         variables = recipe.worker_variables(device="cpu", threads=1, scratch=folder)
-        environment = {**os.environ, **variables, "PYTHONNOUSERSITE": "1"}
-        environment.pop("PYTHONPATH", None)
+        environment = worker_environment(variables)
         job = [framework, recipe.modes[0], name, str(STEPS), str(folder / "given.npz"), scratch]
         command = [str(python), "-P", str(SCRIPT), *job, *faults]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

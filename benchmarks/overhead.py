@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from harness import environments, machine, recipes  # noqa: E402
+from harness.process import worker_environment  # noqa: E402
 from harness.recipes import Recipe  # noqa: E402
 
 BENCHMARKS = Path(__file__).parent
@@ -38,8 +38,7 @@ def launch(recipe: Recipe, python: Path, job: dict[str, Any]) -> dict[str, Any]:
             device="cpu", threads=job["threads"], scratch=Path(scratch)
         )
         command = [str(python), "-P", str(BENCHMARKS / "alternate.py"), json.dumps(job)]
-        environment = {**os.environ, **variables, "PYTHONNOUSERSITE": "1"}
-        environment.pop("PYTHONPATH", None)
+        environment = worker_environment(variables)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{recipe.name} {job['mode']}: {done.stderr[-2000:]}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ sys.path.append(str(ROOT))
 from harness import environments, machine, recipes  # noqa: E402
 from harness.parity import DEFAULT_STEPS, Standard, Verdict, judge, rehearse  # noqa: E402
 from harness.places import cache_folder  # noqa: E402
+from harness.process import worker_environment  # noqa: E402
 from harness.recipes import Recipe  # noqa: E402
 from workloads import datasets, init, spec  # noqa: E402
 from workloads.batches import Batches  # noqa: E402
@@ -68,8 +68,7 @@ def verdicts(
     """Have one process answer for all seeds, with a model that is built and compiled once."""
     python = environments.prepare(recipe, "cpu").python
     variables = recipe.worker_variables(device="cpu", threads=1, scratch=folder / "scratch")
-    environment = {**os.environ, **variables, "PYTHONNOUSERSITE": "1"}
-    environment.pop("PYTHONPATH", None)
+    environment = worker_environment(variables)
     job = {
         "framework": recipe.name, "mode": mode, "workload": workload.name, "steps": steps,
         "batch": workload.data.batch, "seeds": list(known), "folder": str(folder),

@@ -56,8 +56,7 @@ class WorkerProcess:
         self._jobs = 0
         self._frozen = False
         command = [str(python), "-P", str(root / "harness" / "worker.py"), str(theirs.fileno())]
-        environment = {**os.environ, "PYTHONNOUSERSITE": "1", **variables}
-        environment.pop("PYTHONPATH", None)
+        environment = worker_environment(variables)
         with log.open("ab") as output, theirs, _affinity(cpus):
             self._process = subprocess.Popen(
                 command,
@@ -161,6 +160,13 @@ class WorkerProcess:
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+
+def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with `variables`, and with no library but its own Python's."""
+    environment = {**os.environ, "PYTHONNOUSERSITE": "1", **variables}
+    environment.pop("PYTHONPATH", None)
+    return environment
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import frameworks
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
 from harness import environments, recipes
+from harness.process import worker_environment
 from tests.frameworks.check_adapter import NETS, STEPS, given, look
 from workloads.init import dropout_masks, start_weights
 
@@ -68,8 +69,7 @@ def _python(framework: str) -> Path:
 
 def _run(framework: str, scratch: Path, *arguments: str) -> str:
     variables = RECIPES[framework].worker_variables(device="cpu", threads=1, scratch=scratch)
-    environment = {**os.environ, **variables, "PYTHONNOUSERSITE": "1"}
-    environment.pop("PYTHONPATH", None)
+    environment = worker_environment(variables)
     done = subprocess.run(
         [str(_python(framework)), "-P", str(SCRIPT), *arguments],
         env=environment,
