@@ -82,6 +82,29 @@ def memory_limit() -> int | None:
     return min((limit for limit in limits if limit < _UNLIMITED), default=None)
 
 
+def memory_free() -> int | None:
+    """Return the bytes that may still be taken, by the machine and by the cgroup; None: unknown."""
+    memory, limit = _try(lambda: psutil.virtual_memory().available), memory_limit()
+    used = _try(lambda: psutil.Process().memory_info().rss)
+    inside = None if limit is None else limit - (_cgroup_memory_used() or used or 0)
+    return min((size for size in (memory, inside) if size is not None), default=None)
+
+
+def _cgroup_memory_used() -> int | None:
+    """Return what this process's cgroup uses, without the pages of files that it could give back."""
+    for controller, current, cache in (
+        ("", "memory.current", "inactive_file"),
+        ("memory", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        for folder in _cgroups(controller):
+            used = _read(folder / current)
+            if used and used.isdigit():
+                lines = (_read(folder / "memory.stat") or "").splitlines()
+                files = dict(line.split() for line in lines if len(line.split()) == 2)
+                return int(used) - int(files.get(cache, 0))
+    return None
+
+
 def _try(read: Callable[[], T]) -> T | None:
     """Return what `read` returns, or None whatever goes wrong: a description must not fail."""
     try:

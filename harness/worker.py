@@ -35,6 +35,15 @@ Result = dict[str, Any]
 _PORTION_SECONDS = 0.5
 """How much training is done between two events."""
 
+_WARM_SECONDS = 0.05
+"""How much training is timed as one portion while a worker warms up."""
+
+_LEAST_PORTIONS = 12
+"""Fewer step times than this tell no steady state."""
+
+_UNCOUNTED = 5
+"""Predictions before the first that counts: the first traces and compiles for its shape."""
+
 _PORTION_BYTES = 64 * 2**20
 """The most input that is held ready at a time."""
 
@@ -154,6 +163,36 @@ class Cell:
         path = self.folder / "predictions.npy"
         np.save(path, np.concatenate(predicted)[: len(inputs)].astype(np.int64))
         return {"seconds": seconds, "predictions": str(path)}
+
+    def warm(self, start: int, seconds: float, emit: Callable) -> Result:
+        """Train for about `seconds` in short portions, from step `start`; tell each one's step time."""
+        times: list[float] = []
+        steps, began = 0, time.perf_counter()
+        while len(times) < _LEAST_PORTIONS or time.perf_counter() - began < seconds:
+            count = self._portion("train", _WARM_SECONDS)
+            took, _ = self._train(start + steps, count)
+            steps += count
+            times.append(took / count)
+            self.seconds_a_step["train"] = times[-1]
+        return {"steps": steps, "seconds_a_step": times}
+
+    def latency(self, batch: int, seconds: float, emit: Callable) -> Result:
+        """Time single predictions of `batch` examples, input in host memory to logits in host memory.
+
+        About `seconds`, at least 20 and at most 2,000 of them, after some that are not counted.
+        """
+        inputs = self.arrays["test_inputs"][:batch]
+        at_hand = list(islice(in_order(inputs, batch, self.workload.data), 1))
+        times: list[float] = []
+        for _ in range(_UNCOUNTED):
+            self.adapter.predict(at_hand)
+        began = time.perf_counter()
+        while len(times) < 20 or (time.perf_counter() - began < seconds and len(times) < 2000):
+            begin = time.perf_counter()
+            self.adapter.predict(at_hand)
+            times.append(time.perf_counter() - begin)
+        p50, p90, p99 = np.percentile(times, [50, 90, 99]).tolist()
+        return {"batch": batch, "calls": len(times), "p50": p50, "p90": p90, "p99": p99}
 
     def slice(self, kind: str, start: int, seconds: float, emit: Callable) -> Result:
         """Time about `seconds` (at least 10 steps) of training or of inference, from step `start`.

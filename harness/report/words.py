@@ -26,6 +26,16 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def whole(value: float) -> str:
+    """A whole number: 3."""
+    return f"{value:.0f}"
+
+
+def percent(value: float) -> str:
+    """A part of one: 34%, 1.2%."""
+    return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"
+
+
 def seconds(value: float) -> str:
     """A time in seconds: 0.012, 1.23, 23.4, 1,234."""
     return f"{value:.3f}" if value < 1 else amount(value)
@@ -43,7 +53,8 @@ def gibibytes(value: float) -> str:
 
 def count(number: int, thing: str) -> str:
     """A number with its noun: 1 cell, 2 cells, 1,437 cells."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    ending = "" if number == 1 else "es" if thing.endswith("ch") else "s"
+    return f"{number:,} {thing}{ending}"
 
 
 def listed(things: Iterable[object]) -> str:
