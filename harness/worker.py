@@ -8,6 +8,7 @@ library, numpy and one framework only.
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import signal
 import socket
@@ -72,6 +73,7 @@ class Cell:
             "versions": self.adapter_class.versions(),
             "python": platform.python_version(),
             "numpy": np.__version__,
+            "allocator": {k: v for k, v in os.environ.items() if k.startswith("MALLOC_")},
             "rss": memory["VmRSS"],
         }
 
