@@ -143,6 +143,14 @@ def test_a_frozen_worker_can_be_closed(start: Start) -> None:
     assert not alive_in_group(worker.pid)
 
 
+def test_a_worker_tells_the_machines_limits(start: Start) -> None:
+    heard: list[str] = []
+    worker = start("well")
+    rates = worker.ask("limits", 60, lambda e: heard.append(e["kernel"]), seconds=0.01)["rates"]
+    assert list(rates) == heard == ["float32 product", "copy"]
+    assert min(rates.values()) > 1e8
+
+
 def test_a_worker_runs_on_the_processors_it_was_given(start: Start) -> None:
     worker = start("well")
     first = sorted(os.sched_getaffinity(0))[0]
