@@ -8,6 +8,7 @@ library, numpy and one framework only.
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import signal
 import socket
@@ -81,6 +82,7 @@ class Cell:
             "versions": self.adapter_class.versions(),
             "python": platform.python_version(),
             "numpy": np.__version__,
+            "allocator": {k: v for k, v in os.environ.items() if k.startswith("MALLOC_")},
             "rss": memory["VmRSS"],
         }
 
@@ -224,6 +226,19 @@ class Cell:
         """Return the peak resident set since the import, and the device allocator's peak, in bytes."""
         return {"peak_rss": _resident()["VmHWM"], "device_peak": self.adapter.device_peak_bytes()}
 
+    def limits(self, seconds: float, emit: Callable) -> Result:
+        """Time each of the framework's kernels for about `seconds`; return the best rate of each.
+
+        A product's in flop/s, a copy's in bytes/s read and written. The best and not the median,
+        for a limit is what is possible. Their arrays (up to 3 GiB on a GPU) go when it returns.
+        """
+        rates = {}
+        for name, kernel in self.adapter.kernels().items():
+            kernel.run()  # makes its threads and buffers, and compiles
+            rates[name] = kernel.amount / _shortest(kernel.run, seconds)
+            emit("progress", kernel=name)
+        return {"rates": rates}
+
     def _batch_bytes(self) -> int:
         inputs = self.arrays["train_inputs"]
         return max(1, 4 * self.workload.data.batch * int(np.prod(inputs.shape[1:])))
@@ -233,6 +248,16 @@ class Cell:
         known = self.seconds_a_step[kind]
         steps = max(1, round(seconds / known)) if known else 10
         return min(steps, max(1, _PORTION_BYTES // self._batch_bytes())) if bounded else steps
+
+
+def _shortest(run: Callable[[], object], seconds: float) -> float:
+    """Return the seconds of the fastest of several runs, which take about `seconds`: 3 or more."""
+    took: list[float] = []
+    while len(took) < 3 or sum(took) < seconds:
+        begin = time.perf_counter()
+        run()
+        took.append(time.perf_counter() - begin)
+    return min(took)
 
 
 def _map(path: Path) -> NDArray:
