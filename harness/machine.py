@@ -97,7 +97,7 @@ def _cgroup_memory_used() -> int | None:
         ("", "memory.current", "inactive_file"),
         ("memory", "memory.usage_in_bytes", "total_inactive_file"),
     ):
-        for folder in _cgroups(controller):
+        for folder in cgroups(controller):
             used = _read(folder / current)
             if used and used.isdigit():
                 lines = (_read(folder / "memory.stat") or "").splitlines()

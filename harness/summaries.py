@@ -69,8 +69,9 @@ def slices(told: Iterable[Event]) -> pd.DataFrame:
             "samples_per_s": _rate(one.get("samples"), one.get("seconds")),
         })  # fmt: skip
     table = pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
-    numbers = ["samples", "seconds", "cpu_seconds", "joules", "samples_per_s"]
-    return table.astype({"twin": bool} | dict.fromkeys(numbers, float))
+    for name in ("samples", "seconds", "cpu_seconds", "joules", "samples_per_s"):
+        table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
+    return table.astype({"twin": bool})
 
 
 def pairs(manifest: Mapping[str, Any], events: Sequence[Event]) -> pd.DataFrame:

@@ -152,7 +152,7 @@ def _limit(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
     rate, share = limits.get(figures.FLOAT32_LIMIT), timed["limit_share"].max()
     if rate and share == share and len(timed):
         words = [f"{value / 1e9:,.0f} {unit} ({name})" for name, value, unit in _rates(limits)]
-        best = timed.loc[timed["limit_share"].idxmax(), "label"]
+        best = timed["label"].iloc[int(timed["limit_share"].argmax())]
         yield (
             "note",
             f"this machine's limits: {listed(words)}; {best} comes to {share:.0%} of the first",
@@ -166,7 +166,7 @@ def _rates(limits: Mapping[str, float]) -> Iterator[tuple[str, float, str]]:
 
 def energy(record: store.Record) -> str:
     """Say by what joules were read, or why they were not."""
-    told = (record.manifest.get("machine") or {}).get("energy") or {}
+    told = record.manifest.get("energy") or {}
     sources = [plain(one) for one in told.get("sources") or ()]
     if sources:
         return f"joules a sample by {listed(sources)}, of all that the processor did meanwhile"
@@ -182,7 +182,7 @@ def measured(record: store.Record, table: pd.DataFrame) -> str:
     level = summaries.level(record.manifest)
     looks = "" if level == 0.95 else ", valid however often the run looked at them"
     return (
-        f"slices of all cells alternate in rounds, in {count(most, 'launch')}"
+        f"slices of all cells alternate in rounds, in {count(most, 'launch', 'launches')}"
         " of every cell after it got steady; ratios are taken within a round; intervals are 95%"
         f" (Student's, over launches){looks}; pairs are told apart by Holm's rule ({TIED} otherwise)"
     )

@@ -51,10 +51,9 @@ def gibibytes(value: float) -> str:
     return f"{value / 2**30:.1f} GiB"
 
 
-def count(number: int, thing: str) -> str:
-    """A number with its noun: 1 cell, 2 cells, 1,437 cells."""
-    ending = "" if number == 1 else "es" if thing.endswith("ch") else "s"
-    return f"{number:,} {thing}{ending}"
+def count(number: int, thing: str, many: str | None = None) -> str:
+    """A number with its noun: 1 cell, 2 cells, 1,437 cells; `many` is a plural of its own."""
+    return f"{number:,} {thing if number == 1 else many or thing + 's'}"
 
 
 def listed(things: Iterable[object]) -> str:
