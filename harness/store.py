@@ -176,8 +176,12 @@ def resolve(results: Path, text: str) -> Path:
 
 
 def samples(record: Record) -> pd.DataFrame:
-    """Every timed slice, a row each, in the journal's order (see `summaries.SAMPLE_COLUMNS`)."""
-    return summaries.samples(record.events)
+    """Every timed slice, a row each, in the journal's order (see `summaries.SAMPLE_COLUMNS`).
+
+    Without those of cells that ran a second time, as twins: `samples.csv` has these too.
+    """
+    table = summaries.samples(record.events)
+    return table[~table["twin"]]
 
 
 def comparisons(record: Record) -> pd.DataFrame:

@@ -38,7 +38,7 @@ COLUMNS = (
     "accuracy", "precision", "recall", "f1", "examples", "reached_target",
     "train_samples_per_s", "train_low", "train_high", "train_slices",
     "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
-    "launches", "disturbed_slices", "steady", "cores_used", "limit_share", "joules_per_sample",
+    "launches", "contaminated", "steady", "cores_used", "limit_share", "joules_per_sample",
     "latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms",
     "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
     "import_s", "build_s", "first_step_s", "train_s", "evaluate_s",
@@ -47,7 +47,7 @@ COLUMNS = (
 )  # fmt: skip
 
 _COUNTS = (
-    "rank", "examples", "train_slices", "predict_slices", "launches", "disturbed_slices", "steps",
+    "rank", "examples", "train_slices", "predict_slices", "launches", "contaminated", "steps",
     "peak_memory_bytes", "import_memory_bytes", "device_peak_bytes", "memory_floor_bytes",
 )  # fmt: skip
 

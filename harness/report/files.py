@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import store
+from harness import store, summaries
 from harness.report import markdown
 
 
@@ -14,7 +14,7 @@ def finish(folder: Path) -> store.Record:
     Raises StoreError.
     """
     record = store.read(folder)
-    store.write(folder / "samples.csv", store.samples(record).to_csv(index=False))
+    store.write(folder / "samples.csv", summaries.samples(record.events).to_csv(index=False))
     store.write(folder / "summary.csv", store.summary(record).to_csv(index=False))
     store.write(folder / "report.md", markdown.render(record))
     return record

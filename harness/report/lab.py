@@ -135,7 +135,7 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
         greedy = timed[timed["cores_used"] > figures.ALLOWANCE * threads]
         for label, cores in zip(greedy["label"], greedy["cores_used"], strict=True):
             yield "bad", f"{label} kept {cores:.1f} cores busy where {threads:g} were allowed"
-    disturbed = int(timed["disturbed_slices"].sum())
+    disturbed = int(timed["contaminated"].sum())
     if disturbed:
         causes = Counter(
             plain(cause).partition(":")[0]
