@@ -29,7 +29,7 @@ def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Ite
     timed = cells[(cells["train_slices"] > 0) & ~cells["arbiter"]]
     if len(timed) and cells["rank"].isna().all():
         yield "warn", "one launch proves nothing: rows are sorted by speed, and nothing is ranked"
-    if len(trained):
+    if (trained["launches"] > 1).any():
         yield from _floor(trained)
     yield from _open(record, names, trained)
     yield from _troubles(record, timed)
