@@ -15,6 +15,7 @@ from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from harness import doctor as doctor_room
 from harness import environments, locks, plan, recipes, store
+from harness import profile as profile_room
 from harness.arguments import Duration, Named
 from harness.display import Display
 from harness.parity import DEFAULT_STEPS
@@ -178,6 +179,16 @@ def report(run: str, form: str, out: Path | None) -> None:
 
 def _results(out: Path | None) -> Path:
     return out or project_root() / "results"
+
+
+@main.command()
+@click.argument("cell", metavar="CELL")
+@_OUT
+@plainly
+def profile(cell: str, out: Path | None) -> None:
+    """Trace some training steps of CELL, named as in a report, by its framework's own profiler."""
+    found = profile_room.profile(cell, _results(out), lambda text: click.echo(text, err=True))
+    terminal.profile(found, Console())
 
 
 @main.group(name="list")

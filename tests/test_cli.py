@@ -81,6 +81,8 @@ def test_frameworks_workloads_and_modes_are_listed() -> None:
         (["run", "--data-dir", "/no/such/folder"], "does not exist"),
         (["report", "latest", "--out", "/no/such/folder"], "no runs there"),
         (["data", "fetch", "cifar"], "cifar10"),
+        (["profile", "mlp-digits/reference/numpi"], 'did you mean "numpy"'),
+        (["profile", "mlp-digits"], "give workload/framework/mode"),
         (["env", "build", "tensorflw"], 'did you mean "tensorflow"'),
         (["no-such-command"], "No such command"),
     ],

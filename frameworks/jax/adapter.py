@@ -6,6 +6,7 @@ import os
 import platform
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,11 +17,12 @@ from jax import Array
 from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
-from frameworks.jax import optimisers
+from frameworks.jax import optimisers, profiling
 from frameworks.jax.kernels import kernels
 from frameworks.jax.layers import loss_of
 from frameworks.jax.model import Masks, Pytree, bind
 from frameworks.kernels import Kernel
+from frameworks.profiles import Profile
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -147,6 +149,9 @@ class Jax(Adapter):
 
     def kernels(self) -> dict[str, Kernel]:
         return kernels(self._device)
+
+    def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
+        return profiling.profile(lambda: self.train(batches), folder)
 
 
 def apply_threads(threads: int) -> None:

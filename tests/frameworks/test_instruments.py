@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from frameworks.contract import Options, Unavailable
 from frameworks.kernels import numpy_kernels
+from frameworks.reference.adapter import Reference
 from tests.frameworks import inside
 from tests.frameworks.inside import RECIPES
+from workloads import spec
+from workloads.init import start_weights
 
 SCRIPT = Path(__file__).with_name("check_instruments.py")
 
@@ -24,6 +28,35 @@ def test_kernels_do_all_their_work_before_they_return(framework: str, tmp_path: 
     assert 1e9 < rates["float32 product"] < 2e12
     assert 1e8 < rates["copy"] < 2e11
     assert 1e8 < rates.get("bfloat16 product", 1e9) < 2e13
+
+
+@pytest.mark.parametrize(("framework", "mode"), inside.modes())
+def test_a_profile_is_a_trace_and_operators_and_harms_nothing(
+    framework: str, mode: str, tmp_path: Path
+) -> None:
+    inside.skip_without_program(framework, mode)
+    folder = str(tmp_path)
+    told = inside.run(framework, tmp_path, SCRIPT, "profile", framework, mode, folder)
+    found = json.loads(told.splitlines()[-1])
+    events = json.loads(Path(found["trace"]).read_text())["traceEvents"]
+    begun, ended, whole = (sum(e["ph"] == phase for e in events) for phase in "BEX")
+    assert begun == ended
+    assert whole or begun
+    assert all(e["ts"] >= 0 and e.get("tid", 0) < 2**53 for e in events if e["ph"] in "BEX")
+    names = " ".join(one["name"].lower() for one in found["operators"])
+    assert "conv" in names  # the net has some
+    for one in found["operators"]:
+        assert one["calls"] >= 1
+        assert one["total_us"] >= 0.999 * one["self_us"] >= -1e-3, one
+    assert found["restored"]
+    assert found["after"] == pytest.approx(found["before"], rel=1e-5)
+
+
+def test_the_arbiter_says_that_it_has_no_profiler(tmp_path: Path) -> None:
+    workload = spec.load("mlp-2-3-2")
+    adapter = Reference(workload, start_weights(workload), Options("numpy"))
+    with pytest.raises(Unavailable, match="no profiler"):
+        adapter.profile([], tmp_path)
 
 
 def test_the_common_kernels_compute() -> None:
