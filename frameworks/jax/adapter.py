@@ -106,6 +106,9 @@ class Jax(Adapter):
             "device": str(self._device),
             "device_kind": self._device.device_kind,
             "threads": int(os.environ["PJRT_NPROC"]),
+            "processors": len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else None,
             "layout": "NHWC",
             "matmul_precision": config.jax_default_matmul_precision,
             "x64": config.jax_enable_x64,
@@ -155,13 +158,19 @@ class Jax(Adapter):
 
 
 def apply_threads(threads: int) -> None:
-    """Size XLA's CPU pool. It is made with the first device, so once in a process."""
+    """Size XLA's CPU pool. It is made with the first device, so once in a process.
+
+    Python dispatches while the pool computes, in eager mode all the time and in no pool's count:
+    with as many processors as threads, both together stay within them.
+    """
     if _IN_FORCE.setdefault("threads", threads) != threads:
         raise Unavailable(
             f"jax: {threads} threads: this process has run with {_IN_FORCE['threads']} already:"
             " start a fresh one"
         )
     os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(threads)
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def find_device(name: str) -> jax.Device:

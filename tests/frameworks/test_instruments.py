@@ -10,6 +10,7 @@ import pytest
 from frameworks.contract import Options, Unavailable
 from frameworks.kernels import numpy_kernels
 from frameworks.reference.adapter import Reference
+from harness.run import usable_cpus
 from tests.frameworks import inside
 from tests.frameworks.inside import RECIPES
 from workloads import spec
@@ -52,6 +53,18 @@ def test_a_profile_is_a_trace_and_operators_and_harms_nothing(
         assert one["total_us"] >= 0.999 * one["self_us"] >= -1e-3, one
     assert found["restored"]
     assert found["after"] == pytest.approx(found["before"], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(usable_cpus()) < 2, reason="with one processor nobody could take more")
+@pytest.mark.parametrize(("framework", "mode"), inside.modes())
+def test_one_thread_keeps_one_processor_busy(framework: str, mode: str, tmp_path: Path) -> None:
+    inside.skip_without_program(framework, mode)
+    workloads = ("cifar-cnn-128", "mlp-cifar")
+    told = inside.run(framework, tmp_path, SCRIPT, "cores", framework, mode, *workloads)
+    cores = json.loads(told.splitlines()[-1])
+    assert set(cores) == set(workloads)
+    assert max(cores.values()) <= 1.1, cores  # no affinity was set for it
 
 
 def test_the_arbiter_says_that_it_has_no_profiler(tmp_path: Path) -> None:
