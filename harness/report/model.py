@@ -121,14 +121,14 @@ def build(record: store.Record) -> Report:
     """Return the report of a run; of one that is empty, half done or all failed, too."""
     table = store.summary(record)
     failures = _failures(record, table)
-    tone, verdict = _verdict(record, table)
+    tone, said = verdict(record, table)
     return Report(
         title=f"samestep run {plain(record.manifest.get('run') or record.folder.name)}",
         tone=tone,
-        verdict=verdict,
+        verdict=said,
         warnings=tuple(facts.warnings(record)),
         sections=tuple(_sections(record, table)),
-        absent=tuple(_absent(record)),
+        absent=tuple(absent(record)),
         failures=failures,
         proofs=tuple(proof.rows(record)),
         refuted=tuple(proof.failed(record)),
@@ -138,7 +138,7 @@ def build(record: store.Record) -> Report:
     )
 
 
-def _verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
+def verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
     """The run in a line: how many cells are well, and whether it came to its end."""
     tally = table["status"].value_counts()
     good = int(tally.get(OK, 0))
@@ -192,15 +192,19 @@ def _section(
     spec = (record.manifest.get("workloads") or {}).get(workload) or {}
     same = [str(ranked[part].iloc[0]) for part in PLACE if ranked[part].nunique() == 1]
     about = ", ".join(filter(None, [facts.workload(spec), *map(plain, same)]))
-    cells = cells.assign(label=labels)
-    notes = [
+    said = notes(cells.assign(label=labels), spec)
+    return Section(plain(workload), about, tuple(columns), tuple(rows), tuple(said))
+
+
+def notes(cells: pd.DataFrame, spec: Mapping[str, Any]) -> list[tuple[Tone, str]]:
+    """What is to be said beneath a workload's cells, which have a `label` each."""
+    return [
         *_seal(cells),
         *_agreement(cells),
         *_targets(cells, spec),
         *_spread(cells),
         *_arbiters(cells),
     ]
-    return Section(plain(workload), about, tuple(columns), tuple(rows), tuple(notes))
 
 
 def _labels(cells: pd.DataFrame, differ: Sequence[str]) -> list[str]:
@@ -287,7 +291,7 @@ def _spread(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
     return [("warn", f"{said}: measure again on a quiet machine")]
 
 
-def _absent(record: store.Record) -> list[tuple[str, str]]:
+def absent(record: store.Record) -> list[tuple[str, str]]:
     """Frameworks that are unavailable and workloads that were skipped, each with its reason."""
     return [
         (_where(event, key), f"{word}: {plain(event.get('reason') or 'no reason given')}")

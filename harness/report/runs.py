@@ -1,0 +1,150 @@
+"""Stored runs made ready for one report: their cells, and which of these may be ranked together.
+
+Cells share a ranking only where workload, spec, data, device and arithmetic are the same; and a
+claim is made only within one run, whose cells were timed in the same rounds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness import store, summaries
+from harness.report.words import plain
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Several runs' tables, one below the other: `run` is the record's place, `id` the cell's."""
+
+    records: tuple[store.Record, ...]
+    cells: pd.DataFrame
+    pairs: pd.DataFrame
+    samples: pd.DataFrame
+
+    @property
+    def names(self) -> list[str]:
+        """A short name a run; one run needs none."""
+        names = [plain(one.manifest.get("run") or one.folder.name) for one in self.records]
+        return names if len(names) > 1 else [""]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that may stand in one ranking, the arbiter's among them, and their comparisons."""
+
+    key: str
+    workload: str
+    device: str
+    dtype: str
+    spec: Mapping[str, Any]
+    made_up: bool
+    cells: pd.DataFrame
+    pairs: pd.DataFrame
+
+    @property
+    def ranked(self) -> pd.DataFrame:
+        """The cells that are well and no arbiter, the fastest in training first."""
+        cells = self.cells
+        kept = cells[(cells["status"] == summaries.OK) & ~cells["arbiter"]]
+        return kept.sort_values("train_samples_per_s", ascending=False, na_position="last")
+
+
+def load(records: Sequence[store.Record]) -> Loaded:
+    """Read the tables of every record."""
+    cells = [_cells(record, number) for number, record in enumerate(records)]
+    table = pd.concat(cells, ignore_index=True) if cells else pd.DataFrame()
+    table["id"] = range(len(table))
+    many = len(records) > 1
+    names = [_stamp(record) for record in records]
+    table["label"] = [
+        plain(f"{row.framework} {row.mode}") + (f" · {names[row.run]}" if many else "")
+        for row in table.itertuples()
+    ]
+    return Loaded(
+        tuple(records),
+        table,
+        _tables([_comparisons(record) for record in records]),
+        _tables([_samples(record) for record in records]),
+    )
+
+
+def groups(loaded: Loaded) -> Iterator[Group]:
+    """Every ranking of the report, in the order of the plans; an arbiter is in all of its workload."""
+    cells = loaded.cells
+    planned = cells[cells["status"] != summaries.SKIPPED]
+    keys = ["ground", "device", "dtype"]
+    for key, ranked in planned[~planned["arbiter"]].groupby(keys, sort=False):
+        ground, device, dtype = map(str, key)  # type: ignore[arg-type]
+        judges = planned[planned["arbiter"] & (planned["ground"] == ground)]
+        first = loaded.records[int(ranked["run"].iloc[0])].manifest
+        workload = str(ranked["workload"].iloc[0])
+        pairs = loaded.pairs
+        here = pairs["run"].isin(ranked["run"]) & pairs["a"].isin(ranked["cell"])
+        yield Group(
+            key=f"g{ranked['id'].iloc[0]}",
+            workload=workload,
+            device=device,
+            dtype=dtype,
+            spec=(first.get("workloads") or {}).get(workload) or {},
+            made_up=summaries.synthetic(first),
+            cells=pd.concat([ranked, judges]),
+            pairs=pairs[here],
+        )
+
+
+def _cells(record: store.Record, number: int) -> pd.DataFrame:
+    table = store.summary(record)
+    data = {event.get("workload"): event.get("sha256") for event in record.every("dataset")}
+    manifest = record.manifest
+    steps = (manifest.get("options") or {}).get("steps")
+    ground = {
+        workload: _hash(
+            workload,
+            (manifest.get("workloads") or {}).get(workload),
+            # Data that no hash vouches for is nobody else's data.
+            data.get(workload) or [str(record.folder)],
+            summaries.synthetic(manifest),
+            steps,
+        )
+        for workload in table["workload"].unique()
+    }
+    table = table.assign(**{key: pd.Series(float("nan"), index=table.index) for key in LATER if key not in table})
+    return table.assign(run=number, ground=table["workload"].map(ground))
+
+
+def _comparisons(record):
+    if hasattr(store, "comparisons"):
+        return store.comparisons(record)
+    return pd.DataFrame(columns=["kind", "a", "b", "ratio", "low", "high", "verdict", "launches"])
+
+
+def _samples(record):
+    table = store.samples(record)
+    return table.assign(launch=table.get("launch", 1), noise=table.get("noise", ""))
+
+
+LATER = ["rank", "limit_share", "joules_per_sample", "latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms", "memory_floor_bytes"]
+
+
+def _tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The tables one below the other, each with its number as `run`; one is not copied."""
+    numbered = [table.assign(run=number) for number, table in enumerate(tables)]
+    return numbered[0] if len(numbered) == 1 else pd.concat(numbered, ignore_index=True)
+
+
+def _hash(*things: Any) -> str:
+    text = json.dumps(store.strict(things), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _stamp(record: store.Record) -> str:
+    """A run in few letters: its host's processor says little, its day and id say enough."""
+    name = str(record.manifest.get("run") or record.folder.name)
+    started = plain(record.manifest.get("started") or "")[5:10]
+    return plain(f"{started} {name[-4:]}").strip()
