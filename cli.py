@@ -15,7 +15,7 @@ from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from harness import doctor as doctor_room
 from harness import environments, locks, plan, recipes, store
-from harness.arguments import Duration, Named
+from harness.arguments import Duration, Named, Percent
 from harness.display import Display
 from harness.parity import DEFAULT_STEPS
 from harness.places import cache_folder, project_root
@@ -108,6 +108,7 @@ _CELLS = _options(
 @click.option("--epochs", type=click.IntRange(min=1), help="Train so long, not the workload's.")
 @click.option("--steps", type=click.IntRange(min=1), help="Train so many steps instead.")
 @click.option("--budget", type=Duration(), help="Time for all timed rounds together, as 2m.")
+@click.option("--precision", type=Percent(), help="Go on until ratios are known so well, as 2%.")
 @click.option("--quick", is_flag=True, help="A try-out: one epoch, three short rounds.")
 @click.option("--data", type=click.Choice(["real", "synthetic"]), default="real", show_default=True,
               help="synthetic: made from the seed, for speed only; no accuracy is reported.")  # fmt: skip

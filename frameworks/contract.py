@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from frameworks.kernels import Kernel, numpy_kernels
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -98,6 +99,14 @@ class Adapter(ABC):
     def device_peak_bytes(self) -> int | None:
         """Return the most device memory that the framework's allocator had in use, if it counts."""
         return None
+
+    def kernels(self) -> dict[str, Kernel]:
+        """Return what a machine's limits are taken from, on this adapter's device and threads.
+
+        "float32 product", "bfloat16 product" where the framework has it, and "copy". Their arrays
+        live as long as what is returned.
+        """
+        return numpy_kernels()
 
 
 Answers = dict[str, NDArray]

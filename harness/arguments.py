@@ -1,4 +1,4 @@
-"""What the command line takes besides words and numbers: durations, and names with a path."""
+"""What the command line takes besides words and numbers: durations, parts, names with a path."""
 
 from __future__ import annotations
 
@@ -36,6 +36,36 @@ class Duration(click.ParamType):
         """Parse `value`."""
         try:
             return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def parse_percent(text: str) -> float:
+    """Return the part of one that a text as ``2%`` says.
+
+    Raises:
+        ValueError: it is no such text, or not between 0% and 100%.
+    """
+    try:
+        part = float(text.removesuffix("%")) / 100 if text.endswith("%") else math.nan
+    except ValueError:
+        part = math.nan
+    if not 0 < part < 1:
+        raise ValueError(f'"{text}": give a part in percent, as 2%')
+    return part
+
+
+class Percent(click.ParamType):
+    """A part as ``2%``, of one."""
+
+    name = "percent"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse `value`."""
+        try:
+            return parse_percent(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

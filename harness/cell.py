@@ -1,9 +1,8 @@
-"""One cell of a run, from its worker's start to its last slice: what is asked of it, and told of it."""
+"""One launch of a cell, from its worker's start to its end: what is asked of it, and told of it."""
 
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from harness import metrics, protocol
+from harness.energy import Meter
 from harness.environments import Environment
+from harness.guard import Guard
 from harness.hints import hint
 from harness.parity import Standard, judge
 from harness.plan import Cell
 from harness.process import WorkerFailed, WorkerProcess
 from harness.recipes import Recipe
+from harness.statistics import steady_from
 from harness.summaries import NOT_THE_SAME
 from workloads.datasets import Arrays
 from workloads.spec import Workload
@@ -27,6 +29,12 @@ Tell = Callable[..., None]
 
 FIRST_LOSSES = 20
 """How many of the first losses the journal keeps, to compare the frameworks' first steps."""
+
+WARM_SECONDS, WARM_UP = 0.6, 100
+"""Seconds of training between two looks whether a worker is steady; the most portions looked at."""
+
+REPEATS = 2
+"""How often a disturbed slice is timed again."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,31 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Measuring:
-    """How slices are timed: `rounds` of `seconds` each, or as many rounds as fit in `budget` s."""
+    """How much is timed: `launches` of every cell, each for `rounds` of slices of `seconds`.
 
-    rounds: int = 7
-    seconds: float = 0.5
+    Where `budget` (seconds) or `precision` (half an interval's width, as a part of the ratio) is given,
+    the launches are as many as are needed to decide every pair, to come to the precision, or to spend
+    the budget.
+    """
+
+    launches: int = 5
+    rounds: int = 5
+    seconds: float = 0.4
     budget: float | None = None
+    precision: float | None = None
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the run looks at what it has, and may stop early."""
+        return self.budget is not None or self.precision is not None
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """What looks on from outside while a slice runs."""
+
+    guard: Guard
+    meter: Meter
 
 
 @dataclass(frozen=True)
@@ -60,6 +88,7 @@ class Setting:
     recipes: Mapping[str, Recipe]
     environments: Mapping[tuple[str, str], Environment]
     measuring: Measuring
+    watchers: Watchers
     score: bool
     timeouts: Timeouts
     proof_steps: int
@@ -84,20 +113,29 @@ class Task:
 
 
 class LiveCell:
-    """A cell whose worker is running. Every method raises WorkerFailed where the worker fails."""
+    """A launch of a cell whose worker is running. Its methods raise WorkerFailed where that fails."""
 
-    def __init__(self, cell: Cell, task: Task, setting: Setting, run: Path, tell: Tell) -> None:
-        """Start the worker in a scratch folder of its own beside the task's start weights."""
-        self.cell, self._task, self._setting, self._tell_run = cell, task, setting, tell
+    def __init__(
+        self, cell: Cell, task: Task, setting: Setting, run: Path, tell: Tell,
+        launch: int = 1, twin: bool = False,
+    ) -> None:  # fmt: skip
+        """Start the worker in the cell's scratch folder, beside the task's start weights.
+
+        Launches of a cell share the folder: the later ones find what the first compiled. A `twin` is
+        the same cell once more, to see how far identical cells come out apart.
+        """
+        self.cell, self.launch, self.twin = cell, launch, twin
+        self._task, self._setting, self._tell_run = task, setting, tell
         self._scratch = task.scratch / cell.id.replace("/", "_")
-        self._scratch.mkdir()
-        self._next_step = 0
+        self._scratch.mkdir(exist_ok=True)
+        self._next_step, self.peak_bytes = 0, 0
         log = run / "logs" / f"{self._scratch.name}.log"
         variables = setting.recipes[cell.framework].worker_variables(
             device=cell.device, threads=setting.threads, scratch=self._scratch
         )
         python = setting.environments[cell.framework, cell.device].python
-        self.tell("cell-started", log=str(log.relative_to(run)))
+        if launch == 1:
+            self.tell("cell-started", log=str(log.relative_to(run)))
         self._worker = WorkerProcess(python, setting.root, log, variables, setting.cpus)
 
     def tell(self, event: str, **fields: Any) -> None:
@@ -116,8 +154,11 @@ class LiveCell:
         )
 
     def bring_up(self) -> None:
-        """Build, prove, train to the budget and score; leave the worker warm and frozen."""
-        import_memory = self._build()
+        """Build, prove, train to the budget and score: a cell's first launch. Left frozen."""
+        opened, built, first_step = self._build()
+        self.tell("opened", pid=self._worker.pid, **opened)
+        self.tell("built", **built)
+        self.tell("first-step", **first_step)
         if self._task.standard is not None:
             self._prove(self._task.standard, "before the timed part")
         if not self._setting.only_proof:
@@ -125,11 +166,25 @@ class LiveCell:
             if self._setting.score:
                 self._score()
             used = self._worker.ask("memory", self._setting.timeouts.work)
-            self.tell("memory", import_rss=import_memory, **used)
+            self.peak_bytes = used["peak_rss"] or 0
+            self.tell("memory", import_rss=opened["rss"], **used)
         self._worker.freeze()
 
-    def _build(self) -> int | None:
-        """Import, build, take the first step; return the memory that the import took."""
+    def launch_again(self) -> None:
+        """Build and take a first step: a later launch, which is only timed. Left frozen."""
+        opened, built, first_step = self._build()
+        self.tell(
+            "launched",
+            launch=self.launch,
+            twin=self.twin,
+            import_seconds=opened["import_seconds"],
+            build_seconds=built["seconds"],
+            first_step_seconds=first_step["seconds"],
+        )
+        self._worker.freeze()
+
+    def _build(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Import, build, take the first step; return what the worker tells of each."""
         wait, task, cell = self._setting.timeouts, self._task, self.cell
         opened = self._worker.ask(
             "open",
@@ -138,7 +193,6 @@ class LiveCell:
             version=protocol.VERSION,
             folder=str(self._scratch),
         )
-        self.tell("opened", pid=self._worker.pid, **opened)
         built = self._worker.ask(
             "build",
             wait.build,
@@ -149,9 +203,7 @@ class LiveCell:
             device=cell.device,
             threads=self._setting.threads,
         )
-        self.tell("built", **built)
-        self.tell("first-step", **self._worker.ask("first_step", wait.first_step))
-        return opened["rss"]
+        return opened, built, self._worker.ask("first_step", wait.first_step)
 
     def _prove(self, standard: Standard, when: str) -> None:
         """Ask for the answers of the proof and judge them; a cell that is not the same fails."""
@@ -209,28 +261,72 @@ class LiveCell:
         scored = metrics.score(labels, predictions, self._task.workload.classes)
         self.tell("evaluated", seconds=evaluated["seconds"], examples=len(labels), **scored)
 
-    def time_slices(self, number: int) -> None:
-        """Thaw, time one slice of training and one of inference for round `number`, freeze."""
+    def warm_up(self) -> None:
+        """Train until the step times are steady, or for WARM_UP portions at most; say which."""
         self._worker.thaw()
-        for kind, share in (("train", 1.0), ("predict", 0.5)):
+        times: list[float] = []
+        start = None
+        while start is None and len(times) < WARM_UP:
             took = self._worker.ask(
-                "slice",
-                self._setting.timeouts.work,
-                kind=kind,
-                start=self._next_step,
-                seconds=share * self._setting.measuring.seconds,
+                "warm", self._setting.timeouts.work, start=self._next_step, seconds=WARM_SECONDS
             )
-            if kind == "train":
-                self._next_step += took["steps"]
-            self.tell("slice", round=number, kind=kind, **took)
+            self._next_step += took["steps"]
+            times += took["seconds_a_step"]
+            start = steady_from(times)
+        self._worker.freeze()
+        self.tell("warmed", launch=self.launch, twin=self.twin, steady_from=start,
+                  seconds_a_step=times)  # fmt: skip
+
+    def time_slices(self, turn: int, number: int) -> list[dict[str, Any]]:
+        """Thaw, time a slice of training and one of inference for round `number`, freeze.
+
+        A slice that was disturbed is told with what disturbed it, and timed again, REPEATS times at
+        most. Returns what was told.
+        """
+        self._worker.thaw()
+        told = []
+        for kind, share in (("train", 1.0), ("predict", 0.5)):
+            for _ in range(1 + REPEATS):
+                one = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
+                told.append(one | self._slice(kind, share * self._setting.measuring.seconds))
+                self.tell("twin-slice" if self.twin else "slice", **told[-1])
+                if not told[-1]["noise"]:
+                    break
+        self._worker.freeze()
+        return [{"cell": self.cell.id, "twin": self.twin, **one} for one in told]
+
+    def _slice(self, kind: str, seconds: float) -> dict[str, Any]:
+        guard, meter = self._setting.watchers.guard, self._setting.watchers.meter
+        wait, start = self._setting.timeouts.work, self._next_step
+        watch, before = guard.watch(self._worker.pid), meter.read()
+        took = self._worker.ask("slice", wait, kind=kind, start=start, seconds=seconds)
+        noise, after = watch.noise(), meter.read()
+        if kind == "train":
+            self._next_step += took["steps"]
+        return {**took, "noise": noise, "joules": meter.joules(before, after)}
+
+    def tell_latency(self) -> None:
+        """Time single predictions of one example and of the workload's batch."""
+        self._worker.thaw()
+        for batch in sorted({1, self._task.workload.data.batch}):
+            took = self._worker.ask("latency", self._setting.timeouts.first_step, batch=batch,
+                                    seconds=self._setting.measuring.seconds)  # fmt: skip
+            self.tell("latency", **took)
+        self._worker.freeze()
+
+    def tell_limits(self) -> None:
+        """Measure how fast the machine multiplies and copies by this framework's own means."""
+        self._worker.thaw()
+        seconds = self._setting.measuring.seconds
+        self.tell(
+            "limits", **self._worker.ask("limits", self._setting.timeouts.work, seconds=seconds)
+        )
         self._worker.freeze()
 
     def end(self) -> None:
-        """End the worker and remove what it left."""
+        """End the worker; what it compiled is kept for the next launch."""
         self._worker.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def kill(self) -> None:
         """End the worker at once, whatever it does."""
         self._worker.kill()
-        shutil.rmtree(self._scratch, ignore_errors=True)

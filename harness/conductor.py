@@ -1,14 +1,13 @@
-"""Conducts a run: each cell from its start to its score, one after the other, then rounds of slices.
+"""Conducts a run: each cell from its start to its score, one after the other, then the laboratory.
 
-With all cells of a workload warm and frozen, each round thaws them one at a time, in an order drawn
-from the seed, for one timed slice. Drift of the machine so hits all alike.
+All cells of a workload are in memory together, warm and frozen, while they are timed; where memory
+does not hold them all, they are timed in turns, and the journal says so.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import random
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cell import LiveCell, Measuring, Setting, Task, Tell
+from harness import machine
+from harness.cell import LiveCell, Setting, Task, Tell
+from harness.laboratory import Laboratory
 from harness.parity import Standard, rehearse
 from harness.plan import Cell
 from harness.process import WorkerFailed
@@ -26,6 +27,9 @@ from workloads import init
 from workloads.batches import Batches
 from workloads.datasets import Arrays
 from workloads.spec import Workload
+
+SPARE = 1.2
+"""How much more memory than its peak so far a worker may take while it is timed."""
 
 
 def training_steps(workload: Workload, arrays: Arrays, steps: int | None) -> int:
@@ -47,19 +51,22 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell
         tell("start", None, workload=task.workload.name, sha256=write_start(task))
         if setting.proof_steps and cells:
             task.standard = _rehearse(task, setting.proof_steps, tell)
-        alive: list[LiveCell] = []
-        try:
-            for cell in cells:
-                _bring_up(cell, task, setting, run, tell, alive)
-            well = alive
-            if not setting.only_proof:
-                well = _still_the_same(_rounds(alive, setting))
-            for one in well:
+        waiting, well, turn = list(cells), 0, 0
+        left = setting.measuring.budget
+        while waiting:
+            alive = _bring_up_what_fits(waiting, task, setting, run, tell)
+            if waiting:
+                together = [one.cell.id for one in alive]
+                tell("in-turn", None, workload=task.workload.name, turn=turn, cells=together)
+            budget = None if left is None else left * len(alive) / max(1, len(alive) + len(waiting))
+            began = time.monotonic()
+            lab = Laboratory(task, setting, run, tell, turn, budget)
+            done = alive if setting.only_proof else lab.measure(alive)
+            left = None if left is None else left - (time.monotonic() - began)
+            for one in done:
                 one.tell("cell-done")
-        finally:
-            for one in alive:
-                one.end()
-        return len(cells) - len(well)
+            well, turn = well + len(done), turn + 1
+        return len(cells) - well
 
 
 @contextlib.contextmanager
@@ -99,6 +106,29 @@ def _rehearse(task: Task, steps: int, tell: Tell) -> Standard:
     return standard
 
 
+def _bring_up_what_fits(
+    waiting: list[Cell], task: Task, setting: Setting, run: Path, tell: Tell
+) -> list[LiveCell]:
+    """Bring up cells from the front of `waiting` for as long as memory holds them; return the well."""
+    alive: list[LiveCell] = []
+    try:
+        while waiting and (len(alive) < 2 or room_for_one_more(alive)):
+            _bring_up(waiting.pop(0), task, setting, run, tell, alive)
+            if setting.only_proof and alive:
+                alive[-1].end()
+    except BaseException:
+        for one in alive:
+            one.kill()
+        raise
+    return alive
+
+
+def room_for_one_more(alive: Sequence[LiveCell]) -> bool:
+    """Say whether memory holds one more worker as large as the largest, with a twin beside it."""
+    free = machine.memory_free()
+    return free is None or free > 2 * SPARE * max(one.peak_bytes for one in alive)
+
+
 def _bring_up(
     cell: Cell, task: Task, setting: Setting, run: Path, tell: Tell, alive: list[LiveCell]
 ) -> None:
@@ -112,44 +142,3 @@ def _bring_up(
     finally:
         if one not in alive:
             one.kill()
-
-
-def _rounds(alive: Sequence[LiveCell], setting: Setting) -> list[LiveCell]:
-    """Time one slice of every cell in each round; return the cells that are still well.
-
-    Round 0 warms up and is kept out of every figure.
-    """
-    measuring, order = setting.measuring, random.Random(setting.seed)  # noqa: S311 (no secret)
-    well, began = list(alive), time.monotonic()
-    number = 0
-    while well and _goes_on(number, time.monotonic() - began, measuring):
-        order.shuffle(well)
-        for one in list(well):
-            try:
-                one.time_slices(number)
-            except WorkerFailed as failure:
-                one.tell_failure("rounds", failure)
-                well.remove(one)
-        number += 1
-    return [one for one in alive if one in well]
-
-
-def _goes_on(number: int, elapsed: float, measuring: Measuring) -> bool:
-    """Say whether round `number` is to be run: at least one counts; then rounds or budget decide."""
-    if number <= 1:
-        return True
-    if measuring.budget is not None:
-        return elapsed * (number + 1) / number <= measuring.budget
-    return number <= measuring.rounds
-
-
-def _still_the_same(cells: Sequence[LiveCell]) -> list[LiveCell]:
-    """Ask each cell for the first step again; return those that still take it."""
-    same = []
-    for one in cells:
-        try:
-            one.prove_again()
-            same.append(one)
-        except WorkerFailed as failure:
-            one.tell_failure("after the timed part", failure)
-    return same

@@ -5,7 +5,6 @@ Nothing here raises: what cannot be read is None. No host name is told: results 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import shutil
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+
+from harness.nvml import Driver
 
 T = TypeVar("T")
 
@@ -69,17 +70,40 @@ def usable_cores() -> float | None:
 
 def cpu_quota() -> float | None:
     """Return the cgroup's limit in cores, the smallest on the way up; None where there is none."""
-    quotas = [_quota_v2(folder) for folder in _cgroups("")]
-    quotas += [_quota_v1(folder) for folder in _cgroups("cpu")]
+    quotas = [_quota_v2(folder) for folder in cgroups("")]
+    quotas += [_quota_v1(folder) for folder in cgroups("cpu")]
     return min((quota for quota in quotas if quota), default=None)
 
 
 def memory_limit() -> int | None:
     """Return the cgroup's limit in bytes, the smallest on the way up; None where there is none."""
-    words = [_read(folder / "memory.max") for folder in _cgroups("")]
-    words += [_read(folder / "memory.limit_in_bytes") for folder in _cgroups("memory")]
+    words = [_read(folder / "memory.max") for folder in cgroups("")]
+    words += [_read(folder / "memory.limit_in_bytes") for folder in cgroups("memory")]
     limits = [int(word) for word in words if word and word.isdigit()]
     return min((limit for limit in limits if limit < _UNLIMITED), default=None)
+
+
+def memory_free() -> int | None:
+    """Return the bytes that may still be taken, by the machine and by the cgroup; None: unknown."""
+    memory, limit = _try(lambda: psutil.virtual_memory().available), memory_limit()
+    used = _try(lambda: psutil.Process().memory_info().rss)
+    inside = None if limit is None else limit - (_cgroup_memory_used() or used or 0)
+    return min((size for size in (memory, inside) if size is not None), default=None)
+
+
+def _cgroup_memory_used() -> int | None:
+    """Return what this process's cgroup uses, without the pages of files that it could give back."""
+    for controller, current, cache in (
+        ("", "memory.current", "inactive_file"),
+        ("memory", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        for folder in cgroups(controller):
+            used = _read(folder / current)
+            if used and used.isdigit():
+                lines = (_read(folder / "memory.stat") or "").splitlines()
+                files = dict(line.split() for line in lines if len(line.split()) == 2)
+                return int(used) - int(files.get(cache, 0))
+    return None
 
 
 def _try(read: Callable[[], T]) -> T | None:
@@ -95,11 +119,11 @@ def _read(path: str | Path) -> str | None:
     return _try(lambda: (ROOT / path).read_text(encoding="utf-8", errors="replace").strip()) or None
 
 
-def _cgroups(controller: str) -> list[Path]:
-    """Return the folders of this process's cgroup and of those above it, for a controller.
+def cgroups(controller: str) -> list[Path]:
+    """Return the folders, relative to ROOT, of this process's cgroup and of those above it.
 
-    An empty `controller` means version 2. Inside a container the path that the kernel tells may
-    lie outside what is mounted: the mounted root is always among the folders.
+    For one controller; an empty `controller` means version 2. Inside a container the path that the
+    kernel tells may lie outside what is mounted: the mounted root is always among the folders.
     """
     mount = Path("sys/fs/cgroup") / controller
     for line in (_read("proc/self/cgroup") or "").splitlines():
@@ -162,25 +186,12 @@ def _said(*command: str) -> str | None:
 
 def _gpus() -> tuple[list[dict[str, Any]], str | None]:
     """Return the GPUs, or none and the reason."""
-    try:
-        import pynvml
-    except ImportError:
-        return [], "nvidia-ml-py is not installed"
-    try:
-        pynvml.nvmlInit()
-    except Exception as error:  # no driver, or one that does not answer
-        return [], f"no NVIDIA driver answers ({error})"
-    try:
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
-        ]
-        found = [_gpu(pynvml, handle) for handle in handles]
-        return found, None if found else "the driver shows no GPU"
-    except Exception as error:
-        return [], f"the NVIDIA driver does not tell of its GPUs ({error})"
-    finally:
-        with contextlib.suppress(Exception):
-            pynvml.nvmlShutdown()
+    driver = Driver()
+    held = driver.processes()
+    return [
+        _gpu(driver.library, handle) | {"processes": len(processes)}
+        for handle, processes in zip(driver.handles, held, strict=True)
+    ], driver.reason
 
 
 def _gpu(nvml: Any, handle: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -15,6 +16,12 @@ from harness import protocol
 
 _LOG_LINES = 20
 _GRACE_SECONDS = 5.0
+
+# Unless told, glibc gives the memory of a freed large tensor back to the kernel, which zeroes it and
+# faults it in anew at the next step: that cost one framework a fifth of its throughput, and let
+# its slices vary by 9% instead of 1.5%. It keeps it, here, for everyone. 32 MiB is the largest
+# threshold that glibc takes; larger blocks are still mapped and unmapped one by one.
+_GLIBC = {"MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 
 
 class WorkerFailed(RuntimeError):
@@ -163,10 +170,18 @@ class WorkerProcess:
 
 
 def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with `variables`, and with no library but its own Python's."""
-    environment = {**os.environ, "PYTHONNOUSERSITE": "1", **variables}
+    """Return this process's environment with `variables`, and with no library but its own Python's.
+
+    The allocator's settings are the same in all workers, whatever the user's own.
+    """
+    environment = {**os.environ, "PYTHONNOUSERSITE": "1", **variables, **_allocator()}
     environment.pop("PYTHONPATH", None)
     return environment
+
+
+def _allocator() -> dict[str, str]:
+    """Return how the C library is to keep freed memory; nothing where it is not glibc."""
+    return _GLIBC if platform.libc_ver()[0] == "glibc" else {}
 
 
 @contextmanager

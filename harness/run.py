@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from harness import environments, machine, plan, store
-from harness.cell import Measuring, Setting, Task, Timeouts
+from harness.cell import Measuring, Setting, Task, Timeouts, Watchers
 from harness.conductor import conduct, training_steps
+from harness.energy import Meter
 from harness.environments import Environment, Unavailable
+from harness.guard import Guard
 from harness.parity import DEFAULT_STEPS
 from harness.places import cache_folder, project_root
 from harness.plan import Cell
@@ -27,7 +29,7 @@ from workloads.spec import Workload
 DEFAULT_WORKLOADS = ("mlp-digits", "cnn-digits", "cifar-cnn-128")
 """What `run` takes when no workload is named; those whose data is absent are skipped."""
 
-QUICK = Measuring(rounds=3, seconds=0.2)
+QUICK = Measuring(launches=1, rounds=3, seconds=0.2)
 QUICK_EPOCHS = 1
 
 PATIENCE = Timeouts()
@@ -81,6 +83,7 @@ def request(
     epochs: int | None = None,
     steps: int | None = None,
     budget: float | None = None,
+    precision: float | None = None,
     quick: bool = False,
     parity_steps: int = DEFAULT_STEPS,
     no_parity: bool = False,
@@ -118,7 +121,7 @@ def request(
         threads=threads or len(cpus),
         seed=seed or 0,
         steps=steps,
-        measuring=Measuring(usual.rounds, usual.seconds, budget),
+        measuring=replace(usual, budget=budget, precision=precision),
         data_dir=data_dir,
         synthetic=data == "synthetic",
         interpreters=interpreters,
@@ -127,7 +130,7 @@ def request(
         command=command,
         proof_steps=0 if no_parity else parity_steps,
         only_proof=only_proof,
-        options={"data": data, "quick": quick, "device": device, "budget": budget},
+        options={"data": data, "quick": quick, "device": device},
     )
 
 
@@ -202,6 +205,7 @@ def _conduct_all(session: _Session) -> None:
         recipes=asked.recipes,
         environments=ready,
         measuring=_share(asked.measuring, len(tasks)),
+        watchers=Watchers(Guard(usable_cpus()), Meter()),
         score=not asked.synthetic,
         timeouts=session.timeouts,
         proof_steps=asked.proof_steps,
@@ -218,7 +222,7 @@ def _share(measuring: Measuring, workloads: int) -> Measuring:
     """Divide the budget of the whole run between its workloads."""
     if measuring.budget is None:
         return measuring
-    return Measuring(measuring.rounds, measuring.seconds, measuring.budget / max(1, workloads))
+    return replace(measuring, budget=measuring.budget / max(1, workloads))
 
 
 def _task(workload: Workload, session: _Session) -> Task | None:
@@ -313,8 +317,12 @@ def _manifest(asked: Request, root: Path) -> dict[str, Any]:
             "seed": asked.seed,
             "parity_steps": asked.proof_steps,
             "only_proof": asked.only_proof,
+            "launches": asked.measuring.launches,
             "rounds": asked.measuring.rounds,
             "slice_seconds": asked.measuring.seconds,
+            "budget": asked.measuring.budget,
+            "precision": asked.measuring.precision,
+            "open_ended": asked.measuring.open_ended,
         },
         "workloads": {workload.name: workload.to_dict() for workload in asked.workloads},
         "cells": [cell.id for cell in asked.cells],

@@ -180,6 +180,11 @@ def samples(record: Record) -> pd.DataFrame:
     return summaries.samples(record.events)
 
 
+def comparisons(record: Record) -> pd.DataFrame:
+    """Every pair of cells that may be compared, a row each (see `harness.comparisons.COLUMNS`)."""
+    return summaries.pairs(record.manifest, record.events)
+
+
 def summary(record: Record) -> pd.DataFrame:
     """Every cell, a row each, in the plan's order (see `summaries.COLUMNS`)."""
     return summaries.summary(record.manifest, record.events)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness import comparisons, figures
+
 Event = Mapping[str, Any]
 
 NOT_THE_SAME = "not the same maths"
@@ -26,37 +28,65 @@ IDENTITY = ("workload", "framework", "mode", "device", "dtype")
 """The parts of a cell's id. `dtype` is the arithmetic; `precision` is the metric."""
 
 SAMPLE_COLUMNS = (
-    "cell", *IDENTITY, "kind", "round", "steps", "samples", "seconds", "cpu_seconds",
-    "samples_per_s", "time",
+    "cell", *IDENTITY, "kind", "turn", "launch", "round", "twin", "steps", "samples", "seconds",
+    "cpu_seconds", "joules", "samples_per_s", "noise", "time",
 )  # fmt: skip
 
 COLUMNS = (
-    "cell", *IDENTITY, "status", "reason", "arbiter",
+    "cell", *IDENTITY, "rank", "status", "reason", "arbiter",
     "proof", "proof_share", "proof_worst",
     "accuracy", "precision", "recall", "f1", "examples", "reached_target",
     "train_samples_per_s", "train_low", "train_high", "train_slices",
     "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
+    "launches", "disturbed_slices", "steady", "cores_used", "limit_share", "joules_per_sample",
+    "latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms",
+    "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
     "import_s", "build_s", "first_step_s", "train_s", "evaluate_s",
-    "peak_memory_bytes", "import_memory_bytes", "device_peak_bytes",
+    "peak_memory_bytes", "import_memory_bytes", "device_peak_bytes", "memory_floor_bytes",
     "steps", "first_loss", "final_loss",
 )  # fmt: skip
 
 _COUNTS = (
-    "examples", "train_slices", "predict_slices", "steps",
-    "peak_memory_bytes", "import_memory_bytes", "device_peak_bytes",
+    "rank", "examples", "train_slices", "predict_slices", "launches", "disturbed_slices", "steps",
+    "peak_memory_bytes", "import_memory_bytes", "device_peak_bytes", "memory_floor_bytes",
 )  # fmt: skip
 
 
 def samples(events: Iterable[Event]) -> pd.DataFrame:
-    """Every slice as a row; `samples_per_s` is missing where its time is no positive number."""
+    """Every slice as a row, those of twins too; `samples_per_s` is missing where its time is none."""
+    kinds = {"slice": False, "twin-slice": True}
+    return slices({**one, "twin": kinds[one["event"]]} for one in events if one["event"] in kinds)
+
+
+def slices(told: Iterable[Event]) -> pd.DataFrame:
+    """Return slices as the journal tells them, each with its `cell` and whether it is a twin's."""
     rows = []
-    for event in events:
-        if event["event"] != "slice":
-            continue
-        cell = str(event.get("cell", ""))
-        rate = _rate(event.get("samples"), event.get("seconds"))
-        rows.append({**event, **split(cell), "cell": cell, "samples_per_s": rate})
-    return pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
+    for one in told:
+        cell = str(one.get("cell", ""))
+        rows.append({
+            "turn": 0, "launch": 1, **one, **split(cell), "cell": cell,
+            "noise": "; ".join(map(str, one.get("noise") or ())),
+            "samples_per_s": _rate(one.get("samples"), one.get("seconds")),
+        })  # fmt: skip
+    table = pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
+    for name in ("samples", "seconds", "cpu_seconds", "joules", "samples_per_s"):
+        table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
+    return table.astype({"twin": bool})
+
+
+def pairs(manifest: Mapping[str, Any], events: Sequence[Event]) -> pd.DataFrame:
+    """Every pair of cells that may be compared, by `comparisons.pairs`: well ones, no arbiter."""
+    bad = {str(one.get("cell")) for one in events if one["event"] == "cell-failed"}
+    table = samples(events)
+    judged = table["framework"].isin(arbiters(manifest, events))
+    table = table[(table["round"] != WARM_UP) & ~table["cell"].isin(bad) & ~judged]
+    return comparisons.pairs(table[~table["twin"]], table[table["twin"]], level(manifest))
+
+
+def level(manifest: Mapping[str, Any]) -> float:
+    """The level of a run's intervals."""
+    options = manifest.get("options") or {}
+    return comparisons.level(bool(options.get("open_ended")))
 
 
 def summary(manifest: Mapping[str, Any], events: Sequence[Event]) -> pd.DataFrame:
@@ -65,9 +95,17 @@ def summary(manifest: Mapping[str, Any], events: Sequence[Event]) -> pd.DataFram
     for event in events:
         if event.get("cell") is not None:
             by_cell.setdefault(str(event["cell"]), []).append(event)
-    rows = [_row(cell, own, manifest, events) for cell, own in by_cell.items()]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.astype(dict.fromkeys(_COUNTS, "Int64") | {"arbiter": bool})
+    table = samples(events)
+    table = table[(table["round"] != WARM_UP) & ~table["twin"]]
+    timed = dict(iter(table.groupby("cell", sort=False)))
+    rows = [
+        _row(cell, own, manifest, events, timed.get(cell, table.head(0)))
+        for cell, own in by_cell.items()
+    ]
+    specs = manifest.get("workloads") or {}
+    whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"arbiter": bool})
+    whole = figures.complete(whole, pairs(manifest, events), figures.limits(events), specs)
+    return whole.astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
 def split(cell: str) -> dict[str, str]:
@@ -99,14 +137,18 @@ def arbiters(manifest: Mapping[str, Any], events: Iterable[Event]) -> set[str]:
 
 
 def _row(
-    cell: str, own: Sequence[Event], manifest: Mapping[str, Any], events: Sequence[Event]
+    cell: str,
+    own: Sequence[Event],
+    manifest: Mapping[str, Any],
+    events: Sequence[Event],
+    slices: pd.DataFrame,
 ) -> dict[str, Any]:
     last = {event["event"]: event for event in own}
 
     def of(event: str, key: str) -> float | None:
         return number(last.get(event, {}).get(key))
 
-    parts = split(cell)
+    parts, specs = split(cell), manifest.get("workloads") or {}
     status, reason = _status(parts, last, events)
     return {
         "cell": cell,
@@ -116,8 +158,8 @@ def _row(
         "arbiter": parts["framework"] in arbiters(manifest, events),
         **_proof(own),
         **_quality(parts["workload"], last.get("evaluated", {}), manifest),
-        **_throughput("train", own if status != NOT_THE_SAME else ()),
-        **_throughput("predict", own if status != NOT_THE_SAME else ()),
+        **figures.timed(slices if status != NOT_THE_SAME else slices.head(0), level(manifest)),
+        **figures.told(own),
         "import_s": of("opened", "import_seconds"),
         "build_s": of("built", "seconds"),
         "first_step_s": of("first-step", "seconds"),
@@ -126,6 +168,7 @@ def _row(
         "peak_memory_bytes": of("memory", "peak_rss"),
         "import_memory_bytes": of("memory", "import_rss"),
         "device_peak_bytes": of("memory", "device_peak"),
+        "memory_floor_bytes": figures.floor_bytes(specs.get(parts["workload"])),
         "steps": of("trained", "steps"),
         "first_loss": of("first-step", "loss"),
         "final_loss": of("trained", "final_loss"),
@@ -186,24 +229,6 @@ def _quality(workload: str, evaluated: Event, manifest: Mapping[str, Any]) -> di
     target, accuracy = number(spec.get("target_accuracy")), scores["accuracy"]
     known = target and accuracy is not None
     return {**scores, "reached_target": accuracy >= target if known else None}
-
-
-def _throughput(kind: str, own: Iterable[Event]) -> dict[str, Any]:
-    """The median and the quartiles of the slices' samples a second, and how many slices.
-
-    The warm-up round is kept out.
-    """
-    slices = (one for one in own if one["event"] == "slice" and one.get("kind") == kind)
-    counted = (one for one in slices if one.get("round") != WARM_UP)
-    rates = [_rate(one.get("samples"), one.get("seconds")) for one in counted]
-    known = [rate for rate in rates if rate is not None]
-    low, middle, high = np.percentile(known, [25, 50, 75]) if known else (None, None, None)
-    return {
-        f"{kind}_samples_per_s": middle,
-        f"{kind}_low": low,
-        f"{kind}_high": high,
-        f"{kind}_slices": len(known),
-    }
 
 
 def _rate(samples: Any, seconds: Any) -> float | None:

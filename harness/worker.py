@@ -8,6 +8,7 @@ library, numpy and one framework only.
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import signal
 import socket
@@ -34,6 +35,15 @@ Result = dict[str, Any]
 
 _PORTION_SECONDS = 0.5
 """How much training is done between two events."""
+
+_WARM_SECONDS = 0.05
+"""How much training is timed as one portion while a worker warms up."""
+
+_LEAST_PORTIONS = 12
+"""Fewer step times than this tell no steady state."""
+
+_UNCOUNTED = 5
+"""Predictions before the first that counts: the first traces and compiles for its shape."""
 
 _PORTION_BYTES = 64 * 2**20
 """The most input that is held ready at a time."""
@@ -72,6 +82,7 @@ class Cell:
             "versions": self.adapter_class.versions(),
             "python": platform.python_version(),
             "numpy": np.__version__,
+            "allocator": {k: v for k, v in os.environ.items() if k.startswith("MALLOC_")},
             "rss": memory["VmRSS"],
         }
 
@@ -155,6 +166,36 @@ class Cell:
         np.save(path, np.concatenate(predicted)[: len(inputs)].astype(np.int64))
         return {"seconds": seconds, "predictions": str(path)}
 
+    def warm(self, start: int, seconds: float, emit: Callable) -> Result:
+        """Train for about `seconds` in short portions, from step `start`; tell each one's step time."""
+        times: list[float] = []
+        steps, began = 0, time.perf_counter()
+        while len(times) < _LEAST_PORTIONS or time.perf_counter() - began < seconds:
+            count = self._portion("train", _WARM_SECONDS)
+            took, _ = self._train(start + steps, count)
+            steps += count
+            times.append(took / count)
+            self.seconds_a_step["train"] = times[-1]
+        return {"steps": steps, "seconds_a_step": times}
+
+    def latency(self, batch: int, seconds: float, emit: Callable) -> Result:
+        """Time single predictions of `batch` examples, input in host memory to logits in host memory.
+
+        About `seconds`, at least 20 and at most 2,000 of them, after some that are not counted.
+        """
+        inputs = self.arrays["test_inputs"][:batch]
+        at_hand = list(islice(in_order(inputs, batch, self.workload.data), 1))
+        times: list[float] = []
+        for _ in range(_UNCOUNTED):
+            self.adapter.predict(at_hand)
+        began = time.perf_counter()
+        while len(times) < 20 or (time.perf_counter() - began < seconds and len(times) < 2000):
+            begin = time.perf_counter()
+            self.adapter.predict(at_hand)
+            times.append(time.perf_counter() - begin)
+        p50, p90, p99 = np.percentile(times, [50, 90, 99]).tolist()
+        return {"batch": batch, "calls": len(times), "p50": p50, "p90": p90, "p99": p99}
+
     def slice(self, kind: str, start: int, seconds: float, emit: Callable) -> Result:
         """Time about `seconds` (at least 10 steps) of training or of inference, from step `start`.
 
@@ -185,6 +226,19 @@ class Cell:
         """Return the peak resident set since the import, and the device allocator's peak, in bytes."""
         return {"peak_rss": _resident()["VmHWM"], "device_peak": self.adapter.device_peak_bytes()}
 
+    def limits(self, seconds: float, emit: Callable) -> Result:
+        """Time each of the framework's kernels for about `seconds`; return the best rate of each.
+
+        A product's in flop/s, a copy's in bytes/s read and written. The best and not the median,
+        for a limit is what is possible. Their arrays (up to 3 GiB on a GPU) go when it returns.
+        """
+        rates = {}
+        for name, kernel in self.adapter.kernels().items():
+            kernel.run()  # makes its threads and buffers, and compiles
+            rates[name] = kernel.amount / _shortest(kernel.run, seconds)
+            emit("progress", kernel=name)
+        return {"rates": rates}
+
     def _batch_bytes(self) -> int:
         inputs = self.arrays["train_inputs"]
         return max(1, 4 * self.workload.data.batch * int(np.prod(inputs.shape[1:])))
@@ -194,6 +248,16 @@ class Cell:
         known = self.seconds_a_step[kind]
         steps = max(1, round(seconds / known)) if known else 10
         return min(steps, max(1, _PORTION_BYTES // self._batch_bytes())) if bounded else steps
+
+
+def _shortest(run: Callable[[], object], seconds: float) -> float:
+    """Return the seconds of the fastest of several runs, which take about `seconds`: 3 or more."""
+    took: list[float] = []
+    while len(took) < 3 or sum(took) < seconds:
+        begin = time.perf_counter()
+        run()
+        took.append(time.perf_counter() - begin)
+    return min(took)
 
 
 def _map(path: Path) -> NDArray:

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
 from frameworks.jax import optimisers
+from frameworks.jax.kernels import kernels
 from frameworks.jax.layers import loss_of
 from frameworks.jax.model import Masks, Pytree, bind
+from frameworks.kernels import Kernel
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -142,6 +144,9 @@ class Jax(Adapter):
 
     def device_peak_bytes(self) -> int | None:
         return (self._device.memory_stats() or {}).get("peak_bytes_in_use")
+
+    def kernels(self) -> dict[str, Kernel]:
+        return kernels(self._device)
 
 
 def apply_threads(threads: int) -> None:

@@ -17,7 +17,9 @@ from mxnet import autograd, gluon
 from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
+from frameworks.kernels import Kernel
 from frameworks.mxnet import layers, optimisers
+from frameworks.mxnet.kernels import kernels
 from frameworks.mxnet.norms import Variances
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -151,3 +153,6 @@ class MXNet(Adapter):
     def weights(self) -> Weights:
         everything = (self._parameters | self._state).items()
         return {name: p.data().asnumpy() for name, p in everything} | self._variances.unbiased()
+
+    def kernels(self) -> dict[str, Kernel]:
+        return kernels(self._context)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
+from frameworks.kernels import Kernel
+from frameworks.pytorch.kernels import kernels
 from frameworks.pytorch.layers import build, named_tensors
 from frameworks.pytorch.modes import MODES
 from workloads.batches import Batch
@@ -122,6 +124,9 @@ class PyTorch(Adapter):
     def device_peak_bytes(self) -> int | None:
         on_gpu = self._device.type == "cuda"
         return torch.cuda.max_memory_allocated(self._device) if on_gpu else None
+
+    def kernels(self) -> dict[str, Kernel]:
+        return kernels(self._device, self._wait)
 
 
 def canonical(tensor: Tensor) -> NDArray[np.float32]:

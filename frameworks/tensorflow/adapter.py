@@ -16,7 +16,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
+from frameworks.kernels import Kernel
 from frameworks.tensorflow import layers, layout, optimisers
+from frameworks.tensorflow.kernels import kernels
 from workloads import layers as spec
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -198,3 +200,6 @@ class TensorFlow(Adapter):
         if self._options.device == "cpu":
             return None
         return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
+    def kernels(self) -> dict[str, Kernel]:
+        return kernels(self._options.device)

@@ -44,11 +44,14 @@ class Claim:
 
 
 def ratio(pairs: pd.DataFrame, run: int, kind: str, a: str, b: str) -> Ratio | None:
-    """Return a's throughput over b's, whichever way round it is stored; None: not compared."""
+    """Return a's throughput over b's, whichever way round it is stored.
+
+    None: not compared, or in one launch only, which has no interval.
+    """
     told = pairs[(pairs["run"] == run) & (pairs["kind"] == kind)]
     for first, second, turned in ((a, b, False), (b, a, True)):
         found = told[(told["a"] == first) & (told["b"] == second)]
-        if len(found):
+        if len(found) and pd.notna(found["low"].iloc[0]):
             return _ratio(found.iloc[0], turned)
     return None
 
@@ -91,7 +94,7 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
     if None in told.values():
         if kind != "train":
             return None
-        return Claim("note", f"On {where} nothing is claimed: its cells were not compared")
+        return Claim("note", f"On {where} nothing is claimed: its cells were not compared in several launches")
     tied = others[[one is not None and one.verdict == "tied" for one in told.values()]]
     rest = others.drop(tied.index).sort_values(f"{kind}_samples_per_s", ascending=False)
     strange = rest[rest["framework"] != best["framework"]]

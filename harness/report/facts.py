@@ -10,6 +10,7 @@ import pandas as pd
 
 from harness import machine as machine_room
 from harness import store, summaries
+from harness.report import lab
 from harness.report.words import count, gibibytes, plain
 from harness.summaries import number
 
@@ -55,10 +56,15 @@ def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]
     manifest = record.manifest
     options = manifest.get("options") or {}
     yield "clock", CLOCK
-    yield "speeds", _speeds(table)
+    yield "speeds", lab.measured(record, table)
+    yield "energy", lab.energy(record)
     if not summaries.synthetic(manifest) and table["examples"].notna().any():
         yield "scores", "on test data; precision, recall and F1 are plain means over the classes"
-    yield "memory", "the largest resident set of the worker's process, the framework's own included"
+    yield (
+        "memory",
+        "the largest resident set of the worker's process, the framework's own included; the floor is"
+        " counted from the spec: weights, gradients, optimiser, every layer's output",
+    )
     if options.get("parity_steps"):
         yield "proof", PROOF.format(steps=plain(options["parity_steps"]))
     asked = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
@@ -123,19 +129,6 @@ def machine(told: Mapping[str, Any]) -> str:
 def _short(commit: str) -> str:
     """A commit's first digits; a "+" at its end says that files differed from it."""
     return f"{commit[:12]} with changes" if commit.endswith("+") else commit[:12]
-
-
-def _speeds(table: pd.DataFrame) -> str:
-    counts = pd.to_numeric(table["train_slices"])
-    counts = counts[counts > 0]
-    if not len(counts):
-        return "no slice was timed"
-    low, high = int(counts.min()), int(counts.max())
-    many = f"{low}" if low == high else f"{low} to {high}"
-    return (
-        f"plain medians of {many} timed slices a cell, interleaved in rounds after one to warm up;"
-        " rows are sorted by them, but a ranking with intervals is not claimed here"
-    )
 
 
 def _versions(record: store.Record) -> dict[str, str]:

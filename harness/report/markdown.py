@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness import store
-from harness.report import model, proof
+from harness.report import lab, model, proof
 from harness.report.model import Failure, Report, Section, Tone
 
 _SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
@@ -71,6 +71,10 @@ def _section(section: Section) -> Iterator[str]:
     yield from _table(titles, rows, numbers=range(1, len(titles) - 1))
     yield ""
     yield from (f"- {_SYMBOLS[tone]} {escape(note)}" for tone, note in section.notes)
+    if section.pairs:
+        yield from ["", "<details><summary>Every pair of cells</summary>", ""]
+        yield from _table(lab.PAIRS, section.pairs, numbers=range(2, 5))
+        yield from ["", "</details>"]
 
 
 def _table(

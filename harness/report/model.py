@@ -1,6 +1,7 @@
 """What every report says, whatever its format: tables of texts, and sentences. No layout here.
 
-Nothing is ranked by a claim: rows are sorted by plain medians, and the report says so.
+Rows are sorted by speed; a rank is given where launches support it, and cells that they do not tell
+apart share one.
 """
 
 from __future__ import annotations
@@ -13,8 +14,18 @@ from typing import Any, Literal
 import pandas as pd
 
 from harness import store, summaries
-from harness.report import facts, proof
-from harness.report.words import amount, count, listed, mebibytes, plain, score, seconds
+from harness.report import facts, lab, proof
+from harness.report.words import (
+    amount,
+    count,
+    listed,
+    mebibytes,
+    percent,
+    plain,
+    score,
+    seconds,
+    whole,
+)
 from harness.summaries import (
     INTERRUPTED,
     NOT_RUN,
@@ -27,9 +38,6 @@ from harness.summaries import (
 
 AGREE = 1e-5
 """First losses further apart than this (relative) are not one and the same computation."""
-
-WIDE_SPREAD = 0.10
-"""Quartiles further than this from their median (relative) make a cell's speed doubtful."""
 
 PLACE = ("device", "dtype")
 """What a section says once where its cells have it in common."""
@@ -51,17 +59,33 @@ class Column:
 
 
 COLUMNS = (
+    Column("rank", "#", "rank", whole, 0, optional=True),
     Column("accuracy", "acc", "accuracy", score, 1, quality=True),
     Column("precision", "prec", "precision", score, 5, quality=True),
     Column("recall", "recall", "recall", score, 6, quality=True),
     Column("f1", "F1", "F1", score, 8, quality=True),
     Column("train_samples_per_s", "train/s", "training samples/s", amount, 0),
-    Column("train_low", "from", "lower quartile", amount, 9),
-    Column("train_high", "to", "upper quartile", amount, 9),
+    Column("train_low", "from", "from (95%)", amount, 9, optional=True),
+    Column("train_high", "to", "to (95%)", amount, 9, optional=True),
     Column("predict_samples_per_s", "infer/s", "inference samples/s", amount, 2),
+    Column("latency1_p50_ms", "ms p50", "latency of one, ms, p50", amount, 7, optional=True),
+    Column("latency1_p90_ms", "p90", "p90", amount, 11, optional=True),
+    Column("latency1_p99_ms", "p99", "p99", amount, 8, optional=True),
+    Column("latency_p50_ms", "batch p50", "latency of a batch, ms, p50", amount, 11, optional=True),
+    Column("latency_p90_ms", "p90", "p90", amount, 12, optional=True),
+    Column("latency_p99_ms", "p99", "p99", amount, 12, optional=True),
+    Column("limit_share", "limit", "share of the limit", percent, 6, optional=True),
+    Column("cores_used", "cores", "cores used", amount, 10, optional=True),
+    Column("joules_per_sample", "J", "joules a sample", amount, 6, optional=True),
     Column("first_step_s", "first s", "first step, s", seconds, 3),
     Column("import_s", "import s", "import, s", seconds, 10),
     Column("peak_memory_bytes", "MiB", "peak memory, MiB", mebibytes, 4),
+    Column(
+        "import_memory_bytes", "import MiB", "framework's own, MiB", mebibytes, 10, optional=True
+    ),
+    Column(
+        "memory_floor_bytes", "floor MiB", "the spec's floor, MiB", mebibytes, 11, optional=True
+    ),
     Column("device_peak_bytes", "GPU MiB", "GPU peak, MiB", mebibytes, 4, optional=True),
 )
 
@@ -85,6 +109,7 @@ class Section:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[tuple[Tone, str], ...]
+    pairs: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -127,7 +152,7 @@ def build(record: store.Record) -> Report:
         tone=tone,
         verdict=said,
         warnings=tuple(facts.warnings(record)),
-        sections=tuple(_sections(record, table)),
+        sections=tuple(_sections(record, table, store.comparisons(record))),
         absent=tuple(absent(record)),
         failures=failures,
         proofs=tuple(proof.rows(record)),
@@ -154,7 +179,7 @@ def verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
     return ("good" if whole else "bad"), said
 
 
-def _sections(record: store.Record, table: pd.DataFrame) -> list[Section]:
+def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) -> list[Section]:
     made_up = summaries.synthetic(record.manifest)
     sections = []
     for workload, cells in table.groupby("workload", sort=False):
@@ -165,7 +190,8 @@ def _sections(record: store.Record, table: pd.DataFrame) -> list[Section]:
             if not (column.quality and made_up)
             and not (column.optional and cells[column.key].isna().all())
         )  # fmt: skip
-        sections.append(_section(record, str(workload), _sorted(cells), columns))
+        own = pairs[pairs["workload"] == workload]
+        sections.append(_section(record, str(workload), _sorted(cells), columns, own))
     return sections
 
 
@@ -183,7 +209,11 @@ def _sorted(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _section(
-    record: store.Record, workload: str, cells: pd.DataFrame, columns: Sequence[Column]
+    record: store.Record,
+    workload: str,
+    cells: pd.DataFrame,
+    columns: Sequence[Column],
+    pairs: pd.DataFrame,
 ) -> Section:
     ranked = cells[~cells["arbiter"]]
     labels = _labels(cells, [part for part in PLACE if ranked[part].nunique() > 1])
@@ -192,17 +222,21 @@ def _section(
     spec = (record.manifest.get("workloads") or {}).get(workload) or {}
     same = [str(ranked[part].iloc[0]) for part in PLACE if ranked[part].nunique() == 1]
     about = ", ".join(filter(None, [facts.workload(spec), *map(plain, same)]))
-    said = notes(cells.assign(label=labels), spec)
-    return Section(plain(workload), about, tuple(columns), tuple(rows), tuple(said))
+    cells = cells.assign(label=labels)
+    told = tuple(lab.rows(pairs, dict(zip(cells["cell"], labels, strict=True))))
+    said = tuple(notes(record, cells, pairs, spec))
+    return Section(plain(workload), about, tuple(columns), tuple(rows), said, told)
 
 
-def notes(cells: pd.DataFrame, spec: Mapping[str, Any]) -> list[tuple[Tone, str]]:
-    """What is to be said beneath a workload's cells, which have a `label` each."""
+def notes(
+    record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame, spec: Mapping[str, Any]
+) -> list[tuple[Tone, str]]:
+    """What is to be said beneath one workload's `cells` (with `label`) and its `pairs`."""
     return [
         *_seal(cells),
         *_agreement(cells),
         *_targets(cells, spec),
-        *_spread(cells),
+        *lab.notes(record, cells, pairs),
         *_arbiters(cells),
     ]
 
@@ -277,18 +311,6 @@ def _targets(cells: pd.DataFrame, spec: Mapping[str, Any]) -> list[tuple[Tone, s
         return [("good", f"{count(len(told), 'cell')} reached {target}")]
     every = len(missed) == len(told)
     return [("bad", f"{'every cell' if every else listed(missed)} missed {target}")]
-
-
-def _spread(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
-    """Which cells' slices differ so much that their speed says little."""
-    rate, low, high = (
-        pd.to_numeric(cells[key]) for key in ("train_samples_per_s", "train_low", "train_high")
-    )
-    wide = cells["label"][(high - rate).clip(lower=rate - low) > WIDE_SPREAD * rate]
-    if not len(wide):
-        return []
-    said = f"the training slices of {listed(wide)} vary by more than {WIDE_SPREAD:.0%} (quartiles)"
-    return [("warn", f"{said}: measure again on a quiet machine")]
 
 
 def absent(record: store.Record) -> list[tuple[str, str]]:

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from harness import store
-from harness.report import claims, details, facts, figures, model, proof, series, style, thin
+from harness.report import claims, details, facts, model, plots, proof, series, style, thin
 from harness.report.claims import Claim
-from harness.report.figures import Figure
+from harness.report.plots import Figure
 from harness.report.model import Tone
 from harness.report.runs import Group, Loaded, groups, load
 from harness.report.style import Style
@@ -162,15 +162,15 @@ def _figures(
 ) -> Iterator[Figure]:
     """The plots of a group that have something to show, in their order."""
     drawn = [
-        *(figures.ranking(group, looks, kind) for kind in claims.KINDS),
-        figures.modes(group, looks),
-        figures.latency(group, looks),
-        figures.pareto(group, looks),
-        figures.memory(group, looks),
+        *(plots.ranking(group, looks, kind) for kind in claims.KINDS),
+        plots.modes(group, looks),
+        plots.latency(group, looks),
+        plots.pareto(group, looks),
+        plots.memory(group, looks),
         series.curves(group, looks, told, "step"),
         series.curves(group, looks, told, "time"),
-        figures.start_up(group, looks),
-        figures.limit(group, looks),
+        plots.start_up(group, looks),
+        plots.limit(group, looks),
         *(series.strip(group, looks, samples, kind) for kind in claims.KINDS),
     ]
     yield from filter(None, drawn)
@@ -194,7 +194,7 @@ def _part(
         key=group.key,
         title=plain(group.workload),
         about=", ".join(filter(None, [facts.workload(group.spec), group.device, group.dtype])),
-        notes=model.notes(cells, group.spec),
+        notes=[note for run in cells["run"].unique() for note in _notes(loaded, group, int(run))],
         claims=claims.claims(group),
         failed=[
             (cell["id"], cell["label"], plain(cell["status"]), plain(cell["reason"]))
@@ -204,6 +204,11 @@ def _part(
         scores=scored,
         more_scores=len(found) - len(scored),
     )
+
+
+def _notes(loaded: Loaded, group: Group, run: int) -> list[tuple[Tone, str]]:
+    cells, pairs = (table[table["run"] == run] for table in (group.cells, group.pairs))
+    return model.notes(loaded.records[run], cells, pairs, group.spec)
 
 
 def _score(found: dict[str, Any], key: str, data: dict[str, Any]) -> Score:

@@ -69,7 +69,7 @@ def load(records: Sequence[store.Record]) -> Loaded:
     return Loaded(
         tuple(records),
         table,
-        _tables([_comparisons(record) for record in records]),
+        _tables([store.comparisons(record) for record in records]),
         _tables([_samples(record) for record in records]),
     )
 
@@ -114,22 +114,12 @@ def _cells(record: store.Record, number: int) -> pd.DataFrame:
         )
         for workload in table["workload"].unique()
     }
-    table = table.assign(**{key: pd.Series(float("nan"), index=table.index) for key in LATER if key not in table})
     return table.assign(run=number, ground=table["workload"].map(ground))
 
 
-def _comparisons(record):
-    if hasattr(store, "comparisons"):
-        return store.comparisons(record)
-    return pd.DataFrame(columns=["kind", "a", "b", "ratio", "low", "high", "verdict", "launches"])
-
-
-def _samples(record):
+def _samples(record: store.Record) -> pd.DataFrame:
     table = store.samples(record)
-    return table.assign(launch=table.get("launch", 1), noise=table.get("noise", ""))
-
-
-LATER = ["rank", "limit_share", "joules_per_sample", "latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms", "memory_floor_bytes"]
+    return table[~table["twin"]]
 
 
 def _tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

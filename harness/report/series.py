@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness import store
-from harness.report.figures import ROW, Figure, Trace, log_axis
+from harness.report.plots import ROW, Figure, Trace, log_axis
 from harness.report.runs import Group
 from harness.report.style import GREY, Style, short, text
 from harness.report.thin import Strips

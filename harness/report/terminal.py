@@ -35,8 +35,9 @@ _LEVELS: dict[str, Tone] = {"ok": "good", "warning": "warn", "error": "bad"}
 _LABEL, _STATUS = 28, 9  # letters: longer ones are cut before a column goes
 _STATUS_GOES = 7  # when the status goes, among the model's columns
 _LEGEND = (
-    "acc, prec: accuracy, precision; train/s, infer/s: samples a second; from, to: quartiles of"
-    " train/s; first s: the first step, with tracing and compiling; MiB: peak memory"
+    "#: rank; acc, prec: accuracy, precision; train/s, infer/s: samples a second; from, to: 95%"
+    " interval of train/s; first s: the first step, with tracing and compiling; MiB: peak memory;"
+    " ms p50, p99: latency of one sample; limit: share of the machine's float32 limit"
 )
 _TAIL = 3  # lines of a failed cell's log; report.md has all
 

@@ -26,6 +26,16 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def whole(value: float) -> str:
+    """A whole number: 3."""
+    return f"{value:.0f}"
+
+
+def percent(value: float) -> str:
+    """A part of one: 34%, 1.2%."""
+    return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"
+
+
 def seconds(value: float) -> str:
     """A time in seconds: 0.012, 1.23, 23.4, 1,234."""
     return f"{value:.3f}" if value < 1 else amount(value)
@@ -41,9 +51,9 @@ def gibibytes(value: float) -> str:
     return f"{value / 2**30:.1f} GiB"
 
 
-def count(number: int, thing: str) -> str:
-    """A number with its noun: 1 cell, 2 cells, 1,437 cells."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def count(number: int, thing: str, many: str | None = None) -> str:
+    """A number with its noun: 1 cell, 2 cells, 1,437 cells; `many` is a plural of its own."""
+    return f"{number:,} {thing if number == 1 else many or thing + 's'}"
 
 
 def listed(things: Iterable[object]) -> str:

@@ -6,10 +6,6 @@ Each case runs in the framework's own environment, which is built where it is mi
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -18,21 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import frameworks
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
-from harness import environments, recipes
-from harness.process import worker_environment
+from tests.frameworks import inside
 from tests.frameworks.check_adapter import NETS, STEPS, given, look
+from tests.frameworks.inside import RECIPES
 from workloads.init import dropout_masks, start_weights
 
 SCRIPT = Path(__file__).with_name("check_adapter.py")
-RECIPES = {
-    name: recipe
-    for name, recipe in recipes.discover().items()
-    if name in frameworks.names() and not recipe.arbiter
-}
-
 # float32 rounds by at most 6e-8. These nets sum some 10 to 400 products ten layers deep, and the
 # errors of a sum of n terms grow as sqrt(n) to n; where a batch norm makes the terms of a gradient
 # nearly cancel, they weigh more. 160 roundings are allowed, up to 70 are seen (12 without norms).
@@ -44,42 +33,12 @@ TRAINED_TOLERANCE = 1.5e-5
 
 
 def _cases() -> list[Any]:
-    """Every framework x mode x net; a mode that calls a compiler is marked compile_heavy."""
-    cases = []
-    for name, recipe in RECIPES.items():
-        compilers = {mode for program in recipe.programs for mode in program.modes}
-        for mode in recipe.modes:
-            marks = [pytest.mark.compile_heavy] if mode in compilers else []
-            for net in NETS:
-                case = pytest.param(name, mode, net, marks=marks, id=f"{name}-{mode}-{net}")
-                cases.append(case)
-    return cases
-
-
-@cache
-def _python(framework: str) -> Path:
-    try:
-        return environments.prepare(RECIPES[framework], "cpu").python
-    except environments.Unavailable as reason:
-        # Where all wheels exist, CI may not pass because nothing could be built.
-        if os.environ.get("CI") and (sys.platform, platform.machine()) == ("linux", "x86_64"):
-            raise
-        pytest.skip(f"{framework}: {reason}")
-
-
-def _run(framework: str, scratch: Path, *arguments: str) -> str:
-    variables = RECIPES[framework].worker_variables(device="cpu", threads=1, scratch=scratch)
-    environment = worker_environment(variables)
-    done = subprocess.run(
-        [str(_python(framework)), "-P", str(SCRIPT), *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
+    """Every framework x mode x net."""
+    return [
+        pytest.param(*case.values, net, marks=case.marks, id=f"{case.id}-{net}")
+        for case in inside.modes()
+        for net in NETS
+    ]
 
 
 def _weights(net: str) -> Weights:
@@ -114,7 +73,7 @@ def _found(framework: str, mode: str) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder) / name) for name in ("given.npz", "found.npz")]
         np.savez(files[0], **_given())
-        _run(framework, Path(folder), "look", framework, mode, *files)
+        inside.run(framework, Path(folder), SCRIPT, "look", framework, mode, *files)
         with np.load(files[1]) as arrays:
             return dict(arrays)
 
@@ -132,8 +91,7 @@ def _error(found: np.ndarray, right: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("framework", "mode", "net"), _cases())
 def test_the_adapter_takes_the_same_step(framework: str, mode: str, net: str) -> None:
-    if lacking := RECIPES[framework].missing_program(mode):
-        pytest.skip(f"{framework}: {lacking}")
+    inside.skip_without_program(framework, mode)
     everything, prefix = _found(framework, mode), f"{net}/"
     found = {k.removeprefix(prefix): v for k, v in everything.items() if k.startswith(prefix)}
     assert "failed" not in found, str(found["failed"])[-4000:]
@@ -160,7 +118,9 @@ def test_the_adapter_takes_the_same_step(framework: str, mode: str, net: str) ->
 
 @pytest.mark.parametrize("framework", RECIPES)
 def test_what_cannot_be_had_is_refused_in_one_line(framework: str, tmp_path: Path) -> None:
-    answer = _run(framework, tmp_path, "refuse", framework, RECIPES[framework].modes[0])
+    answer = inside.run(
+        framework, tmp_path, SCRIPT, "refuse", framework, RECIPES[framework].modes[0]
+    )
     said = json.loads(answer.splitlines()[-1])
     assert len(said) == 3
     for options, reason in said.items():

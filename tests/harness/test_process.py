@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness import conductor, protocol
+from harness import conductor, process, protocol
 from harness.cell import Task
 from harness.process import WorkerFailed, WorkerProcess
 from workloads import datasets, spec
@@ -143,6 +143,14 @@ def test_a_frozen_worker_can_be_closed(start: Start) -> None:
     assert not alive_in_group(worker.pid)
 
 
+def test_a_worker_tells_the_machines_limits(start: Start) -> None:
+    heard: list[str] = []
+    worker = start("well")
+    rates = worker.ask("limits", 60, lambda e: heard.append(e["kernel"]), seconds=0.01)["rates"]
+    assert list(rates) == heard == ["float32 product", "copy"]
+    assert min(rates.values()) > 1e8
+
+
 def test_a_worker_runs_on_the_processors_it_was_given(start: Start) -> None:
     worker = start("well")
     first = sorted(os.sched_getaffinity(0))[0]
@@ -161,6 +169,47 @@ def test_workers_die_with_the_one_who_conducts_them(toy_root: Path, tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     group = int(done.stdout)
     assert not left_in_group(group)
+
+
+@pytest.mark.skipif(not process._allocator(), reason="not glibc")
+def test_all_workers_keep_freed_memory_alike_whatever_the_user_set(
+    toy_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    worker = WorkerProcess(Path(sys.executable), toy_root, tmp_path / "log", {})
+    try:
+        job = {"framework": "faulty", "version": protocol.VERSION, "folder": str(tmp_path)}
+        told = worker.ask("open", 60, **job)["allocator"]
+    finally:
+        worker.kill()
+    assert told["MALLOC_TRIM_THRESHOLD_"] == str(2**40)
+    assert told["MALLOC_MMAP_THRESHOLD_"] == str(32 * 2**20)
+
+
+@pytest.mark.skipif(not process._allocator(), reason="not glibc")
+def test_a_freed_block_stays_in_the_process_and_is_not_faulted_in_again() -> None:
+    code = (
+        "import numpy, resource\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def use(): numpy.ones(6 * 2**20, numpy.float32).sum()\n"  # 24 MiB
+        "use(); before = faults(); [use() for _ in range(20)]; print(faults() - before)\n"
+    )
+
+    def faults(environment: dict[str, str]) -> int:
+        command = [sys.executable, "-c", code]
+        return int(subprocess.run(command, env=environment, capture_output=True, text=True).stdout)
+
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    assert faults(process.worker_environment({})) < 1000
+    assert faults({**mine, "MALLOC_MMAP_THRESHOLD_": "65536"}) > 1000  # the count can tell
+
+
+def test_where_the_c_library_is_another_the_allocator_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    assert "MALLOC_TRIM_THRESHOLD_" not in process.worker_environment({})
 
 
 def test_another_protocol_is_refused(toy_root: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def test_every_fault_costs_its_own_cell_only(
     assert record.end and record.end["status"] == "failed"
     expected = {
         "well": "ok",
+        "slow": "ok",
         "numpy": "ok",
         "wrong": "not the same maths",
         "turncoat": "not the same maths",
@@ -161,11 +163,54 @@ def test_rounds_take_every_cell_once_in_an_order_drawn_from_the_seed(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
     record, _, _ = execute(asked(toy_root, toy_interpreters, modes=["well"], budget=None), toy_root)
-    rounds: dict[int, list[str]] = {}
+    rounds: dict[int, set[str]] = {}
     for slice_ in record.every("slice"):
-        rounds.setdefault(slice_["round"], []).append(f"{slice_['cell']} {slice_['kind']}")
-    assert sorted(rounds) == [0, 1, 2, 3]  # the quick setting: three, after one to warm up
-    assert all(len(set(cells)) == len(cells) == 4 for cells in rounds.values())
+        rounds.setdefault(slice_["round"], set()).add(f"{slice_['cell']} {slice_['kind']}")
+    assert sorted(rounds) == [1, 2, 3]  # the quick setting
+    assert all(len(cells) == 4 for cells in rounds.values())
+
+
+def test_launches_are_repeated_with_a_twin_in_each(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    request = asked(toy_root, toy_interpreters, modes=["well", "slow"], budget=None)
+    request = replace(request, measuring=Measuring(launches=3, rounds=2, seconds=0.01))
+    record, status, _ = execute(request, toy_root)
+    assert status == 0
+    launches = {(one["cell"].split("/")[2], one["launch"]) for one in record.every("slice")}
+    assert launches == {("well", n) for n in (1, 2, 3)} | {("slow", n) for n in (1, 2, 3)} | {
+        ("numpy", 1)
+    }  # the arbiter is timed once and never ranked
+    assert [one["launch"] for one in record.every("twin-slice")[::4]] == [1, 2, 3]
+    assert len(record.every("warmed")) == 3 * 3 + 1
+    pairs = store.comparisons(record)
+    assert set(pairs["launches"]) == {3} and (pairs["floor"] > 0).all()
+    assert {one["batch"] for one in record.every("latency")} == {1, 4}
+    assert all(one["rates"] for one in record.every("limits"))
+    assert store.summary(record)["rank"].notna().sum() == 2
+
+
+def test_a_run_with_a_precision_stops_when_it_is_reached(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    request = asked(toy_root, toy_interpreters, modes=["well", "slow"], precision=0.9,
+                    budget=60)  # fmt: skip
+    record, status, _ = execute(request, toy_root)
+    assert status == 0
+    (stopped,) = record.every("stopped")
+    assert stopped["reason"] == "every pair is decided"
+    assert record.every("looked")[0]["launches"] == 3
+
+
+def test_where_memory_does_not_hold_all_they_run_in_turn(
+    toy_root: Path, toy_interpreters: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conductor, "room_for_one_more", lambda alive: False)
+    request = asked(toy_root, toy_interpreters, modes=["well", "slow"], budget=None)
+    record, status, _ = execute(request, toy_root)
+    assert status == 0 and len(record.every("in-turn")) == 1
+    assert {one["turn"] for one in record.every("slice")} == {0, 1}
+    assert "memory did not hold all workers" in (record.folder / "report.md").read_text()
 
 
 def test_synthetic_data_is_named_and_not_scored(
@@ -284,14 +329,9 @@ def test_wrong_words_are_refused_with_the_nearest(toy_root: Path) -> None:
         asked(toy_root, {}, threads=10_000)
 
 
-def test_a_budget_is_shared_and_decides_the_rounds() -> None:
-    measuring = Measuring(rounds=7, seconds=0.5, budget=10)
-    assert run._share(measuring, 4).budget == 2.5
-    assert conductor._goes_on(1, 99, measuring)  # one round that counts, whatever it takes
-    assert conductor._goes_on(3, 6, measuring)
-    assert not conductor._goes_on(3, 9, measuring)
-    assert conductor._goes_on(7, 999, Measuring())
-    assert not conductor._goes_on(8, 0, Measuring())
+def test_a_budget_is_shared_between_workloads() -> None:
+    assert run._share(Measuring(budget=10), 4).budget == 2.5
+    assert run._share(Measuring(), 4).budget is None
 
 
 def test_epochs_count_whole_batches(tmp_path: Path) -> None:

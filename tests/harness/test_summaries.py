@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness import store, summaries
@@ -17,12 +18,14 @@ def manifest(*cells: str, **more: Any) -> dict[str, Any]:
     return {"cells": list(cells), "options": {"data": "real"}, **more}
 
 
-def timed(run: Run, cell: str, rates: list[float]) -> None:
-    """A slow round to warm up, then one slice a rate."""
-    for number, rate in enumerate([1.0, *rates]):
+def timed(run: Run, cell: str, rates: list[float], launch: int = 1, **more: Any) -> None:
+    """One slice of each kind a rate."""
+    for number, rate in enumerate(rates, start=1):
         for kind, factor in (("train", 1), ("predict", 2)):
-            run.append("slice", cell, round=number, kind=kind, steps=4, samples=100,
-                       seconds=100 / (rate * factor), cpu_seconds=1.0)  # fmt: skip
+            seconds = 100 / (rate * factor)
+            told = {"launch": launch, "round": number, "kind": kind, "steps": 4, "samples": 100,
+                    "seconds": seconds, "cpu_seconds": 1.5 * seconds}  # fmt: skip
+            run.append("slice", cell, **(told | more))
 
 
 def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
@@ -33,22 +36,65 @@ def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
     run.append("trained", CELL, steps=40, seconds=3.0, losses=[2.0], final_loss=0.5)
     run.append("evaluated", CELL, accuracy=0.95, precision=0.94, recall=0.93, f1=0.92, examples=10)
     run.append("memory", CELL, peak_rss=2**20, import_rss=2**19, device_peak=None)
-    timed(run, CELL, [10, 20, 30, 40, 1000])
+    run.append("warmed", CELL, launch=1, steady_from=3, seconds_a_step=[0.1])
+    for batch, p99 in ((32, 0.008), (1, 0.004)):
+        run.append("latency", CELL, batch=batch, calls=20, p50=0.001, p90=0.002, p99=p99)
+    run.append("limits", CELL, rates={"float32 product": 1e9, "copy": 2e9})
+    for launch in (1, 2, 3):
+        timed(run, CELL, [29, 30, 31, 3000], launch, joules=50.0)
     run.append("cell-done", CELL)
     run.close()
     record = store.read(run.folder)
     (row,) = store.summary(record).to_dict("records")
     assert row["status"] == "ok" and row["arbiter"] and row["reached_target"]
     assert (row["framework"], row["dtype"], row["precision"]) == ("left", "float32", 0.94)
-    got = [row[f"train_{word}"] for word in ("low", "samples_per_s", "high", "slices")]
-    assert got == pytest.approx([20, 30, 40, 5])
-    assert row["predict_samples_per_s"] == pytest.approx(60)
+    got = [row[f"train_{word}"] for word in ("low", "samples_per_s", "high")]
+    assert got == pytest.approx([30.5] * 3, rel=0.02)  # the wild slice moves it little
+    assert row["predict_samples_per_s"] == pytest.approx(61, rel=0.02)
+    assert (row["launches"], row["train_slices"], row["disturbed_slices"]) == (3, 12, 0)
+    assert (row["cores_used"], row["joules_per_sample"]) == pytest.approx((1.5, 0.5))
+    assert row["steady"] and np.isnan(row["limit_share"])  # the workload's cost is not known here
+    assert (row["latency1_p99_ms"], row["latency_p99_ms"]) == (4, 8)
     assert (row["first_loss"], row["final_loss"], row["steps"]) == (2.0, 0.5, 40)
     assert (row["import_s"], row["first_step_s"], row["train_s"]) == (1.5, 0.5, 3.0)
     assert (row["peak_memory_bytes"], row["import_memory_bytes"]) == (2**20, 2**19)
     table = store.samples(record)
-    assert len(table) == 12 and set(table["kind"]) == {"train", "predict"}
-    assert table["samples_per_s"].iloc[2] == pytest.approx(10)
+    assert len(table) == 24 and set(table["kind"]) == {"train", "predict"}
+    assert table["samples_per_s"].iloc[2] == pytest.approx(30)
+
+
+def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
+    cells = [f"toy/{name}/fast/cpu/float32" for name in ("left", "right", "twice", "judge", "lost")]
+    run = Run.create(tmp_path, manifest(*cells))
+    run.append("framework-ready", framework="judge", arbiter=True)
+    for launch, drift in enumerate((1.0, 3.0, 0.5), start=1):  # the machine's, the same for all
+        for cell, speed in zip(cells, (100, 101, 200, 50, 50), strict=True):
+            wobble = 1 + 0.005 * ((launch * speed) % 3)
+            timed(run, cell, [drift * speed * wobble] * 3, launch)
+        run.append("twin-slice", cells[0], launch=launch, round=1, kind="train", steps=4,
+                   samples=100, seconds=1 / drift, cpu_seconds=1.0)  # fmt: skip
+    run.append("cell-failed", cells[4], status="crashed", reason="no")
+    for cell in cells[:4]:
+        run.append("cell-done", cell)
+    run.close()
+    record = store.read(run.folder)
+    pairs = store.comparisons(record)
+    assert {*pairs["a"], *pairs["b"]} == set(cells[:3])  # neither the arbiter nor what failed
+    (row,) = pairs[(pairs["kind"] == "train") & (pairs["b"] == cells[2]) & (pairs["a"] == cells[0])].to_dict("records")
+    assert row["ratio"] == pytest.approx(0.5, rel=0.02) and row["verdict"] == "slower"
+    assert row["low"] < 0.5 < row["high"] and row["floor"] > 0
+    ranks = store.summary(record).set_index("cell")["rank"]
+    assert ranks[cells[:3]].tolist() == [2, 2, 1] and ranks[cells[3:]].isna().all()
+
+
+def test_a_disturbed_slice_gives_way_to_its_repetition(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, manifest(CELL))
+    timed(run, CELL, [1.0, 1.0], noise=["load of others: 0.9 cores"])
+    timed(run, CELL, [50.0])
+    run.append("cell-done", CELL)
+    run.close()
+    (row,) = store.summary(store.read(run.folder)).to_dict("records")
+    assert row["train_samples_per_s"] == pytest.approx(50) and row["disturbed_slices"] == 4
 
 
 def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:

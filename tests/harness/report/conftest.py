@@ -116,14 +116,18 @@ def train(run: Run, cell: str, accuracy: float = 0.9722) -> None:
     run.append("memory", cell, peak_rss=498 * 2**20, import_rss=210 * 2**20, device_peak=None)
 
 
-def time_slices(run: Run, cell: str, rounds: int = 5, speed: float | None = None) -> None:
-    """Timed slices that vary by a percent or so from round to round; round 0 warms up, slowly."""
+def time_slices(
+    run: Run, cell: str, rounds: int = 5, speed: float | None = None, launches: int = 3
+) -> None:
+    """Timed slices that vary by a percent or so from round to round and from launch to launch."""
     speed = speed or SPEEDS.get("/".join(cell.split("/")[1:3]), 1000.0)
-    for number in range(rounds + 1):
-        for kind, factor in (("train", 1.0), ("predict", 3.1)):
-            seconds = 3200 / (speed * factor) * (1 + 0.01 * (number % 3) if number else 9)
-            run.append("slice", cell, round=number, kind=kind, steps=100, samples=3200,
-                       seconds=seconds, cpu_seconds=seconds * 1.9)  # fmt: skip
+    for launch in range(1, launches + 1):
+        for number in range(1, rounds + 1):
+            for kind, factor in (("train", 1.0), ("predict", 3.1)):
+                own = 1 + 0.01 * (number % 3) + 0.002 * ((launch * len(cell)) % 3)
+                seconds = 3200 / (speed * factor) * own
+                run.append("slice", cell, launch=launch, round=number, kind=kind, steps=100,
+                           samples=3200, seconds=seconds, cpu_seconds=seconds * 1.9)  # fmt: skip
 
 
 def fail(run: Run, cell: str, status: str = "crashed", **more: Any) -> None:

@@ -38,13 +38,16 @@ def test_a_good_run(tmp_path: Path, fake: ModuleType) -> None:
     assert section.about.endswith("cpu, float32")
     titles = [column.name for column in section.columns]
     assert titles == [
-        "accuracy", "precision", "recall", "F1", "training samples/s", "lower quartile",
-        "upper quartile", "inference samples/s", "first step, s", "import, s", "peak memory, MiB",
+        "rank", "accuracy", "precision", "recall", "F1", "training samples/s", "from (95%)",
+        "to (95%)", "inference samples/s", "cores used", "first step, s", "import, s",
+        "peak memory, MiB", "framework's own, MiB",
     ]  # fmt: skip
     assert told.again == "python cli.py run --framework all --out 'my results'"
     facts = dict(told.facts)
     assert "synchronisation" in facts["clock"]
-    assert "medians of 5 timed slices" in facts["speeds"] and "not claimed" in facts["speeds"]
+    assert "in 3 launches of every cell" in facts["speeds"] and "95%" in facts["speeds"]
+    assert facts["energy"] == "not measured"
+    assert any(text.startswith("pytorch eager trains fastest: 1.66x (1.6") for _, text in section.notes)
     assert facts["options"] == "threads 2, seed 0"
     assert facts["machine"].startswith(
         "AMD EPYC 9354 32-Core Processor, 2 of 64 logical cores, 8.0"
@@ -142,11 +145,30 @@ def test_a_lone_cell_agrees_with_nobody(tmp_path: Path, fake: ModuleType) -> Non
 
 def test_an_unsteady_cell_is_told(tmp_path: Path, fake: ModuleType) -> None:
     run = start(tmp_path, fake, CELLS[0])
-    for number, seconds_ in enumerate([9, 1, 2, 1, 2, 1]):
-        run.append("slice", CELLS[0], round=number, kind="train", samples=10, seconds=seconds_)
+    fake.time_slices(run, CELLS[0])
+    run.append("warmed", CELLS[0], launch=1, steady_from=None, seconds_a_step=[1.0] * 100)
     run.append("cell-done", CELLS[0])
     fake.end(run)
-    assert "training slices of left fast vary by more than 10%" in said(report(run.folder))
+    assert "left fast never got steady while warming up" in said(report(run.folder))
+
+
+def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -> None:
+    run = start(tmp_path, fake, *CELLS, threads=1, precision=0.01, open_ended=True)
+    for cell, speed in zip(CELLS, (1000.0, 1001.0), strict=True):
+        fake.time_slices(run, cell, speed=speed)
+        run.append("slice", cell, launch=1, round=1, kind="train", steps=1, samples=1, seconds=1,
+                   cpu_seconds=1, noise=["stolen by the hypervisor: 6%"])  # fmt: skip
+        run.append("cell-done", cell)
+    run.append("in-turn", workload="toy", turn=0, cells=[CELLS[0]])
+    run.append("stopped", workload="toy", reason="the budget is spent")
+    fake.end(run)
+    told = said(report(run.folder))
+    assert "kept 1.9 cores busy where 1 were allowed" in told
+    assert "2 slices disturbed and timed again: stolen by the hypervisor (2)" in told
+    assert "memory did not hold all workers: left fast were timed apart" in told
+    assert "measuring ended: the budget is spent" in told
+    assert "a longer run would decide: left fast against right fast" in told
+    assert "left fast and right fast share the first rank" in told
 
 
 def test_synthetic_data_is_named_and_claims_no_accuracy(tmp_path: Path, fake: ModuleType) -> None:

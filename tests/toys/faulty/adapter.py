@@ -25,6 +25,10 @@ def well() -> None:
     os.write(2, b'and to standard error: {"event": "done"}\n')
 
 
+def slow() -> None:
+    """Well, but it takes a nap in every step: see Faulty.train."""
+
+
 def crash() -> None:
     print("the last words", flush=True)
     os._exit(3)
@@ -69,7 +73,7 @@ def turncoat() -> None:
     """Right at first, and wrong once it is timed: see Faulty.step."""
 
 
-FAULTS = (well, wrong, turncoat, crash, segfault, killed, hang, garbage, forged, hungry, raises)
+FAULTS = (well, slow, wrong, turncoat, crash, segfault, killed, hang, garbage, forged, hungry, raises)
 
 
 class Faulty(Reference):
@@ -84,6 +88,8 @@ class Faulty(Reference):
         self._steps += len(batches)
         if self._steps > 1:  # not in the first step: a fault in the middle is the harder case
             self._fault()
+        if self._mode == "slow":
+            time.sleep(2e-4 * len(batches))
         return super().train(batches)
 
     def step(self, batch: Batch) -> Step:

@@ -1,0 +1,171 @@
+"""What makes one launch of a worker differ from the next? Splits the noise into its parts.
+
+    python benchmarks/launches.py [--batches 3] [--launches 6] [--rounds 16] [--treatment NAME]...
+
+Under each treatment, `launches` workers of one and the same cell are alive at once, warm and frozen,
+and take turns in `rounds`; that is repeated `batches` times. Prints the table of docs/measuring.md:
+the standard deviation of log throughput between launches, between rounds (which hits all alike and
+cancels in a ratio) and of what is left, a slice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+
+from harness import environments, machine, protocol, recipes  # noqa: E402
+from harness.cell import Task  # noqa: E402
+from harness.conductor import write_start  # noqa: E402
+from harness.places import cache_folder  # noqa: E402
+from harness.process import WorkerProcess  # noqa: E402
+from workloads import datasets, spec  # noqa: E402
+
+WAIT = 300.0
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """Something done to every worker alike, and what one hopes from it."""
+
+    hope: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    rebuild: bool = False
+
+
+TREATMENTS = {
+    "none": Treatment("as it comes"),
+    "one thread": Treatment("no waiting for another thread", threads=1),
+    "bound threads": Treatment("no migration", {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}),
+    "passive waiting": Treatment("no spinning", {"OMP_WAIT_POLICY": "passive"}),
+    "huge pages": Treatment("fewer page faults", {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}),
+    "memory kept": Treatment(
+        "no memory given back and faulted in anew",
+        {"MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_MMAP_THRESHOLD_": str(2**25)},
+    ),
+    "rebuilt": Treatment("a new draw of addresses in every slice", rebuild=True),
+}
+
+
+class Launch:
+    """One worker, warm and frozen."""
+
+    def __init__(self, asked: argparse.Namespace, treatment: Treatment, task: Task) -> None:
+        recipe = recipes.discover()[asked.framework]
+        self._threads = treatment.threads or asked.threads
+        scratch = Path(tempfile.mkdtemp(dir=task.scratch))
+        variables = recipe.worker_variables(device="cpu", threads=self._threads, scratch=scratch)
+        python = environments.prepare(recipe, "cpu").python
+        cpus = sorted(os.sched_getaffinity(0))[: self._threads]
+        variables = {**variables, **treatment.variables}
+        self._worker = WorkerProcess(python, ROOT, scratch / "log", variables, cpus)
+        self._task, self._mode, self._rebuild = task, asked.mode, treatment.rebuild
+        self._worker.ask("open", WAIT, framework=asked.framework, version=protocol.VERSION,
+                         folder=str(scratch))  # fmt: skip
+        self._build()
+        self.slice(asked.seconds)
+        self.slice(asked.seconds)
+
+    def _build(self) -> None:
+        task = self._task
+        self._worker.ask("build", WAIT, workload=task.workload.to_dict(), start=str(task.start),
+                         arrays=str(task.arrays.folder), mode=self._mode, device="cpu",
+                         threads=self._threads)  # fmt: skip
+        self._worker.ask("first_step", WAIT)
+
+    def slice(self, seconds: float) -> float:
+        """Return the logarithm of the slice's samples a second."""
+        self._worker.thaw()
+        if self._rebuild:
+            self._build()
+        took = self._worker.ask("slice", WAIT, kind="train", start=0, seconds=seconds)
+        self._worker.freeze()
+        return math.log(took["samples"] / took["seconds"])
+
+    def end(self) -> None:
+        self._worker.kill()
+
+
+def measure(asked: argparse.Namespace, treatment: Treatment, task: Task) -> np.ndarray:
+    """Return log throughput, (launches, rounds), of launches that are alive at the same time."""
+    alive: list[Launch] = []
+    try:
+        for _ in range(asked.launches):
+            alive.append(Launch(asked, treatment, task))
+        found = np.empty((asked.launches, asked.rounds))
+        turns = list(range(asked.launches))
+        for number in range(asked.rounds):
+            random.shuffle(turns)
+            for turn in turns:
+                found[turn, number] = alive[turn].slice(asked.seconds)
+        return found
+    finally:
+        for one in alive:
+            one.end()
+
+
+def components(batches: list[np.ndarray]) -> dict[str, float]:
+    """Return the standard deviations of a two-way layout without replicates, pooled over batches.
+
+    Launches by rounds: mean squares of rows, columns and the rest (Searle et al., Variance
+    Components, 1992, chapter 4); a component below 0 is reported as 0.
+    """
+    parts = []
+    for x in batches:
+        launches, rounds = x.shape
+        rows, columns = x.mean(1, keepdims=True), x.mean(0, keepdims=True)
+        rest = ((x - rows - columns + x.mean()) ** 2).sum() / ((launches - 1) * (rounds - 1))
+        launch = rows.var(ddof=1) - rest / rounds
+        drift = columns.var(ddof=1) - rest / launches
+        parts.append((launch, drift, rest))
+    launch, drift, rest = (math.sqrt(max(0.0, part)) for part in np.mean(parts, axis=0))
+    return {"launch": launch, "round": drift, "slice": rest}
+
+
+def main() -> None:
+    """Print a line a treatment."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--batches", type=int, default=3)
+    parser.add_argument("--launches", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=0.3)
+    parser.add_argument("--framework", default="pytorch")
+    parser.add_argument("--mode", default="eager")
+    parser.add_argument("--workload", default="cifar-cnn-128", choices=spec.names())
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--treatment", action="append", choices=TREATMENTS)
+    asked = parser.parse_args()
+    workload = spec.load(asked.workload)
+    arrays = datasets.prepare(workload.data.dataset, cache_folder() / "datasets", seed=0,
+                              synthetic=True)  # fmt: skip
+    print(f"{date.today()}, {machine.describe()['cpu']}; {asked.workload}, {asked.framework}"
+          f" {asked.mode}, {asked.threads} threads; {asked.batches} x {asked.launches} launches,"
+          f" {asked.rounds} rounds of {asked.seconds} s\n")  # fmt: skip
+    print("| treatment | between launches | between rounds | a slice | images/s |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name in asked.treatment or TREATMENTS:
+        with tempfile.TemporaryDirectory() as scratch:
+            task = Task(workload, arrays, 300, Path(scratch))
+            write_start(task)
+            found = [measure(asked, TREATMENTS[name], task) for _ in range(asked.batches)]
+        sd = components(found)
+        rate = math.exp(np.median(np.concatenate(found)))
+        print(f"| {name} | {sd['launch']:.3f} | {sd['round']:.3f} | {sd['slice']:.3f} |"
+              f" {rate:,.0f} |", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

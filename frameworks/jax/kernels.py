@@ -1,0 +1,31 @@
+"""JAX's fastest products and copy: what a machine's limits are taken from."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, Kernel
+
+
+def kernels(device: jax.Device) -> dict[str, Kernel]:
+    """Return the kernels on a device, which has to be the default one."""
+    sizes = ON_CPU if device.platform == "cpu" else ON_GPU
+    multiply = jax.jit(jnp.matmul)
+    # Onto an array that it owns: new memory for each copy would be faulted in page by page.
+    copy = jax.jit(lambda source, target: jnp.copy(source), donate_argnums=1, keep_unused=True)
+
+    def product(dtype: jnp.dtype) -> Kernel:
+        a, b = jax.random.uniform(jax.random.key(0), (2, sizes.side, sizes.side)).astype(dtype)
+        return sizes.product(lambda: multiply(a, b).block_until_ready())
+
+    source, targets = jnp.ones(sizes.length), [jnp.zeros(sizes.length)]
+
+    def copied() -> None:
+        targets.append(copy(source, targets.pop()).block_until_ready())
+
+    return {
+        FLOAT32: product(jnp.float32),
+        BFLOAT16: product(jnp.bfloat16),
+        COPY: sizes.copy(copied),
+    }

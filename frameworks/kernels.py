@@ -1,0 +1,61 @@
+"""What a machine's limits are taken from: whole operations whose work is known. NumPy's are here.
+
+An adapter offers its framework's own, on its own device; the fastest of all frameworks' is the
+limit. Standard library and numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+FLOAT32, BFLOAT16, COPY = "float32 product", "bfloat16 product", "copy"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One whole operation: `run` does it once and returns when the device has finished.
+
+    `amount` is the work in it: the flop of a product, the bytes that a copy reads and writes.
+    """
+
+    run: Callable[[], object]
+    amount: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the operations are: `side` of square matrices, `length` of a float32 array copied.
+
+    Long enough that starting one is nothing, and a copy's arrays do not fit into caches.
+    """
+
+    side: int
+    length: int
+
+    def product(self, run: Callable[[], object]) -> Kernel:
+        """Return `run` as the product of two matrices of (side, side)."""
+        return Kernel(run, 2 * self.side**3)
+
+    def copy(self, run: Callable[[], object]) -> Kernel:
+        """Return `run` as the copy of one array onto another."""
+        return Kernel(run, 2 * 4 * self.length)
+
+
+ON_CPU = Sizes(side=2048, length=2**26)
+ON_GPU = Sizes(side=8192, length=2**28)
+
+
+def numpy_kernels() -> dict[str, Kernel]:
+    """Return NumPy's kernels: the product is its BLAS's; it has no bfloat16."""
+    shape = (ON_CPU.side, ON_CPU.side)
+    # Not constants: some processors take less power, and so run faster, on those.
+    a, b = np.random.default_rng(0).random((2, *shape), np.float32)
+    product = np.empty(shape, np.float32)
+    source, target = np.ones((2, ON_CPU.length), np.float32)
+    return {
+        FLOAT32: ON_CPU.product(lambda: np.matmul(a, b, out=product)),
+        COPY: ON_CPU.copy(lambda: np.copyto(target, source)),
+    }

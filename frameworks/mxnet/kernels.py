@@ -1,0 +1,27 @@
+"""MXNet's fastest product and copy: what a machine's limits are taken from. It has no bfloat16 array."""
+
+from __future__ import annotations
+
+import mxnet as mx
+
+from frameworks.kernels import COPY, FLOAT32, ON_CPU, ON_GPU, Kernel
+
+
+def kernels(context: mx.Context) -> dict[str, Kernel]:
+    """Return the kernels on a device."""
+    sizes = ON_CPU if context.device_type == "cpu" else ON_GPU
+    shape = (sizes.side, sizes.side)
+    a, b = (mx.nd.random.uniform(shape=shape, ctx=context) for _ in range(2))
+    out = mx.nd.empty(shape, context)
+    source, target = (mx.nd.ones(sizes.length, context) for _ in range(2))
+
+    def product() -> None:
+        # oneDNN's; nd.dot is OpenBLAS built without AVX, and a fifth as fast.
+        mx.nd.FullyConnected(a, b, num_hidden=sizes.side, no_bias=True, out=out)
+        mx.nd.waitall()
+
+    def copy() -> None:
+        source.copyto(target)
+        mx.nd.waitall()
+
+    return {FLOAT32: sizes.product(product), COPY: sizes.copy(copy)}

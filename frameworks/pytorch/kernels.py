@@ -1,0 +1,36 @@
+"""PyTorch's fastest products and copy: what a machine's limits are taken from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, Kernel
+
+
+def kernels(device: torch.device, wait: Callable[[], None]) -> dict[str, Kernel]:
+    """Return the kernels on a device; `wait` returns when it has finished."""
+    sizes = ON_CPU if device.type == "cpu" else ON_GPU
+
+    def product(dtype: torch.dtype) -> Kernel:
+        a, b = torch.rand(2, sizes.side, sizes.side, device=device).to(dtype)
+        out = torch.empty_like(a)
+
+        def run() -> None:
+            torch.matmul(a, b, out=out)
+            wait()
+
+        return sizes.product(run)
+
+    source, target = torch.ones(2, sizes.length, device=device)
+
+    def copy() -> None:
+        target.copy_(source)
+        wait()
+
+    return {
+        FLOAT32: product(torch.float32),
+        BFLOAT16: product(torch.bfloat16),
+        COPY: sizes.copy(copy),
+    }

@@ -1,0 +1,34 @@
+"""TensorFlow's fastest products and copy: what a machine's limits are taken from."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, Kernel
+
+
+def kernels(device: str) -> dict[str, Kernel]:
+    """Return the kernels on the device in use, "cpu" or one of CUDA's."""
+    sizes = ON_CPU if device == "cpu" else ON_GPU
+    wait = tf.test.experimental.sync_devices
+
+    def product(dtype: tf.DType) -> Kernel:
+        a, b = tf.unstack(tf.cast(tf.random.uniform((2, sizes.side, sizes.side)), dtype))
+
+        def run() -> None:
+            tf.matmul(a, b)
+            wait()
+
+        return sizes.product(run)
+
+    source = tf.ones(sizes.length)
+
+    def copy() -> None:
+        tf.raw_ops.DeepCopy(x=source)  # tf.identity and assign may share memory instead
+        wait()
+
+    return {
+        FLOAT32: product(tf.float32),
+        BFLOAT16: product(tf.bfloat16),
+        COPY: sizes.copy(copy),
+    }

@@ -1,0 +1,130 @@
+"""From timed slices to who is faster than whom: every pair of cells, and every cell's rank.
+
+Cells are compared within a workload, a device and an arithmetic, never across. Tables in, tables out.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness import statistics
+from harness.statistics import LEVEL, LOOKS, Interval, Ratio
+
+GROUP = ("workload", "device", "dtype")
+
+COLUMNS = (
+    *GROUP, "kind", "a", "b", "ratio", "low", "high", "p", "launches", "floor", "verdict",
+)  # fmt: skip
+
+FASTER, SLOWER, TIED = "faster", "slower", "tied"
+
+_SLICE = ["cell", "turn", "launch", "round", "kind"]
+
+
+def level(open_ended: bool) -> float:
+    """Return the level of a run's intervals; one that may stop early looks often (and at its end)."""
+    return statistics.level_at_looks(len(LOOKS) + 1) if open_ended else LEVEL
+
+
+def counted(samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the slices that count: of every slice the last attempt, and of those the undisturbed.
+
+    A launch that has nothing but disturbed slices counts with them.
+    """
+    last = samples[samples["samples_per_s"] > 0].drop_duplicates(_SLICE, keep="last")
+    clean = last["noise"] == ""
+    launch = [last[part] for part in ("cell", "launch", "kind")]
+    return last[clean | ~clean.groupby(launch).transform("any")]
+
+
+def speed(samples: pd.DataFrame, level: float = LEVEL) -> Interval:
+    """Return the samples a second of one cell's slices of one kind."""
+    return statistics.speed(_by_launch(samples), level)
+
+
+def pairs(samples: pd.DataFrame, twins: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
+    """Return every pair of cells of a group and kind, a row each: a's throughput over b's.
+
+    `samples` and `twins` have the store's columns; `twins` are slices of cells that ran twice. The
+    interval is widened by what identical cells differed by; the verdict on `a` is Holm's over all
+    pairs of the group and kind.
+    """
+    rows = []
+    kept, again = counted(samples), counted(twins)
+    for key, group in kept.groupby([*GROUP, "kind"], sort=False):
+        rates = _aligned(group)
+        floor = statistics.noise_floor(_twins(group, again[again["kind"] == key[-1]]))
+        ratios = {
+            (a, b): statistics.ratio(statistics.launch_ratios(rates[a], rates[b]), floor, level)
+            for a, b in combinations(rates, 2)
+        }
+        apart = statistics.holm({pair: one.p for pair, one in ratios.items()}, 1 - level)
+        rows += [
+            (*key, *pair, *_row(one), floor, _verdict(one) if pair in apart else TIED)
+            for pair, one in ratios.items()
+        ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def ranks(table: pd.DataFrame, speeds: dict[str, float]) -> dict[str, int]:
+    """Return the rank of every cell in `speeds`, by the pairs of one group and kind."""
+    told = table[table["verdict"] != TIED]
+    return statistics.ranks(speeds, zip(told["a"], told["b"], strict=True))
+
+
+def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFrame:
+    """Return the pairs that are neither told apart nor, where one is asked for, known to `precision`.
+
+    `precision` is half of the interval's width, as a part of the ratio.
+    """
+    tied = table[table["verdict"] == TIED]
+    if precision is None:
+        return tied
+    half = (tied["high"] - tied["low"]) / (2 * tied["ratio"])
+    return tied[~(half <= precision)]
+
+
+def launches_wanted(pair: pd.Series) -> float:
+    """Return about how many launches would tell a pair apart; infinite where it is within the floor.
+
+    An interval narrows as the root of the launches.
+    """
+    beyond = abs(np.log(pair["ratio"])) - pair["floor"]
+    half = (np.log(pair["high"]) - np.log(pair["low"])) / 2 - pair["floor"]
+    return float(pair["launches"] * (half / beyond) ** 2) if beyond > 0 else np.inf
+
+
+def _row(ratio: Ratio) -> tuple[float, float, float, float, int]:
+    return ratio.estimate, ratio.low, ratio.high, ratio.p, ratio.launches
+
+
+def _verdict(ratio: Ratio) -> str:
+    return FASTER if ratio.estimate > 1 else SLOWER
+
+
+def _aligned(group: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Return each cell's samples a second as (launches, rounds), NaN where it has none."""
+    wide = group.pivot(index=["cell", "launch"], columns=["turn", "round"], values="samples_per_s")
+    cells = group["cell"].unique()
+    every = pd.MultiIndex.from_product([cells, sorted(group["launch"].unique())])
+    shape = (len(cells), -1, wide.shape[1])
+    return dict(zip(map(str, cells), wide.reindex(every).to_numpy().reshape(shape), strict=True))
+
+
+def _by_launch(samples: pd.DataFrame) -> NDArray[np.float64]:
+    return next(iter(_aligned(samples).values())) if len(samples) else np.empty((1, 0))
+
+
+def _twins(group: pd.DataFrame, again: pd.DataFrame) -> list[float]:
+    """Return the log ratio of each launch that ran beside its twin."""
+    found: list[float] = []
+    for cell, own in again.groupby("cell", sort=False):
+        beside = group[(group["cell"] == cell) & group["launch"].isin(own["launch"])]
+        if len(beside):
+            both = _aligned(pd.concat([beside, own.assign(cell="twin")]))
+            found += statistics.launch_ratios(both[str(cell)], both["twin"]).tolist()
+    return found

@@ -1,0 +1,124 @@
+"""What the timed part says of each cell: speed, rank, latency, cores, energy, share of the limit.
+
+Pure functions from the journal's events and the table of slices. What is not known is missing (None or
+NaN), never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness import comparisons
+from harness.comparisons import GROUP
+from workloads import cost
+from workloads.reading import SpecError
+from workloads.spec import Workload, from_dict
+
+Event = Mapping[str, Any]
+
+FLOAT32_LIMIT = "float32 product"
+"""The kernel whose rate is the limit of float32 arithmetic."""
+
+ALLOWANCE = 1.05
+"""A cell that keeps more than this many times its threads busy was not held to them."""
+
+
+def timed(own: pd.DataFrame, level: float) -> dict[str, Any]:
+    """Return the figures of one cell's slices, `own`; its intervals are of `level`.
+
+    Throughput is samples a second: the mean over launches of each one's pseudomedian, with Student's
+    interval over launches. `joules_per_sample` and `cores_used` are medians of training slices.
+    """
+    kept = comparisons.counted(own)
+    train = kept[kept["kind"] == "train"]
+    return {
+        **_speed("train", train, level),
+        **_speed("predict", kept[kept["kind"] == "predict"], level),
+        "launches": own["launch"].nunique(),
+        "disturbed_slices": int((own["noise"] != "").sum()),
+        "cores_used": _median(train["cpu_seconds"] / train["seconds"]),
+        "joules_per_sample": _median(train["joules"] / train["samples"]),
+    }
+
+
+def told(own: Iterable[Event]) -> dict[str, Any]:
+    """Return what a cell's events tell beside its slices: whether it was steady, its latencies."""
+    warmed = [one.get("steady_from") is not None for one in own if one["event"] == "warmed"]
+    found: dict[str, Any] = {"steady": all(warmed) if warmed else None}
+    latencies = sorted(
+        (one for one in own if one["event"] == "latency"), key=lambda one: one.get("batch", 0)
+    )
+    for prefix, places in (("latency1", latencies[:1]), ("latency", latencies[-1:])):
+        for event in places:
+            for word in ("p50", "p90", "p99"):
+                seconds = event.get(word)
+                found[f"{prefix}_{word}_ms"] = None if seconds is None else 1e3 * seconds
+    return found
+
+
+def floor_bytes(spec: Mapping[str, Any] | None) -> int | None:
+    """Return the least memory of a training step of a workload as the manifest holds it."""
+    workload = workload_of(spec)
+    return None if workload is None else cost.training_bytes(workload)
+
+
+def workload_of(spec: Mapping[str, Any] | None) -> Workload | None:
+    """Return the workload that a manifest holds, or None where this version cannot read it."""
+    try:
+        return from_dict(dict(spec), "the manifest's workload") if spec else None
+    except SpecError:
+        return None
+
+
+def limits(events: Iterable[Event]) -> dict[str, float]:
+    """Return the machine's limit by kernel: the best rate that any framework came to on the CPU."""
+    best: dict[str, float] = {}
+    for event in events:
+        if event["event"] == "limits" and "/cpu/" in str(event.get("cell")):
+            for name, rate in (event.get("rates") or {}).items():
+                best[str(name)] = max(best.get(str(name), 0.0), rate or 0.0)
+    return best
+
+
+def complete(table: pd.DataFrame, pairs: pd.DataFrame, limit: Mapping[str, float],
+             specs: Mapping[str, Any]) -> pd.DataFrame:  # fmt: skip
+    """Return the summary with what only all cells together give: ranks, and shares of the limit."""
+    table = table.copy()
+    rated = table[
+        (table["status"] == "ok") & ~table["arbiter"] & table["train_samples_per_s"].notna()
+    ]
+    trained = pairs[pairs["kind"] == "train"]
+    for key, group in rated.groupby(list(GROUP), sort=False):
+        own = trained[(trained[list(GROUP)] == list(key)).all(axis=1)]
+        if own["launches"].max() >= 2:  # one launch proves nothing, so nothing is ranked
+            speeds = dict(zip(group["cell"], group["train_samples_per_s"], strict=True))
+            table["rank"] = table["rank"].fillna(table["cell"].map(comparisons.ranks(own, speeds)))
+    flop = {name: _flop(spec) for name, spec in specs.items()}
+    on_cpu = (table["device"] == "cpu") & (table["dtype"] == "float32")
+    rate = table["workload"].map(flop) * table["train_samples_per_s"].astype(float)
+    most = limit.get(FLOAT32_LIMIT) or np.nan
+    table["limit_share"] = (rate / most).where(on_cpu)
+    return table
+
+
+def _flop(spec: Mapping[str, Any]) -> float:
+    workload = workload_of(spec)
+    return np.nan if workload is None else float(cost.training_flop(workload))
+
+
+def _speed(kind: str, kept: pd.DataFrame, level: float) -> dict[str, Any]:
+    found = comparisons.speed(kept, level)
+    return {
+        f"{kind}_samples_per_s": found.estimate,
+        f"{kind}_low": found.low,
+        f"{kind}_high": found.high,
+        f"{kind}_slices": len(kept),
+    }
+
+
+def _median(values: pd.Series) -> float:
+    return float(values.astype(float).median())

@@ -1,0 +1,182 @@
+"""The timed part: launches of all cells of a workload, frozen, in rounds of slices.
+
+With all workers warm and frozen, each round thaws them one at a time, in an order drawn from the seed,
+for one slice of training and one of inference. Drift of the machine so hits all alike, and ratios are
+taken within a round. Whole launches are repeated, since processes differ from each other for life.
+One cell of each launch runs twice: what such twins differ by is no difference.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness import comparisons, summaries
+from harness.cell import LiveCell, Setting, Task, Tell
+from harness.process import WorkerFailed
+from harness.statistics import LOOKS
+
+
+class Laboratory:
+    """Times the cells of one turn: those that are in memory at the same time."""
+
+    def __init__(
+        self, task: Task, setting: Setting, run: Path, tell: Tell, turn: int, budget: float | None
+    ) -> None:
+        """`turn` is its number; `budget` is what it may spend of the run's, in seconds."""
+        self._task, self._setting, self._run, self._tell = task, setting, run, tell
+        self._turn, self._measuring, self._budget = turn, setting.measuring, budget
+        self._order = random.Random(setting.seed)  # noqa: S311 (no secret)
+        self._slices: list[dict[str, Any]] = []
+        self._began = time.monotonic()
+        self._failed: set[str] = set()
+        self._judges: set[str] = set()
+
+    def measure(self, first: Sequence[LiveCell]) -> list[LiveCell]:
+        """Time the cells, beginning with their launches in `first`; end every worker.
+
+        Returns those of `first` that came through well in all of their launches.
+        """
+        self._judges = {one.cell.id for one in first if self._arbiter(one)}
+        active = [one for one in first if one.cell.id not in self._judges]
+        launch, wave = 1, list(first)
+        while wave:
+            began = time.monotonic()
+            self._wave(wave, launch, active)
+            took = time.monotonic() - began
+            active = self._next(launch, active, took)
+            launch += 1
+            wave = self._start(active, launch)
+        return [one for one in first if one.cell.id not in self._failed]
+
+    def _arbiter(self, one: LiveCell) -> bool:
+        return self._setting.recipes[one.cell.framework].arbiter
+
+    def _start(self, cells: Sequence[LiveCell], launch: int) -> list[LiveCell]:
+        """Start a further launch of each cell."""
+        wave = [self._fresh(one, launch) for one in cells]
+        self._side_by_side(wave)
+        return wave
+
+    def _fresh(self, like: LiveCell, launch: int, twin: bool = False) -> LiveCell:
+        return LiveCell(like.cell, self._task, self._setting, self._run, self._tell, launch, twin)
+
+    def _side_by_side(self, wave: list[LiveCell]) -> None:
+        """Have workers import and build at the same time: nothing of that is timed."""
+        with ThreadPoolExecutor(len(self._setting.cpus) or 1) as pool:
+            try:
+                started = [pool.submit(one.launch_again) for one in wave]
+                for one, future in zip(list(wave), started, strict=True):
+                    try:
+                        future.result()
+                    except WorkerFailed as failure:
+                        self._drop(one, wave, "starting again", failure)
+            except BaseException:
+                for one in wave:
+                    one.kill()
+                raise
+
+    def _wave(self, wave: list[LiveCell], launch: int, active: Sequence[LiveCell]) -> None:
+        """Warm all up, run the rounds, ask for the first step again, end all."""
+        try:
+            self._add_twin(wave, launch, active)
+            self._each(wave, "warming up", lambda one: one.warm_up())
+            self._rounds(wave)
+            if launch == 1:
+                self._each(wave, "latency", lambda one: one.tell_latency())
+                self._limits(wave)
+            self._each(wave, "after the timed part", lambda one: one.prove_again())
+        except BaseException:
+            for one in wave:
+                one.kill()
+            raise
+        for one in wave:
+            one.end()
+
+    def _add_twin(self, wave: list[LiveCell], launch: int, active: Sequence[LiveCell]) -> None:
+        """Run one of the cells twice, another one in each launch."""
+        if len(active) < 2:
+            return
+        twin = [self._fresh(active[launch % len(active)], launch, twin=True)]
+        self._side_by_side(twin)
+        wave += twin
+
+    def _rounds(self, wave: list[LiveCell]) -> None:
+        turns = list(wave)
+        for number in range(1, self._measuring.rounds + 1):
+            self._order.shuffle(turns)
+            for one in list(turns):
+                try:
+                    self._slices += one.time_slices(self._turn, number)
+                except WorkerFailed as failure:
+                    self._drop(one, wave, "rounds", failure)
+                    turns.remove(one)
+            if self._left() < 0:
+                break
+
+    def _limits(self, wave: list[LiveCell]) -> None:
+        """Measure the machine's limit once by every framework, in its first cell here."""
+        seen: set[tuple[str, str]] = set()
+        for one in list(wave):
+            key = (one.cell.framework, one.cell.device)
+            if key not in seen and not self._arbiter(one):
+                seen.add(key)
+                self._each([one], "limits", lambda one: one.tell_limits(), wave)
+
+    def _each(
+        self, cells: Sequence[LiveCell], phase: str, work: Any, wave: list[LiveCell] | None = None
+    ) -> None:
+        """Do the same with every cell; one that fails is dropped."""
+        for one in list(cells):
+            try:
+                work(one)
+            except WorkerFailed as failure:
+                self._drop(one, cells if wave is None else wave, phase, failure)  # type: ignore[arg-type]
+
+    def _drop(self, one: LiveCell, wave: list[LiveCell], phase: str, failure: WorkerFailed) -> None:
+        one.tell_failure(phase if one.launch == 1 else f"{phase}, launch {one.launch}", failure)
+        self._failed.add(one.cell.id)
+        one.kill()
+        wave.remove(one)
+
+    def _next(self, launch: int, active: Sequence[LiveCell], took: float) -> list[LiveCell]:
+        """Say which cells another launch is worth its time for; none ends the measuring."""
+        well = [one for one in active if one.cell.id not in self._failed]
+        if not self._measuring.open_ended:
+            return well if launch < self._measuring.launches else []
+        if self._left() < took:
+            return self._stop("the budget is spent")
+        if launch >= LOOKS[-1]:
+            return self._stop(f"{launch} launches are the most")
+        if launch not in LOOKS:
+            return well
+        open_pairs = self._undecided()
+        names = {*open_pairs["a"], *open_pairs["b"]}
+        self._tell("looked", None, workload=self._task.workload.name, launches=launch,
+                   undecided=open_pairs[["a", "b"]].values.tolist())  # fmt: skip
+        if not names:
+            return self._stop("every pair is decided")
+        return [one for one in well if one.cell.id in names]
+
+    def _undecided(self) -> pd.DataFrame:
+        table = summaries.slices(self._slices)
+        table = table[(table["kind"] == "train") & ~table["cell"].isin(self._failed | self._judges)]
+        level = comparisons.level(self._measuring.open_ended)
+        pairs = comparisons.pairs(table[~table["twin"]], table[table["twin"]], level)
+        return comparisons.undecided(pairs, self._measuring.precision)
+
+    def _stop(self, why: str) -> list[LiveCell]:
+        self._tell("stopped", None, workload=self._task.workload.name, reason=why)
+        return []
+
+    def _left(self) -> float:
+        """Seconds left of the budget."""
+        budget = math.inf if self._budget is None else self._budget
+        return budget - (time.monotonic() - self._began)

@@ -1,0 +1,188 @@
+"""What the laboratory says of a workload's cells, in sentences: who leads, how sure, what disturbed."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness import comparisons, figures, store, summaries
+from harness.comparisons import TIED
+from harness.report.words import count, listed, plain
+from harness.summaries import number
+
+PAIRS = ("training: a", "b", "a over b", "95% interval", "launches", "a is")
+
+Note = tuple[Any, str]
+"""A tone of `report.model` and a sentence."""
+
+
+def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[Note]:
+    """Yield what is to be said of one workload's `cells` (with `label`) and its `pairs`."""
+    names = dict(zip(cells["cell"], cells["label"], strict=True))
+    trained = pairs[pairs["kind"] == "train"]
+    for _, group in cells[cells["rank"].notna()].groupby(["device", "dtype"], sort=False):
+        yield _leader(group.sort_values("rank"), trained)
+    timed = cells[(cells["train_slices"] > 0) & ~cells["arbiter"]]
+    if len(timed) and cells["rank"].isna().all():
+        yield "warn", "one launch proves nothing: rows are sorted by speed, and nothing is ranked"
+    if len(trained):
+        yield from _floor(trained)
+    yield from _open(record, names, trained)
+    yield from _troubles(record, timed)
+    yield from _limit(record, timed)
+
+
+def rows(pairs: pd.DataFrame, names: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return the training pairs as texts for PAIRS."""
+    trained = pairs[(pairs["kind"] == "train") & (pairs["launches"] > 1)]
+    return [
+        (names[p["a"]], names[p["b"]], f"{p['ratio']:.3f}", f"{p['low']:.3f} to {p['high']:.3f}",
+         str(p["launches"]), str(p["verdict"]))
+        for p in trained.to_dict("records")
+    ]  # fmt: skip
+
+
+def over(pairs: pd.DataFrame, a: str, b: str) -> tuple[float, float, float] | None:
+    """Return a's training throughput over b's, with its bounds; None where they were not paired."""
+    trained = pairs[pairs["kind"] == "train"]
+    for first, second in ((a, b), (b, a)):
+        found = trained[(trained["a"] == first) & (trained["b"] == second)]
+        for ratio, low, high in found[["ratio", "low", "high"]].itertuples(index=False):
+            return (ratio, low, high) if first == a else (1 / ratio, 1 / high, 1 / low)
+    return None
+
+
+def times(found: tuple[float, float, float]) -> str:
+    """Write a ratio: 1.90x (1.80 to 2.00)."""
+    ratio, low, high = found
+    return f"{ratio:.2f}x ({low:.2f} to {high:.2f})"
+
+
+def _leader(ranked: pd.DataFrame, trained: pd.DataFrame) -> Note:
+    first = ranked[ranked["rank"] == ranked["rank"].min()]
+    rest = ranked[ranked["rank"] > ranked["rank"].min()].sort_values(
+        "train_samples_per_s", ascending=False
+    )
+    if len(first) > 1:
+        said = f"{listed(first['label'])} share the first rank: they could not be told apart"
+        return "note", said
+    if not len(rest):
+        return "note", f"{first['label'].iloc[0]} is alone: nothing to compare it with"
+    best, second = first.iloc[0], rest.iloc[0]
+    found = over(trained, best["cell"], second["cell"])
+    ratio = f": {times(found)} {second['label']}, the next" if found else ""
+    return "good", f"{best['label']} trains fastest{ratio}"
+
+
+def _floor(trained: pd.DataFrame) -> Iterator[Note]:
+    floor = trained["floor"].max()
+    if floor > 0:
+        apart = f"{math.expm1(floor):.1%}"
+        yield (
+            "note",
+            f"identical cells, run twice, came out {apart} apart: no smaller difference is claimed",
+        )
+
+
+def _open(record: store.Record, names: Mapping[str, str], trained: pd.DataFrame) -> Iterator[Note]:
+    """Yield why the measuring ended, and what a longer run would still decide."""
+    workload = next(iter(names), "").split("/")[0]
+    for event in record.every("in-turn"):
+        if event.get("workload") == workload:
+            cells = [names.get(cell, plain(cell)) for cell in event.get("cells") or ()]
+            yield "warn", f"memory did not hold all workers: {listed(cells)} were timed apart"
+    for event in record.every("stopped"):
+        if event.get("workload") != workload:
+            continue
+        left = comparisons.undecided(trained, _precision(record))
+        yield "note", f"measuring ended: {plain(event.get('reason'))}"
+        if len(left):
+            yield "note", f"a longer run would decide: {'; '.join(_wanted(left, names))}"
+
+
+def _precision(record: store.Record) -> float | None:
+    return number((record.manifest.get("options") or {}).get("precision"))
+
+
+def _wanted(left: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
+    nearest = left.assign(wanted=left.apply(comparisons.launches_wanted, axis=1))
+    for _, pair in nearest.sort_values("wanted").head(5).iterrows():
+        if math.isnan(pair["low"]):
+            more = "not yet known"
+        else:
+            more = f"{pair['low']:.2f} to {pair['high']:.2f}"
+            if math.isfinite(pair["wanted"]):
+                more += f", about {math.ceil(pair['wanted'])} launches"
+        yield f"{names[pair['a']]} against {names[pair['b']]} ({more})"
+    if len(left) > 5:
+        yield f"and {len(left) - 5} more pairs"
+
+
+def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
+    """Yield which cells cannot be relied upon, and what disturbed the slices."""
+    threads = number((record.manifest.get("options") or {}).get("threads"))
+    unsteady = timed[timed["steady"].eq(False)]["label"]
+    if len(unsteady):
+        yield (
+            "warn",
+            f"{listed(unsteady)} never got steady while warming up: do not rely on its speed",
+        )
+    if threads:
+        greedy = timed[timed["cores_used"] > figures.ALLOWANCE * threads]
+        for label, cores in zip(greedy["label"], greedy["cores_used"], strict=True):
+            yield "bad", f"{label} kept {cores:.1f} cores busy where {threads:g} were allowed"
+    disturbed = int(timed["disturbed_slices"].sum())
+    if disturbed:
+        causes = Counter(
+            plain(cause).partition(":")[0]
+            for event in record.every("slice")
+            if event.get("cell") in set(timed["cell"])
+            for cause in event.get("noise") or ()
+        )
+        told = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
+        yield "warn", f"{count(disturbed, 'slice')} disturbed and timed again: {told}"
+
+
+def _limit(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
+    limits = figures.limits(record.events)
+    rate, share = limits.get(figures.FLOAT32_LIMIT), timed["limit_share"].max()
+    if rate and share == share and len(timed):
+        words = [f"{value / 1e9:,.0f} {unit} ({name})" for name, value, unit in _rates(limits)]
+        best = timed["label"].iloc[int(timed["limit_share"].argmax())]
+        yield (
+            "note",
+            f"this machine's limits: {listed(words)}; {best} comes to {share:.0%} of the first",
+        )
+
+
+def _rates(limits: Mapping[str, float]) -> Iterator[tuple[str, float, str]]:
+    for name, value in sorted(limits.items(), key=lambda one: one[0] != figures.FLOAT32_LIMIT):
+        yield name, value, "GB/s" if name == "copy" else "Gflop/s"
+
+
+def energy(record: store.Record) -> str:
+    """Say by what joules were read, or why they were not."""
+    told = record.manifest.get("energy") or {}
+    sources = [plain(one) for one in told.get("sources") or ()]
+    if sources:
+        return f"joules a sample by {listed(sources)}, of all that the processor did meanwhile"
+    return plain(told.get("reason") or "not measured")
+
+
+def measured(record: store.Record, table: pd.DataFrame) -> str:
+    """Say in a sentence how speeds and their intervals came about."""
+    slices = pd.to_numeric(table["train_slices"])
+    if not (slices > 0).any():
+        return "no slice was timed"
+    most = int(table["launches"].max())
+    level = summaries.level(record.manifest)
+    looks = "" if level == 0.95 else ", valid however often the run looked at them"
+    return (
+        f"slices of all cells alternate in rounds, in {count(most, 'launch', 'launches')}"
+        " of every cell after it got steady; ratios are taken within a round; intervals are 95%"
+        f" (Student's, over launches){looks}; pairs are told apart by Holm's rule ({TIED} otherwise)"
+    )

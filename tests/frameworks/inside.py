@@ -1,0 +1,66 @@
+"""Runs a script inside a framework's own environment, which is built where it is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import frameworks
+from harness import environments, recipes
+from harness.process import worker_environment
+
+RECIPES = {
+    name: recipe
+    for name, recipe in recipes.discover().items()
+    if name in frameworks.names() and not recipe.arbiter
+}
+
+
+def modes() -> list[Any]:
+    """Every framework x mode, as pytest's parameters; one that calls a compiler is compile_heavy."""
+    cases = []
+    for name, recipe in RECIPES.items():
+        compilers = {mode for program in recipe.programs for mode in program.modes}
+        for mode in recipe.modes:
+            marks = [pytest.mark.compile_heavy] if mode in compilers else []
+            cases.append(pytest.param(name, mode, marks=marks, id=f"{name}-{mode}"))
+    return cases
+
+
+@cache
+def python(framework: str) -> Path:
+    """The framework's Python; the test is skipped where there can be none."""
+    try:
+        return environments.prepare(RECIPES[framework], "cpu").python
+    except environments.Unavailable as reason:
+        # Where all wheels exist, CI may not pass because nothing could be built.
+        if os.environ.get("CI") and (sys.platform, platform.machine()) == ("linux", "x86_64"):
+            raise
+        pytest.skip(f"{framework}: {reason}")
+
+
+def skip_without_program(framework: str, mode: str) -> None:
+    if lacking := RECIPES[framework].missing_program(mode):
+        pytest.skip(f"{framework}: {lacking}")
+
+
+def run(framework: str, scratch: Path, script: Path, *arguments: str) -> str:
+    """Run a script as a worker of one thread would be; return what it prints."""
+    variables = RECIPES[framework].worker_variables(device="cpu", threads=1, scratch=scratch)
+    done = subprocess.run(
+        [str(python(framework)), "-P", str(script), *arguments],
+        env=worker_environment(variables),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
