@@ -94,7 +94,10 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
     if None in told.values():
         if kind != "train":
             return None
-        return Claim("note", f"On {where} nothing is claimed: its cells were not compared in several launches")
+        return Claim(
+            "note",
+            f"On {where} nothing is claimed: its cells were not compared in several launches",
+        )
     tied = others[[one is not None and one.verdict == "tied" for one in told.values()]]
     rest = others.drop(tied.index).sort_values(f"{kind}_samples_per_s", ascending=False)
     strange = rest[rest["framework"] != best["framework"]]
@@ -111,7 +114,9 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
     by = f"{times(known.ratio)} ({_bare(known.low)} to {_bare(known.high)}) {_whose(rival['label'])} throughput"
     joint = f"; {name} has " if len(tied) else ": "
     price = [by, _accuracy(best, rival), _memory(best, rival)] if kind == "train" else [by]
-    return Claim("note" if len(tied) else "good", text + joint + ", ".join(filter(None, price)), kind)
+    return Claim(
+        "note" if len(tied) else "good", text + joint + ", ".join(filter(None, price)), kind
+    )
 
 
 def times(value: float) -> str:

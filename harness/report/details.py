@@ -37,14 +37,17 @@ def details(record: store.Record, cells: pd.DataFrame, of: int) -> Iterator[tupl
     for cell in cells.to_dict("records"):
         own = last.get(cell["cell"], {})
         started, failed = own.get("cell-started", {}), own.get("cell-failed", {})
-        yield int(cell["id"]), {
-            "name": plain(cell["cell"]),
-            "status": plain(cell["status"]),
-            "reason": plain(cell["reason"]),
-            "settings": settings.get(plain(cell["cell"]), ""),
-            "proofs": [_proof(event, tensors) for event in proofs.get(cell["cell"], ())],
-            "log": _end(record.folder, started.get("log"), failed.get("log_tail"), lines),
-        }
+        yield (
+            int(cell["id"]),
+            {
+                "name": plain(cell["cell"]),
+                "status": plain(cell["status"]),
+                "reason": plain(cell["reason"]),
+                "settings": settings.get(plain(cell["cell"]), ""),
+                "proofs": [_proof(event, tensors) for event in proofs.get(cell["cell"], ())],
+                "log": _end(record.folder, started.get("log"), failed.get("log_tail"), lines),
+            },
+        )
 
 
 def _proof(event: Mapping[str, Any], most: int) -> dict[str, Any]:

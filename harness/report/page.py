@@ -148,12 +148,12 @@ def _parts(loaded: Loaded, found: Sequence[Group], data: dict[str, Any]) -> list
     looks = style.styles(loaded.cells)
     parts = []
     for group in found:
-        plots = [
+        drawn = [
             (f"{group.key}-{place}", figure)
             for place, figure in enumerate(_figures(group, looks, told, samples))
         ]
-        data["figures"] |= {key: figure.table() for key, figure in plots}
-        parts.append(_part(loaded, group, plots, data))
+        data["figures"] |= {key: figure.table() for key, figure in drawn}
+        parts.append(_part(loaded, group, drawn, data))
     return parts
 
 
@@ -177,7 +177,7 @@ def _figures(
 
 
 def _part(
-    loaded: Loaded, group: Group, plots: list[tuple[str, Figure]], data: dict[str, Any]
+    loaded: Loaded, group: Group, drawn: list[tuple[str, Figure]], data: dict[str, Any]
 ) -> Part:
     cells = group.cells
     lost = cells[(cells["status"] != OK)]
@@ -200,7 +200,7 @@ def _part(
             (cell["id"], cell["label"], plain(cell["status"]), plain(cell["reason"]))
             for cell in lost.to_dict("records")
         ],
-        plots=plots,
+        plots=drawn,
         scores=scored,
         more_scores=len(found) - len(scored),
     )

@@ -62,7 +62,7 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
         "Throughput over the fastest one's; bars are 95% intervals, widened by what identical"
         " cells differ. Bars that reach 1 are ties."
         if compared
-        else "Median throughput over the fastest one's; bars are quartiles of the slices, and no claim."
+        else "Throughput over the fastest one's. Without several launches there is no interval, and no claim."
     )
     spans = [(trace["x"][0], trace["error_x"]) for trace in traces]
     low = min(x - error["arrayminus"][0] for x, error in spans)
@@ -242,21 +242,21 @@ def front(cells: pd.DataFrame) -> list[bool]:
 def _span(
     cell: Any, best: Any, kind: str, known: claims.Ratio | None
 ) -> tuple[float, float, float]:
-    """A cell's ratio to the best with its ends; quartiles over a median where none was compared."""
+    """A cell's ratio to the best with its ends; without them where nothing was compared."""
     if cell["cell"] == best["cell"]:
         return 1.0, 1.0, 1.0
     if known is not None:
         return known.low, known.ratio, known.high
-    top = float(best[f"{kind}_samples_per_s"])
-    ends = (cell[f"{kind}_{end}"] for end in ("low", "samples_per_s", "high"))
-    low, middle, high = (float(end) / top for end in ends)
-    return low, middle, high
+    middle = float(cell[f"{kind}_samples_per_s"]) / float(best[f"{kind}_samples_per_s"])
+    return middle, middle, middle
 
 
 def _dot(
     cell: Any, row: int, low: float, middle: float, high: float, style: Style, rate: str
 ) -> Trace:
-    said = f"{cell['label']}: {claims.times(middle)} ({claims.times(low)} to {claims.times(high)}), "
+    said = (
+        f"{cell['label']}: {claims.times(middle)} ({claims.times(low)} to {claims.times(high)}), "
+    )
     top = high if np.isfinite(high) else middle
     return {
         "x": _numbers([middle]), "y": [-row], "mode": "markers+text", "meta": [cell["id"]],

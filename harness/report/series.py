@@ -84,7 +84,11 @@ def curves(
     title = "loss of a batch"
     axis = log_axis(values, title, room=1.1) if log else {"title": {"text": title}}
     if by == "step":
-        title, note, x = "Learning by step", "Where the maths is the same, the curves lie on each other.", "step"
+        title, note, x = (
+            "Learning by step",
+            "Where the maths is the same, the curves lie on each other.",
+            "step",
+        )
     else:
         title, note, x = "Learning by time", "The same losses, when they were reached.", "seconds"
     places = [place for trace in traces for place in trace["x"]]
@@ -95,9 +99,7 @@ def curves(
     return Figure(title, note, traces, layout)
 
 
-def strip(
-    group: Group, styles: dict[int, Style], samples: Strips, kind: str
-) -> Figure | None:
+def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) -> Figure | None:
     """Every sample of a kind in its turn, a lane a cell: noise, drift and what was disturbed."""
     cells = group.cells
     table, total = samples.of(cells, kind)
@@ -125,7 +127,9 @@ def strip(
                 traces.append(_dots(cell, name, lane["place"][chosen], height[chosen], marker))
         labels.append(cell["label"])
     word = "training" if kind == "train" else "inference"
-    shown = f"all {total:,}" if len(table) == total else f"{len(table):,} of {total:,}, evenly spaced"
+    shown = (
+        f"all {total:,}" if len(table) == total else f"{len(table):,} of {total:,}, evenly spaced"
+    )
     note = (
         f"A lane is ±{span:.0%} of the cell's median; beyond is drawn at its edge. Hollow grey:"
         f" warm-up; ×: disturbed. Samples shown: {shown}."
@@ -144,7 +148,11 @@ def strip(
 def confusion(matrix: Sequence[Sequence[float]]) -> Figure:
     """How often a class (rows) was taken for a class (columns)."""
     names = [str(place) for place in range(len(matrix))]
-    counts = [[f"{value:g}" if value else "" for value in row] for row in matrix] if len(matrix) <= 12 else None
+    counts = (
+        [[f"{value:g}" if value else "" for value in row] for row in matrix]
+        if len(matrix) <= 12
+        else None
+    )
     trace = {
         "type": "heatmap", "z": [list(row) for row in matrix], "x": names, "y": names, "meta": [],
         "colorscale": [[0, "--card"], [1, "--heat"]], "showscale": False, "xgap": 1, "ygap": 1,
