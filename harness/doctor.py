@@ -8,13 +8,16 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from harness import machine, recipes, shelf
+from harness.energy import Meter
 from harness.environments import OLDEST_PYTHON
+from harness.guard import Guard, Noise
 from harness.installer import InstallError, uv_program
 from harness.places import CACHE_VARIABLE, cache_folder, project_root
 from harness.recipes import Program, Recipe
@@ -25,6 +28,25 @@ Level = Literal["ok", "warning", "error"]
 
 DISK_LEAST, DISK_WANTED = 2**29, 4 * 2**30
 """Bytes free under the cache: too few to build anything; enough for all environments and data."""
+
+SWAPPED_MUCH = 2**28
+"""Bytes: less is what a system puts away that nobody has used for long."""
+
+LOOK_SECONDS = 0.5
+"""How long it looks for what disturbs measuring."""
+
+NOISE = {
+    Noise.LOAD: "wait, or end other programs; `top` names them",
+    Noise.BESIDE: "wait, or end other programs; `top` names them",
+    Noise.STOLEN: "nothing here mends it: rent dedicated processors, or measure at another hour",
+    Noise.HALTED: "raise the quota, or give whole cores instead (a cpuset)",
+    Noise.SWAPPING: "end other programs, or run fewer frameworks at once with --framework",
+    Noise.PRESSURE: "end other programs, or run fewer frameworks at once with --framework",
+    Noise.HEAT: "cool it better, or measure fewer threads",
+    Noise.CLOCK: "plug it in, and choose the performance governor",
+    Noise.GPU: "wait until it has ended; `nvidia-smi` names it",
+}
+"""What to do about each disturbance that the guard tells of."""
 
 MEMORY_WANTED = 4 * 2**30
 """Bytes: the workers of a workload are in memory all at once, about half a GiB each."""
@@ -57,7 +79,11 @@ def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding
         lambda: _disk(cache),
         lambda: _memory(told),
         lambda: _cores(told),
+        lambda: _clock(told),
+        lambda: _swap(told),
         lambda: _gpus(told),
+        _noise,
+        _energy,
     ]
     return found + [finding for check in checks for finding in _safely(check)]
 
@@ -212,10 +238,59 @@ def _cores(told: Mapping[str, Any]) -> Iterator[Finding]:
     if load and load[0] > machine.BUSY * usable:
         what = f"the machine is busy: load {load[0]:.1f} on {usable:g} cores"
         yield Finding("warning", what, "wait, or end other programs, before you measure")
+
+
+def _clock(told: Mapping[str, Any]) -> Iterator[Finding]:
+    """What moves the processors' clock."""
     governor = told.get("governor")
     if governor and governor != "performance":
         what = f"the frequency governor is {governor}: the clock may change while you measure"
         yield Finding("warning", what, "sudo cpupower frequency-set -g performance")
+    throttled = told.get("throttled")
+    if throttled:
+        what = f"heat has throttled a processor {count(throttled, 'time')} since the start"
+        yield Finding("warning", what, "cool it better, or measure fewer threads; runs tell when")
+
+
+def _swap(told: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether memory runs short, and how its pages come."""
+    used, pressure = told.get("swap_used"), told.get("memory_pressure")
+    if used and used > SWAPPED_MUCH:
+        mend = "end what was swapped out, or: sudo swapoff -a && sudo swapon -a"
+        yield Finding("warning", f"{gibibytes(used)} swapped out", mend)
+    if pressure and pressure >= 1:
+        what = f"tasks waited for memory during {pressure:.0f}% of the last 10 s"
+        yield Finding("warning", what, "end other programs, or wait until they have ended")
+    if told.get("huge_pages"):
+        what = f"transparent huge pages: {told['huge_pages']}"
+        yield Finding(
+            "ok", f"{what} (memory and speed are compared well only under the same setting)"
+        )
+
+
+def _noise() -> Iterator[Finding]:
+    """What disturbs measuring at this moment, while nothing of ours runs."""
+    watch = Guard(sorted(machine.affinity())).watch(os.getpid())
+    time.sleep(LOOK_SECONDS)
+    noise = watch.noise()
+    for words in noise:
+        (mend,) = [mend for cause, mend in NOISE.items() if words.startswith(cause)]
+        yield Finding("warning", f"looked for {LOOK_SECONDS:g} s and saw {words}", mend)
+    if not noise:
+        yield Finding(
+            "ok", f"looked for {LOOK_SECONDS:g} s and saw nothing that disturbs measuring"
+        )
+
+
+def _energy() -> Iterator[Finding]:
+    meter = Meter()
+    if meter.sources:
+        yield Finding("ok", f"energy is metered: {', '.join(meter.sources)}")
+    what, _, mend = (meter.reason or "").partition(": ")
+    if mend.startswith("sudo"):
+        yield Finding("warning", f"energy is not metered: {what}", mend)
+    elif meter.reason and not meter.sources:
+        yield Finding("ok", f"energy is not metered: {mend}")
 
 
 def _gpus(told: Mapping[str, Any]) -> Iterator[Finding]:
@@ -228,8 +303,12 @@ def _gpus(told: Mapping[str, Any]) -> Iterator[Finding]:
             f"driver {gpu['driver']}" if gpu.get("driver") else "",
         ]
         what = ", ".join(filter(None, words))
-        if (gpu.get("busy_percent") or 0) > 100 * machine.BUSY:
+        busy, others = gpu.get("busy_percent") or 0, gpu.get("processes") or 0
+        if busy > 100 * machine.BUSY:
             yield Finding("warning", f"{what}: busy", "wait until its other programs have ended")
+        elif others:
+            what += f": held by {count(others, 'other program')}"
+            yield Finding("warning", what, NOISE[Noise.GPU])
         else:
             yield Finding("ok", what)
     if not told.get("gpus"):

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from harness import machine
@@ -47,11 +48,25 @@ CLOCK = 0.75
 wide vectors, come to about a fifth; a lower clock has another cause."""
 
 
+class Noise(StrEnum):
+    """What may disturb a slice: the first words of what is told of it."""
+
+    LOAD = "load of others"
+    BESIDE = "load on the other CPUs"
+    STOLEN = "stolen by the hypervisor"
+    HALTED = "halted by the cgroup's quota"
+    SWAPPING = "swapping"
+    PRESSURE = "memory pressure"
+    HEAT = "throttled by heat"
+    CLOCK = "clock fell"
+    GPU = "another process on the GPU"
+
+
 class Guard:
     """Watches slices on these CPUs, those that the worker may use."""
 
     def __init__(self, cpus: Sequence[int]) -> None:
-        mine = _affinity()
+        mine = machine.affinity()
         siblings = [_siblings(cpu) for cpu in cpus]
         # Where hyperthreads cannot be told apart, load on any CPU counts in full.
         told = {cpu for found in siblings for cpu in found} if all(siblings) else mine
@@ -124,9 +139,9 @@ class Watch:
         told = [*_loads(self._guard, self._before, found), *_troubles(self._before, found)]
         clock = self._guard.clock()
         if clock is not None and clock < CLOCK:
-            told.append(f"clock fell to {clock:.0%}")
+            told.append(f"{Noise.CLOCK} to {clock:.0%}")
         if _others_on_the_gpu(self._guard.driver, self._family):
-            told.append("another process on the GPU")
+            told.append(str(Noise.GPU))
         return told
 
 
@@ -138,14 +153,14 @@ def _loads(guard: Guard, before: _Look, after: _Look) -> Iterator[str]:
     if idle is not None and any(spent is not None for spent in ours):
         others = len(guard.near) * seconds - idle - (stolen or 0) - sum(filter(None, ours))
         if others > _limit(len(guard.near), seconds):
-            yield f"load of others: {others / seconds:.1f} cores"
+            yield f"{Noise.LOAD}: {others / seconds:.1f} cores"
     beside = _rise(before.idle_beside, after.idle_beside)
     if beside is not None and guard.beside:
         busy = len(guard.beside) * seconds - beside
         if busy > BESIDE * len(guard.beside) * seconds + _limit(len(guard.beside), seconds):
-            yield f"load on the other CPUs: {busy / seconds:.1f} cores"
+            yield f"{Noise.BESIDE}: {busy / seconds:.1f} cores"
     if stolen is not None and stolen > _limit(len(guard.near), seconds):
-        yield f"stolen by the hypervisor: {stolen / seconds / len(guard.near):.1%}"
+        yield f"{Noise.STOLEN}: {stolen / seconds / len(guard.near):.1%}"
 
 
 def _limit(cpus: int, seconds: float) -> float:
@@ -158,14 +173,14 @@ def _troubles(before: _Look, after: _Look) -> Iterator[str]:
     seconds = after.when - before.when
     halted = _most(before.halted, after.halted)
     if halted > HALTED * seconds:
-        yield f"halted by the cgroup's quota: {halted:.2f} s"
+        yield f"{Noise.HALTED}: {halted:.2f} s"
     if pages := _rise(before.swapped, after.swapped):
-        yield f"swapping: {pages:.0f} pages"
+        yield f"{Noise.SWAPPING}: {pages:.0f} pages"
     stalled = (_rise(before.stalled, after.stalled) or 0) / max(seconds, STALL_PERIOD)
     if stalled > STALLED:
-        yield f"memory pressure: {stalled:.0%}"
+        yield f"{Noise.PRESSURE}: {stalled:.0%}"
     if times := _most(before.heat, after.heat):
-        yield f"throttled by heat: {times:.0f} times"
+        yield f"{Noise.HEAT}: {times:.0f} times"
 
 
 def _rise(before: float | None, after: float | None) -> float | None:
@@ -303,14 +318,6 @@ def _siblings(cpu: int) -> set[int]:
         if first.isdigit():
             found.update(range(int(first), int(last or first) + 1))
     return found
-
-
-def _affinity() -> frozenset[int]:
-    """Return the CPUs that the harness may use."""
-    try:
-        return frozenset(os.sched_getaffinity(0))
-    except (OSError, AttributeError):
-        return frozenset()
 
 
 def _others_on_the_gpu(driver: Driver, family: Sequence[int]) -> bool:

@@ -41,7 +41,7 @@ def describe() -> dict[str, Any]:
         "cpu": _try(_cpu_model) or _try(platform.processor) or None,
         "cores_logical": _try(os.cpu_count),
         "cores_physical": physical,
-        "cores_affinity": _try(_affinity),
+        "cores_affinity": len(affinity()) or None,
         "cores_quota": cpu_quota(),
         "cores_usable": usable_cores(),
         "memory_total": memory.total if memory else None,
@@ -50,6 +50,10 @@ def describe() -> dict[str, Any]:
         "load": _try(lambda: [round(value, 2) for value in os.getloadavg()]),
         "virtualised": _try(_virtualised),
         "governor": _read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "throttled": _throttled(),
+        "huge_pages": _chosen(_read("sys/kernel/mm/transparent_hugepage/enabled")),
+        "swap_used": _try(lambda: psutil.swap_memory().used),
+        "memory_pressure": _memory_pressure(),
         "mhz": _try(lambda: round(psutil.cpu_freq().current)),
         "mhz_most": _try(lambda: round(psutil.cpu_freq().max) or None),
         "gpus": found[0],
@@ -64,8 +68,13 @@ def gpus() -> list[dict[str, Any]]:
 
 def usable_cores() -> float | None:
     """Return how many cores this process may keep busy: by affinity and by its cgroup's quota."""
-    known = [value for value in (_try(_affinity), _try(os.cpu_count), cpu_quota()) if value]
+    known = [value for value in (len(affinity()) or None, _try(os.cpu_count), cpu_quota()) if value]
     return min(known) if known else None
+
+
+def affinity() -> frozenset[int]:
+    """Return the CPUs that this process may use; none where the system does not tell."""
+    return frozenset(_try(lambda: os.sched_getaffinity(0)) or ())
 
 
 def cpu_quota() -> float | None:
@@ -145,10 +154,6 @@ def _quota_v1(folder: Path) -> float | None:
     return cores if cores and cores > 0 else None
 
 
-def _affinity() -> int:
-    return len(os.sched_getaffinity(0))
-
-
 def _os_name() -> str:
     if platform.system() != "Linux":
         return f"{platform.system()} {platform.mac_ver()[0] or platform.release()}"
@@ -161,6 +166,26 @@ def _cpu_model() -> str | None:
         if key.strip() == "model name":
             return " ".join(value.split())
     return _said("sysctl", "-n", "machdep.cpu.brand_string")
+
+
+def _throttled() -> int | None:
+    """Return how often heat has throttled a core or a package since the start, the most for one."""
+    cpus = ROOT / "sys/devices/system/cpu"
+    files = _try(lambda: list(cpus.glob("cpu[0-9]*/thermal_throttle/*_throttle_count"))) or []
+    counts = [int(word) for word in map(_read, files) if word and word.isdigit()]
+    return max(counts, default=None)
+
+
+def _chosen(setting: str | None) -> str | None:
+    """Return the word that the kernel puts in brackets, of those one may choose from."""
+    _, _, rest = (setting or "").partition("[")
+    return rest.partition("]")[0] or None
+
+
+def _memory_pressure() -> float | None:
+    """Return the percentage of the last 10 s in which some task waited for memory."""
+    some = (_read("proc/pressure/memory") or "").partition("avg10=")[2]
+    return _try(lambda: float(some.split()[0]))
 
 
 def _virtualised() -> str | None:

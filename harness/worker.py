@@ -75,7 +75,7 @@ class Cell:
         start = time.perf_counter()
         self.adapter_class = frameworks.adapter(framework)
         seconds = time.perf_counter() - start
-        memory = _resident()
+        resident = _memory("status", "VmRSS")["VmRSS"]
         _reset_peak()
         return {
             "import_seconds": seconds,
@@ -83,7 +83,7 @@ class Cell:
             "python": platform.python_version(),
             "numpy": np.__version__,
             "allocator": {k: v for k, v in os.environ.items() if k.startswith("MALLOC_")},
-            "rss": memory["VmRSS"],
+            "rss": resident,
         }
 
     def build(
@@ -223,8 +223,16 @@ class Cell:
         return self.adapter.predict([batch.inputs for batch in batches])
 
     def memory(self, emit: Callable) -> Result:
-        """Return the peak resident set since the import, and the device allocator's peak, in bytes."""
-        return {"peak_rss": _resident()["VmHWM"], "device_peak": self.adapter.device_peak_bytes()}
+        """Return, in bytes, this process's peak and the device allocator's, and what is held now.
+
+        peak_rss: the largest resident set since the proof, or since the import where there was none.
+        pss: the present one, pages shared with other processes divided among them.
+        """
+        return {
+            "peak_rss": _memory("status", "VmHWM")["VmHWM"],
+            "pss": _memory("smaps_rollup", "Pss")["Pss"],
+            "device_peak": self.adapter.device_peak_bytes(),
+        }
 
     def limits(self, seconds: float, emit: Callable) -> Result:
         """Time each of the framework's kernels for about `seconds`; return the best rate of each.
@@ -264,18 +272,17 @@ def _map(path: Path) -> NDArray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _resident() -> dict[str, int | None]:
-    """Return VmRSS and VmHWM of this process in bytes, None where /proc does not tell.
+def _memory(file: str, *keys: str) -> dict[str, int | None]:
+    """Return entries of a file of /proc/self in bytes, None where it does not tell them.
 
-    VmHWM and not ru_maxrss: the latter is inherited from the process that started this one.
+    The peak is VmHWM and not ru_maxrss: that is inherited from the process that started this one.
     """
-    found: dict[str, int | None] = {"VmRSS": None, "VmHWM": None}
-    status = Path("/proc/self/status")
-    for line in status.read_text().splitlines() if status.exists() else []:
-        key, _, value = line.partition(":")
-        if key in found:
-            found[key] = int(value.split()[0]) * 1024
-    return found
+    try:
+        lines = Path("/proc/self", file).read_text().splitlines()
+    except OSError:
+        lines = []
+    told = {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
+    return {key: int(told[key][0]) * 1024 if told.get(key) else None for key in keys}
 
 
 def _reset_peak() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness import doctor
 from harness.doctor import Finding
+from harness.guard import Noise
 from harness.installer import InstallError
 
 WELL = {
@@ -54,7 +56,23 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     told = dict(WELL)
     monkeypatch.setattr(doctor.machine, "describe", lambda: told)
     monkeypatch.setattr(doctor, "uv_program", lambda: "uv")
+    monkeypatch.setattr(doctor, "LOOK_SECONDS", 0)
+    see(monkeypatch)
+    meter(monkeypatch, ("RAPL package-0",), None)
     return told
+
+
+def see(monkeypatch: pytest.MonkeyPatch, *noise: str) -> None:
+    """Have the guard see this."""
+    watch = SimpleNamespace(noise=lambda: list(noise))
+    guard = SimpleNamespace(watch=lambda pid: watch)
+    monkeypatch.setattr(doctor, "Guard", lambda cpus: guard)
+
+
+def meter(monkeypatch: pytest.MonkeyPatch, sources: tuple[str, ...], reason: str | None) -> None:
+    """Have the meter find this."""
+    found = SimpleNamespace(sources=sources, reason=reason)
+    monkeypatch.setattr(doctor, "Meter", lambda: found)
 
 
 def examine(root: Path) -> list[Finding]:
@@ -144,6 +162,10 @@ def test_a_cache_that_cannot_be_written(root: Path, monkeypatch: pytest.MonkeyPa
         ({"governor": "powersave"}, "governor is powersave", "cpupower"),
         ({"cores_usable": None}, "how many cores", "--threads"),
         ({"gpus": [{"name": "Toy GPU", "busy_percent": 90}]}, "Toy GPU: busy", "wait"),
+        ({"gpus": [{"name": "Toy GPU", "processes": 2}]}, "held by 2 other programs", "nvidia-smi"),
+        ({"throttled": 3}, "heat has throttled a processor 3 times", "cool"),
+        ({"swap_used": 2**30}, "1.0 GiB swapped out", "swapoff"),
+        ({"memory_pressure": 7.4}, "waited for memory during 7% of the last 10 s", "end other"),
     ],
 )
 def test_a_machine_that_disturbs(
@@ -159,6 +181,36 @@ def test_gpus_are_shown_and_their_absence_too(root: Path, machine: dict[str, Any
     assert about(examine(root), "no GPU (no driver)").level == "ok"
     machine["gpus"] = [{"name": "Toy GPU", "memory_total": 2**34, "capability": "9.0"}]
     assert about(examine(root), "Toy GPU").what == "Toy GPU, 16.0 GiB, compute capability 9.0"
+
+
+def test_little_of_it_is_no_complaint(root: Path, machine: dict[str, Any]) -> None:
+    machine.update(throttled=0, swap_used=2**20, memory_pressure=0.02, huge_pages="madvise")
+    assert not [one for one in examine(root) if "swapped" in one.what or "heat" in one.what]
+    assert about(examine(root), "huge pages: madvise").level == "ok"
+
+
+def test_a_short_look_finds_nothing(root: Path) -> None:
+    assert about(examine(root), "saw nothing that disturbs").level == "ok"
+
+
+@pytest.mark.parametrize("cause", list(Noise))
+def test_each_disturbance_has_advice(
+    root: Path, monkeypatch: pytest.MonkeyPatch, cause: Noise
+) -> None:
+    see(monkeypatch, f"{cause}: 0.4")
+    finding = about(examine(root), f"saw {cause}: 0.4")
+    assert (finding.level, finding.mend) == ("warning", doctor.NOISE[cause])
+
+
+def test_energy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert about(examine(root), "energy is").what == "energy is metered: RAPL package-0"
+    meter(monkeypatch, (), "not readable here: no RAPL under /sys (a virtual machine?)")
+    absent = about(examine(root), "energy is")
+    assert (absent.level, absent.mend) == ("ok", "")
+    assert absent.what == "energy is not metered: no RAPL under /sys (a virtual machine?)"
+    meter(monkeypatch, (), "energy_uj is for root only: sudo chmod a+r energy_uj")
+    closed = about(examine(root), "energy_uj is for root only")
+    assert (closed.level, closed.mend) == ("warning", "sudo chmod a+r energy_uj")
 
 
 def test_a_wrong_recipe_does_not_silence_the_rest(root: Path) -> None:

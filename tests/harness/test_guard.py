@@ -34,7 +34,7 @@ class FakeMachine:
         monkeypatch.setattr(machine, "ROOT", root)
         clock = SimpleNamespace(monotonic=lambda: self.now, clock_gettime=self._clock)
         monkeypatch.setattr(guard_room, "time", clock)
-        monkeypatch.setattr(guard_room, "_affinity", lambda: frozenset(range(4)))
+        monkeypatch.setattr(machine, "affinity", lambda: frozenset(range(4)))
         monkeypatch.setattr(guard_room, "_session", self.sessions.get)
         monkeypatch.setitem(sys.modules, "pynvml", None)  # no GPU
         for pid in self.sessions:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from harness import machine
+from harness.nvml import Driver
 
 
 @pytest.fixture
@@ -77,31 +78,45 @@ def test_version_1_without_limits(root: Path) -> None:
     assert machine.memory_limit() is None
 
 
+def test_what_moves_the_clock_and_the_memory(root: Path) -> None:
+    for cpu, times in ((0, 3), (1, 5)):
+        file = f"sys/devices/system/cpu/cpu{cpu}/thermal_throttle/core_throttle_count"
+        put(root, file, str(times))
+    put(root, "sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never")
+    put(root, "proc/pressure/memory", "some avg10=1.25 avg60=0.00 avg300=0.00 total=9")
+    told = machine.describe()
+    assert (told["throttled"], told["huge_pages"]) == (5, "madvise")
+    assert told["memory_pressure"] == 1.25
+
+
 def test_what_cannot_be_read_is_null(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **kwargs: object) -> None:
         raise PermissionError("not for you")
 
     for holder, name in (
         (psutil, "virtual_memory"), (psutil, "cpu_count"), (psutil, "cpu_freq"),
-        (os, "getloadavg"), (os, "sched_getaffinity"), (machine.shutil, "which"),
+        (psutil, "swap_memory"), (os, "getloadavg"), (os, "sched_getaffinity"), (machine.shutil, "which"),
     ):  # fmt: skip
         monkeypatch.setattr(holder, name, broken, raising=False)
     told = machine.describe()
     for key in ("memory_total", "cores_physical", "mhz", "load", "cores_affinity", "governor",
-                "virtualised"):  # fmt: skip
+                "virtualised", "throttled", "huge_pages", "swap_used", "memory_pressure"):  # fmt: skip
         assert told[key] is None
 
 
 def fake_nvml(**more: object) -> SimpleNamespace:
     return SimpleNamespace(
         nvmlInit=lambda: None,
-        nvmlShutdown=lambda: None,
         nvmlDeviceGetCount=lambda: 1,
         nvmlDeviceGetHandleByIndex=lambda index: index,
         nvmlDeviceGetName=lambda handle: b"Toy GPU",
         nvmlSystemGetDriverVersion=lambda: "580.1",
         nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(total=2**34, free=2**33),
         nvmlDeviceGetCudaComputeCapability=lambda handle: (9, 0),
+        nvmlDeviceGetComputeRunningProcesses=lambda handle: [
+            SimpleNamespace(pid=7, usedGpuMemory=2**30),
+            SimpleNamespace(pid=8, usedGpuMemory=None),
+        ],
         **more,
     )
 
@@ -111,6 +126,25 @@ def test_a_gpu_is_described_as_far_as_its_driver_tells(monkeypatch: pytest.Monke
     (gpu,) = machine.gpus()
     assert (gpu["name"], gpu["driver"], gpu["capability"]) == ("Toy GPU", "580.1", "9.0")
     assert (gpu["memory_total"], gpu["busy_percent"]) == (2**34, None)
+    assert gpu["processes"] == 2
+
+
+def test_the_memory_that_a_process_holds_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = fake_nvml()
+    library.nvmlDeviceGetCount = lambda: 2
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    driver = Driver()
+    assert driver.memory_of(7) == 2**31
+    assert driver.memory_of(8) is None  # the driver does not tell
+    assert driver.memory_of(9) is None  # it is not on the list: none, or hidden by a container
+
+
+def test_a_driver_that_does_not_list_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = fake_nvml()
+    del library.nvmlDeviceGetComputeRunningProcesses
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    assert Driver().memory_of(7) is None
+    assert machine.gpus()[0]["name"] == "Toy GPU"
 
 
 def test_no_driver_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,9 @@ def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
     record = store.read(run.folder)
     pairs = store.comparisons(record)
     assert {*pairs["a"], *pairs["b"]} == set(cells[:3])  # neither the arbiter nor what failed
-    (row,) = pairs[(pairs["kind"] == "train") & (pairs["b"] == cells[2]) & (pairs["a"] == cells[0])].to_dict("records")
+    (row,) = pairs[
+        (pairs["kind"] == "train") & (pairs["b"] == cells[2]) & (pairs["a"] == cells[0])
+    ].to_dict("records")
     assert row["ratio"] == pytest.approx(0.5, rel=0.02) and row["verdict"] == "slower"
     assert row["low"] < 0.5 < row["high"] and row["floor"] > 0
     ranks = store.summary(record).set_index("cell")["rank"]

@@ -47,7 +47,9 @@ def test_a_good_run(tmp_path: Path, fake: ModuleType) -> None:
     assert "synchronisation" in facts["clock"]
     assert "in 3 launches of every cell" in facts["speeds"] and "95%" in facts["speeds"]
     assert facts["energy"] == "not measured"
-    assert any(text.startswith("pytorch eager trains fastest: 1.66x (1.6") for _, text in section.notes)
+    assert any(
+        text.startswith("pytorch eager trains fastest: 1.66x (1.6") for _, text in section.notes
+    )
     assert facts["options"] == "threads 2, seed 0"
     assert facts["machine"].startswith(
         "AMD EPYC 9354 32-Core Processor, 2 of 64 logical cores, 8.0"

@@ -73,7 +73,20 @@ def turncoat() -> None:
     """Right at first, and wrong once it is timed: see Faulty.step."""
 
 
-FAULTS = (well, slow, wrong, turncoat, crash, segfault, killed, hang, garbage, forged, hungry, raises)
+FAULTS = (
+    well,
+    slow,
+    wrong,
+    turncoat,
+    crash,
+    segfault,
+    killed,
+    hang,
+    garbage,
+    forged,
+    hungry,
+    raises,
+)
 
 
 class Faulty(Reference):
