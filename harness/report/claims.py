@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.comparisons import FASTER, SLOWER, TIED
 from harness.report.model import Tone
 from harness.report.runs import Group
-from harness.report.words import amount, count, listed, plain
+from harness.report.words import count, listed, plain
 
-KINDS = {"train": "throughput", "predict": "throughput in inference"}
+KINDS = {"train": "", "predict": " in inference"}
+"""The kinds of slices, and how a sentence tells them."""
 
 ALIKE = 0.05
 """Peak memories closer than this (relative) are called about the same."""
@@ -40,6 +42,7 @@ class Claim:
 
     tone: Tone
     text: str
+    run: int
     kind: str = "train"
 
 
@@ -61,67 +64,70 @@ def leader(cells: pd.DataFrame, pairs: pd.DataFrame, kind: str) -> pd.Series | N
     rate = f"{kind}_samples_per_s"
     told = cells.dropna(subset=[rate])
     mine = pairs[(pairs["kind"] == kind) & pairs["run"].isin(told["run"])]
-    beaten = {*mine["b"][mine["verdict"] == "faster"], *mine["a"][mine["verdict"] == "slower"]}
+    beaten = {*mine["b"][mine["verdict"] == FASTER], *mine["a"][mine["verdict"] == SLOWER]}
     best = told[~told["cell"].isin(beaten)]
     best = best if len(best) else told
     return best.sort_values(rate, ascending=False).iloc[0] if len(best) else None
 
 
 def claims(group: Group) -> list[Claim]:
-    """What can be said of a group, a sentence each for training and inference of every run."""
-    said = []
+    """What can be said of a group: of every run a sentence on training, and one on inference."""
+    said: list[Claim] = []
     for run in group.cells[~group.cells["arbiter"]]["run"].unique():
         cells = group.ranked[group.ranked["run"] == run]
-        if not cells["train_samples_per_s"].notna().any():
-            said.append(Claim("bad", f"On {plain(group.workload)} no cell can be ranked"))
-            continue
-        said += filter(None, (_claim(group, cells, kind) for kind in KINDS))
+        if cells["train_samples_per_s"].notna().any():
+            said += filter(None, (_claim(group, cells, kind) for kind in KINDS))
+        else:
+            said.append(Claim("bad", f"On {plain(group.workload)} no cell can be ranked", run))
     return said
 
 
 def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
+    """The sentence on one run's ranked cells; None where inference has nothing to add."""
     best = leader(cells, group.pairs, kind)
     if best is None:
         return None
-    where, name = plain(group.workload), best["label"]
+    where, run = plain(group.workload) + KINDS[kind], int(best["run"])
     others = cells[cells["cell"] != best["cell"]].dropna(subset=[f"{kind}_samples_per_s"])
+    found = [ratio(group.pairs, run, kind, best["cell"], cell) for cell in others["cell"]]
+    told = [one for one in found if one is not None]
     if not len(others):
-        rate = amount(best[f"{kind}_samples_per_s"])
-        said = f"Only {name} can be ranked on {where}: {rate} samples/s"
-        return Claim("note", said) if kind == "train" else None
-    run = int(best["run"])
-    told = {cell: ratio(group.pairs, run, kind, best["cell"], cell) for cell in others["cell"]}
-    if None in told.values():
-        if kind != "train":
-            return None
-        return Claim(
-            "note",
-            f"On {where} nothing is claimed: its cells were not compared in several launches",
-        )
-    tied = others[[one is not None and one.verdict == "tied" for one in told.values()]]
-    rest = others.drop(tied.index).sort_values(f"{kind}_samples_per_s", ascending=False)
-    strange = rest[rest["framework"] != best["framework"]]
-    rival = (strange if len(strange) else rest).iloc[0] if len(rest) else None
-    inference = "" if kind == "train" else " in inference"
-    if len(tied):
-        text = f"{_tied(name, list(tied['label']))} fastest on {where}{inference}"
+        text = f"Only {best['name']} can be ranked on {where}"
+    elif len(told) < len(found):
+        text = f"On {where} nothing is claimed: the cells were not compared in several launches"
     else:
-        text = f"{name} is fastest on {where}{inference}"
-    if rival is None:
-        return Claim("note", text, kind)
-    known = told[rival["cell"]]
-    assert known is not None  # noqa: S101 - no None is left above
-    by = f"{times(known.ratio)} ({_bare(known.low)} to {_bare(known.high)}) {_whose(rival['label'])} throughput"
-    joint = f"; {name} has " if len(tied) else ": "
-    price = [by, _accuracy(best, rival), _memory(best, rival)] if kind == "train" else [by]
-    return Claim(
-        "note" if len(tied) else "good", text + joint + ", ".join(filter(None, price)), kind
-    )
+        return _verdict(best, others.assign(told=told), where, run, kind)
+    return Claim("note", text, run) if kind == "train" else None
+
+
+def _verdict(best: Any, others: pd.DataFrame, where: str, run: int, kind: str) -> Claim:
+    """Who is fastest, alone or tied, and how the best cell of another framework stands to it."""
+    is_tied = pd.Series([one.verdict == TIED for one in others["told"]], index=others.index)
+    tied = list(others["name"][is_tied])
+    text = f"{_names(best['name'], tied)} fastest on {where}"
+    if not (others["proof"].eq("proved").all() and best["proof"] == "proved"):
+        text = f"Not proved to be the same maths, but {text}"
+    tone: Tone = "note" if tied else "good"
+    rest = others[~is_tied].sort_values(f"{kind}_samples_per_s", ascending=False)
+    strangers = rest[rest["framework"] != best["framework"]]
+    if not len(rest):
+        return Claim(tone, text, run, kind)
+    rival = (strangers if len(strangers) else rest).iloc[0]
+    price = [f"{interval(rival['told'])} {_whose(rival['name'])} throughput"]
+    if kind == "train":
+        price += filter(None, [_accuracy(best, rival), _memory(best, rival)])
+    joint = f"; {best['name']} has" if tied else ":"
+    return Claim(tone, f"{text}{joint} {', '.join(price)}", run, kind)
 
 
 def times(value: float) -> str:
-    """A ratio: 1.93×, 12×."""
-    return f"{_bare(value)}×"
+    """A ratio: 1.93x, 12.1x, 0.051x."""
+    return f"{_bare(value)}x"
+
+
+def interval(known: Ratio) -> str:
+    """A ratio and its interval: 1.93x (1.85 to 2.01)."""
+    return f"{times(known.ratio)} ({_bare(known.low)} to {_bare(known.high)})"
 
 
 def _bare(value: float) -> str:
@@ -134,10 +140,12 @@ def _whose(label: str) -> str:
     return f"{label}'" if label.endswith("s") else f"{label}'s"
 
 
-def _tied(name: str, tied: list[str]) -> str:
+def _names(best: str, tied: list[str]) -> str:
+    if not tied:
+        return f"{best} is"
     if len(tied) > _NAMED:
-        return f"{name} and {count(len(tied), 'other')} are tied"
-    return f"{listed([name, *tied])} are tied"
+        return f"{best} and {count(len(tied), 'other')} are tied"
+    return f"{listed([best, *tied])} are tied"
 
 
 def _accuracy(best: Any, rival: Any) -> str:
@@ -166,5 +174,5 @@ def _ratio(row: Any, turned: bool) -> Ratio:
     verdict = str(row["verdict"])
     if turned:
         low, middle, high = 1 / high, 1 / middle, 1 / low if low > 0 else float("inf")
-        verdict = {"faster": "slower", "slower": "faster"}.get(verdict, verdict)
+        verdict = {FASTER: SLOWER, SLOWER: FASTER}.get(verdict, verdict)
     return Ratio(middle, low, high, verdict)

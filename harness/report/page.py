@@ -11,9 +11,9 @@ import pandas as pd
 from harness import store
 from harness.report import claims, details, facts, model, plots, proof, series, style, thin
 from harness.report.claims import Claim
-from harness.report.plots import Figure
 from harness.report.model import Tone
-from harness.report.runs import Group, Loaded, groups, load
+from harness.report.plots import Figure
+from harness.report.runs import Group, Loaded, groups, letter, load
 from harness.report.style import Style
 from harness.report.words import amount, count, mebibytes, plain, score, seconds
 from harness.summaries import OK
@@ -91,9 +91,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Place:
-    """One run's surroundings."""
+    """One run's surroundings; `letter` is what stands for it in the labels of several runs."""
 
+    letter: str
     name: str
+    machine: str
     verdict: tuple[Tone, str]
     warnings: list[str]
     absent: list[tuple[str, str]]
@@ -133,7 +135,7 @@ def build(records: Sequence[store.Record]) -> Page:
         title=f"Run {names[0]}" if len(names) == 1 else count(len(names), "run"),
         claims=[claim for part in parts for claim in part.claims if claim.kind == "train"],
         seal=proof.seal(proved),
-        places=[_place(loaded, number, name) for number, name in enumerate(names)],
+        places=[_place(loaded, number, name, len(names) > 1) for number, name in enumerate(names)],
         parts=parts,
         fields=fields,
         choices=_choices(loaded.cells, fields),
@@ -153,7 +155,8 @@ def _parts(loaded: Loaded, found: Sequence[Group], data: dict[str, Any]) -> list
             for place, figure in enumerate(_figures(group, looks, told, samples))
         ]
         data["figures"] |= {key: figure.table() for key, figure in drawn}
-        parts.append(_part(loaded, group, drawn, data))
+        title = _title(group, [other for other in found if other.workload == group.workload])
+        parts.append(_part(loaded, group, title, drawn, data))
     return parts
 
 
@@ -177,7 +180,7 @@ def _figures(
 
 
 def _part(
-    loaded: Loaded, group: Group, drawn: list[tuple[str, Figure]], data: dict[str, Any]
+    loaded: Loaded, group: Group, title: str, drawn: list[tuple[str, Figure]], data: dict[str, Any]
 ) -> Part:
     cells = group.cells
     lost = cells[(cells["status"] != OK)]
@@ -192,7 +195,7 @@ def _part(
     ]
     return Part(
         key=group.key,
-        title=plain(group.workload),
+        title=title,
         about=", ".join(filter(None, [facts.workload(group.spec), group.device, group.dtype])),
         notes=[note for run in cells["run"].unique() for note in _notes(loaded, group, int(run))],
         claims=claims.claims(group),
@@ -204,6 +207,17 @@ def _part(
         scores=scored,
         more_scores=len(found) - len(scored),
     )
+
+
+def _title(group: Group, alike: Sequence[Group]) -> str:
+    """The workload, and what tells the group apart from others of the same workload."""
+    words = [group.workload]
+    if len(alike) > 1:
+        words += [group.device, group.dtype, "made-up data" if group.made_up else ""]
+        told = [(one.device, one.dtype, one.made_up) for one in alike]
+        if told.count((group.device, group.dtype, group.made_up)) > 1:
+            words.append(f"(spec and data {group.ground})")
+    return plain(" ".join(filter(None, words)))
 
 
 def _notes(loaded: Loaded, group: Group, run: int) -> list[tuple[Tone, str]]:
@@ -218,11 +232,13 @@ def _score(found: dict[str, Any], key: str, data: dict[str, Any]) -> Score:
     return Score(name, key, found["classes"])
 
 
-def _place(loaded: Loaded, number: int, name: str) -> Place:
+def _place(loaded: Loaded, number: int, name: str, several: bool) -> Place:
     record = loaded.records[number]
     table = loaded.cells[loaded.cells["run"] == number]
     return Place(
+        letter=letter(number) if several else "",
         name=name,
+        machine=facts.machine(record.manifest.get("machine") or {}),
         verdict=model.verdict(record, table),
         warnings=list(facts.warnings(record)),
         absent=model.absent(record),
@@ -252,13 +268,13 @@ def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
             "speed": -pd.to_numeric(cells["train_samples_per_s"]),
         }
     )
-    order = key.sort_values(list(key), kind="stable", na_position="last")
+    order = key.sort_values([*map(str, key)], kind="stable", na_position="last")
     return cells.loc[order.index]
 
 
 def _told(cells: pd.DataFrame, field: Field) -> bool:
     """Whether a column says anything."""
-    return field.key in cells and cells[field.key].notna().any()
+    return field.key in cells and bool(cells[field.key].notna().any())
 
 
 def _line(cell: dict[Any, Any], fields: Sequence[Field]) -> Line:
@@ -270,7 +286,7 @@ def _line(cell: dict[Any, Any], fields: Sequence[Field]) -> Line:
             texts.append(plain(value))
             keys.append(plain(value).lower())
         else:
-            texts.append("–" if missing else field.write(float(value)))
+            texts.append("-" if missing else field.write(float(value)))
             keys.append("" if missing else f"{float(value):.9g}")
     ranked = cell["status"] == OK and not cell["arbiter"]
     return Line(cell["id"], "good" if ranked else "off", tuple(texts), tuple(keys))

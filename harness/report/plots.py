@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from harness.report import claims
-from harness.report.runs import Group
+from harness.report.runs import Group, letter
 from harness.report.style import MUTE, Style, short, text
 from harness.report.words import amount, gibibytes, mebibytes, score, seconds
+
+_TICKS = 6  # on a phone there is no room for more
 
 ROW = 30
 """Height of a row in pixels."""
@@ -43,7 +45,8 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
     """Every ranked cell's throughput over the fastest one's of its run, with its interval."""
     rate = f"{kind}_samples_per_s"
     traces: list[Trace] = []
-    labels, compared = [], True
+    labels: list[str] = []
+    compared = True
     for run in group.cells["run"].unique():
         cells = group.ranked[group.ranked["run"] == run].dropna(subset=[rate])
         best = claims.leader(cells, group.pairs, kind)
@@ -54,7 +57,7 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
             compared &= known is not None or cell["cell"] == best["cell"]
             span = _span(cell, best, kind, known)
             traces.append(_dot(cell, len(labels), *span, styles[cell["id"]], rate))
-            labels.append(_ranked(cell, known, kind))
+            labels.append(_ranked(cell, cells, kind))
     if not traces:
         return None
     word = "Training" if kind == "train" else "Inference"
@@ -62,12 +65,13 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
         "Throughput over the fastest one's; bars are 95% intervals, widened by what identical"
         " cells differ. Bars that reach 1 are ties."
         if compared
-        else "Throughput over the fastest one's. Without several launches there is no interval, and no claim."
+        else "Throughput over the fastest one's. Without several launches there is no interval and"
+        " no claim."
     )
     spans = [(trace["x"][0], trace["error_x"]) for trace in traces]
     low = min(x - error["arrayminus"][0] for x, error in spans)
     high = max(x + error["array"][0] for x, error in spans)
-    axis = log_axis([max(low, 1e-4), high], "", "×")
+    axis = log_axis([max(low, 1e-4), high], "", "x", room=1.6)
     layout = _rows(labels) | {"xaxis": axis, "shapes": [_upright(1.0)]}
     return Figure(f"{word} throughput", note, traces, layout)
 
@@ -76,8 +80,8 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
     """The modes of each framework side by side, on one axis of throughput."""
     cells = group.ranked.dropna(subset=["train_samples_per_s"])
     traces: list[Trace] = []
-    labels = []
-    for (framework, run), own in cells.groupby(["framework", "run"], sort=False):
+    labels: list[str] = []
+    for _, own in cells.groupby(["framework", "run"], sort=False):
         if len(own) < 2:
             continue
         rates, place = own["train_samples_per_s"], -len(labels)
@@ -92,9 +96,9 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
                 | {"text": [text(short(cell["mode"]))],
                    "textposition": "bottom center" if turn % 2 else "top center"}
             )  # fmt: skip
+        framework, run = own[["framework", "run"]].iloc[0]
         several = cells["run"].nunique() > 1
-        name = own["label"].iloc[0].replace(f" {own['mode'].iloc[0]}", "", 1)
-        labels.append(name if several else str(framework))
+        labels.append(f"{framework} ({letter(run)})" if several else framework)
     if not labels:
         return None
     axis = log_axis(cells["train_samples_per_s"], "samples/s in training")
@@ -122,14 +126,14 @@ def memory(group: Group, styles: dict[int, Style]) -> Figure | None:
     if len(floor):
         least = float(floor.iloc[0]) / 2**20
         traces.append(
-            {"x": [round(one + least, 3) for one in own], "y": _places(cells), "mode": "markers",
-             "marker": {"symbol": "line-ns-open", "size": 16, "color": "--ink"},
+            {"x": _numbers(cells["import_memory_bytes"] / 2**20 + least), "y": _places(cells),
+             "mode": "markers", "marker": {"symbol": "line-ns-open", "size": 16, "color": "--ink"},
              "hoverinfo": "skip", "meta": []}
         )  # fmt: skip
         said = f"{floor.iloc[0] / 2**20:,.2g} MiB"
         note += f" Tick: the least that the spec needs, {said} of weights, gradients and outputs."
     layout = _rows(list(cells["label"])) | {
-        "barmode": "stack", "xaxis": {"title": {"text": "peak memory, MiB"}, "rangemode": "tozero"},
+        "barmode": "stack", "xaxis": _from_zero(cells["peak_memory_bytes"] / 2**20, "peak memory, MiB"),
     }  # fmt: skip
     return Figure("Memory", note, traces, layout)
 
@@ -150,7 +154,7 @@ def start_up(group: Group, styles: dict[int, Style]) -> Figure | None:
     ]
     traces[-1]["text"] = [f"{seconds(one)} s" for one in cells["total"]]
     layout = _rows(list(cells["label"])) | {
-        "barmode": "stack", "xaxis": {"title": {"text": "seconds"}, "rangemode": "tozero"},
+        "barmode": "stack", "xaxis": _from_zero(cells["total"], "seconds"),
     }  # fmt: skip
     note = "Grey: import. Pale: building. Colour: the first step, with tracing and compiling."
     return Figure("Time to the first step", note, traces, layout)
@@ -165,7 +169,7 @@ def limit(group: Group, styles: dict[int, Style]) -> Figure | None:
     colours = [styles[cell].colour for cell in cells["id"]]
     trace = _bars(cells, _numbers(shares), colours, "share of the limit", "% of the limit")
     trace["text"] = [f"{share:.3g}%" for share in shares]
-    axis = {"title": {"text": "% of the machine's float32 limit"}, "rangemode": "tozero"}
+    axis = _from_zero(shares, "% of the machine's float32 limit")
     note = "Counted operations a second in training, over what a large matrix product reaches here."
     return Figure(
         "Share of the machine's limit", note, [trace], _rows(list(cells["label"])) | {"xaxis": axis}
@@ -268,10 +272,12 @@ def _dot(
     }  # fmt: skip
 
 
-def _ranked(cell: Any, known: claims.Ratio | None, kind: str) -> str:
-    """A row's name, with the rank that the run tells for training."""
-    rank = cell.get("rank") if kind == "train" else None
-    return cell["label"] if rank is None or pd.isna(rank) else f"{int(rank)}. {cell['label']}"
+def _ranked(cell: Any, cells: pd.DataFrame, kind: str) -> str:
+    """A row's name, with the rank that the run tells for training; "=" where it is shared."""
+    if kind != "train" or pd.isna(cell["rank"]):
+        return cell["label"]
+    shared = int((cells["rank"] == cell["rank"]).sum()) > 1
+    return f"{cell['rank']}{'=' if shared else '.'} {cell['label']}"
 
 
 def _point(cell: Any, styles: dict[int, Style], x: Any, y: Any, said: str) -> Trace:
@@ -318,17 +324,21 @@ def log_axis(
     """An axis on which equal steps are equal factors, around positive values; `room` at its ends."""
     known = [value for value in map(float, values) if np.isfinite(value) and value > 0] or [1.0]
     low, high = min(known) / room, max(known) * room
-    wide = high / low > 1000
-    steps = [
-        digit * 10.0**power
-        for power in range(int(np.floor(np.log10(low))), int(np.log10(high)) + 1)
-        for digit in ((1,) if wide else (1, 2, 5))
-    ]
-    shown = [step for step in steps if low <= step <= high]
+    powers = range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        steps = [digit * 10.0**power for power in powers for digit in digits]
+        shown = [step for step in steps if low <= step <= high]
+        if len(shown) <= _TICKS:
+            break
     names = [f"{step:,.10g}{unit}" for step in shown]
     ends = [float(np.log10(low)), float(np.log10(high))]
     return {"type": "log", "tickvals": shown, "ticktext": names, "range": ends,
             "title": {"text": title}}  # fmt: skip
+
+
+def _from_zero(values: pd.Series, title: str) -> dict[str, Any]:
+    """An axis of bars, with room for the numbers at their ends."""
+    return {"title": {"text": title}, "range": [0, float(values.max()) * 1.25 or 1.0]}
 
 
 def _upright(x: float) -> dict[str, Any]:

@@ -20,18 +20,15 @@ from harness.report.words import plain
 
 @dataclass(frozen=True)
 class Loaded:
-    """Several runs' tables, one below the other: `run` is the record's place, `id` the cell's."""
+    """Several runs' tables, one below the other: `run` is the record's place, `id` the cell's.
+
+    A cell's `name` is its framework and mode; its `label` tells it apart from other runs' cells too.
+    """
 
     records: tuple[store.Record, ...]
     cells: pd.DataFrame
     pairs: pd.DataFrame
     samples: pd.DataFrame
-
-    @property
-    def names(self) -> list[str]:
-        """A short name a run; one run needs none."""
-        names = [plain(one.manifest.get("run") or one.folder.name) for one in self.records]
-        return names if len(names) > 1 else [""]
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,7 @@ class Group:
     """Cells that may stand in one ranking, the arbiter's among them, and their comparisons."""
 
     key: str
+    ground: str
     workload: str
     device: str
     dtype: str
@@ -61,10 +59,12 @@ def load(records: Sequence[store.Record]) -> Loaded:
     table = pd.concat(cells, ignore_index=True) if cells else pd.DataFrame()
     table["id"] = range(len(table))
     many = len(records) > 1
-    names = [_stamp(record) for record in records]
+    table["name"] = [
+        plain(f"{a} {b}") for a, b in zip(table["framework"], table["mode"], strict=True)
+    ]
     table["label"] = [
-        plain(f"{row.framework} {row.mode}") + (f" · {names[row.run]}" if many else "")
-        for row in table.itertuples()
+        f"{name} ({letter(run)})" if many else name
+        for name, run in zip(table["name"], table["run"], strict=True)
     ]
     return Loaded(
         tuple(records),
@@ -80,7 +80,7 @@ def groups(loaded: Loaded) -> Iterator[Group]:
     planned = cells[cells["status"] != summaries.SKIPPED]
     keys = ["ground", "device", "dtype"]
     for key, ranked in planned[~planned["arbiter"]].groupby(keys, sort=False):
-        ground, device, dtype = map(str, key)  # type: ignore[arg-type]
+        ground, device, dtype = map(str, key)
         judges = planned[planned["arbiter"] & (planned["ground"] == ground)]
         first = loaded.records[int(ranked["run"].iloc[0])].manifest
         workload = str(ranked["workload"].iloc[0])
@@ -88,6 +88,7 @@ def groups(loaded: Loaded) -> Iterator[Group]:
         here = pairs["run"].isin(ranked["run"]) & pairs["a"].isin(ranked["cell"])
         yield Group(
             key=f"g{ranked['id'].iloc[0]}",
+            ground=ground,
             workload=workload,
             device=device,
             dtype=dtype,
@@ -133,8 +134,6 @@ def _hash(*things: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _stamp(record: store.Record) -> str:
-    """A run in few letters: its host's processor says little, its day and id say enough."""
-    name = str(record.manifest.get("run") or record.folder.name)
-    started = plain(record.manifest.get("started") or "")[5:10]
-    return plain(f"{started} {name[-4:]}").strip()
+def letter(run: int) -> str:
+    """A run among several in short: A, B, and so on to Z, then 27."""
+    return chr(ord("A") + run) if run < 26 else str(run + 1)

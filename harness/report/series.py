@@ -109,7 +109,7 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
     span = _fitting(counted["deviation"].abs())
     order = cells.sort_values("train_samples_per_s", ascending=False)
     traces: list[Trace] = []
-    labels = []
+    labels: list[str] = []
     lanes = dict(list(table.groupby(["run", "cell"], sort=False)))
     for cell in order.to_dict("records"):
         lane = lanes.get((cell["run"], cell["cell"]))
@@ -132,7 +132,7 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
     )
     note = (
         f"A lane is ±{span:.0%} of the cell's median; beyond is drawn at its edge. Hollow grey:"
-        f" warm-up; ×: disturbed. Samples shown: {shown}."
+        f" warm-up; crosses: disturbed. Samples shown: {shown}."
     )
     layout = {
         "height": (ROW + 6) * len(labels) + 80,
@@ -169,7 +169,7 @@ def confusion(matrix: Sequence[Sequence[float]]) -> Figure:
 def for_cells(loaded_records: Sequence[store.Record], cells: pd.DataFrame) -> dict[int, Any]:
     """The learning curve of every cell, by its id."""
     most = int(np.clip(CURVE_POINTS // max(1, len(cells)), 12, 120))
-    ids = {(row.run, row.cell): row.id for row in cells.itertuples()}
+    ids = dict(zip(zip(cells["run"], cells["cell"], strict=True), cells["id"], strict=True))
     told: dict[int, Any] = {}
     for run, record in enumerate(loaded_records):
         own: dict[str, list[Mapping[str, Any]]] = {}

@@ -44,10 +44,10 @@ def styles(cells: pd.DataFrame) -> dict[int, Style]:
         if mode not in known:
             known.append(mode)
     return {
-        row.id: Style(GREY, "cross-thin-open", "dot")
-        if row.arbiter
-        else _style(places[row.framework], modes[row.framework].index(row.mode))
-        for row in cells.itertuples()
+        cell["id"]: Style(GREY, "cross-thin-open", "dot")
+        if cell["arbiter"]
+        else _style(places[cell["framework"]], modes[cell["framework"]].index(cell["mode"]))
+        for cell in cells.to_dict("records")
     }
 
 

@@ -21,10 +21,10 @@
     return named ? colour(value) : value;
   }
 
-  function themed(own) {
+  function themed(own, narrow) {
     const line = colour("--line");
     const axis = {
-      gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true, fixedrange: true,
+      gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true, fixedrange: true, tickangle: 0,
     };
     const axes = {};
     for (const name of ["xaxis", "yaxis", ...(own.yaxis2 ? ["yaxis2"] : [])]) {
@@ -32,7 +32,7 @@
     }
     return {
       paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, dragmode: false,
-      font: { family: "system-ui, sans-serif", size: 12, color: colour("--ink") },
+      font: { family: "system-ui, sans-serif", size: narrow ? 10.5 : 12, color: colour("--ink") },
       margin: { l: 8, r: 24, t: 16, b: 8 },
       legend: { orientation: "h", y: -0.25, yanchor: "top", font: { size: 11 } },
       hoverlabel: { bgcolor: colour("--card"), bordercolor: line, font: { color: colour("--ink") } },
@@ -45,7 +45,7 @@
     drawn.add(place);
     place.figure = figure;
     const settings = { displayModeBar: false, responsive: true };
-    Plotly.react(place, painted(figure.data), themed(figure.layout), settings);
+    Plotly.react(place, painted(figure.data), themed(figure.layout, place.clientWidth < 400), settings);
     if (!first) return;
     place.on("plotly_click", (event) => {
       const { data, pointNumber } = event.points[0];
