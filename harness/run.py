@@ -311,6 +311,7 @@ def _manifest(asked: Request, root: Path) -> dict[str, Any]:
         "command": list(asked.command),
         "git_commit": _git_commit(root),
         "machine": machine.describe(),
+        "energy": _energy(Meter()),
         "options": {
             **asked.options,
             "threads": asked.threads,
@@ -327,6 +328,10 @@ def _manifest(asked: Request, root: Path) -> dict[str, Any]:
         "workloads": {workload.name: workload.to_dict() for workload in asked.workloads},
         "cells": [cell.id for cell in asked.cells],
     }
+
+
+def _energy(meter: Meter) -> dict[str, Any]:
+    return {"sources": meter.sources, "reason": meter.reason}
 
 
 def _git_commit(root: Path) -> str | None:

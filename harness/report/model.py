@@ -61,9 +61,9 @@ class Column:
 COLUMNS = (
     Column("rank", "#", "rank", whole, 0, optional=True),
     Column("accuracy", "acc", "accuracy", score, 1, quality=True),
-    Column("precision", "prec", "precision", score, 5, quality=True),
-    Column("recall", "recall", "recall", score, 6, quality=True),
-    Column("f1", "F1", "F1", score, 8, quality=True),
+    Column("precision", "prec", "precision", score, 8, quality=True),
+    Column("recall", "recall", "recall", score, 9, quality=True),
+    Column("f1", "F1", "F1", score, 10, quality=True),
     Column("train_samples_per_s", "train/s", "training samples/s", amount, 0),
     Column("train_low", "from", "from (95%)", amount, 9, optional=True),
     Column("train_high", "to", "to (95%)", amount, 9, optional=True),

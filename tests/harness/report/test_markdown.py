@@ -58,10 +58,10 @@ def test_it_says_what_a_reader_needs(tmp_path: Path, fake: ModuleType) -> None:
     assert text.splitlines()[2] == (
         "✗ **13 of 21 cells ok: 6 unavailable, 1 crashed and 1 skipped**"
     )
-    assert "| pytorch eager | 0.9722 | 0.9732 | 0.9712 |" in text
+    assert "| pytorch eager | 1 | 0.9722 | 0.9732 | 0.9712 |" in text
     assert "- **mxnet**: unavailable: libquadmath.so.0 is missing" in text
     assert "python cli.py run --framework all --out 'my results'" in text
-    assert html(text).count("<table>") == 4
+    assert html(text).count("<table>") == 6
 
 
 def test_a_log_cannot_close_its_own_block(tmp_path: Path, fake: ModuleType) -> None:

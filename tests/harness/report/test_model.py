@@ -89,7 +89,7 @@ def test_a_fast_arbiter_and_a_failed_fast_cell_still_stand_last(
     (section,) = report(run.folder).sections
     labels = [row.label for row in section.rows]
     assert labels == ["right slow", "third m", "left fast", "reference numpy"]
-    assert section.rows[2].texts[4] == "495,050"  # what it came to is shown all the same
+    assert section.rows[2].texts[5] == "494,072"  # what it came to is shown all the same
 
 
 def test_what_is_missing_and_what_failed_is_told(tmp_path: Path, fake: ModuleType) -> None:
@@ -155,8 +155,8 @@ def test_an_unsteady_cell_is_told(tmp_path: Path, fake: ModuleType) -> None:
 
 
 def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -> None:
-    run = start(tmp_path, fake, *CELLS, threads=1, precision=0.01, open_ended=True)
-    for cell, speed in zip(CELLS, (1000.0, 1001.0), strict=True):
+    run = start(tmp_path, fake, *CELLS[:2], threads=1, precision=1e-4, open_ended=True)
+    for cell, speed in zip(CELLS[:2], (1000.0, 1001.0), strict=True):
         fake.time_slices(run, cell, speed=speed)
         run.append("slice", cell, launch=1, round=1, kind="train", steps=1, samples=1, seconds=1,
                    cpu_seconds=1, noise=["stolen by the hypervisor: 6%"])  # fmt: skip
@@ -169,7 +169,7 @@ def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -
     assert "2 slices disturbed and timed again: stolen by the hypervisor (2)" in told
     assert "memory did not hold all workers: left fast were timed apart" in told
     assert "measuring ended: the budget is spent" in told
-    assert "a longer run would decide: left fast against right fast" in told
+    assert "a longer run would decide: left fast against right slow" in told
     assert "left fast and right fast share the first rank" in told
 
 

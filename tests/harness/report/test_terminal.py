@@ -40,20 +40,20 @@ def heading(text: str) -> list[str]:
 def test_80_columns_hold_what_matters(tmp_path: Path, fake: ModuleType) -> None:
     text = show(fake.mixed_run(tmp_path), 80)
     assert heading(text) == [
-        "acc", "prec", "recall", "train/s", "infer/s", "first", "MiB", "status"
+        "#", "acc", "train/s", "infer/s", "cores", "first", "MiB", "status"
     ]  # fmt: skip
     assert "no room here for: F1, from, to, import s; see report.md" in text
     assert "✓ pytorch eager    0.9722" in text
 
 
 def test_a_wide_terminal_shows_all(tmp_path: Path, fake: ModuleType) -> None:
-    text = show(fake.mixed_run(tmp_path), 140)
-    assert len(heading(text)) == 12
+    text = show(fake.mixed_run(tmp_path), 190)
+    assert len(heading(text)) == 16
     assert "no room" not in text
 
 
 def test_a_narrow_one_keeps_the_speed(tmp_path: Path, fake: ModuleType) -> None:
-    assert heading(show(fake.good_run(tmp_path), 40)) == ["acc", "train/s"]
+    assert heading(show(fake.good_run(tmp_path), 40)) == ["#", "acc", "train/s"]
 
 
 def test_colour_only_where_it_is_wanted(
