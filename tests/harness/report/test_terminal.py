@@ -40,10 +40,10 @@ def heading(text: str) -> list[str]:
 def test_80_columns_hold_what_matters(tmp_path: Path, fake: ModuleType) -> None:
     text = show(fake.mixed_run(tmp_path), 80)
     assert heading(text) == [
-        "#", "acc", "train/s", "infer/s", "cores", "first", "MiB", "status"
+        "#", "acc", "prec", "train/s", "infer/s", "first", "MiB", "status"
     ]  # fmt: skip
-    assert "no room here for: F1, from, to, import s; see report.md" in text
-    assert "✓ pytorch eager    0.9722" in text
+    assert "no room here for: recall, F1, from, to, cores," in text
+    assert "✓ pytorch eager    1 0.9722" in text
 
 
 def test_a_wide_terminal_shows_all(tmp_path: Path, fake: ModuleType) -> None:
