@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 SECONDS, BYTES, FILE_BYTES = 10.0, 1e9, 6e6
-A_WORKLOAD, LAUNCHES, MODES = 20, 5, ("eager", "graph")
+A_WORKLOAD, LAUNCHES, MODES = 10, 10, ("eager", "graph")
 
 
 def main() -> None:
@@ -100,7 +100,7 @@ def _events(place: int) -> Iterator[dict[str, Any]]:
     each = [{"precision": 0.9, "recall": 0.9, "f1": 0.9, "support": 100}] * 10
     yield {"event": "evaluated", "accuracy": 0.9, "precision": 0.9, "recall": 0.9, "f1": 0.9,
            "examples": 1000, "per_class": each, "confusion": confusion}  # fmt: skip
-    yield {"event": "memory", "import_rss": 2e8, "peak_rss": 2e8 + rng.random() * 5e8}
+    yield {"event": "memory", "import_rss": 200_000_000, "peak_rss": rng.randrange(210_000_000, 700_000_000)}
 
 
 def _slices(journal: Any, cells: list[str], samples: int) -> None:

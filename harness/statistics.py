@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95
 """How often an interval is to hold the truth."""
@@ -97,9 +97,10 @@ def launch_ratios(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     turn), from what each has by itself. NaN for a launch that one of them lacks.
     """
     x, y = (np.log(_positive(rates)) for rates in (a, b))
-    together = np.array([pseudomedian(row) for row in x - y])
-    apart = np.array([pseudomedian(p) - pseudomedian(q) for p, q in zip(x, y, strict=True)])
-    return np.where(np.isfinite(together), together, apart)
+    logs = np.array([pseudomedian(row) for row in x - y])
+    for launch in np.flatnonzero(~np.isfinite(logs)):
+        logs[launch] = pseudomedian(x[launch]) - pseudomedian(y[launch])
+    return logs
 
 
 def noise_floor(twins: ArrayLike) -> float:
@@ -126,9 +127,9 @@ def ratio(logs: ArrayLike, floor: float = 0.0, level: float = LEVEL) -> Ratio:
         estimate = math.exp(known[0]) if known.size else math.nan
         return Ratio(estimate, math.nan, math.nan, known.size, 1.0)
     mean, half = float(known.mean()), _half(known, level) + floor
-    error = float(stats.sem(known))
+    error = _error(known)
     beyond = max(0.0, abs(mean) - floor)
-    p = float(2 * stats.t.sf(beyond / error, known.size - 1)) if error else float(beyond == 0)
+    p = float(2 * special.stdtr(known.size - 1, -beyond / error)) if error else float(beyond == 0)
     bounds = math.exp(mean - half), math.exp(mean + half)
     return Ratio(math.exp(mean), *bounds, known.size, min(1.0, p))
 
@@ -197,7 +198,12 @@ def steady_from(
 def _half(known: NDArray[np.float64], level: float) -> float:
     if known.size < 2:
         return math.nan
-    return float(stats.t.ppf((1 + level) / 2, known.size - 1) * stats.sem(known))
+    return float(special.stdtrit(known.size - 1, (1 + level) / 2)) * _error(known)
+
+
+def _error(known: NDArray[np.float64]) -> float:
+    """Return the standard error of the mean."""
+    return float(known.std(ddof=1)) / math.sqrt(known.size)
 
 
 def _exponential(found: Interval) -> Interval:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from harness.comparisons import FASTER, SLOWER, TIED
 from harness.report.model import Tone
-from harness.report.runs import Group
+from harness.report.runs import Group, Ratio
 from harness.report.words import count, listed, plain
 
 KINDS = {"train": "", "predict": " in inference"}
@@ -27,16 +27,6 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """One cell's throughput over another's: 95% interval; "faster", "slower" or "tied"."""
-
-    ratio: float
-    low: float
-    high: float
-    verdict: str
-
-
-@dataclass(frozen=True)
 class Claim:
     """A sentence for a manager, and how it stands."""
 
@@ -44,19 +34,6 @@ class Claim:
     text: str
     run: int
     kind: str = "train"
-
-
-def ratio(pairs: pd.DataFrame, run: int, kind: str, a: str, b: str) -> Ratio | None:
-    """Return a's throughput over b's, whichever way round it is stored.
-
-    None: not compared, or in one launch only, which has no interval.
-    """
-    told = pairs[(pairs["run"] == run) & (pairs["kind"] == kind)]
-    for first, second, turned in ((a, b, False), (b, a, True)):
-        found = told[(told["a"] == first) & (told["b"] == second)]
-        if len(found) and pd.notna(found["low"].iloc[0]):
-            return _ratio(found.iloc[0], turned)
-    return None
 
 
 def leader(cells: pd.DataFrame, pairs: pd.DataFrame, kind: str) -> pd.Series | None:
@@ -89,7 +66,7 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
         return None
     where, run = plain(group.workload) + KINDS[kind], int(best["run"])
     others = cells[cells["cell"] != best["cell"]].dropna(subset=[f"{kind}_samples_per_s"])
-    found = [ratio(group.pairs, run, kind, best["cell"], cell) for cell in others["cell"]]
+    found = [group.ratios.get((run, kind, best["cell"], cell)) for cell in others["cell"]]
     told = [one for one in found if one is not None]
     if not len(others):
         text = f"Only {best['name']} can be ranked on {where}"
@@ -167,12 +144,3 @@ def _memory(best: Any, rival: Any) -> str:
         return ""
     share = float(mine) / float(other)
     return "about the same memory" if abs(share - 1) <= ALIKE else f"{times(share)} the memory"
-
-
-def _ratio(row: Any, turned: bool) -> Ratio:
-    low, middle, high = float(row["low"]), float(row["ratio"]), float(row["high"])
-    verdict = str(row["verdict"])
-    if turned:
-        low, middle, high = 1 / high, 1 / middle, 1 / low if low > 0 else float("inf")
-        verdict = {FASTER: SLOWER, SLOWER: FASTER}.get(verdict, verdict)
-    return Ratio(middle, low, high, verdict)

@@ -137,11 +137,10 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
             yield "bad", f"{label} kept {cores:.1f} cores busy where {threads:g} were allowed"
     disturbed = int(timed["disturbed_slices"].sum())
     if disturbed:
+        slices = record.slices
+        own = slices[(slices["noise"] != "") & ~slices["twin"] & slices["cell"].isin(timed["cell"])]
         causes = Counter(
-            plain(cause).partition(":")[0]
-            for event in record.every("slice")
-            if event.get("cell") in set(timed["cell"])
-            for cause in event.get("noise") or ()
+            plain(cause).partition(":")[0] for said in own["noise"] for cause in said.split("; ")
         )
         told = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
         yield "warn", f"{count(disturbed, 'slice')} disturbed and timed again: {told}"

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from harness.report import claims
-from harness.report.runs import Group, letter
+from harness.report.runs import Group, Ratio, letter
 from harness.report.style import MUTE, Style, short, text
 from harness.report.words import amount, gibibytes, mebibytes, score, seconds
 
@@ -53,7 +53,7 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
         if best is None:
             continue
         for cell in cells.sort_values(rate, ascending=False).to_dict("records"):
-            known = claims.ratio(group.pairs, run, kind, cell["cell"], best["cell"])
+            known = group.ratios.get((run, kind, cell["cell"], best["cell"]))
             compared &= known is not None or cell["cell"] == best["cell"]
             span = _span(cell, best, kind, known)
             traces.append(_dot(cell, len(labels), *span, styles[cell["id"]], rate))
@@ -243,9 +243,7 @@ def front(cells: pd.DataFrame) -> list[bool]:
     ]
 
 
-def _span(
-    cell: Any, best: Any, kind: str, known: claims.Ratio | None
-) -> tuple[float, float, float]:
+def _span(cell: Any, best: Any, kind: str, known: Ratio | None) -> tuple[float, float, float]:
     """A cell's ratio to the best with its ends; without them where nothing was compared."""
     if cell["cell"] == best["cell"]:
         return 1.0, 1.0, 1.0

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from harness import store, summaries
+from harness.comparisons import FASTER, SLOWER
 from harness.report.words import plain
 
 
@@ -32,6 +35,22 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """One cell's throughput over another's: 95% interval; faster, slower or tied."""
+
+    ratio: float
+    low: float
+    high: float
+    verdict: str
+
+    def turned(self) -> Ratio:
+        """The other one's over this one's."""
+        verdict = {FASTER: SLOWER, SLOWER: FASTER}.get(self.verdict, self.verdict)
+        high = 1 / self.low if self.low > 0 else math.inf
+        return Ratio(1 / self.ratio, 1 / self.high, high, verdict)
+
+
+@dataclass(frozen=True)
 class Group:
     """Cells that may stand in one ranking, the arbiter's among them, and their comparisons."""
 
@@ -44,6 +63,16 @@ class Group:
     made_up: bool
     cells: pd.DataFrame
     pairs: pd.DataFrame
+
+    @cached_property
+    def ratios(self) -> dict[tuple[int, str, str, str], Ratio]:
+        """The comparisons by run, kind and the two cells, either way round."""
+        told: dict[tuple[int, str, str, str], Ratio] = {}
+        for pair in self.pairs[self.pairs["low"].notna()].to_dict("records"):
+            run, kind, a, b = pair["run"], pair["kind"], pair["a"], pair["b"]
+            known = Ratio(pair["ratio"], pair["low"], pair["high"], pair["verdict"])
+            told[run, kind, a, b], told[run, kind, b, a] = known, known.turned()
+        return told
 
     @property
     def ranked(self) -> pd.DataFrame:
