@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 SECONDS, BYTES, FILE_BYTES = 10.0, 1e9, 6e6
-A_WORKLOAD, LAUNCHES, MODES = 10, 10, ("eager", "graph")
+A_WORKLOAD, LAUNCHES, MODES = 10, 20, ("eager", "graph")
 
 
 def main() -> None:

@@ -131,6 +131,16 @@ class Record:
         """Every pair of cells that may be compared (see `comparisons`)."""
         return summaries.pairs(self.manifest, self.events, self.slices)
 
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """Every cell (see `summary`)."""
+        return summaries.summary(self.manifest, self.events, self.slices, self.pairs)
+
+    @cached_property
+    def disturbed(self) -> pd.DataFrame:
+        """The slices, but for twins', that something disturbed."""
+        return self.slices[(self.slices["noise"] != "") & ~self.slices["twin"]]
+
     @property
     def end(self) -> dict[str, Any] | None:
         """The `run-ended` event, or None for a run that goes on or was killed."""
@@ -205,7 +215,7 @@ def comparisons(record: Record) -> pd.DataFrame:
 
 def summary(record: Record) -> pd.DataFrame:
     """Every cell, a row each, in the plan's order (see `summaries.COLUMNS`)."""
-    return summaries.summary(record.manifest, record.events, record.slices, record.pairs)
+    return record.cells.copy()
 
 
 def strict(value: Any) -> Any:

@@ -6,6 +6,7 @@ Seconds, bytes, samples a second. What a cell did not come to is missing (NaN or
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -54,18 +55,29 @@ _COUNTS = (
     "peak_memory_bytes", "import_memory_bytes", "device_peak_bytes", "memory_floor_bytes",
 )  # fmt: skip
 
+_MEASURED = ("round", "steps", "samples", "seconds", "cpu_seconds", "joules", "time")
+"""What the journal tells of a slice in numbers."""
+
+_TIMED = (
+    "cell", "kind", "turn", "launch", "round", "samples", "seconds", "cpu_seconds", "joules",
+    "samples_per_s", "noise",
+)  # fmt: skip
+"""What the summary needs of a slice."""
+
 
 def slices(told: Sequence[Event]) -> pd.DataFrame:
     """Return slices as the journal tells them, a row each, those of twins too.
 
     `samples_per_s` is missing where the time is none. Column by column: there may be a million.
     """
-    cells = [str(one.get("cell", "")) for one in told]
+    cells = [intern(str(one.get("cell", ""))) for one in told]  # one text in memory, not a million
     parts = {cell: split(cell) for cell in set(cells)}
-    usual = {"turn": 0, "launch": 1}
     columns = {
-        **{name: [one.get(name, usual.get(name)) for one in told] for name in SAMPLE_COLUMNS},
+        **{name: [one.get(name) for one in told] for name in _MEASURED},
+        "turn": [one.get("turn", 0) for one in told],
+        "launch": [one.get("launch", 1) for one in told],
         "cell": cells,
+        "kind": [intern(str(one.get("kind", ""))) for one in told],
         **{part: [parts[cell][part] for cell in cells] for part in IDENTITY},
         "twin": [SLICES.get(one.get("event", ""), bool(one.get("twin"))) for one in told],
         "noise": ["; ".join(map(str, one.get("noise") or ())) for one in told],
@@ -109,7 +121,7 @@ def summary(
             by_cell.setdefault(str(event["cell"]), []).append(event)
     for cell in table["cell"].unique():
         by_cell.setdefault(str(cell), [])
-    table = table[(table["round"] != WARM_UP) & ~table["twin"]]
+    table = table.loc[(table["round"] != WARM_UP) & ~table["twin"], list(_TIMED)]
     judges = arbiters(manifest, events)
     timed, kept = (
         dict(iter(one.groupby("cell", sort=False))) for one in (table, comparisons.counted(table))

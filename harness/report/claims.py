@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.comparisons import FASTER, SLOWER, TIED
+from harness.comparisons import FASTER, TIED
 from harness.report.model import Tone
 from harness.report.runs import Group, Ratio
 from harness.report.words import count, listed, plain
@@ -36,15 +36,16 @@ class Claim:
     kind: str = "train"
 
 
-def leader(cells: pd.DataFrame, pairs: pd.DataFrame, kind: str) -> pd.Series | None:
-    """Return the fastest of one run's ranked cells: nobody is proved faster, its median is highest."""
+def leader(group: Group, cells: pd.DataFrame, kind: str) -> dict[str, Any] | None:
+    """Return the fastest of one run's cells: nobody is proved faster, and its speed is the highest."""
     rate = f"{kind}_samples_per_s"
-    told = cells.dropna(subset=[rate])
-    mine = pairs[(pairs["kind"] == kind) & pairs["run"].isin(told["run"])]
-    beaten = {*mine["b"][mine["verdict"] == FASTER], *mine["a"][mine["verdict"] == SLOWER]}
-    best = told[~told["cell"].isin(beaten)]
-    best = best if len(best) else told
-    return best.sort_values(rate, ascending=False).iloc[0] if len(best) else None
+    order = group.told(cells[cells[rate].notna()].sort_values(rate, ascending=False))
+    runs = set(cells["run"])
+    beaten = {
+        cell for (run, known, _, cell), one in group.ratios.items()
+        if run in runs and known == kind and one.verdict == FASTER
+    }  # fmt: skip
+    return next((one for one in order if one["cell"] not in beaten), next(iter(order), None))
 
 
 def claims(group: Group) -> list[Claim]:
@@ -61,7 +62,7 @@ def claims(group: Group) -> list[Claim]:
 
 def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
     """The sentence on one run's ranked cells; None where inference has nothing to add."""
-    best = leader(cells, group.pairs, kind)
+    best = leader(group, cells, kind)
     if best is None:
         return None
     where, run = plain(group.workload) + KINDS[kind], int(best["run"])

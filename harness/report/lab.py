@@ -137,8 +137,7 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
             yield "bad", f"{label} kept {cores:.1f} cores busy where {threads:g} were allowed"
     disturbed = int(timed["disturbed_slices"].sum())
     if disturbed:
-        slices = record.slices
-        own = slices[(slices["noise"] != "") & ~slices["twin"] & slices["cell"].isin(timed["cell"])]
+        own = record.disturbed[record.disturbed["cell"].isin(timed["cell"])]
         causes = Counter(
             plain(cause).partition(":")[0] for said in own["noise"] for cause in said.split("; ")
         )

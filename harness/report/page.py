@@ -139,7 +139,7 @@ def build(records: Sequence[store.Record]) -> Page:
         parts=parts,
         fields=fields,
         choices=_choices(loaded.cells, fields),
-        lines=[_line(cell, fields) for cell in _in_order(loaded.cells).to_dict("records")],
+        lines=[_line(loaded.rows[cell], fields) for cell in _in_order(loaded.cells)["id"]],
         data=data,
     )
 
@@ -201,7 +201,7 @@ def _part(
         claims=claims.claims(group),
         failed=[
             (cell["id"], cell["label"], plain(cell["status"]), plain(cell["reason"]))
-            for cell in lost.to_dict("records")
+            for cell in group.told(lost)
         ],
         plots=drawn,
         scores=scored,

@@ -49,10 +49,10 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
     compared = True
     for run in group.cells["run"].unique():
         cells = group.ranked[group.ranked["run"] == run].dropna(subset=[rate])
-        best = claims.leader(cells, group.pairs, kind)
+        best = claims.leader(group, cells, kind)
         if best is None:
             continue
-        for cell in cells.sort_values(rate, ascending=False).to_dict("records"):
+        for cell in group.told(cells.sort_values(rate, ascending=False)):
             known = group.ratios.get((run, kind, cell["cell"], best["cell"]))
             compared &= known is not None or cell["cell"] == best["cell"]
             span = _span(cell, best, kind, known)
@@ -89,7 +89,7 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
             {"x": _numbers([rates.min(), rates.max()]), "y": [place, place], "mode": "lines",
              "line": {"color": "--line", "width": 3}, "hoverinfo": "skip", "meta": []}
         )  # fmt: skip
-        for turn, cell in enumerate(own.to_dict("records")):  # names above and below in turn
+        for turn, cell in enumerate(group.told(own)):  # names above and below in turn
             traces.append(
                 _point(cell, styles, cell["train_samples_per_s"], place,
                        f"{cell['mode']}: {amount(cell['train_samples_per_s'])} samples/s")
@@ -181,7 +181,7 @@ def latency(group: Group, styles: dict[int, Style]) -> Figure | None:
     keys = ["latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms"]
     cells = group.ranked.dropna(subset=keys).sort_values(keys[0])
     traces = []
-    for row, cell in enumerate(cells.to_dict("records")):
+    for row, cell in enumerate(group.told(cells)):
         half, nine, most = (float(cell[key]) for key in keys)
         said = f"{cell['label']}: {half:.3g}, {nine:.3g}, {most:.3g} ms"
         trace = _point(cell, styles, half, -row, said) | {"mode": "markers"}
@@ -204,7 +204,7 @@ def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
     scored = cells["accuracy"].notna().all()
     best = front(cells)
     traces: list[Trace] = []
-    for cell, stands_out in zip(cells.to_dict("records"), best, strict=True):
+    for cell, stands_out in zip(group.told(cells), best, strict=True):
         size = cell["peak_memory_bytes"]
         said = f"{cell['label']}: {seconds(cell['train_s'])} s, {gibibytes(float(size))}"
         said += f", accuracy {score(cell['accuracy'])}" if scored else ""
@@ -275,7 +275,7 @@ def _ranked(cell: Any, cells: pd.DataFrame, kind: str) -> str:
     if kind != "train" or pd.isna(cell["rank"]):
         return cell["label"]
     shared = int((cells["rank"] == cell["rank"]).sum()) > 1
-    return f"{cell['rank']}{'=' if shared else '.'} {cell['label']}"
+    return f"{cell['rank']:.0f}{'=' if shared else '.'} {cell['label']}"
 
 
 def _point(cell: Any, styles: dict[int, Style], x: Any, y: Any, said: str) -> Trace:

@@ -33,6 +33,11 @@ class Loaded:
     pairs: pd.DataFrame
     samples: pd.DataFrame
 
+    @cached_property
+    def rows(self) -> dict[int, dict[str, Any]]:
+        """Every cell as a plain table, by its id."""
+        return {row["id"]: row for row in self.cells.to_dict("records")}  # type: ignore[misc]
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -63,6 +68,11 @@ class Group:
     made_up: bool
     cells: pd.DataFrame
     pairs: pd.DataFrame
+    rows: Mapping[int, dict[str, Any]]
+
+    def told(self, cells: pd.DataFrame) -> list[dict[str, Any]]:
+        """Some of the cells as plain tables, in their order."""
+        return [self.rows[cell] for cell in cells["id"]]
 
     @cached_property
     def ratios(self) -> dict[tuple[int, str, str, str], Ratio]:
@@ -74,7 +84,7 @@ class Group:
             told[run, kind, a, b], told[run, kind, b, a] = known, known.turned()
         return told
 
-    @property
+    @cached_property
     def ranked(self) -> pd.DataFrame:
         """The cells that are well and no arbiter, the fastest in training first."""
         cells = self.cells
@@ -86,7 +96,10 @@ def load(records: Sequence[store.Record]) -> Loaded:
     """Read the tables of every record."""
     cells = [_cells(record, number) for number, record in enumerate(records)]
     table = pd.concat(cells, ignore_index=True) if cells else pd.DataFrame()
-    table["id"] = range(len(table))
+    # Plain columns, for a table of many extension arrays is slow to cut.
+    plainer = {name: float if dtype == "Int64" else object
+               for name, dtype in table.dtypes.items() if dtype in ("Int64", "str")}  # fmt: skip
+    table = table.astype(plainer).assign(id=range(len(table))).copy()
     many = len(records) > 1
     table["name"] = [
         plain(f"{a} {b}") for a, b in zip(table["framework"], table["mode"], strict=True)
@@ -125,6 +138,7 @@ def groups(loaded: Loaded) -> Iterator[Group]:
             made_up=summaries.synthetic(first),
             cells=pd.concat([ranked, judges]),
             pairs=pairs[here],
+            rows=loaded.rows,
         )
 
 

@@ -60,7 +60,7 @@ def curves(
 ) -> Figure | None:
     """The training loss of every cell over each other, by "step" or by "time"."""
     traces: list[Trace] = []
-    for cell in group.cells.to_dict("records"):
+    for cell in group.told(group.cells):
         steps, times, losses = told.get(cell["id"], ([], [], []))
         places = steps if by == "step" else times
         points = [
@@ -101,20 +101,16 @@ def curves(
 
 def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) -> Figure | None:
     """Every sample of a kind in its turn, a lane a cell: noise, drift and what was disturbed."""
-    cells = group.cells
-    table, total = samples.of(cells, kind)
-    if not len(table):
+    order = group.told(group.cells.sort_values("train_samples_per_s", ascending=False))
+    named = [(cell, (cell["run"], cell["cell"], kind)) for cell in order]
+    lanes = [(cell, samples.lanes[key]) for cell, key in named if key in samples.lanes]
+    if not lanes:
         return None
-    counted = table[~table["warm_up"]]
-    span = _fitting(counted["deviation"].abs())
-    order = cells.sort_values("train_samples_per_s", ascending=False)
+    counted = [lane["deviation"][~lane["warm_up"]].abs() for _, lane in lanes]
+    span = _fitting(pd.concat(counted))
     traces: list[Trace] = []
     labels: list[str] = []
-    lanes = dict(list(table.groupby(["run", "cell"], sort=False)))
-    for cell in order.to_dict("records"):
-        lane = lanes.get((cell["run"], cell["cell"]))
-        if lane is None:
-            continue
+    for cell, lane in lanes:
         height = _LANE * np.clip(lane["deviation"] / span, -1, 1) - len(labels)
         style = styles[cell["id"]]
         warm, noisy = lane["warm_up"].to_numpy(), lane["noisy"].to_numpy()
@@ -127,9 +123,9 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
                 traces.append(_dots(cell, name, lane["place"][chosen], height[chosen], marker))
         labels.append(cell["label"])
     word = "training" if kind == "train" else "inference"
-    shown = (
-        f"all {total:,}" if len(table) == total else f"{len(table):,} of {total:,}, evenly spaced"
-    )
+    few = sum(len(lane) for _, lane in lanes)
+    total = sum(samples.sizes.get(key, 0) for _, key in named)
+    shown = f"all {total:,}" if few == total else f"{few:,} of {total:,}, evenly spaced"
     note = (
         f"A lane is ±{span:.0%} of the cell's median; beyond is drawn at its edge. Hollow grey:"
         f" warm-up; crosses: disturbed. Samples shown: {shown}."

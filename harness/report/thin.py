@@ -18,27 +18,21 @@ LEAST, USUAL = 24, 400
 
 @dataclass(frozen=True)
 class Strips:
-    """The samples to draw; `sizes` has how many there were of a run, cell and kind.
+    """The samples to draw, and how many there were, by run, cell and kind.
 
-    `table` has a row a sample: run, cell, kind, `place` (its turn within cell and kind), `deviation`
-    (from the median of the counted, as a part of it), `noisy` and `warm_up`.
+    A lane has a row a sample: `place` (its turn within the lane), `deviation` (from the median of the
+    counted, as a part of it), `noisy` and `warm_up`.
     """
 
-    table: pd.DataFrame
-    sizes: pd.Series
-
-    def of(self, cells: pd.DataFrame, kind: str) -> tuple[pd.DataFrame, int]:
-        """Those of some cells and a kind, and how many samples these have in all."""
-        wanted = pd.MultiIndex.from_frame(cells[["run", "cell"]].assign(kind=kind))
-        mine = pd.MultiIndex.from_frame(self.table[["run", "cell", "kind"]]).isin(wanted)
-        return self.table[mine], int(self.sizes[self.sizes.index.isin(wanted)].sum())
+    lanes: dict[tuple[int, str, str], pd.DataFrame]
+    sizes: dict[tuple[int, str, str], int]
 
 
 def strips(samples: pd.DataFrame) -> Strips:
     """Choose what is drawn; no Python object is made a sample."""
     samples = samples[samples["samples_per_s"].notna()]
-    keys = [samples["run"], samples["cell"], samples["kind"]]
-    lane = samples.groupby(keys, sort=False, observed=True)
+    keys = ["run", "cell", "kind"]
+    lane = samples.groupby(keys, sort=False)
     number, place = lane.ngroup(), lane.cumcount().to_numpy()
     size = np.bincount(number, minlength=1)[number]
     most = int(np.clip(MOST // max(1, lane.ngroups), LEAST, USUAL))
@@ -47,10 +41,10 @@ def strips(samples: pd.DataFrame) -> Strips:
     warm_up = (samples["round"] == summaries.WARM_UP).to_numpy()
     rate = samples["samples_per_s"]
     median = rate.where(~warm_up).groupby(number).median().reindex(number).to_numpy()
-    table = samples.loc[keep, ["run", "cell", "kind", "round", "launch"]].assign(
+    table = samples.loc[keep, ["run", "cell", "kind"]].assign(
         place=place[keep],
         deviation=(rate.to_numpy()[keep] / median[keep] - 1),
         noisy=(samples["noise"].to_numpy()[keep] != ""),
         warm_up=warm_up[keep],
     )
-    return Strips(table, lane.size())
+    return Strips(dict(list(table.groupby(keys, sort=False))), dict(lane.size().items()))  # type: ignore[arg-type]
