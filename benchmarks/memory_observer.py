@@ -93,8 +93,8 @@ class Seen:
     ours: int
     observed: int
     processes: int
-    at_first_step: int
-    """Processes seen before the span: compilers."""
+    before: int
+    """The most processes seen before the span: compilers work then."""
     looks: int
 
     @property
@@ -157,7 +157,7 @@ def row(workload: Workload, recipe: Recipe, mode: str, seen: Seen) -> str:
     """Return one line of the table."""
     ratio = f"{seen.ratio:.3f}" + ("" if abs(seen.ratio - 1) <= AGREED else " **off**")
     cells = (workload.name, recipe.title, mode, f"{seen.ours / MIB:.1f}",
-             f"{seen.observed / MIB:.1f}", ratio, seen.processes, seen.at_first_step,
+             f"{seen.observed / MIB:.1f}", ratio, seen.processes, seen.before,
              f"{seen.looks:,}", f"{cost.training_bytes(workload) / MIB:.1f}")  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"
 
@@ -167,6 +167,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     names = sorted(recipes.discover())
     parser.add_argument("--framework", action="append", choices=names, help="default: all")
+    parser.add_argument("--mode", action="append", help="default: all of the framework's")
     parser.add_argument("--workload", action="append", help="default: cnn-digits, cifar-cnn-128")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=100)
@@ -180,14 +181,14 @@ def main() -> None:
     print(f"{date.today()}, {here['cpu']}, {here['kernel']}; {asked.steps} steps, "
           f"threads: {asked.threads}, a look every {Observer.interval * 1000:g} ms\n")  # fmt: skip
     titles = ("workload", "framework", "mode", "ours, MiB", "observer, MiB", "ratio",
-              "processes", "in the first step", "looks", "floor, MiB")  # fmt: skip
+              "processes", "before", "looks", "floor, MiB")  # fmt: skip
     print(f"| {' | '.join(titles)} |\n|{' --- |' * 3}{' ---: |' * (len(titles) - 3)}")
     for name in asked.workload or ("cnn-digits", "cifar-cnn-128"):
         workload = spec.load(name)
         for recipe in recipes.discover().values():
             if recipe.arbiter or recipe.name not in (asked.framework or [recipe.name]):
                 continue
-            for mode in recipe.modes:
+            for mode in [mode for mode in recipe.modes if mode in (asked.mode or recipe.modes)]:
                 seen = observe(recipe, mode, workload, asked)
                 print(row(workload, recipe, mode, seen), flush=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ Tell = Callable[..., None]
 FIRST_LOSSES = 20
 """How many of the first losses the journal keeps, to compare the frameworks' first steps."""
 
-WARM_SECONDS, WARM_UP = 0.6, 100
+WARM_SECONDS, WARM_UP = 0.6, 48
 """Seconds of training between two looks whether a worker is steady; the most portions looked at."""
 
 REPEATS = 2
@@ -264,7 +265,7 @@ class LiveCell:
     def warm_up(self) -> None:
         """Train until the step times are steady, or for WARM_UP portions at most; say which."""
         self._worker.thaw()
-        times: list[float] = []
+        began, times = time.monotonic(), list[float]()
         start = None
         while start is None and len(times) < WARM_UP:
             took = self._worker.ask(
@@ -275,7 +276,7 @@ class LiveCell:
             start = steady_from(times)
         self._worker.freeze()
         self.tell("warmed", launch=self.launch, twin=self.twin, steady_from=start,
-                  seconds_a_step=times)  # fmt: skip
+                  seconds=time.monotonic() - began, seconds_a_step=times)  # fmt: skip
 
     def time_slices(self, turn: int, number: int) -> list[dict[str, Any]]:
         """Thaw, time a slice of training and one of inference for round `number`, freeze.
@@ -317,10 +318,9 @@ class LiveCell:
     def tell_limits(self) -> None:
         """Measure how fast the machine multiplies and copies by this framework's own means."""
         self._worker.thaw()
-        seconds = self._setting.measuring.seconds
-        self.tell(
-            "limits", **self._worker.ask("limits", self._setting.timeouts.work, seconds=seconds)
-        )
+        began, seconds = time.monotonic(), self._setting.measuring.seconds
+        found = self._worker.ask("limits", self._setting.timeouts.work, seconds=seconds)
+        self.tell("limits", seconds=time.monotonic() - began, **found)
         self._worker.freeze()
 
     def end(self) -> None:

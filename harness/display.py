@@ -22,7 +22,7 @@ class Display:
         self._console = console
         self._live = console.is_terminal
         self._began = time.monotonic()
-        self._cells = 0
+        self._cells, self._slices = 0, 1
         self._done: dict[str, float] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -53,6 +53,7 @@ class Display:
         name, cell = event["event"], event.get("cell")
         if name == "run-started":
             self._cells = max(1, event["cells"])
+            self._slices = max(1, event["slices"])
         if cell:
             self._advance(name, cell, event)
         line = _line(name, cell, event)
@@ -73,7 +74,7 @@ class Display:
         if name == "progress" and "steps" in event:
             stage = _START + _TRAIN * event["step"] / event["steps"]
         if name == "slice":
-            stage = min(_CELL, before + _ROUNDS / 20)
+            stage = min(_CELL, before + _ROUNDS / self._slices)
         self._done[cell] = max(before, stage)
 
     def _estimate(self) -> dict[str, Any]:
@@ -98,7 +99,9 @@ def _now(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         "built": "takes its first step",
         "first-step": "is proved",
         "progress": "predicts the test set",
-        "slice": f"timed, round {event.get('round')}",
+        "launched": f"starts again, launch {event.get('launch')}",
+        "warmed": f"warm, launch {event.get('launch')}",
+        "slice": f"timed, launch {event.get('launch')}, round {event.get('round')}",
     }
     return f"{short} {stages[name]}" if name in stages else None
 

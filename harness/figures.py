@@ -40,7 +40,7 @@ def timed(own: pd.DataFrame, kept: pd.DataFrame, level: float) -> dict[str, Any]
         **_speed("train", train, level),
         **_speed("predict", kept[kept["kind"] == "predict"], level),
         "launches": own["launch"].nunique(),
-        "disturbed_slices": int((own["noise"] != "").sum()),
+        "contaminated": int((own["noise"] != "").sum()),
         "cores_used": _median(train["cpu_seconds"] / train["seconds"]),
         "joules_per_sample": _median(train["joules"] / train["samples"]),
     }

@@ -101,7 +101,7 @@ class _Look:
     stolen: float | None
     idle_beside: float | None
     spent: tuple[float | None, ...]
-    """Processor time, ours and of each of the worker's processes."""
+    """Processor time of the worker, of its helpers and of ourselves."""
     swapped: float | None
     """Pages."""
     stalled: float | None
@@ -117,7 +117,7 @@ class _Look:
             _sum(idle, guard.near),
             _sum(stolen, guard.near),
             _sum(idle, guard.beside),
-            tuple(_processor_time(pid) for pid in dict.fromkeys((os.getpid(), *family))),
+            tuple(map(_processor_time, family)),
             _swapped(),
             _stalled(),
             tuple(map(_halted, guard.quotas)),
@@ -150,7 +150,7 @@ def _loads(guard: Guard, before: _Look, after: _Look) -> Iterator[str]:
     seconds = after.when - before.when
     idle, stolen = _rise(before.idle, after.idle), _rise(before.stolen, after.stolen)
     ours = [_rise(*pair) for pair in zip(before.spent, after.spent, strict=True)]
-    if idle is not None and any(spent is not None for spent in ours):
+    if idle is not None and ours[0] is not None:
         others = len(guard.near) * seconds - idle - (stolen or 0) - sum(filter(None, ours))
         if others > _limit(len(guard.near), seconds):
             yield f"{Noise.LOAD}: {others / seconds:.1f} cores"
@@ -248,8 +248,9 @@ def _processor_time(pid: int) -> float | None:
 
 
 def _family(pid: int) -> tuple[int, ...]:
-    """Return the worker and all processes of its session: what it has started and not let go."""
-    return tuple(sorted({pid, *(one for one in _all_processes() if _session(one) == pid)}))
+    """Return the worker, the other processes of its session (what it has started), and ourselves."""
+    helpers = [one for one in _all_processes() if _session(one) == pid]
+    return tuple(dict.fromkeys((pid, *helpers, os.getpid())))
 
 
 def _all_processes() -> list[int]:

@@ -90,7 +90,8 @@ class Laboratory:
             self._each(wave, "warming up", lambda one: one.warm_up())
             self._rounds(wave)
             if launch == 1:
-                self._each(wave, "latency", lambda one: one.tell_latency())
+                once = [one for one in wave if not one.twin]
+                self._each(once, "latency", lambda one: one.tell_latency(), wave)
                 self._limits(wave)
             self._each(wave, "after the timed part", lambda one: one.prove_again())
         except BaseException:

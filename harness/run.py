@@ -183,7 +183,10 @@ def execute(
     session = _Session(asked, run, listener, root, timeouts)
     status = "interrupted"
     try:
-        session.tell("run-started", None, cells=len(asked.cells), folder=str(run.folder))
+        session.tell(
+            "run-started", None, cells=len(asked.cells), folder=str(run.folder),
+            slices=2 * asked.measuring.launches * asked.measuring.rounds,
+        )  # fmt: skip
         _conduct_all(session)
         status = "failed" if session.failures else "ok"
     finally:

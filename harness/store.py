@@ -120,7 +120,7 @@ class Record:
     torn: bool = False
 
     def every(self, event: str) -> list[dict[str, Any]]:
-        """All events of that kind, in order; slices as `samples` tells them."""
+        """All events of that kind, in order; slices as the rows of `slices`."""
         if event in summaries.SLICES:
             rows = self.slices[self.slices["twin"] == summaries.SLICES[event]]
             return [{"event": event, **row} for row in rows.to_dict("records")]  # type: ignore[dict-item]
@@ -204,8 +204,11 @@ def resolve(results: Path, text: str) -> Path:
 
 
 def samples(record: Record) -> pd.DataFrame:
-    """Every timed slice, a row each, in the journal's order (see `summaries.SAMPLE_COLUMNS`)."""
-    return record.slices
+    """Every timed slice, a row each, in the journal's order (see `summaries.SAMPLE_COLUMNS`).
+
+    Without those of cells that ran a second time, as twins: `samples.csv` has these too.
+    """
+    return record.slices[~record.slices["twin"]]
 
 
 def comparisons(record: Record) -> pd.DataFrame:

@@ -42,17 +42,19 @@ COLUMNS = (
     "accuracy", "precision", "recall", "f1", "examples", "reached_target",
     "train_samples_per_s", "train_low", "train_high", "train_slices",
     "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
-    "launches", "disturbed_slices", "steady", "cores_used", "limit_share", "joules_per_sample",
+    "launches", "contaminated", "steady", "cores_used", "limit_share", "joules_per_sample",
     "latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms",
     "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
     "import_s", "build_s", "first_step_s", "train_s", "evaluate_s",
-    "peak_memory_bytes", "import_memory_bytes", "device_peak_bytes", "memory_floor_bytes",
+    "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
+    "memory_floor_bytes",
     "steps", "first_loss", "final_loss",
 )  # fmt: skip
 
 _COUNTS = (
-    "rank", "examples", "train_slices", "predict_slices", "launches", "disturbed_slices", "steps",
-    "peak_memory_bytes", "import_memory_bytes", "device_peak_bytes", "memory_floor_bytes",
+    "rank", "examples", "train_slices", "predict_slices", "launches", "contaminated", "steps",
+    "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
+    "memory_floor_bytes",
 )  # fmt: skip
 
 _MEASURED = ("round", "steps", "samples", "seconds", "cpu_seconds", "joules", "time")
@@ -200,6 +202,7 @@ def _row(
         "evaluate_s": of("evaluated", "seconds"),
         "peak_memory_bytes": of("memory", "peak_rss"),
         "import_memory_bytes": of("memory", "import_rss"),
+        "pss_bytes": of("memory", "pss"),
         "device_peak_bytes": of("memory", "device_peak"),
         "memory_floor_bytes": figures.floor_bytes(specs.get(parts["workload"])),
         "steps": of("trained", "steps"),

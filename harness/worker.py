@@ -194,7 +194,8 @@ class Cell:
             self.adapter.predict(at_hand)
             times.append(time.perf_counter() - begin)
         p50, p90, p99 = np.percentile(times, [50, 90, 99]).tolist()
-        return {"batch": batch, "calls": len(times), "p50": p50, "p90": p90, "p99": p99}
+        return {"batch": batch, "calls": len(times), "seconds": sum(times), "p50": p50, "p90": p90,
+                "p99": p99}  # fmt: skip
 
     def slice(self, kind: str, start: int, seconds: float, emit: Callable) -> Result:
         """Time about `seconds` (at least 10 steps) of training or of inference, from step `start`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,33 @@ def test_overhead_measures_an_adapter_against_its_plain_loop(name: str) -> None:
     row = done.stdout.splitlines()[-1].split()
     assert row[:3] == [name, mode, "4"]
     assert 0.2 < float(row[4]) < 5  # a ratio of two speeds of one and the same step
+
+
+def test_the_memory_observer_agrees_with_the_worker() -> None:
+    recipe = RANKED[0]
+    command = [sys.executable, "benchmarks/memory_observer.py", "--framework", recipe.name]
+    short = ["--mode", recipe.modes[-1], "--workload", "cnn-digits", "--steps", "30"]
+    done = subprocess.run([*command, *short], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    row = [cell.strip() for cell in done.stdout.splitlines()[-1].split("|")]
+    assert row[1:4] == ["cnn-digits", recipe.title, recipe.modes[-1]]
+    assert float(row[6]) == pytest.approx(1, abs=0.05)
+
+
+def test_the_observer_sees_what_a_process_and_its_child_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    observer_room = importlib.import_module("memory_observer")
+    holding = "import time; held = bytearray(100 * 2**20); time.sleep(0.7)"
+    starting = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {holding!r}])"
+    with subprocess.Popen([sys.executable, "-c", starting]) as process:
+        observer = observer_room.Observer(process.pid)
+        observer.start()
+        process.wait(20)
+        observer.end()
+    assert observer.processes == 2
+    assert observer.peak > 100 * 2**20
 
 
 def test_every_framework_has_a_plain_loop() -> None:

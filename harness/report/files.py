@@ -20,7 +20,7 @@ def finish(folder: Path) -> store.Record:
     Raises StoreError.
     """
     record = store.read(folder)
-    store.write(folder / "samples.csv", store.samples(record).to_csv(index=False))
+    store.write(folder / "samples.csv", record.slices.to_csv(index=False))
     store.write(folder / "summary.csv", store.summary(record).to_csv(index=False))
     store.write(folder / "report.md", markdown.render(record))
     html.write([record], html.place([record], folder.parent))

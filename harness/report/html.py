@@ -7,6 +7,7 @@ page's own policy lets a browser run the two scripts of this file and load nothi
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ def render(records: Sequence[store.Record]) -> str:
     from markupsafe import Markup
 
     built = page.build(records)
-    scripts = [_library(), (TEMPLATES / "page.js").read_text(encoding="utf-8")]
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    library, packed = _library()
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -38,8 +40,9 @@ def render(records: Sequence[store.Record]) -> str:
         symbols=SYMBOLS,
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704
         data=Markup(_json(built.data)),  # noqa: S704 - no "<" is left in it
-        scripts=[Markup(script) for script in scripts],  # noqa: S704
-        policy=" ".join(f"'sha256-{_hash(script)}'" for script in scripts),
+        script=Markup(script),  # noqa: S704
+        packed=packed,
+        policy=f"'sha256-{_hash(script)}' 'sha256-{library}'",
     )
 
 
@@ -68,12 +71,14 @@ def _json(data: Any) -> str:
 
 
 @cache
-def _library() -> str:
+def _library() -> tuple[str, str]:
+    """The plot library's script: its hash, and itself packed as text, at two fifths of its size."""
     from plotly.offline import get_plotlyjs
 
-    return get_plotlyjs()
+    script = get_plotlyjs()
+    packed = gzip.compress(script.encode(), compresslevel=6, mtime=0)
+    return _hash(script), base64.b64encode(packed).decode()
 
 
-@cache
 def _hash(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -29,7 +29,7 @@ def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Ite
     timed = cells[(cells["train_slices"] > 0) & ~cells["arbiter"]]
     if len(timed) and cells["rank"].isna().all():
         yield "warn", "one launch proves nothing: rows are sorted by speed, and nothing is ranked"
-    if len(trained):
+    if (trained["launches"] > 1).any():
         yield from _floor(trained)
     yield from _open(record, names, trained)
     yield from _troubles(record, timed)
@@ -135,7 +135,7 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
         greedy = timed[timed["cores_used"] > figures.ALLOWANCE * threads]
         for label, cores in zip(greedy["label"], greedy["cores_used"], strict=True):
             yield "bad", f"{label} kept {cores:.1f} cores busy where {threads:g} were allowed"
-    disturbed = int(timed["disturbed_slices"].sum())
+    disturbed = int(timed["contaminated"].sum())
     if disturbed:
         own = record.disturbed[record.disturbed["cell"].isin(timed["cell"])]
         causes = Counter(

@@ -83,7 +83,7 @@ class Part:
     about: str
     notes: list[tuple[Tone, str]]
     claims: list[Claim]
-    failed: list[tuple[int, str, str, str]]  # id, label, status, reason
+    failed: list[tuple[str, str, list[tuple[int, str]]]]  # status, reason, ids and labels
     plots: list[tuple[str, Figure]]
     scores: list[Score]
     more_scores: int
@@ -199,14 +199,20 @@ def _part(
         about=", ".join(filter(None, [facts.workload(group.spec), group.device, group.dtype])),
         notes=[note for run in cells["run"].unique() for note in _notes(loaded, group, int(run))],
         claims=claims.claims(group),
-        failed=[
-            (cell["id"], cell["label"], plain(cell["status"]), plain(cell["reason"]))
-            for cell in group.told(lost)
-        ],
+        failed=_failed(group.told(lost)),
         plots=drawn,
         scores=scored,
         more_scores=len(found) - len(scored),
     )
+
+
+def _failed(cells: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[tuple[int, str]]]]:
+    """The cells that are not ranked, those of one status and reason together."""
+    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for cell in cells:
+        why = plain(cell["status"]), plain(cell["reason"])
+        found.setdefault(why, []).append((cell["id"], cell["label"]))
+    return [(*why, cells) for why, cells in found.items()]
 
 
 def _title(group: Group, alike: Sequence[Group]) -> str:

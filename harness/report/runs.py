@@ -162,8 +162,7 @@ def _cells(record: store.Record, number: int) -> pd.DataFrame:
 
 
 def _samples(record: store.Record) -> pd.DataFrame:
-    table = store.samples(record)
-    return table[~table["twin"]]
+    return store.samples(record)[["cell", "kind", "round", "samples_per_s", "noise"]]
 
 
 def _tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -86,7 +86,10 @@ def curves(
     if by == "step":
         title, note, x = (
             "Learning by step",
-            "Where the maths is the same, the curves lie on each other.",
+            (
+                "The first losses, then one whenever progress was told. Where the maths is the same,"
+                " the first ones lie on each other."
+            ),
             "step",
         )
     else:
@@ -117,7 +120,7 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
         for chosen, name, marker in (
             (~warm & ~noisy, "counted", {"color": style.colour, "symbol": style.symbol, "size": 6}),
             (warm, "warm-up", {"color": GREY, "symbol": "circle-open", "size": 6}),
-            (noisy & ~warm, "disturbed", {"color": "--bad", "symbol": "x", "size": 7}),
+            (noisy & ~warm, "disturbed", {"color": "--bad", "symbol": "x-thin-open", "size": 6}),
         ):
             if chosen.any():
                 traces.append(_dots(cell, name, lane["place"][chosen], height[chosen], marker))

@@ -131,6 +131,13 @@ def test_a_helper_that_ends_is_not_counted_against_the_worker(fake: FakeMachine)
     assert watch.noise() == []
 
 
+def test_no_load_is_told_where_the_workers_time_is_not(fake: FakeMachine) -> None:
+    watch = Guard([0, 1]).watch(WORKER)
+    fake.work(load=0.4)
+    del fake.spent[WORKER]
+    assert watch.noise() == []
+
+
 def test_time_stolen_by_the_hypervisor(fake: FakeMachine) -> None:
     watch = Guard([0, 1]).watch(WORKER)
     fake.work(steal=0.2)

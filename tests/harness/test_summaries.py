@@ -51,7 +51,7 @@ def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
     got = [row[f"train_{word}"] for word in ("low", "samples_per_s", "high")]
     assert got == pytest.approx([30.5] * 3, rel=0.02)  # the wild slice moves it little
     assert row["predict_samples_per_s"] == pytest.approx(61, rel=0.02)
-    assert (row["launches"], row["train_slices"], row["disturbed_slices"]) == (3, 12, 0)
+    assert (row["launches"], row["train_slices"], row["contaminated"]) == (3, 12, 0)
     assert (row["cores_used"], row["joules_per_sample"]) == pytest.approx((1.5, 0.5))
     assert row["steady"] and np.isnan(row["limit_share"])  # the workload's cost is not known here
     assert (row["latency1_p99_ms"], row["latency_p99_ms"]) == (4, 8)
@@ -96,7 +96,7 @@ def test_a_disturbed_slice_gives_way_to_its_repetition(tmp_path: Path) -> None:
     run.append("cell-done", CELL)
     run.close()
     (row,) = store.summary(store.read(run.folder)).to_dict("records")
-    assert row["train_samples_per_s"] == pytest.approx(50) and row["disturbed_slices"] == 4
+    assert row["train_samples_per_s"] == pytest.approx(50) and row["contaminated"] == 4
 
 
 def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:

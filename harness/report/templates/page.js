@@ -4,6 +4,18 @@
   const root = document.documentElement;
   const drawn = new Set();
 
+  // The plot library lies packed in the page, and is unpacked while the reader reads.
+  async function unpack() {
+    const packed = atob(document.getElementById("library").textContent);
+    const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+  }
+  const ready = unpack();
+  ready.catch(() => document.getElementById("old").hidden = false);
+
   // Colours are names of CSS variables; what a variable is depends on the theme.
   const probe = document.body.appendChild(document.createElement("span"));
   probe.hidden = true;
@@ -62,7 +74,7 @@
       draw(target);
     }
   }, { rootMargin: "800px" });
-  canvases.forEach((canvas) => watch.observe(canvas));
+  ready.then(() => canvases.forEach((canvas) => watch.observe(canvas)), () => {});
 
   // Light or dark: the system's choice until the switch is pressed.
   const system = matchMedia("(prefers-color-scheme: dark)");
@@ -84,7 +96,7 @@
     before = root.dataset.theme;
     root.dataset.theme = "light";
     root.classList.add("printing");
-    document.querySelectorAll(".canvas").forEach((canvas) => canvas.offsetParent && draw(canvas));
+    if (window.Plotly) canvases.forEach((canvas) => canvas.offsetParent && draw(canvas));
   });
   addEventListener("afterprint", () => {
     root.classList.remove("printing");
@@ -204,7 +216,7 @@
     parts.push(told.log.length ? make("pre", told.log.join("\n")) : make("p", "It printed nothing."));
     body.replaceChildren(...parts);
     if (!dialog.open) dialog.showModal();
-    plots.forEach(([place, figure]) => draw(place, figure));
+    ready.then(() => plots.forEach(([place, figure]) => draw(place, figure)), () => {});
   }
   document.addEventListener("click", (event) => {
     const own = event.target.closest("[data-cell]");

@@ -1,0 +1,215 @@
+"""Does the laboratory see what is there, and nothing else? Identical cells, and slowed ones.
+
+    python benchmarks/power.py pool [--launches 50] [--keep FILE]
+    python benchmarks/power.py trials MODE COUNT BUDGET               e.g. slow10 20 90
+
+`pool` runs identical and slowed cells for many launches and prints the A/A table and the power curve
+of docs/measuring.md; `trials` runs the command that a user would, again and again, and prints how often
+and how soon the planted slow-down was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+
+from harness import comparisons, environments, machine, recipes, statistics, store, summaries  # noqa: E402
+from harness.cell import Measuring  # noqa: E402
+from harness.comparisons import TIED  # noqa: E402
+from harness.run import Request, execute, request  # noqa: E402
+from harness.statistics import LEVEL, LOOKS  # noqa: E402
+
+IDENTICAL = ("a", "b", "c", "d", "e", "f", "g")
+SLOWED = ("slow2", "slow5", "slow10")
+GROUP = 5
+"""Launches in one comparison of the A/A table: what a run takes unless told otherwise."""
+
+DRAWS = 2000
+"""Orders of the recorded launches that the power curve is the mean of."""
+
+RECIPE = """
+title = "Planted"
+python = "3.11"
+package = "torch"
+module = "torch"
+modes = [{modes}]
+devices = ["cpu"]
+[requirements]
+cpu = ["torch"]
+[variables]
+OMP_NUM_THREADS = "{{threads}}"
+MKL_NUM_THREADS = "{{threads}}"
+"""
+
+
+def project(folder: Path) -> Path:
+    """Copy the project to `folder`, with the planted framework and no other; return its root."""
+    root = folder / "project"
+    for room in ("workloads", "frameworks", "harness"):
+        hidden = shutil.ignore_patterns("__pycache__", "environment.toml")
+        shutil.copytree(ROOT / room, root / room, ignore=hidden)
+    planted = root / "frameworks" / "planted"
+    shutil.copytree(ROOT / "benchmarks" / "planted", planted)
+    modes = ", ".join(f'"{mode}"' for mode in (*IDENTICAL, *SLOWED))
+    (planted / "environment.toml").write_text(RECIPE.format(modes=modes))
+    return root
+
+
+def asked(root: Path, modes: tuple[str, ...], measuring: Measuring, seed: int) -> Request:
+    """Return the request of a run over `modes`, as the command line makes it."""
+    python = environments.prepare(recipes.discover(ROOT)["pytorch"], "cpu").python
+    made = request(
+        frameworks=["planted"], workloads=["cnn-digits"], modes=list(modes), device="cpu",
+        threads=None, seed=seed, data="synthetic", data_dir=None, steps=1, no_parity=True,
+        interpreters={"planted": python}, out=root / "results", command=sys.argv, root=root,
+    )  # fmt: skip
+    return Request(**{**vars(made), "measuring": measuring})
+
+
+def aa(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Return, by kind, how many comparisons of identical cells there were, and how many came out."""
+    rows = []
+    same = table[table["mode"].isin(IDENTICAL)]
+    for kind in ("train", "predict"):
+        alone = together = count = 0
+        logs: list[float] = []
+        for block in range(int(table["launch"].max()) // GROUP):
+            launches = range(block * GROUP + 1, (block + 1) * GROUP + 1)
+            own, again = (
+                part[part["launch"].isin(launches) & (part["kind"] == kind)]
+                for part in (same, twins)
+            )
+            pairs = comparisons.pairs(own, again)
+            count += len(pairs)
+            together += int((pairs["verdict"] != TIED).sum())
+            alone += int((pairs["p"] < 1 - LEVEL).sum())
+            logs += np.log(pairs["ratio"]).tolist()
+        largest = math.expm1(np.abs(logs).max())
+        rows.append((kind, count, alone, together, f"{np.std(logs):.4f}", f"{largest:.1%}"))
+    return rows
+
+
+def rates(table: pd.DataFrame, mode: str) -> NDArray[np.float64]:
+    """Return a mode's training samples a second, (launches, rounds)."""
+    own = comparisons.counted(table[(table["mode"] == mode) & (table["kind"] == "train")])
+    wide = own.pivot(index="launch", columns="round", values="samples_per_s")
+    return wide.reindex(range(1, int(table["launch"].max()) + 1)).to_numpy()
+
+
+def power(table: pd.DataFrame, twins: pd.DataFrame, mode: str) -> NDArray[np.float64]:
+    """Return the share of draws in which the slow-down is found by each of LOOKS."""
+    draw = np.random.default_rng(0)
+    slowed = rates(table, mode)
+    logs = [statistics.launch_ratios(rates(table, one), slowed) for one in IDENTICAL]
+    alike = np.concatenate(
+        [
+            statistics.launch_ratios(rates(table, one), rates(twins, one))
+            for one in twins["mode"].unique()
+            if one in IDENTICAL
+        ]
+    )
+    level = statistics.level_at_looks(len(LOOKS) + 1)
+    found = np.zeros(len(LOOKS))
+    for _ in range(DRAWS):
+        one = draw.permutation(logs[draw.integers(len(logs))])
+        other = draw.permutation(alike[np.isfinite(alike)])
+        for place, look in enumerate(LOOKS):
+            floor = statistics.noise_floor(other[:look])
+            if look <= one.size and statistics.ratio(one[:look], floor, level).p < 1 - level:
+                found[place:] += 1
+                break
+    return found / DRAWS
+
+
+def pool(launches: int, keep: Path | None) -> None:
+    """Run all modes for many launches, and print the A/A table and the power curve."""
+    measuring = Measuring(launches=launches, rounds=4, seconds=0.15)
+    with tempfile.TemporaryDirectory() as folder:
+        root = project(Path(folder))
+        began = time.monotonic()
+        run, _ = execute(asked(root, (*IDENTICAL, *SLOWED), measuring, 0), lambda event: None, root)
+        record = store.read(run)
+        table = summaries.samples(record.events)
+        if keep:
+            table.to_csv(keep, index=False)
+    seconds = time.monotonic() - began
+    report(table, f"{launches} launches, {measuring.rounds} rounds of {measuring.seconds} s;"
+                  f" {seconds / 60:.0f} minutes")  # fmt: skip
+
+
+def report(table: pd.DataFrame, about: str) -> None:
+    """Print the tables."""
+    table["noise"] = table["noise"].fillna("")
+    twins, table = table[table["twin"]], table[~table["twin"]]
+    print(f"{date.today()}, {machine.describe()['cpu']}; cnn-digits; {about}\n")
+    print("| kind | comparisons | told apart, each alone | by Holm | SD of log ratio | largest |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for row in aa(table, twins):
+        print(f"| {' | '.join(map(str, row))} |")
+    print(f"\n| slowed by | {' | '.join(f'{look} launches' for look in LOOKS)} |")
+    print(f"| --- |{' ---: |' * len(LOOKS)}")
+    for mode in SLOWED:
+        shares = (f"{share:.0%}" for share in power(table, twins, mode))
+        print(f"| {mode.removeprefix('slow')}% | {' | '.join(shares)} |")
+
+
+def trials(mode: str, count: int, budget: float) -> None:
+    """Run a pair again and again with a budget, and print what came of each."""
+    print(
+        f"{date.today()}, {machine.describe()['cpu']}; cnn-digits; a pair, --budget {budget:g}s\n"
+    )
+    print("| trial | verdict | ratio | launches | measuring, s | whole run, s |")
+    print("| ---: | --- | --- | ---: | ---: | ---: |")
+    found = 0
+    for trial in range(count):
+        with tempfile.TemporaryDirectory() as folder:
+            root = project(Path(folder))
+            began = time.monotonic()
+            measuring = Measuring(budget=budget)
+            run, _ = execute(asked(root, ("a", mode), measuring, trial), lambda event: None, root)
+            whole = time.monotonic() - began
+            record = store.read(run)
+        pairs = store.comparisons(record)
+        (pair,) = pairs[pairs["kind"] == "train"].to_dict("records")
+        found += pair["verdict"] == comparisons.FASTER
+        times = [event["time"] for event in record.every("slice")]
+        print(f"| {trial + 1} | {pair['verdict']} | {pair['ratio']:.3f} ({pair['low']:.3f} to"
+              f" {pair['high']:.3f}) | {pair['launches']} | {max(times) - min(times):.0f} |"
+              f" {whole:.0f} |", flush=True)  # fmt: skip
+    print(f"\nfound in {found} of {count}")
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    kinds = parser.add_subparsers(dest="what", required=True)
+    one = kinds.add_parser("pool")
+    one.add_argument("--launches", type=int, default=50)
+    one.add_argument("--keep", type=Path, help="write every slice to this file, as CSV")
+    two = kinds.add_parser("trials")
+    two.add_argument("mode", choices=(*IDENTICAL, *SLOWED))
+    two.add_argument("count", type=int)
+    two.add_argument("budget", type=float, help="seconds")
+    given = parser.parse_args()
+    if given.what == "pool":
+        pool(given.launches, given.keep)
+    else:
+        trials(given.mode, given.count, given.budget)
+
+
+if __name__ == "__main__":
+    main()
