@@ -4,7 +4,7 @@
         manifest.json   what was asked for, where, with what: known before anything is timed
         events.jsonl    the journal: one JSON object a line, flushed at once, never changed
         logs/           what the workers printed
-        samples.csv, summary.csv, report.md: made from the first two by `report.files`
+        samples.csv, summary.csv, report.md, report.html: made from the first two by `report.files`
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
 whole line.
