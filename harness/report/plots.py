@@ -28,13 +28,13 @@ Trace = dict[str, Any]
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot with its title and a sentence on how to read it; `wide`: takes a whole line."""
+    """A plot with its title, a sentence on how to read it, and what its lines stand for."""
 
     title: str
     note: str
     traces: list[Trace]
     layout: dict[str, Any]
-    wide: bool = False
+    keys: Sequence[tuple[str, Style]] = ()
 
     def table(self) -> dict[str, Any]:
         """The plot as it is handed to the page's script."""
@@ -328,10 +328,18 @@ def log_axis(
         shown = [step for step in steps if low <= step <= high]
         if len(shown) <= _TICKS:
             break
-    names = [f"{step:,.10g}{unit}" for step in shown]
+    names = [f"{_compact(step)}{unit}" for step in shown]
     ends = [float(np.log10(low)), float(np.log10(high))]
     return {"type": "log", "tickvals": shown, "ticktext": names, "range": ends,
             "title": {"text": title}}  # fmt: skip
+
+
+def _compact(value: float) -> str:
+    """A tick in few letters: 0.02, 500, 20k, 1M."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
 
 
 def _from_zero(values: pd.Series, title: str) -> dict[str, Any]:

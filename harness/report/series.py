@@ -60,6 +60,7 @@ def curves(
 ) -> Figure | None:
     """The training loss of every cell over each other, by "step" or by "time"."""
     traces: list[Trace] = []
+    keys: list[tuple[str, Style]] = []
     for cell in group.told(group.cells):
         steps, times, losses = told.get(cell["id"], ([], [], []))
         places = steps if by == "step" else times
@@ -71,11 +72,12 @@ def curves(
         if not points:
             continue
         style = styles[cell["id"]]
+        keys.append((cell["label"], style))
         traces.append(
             {"x": [place for place, _ in points], "y": [loss for _, loss in points],
              "mode": "lines+markers" if len(points) < 4 else "lines", "name": text(short(cell["label"])),
              "line": {"color": style.colour, "dash": style.dash, "width": 1.8},
-             "marker": {"symbol": style.symbol}, "meta": [cell["id"]], "showlegend": True}
+             "marker": {"symbol": style.symbol}, "meta": [cell["id"]]}
         )  # fmt: skip
     if not traces:
         return None
@@ -98,8 +100,8 @@ def curves(
     across = {"title": {"text": x}}
     if by == "time" and max(places) > 20 * min(places) > 0:
         across = log_axis(places, "seconds")
-    layout = {"height": 360, "xaxis": across, "yaxis": axis, "showlegend": True}
-    return Figure(title, note, traces, layout)
+    layout = {"height": 320, "xaxis": across, "yaxis": axis}
+    return Figure(title, note, traces, layout, keys)
 
 
 def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) -> Figure | None:
@@ -109,7 +111,7 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
     lanes = [(cell, samples.lanes[key]) for cell, key in named if key in samples.lanes]
     if not lanes:
         return None
-    counted = [lane["deviation"][~lane["warm_up"]].abs() for _, lane in lanes]
+    counted = [lane["deviation"][~lane["warm_up"] & ~lane["noisy"]].abs() for _, lane in lanes]
     span = _fitting(pd.concat(counted))
     traces: list[Trace] = []
     labels: list[str] = []

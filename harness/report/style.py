@@ -34,6 +34,11 @@ class Style:
     symbol: str
     dash: str
 
+    @property
+    def stroke(self) -> str:
+        """The line's dashes as SVG has them."""
+        return {"dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}.get(self.dash, "none")
+
 
 def styles(cells: pd.DataFrame) -> dict[int, Style]:
     """Return every cell's style by its id; a framework keeps its colour from report to report."""

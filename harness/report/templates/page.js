@@ -46,7 +46,6 @@
       paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, dragmode: false,
       font: { family: "system-ui, sans-serif", size: narrow ? 10.5 : 12, color: colour("--ink") },
       margin: { l: 8, r: 24, t: 16, b: 8 },
-      legend: { orientation: "h", y: -0.25, yanchor: "top", font: { size: 11 } },
       hoverlabel: { bgcolor: colour("--card"), bordercolor: line, font: { color: colour("--ink") } },
       ...painted(own), ...painted(axes),
     };
