@@ -11,11 +11,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.kernels import Kernel, numpy_kernels
+from frameworks.profiles import Profile
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -107,6 +109,17 @@ class Adapter(ABC):
         live as long as what is returned.
         """
         return numpy_kernels()
+
+    def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
+        """Train on `batches` under the framework's own profiler; write what it tells to `folder`.
+
+        Once in a process, and after `train` has run. The weights go where training takes them,
+        perhaps over the batches more than once: `load` to go on.
+
+        Raises:
+            Unavailable: it has no profiler.
+        """
+        raise Unavailable(f"{type(self).__name__} has no profiler of its own")
 
 
 Answers = dict[str, NDArray]

@@ -5,6 +5,7 @@ Cells are compared within a workload, a device and an arithmetic, never across. 
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
 
 import numpy as np
@@ -71,9 +72,16 @@ def pairs(samples: pd.DataFrame, twins: pd.DataFrame, level: float = LEVEL) -> p
 
 
 def ranks(table: pd.DataFrame, speeds: dict[str, float]) -> dict[str, int]:
-    """Return the rank of every cell in `speeds`, by the pairs of one group and kind."""
+    """Return the rank of every cell in `speeds`, by the pairs of one group and kind.
+
+    Who is before whom is the pairs' to say: cells that ran in other launches met another drift, so that
+    their speeds may be the other way around. Speeds order what the pairs leave open.
+    """
     told = table[table["verdict"] != TIED]
-    return statistics.ranks(speeds, zip(told["a"], told["b"], strict=True))
+    lost = Counter(told["a"].where(told["verdict"] == SLOWER, told["b"]))
+    order = sorted(speeds, key=lambda cell: (-lost[cell], speeds[cell]))
+    places = {cell: float(place) for place, cell in enumerate(order)}
+    return statistics.ranks(places, zip(told["a"], told["b"], strict=True))
 
 
 def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFrame:
@@ -89,13 +97,16 @@ def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFra
 
 
 def launches_wanted(pair: pd.Series) -> float:
-    """Return about how many launches would tell a pair apart; infinite where it is within the floor.
+    """Return about how many launches would tell a pair apart; infinite where none are known to.
 
-    An interval narrows as the root of the launches.
+    An interval narrows as the root of the launches; what is within the floor is never told apart. At
+    least one more: Holm may tie what its own interval tells apart.
     """
     beyond = abs(np.log(pair["ratio"])) - pair["floor"]
     half = (np.log(pair["high"]) - np.log(pair["low"])) / 2 - pair["floor"]
-    return float(pair["launches"] * (half / beyond) ** 2) if beyond > 0 else np.inf
+    if not (beyond > 0 and np.isfinite(half)):
+        return np.inf
+    return float(max(pair["launches"] + 1, pair["launches"] * (half / beyond) ** 2))
 
 
 def _row(ratio: Ratio) -> tuple[float, float, float, float, int]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from scipy import special, stats
 
 LEVEL = 0.95
 """How often an interval is to hold the truth."""
@@ -63,15 +62,7 @@ def pseudomedian(values: ArrayLike) -> float:
 
     Nearly as sharp as the mean on normal noise, and unmoved by up to 29% of outliers.
     """
-    known = np.asarray(values, dtype=float)
-    known = known[np.isfinite(known)]
-    if not known.size:
-        return math.nan
-    rows, columns = _pairs(known.size)
-    means = (known[rows] + known[columns]) / 2
-    middle = (means.size - 1) // 2, means.size // 2
-    means.partition(middle)  # half of what np.median takes
-    return float((means[middle[0]] + means[middle[1]]) / 2)
+    return float(_pseudomedians(np.reshape(np.asarray(values, dtype=float), (1, -1)))[0])
 
 
 def interval(values: ArrayLike, level: float = LEVEL) -> Interval:
@@ -90,8 +81,7 @@ def interval(values: ArrayLike, level: float = LEVEL) -> Interval:
 
 def speed(rates: ArrayLike, level: float = LEVEL) -> Interval:
     """Return a cell's samples a second from `rates` (launches, rounds); NaN stands for no slice."""
-    each = [pseudomedian(row) for row in np.log(_positive(rates))]
-    return _exponential(interval(each, level))
+    return _exponential(interval(_pseudomedians(np.log(_positive(rates))), level))
 
 
 def launch_ratios(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
@@ -101,10 +91,10 @@ def launch_ratios(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     turn), from what each has by itself. NaN for a launch that one of them lacks.
     """
     x, y = (np.log(_positive(rates)) for rates in (a, b))
-    logs = np.array([pseudomedian(row) for row in x - y])
-    for launch in np.flatnonzero(~np.isfinite(logs)):
-        logs[launch] = pseudomedian(x[launch]) - pseudomedian(y[launch])
-    return logs
+    together = _pseudomedians(x - y)
+    if np.isfinite(together).all():
+        return together
+    return np.where(np.isfinite(together), together, _pseudomedians(x) - _pseudomedians(y))
 
 
 def noise_floor(twins: ArrayLike) -> float:
@@ -128,14 +118,12 @@ def ratio(logs: ArrayLike, floor: float = 0.0, level: float = LEVEL) -> Ratio:
     known = np.asarray(logs, dtype=float)
     known = known[np.isfinite(known)]
     if known.size < 2:
-        estimate = math.exp(known[0]) if known.size else math.nan
+        estimate = _exp(known[0]) if known.size else math.nan
         return Ratio(estimate, math.nan, math.nan, known.size, 1.0)
     mean, half = float(known.mean()), _half(known, level) + floor
-    error = _error(known)
-    beyond = max(0.0, abs(mean) - floor)
-    p = float(2 * special.stdtr(known.size - 1, -beyond / error)) if error else float(beyond == 0)
-    bounds = math.exp(mean - half), math.exp(mean + half)
-    return Ratio(math.exp(mean), *bounds, known.size, min(1.0, p))
+    error, beyond = _error(known), max(0.0, abs(mean) - floor)
+    p = 2 * special.stdtr(known.size - 1, -beyond / error) if error else float(beyond == 0)
+    return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), known.size, min(1.0, float(p)))
 
 
 def holm(p: Mapping[Name, float], alpha: float = 1 - LEVEL) -> set[Name]:
@@ -169,17 +157,18 @@ def ranks(speeds: Mapping[Name, float], apart: Iterable[tuple[Name, Name]]) -> d
 def change_point(values: ArrayLike, alpha: float = 0.01) -> int | None:
     """Return where a series changes its level: the first place of the new level, or None.
 
-    Pettitt's test (Applied Statistics 28, 1979), which knows ranks only: outliers do not move it.
+    Pettitt's test (Applied Statistics 28, 1979), which knows ranks only: outliers do not move it. The
+    place is where that sum is largest for its own spread, or it would lean towards the middle.
     """
     x = np.asarray(values, dtype=float)
     count = x.size
     if count < 4:
         return None
-    signs = np.sign(x[:, None] - x[None, :])
-    sums = np.array([signs[:place, place:].sum() for place in range(1, count)])
-    place = int(np.abs(sums).argmax())
-    chance = 2 * math.exp(-6 * sums[place] ** 2 / (count**3 + count**2))
-    return place + 1 if chance < alpha else None
+    places = np.arange(1, count)
+    sums = np.abs(2 * stats.rankdata(x).cumsum()[:-1] - places * (count + 1))
+    if not 2 * math.exp(-6 * sums.max() ** 2 / (count**3 + count**2)) < alpha:
+        return None
+    return 1 + int((sums / np.sqrt(places * (count - places))).argmax())
 
 
 def steady_from(
@@ -206,18 +195,32 @@ def _half(known: NDArray[np.float64], level: float) -> float:
 
 
 def _error(known: NDArray[np.float64]) -> float:
-    """Return the standard error of the mean."""
+    """Return the mean's standard error."""
     return float(known.std(ddof=1)) / math.sqrt(known.size)
 
 
-@cache
-def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the places of all pairs of `count` values, each with itself too."""
-    return np.triu_indices(count)
+def _pseudomedians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the pseudomedian of each row, of what is finite in it; NaN of a row without such."""
+    if not rows.shape[1]:
+        return np.full(len(rows), math.nan)
+    known = np.where(np.isfinite(rows), rows, math.nan)
+    left, right = np.triu_indices(rows.shape[1])
+    means = np.sort((known[:, left] + known[:, right]) / 2, axis=1)  # NaN comes last
+    count = np.isfinite(means).sum(axis=1)
+    middle = np.stack((np.maximum(count - 1, 0) // 2, count // 2), axis=1)
+    return np.asarray(np.take_along_axis(means, middle, axis=1).mean(axis=1))
+
+
+def _exp(value: float) -> float:
+    """Return e to the power of `value`: infinite, and no error, where that is too large."""
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
 
 
 def _exponential(found: Interval) -> Interval:
-    estimate, low, high = (math.exp(value) for value in (found.estimate, found.low, found.high))
+    estimate, low, high = (_exp(value) for value in (found.estimate, found.low, found.high))
     return Interval(estimate, low, high, found.launches)
 
 

@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,21 @@ class Cell:
             "pss": _memory("smaps_rollup", "Pss")["Pss"],
             "device_peak": self.adapter.device_peak_bytes(),
         }
+
+    def profile(self, steps: int, emit: Callable) -> Result:
+        """Train `steps` steps, warm, under the framework's own profiler; end at the start weights.
+
+        Hands back the path of its trace and its operators, the one that took longest first.
+        """
+        batches = self.batches.take(0, steps)
+        self.adapter.train(batches)
+        emit("progress", warm=steps)
+        folder = self.folder / "profile"
+        folder.mkdir()
+        found = self.adapter.profile(batches, folder)
+        self.adapter.load(self.start)
+        longest = sorted(found.operators, key=lambda one: -one.self_us)
+        return {"trace": str(found.trace), "operators": [asdict(one) for one in longest]}
 
     def limits(self, seconds: float, emit: Callable) -> Result:
         """Time each of the framework's kernels for about `seconds`; return the best rate of each.

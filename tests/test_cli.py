@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 import cli
 from harness import store
 from harness.recipes import discover
+from harness.shell import INTERRUPTED
 from workloads import spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,6 +82,8 @@ def test_frameworks_workloads_and_modes_are_listed() -> None:
         (["run", "--data-dir", "/no/such/folder"], "does not exist"),
         (["report", "latest", "--out", "/no/such/folder"], "no runs there"),
         (["data", "fetch", "cifar"], "cifar10"),
+        (["profile", "mlp-digits/reference/numpi"], 'did you mean "numpy"'),
+        (["profile", "mlp-digits"], "give workload/framework/mode"),
         (["env", "build", "tensorflw"], 'did you mean "tensorflow"'),
         (["no-such-command"], "No such command"),
     ],
@@ -139,7 +142,7 @@ def test_ctrl_c_ends_everything_and_says_so(toy_root: Path, mine: list[str]) -> 
         time.sleep(0.2)
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=30)
-    assert running.returncode == cli.INTERRUPTED
+    assert running.returncode == INTERRUPTED
     assert "interrupted" in errors
     assert "Traceback" not in errors
     (run,) = store.runs(toy_root / "results")

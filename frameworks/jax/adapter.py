@@ -6,6 +6,7 @@ import os
 import platform
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,11 +17,12 @@ from jax import Array
 from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
-from frameworks.jax import optimisers
+from frameworks.jax import optimisers, profiling
 from frameworks.jax.kernels import kernels
 from frameworks.jax.layers import loss_of
 from frameworks.jax.model import Masks, Pytree, bind
 from frameworks.kernels import Kernel
+from frameworks.profiles import Profile
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -104,6 +106,9 @@ class Jax(Adapter):
             "device": str(self._device),
             "device_kind": self._device.device_kind,
             "threads": int(os.environ["PJRT_NPROC"]),
+            "processors": len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else None,
             "layout": "NHWC",
             "matmul_precision": config.jax_default_matmul_precision,
             "x64": config.jax_enable_x64,
@@ -148,15 +153,24 @@ class Jax(Adapter):
     def kernels(self) -> dict[str, Kernel]:
         return kernels(self._device)
 
+    def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
+        return profiling.profile(lambda: self.train(batches), folder)
+
 
 def apply_threads(threads: int) -> None:
-    """Size XLA's CPU pool. It is made with the first device, so once in a process."""
+    """Size XLA's CPU pool. It is made with the first device, so once in a process.
+
+    Python dispatches while the pool computes, in eager mode all the time and in no pool's count:
+    with as many processors as threads, both together stay within them.
+    """
     if _IN_FORCE.setdefault("threads", threads) != threads:
         raise Unavailable(
             f"jax: {threads} threads: this process has run with {_IN_FORCE['threads']} already:"
             " start a fresh one"
         )
     os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(threads)
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def find_device(name: str) -> jax.Device:

@@ -10,6 +10,7 @@ import os
 import platform
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
 from frameworks.kernels import Kernel
-from frameworks.mxnet import layers, optimisers
+from frameworks.mxnet import layers, optimisers, profiling
 from frameworks.mxnet.kernels import kernels
 from frameworks.mxnet.norms import Variances
+from frameworks.profiles import Profile
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -156,3 +158,6 @@ class MXNet(Adapter):
 
     def kernels(self) -> dict[str, Kernel]:
         return kernels(self._context)
+
+    def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
+        return profiling.profile(lambda: self.train(batches), folder)

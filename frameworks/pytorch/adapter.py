@@ -7,6 +7,8 @@ import platform
 import re
 import subprocess
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from torch import Tensor
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
 from frameworks.kernels import Kernel
+from frameworks.profiles import Profile
+from frameworks.pytorch import profiling
 from frameworks.pytorch.kernels import kernels
 from frameworks.pytorch.layers import build, named_tensors
 from frameworks.pytorch.modes import MODES
@@ -127,6 +131,11 @@ class PyTorch(Adapter):
 
     def kernels(self) -> dict[str, Kernel]:
         return kernels(self._device, self._wait)
+
+    def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
+        with profiling.named_kernels() if self._mode == "compile" else nullcontext():
+            self.train(batches)
+            return profiling.profile(lambda: self.train(batches), folder, self._device)
 
 
 def canonical(tensor: Tensor) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import platform
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
 from frameworks.kernels import Kernel
-from frameworks.tensorflow import layers, layout, optimisers
+from frameworks.profiles import Profile
+from frameworks.tensorflow import layers, layout, optimisers, profiling
 from frameworks.tensorflow.kernels import kernels
 from workloads import layers as spec
 from workloads.batches import Batch
@@ -203,3 +205,6 @@ class TensorFlow(Adapter):
 
     def kernels(self) -> dict[str, Kernel]:
         return kernels(self._options.device)
+
+    def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
+        return profiling.profile(lambda: self.train(batches), folder)

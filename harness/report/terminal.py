@@ -17,6 +17,7 @@ from rich.text import Text
 
 from harness import store, summaries
 from harness.doctor import Finding
+from harness.profile import Profiled
 from harness.report import model, proof
 from harness.report.model import Failure, Report, Section, Tone
 from harness.report.words import plain
@@ -39,6 +40,8 @@ _LEGEND = (
     " interval of train/s; first s: the first step, with tracing and compiling; MiB: peak memory;"
     " ms p50, p99: latency of one sample; limit: share of the machine's float32 limit"
 )
+# A profile: letters of an operator's name at least, and of its numbers; how many are shown.
+_OPERATOR, _TIMES, _LINES = 24, 46, 15
 _TAIL = 3  # lines of a failed cell's log; report.md has all
 
 
@@ -87,6 +90,29 @@ def proofs(record: store.Record, console: Console) -> None:
     for failure in report.failures:
         if failure.status != summaries.NOT_THE_SAME:
             _failure(console, failure)
+
+
+def profile(found: Profiled, console: Console) -> None:
+    """Print the operators of a profile that took longest, and where its trace is."""
+    _line(console, Text(f"{found.cell.id}: {found.steps} training steps", "bold"))
+    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="underline")
+    shown.add_column("operator")
+    for title in ("calls", "total ms", "self ms", "self %"):
+        shown.add_column(title, justify="right", no_wrap=True)
+    room = max(_OPERATOR, console.width - _TIMES)
+    everything = sum(one["self_us"] for one in found.operators) or 1
+    for one in found.operators[:_LINES]:
+        times = (f"{one[unit] / 1000:,.3f}" for unit in ("total_us", "self_us"))
+        share = f"{one['self_us'] / everything:.1%}"
+        name = Text(plain(one["name"]))
+        name.truncate(room, overflow="ellipsis")
+        shown.add_row(name, f"{one['calls']:,}", *times, share)
+    console.print(shown)
+    if rest := found.operators[_LINES:]:
+        share = sum(one["self_us"] for one in rest) / everything
+        _say(console, "off", f"{len(rest)} more, {share:.1%} of self time")
+    trace = f"the trace: {found.trace} (opens in chrome://tracing or ui.perfetto.dev)"
+    _line(console, Text(trace))
 
 
 def findings(console: Console, found: Iterable[Finding]) -> None:

@@ -1,7 +1,8 @@
-"""Tries an adapter's kernels and its profiler, inside its framework's environment.
+"""Tries an adapter's kernels, its profiler and its threads, inside its framework's environment.
 
     python -P check_instruments.py kernels <framework> <mode>
     python -P check_instruments.py profile <framework> <mode> <folder>
+    python -P check_instruments.py cores <framework> <mode> <workload>...
 
 Prints one line of JSON, the last.
 """
@@ -11,20 +12,33 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
 
 import frameworks
 from frameworks.contract import Adapter, Options
 from workloads import spec
+from workloads.batches import Batch
 from workloads.init import start_weights
+from workloads.spec import Workload
 
 WORKLOAD = spec.load("cnn-digits")
 
 
-def _adapter(framework: str, mode: str) -> Adapter:
-    return frameworks.adapter(framework)(WORKLOAD, start_weights(WORKLOAD), Options(mode))
+def _adapter(framework: str, mode: str, workload: Workload = WORKLOAD) -> Adapter:
+    return frameworks.adapter(framework)(workload, start_weights(workload), Options(mode))
+
+
+def _batches(workload: Workload) -> list[Batch]:
+    random, shape = np.random.default_rng(0), (5, workload.data.batch)
+    inputs = random.standard_normal((*shape, *workload.input_shape), np.float32)
+    labels = random.integers(0, workload.classes, shape)
+    return [Batch(*one) for one in zip(inputs, labels, strict=True)]
 
 
 def _kernels(framework: str, mode: str) -> dict[str, float]:
@@ -38,6 +52,42 @@ def _kernels(framework: str, mode: str) -> dict[str, float]:
     return rates
 
 
+def _profile(framework: str, mode: str, folder: str) -> dict[str, Any]:
+    """Profile some steps between two trainings from the start; tell what came of all three."""
+    start, batches = start_weights(WORKLOAD), _batches(WORKLOAD)
+    adapter = _adapter(framework, mode)
+    before = adapter.train(batches).tolist()
+    profile = adapter.profile(batches, Path(folder))
+    adapter.load(start)
+    restored = all(np.array_equal(w, start[name]) for name, w in adapter.weights().items())
+    after = adapter.train(batches).tolist()
+    return {
+        "trace": str(profile.trace),
+        "operators": [asdict(one) for one in profile.operators],
+        "restored": restored,
+        "before": before,
+        "after": after,
+    }
+
+
+def _cores(framework: str, mode: str, *workloads: str) -> dict[str, float]:
+    """Return the most processors that a few slices of training kept busy, a workload."""
+    found = {}
+    for name in workloads:
+        workload = spec.load(name)
+        adapter, batches = _adapter(framework, mode, workload), _batches(workload)
+        adapter.train(batches)
+        found[name] = max(_busy(adapter, batches) for _ in range(3))
+    return found
+
+
+def _busy(adapter: Adapter, batches: list[Batch]) -> float:
+    begin, begin_cpu = time.perf_counter(), time.process_time()
+    while time.perf_counter() - begin < 0.7:
+        adapter.train(batches * 4)
+    return (time.process_time() - begin_cpu) / (time.perf_counter() - begin)
+
+
 if __name__ == "__main__":
     job, *arguments = sys.argv[1:]
-    print(json.dumps({"kernels": _kernels}[job](*arguments)))
+    print(json.dumps({"kernels": _kernels, "profile": _profile, "cores": _cores}[job](*arguments)))

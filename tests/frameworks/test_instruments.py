@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from frameworks.contract import Options, Unavailable
 from frameworks.kernels import numpy_kernels
+from frameworks.reference.adapter import Reference
+from harness.run import usable_cpus
 from tests.frameworks import inside
 from tests.frameworks.inside import RECIPES
+from workloads import spec
+from workloads.init import start_weights
 
 SCRIPT = Path(__file__).with_name("check_instruments.py")
 
@@ -24,6 +29,49 @@ def test_kernels_do_all_their_work_before_they_return(framework: str, tmp_path: 
     assert 1e9 < rates["float32 product"] < 2e12
     assert 1e8 < rates["copy"] < 2e11
     assert 1e8 < rates.get("bfloat16 product", 1e9) < 2e13
+
+
+@pytest.mark.parametrize(("framework", "mode"), inside.modes())
+def test_a_profile_is_a_trace_and_operators_and_harms_nothing(
+    framework: str, mode: str, tmp_path: Path
+) -> None:
+    inside.skip_without_program(framework, mode)
+    folder = str(tmp_path)
+    told = inside.run(framework, tmp_path, SCRIPT, "profile", framework, mode, folder)
+    found = json.loads(told.splitlines()[-1])
+    events = json.loads(Path(found["trace"]).read_text())["traceEvents"]
+    begun, ended, whole = ([e for e in events if e.get("ph") == phase] for phase in "BEX")
+    assert len(begun) == len(ended)
+    assert begun or whole
+    for one in (*begun, *whole):
+        assert one["ts"] >= 0
+        assert isinstance(one["tid"], str) or one["tid"] < 2**53  # what JSON's readers can hold
+    names = " ".join(one["name"].lower() for one in found["operators"])
+    assert "conv" in names  # the net has some
+    for one in found["operators"]:
+        assert one["calls"] >= 1
+        assert one["total_us"] >= 0.999 * one["self_us"] >= -1e-3, one
+    assert found["restored"]
+    assert found["after"] == pytest.approx(found["before"], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(usable_cpus()) < 2, reason="with one processor nobody could take more")
+@pytest.mark.parametrize(("framework", "mode"), inside.modes())
+def test_one_thread_keeps_one_processor_busy(framework: str, mode: str, tmp_path: Path) -> None:
+    inside.skip_without_program(framework, mode)
+    workloads = ("cifar-cnn-128", "mlp-cifar")
+    told = inside.run(framework, tmp_path, SCRIPT, "cores", framework, mode, *workloads)
+    cores = json.loads(told.splitlines()[-1])
+    assert set(cores) == set(workloads)
+    assert max(cores.values()) <= 1.1, cores  # no affinity was set for it
+
+
+def test_the_arbiter_says_that_it_has_no_profiler(tmp_path: Path) -> None:
+    workload = spec.load("mlp-2-3-2")
+    adapter = Reference(workload, start_weights(workload), Options("numpy"))
+    with pytest.raises(Unavailable, match="no profiler"):
+        adapter.profile([], tmp_path)
 
 
 def test_the_common_kernels_compute() -> None:

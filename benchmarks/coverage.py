@@ -1,0 +1,295 @@
+"""Do the intervals hold the truth, and are verdicts right? Simulates runs on machines with known noise.
+
+    python benchmarks/coverage.py [--trials 4000] [--seed 0]
+
+Log speeds are drawn with heavy tails, a drift common to all cells of a round, bursts that slow
+whatever runs (a third of them unseen by the guard) and an effect for each launch; they are judged by
+the functions that judge real ones. Prints the tables of docs/measuring.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+
+from harness import comparisons, machine, statistics  # noqa: E402
+from harness.statistics import LEVEL, LOOKS  # noqa: E402
+
+Array = NDArray[np.float64]
+
+ROUNDS = 5
+LAUNCHES = (3, 5, 8, 12, 20)
+DIFFERENCE = 0.05
+"""By how much, as a logarithm, the cells whose interval is tried do differ."""
+
+BURST, UNSEEN = 4, 1 / 3
+"""How many slices a burst lasts, on average; how many bursts the guard does not see."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A machine: standard deviations of log speed, by what it varies with."""
+
+    launch: float
+    slice: float
+    heavy: bool = False
+    """Whether launches have Student's distribution with 3 degrees of freedom, as slices always do."""
+    bursts: float = 0.02
+    """The chance that a burst begins with a slice."""
+    drift: float = 0.03
+
+    def __str__(self) -> str:
+        tails = " heavy" if self.heavy else ""
+        return f"launch {self.launch}{tails}, slice {self.slice}, bursts {self.bursts}"
+
+
+QUIET, MIDDLING, LOUD = Noise(0.005, 0.015), Noise(0.02, 0.05), Noise(0.06, 0.1)
+
+COVERED = (
+    Noise(0.01, 0.015), Noise(0.03, 0.05), LOUD, replace(LOUD, heavy=True),
+    Noise(0.06, 0.015, heavy=True), Noise(0.01, 0.1),
+    replace(LOUD, bursts=0.06), replace(LOUD, bursts=0.0),
+)  # fmt: skip
+
+
+class Run:
+    """Everything that `trials` runs could measure: log ratios of all pairs and twins, by launch."""
+
+    def __init__(self, rates: Array) -> None:
+        """`rates` are (trials, launches, cells, rounds); the last cell is the twin of any other."""
+        cells = rates.shape[2] - 1
+        self.pairs = {(a, b): _ratios(rates, a, b) for a, b in combinations(range(cells), 2)}
+        self.twins = [_ratios(rates, cell, cells) for cell in range(cells)]
+
+    def twin(self, trial: int, launch: int, active: Sequence[int]) -> float:
+        """Return the log ratio of the cell that runs twice in a launch, which takes turns."""
+        return float(self.twins[active[launch % len(active)]][trial, launch - 1])
+
+    def floor(self, trial: int, launches: int) -> float:
+        """Return the noise floor of a run of so many launches, of all cells."""
+        active = range(len(self.twins))
+        return statistics.noise_floor(
+            [self.twin(trial, launch, active) for launch in range(1, launches + 1)]
+        )
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run that may stop early ended: what it told apart, ever and in the end, and when."""
+
+    ever: bool
+    ratios: dict[tuple[int, int], statistics.Ratio]
+    told: set[tuple[int, int]]
+    launches: int
+
+
+def draw(
+    noise: Noise, trials: int, launches: int, cells: int, random: np.random.Generator
+) -> Array:
+    """Return speeds, (trials, launches, cells, rounds): truly 1; NaN is a slice that the guard rejects.
+
+    A launch whose slices are all disturbed keeps them, as `comparisons.counted` has it.
+    """
+    shape = (trials, launches, ROUNDS)
+    own = _student(random, noise.slice, (*shape, cells))
+    draws = _student if noise.heavy else _normal
+    own += draws(random, noise.launch, (trials, launches, 1, cells))
+    walk = _student(random, noise.drift, shape).reshape(trials, -1).cumsum(axis=1)
+    slow, seen = _bursts(noise, (trials, launches), ROUNDS * cells, random)
+    order = random.permuted(np.broadcast_to(np.arange(cells), (*shape, cells)), axis=-1)
+    slow = np.take_along_axis(slow.reshape(*shape, cells), order, axis=-1)
+    seen = np.take_along_axis(seen.reshape(*shape, cells), order, axis=-1)
+    speeds = np.exp(own + walk.reshape(shape)[..., None] + slow)
+    return np.where(seen & ~seen.all(axis=2, keepdims=True), np.nan, speeds).swapaxes(2, 3)
+
+
+def stop_early(run: Run, trial: int) -> Ending:
+    """Judge a run as `harness.laboratory` does: at LOOKS, dropping the cells that are decided."""
+    level, cells = comparisons.level(open_ended=True), len(run.twins)
+    active, ever = list(range(cells)), False
+    ran = np.zeros((cells, LOOKS[-1]), dtype=bool)
+    twins: list[float] = []
+    for launch in range(1, LOOKS[-1] + 1):
+        ran[active, launch - 1] = True
+        twins.append(run.twin(trial, launch, active))
+        if launch not in LOOKS:
+            continue
+        floor = statistics.noise_floor(twins)
+        ratios = {
+            (a, b): statistics.ratio(logs[trial, ran[a] & ran[b]], floor, level)
+            for (a, b), logs in run.pairs.items()
+        }
+        told = statistics.holm({pair: one.p for pair, one in ratios.items()}, 1 - level)
+        ever |= bool(told)
+        active = sorted({cell for pair in ratios if pair not in told for cell in pair})
+        if not active:
+            break
+    return Ending(ever, ratios, told, launch)
+
+
+def coverage(noise: Noise, trials: int, seed: int) -> dict[str, list[float]]:
+    """Return how often an interval holds the truth, for each of LAUNCHES, by what it is of."""
+    held: dict[str, list[float]] = {}
+    for launches in LAUNCHES:
+        random = np.random.default_rng((seed, launches))
+        run = Run(_slower(draw(noise, trials, launches, 3, random), DIFFERENCE))
+        logs, truth = run.pairs[0, 1], math.exp(DIFFERENCE)
+        bare = [statistics.ratio(one) for one in logs]
+        wide = [statistics.ratio(one, run.floor(n, launches)) for n, one in enumerate(logs)]
+        held.setdefault("a ratio, before the floor widens it", []).append(_holding(bare, truth))
+        held.setdefault("a ratio, as reported", []).append(_holding(wide, truth))
+        for words, drift in (("without drift", 0.0), ("with drift", noise.drift)):
+            alone = draw(replace(noise, drift=drift), trials, launches, 1, random)[:, :, 0]
+            speeds = [statistics.speed(one) for one in alone]
+            held.setdefault(f"a cell's speed, {words}", []).append(_holding(speeds, 1.0))
+    return held
+
+
+def false_verdicts(noise: Noise, trials: int, seed: int) -> Iterator[tuple[str, float, float]]:
+    """Yield how often identical cells are told apart: the rule, the share, launches on average."""
+    random = np.random.default_rng(seed)
+    pair = Run(draw(noise, trials, LOOKS[-1], 3, random))
+    logs = pair.pairs[0, 1]
+    alpha = 1 - LEVEL
+    share = np.mean([statistics.ratio(one[:5]).p <= alpha for one in logs])
+    yield "one pair, 5 launches, without the floor", float(share), 5
+    floored = [statistics.ratio(one[:5], pair.floor(n, 5)).p for n, one in enumerate(logs)]
+    yield "one pair, 5 launches", float(np.mean(np.array(floored) <= alpha)), 5
+    peeks = [_peek(one, alpha) for one in logs]
+    share, stopped = np.mean([(peek > 0, peek or LOOKS[-1]) for peek in peeks], axis=0)
+    yield "one pair, a look at 95% after every launch, no floor", float(share), float(stopped)
+    yield "one pair, may stop early", *_ended([stop_early(pair, n) for n in range(trials)])
+    nine = Run(draw(noise, trials, LOOKS[-1], 10, random))
+    yield (
+        "nine cells (any of 36 pairs), may stop early",
+        *_ended([stop_early(nine, n) for n in range(trials)]),
+    )
+
+
+def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[float, ...]:
+    """Return how often a pair is rightly told apart, and how.
+
+    With 5 launches, without the floor and with it; stopping early; after how many launches then, by
+    median and 90th percentile; how often the interval at the stop holds the truth.
+    """
+    rates = draw(noise, trials, LOOKS[-1], 3, np.random.default_rng(seed))
+    run = Run(_slower(rates, difference))
+    shares = []
+    for floors in (np.zeros(trials), [run.floor(n, 5) for n in range(trials)]):
+        found = map(statistics.ratio, run.pairs[0, 1][:, :5], floors)
+        shares.append(np.mean([one.p <= 1 - LEVEL and one.estimate > 1 for one in found]))
+    ends = [stop_early(run, n) for n in range(trials)]
+    right = [one.launches for one in ends if one.told and one.ratios[0, 1].estimate > 1]
+    median, late = np.percentile(right, (50, 90)) if right else (math.nan, math.nan)
+    held = _holding([one.ratios[0, 1] for one in ends], math.exp(difference))
+    return *map(float, shares), len(right) / trials, median, late, held
+
+
+def _ratios(rates: Array, a: int, b: int) -> Array:
+    trials, launches, _, rounds = rates.shape
+    one, other = (rates[:, :, cell].reshape(-1, rounds) for cell in (a, b))
+    return statistics.launch_ratios(one, other).reshape(trials, launches)
+
+
+def _slower(rates: Array, difference: float) -> Array:
+    """Make the second cell slower than the first (and its twin) by `difference`, a logarithm."""
+    rates[:, :, 1] *= math.exp(-difference)
+    return rates
+
+
+def _holding(found: Sequence[statistics.Interval], truth: float) -> float:
+    return float(np.mean([one.low <= truth <= one.high for one in found]))
+
+
+def _peek(logs: Array, alpha: float) -> int:
+    """Return the launch at which somebody who looks after each would tell a pair apart; 0 for none."""
+    counts = range(2, len(logs) + 1)
+    return next((n for n in counts if statistics.ratio(logs[:n]).p <= alpha), 0)
+
+
+def _ended(ends: Sequence[Ending]) -> tuple[float, float]:
+    return float(np.mean([one.ever for one in ends])), float(
+        np.mean([one.launches for one in ends])
+    )
+
+
+def _normal(random: np.random.Generator, sd: float, shape: tuple[int, ...]) -> Array:
+    return random.normal(0, sd, shape)
+
+
+def _student(random: np.random.Generator, sd: float, shape: tuple[int, ...]) -> Array:
+    return random.standard_t(3, shape) * sd / math.sqrt(3)
+
+
+def _bursts(
+    noise: Noise, shape: tuple[int, int], slices: int, random: np.random.Generator
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the (log) slow-down of each slice in its order of time, and whether it is seen."""
+    slow, seen = np.zeros((*shape, slices)), np.zeros((*shape, slices), dtype=bool)
+    left = np.zeros(shape, dtype=int)
+    depth, visible = np.zeros(shape), np.zeros(shape, dtype=bool)
+    for place in range(slices):
+        begins = (left == 0) & (random.random(shape) < noise.bursts)
+        left = np.where(begins, random.geometric(1 / BURST, shape), left)
+        depth = np.where(begins, np.log(1 - random.uniform(0.2, 0.6, shape)), depth)
+        visible = np.where(begins, random.random(shape) >= UNSEEN, visible)
+        slow[..., place] = np.where(left > 0, depth, 0)
+        seen[..., place] = (left > 0) & visible
+        left = np.maximum(left - 1, 0)
+    return slow, seen
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    print(f"\n| {' | '.join(head)} |\n|{' --- |' + ' ---: |' * (len(head) - 1)}")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
+
+
+def _percent(shares: Iterable[float]) -> list[str]:
+    return [f"{share:.1%}" for share in shares]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--trials", type=int, default=4000)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    trials, seed = asked.trials, asked.seed
+    print(f"{date.today()}, {machine.describe()['cpu']}; {trials:,} trials a figure, seed {seed}")
+    held = [coverage(noise, trials, seed + n) for n, noise in enumerate(COVERED)]
+    for what in held[0]:
+        _table(
+            [f"the interval of {what}", *(f"{launches} launches" for launches in LAUNCHES)],
+            [(noise, *_percent(one[what])) for noise, one in zip(COVERED, held, strict=True)],
+        )
+    _table(
+        ["identical cells told apart", "noise", "share", "launches"],
+        ((rule, noise, f"{share:.1%}", f"{launches:.0f}")
+         for noise in (QUIET, LOUD, replace(LOUD, heavy=True))
+         for rule, share, launches in false_verdicts(noise, trials, seed)),
+    )  # fmt: skip
+    _table(
+        ["a difference found", "noise", "5 launches, no floor", "5 launches", "may stop early",
+         "then launches, median", "90%", "its interval holds the truth"],
+        ((f"{percent}%", noise, *_percent(shares), f"{median:.0f}", f"{late:.0f}", f"{inside:.1%}")
+         for noise in (QUIET, MIDDLING, LOUD)
+         for percent in (2, 5, 10)
+         for *shares, median, late, inside in [power(noise, math.log1p(percent / 100), trials, seed)]),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""From slices to verdicts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import comparisons, statistics
+from harness.comparisons import COLUMNS, FASTER, SLOWER, TIED
+
+lawful = settings(deadline=None, derandomize=True, max_examples=15)
+
+GROUP = {"workload": "toy", "device": "cpu", "dtype": "float32"}
+
+
+def table(cells: dict[str, np.ndarray], kind: str = "train", **more: Any) -> pd.DataFrame:
+    """Slices of each cell, from its samples a second by (launch, round); NaN: there is none."""
+    rows = [
+        GROUP | {"cell": cell, "kind": kind, "turn": 1, "launch": launch, "round": number,
+                 "samples_per_s": rate, "noise": ""} | more
+        for cell, rates in cells.items()
+        for (launch, number), rate in np.ndenumerate(rates) if not np.isnan(rate)
+    ]  # fmt: skip
+    columns = [*GROUP, "cell", "kind", "turn", "launch", "round", "samples_per_s", "noise"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def table_of(rates: np.ndarray, cell: str) -> pd.DataFrame:
+    return table({cell: rates})
+
+
+def noisy(seed: int, *speeds: float, launches: int = 6, sd: float = 0.01) -> list[np.ndarray]:
+    """The rates of a cell for each of `speeds`, with a drift that is common to all."""
+    random = np.random.default_rng(seed)
+    drift = np.exp(random.normal(0, 0.3, (launches, 4)))
+    return [speed * drift * np.exp(random.normal(0, sd, (launches, 4))) for speed in speeds]
+
+
+def compared(*rates: np.ndarray, twins: pd.DataFrame | None = None) -> pd.DataFrame:
+    cells = dict(zip("abcdefg", rates, strict=False))
+    return comparisons.pairs(table(cells), table({}) if twins is None else twins)
+
+
+def slice_of(rate: float, noise: str = "", number: int = 1, launch: int = 1) -> pd.DataFrame:
+    rates = np.full((launch + 1, number + 1), np.nan)
+    rates[launch, number] = rate
+    return table({"a": rates}, noise=noise)
+
+
+# Which slices count.
+
+
+def test_the_last_attempt_counts() -> None:
+    kept = comparisons.counted(pd.concat([slice_of(1, "load"), slice_of(2, "load"), slice_of(3)]))
+    assert kept["samples_per_s"].tolist() == [3]
+
+
+def test_clean_slices_go_before_disturbed_ones_of_their_launch() -> None:
+    slices = [slice_of(1, "load", 1), slice_of(2, "", 2), slice_of(3, "heat", 1, launch=2)]
+    kept = comparisons.counted(pd.concat(slices))
+    assert kept["samples_per_s"].tolist() == [2, 3]  # the second launch has no clean one
+
+
+def test_a_kind_is_disturbed_by_itself() -> None:
+    inference = slice_of(5, "load").assign(kind="predict")
+    kept = comparisons.counted(pd.concat([slice_of(1, "load", 1), slice_of(2, "", 2), inference]))
+    assert kept["samples_per_s"].tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, math.nan])
+def test_what_is_no_speed_does_not_count(rate: float) -> None:
+    bad = slice_of(7).assign(samples_per_s=rate)
+    assert comparisons.counted(bad).empty
+    assert comparisons.counted(pd.concat([slice_of(7), bad]))["samples_per_s"].tolist() == [7]
+
+
+def test_the_speed_of_a_cell_is_that_of_its_launches() -> None:
+    (rates,) = noisy(0, 100)
+    got = comparisons.speed(table({"a": rates}))
+    assert got == statistics.speed(rates) and got.launches == 6
+    assert math.isnan(comparisons.speed(table({})).estimate)
+
+
+# Pairs.
+
+
+def test_pairs_are_of_a_group_and_a_kind() -> None:
+    a, b, c = noisy(0, 100, 200, 300)
+    slices = [table({"a": a, "b": b}), table({"a": a, "b": b}, "predict"),
+              table({"c": c, "d": b}, workload="other"), table({"e": c}, dtype="bfloat16")]  # fmt: skip
+    got = comparisons.pairs(pd.concat(slices), table({}))
+    assert list(got.columns) == list(COLUMNS)
+    keys = got[["workload", "kind", "a", "b"]].values.tolist()
+    assert keys == [["toy", "train", "a", "b"], ["toy", "predict", "a", "b"],
+                    ["other", "train", "c", "d"]]  # fmt: skip
+    assert comparisons.pairs(table({}), table({})).columns.tolist() == list(COLUMNS)
+
+
+@lawful
+@given(st.integers(0, 10**6))
+def test_a_pair_is_the_ratio_of_its_launches(seed: int) -> None:
+    a, b, twin = noisy(seed, 100, 103, 100)
+    b[0] = np.nan  # a launch that one of them lacks
+    twin[2:] = np.nan
+    (got,) = compared(a, b, twins=table({"a": twin})).itertuples()
+    floor = statistics.noise_floor(statistics.launch_ratios(a, twin))
+    wanted = statistics.ratio(statistics.launch_ratios(a, b), floor)
+    assert got.floor == pytest.approx(floor) and got.launches == 5
+    assert (got.ratio, got.low, got.high, got.p) == pytest.approx(
+        (wanted.estimate, wanted.low, wanted.high, wanted.p)
+    )
+
+
+@lawful
+@given(st.integers(0, 10**6), st.permutations("abc"))
+def test_the_order_of_the_cells_turns_a_pair_and_no_more(seed: int, order: list[str]) -> None:
+    cells = dict(zip("abc", noisy(seed, 100, 101, 120), strict=True))
+    forth = comparisons.pairs(table(cells), table({}))
+    back = comparisons.pairs(table({name: cells[name] for name in order}), table({}))
+    mirror = {FASTER: SLOWER, SLOWER: FASTER, TIED: TIED}
+    found = {(one.a, one.b): one for one in back.itertuples()}
+    for one in forth.itertuples():
+        if (one.a, one.b) in found:
+            other = found[one.a, one.b]
+            assert (other.ratio, other.verdict) == (pytest.approx(one.ratio), one.verdict)
+        else:
+            other = found[one.b, one.a]
+            assert (1 / other.ratio, mirror[other.verdict]) == (
+                pytest.approx(one.ratio), one.verdict)  # fmt: skip
+
+
+def test_verdicts_say_who_is_faster() -> None:
+    got = compared(*noisy(1, 100, 200, 100.1))
+    assert got["verdict"].tolist() == [SLOWER, TIED, FASTER]
+    speeds = {"a": 100.0, "b": 200.0, "c": 100.1}
+    assert comparisons.ranks(got, speeds) == {"b": 1, "a": 2, "c": 2}
+    assert (got["floor"] == 0).all()
+
+
+def test_a_rank_goes_by_the_pairs_where_speeds_were_taken_at_other_times() -> None:
+    a, b = noisy(1, 100, 110)
+    rates = np.vstack((a, np.full_like(a, np.nan))), np.vstack((b, b / 2))  # only b ran on, slowed
+    cells = dict(zip("ab", map(table_of, rates, "ab"), strict=True))
+    speeds = {name: comparisons.speed(cell).estimate for name, cell in cells.items()}
+    assert speeds["a"] > speeds["b"]
+    assert comparisons.ranks(compared(*rates), speeds) == {"b": 1, "a": 2}
+
+
+def test_cells_that_differ_no_more_than_twins_are_tied() -> None:
+    a, b = noisy(2, 100, 110, sd=0.001)
+    twin = a * 1.2
+    assert compared(a, b)["verdict"].tolist() == [SLOWER]
+    got = compared(a, b, twins=table({"a": twin}))
+    assert got["verdict"].tolist() == [TIED]
+    assert got["floor"].item() == pytest.approx(math.log(1.2))
+
+
+def test_a_twin_is_compared_within_its_launches_and_kind() -> None:
+    a, b = noisy(3, 100, 110)
+    twin = np.where(np.arange(6)[:, None] == 4, 1.1 * a, np.nan)
+    assert compared(a, b, twins=table({"a": twin}))["floor"].item() == pytest.approx(math.log(1.1))
+    assert compared(a, b, twins=table({"a": twin}, "predict"))["floor"].item() == 0
+    assert compared(a, b, twins=table({"other": twin}))["floor"].item() == 0
+
+
+def test_verdicts_are_corrected_for_their_number() -> None:
+    sharp = compared(*noisy(4, *[100.0] * 7, sd=0.02))
+    assert set(sharp["verdict"][sharp["p"] > 0.05 / 21]) == {TIED}
+    assert (sharp["p"] < 0.05).any()  # alone, it would have passed
+
+
+def test_one_launch_decides_nothing() -> None:
+    got = compared(*noisy(0, 100, 200, launches=1))
+    assert got["verdict"].item() == TIED and got["p"].item() == 1
+    assert got[["low", "high"]].isna().all(axis=None)
+    assert len(comparisons.undecided(got, 1000.0)) == 1
+    assert comparisons.launches_wanted(got.iloc[0]) == math.inf
+
+
+def test_a_run_that_looks_often_asks_for_more() -> None:
+    assert comparisons.level(False) == statistics.LEVEL < comparisons.level(True) < 1
+
+
+# What is left to decide.
+
+
+def test_undecided_is_what_is_tied_and_not_known_to_the_precision() -> None:
+    got = compared(*noisy(1, 100, 200, 100.1))
+    tied = comparisons.undecided(got)
+    assert tied[["a", "b"]].values.tolist() == [["a", "c"]]
+    half = ((tied["high"] - tied["low"]) / (2 * tied["ratio"])).item()
+    assert comparisons.undecided(got, 1.01 * half).empty
+    assert len(comparisons.undecided(got, 0.99 * half)) == 1
+
+
+@lawful
+@given(st.integers(2, 20), st.floats(0.01, 0.2), st.floats(1.5, 8))
+def test_an_interval_twice_too_wide_wants_four_times_the_launches(
+    launches: int, beyond: float, times: float
+) -> None:
+    floor, half = 0.03, beyond * times
+    middle = beyond + floor
+    pair = {"launches": launches, "floor": floor, "ratio": math.exp(middle),
+            "low": math.exp(middle - half - floor), "high": math.exp(middle + half + floor)}  # fmt: skip
+    back = {"ratio": 1 / pair["ratio"], "low": 1 / pair["high"], "high": 1 / pair["low"]}
+    for one in (pair, pair | back):
+        assert comparisons.launches_wanted(pd.Series(one)) == pytest.approx(launches * times**2)
+    sure = pd.Series(pair | {"low": 1.001, "high": math.exp(2 * middle) / 1.001, "floor": 0.0})
+    assert comparisons.launches_wanted(sure) == launches + 1  # tied by Holm alone
+    within = pd.Series(pair | {"floor": middle + 0.01})
+    assert comparisons.launches_wanted(within) == math.inf

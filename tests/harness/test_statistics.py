@@ -1,0 +1,310 @@
+"""The laws that ratios, intervals, ranks and steady states keep."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from harness import statistics
+from harness.statistics import LEVEL, LOOKS
+
+lawful = settings(deadline=None, derandomize=True, max_examples=60)
+
+numbers = st.floats(-100, 100)
+logs = st.lists(st.floats(-2, 2), min_size=2, max_size=12)
+floors = st.floats(0, 0.2)
+rates = arrays(float, (4, 5), elements=st.floats(0.1, 1000))
+gaps = arrays(bool, (4, 5))
+names = "abcdefg"
+
+
+def holes(speeds: np.ndarray, where: np.ndarray) -> np.ndarray:
+    return np.where(where, np.nan, speeds)
+
+
+# The pseudomedian.
+
+
+@lawful
+@given(st.lists(numbers, min_size=1, max_size=20))
+def test_a_pseudomedian_lies_between_the_extremes(values: list[float]) -> None:
+    assert min(values) <= statistics.pseudomedian(values) <= max(values)
+
+
+@lawful
+@given(st.lists(numbers, min_size=1, max_size=20), numbers, numbers)
+def test_a_pseudomedian_moves_with_its_values(
+    values: list[float], scale: float, shift: float
+) -> None:
+    moved = [value * scale + shift for value in values]
+    wanted = statistics.pseudomedian(values) * scale + shift
+    assert statistics.pseudomedian(moved) == pytest.approx(wanted, abs=1e-9)
+    assert statistics.pseudomedian(values[::-1]) == statistics.pseudomedian(values)
+
+
+@lawful
+@given(st.lists(numbers | st.sampled_from([math.nan, math.inf, -math.inf]), max_size=12))
+def test_a_pseudomedian_is_of_what_is_finite(values: list[float]) -> None:
+    known = [value for value in values if math.isfinite(value)]
+    got = statistics.pseudomedian(values)
+    if known:
+        pairs = [(a + b) / 2 for n, a in enumerate(known) for b in known[n:]]
+        assert got == pytest.approx(np.median(pairs))
+    else:
+        assert math.isnan(got)
+
+
+def test_an_outlier_moves_a_pseudomedian_little() -> None:
+    assert statistics.pseudomedian([1.0, 1.1, 0.9, 1.0, 1e6]) < 1.2
+
+
+# Intervals.
+
+
+@lawful
+@given(logs)
+def test_more_launches_and_lower_levels_narrow_an_interval(values: list[float]) -> None:
+    few, many = statistics.interval(values), statistics.interval(values * 4)
+    assert many.high - many.low <= few.high - few.low
+    loose = statistics.interval(values, 0.5)
+    assert few.low <= loose.low <= loose.estimate <= loose.high <= few.high
+
+
+def test_an_interval_is_student_s() -> None:
+    got = statistics.interval([1.0, 2.0, 3.0, math.nan])
+    assert (got.estimate, got.launches) == (2, 3)
+    assert got.high - 2 == 2 - got.low == pytest.approx(4.302653 / math.sqrt(3))
+    assert got.half_width == pytest.approx((got.high - got.low) / 4)
+
+
+def test_without_launches_there_are_no_bounds() -> None:
+    none, one = statistics.interval([math.nan]), statistics.interval([5.0])
+    assert math.isnan(none.estimate) and none.launches == 0
+    assert one.estimate == 5 and math.isnan(one.low) and one.half_width == math.inf
+    assert math.isnan(statistics.speed([]).estimate)
+    assert math.isnan(statistics.speed([[math.nan, 0.0, -1.0]]).estimate)
+
+
+@lawful
+@given(rates, gaps, st.floats(0.01, 100))
+def test_a_speed_scales_and_knows_no_order_of_its_rounds(
+    speeds: np.ndarray, where: np.ndarray, factor: float
+) -> None:
+    known = holes(speeds, where)
+    one, other = statistics.speed(known), statistics.speed(known[::-1, ::-1] * factor)
+    wanted = [one.estimate * factor, one.low * factor, one.high * factor, one.launches]
+    got = [other.estimate, other.low, other.high, other.launches]
+    assert got == pytest.approx(wanted, nan_ok=True)
+
+
+def test_levels_at_looks_hold_together() -> None:
+    levels = [statistics.level_at_looks(looks) for looks in range(20)]
+    assert levels == sorted(levels) and levels[0] == levels[1] == LEVEL
+    for looks in range(1, 20):
+        assert looks * (1 - levels[looks]) == pytest.approx(1 - LEVEL)
+    assert sorted(set(LOOKS)) == list(LOOKS)
+
+
+# Ratios.
+
+
+@lawful
+@given(rates, rates, gaps, gaps, floors)
+def test_a_ratio_is_the_inverse_of_its_inverse(
+    a: np.ndarray, b: np.ndarray, lost: np.ndarray, gone: np.ndarray, floor: float
+) -> None:
+    a, b = holes(a, lost), holes(b, gone)
+    there = statistics.ratio(statistics.launch_ratios(a, b), floor)
+    back = statistics.ratio(statistics.launch_ratios(b, a), floor)
+    wanted = [1 / there.estimate, 1 / (there.high or math.nan), 1 / (there.low or math.nan)]
+    assert [back.estimate, back.low, back.high] == pytest.approx(wanted, rel=1e-6, nan_ok=True)
+    assert back.p == pytest.approx(there.p, abs=1e-9) and back.launches == there.launches
+
+
+@lawful
+@given(rates, rates, gaps, st.floats(0.001, 1000))
+def test_units_leave_ratios_alone(
+    a: np.ndarray, b: np.ndarray, lost: np.ndarray, factor: float
+) -> None:
+    a = holes(a, lost)
+    scaled = statistics.launch_ratios(a * factor, b * factor)
+    assert scaled == pytest.approx(statistics.launch_ratios(a, b), abs=1e-9, nan_ok=True)
+
+
+@lawful
+@given(rates, rates, rates)
+def test_drift_common_to_a_round_cancels(a: np.ndarray, b: np.ndarray, drift: np.ndarray) -> None:
+    drifted = statistics.launch_ratios(a * drift, b * drift)
+    assert drifted == pytest.approx(statistics.launch_ratios(a, b), abs=1e-9)
+
+
+def test_rounds_are_paired_and_without_any_launches_are() -> None:
+    a = [[2.0, 20.0, math.nan], [2.0, math.nan, math.nan], [math.nan] * 3]
+    b = [[1.0, 10.0, 100.0], [math.nan, 1.0, 1.0], [1.0] * 3]
+    got = np.exp(statistics.launch_ratios(a, b))
+    assert got == pytest.approx([2, 2, math.nan], nan_ok=True)
+
+
+@lawful
+@given(logs, floors, st.floats(0.5, 0.999))
+def test_a_ratio_is_significant_where_its_interval_leaves_1_out(
+    values: list[float], floor: float, level: float
+) -> None:
+    got = statistics.ratio(values, floor, level)
+    assert 0 <= got.p <= 1 and got.low <= got.estimate <= got.high
+    if abs(got.p - (1 - level)) > 1e-9:
+        assert (got.p < 1 - level) == (not got.low <= 1 <= got.high)
+
+
+@lawful
+@given(logs, floors, floors)
+def test_a_floor_widens_and_makes_less_sure(values: list[float], floor: float, more: float) -> None:
+    narrow, wide = statistics.ratio(values, floor), statistics.ratio(values, floor + more)
+    assert wide.low <= narrow.low and narrow.high <= wide.high and wide.p >= narrow.p
+    assert wide.estimate == narrow.estimate
+
+
+@pytest.mark.parametrize(("values", "launches"), [([], 0), ([math.nan], 0), ([0.7, math.nan], 1)])
+def test_a_single_launch_proves_nothing(values: list[float], launches: int) -> None:
+    got = statistics.ratio(values)
+    assert (got.p, got.launches) == (1, launches)
+    assert math.isnan(got.low) and math.isnan(got.high) and got.half_width == math.inf
+    assert got.estimate == pytest.approx(math.exp(0.7) if launches else math.nan, nan_ok=True)
+
+
+def test_launches_that_agree_wholly_are_certain() -> None:
+    assert statistics.ratio([0.5, 0.5]).p == 0 and statistics.ratio([0.5, 0.5], 0.6).p == 1
+
+
+def test_bounds_too_large_for_a_number_are_infinite() -> None:
+    got = statistics.ratio([0.0, 20.0], level=statistics.level_at_looks(8))
+    assert (got.low, got.high) == (0, math.inf) and got.half_width == math.inf
+
+
+@lawful
+@given(st.lists(st.floats(-1, 1) | st.just(math.nan), max_size=12))
+def test_the_noise_floor_is_at_least_the_mean(twins: list[float]) -> None:
+    known = [value for value in twins if math.isfinite(value)]
+    got = statistics.noise_floor(twins)
+    assert got >= abs(np.mean(known)) if known else got == 0
+    assert statistics.noise_floor([-value for value in twins]) == got
+
+
+# Several tests at once.
+
+
+@lawful
+@given(st.dictionaries(st.sampled_from(names), st.floats(0, 0.2)), st.floats(0.001, 0.5))
+def test_holm_lies_between_bonferroni_and_no_correction(p: dict[str, float], alpha: float) -> None:
+    found = statistics.holm(p, alpha)
+    assert {name for name in p if p[name] <= alpha / len(p)} <= found
+    assert found <= {name for name in p if p[name] <= alpha}
+    assert all(p[name] <= p[other] for name in found for other in set(p) - found)
+
+
+def test_holm_steps_down() -> None:
+    p = {"a": 0.01, "b": 0.02, "c": 0.05, "d": 0.9}
+    assert statistics.holm(p, 0.05) == {"a"}  # 0.02 > 0.05 / 3
+    assert statistics.holm(p | {"b": 0.016, "c": 0.024}, 0.05) == {"a", "b", "c"}
+
+
+# Ranks.
+
+PAIRS = list(combinations(names, 2))
+
+
+@lawful
+@given(st.permutations(names), st.sets(st.sampled_from(PAIRS)), st.data())
+def test_ranks_depend_on_no_order(order: list[str], apart: set, data: st.DataObject) -> None:
+    speeds = {name: float(place) for place, name in enumerate(names)}
+    got = statistics.ranks(speeds, apart)
+    turned = [pair[::-1] for pair in data.draw(st.permutations(sorted(apart)))]
+    assert statistics.ranks({name: speeds[name] for name in order}, turned) == got
+    assert all(got[a] == got[b] for a, b in set(PAIRS) - apart)
+    for name in names:  # a rank counts those that are before it
+        assert got[name] == 1 + sum(rank < got[name] for rank in got.values())
+    for a, b in PAIRS:  # b is faster
+        assert got[b] <= got[a]
+
+
+@pytest.mark.parametrize(
+    ("apart", "wanted"),
+    [
+        ("", [1, 1, 1]),
+        ("ab ac bc", [1, 2, 3]),
+        ("ac bc", [1, 1, 3]),
+        ("ab ac", [1, 2, 2]),
+        ("ac", [1, 1, 1]),  # a chain: a ties with b, and b with c
+        ("ab bc", [1, 1, 1]),
+    ],
+)
+def test_ties_are_passed_on(apart: str, wanted: list[int]) -> None:
+    got = statistics.ranks({"a": 3.0, "b": 2.0, "c": 1.0}, [(p[0], p[1]) for p in apart.split()])
+    assert [got[name] for name in "abc"] == wanted
+
+
+# Steady states.
+
+
+@lawful
+@given(st.integers(0, 10**6), st.integers(12, 60), st.integers(12, 60))
+def test_a_planted_step_is_found(seed: int, before: int, after: int) -> None:
+    noise = np.random.default_rng(seed).standard_t(3, before + after)
+    noise[before:] += 30
+    place = statistics.change_point(noise)
+    assert place is not None and abs(place - before) <= 3
+    assert statistics.change_point(-5 * noise) == place
+
+
+def test_noise_has_no_change_point() -> None:
+    random = np.random.default_rng(0)
+    for size in (8, 20, 80):
+        found = [statistics.change_point(random.standard_t(3, size)) for _ in range(1500)]
+        assert sum(place is not None for place in found) < 0.02 * len(found)
+
+
+@lawful
+@given(st.lists(st.integers(0, 5), min_size=4, max_size=30), st.floats(0.001, 0.9))
+def test_a_change_point_is_pettitt_s(values: list[int], alpha: float) -> None:
+    x = np.array(values, dtype=float)
+    signs = np.sign(x[:, None] - x[None, :])
+    sums = [abs(signs[:place, place:].sum()) for place in range(1, len(x))]
+    chance = 2 * math.exp(-6 * max(sums) ** 2 / (len(x) ** 3 + len(x) ** 2))
+    place = statistics.change_point(x, alpha)
+    assert (place is None) == (chance >= alpha)
+    if place is not None:
+        spread = [math.sqrt(n * (len(x) - n)) for n in range(1, len(x))]
+        standard = [one / by for one, by in zip(sums, spread, strict=True)]
+        assert standard[place - 1] == pytest.approx(max(standard))
+
+
+@pytest.mark.parametrize("values", [[], [1.0, 9.0, 9.0], [2.0] * 40, [math.nan] * 10])
+def test_too_little_changes_nothing(values: list[float]) -> None:
+    assert statistics.change_point(values) is None
+
+
+@lawful
+@given(st.integers(0, 10**6), st.integers(10, 25), st.floats(1.3, 5))
+def test_a_warm_up_is_left_behind(seed: int, ramp: int, slow: float) -> None:
+    random = np.random.default_rng(seed)
+    times = np.concatenate((np.linspace(slow, 1.1, ramp), np.ones(40)))
+    start = statistics.steady_from(times * np.exp(random.normal(0, 0.005, ramp + 40)))
+    assert start is not None and ramp - 3 <= start <= ramp + 8
+
+
+def test_what_is_steady_from_the_first_is_so() -> None:
+    times = np.exp(np.random.default_rng(0).normal(0, 0.02, 30))
+    assert statistics.steady_from(times) == 0
+    assert statistics.steady_from(times * np.where(np.arange(30) < 15, 1.015, 1)) == 0  # under 2%
+    assert statistics.steady_from(times[:7]) is None and statistics.steady_from([]) is None
+
+
+def test_what_still_changes_is_not_steady() -> None:
+    assert statistics.steady_from([1.0] * 20 + [2.0] * 7) is None
+    assert statistics.steady_from([1.0] * 20 + [2.0] * 8) == 20
