@@ -100,7 +100,8 @@ def _events(place: int) -> Iterator[dict[str, Any]]:
     each = [{"precision": 0.9, "recall": 0.9, "f1": 0.9, "support": 100}] * 10
     yield {"event": "evaluated", "accuracy": 0.9, "precision": 0.9, "recall": 0.9, "f1": 0.9,
            "examples": 1000, "per_class": each, "confusion": confusion}  # fmt: skip
-    yield {"event": "memory", "import_rss": 200_000_000, "peak_rss": rng.randrange(210_000_000, 700_000_000)}
+    peak = rng.randrange(210_000_000, 700_000_000)
+    yield {"event": "memory", "import_rss": 200_000_000, "peak_rss": peak}
 
 
 def _slices(journal: Any, cells: list[str], samples: int) -> None:

@@ -50,11 +50,11 @@ class Page:
         """Run a script, and return what it returns."""
         return self.driver.execute_script(code, *arguments)
 
-    def wait(self, truth: str, seconds: float = 20) -> None:
+    def wait(self, truth: str, seconds: float = 60) -> None:
         """Wait until an expression is true."""
         from selenium.webdriver.support.ui import WebDriverWait
 
-        WebDriverWait(self.driver, seconds).until(lambda driver: self.js(f"return !!({truth})"))
+        WebDriverWait(self.driver, seconds, poll_frequency=0.05).until(lambda driver: self.js(f"return !!({truth})"))
 
     def errors(self) -> list[str]:
         """What the console holds since the last look."""
