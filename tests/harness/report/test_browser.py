@@ -37,7 +37,7 @@ class Page:
         self.driver = driver
 
     def open(self, path: Path, size: dict[str, Any] = DESK, theme: str = "light") -> None:
-        """Load a report anew, and wait for its plots."""
+        """Load a report anew, and wait until it can draw."""
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
@@ -205,6 +205,7 @@ def test_a_press_on_a_cell_shows_its_details(page: Page, report: Path) -> None:
 
 def test_a_dot_in_a_plot_leads_to_its_cell(page: Page, report: Path) -> None:
     page.open(report)
+    scroll(page)
     page.js("const plot = document.querySelector('.canvas');"
             " plot.emit('plotly_click', {points: [{data: plot.data[1], pointNumber: 0}]})")  # fmt: skip
     page.wait("document.querySelector('dialog[open]')")
@@ -214,6 +215,7 @@ def test_a_dot_in_a_plot_leads_to_its_cell(page: Page, report: Path) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_follows_the_system_and_the_switch(page: Page, report: Path, theme: str) -> None:
     page.open(report, theme=theme)
+    scroll(page)
 
     def is_dark() -> list[bool]:
         """Whether the ground is dark, and whether the writing in the plots is light."""
