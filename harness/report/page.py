@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -18,8 +18,8 @@ from harness.report.style import Style
 from harness.report.words import amount, count, mebibytes, plain, score, seconds
 from harness.summaries import OK
 
-MOST_SCORES = 8
-"""How many distinct outcomes on a test set are shown of a group."""
+MOST_SCORES = 100
+"""How many distinct outcomes on test sets are shown in a report; 2 to 8 of a group."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Part:
     claims: list[Claim]
     failed: list[tuple[str, str, list[tuple[int, str]]]]  # status, reason, ids and labels
     plots: list[tuple[str, Figure]]
-    scores: list[Score]
-    more_scores: int
+    scores: Sequence[Score] = ()
+    more: int = 0  # outcomes that are not shown
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,7 @@ def _parts(loaded: Loaded, found: Sequence[Group], data: dict[str, Any]) -> list
     samples = thin.strips(loaded.samples)
     told = series.for_cells(loaded.records, loaded.cells)
     looks = style.styles(loaded.cells)
+    most = min(max(MOST_SCORES // max(1, len(found)), 2), 8)
     parts = []
     for group in found:
         drawn = [
@@ -155,8 +156,13 @@ def _parts(loaded: Loaded, found: Sequence[Group], data: dict[str, Any]) -> list
             for place, figure in enumerate(_figures(group, looks, told, samples))
         ]
         data["figures"] |= {key: figure.table() for key, figure in drawn}
+        outcomes = _outcomes(loaded, group)
+        scores = [
+            _score(one, f"{group.key}-s{place}", data) for place, one in enumerate(outcomes[:most])
+        ]
+        part = _part(loaded, group, drawn)
         title = _title(group, [other for other in found if other.workload == group.workload])
-        parts.append(_part(loaded, group, title, drawn, data))
+        parts.append(replace(part, title=title, scores=scores, more=len(outcomes[most:])))
     return parts
 
 
@@ -179,31 +185,28 @@ def _figures(
     yield from filter(None, drawn)
 
 
-def _part(
-    loaded: Loaded, group: Group, title: str, drawn: list[tuple[str, Figure]], data: dict[str, Any]
-) -> Part:
+def _part(loaded: Loaded, group: Group, drawn: list[tuple[str, Figure]]) -> Part:
     cells = group.cells
-    lost = cells[(cells["status"] != OK)]
-    found = [
+    return Part(
+        key=group.key,
+        title=plain(group.workload),
+        about=", ".join(filter(None, [facts.workload(group.spec), group.device, group.dtype])),
+        notes=[note for run in cells["run"].unique() for note in _notes(loaded, group, int(run))],
+        claims=claims.claims(group),
+        failed=_failed(group.told(cells[cells["status"] != OK])),
+        plots=drawn,
+    )
+
+
+def _outcomes(loaded: Loaded, group: Group) -> list[dict[str, Any]]:
+    """The distinct outcomes on the test set, run by run; none where the data was made up."""
+    cells = group.cells
+    return [
         one
         for run in cells["run"].unique()
         for one in details.scores(loaded.records[run], cells[cells["run"] == run])
         if not group.made_up
     ]
-    scored = [
-        _score(one, f"{group.key}-s{place}", data) for place, one in enumerate(found[:MOST_SCORES])
-    ]
-    return Part(
-        key=group.key,
-        title=title,
-        about=", ".join(filter(None, [facts.workload(group.spec), group.device, group.dtype])),
-        notes=[note for run in cells["run"].unique() for note in _notes(loaded, group, int(run))],
-        claims=claims.claims(group),
-        failed=_failed(group.told(lost)),
-        plots=drawn,
-        scores=scored,
-        more_scores=len(found) - len(scored),
-    )
 
 
 def _failed(cells: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[tuple[int, str]]]]:

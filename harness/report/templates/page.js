@@ -70,7 +70,7 @@
     for (const { isIntersecting, target } of seen) {
       if (!isIntersecting) continue;
       watch.unobserve(target);
-      draw(target);
+      draw(target, target.figure);
     }
   }, { rootMargin: "800px" });
   ready.then(() => canvases.forEach((canvas) => watch.observe(canvas)), () => {});
@@ -81,7 +81,7 @@
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
   function repaint() {
     button.textContent = isDark() ? "Light" : "Dark";
-    drawn.forEach((place) => place.isConnected && draw(place, place.figure));
+    drawn.forEach((place) => watch.observe(place)); // drawn anew once they are seen
   }
   button.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
@@ -117,12 +117,12 @@
   const rows = table ? [...table.tBodies[0].rows] : [];
   function sort(head) {
     const place = head.cellIndex;
-    const up = head.getAttribute("aria-sort") === (head.matches(".number") ? "descending" : "none")
-      || head.getAttribute("aria-sort") === "descending";
+    const numeric = head.matches(".number");
+    const now = head.getAttribute("aria-sort");
+    const up = now === "none" ? !numeric : now === "descending"; // numbers: the largest first
     for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const key = (row) => row.cells[place].dataset.key ?? row.cells[place].textContent.toLowerCase();
-    const numeric = head.matches(".number");
     rows.sort((a, b) => {
       const [x, y] = [key(a), key(b)];
       if (numeric && (x === "" || y === "")) return (x === "") - (y === ""); // what is missing comes last

@@ -6,7 +6,7 @@ import base64
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,19 +42,21 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         self.driver.get(path.as_uri())
-        self.wait(
-            "document.querySelector('.canvas .main-svg') || !document.querySelector('.canvas')"
-        )
+        self.wait("window.Plotly")
 
     def js(self, code: str, *arguments: Any) -> Any:
         """Run a script, and return what it returns."""
         return self.driver.execute_script(code, *arguments)
 
-    def wait(self, truth: str, seconds: float = 60) -> None:
+    def wait(self, truth: str) -> None:
         """Wait until an expression is true."""
+        self.until(lambda: self.js(f"return !!({truth})"))
+
+    def until(self, truth: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait until something is true."""
         from selenium.webdriver.support.ui import WebDriverWait
 
-        WebDriverWait(self.driver, seconds, poll_frequency=0.05).until(lambda driver: self.js(f"return !!({truth})"))
+        WebDriverWait(self.driver, seconds, poll_frequency=0.05).until(lambda driver: truth())
 
     def errors(self) -> list[str]:
         """What the console holds since the last look."""
@@ -226,9 +228,10 @@ def test_it_follows_the_system_and_the_switch(page: Page, report: Path, theme: s
         sums = [sum(map(int, one[one.index("(") + 1 : -1].split(",")[:3])) for one in colours]
         return [sums[0] < 380, sums[1] > 380]
 
+    page.js("scrollTo(0, 0)")
     assert is_dark() == [theme == "dark"] * 2
     page.js("document.getElementById('theme').click()")
-    assert is_dark() == [theme != "dark"] * 2
+    page.until(lambda: is_dark() == [theme != "dark"] * 2)
 
 
 @pytest.mark.parametrize("name", ["report", "hostile"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ import pytest
 from harness import store
 from harness.report import html, page, plots, series, style, thin
 from harness.report.files import finish
+from harness.report.runs import groups, load
 from harness.store import Run
 
 LARGEST = 6_000_000
@@ -161,6 +163,19 @@ def test_samples_are_thinned_evenly_and_it_is_told(
                           "samples_per_s": 1.0, "noise": ""})  # fmt: skip
     (lane,) = thin.strips(table).lanes.values()
     assert lane["place"].tolist() == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
+
+
+def test_memory_has_its_floor_and_speed_its_limit(tmp_path: Path, fake: ModuleType) -> None:
+    loaded = load([store.read(fake.good_run(tmp_path))])
+    (group,) = groups(loaded)
+    assert plots.limit(group, style.styles(loaded.cells)) is None  # it was not measured
+    told = group.cells.assign(limit_share=0.25, memory_floor_bytes=2.0**20)
+    group = dataclasses.replace(group, cells=told)
+    memory = plots.memory(group, style.styles(loaded.cells))
+    limit = plots.limit(group, style.styles(loaded.cells))
+    assert memory and "1 MiB of weights" in memory.note and len(memory.traces) == 3
+    assert memory.traces[2]["x"] == [211.0] * 9
+    assert limit and limit.traces[0]["x"] == [25.0] * 9
 
 
 def test_the_front_is_what_nothing_beats() -> None:
