@@ -31,6 +31,7 @@ Array = NDArray[np.float64]
 
 ROUNDS = 5
 LAUNCHES = (3, 5, 8, 12, 20)
+ALPHA = 1 - LEVEL
 DIFFERENCE = 0.05
 """By how much, as a logarithm, the cells whose interval is tried do differ."""
 
@@ -76,6 +77,11 @@ class Run:
     def twin(self, trial: int, launch: int, active: Sequence[int]) -> float:
         """Return the log ratio of the cell that runs twice in a launch, which takes turns."""
         return float(self.twins[active[launch % len(active)]][trial, launch - 1])
+
+    def shift(self, by: float) -> None:
+        """Have all cells differ from those after them by so much, though they are the same."""
+        self.pairs = {pair: logs + by for pair, logs in self.pairs.items()}
+        self.twins = [logs + by for logs in self.twins]
 
     def floor(self, trial: int, launches: int) -> float:
         """Return the noise floor of a run of so many launches, of all cells."""
@@ -161,21 +167,26 @@ def false_verdicts(noise: Noise, trials: int, seed: int) -> Iterator[tuple[str, 
     """Yield how often identical cells are told apart: the rule, the share, launches on average."""
     random = np.random.default_rng(seed)
     pair = Run(draw(noise, trials, LOOKS[-1], 3, random))
-    logs = pair.pairs[0, 1]
-    alpha = 1 - LEVEL
-    share = np.mean([statistics.ratio(one[:5]).p <= alpha for one in logs])
-    yield "one pair, 5 launches, without the floor", float(share), 5
-    floored = [statistics.ratio(one[:5], pair.floor(n, 5)).p for n, one in enumerate(logs)]
-    yield "one pair, 5 launches", float(np.mean(np.array(floored) <= alpha)), 5
-    peeks = [_peek(one, alpha) for one in logs]
-    share, stopped = np.mean([(peek > 0, peek or LOOKS[-1]) for peek in peeks], axis=0)
-    yield "one pair, a look at 95% after every launch, no floor", float(share), float(stopped)
-    yield "one pair, may stop early", *_ended([stop_early(pair, n) for n in range(trials)])
     nine = Run(draw(noise, trials, LOOKS[-1], 10, random))
+    yield "one pair, 5 launches", _mean(one.p <= ALPHA for one in _five(pair)), 5
+    yield "… without the floor", _mean(one.p <= ALPHA for one in _five(pair, floored=False)), 5
+    peeks = [_peek(one) for one in pair.pairs[0, 1]]
     yield (
-        "nine cells (any of 36 pairs), may stop early",
-        *_ended([stop_early(nine, n) for n in range(trials)]),
+        "… a look after every launch, without the floor",
+        _mean(peek > 0 for peek in peeks),
+        _mean(peek or LOOKS[-1] for peek in peeks),
     )
+    for words, run in (("one pair", pair), ("any of nine cells' 36 pairs", nine)):
+        ends = [stop_early(run, n) for n in range(trials)]
+        yield (
+            f"{words}, may stop early",
+            _mean(one.ever for one in ends),
+            _mean(one.launches for one in ends),
+        )
+    pair.shift(2 * noise.launch)
+    yield "one pair in unequal places, 5 launches", _mean(one.p <= ALPHA for one in _five(pair)), 5
+    bare = _five(pair, floored=False)
+    yield "… without the floor", _mean(one.p <= ALPHA for one in bare), 5
 
 
 def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[float, ...]:
@@ -186,15 +197,22 @@ def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[floa
     """
     rates = draw(noise, trials, LOOKS[-1], 3, np.random.default_rng(seed))
     run = Run(_slower(rates, difference))
-    shares = []
-    for floors in (np.zeros(trials), [run.floor(n, 5) for n in range(trials)]):
-        found = map(statistics.ratio, run.pairs[0, 1][:, :5], floors)
-        shares.append(np.mean([one.p <= 1 - LEVEL and one.estimate > 1 for one in found]))
+    shares = [
+        _mean(one.p <= ALPHA and one.estimate > 1 for one in _five(run, floored))
+        for floored in (False, True)
+    ]
     ends = [stop_early(run, n) for n in range(trials)]
     right = [one.launches for one in ends if one.told and one.ratios[0, 1].estimate > 1]
     median, late = np.percentile(right, (50, 90)) if right else (math.nan, math.nan)
     held = _holding([one.ratios[0, 1] for one in ends], math.exp(difference))
-    return *map(float, shares), len(right) / trials, median, late, held
+    return *shares, len(right) / trials, median, late, held
+
+
+def _five(run: Run, floored: bool = True) -> list[statistics.Ratio]:
+    """Return the first pair's ratio in each trial, from 5 launches."""
+    logs = run.pairs[0, 1][:, :5]
+    floors = (run.floor(n, 5) if floored else 0.0 for n in range(len(logs)))
+    return [statistics.ratio(one, floor) for one, floor in zip(logs, floors, strict=True)]
 
 
 def _ratios(rates: Array, a: int, b: int) -> Array:
@@ -209,20 +227,18 @@ def _slower(rates: Array, difference: float) -> Array:
     return rates
 
 
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean([*values]))
+
+
 def _holding(found: Sequence[statistics.Interval], truth: float) -> float:
-    return float(np.mean([one.low <= truth <= one.high for one in found]))
+    return _mean(one.low <= truth <= one.high for one in found)
 
 
-def _peek(logs: Array, alpha: float) -> int:
+def _peek(logs: Array) -> int:
     """Return the launch at which somebody who looks after each would tell a pair apart; 0 for none."""
     counts = range(2, len(logs) + 1)
-    return next((n for n in counts if statistics.ratio(logs[:n]).p <= alpha), 0)
-
-
-def _ended(ends: Sequence[Ending]) -> tuple[float, float]:
-    return float(np.mean([one.ever for one in ends])), float(
-        np.mean([one.launches for one in ends])
-    )
+    return next((n for n in counts if statistics.ratio(logs[:n]).p <= ALPHA), 0)
 
 
 def _normal(random: np.random.Generator, sd: float, shape: tuple[int, ...]) -> Array:

@@ -96,6 +96,29 @@ def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFra
     return tied[~(half <= precision)]
 
 
+def leaders(table: pd.DataFrame) -> dict[str, object] | None:
+    """Return the fastest cell of a table of pairs and the next one, with their ratio and its bounds."""
+    both = pd.concat([table, _turned(table)])
+    if not len(both):
+        return None
+    first = both.groupby("a")["ratio"].min().idxmax()  # it is the least behind where it is behind
+    next_to = both[both["a"] == first].sort_values("ratio").iloc[0]
+    return {key: next_to[key] for key in ("a", "b", "ratio", "low", "high")}
+
+
+def _turned(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs the other way around."""
+    return pd.DataFrame(
+        {
+            "a": table["b"],
+            "b": table["a"],
+            "ratio": 1 / table["ratio"],
+            "low": 1 / table["high"],
+            "high": 1 / table["low"],
+        }
+    )
+
+
 def launches_wanted(pair: pd.Series) -> float:
     """Return about how many launches would tell a pair apart; infinite where none are known to.
 

@@ -255,7 +255,8 @@ class Cell:
         """Time each of the framework's kernels for about `seconds`; return the best rate of each.
 
         A product's in flop/s, a copy's in bytes/s read and written. The best and not the median,
-        for a limit is what is possible. Their arrays (up to 3 GiB on a GPU) go when it returns.
+        for a limit is what is possible. Their arrays (600 MiB, on a GPU 3 GiB) go when it returns,
+        but a framework's allocator may keep the memory: ask once memory has been measured.
         """
         rates = {}
         for name, kernel in self.adapter.kernels().items():

@@ -54,6 +54,18 @@ def test_the_observer_sees_what_a_process_and_its_child_hold(
     assert observer.peak > 100 * 2**20
 
 
+def test_coverage_simulates_what_the_intervals_hold() -> None:
+    command = [sys.executable, "benchmarks/coverage.py", "--trials", "20"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    tables = [table.splitlines() for table in done.stdout.split("\n\n")[1:]]
+    assert len(tables) == 6
+    for table in tables:
+        assert len({line.count("|") for line in table}) == 1, table[0]
+    held = [share for line in tables[1][2:] for share in line.split("|")[2:-1]]
+    assert min(float(share.strip(" %")) for share in held) >= 75  # of 20
+
+
 def test_every_framework_has_a_plain_loop() -> None:
     loops = {path.stem for path in (ROOT / "benchmarks" / "loops").glob("*.py")}
     assert loops == {recipe.name for recipe in RANKED}

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch._inductor import config as inductor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 
@@ -42,6 +41,8 @@ def named_kernels() -> Iterator[None]:
 
     The names cost a little at each call, so that graphs for timing go without.
     """
+    from torch._inductor import config as inductor  # here: it would count as the import of torch
+
     torch.compiler.reset()
     with inductor.patch({"cpp.enable_kernel_profile": True}):
         yield

@@ -11,27 +11,25 @@ import tensorflow as tf
 from frameworks.contract import Unavailable
 from frameworks.profiles import Event, Profile, operators
 
-try:
-    # What TensorBoard's plugin calls. TensorFlow itself only writes its own format, XPlane.
-    from tensorflow.python.profiler.internal._pywrap_profiler_plugin import xspace_to_tools_data
-except ImportError:  # private: another version may have it elsewhere
-    xspace_to_tools_data = None
-
 _EAGER = "EagerLocalExecute: "
 _FUNCTION = "__inference_"
 
 
 def profile(train: Callable[[], object], folder: Path) -> Profile:
     """Call `train` under the profiler. Raises Unavailable where nothing converts what it wrote."""
-    if xspace_to_tools_data is None:
+    try:
+        # What TensorBoard's plugin calls: TensorFlow itself only writes its own format, XPlane.
+        # Imported here, where it is no part of the import that is measured.
+        from tensorflow.python.profiler.internal import _pywrap_profiler_plugin as converter
+    except ImportError as error:  # private: another version may have it elsewhere
         raise Unavailable(
             f"tensorflow: TensorFlow {tf.__version__} brings no converter from XPlane to a trace"
-        )
+        ) from error
     options = tf.profiler.experimental.ProfilerOptions(python_tracer_level=0)
     with tf.profiler.experimental.Profile(str(folder), options):
         train()
     (written,) = folder.glob("plugins/profile/*/*.xplane.pb")
-    text, converted = xspace_to_tools_data([str(written)], "trace_viewer@", {})
+    text, converted = converter.xspace_to_tools_data([str(written)], "trace_viewer@", {})
     if not converted:
         raise RuntimeError(f"the trace cannot be converted: {text.decode(errors='replace')}")
     trace = folder / "trace.json"

@@ -175,6 +175,24 @@ def test_verdicts_are_corrected_for_their_number() -> None:
     assert (sharp["p"] < 0.05).any()  # alone, it would have passed
 
 
+def test_a_run_that_looks_often_tells_less_apart() -> None:
+    cells = dict(zip("ab", noisy(0, 100, 101.2), strict=True))
+    often = comparisons.level(True)
+    strict = comparisons.pairs(table(cells), table({}), often)
+    assert 1 - often < strict["p"].item() < 0.05 and strict["verdict"].item() == TIED
+    assert comparisons.pairs(table(cells), table({}))["verdict"].item() == SLOWER
+
+
+def test_cells_of_different_turns_share_no_round() -> None:
+    a, b = noisy(5, 100, 100)
+    b = b[:, ::-1]
+    got = comparisons.pairs(pd.concat([table({"a": a}), table({"b": b}, turn=2)]), table({}))
+    apart = [statistics.pseudomedian(np.log(x)) - statistics.pseudomedian(np.log(y))
+             for x, y in zip(a, b, strict=True)]  # fmt: skip
+    assert got["ratio"].item() == pytest.approx(statistics.ratio(apart).estimate)
+    assert got["high"].item() == pytest.approx(statistics.ratio(apart).high)
+
+
 def test_one_launch_decides_nothing() -> None:
     got = compared(*noisy(0, 100, 200, launches=1))
     assert got["verdict"].item() == TIED and got["p"].item() == 1
@@ -215,3 +233,12 @@ def test_an_interval_twice_too_wide_wants_four_times_the_launches(
     assert comparisons.launches_wanted(sure) == launches + 1  # tied by Holm alone
     within = pd.Series(pair | {"floor": middle + 0.01})
     assert comparisons.launches_wanted(within) == math.inf
+
+
+def test_the_leader_and_the_next() -> None:
+    columns = ["a", "b", "ratio", "low", "high"]
+    rows = [("x", "y", 0.5, 0.4, 0.6), ("x", "z", 2.0, 1.9, 2.1), ("y", "z", 4.0, 3.9, 4.1)]
+    found = comparisons.leaders(pd.DataFrame(rows, columns=columns))
+    assert found is not None and (found["a"], found["b"]) == ("y", "x")
+    assert (found["ratio"], found["high"]) == (2.0, 2.5)
+    assert comparisons.leaders(pd.DataFrame(columns=columns)) is None

@@ -196,6 +196,11 @@ def test_the_noise_floor_is_at_least_the_mean(twins: list[float]) -> None:
     assert statistics.noise_floor([-value for value in twins]) == got
 
 
+def test_the_noise_floor_is_at_least_the_error_of_the_twins() -> None:
+    assert statistics.noise_floor([0.1, -0.1, 0.1, -0.1]) == pytest.approx(0.05)
+    assert statistics.noise_floor([0.1]) == statistics.noise_floor([0.1] * 9) == pytest.approx(0.1)
+
+
 # Several tests at once.
 
 
@@ -301,8 +306,13 @@ def test_a_warm_up_is_left_behind(seed: int, ramp: int, slow: float) -> None:
 def test_what_is_steady_from_the_first_is_so() -> None:
     times = np.exp(np.random.default_rng(0).normal(0, 0.02, 30))
     assert statistics.steady_from(times) == 0
-    assert statistics.steady_from(times * np.where(np.arange(30) < 15, 1.015, 1)) == 0  # under 2%
+    small = np.where(np.arange(30) < 15, 1.015, 1)  # a change of less than 2%
+    assert statistics.change_point(small) == 15 and statistics.steady_from(small) == 0
     assert statistics.steady_from(times[:7]) is None and statistics.steady_from([]) is None
+
+
+def test_a_warm_up_in_steps_is_left_behind() -> None:
+    assert statistics.steady_from([4.0] * 20 + [2.0] * 20 + [1.0] * 10) == 40
 
 
 def test_what_still_changes_is_not_steady() -> None:
