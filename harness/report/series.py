@@ -141,7 +141,7 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
         "yaxis": {"tickvals": [-row for row in range(len(labels))], "zeroline": False,
                   "ticktext": [text(short(label)) for label in labels],
                   "range": [0.4 - len(labels), 0.6]},
-        "meta": {"span": span, "lane": _LANE, "unit": f"% off the median, {word}"},
+        "meta": {"span": span, "lane": _LANE, "unit": f"% off, {word}"},
     }  # fmt: skip
     return Figure(f"Every slice of {word}", note, traces, layout)
 
@@ -167,15 +167,15 @@ def confusion(matrix: Sequence[Sequence[float]]) -> Figure:
     return Figure("Confusion", "Rows: the label. Columns: the prediction.", [trace], layout)
 
 
-def for_cells(loaded_records: Sequence[store.Record], cells: pd.DataFrame) -> dict[int, Any]:
+def for_cells(records: Sequence[store.Record], cells: pd.DataFrame) -> dict[int, Any]:
     """The learning curve of every cell, by its id."""
     most = int(np.clip(CURVE_POINTS // max(1, len(cells)), 12, 120))
     ids = dict(zip(zip(cells["run"], cells["cell"], strict=True), cells["id"], strict=True))
     told: dict[int, Any] = {}
-    for run, record in enumerate(loaded_records):
+    for run, record in enumerate(records):
         own: dict[str, list[Mapping[str, Any]]] = {}
         for event in record.events:
-            if event.get("cell") is not None and event["event"] != "slice":
+            if event.get("cell") is not None:
                 own.setdefault(str(event["cell"]), []).append(event)
         for cell, events in own.items():
             told[ids[run, cell]] = curve(events, most)
