@@ -150,7 +150,12 @@ def _aligned(group: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
 
 
 def _by_launch(samples: pd.DataFrame) -> NDArray[np.float64]:
-    return next(iter(_aligned(samples).values())) if len(samples) else np.empty((1, 0))
+    """Return one cell's samples a second as (launches, slices), NaN where there is none."""
+    each = [own.to_numpy() for _, own in samples.groupby("launch")["samples_per_s"]]
+    wide = np.full((max(1, len(each)), max(map(len, each), default=0)), np.nan)
+    for row, own in zip(wide, each, strict=False):
+        row[: len(own)] = own
+    return wide
 
 
 def _twins(group: pd.DataFrame, again: pd.DataFrame) -> list[float]:
