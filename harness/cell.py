@@ -350,7 +350,10 @@ class LiveCell:
 
     def end(self) -> None:
         """End the worker; what it compiled is kept for the next launch."""
-        self._worker.close()
+        if self.launch == 1:
+            self._worker.close()  # so that its log is whole
+        else:
+            self._worker.kill()
 
     def kill(self) -> None:
         """End the worker at once, whatever it does."""

@@ -143,7 +143,7 @@ def _verdict(ratio: Ratio) -> str:
 def _aligned(group: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     """Return each cell's samples a second as (launches, rounds), NaN where it has none."""
     wide = group.pivot(index=["cell", "launch"], columns=["turn", "round"], values="samples_per_s")
-    cells = group["cell"].unique()
+    cells = sorted(group["cell"].unique())
     every = pd.MultiIndex.from_product([cells, sorted(group["launch"].unique())])
     shape = (len(cells), -1, wide.shape[1])
     return dict(zip(map(str, cells), wide.reindex(every).to_numpy().reshape(shape), strict=True))

@@ -32,6 +32,9 @@ DEFAULT_WORKLOADS = ("mlp-digits", "cnn-digits", "cifar-cnn-128")
 QUICK = Measuring(launches=1, rounds=3, seconds=0.2)
 QUICK_EPOCHS = 1
 
+OPEN_ENDED = Measuring(rounds=4, seconds=0.2)
+"""With a budget or a precision: many short launches say more than few long ones."""
+
 PATIENCE = Timeouts()
 
 Listener = Callable[[dict[str, Any]], None]
@@ -112,7 +115,8 @@ def request(
     cpus = usable_cpus()
     if threads is not None and threads > len(cpus):
         raise SpecError(f"--threads {threads}: this process may use {len(cpus)} processors")
-    usual = QUICK if quick else Measuring()
+    usual = OPEN_ENDED if budget or precision else Measuring()
+    usual = QUICK if quick else usual
     return Request(
         workloads=wanted,
         recipes=chosen,
