@@ -17,7 +17,7 @@ from harness import profile as profile_room
 from harness.arguments import Duration, Named, Percent
 from harness.display import Display
 from harness.parity import DEFAULT_STEPS
-from harness.report import markdown, terminal
+from harness.report import changes, document, markdown, terminal
 from harness.run import execute
 from harness.run import request as make_request
 from harness.shell import OUT, THERE, plainly, results_folder
@@ -112,7 +112,7 @@ def _conduct(as_json: bool, interpreters: tuple, **options: Any) -> tuple[Path, 
 def _show(folder: Path, as_json: bool) -> None:
     record = store.read(folder)
     if as_json:
-        click.echo(store.summary(record).to_json(orient="records", indent=2))
+        click.echo(document.render([record]), nl=False)
     else:
         terminal.show(record, Console())
 
@@ -137,6 +137,23 @@ def report(run: str, form: str, out: Path | None) -> None:
         click.echo(store.summary(record).to_csv(index=False), nl=False)
     else:
         _show(record.folder, form == "json")
+
+
+@main.command()
+@click.argument("run_a", metavar="RUN_A")
+@click.argument("run_b", metavar="RUN_B")
+@click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table",
+              show_default=True)  # fmt: skip
+@OUT
+@plainly
+def compare(run_a: str, run_b: str, form: str, out: Path | None) -> None:
+    """Say what changed from RUN_A to RUN_B, and what of them cannot be compared, and why."""
+    both = [store.read(store.resolve(results_folder(out), run)) for run in (run_a, run_b)]
+    if form == "table":
+        changes.show(*both, Console())
+    else:
+        write = {"md": changes.render, "json": changes.document}[form]
+        click.echo(write(*both), nl=False)
 
 
 @main.command()
