@@ -81,6 +81,9 @@ def test_frameworks_workloads_and_modes_are_listed() -> None:
         (["run", "--flag-that-is-not"], "No such option"),
         (["run", "--data-dir", "/no/such/folder"], "does not exist"),
         (["report", "latest", "--out", "/no/such/folder"], "no runs there"),
+        (["compare", "latest", "latest", "--out", "/no/such/folder"], "no runs there"),
+        (["compare", "latest"], "Missing argument"),
+        (["compare", "latest", "latest", "--format", "csv"], "--format"),
         (["data", "fetch", "cifar"], "cifar10"),
         (["profile", "mlp-digits/reference/numpi"], 'did you mean "numpy"'),
         (["profile", "mlp-digits"], "give workload/framework/mode"),
@@ -127,10 +130,27 @@ def test_a_run_prints_a_table_and_can_be_reported_again(toy_root: Path, mine: li
 def test_json_is_all_there_is_on_standard_output(toy_root: Path, mine: list[str]) -> None:
     done = process(toy_root, *mine, "--mode=well,raises", "--json")
     assert done.returncode == 1
-    cells = {cell["mode"]: cell for cell in json.loads(done.stdout)}
+    told = json.loads(done.stdout)
+    (run,) = told["runs"]
+    cells = {cell["mode"]: cell for cell in run["cells"]}
+    assert told["schema"] == 1
+    again = process(toy_root, "report", run["run"], "--format=json")
+    assert json.loads(again.stdout) == told
     assert cells["well"]["status"] == "ok"
     assert cells["raises"]["status"] == "failed"
     assert "[bold]reason[/bold]" in done.stderr  # shown, not obeyed
+
+
+def test_two_runs_are_compared(toy_root: Path, mine: list[str]) -> None:
+    for _ in range(2):
+        assert process(toy_root, *mine, "--mode=well").returncode == 0
+    runs = sorted(p.name for p in (toy_root / "results").iterdir() if p.is_dir())
+    told = process(toy_root, "compare", *runs, "--format=json")
+    assert told.returncode == 0, told.stderr
+    assert [json.loads(told.stdout)[side] for side in "ab"] == runs
+    table = process(toy_root, "compare", *runs).stdout
+    assert f"from A, {runs[0]}, to B, {runs[1]}" in " ".join(table.split())
+    assert process(toy_root, "compare", *runs, "--format=md").stdout.startswith("# samestep")
 
 
 def test_ctrl_c_ends_everything_and_says_so(toy_root: Path, mine: list[str]) -> None:

@@ -129,14 +129,20 @@ def _families(own: Sequence[Change]) -> Iterator[tuple[tuple[str, bool], list[Ch
 def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
     """Yield how far the figures can be relied upon."""
     if any(one.verdict is not None for one in found.changes):
-        yield "note", (
-            f"intervals are 95%; same: the interval lies within {changes.WITHIN:.0%} (accuracy:"
-            f" {changes.POINTS:g}); faster or slower by Holm's rule over all cells of a figure"
+        yield (
+            "note",
+            (
+                f"intervals are 95%; same: the interval lies within {changes.WITHIN:.0%} (accuracy:"
+                f" {changes.POINTS:g}); faster or slower by Holm's rule over all cells of a figure"
+            ),
         )
     if found.advisory:
-        yield "warn", (
-            "absolute speeds are advisory: A and B were not timed in the same rounds, and how the"
-            " machine drifted between them is in no interval (Welch's, over each run's launches)"
+        yield (
+            "warn",
+            (
+                "absolute speeds are advisory: A and B were not timed in the same rounds, and how the"
+                " machine drifted between them is in no interval (Welch's, over each run's launches)"
+            ),
         )
     changed = {place for one in found.differences if one.kind == "versions" for place in one.where}
     for anchor in dict.fromkeys(one.anchor for one in found.changes if one.anchor):
@@ -147,9 +153,12 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
             else ("note", f"ratios to {plain(anchor)} were taken within each run's rounds")
         )
     if any(one.figure == changes.ACCURACY for one in found.changes):
-        yield "note", (
-            "accuracy's interval is Newcombe's, on the number of test examples; what another seed"
-            " would have given is not in it"
+        yield (
+            "note",
+            (
+                "accuracy's interval is Newcombe's, on the number of test examples; what another seed"
+                " would have given is not in it"
+            ),
         )
 
 
@@ -226,7 +235,9 @@ def _difference(one: Any) -> tuple[str, ...]:
 
 
 def _value(value: Any) -> str:
-    if value is None or (number(value) is None and pd.api.types.is_scalar(value) and pd.isna(value)):
+    if value is None or (
+        number(value) is None and pd.api.types.is_scalar(value) and pd.isna(value)
+    ):
         return "-"
     text = plain(value)
     return text if len(text) <= _VALUE else f"{text[: _VALUE - 1]}…"

@@ -16,7 +16,9 @@ def render(records: Sequence[store.Record]) -> str:
     runs = [
         {
             "run": record.manifest.get("run") or record.folder.name,
-            "cells": json.loads(store.summary(record).to_json(orient="records")),
+            "cells": json.loads(
+                store.summary(record).to_json(orient="records", double_precision=15)
+            ),
         }
         for record in records
     ]
