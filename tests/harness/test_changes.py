@@ -1,4 +1,4 @@
-"""What changed between two runs: known changes are found, nothing is made up, order is a matter of sign."""
+"""What changed between two runs: what did is found, nothing is made up, order is a matter of sign."""
 
 from __future__ import annotations
 
