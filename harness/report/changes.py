@@ -145,6 +145,9 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
             ),
         )
     changed = {place for one in found.differences if one.kind == "versions" for place in one.where}
+    relative = any(one.anchor for one in found.changes)
+    if relative and not found.advisory:
+        yield "warn", "this was another machine: ratios may have changed for that alone"
     for anchor in dict.fromkeys(one.anchor for one in found.changes if one.anchor):
         also = summaries.split(anchor)["framework"] in changed
         yield (
