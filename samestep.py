@@ -14,16 +14,13 @@ from harness.store import StoreError
 
 __all__ = ["Run", "StoreError", "load"]
 
-_SLICES = ("slice", "twin-slice")
-
 
 @dataclass(frozen=True)
 class Run:
     """A stored run. Seconds, bytes, samples a second; docs/results.md has every column.
 
-    `summary` has a row a cell, `samples` a row a timed slice (twins' are in samples.csv only), `pairs` a
-    row two cells that were compared, `events` a row an event of the journal but the slices, a column a
-    field: of one kind of event, most are missing.
+    `summary` has a row a cell, `samples` a row a timed slice, `pairs` a row two cells that were compared,
+    `events` a row an event of the journal but the slices, a column a field: most events lack most.
     """
 
     name: str
@@ -41,13 +38,14 @@ def load(run: str | Path) -> Run:
     Raises StoreError, with what there is, where no such run can be read.
     """
     record = store.read(store.resolve(project_root() / "results", str(run)))
-    events = [event for event in record.events if event["event"] not in _SLICES]
     return Run(
         name=str(record.manifest.get("run") or record.folder.name),
         folder=record.folder,
         manifest=record.manifest,
         summary=store.summary(record),
-        samples=store.samples(record),
-        pairs=store.comparisons(record),
-        events=pd.DataFrame(events, columns=None if events else ["time", "event", "cell"]),
+        samples=record.slices.copy(),
+        pairs=record.pairs.copy(),
+        events=pd.DataFrame(
+            record.events, columns=None if record.events else ["time", "event", "cell"]
+        ),
     )

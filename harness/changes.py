@@ -251,11 +251,11 @@ def _speeds(a: _Side, b: _Side, cell: str, anchor: str | None, level: float) -> 
     What identical cells came out apart by is added up over the two runs: either may lean.
     """
     for kind, figure in SPEEDS.items():
-        logs = [side.logs(kind, cell, anchor) for side in (a, b)]
-        told = statistics.change(*logs, a.floor(kind, cell) + b.floor(kind, cell), level)
+        x, y = (side.logs(kind, cell, anchor) for side in (a, b))
+        told = statistics.change(x, y, a.floor(kind, cell) + b.floor(kind, cell), level)
         if not told.launches:
             continue
-        before, after = (math.exp(np.nanmean(one)) for one in logs)
+        before, after = (math.exp(np.nanmean(logs)) for logs in (x, y))
         change = Change(cell, figure, before, after, told.estimate, anchor=anchor)
         if told.launches > 1:
             change = replace(change, low=told.low, high=told.high, p=told.p)

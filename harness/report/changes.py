@@ -17,6 +17,7 @@ from rich.text import Text
 from harness import changes, store, summaries
 from harness.changes import Change, Changes
 from harness.comparisons import SLOWER
+from harness.differences import Difference
 from harness.report import facts, markdown, model, terminal
 from harness.report.model import Tone
 from harness.report.words import count, listed, plain
@@ -28,9 +29,10 @@ SCHEMA = 1
 DIFFERENCES = ("what", "where", "A", "B")
 REFUSED = ("where", "what", "why it is not compared")
 
+_JUDGED = (*changes.SPEEDS.values(), changes.ACCURACY)
 _COLUMNS = {column.key: column for column in model.COLUMNS}
 _NAMES = {changes.PROOF: "largest error over its bound"}
-_VALUE, _PLACES = 60, 3  # letters of a value that differs; cells that are named one by one
+_VALUE, _PLACES = 32, 3  # letters of a value that differs; cells that are named one by one
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,7 @@ def build(before: store.Record, after: store.Record) -> Page:
     notes = [*_warnings("A", before), *_warnings("B", after), *_verdicts(found), *_grounds(found)]
     sheets = [*_figures(found)]
     if found.refused:
-        rows = (tuple(map(plain, dataclasses.astuple(one))) for one in found.refused)
-        sheets.append(Sheet("not compared", REFUSED, tuple(rows)))
+        sheets.append(Sheet("not compared", REFUSED, tuple(_refusals(found))))
     for kind, own in groupby(found.differences, key=lambda one: one.kind):
         sheets.append(Sheet(f"not the same: {kind}", DIFFERENCES, tuple(map(_difference, own))))
     return Page(f"samestep: from A, {plain(found.a)}, to B, {plain(found.b)}",
@@ -106,24 +107,26 @@ def _warnings(name: str, record: store.Record) -> Iterator[tuple[Tone, str]]:
 
 def _verdicts(found: Changes) -> Iterator[tuple[Tone, str]]:
     """Yield a sentence a figure: how many cells went where."""
-    judged = [one for one in found.changes if one.verdict is not None]
-    for (figure, relative), own in _families(judged):
-        tally = Counter(one.verdict for one in own)
+    for (figure, relative), own in _families(found.changes):
+        tally = Counter(one.verdict for one in own if one.verdict)
+        if not tally:
+            yield "warn", f"{_name(figure)}: one launch a run proves nothing: nothing is judged"
+            continue
         told = listed(f"{count(n, 'cell')} {verdict}" for verdict, n in tally.most_common())
         worse = tally[SLOWER] + tally[changes.LOWER]
         tone: Tone = "bad" if worse else "note"
         yield tone, f"{_name(figure)}{' over the anchor' if relative else ''}: {told}"
     if not found.changes:
         yield "bad", "nothing can be compared: see below"
-    elif not judged:
-        yield "warn", "one launch a run proves nothing: nothing is judged"
 
 
 def _families(own: Sequence[Change]) -> Iterator[tuple[tuple[str, bool], list[Change]]]:
+    """Yield what is judged together: of one figure, of all cells, absolute or over the anchor's."""
     told: dict[tuple[str, bool], list[Change]] = {}
     for one in own:
         told.setdefault((one.figure, one.anchor is not None), []).append(one)
-    yield from told.items()
+    order = [(figure, relative) for figure in _JUDGED for relative in (False, True)]
+    yield from ((key, told[key]) for key in order if key in told)
 
 
 def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
@@ -155,6 +158,15 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
             if also
             else ("note", f"ratios to {plain(anchor)} were taken within each run's rounds")
         )
+    if single := [one for one in found.changes if one.figure not in _JUDGED]:
+        yield (
+            "note",
+            (
+                f"first step, latency, memory and the proof's error have one value a run, so they are not"
+                f" judged: {sum(map(_moved, single))} of {len(single)} moved by more than"
+                f" {changes.WITHIN:.0%}"
+            ),
+        )
     if any(one.figure == changes.ACCURACY for one in found.changes):
         yield (
             "note",
@@ -170,19 +182,12 @@ def _figures(found: Changes) -> Iterator[Sheet]:
         own = list(told)
         differ = [part for part in model.PLACE if len({_part(one, part) for one in own}) > 1]
         parts = ("framework", "mode", *differ)
-        judged = [one for one in own if one.figure in (*changes.SPEEDS.values(), changes.ACCURACY)]
-        for (figure, _), rows in _families(judged):
+        for (figure, _), rows in _families(own):
             yield _sheet(plain(workload), figure, rows, parts)
-        single = [one for one in own if one not in judged]
-        moved = [one for one in single if not 1 / _most() <= one.change <= _most()]
-        if single:
-            left = count(len(single) - len(moved), "value")
-            heading = (
-                f"{plain(workload)}: one value a run, so not judged: what moved by more than"
-                f" {changes.WITHIN:.0%} ({left} did not)"
-            )
+        if moved := [one for one in own if _moved(one)]:
             titles = ("cell", "what", "A", "B", "B over A")
             texts = ((_label(one, parts), _name(one.figure), *_values(one)) for one in moved)
+            heading = f"{plain(workload)}: what has one value a run, and moved"
             yield Sheet(heading, titles, tuple(texts), range(2, 5))
 
 
@@ -198,8 +203,10 @@ def _sheet(workload: str, figure: str, rows: Sequence[Change], parts: Sequence[s
     return Sheet(f"{workload}: {_name(figure)}{over}", titles, tuple(texts), range(1, 5))
 
 
-def _most() -> float:
-    return 1 + changes.WITHIN
+def _moved(one: Change) -> bool:
+    """Whether a figure that has one value a run is worth a line."""
+    most = 1 + changes.WITHIN
+    return one.figure not in _JUDGED and not 1 / most <= one.change <= most
 
 
 def _part(one: Change, part: str) -> str:
@@ -230,11 +237,21 @@ def _interval(one: Change) -> str:
     return f"{_signed(one, one.low)} to {_signed(one, one.high)}"
 
 
-def _difference(one: Any) -> tuple[str, ...]:
-    places = list(map(plain, one.where))
-    if len(places) > _PLACES:
-        places = [f"{len(places)} of them, as {places[0]}"]
-    return (plain(one.what), ", ".join(places), _value(one.before), _value(one.after))
+def _refusals(found: Changes) -> Iterator[tuple[str, ...]]:
+    told: dict[tuple[str, str], list[str]] = {}
+    for one in found.refused:
+        told.setdefault((one.what, one.reason), []).append(one.where)
+    for (what, reason), places in told.items():
+        yield _places(places), plain(what), plain(reason)
+
+
+def _difference(one: Difference) -> tuple[str, ...]:
+    return (plain(one.what), _places(one.where), _value(one.before), _value(one.after))
+
+
+def _places(names: Sequence[str]) -> str:
+    shown = names if len(names) <= _PLACES else [f"{len(names)} of them, as {names[0]}"]
+    return plain(", ".join(shown))
 
 
 def _value(value: Any) -> str:

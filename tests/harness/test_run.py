@@ -139,6 +139,7 @@ def test_the_run_leaves_what_it_promises(toy_root: Path, toy_interpreters: dict[
         "samples.csv",
         "summary.csv",
         "report.md",
+        "report.html",
         "logs",
     }
     manifest = json.loads((record.folder / "manifest.json").read_text())
