@@ -26,16 +26,19 @@ _LANE = 0.42
 
 
 def curve(events: Sequence[Mapping[str, Any]], most: int) -> tuple[list, list, list]:
-    """Return steps, seconds since training began (None for the first steps) and losses of a cell.
+    """Return steps, seconds since training began and losses of a cell, from its events in order.
 
-    `events` are the cell's, in order. Seconds are on the wall, with all that stands between the steps.
+    Means over stretches of steps, in seconds of training; in a run that has no such curve (an older one,
+    or one that broke off) what it told on its way, in seconds on the wall, None for the first steps.
     """
+    trained = next((event for event in events if event["event"] == "trained"), {})
+    if told := trained.get("curve"):
+        return _thinned(most, told["steps"], told["seconds"], told["losses"])
     first = next((i for i, event in enumerate(events) if event["event"] == "progress"), None)
     began = number(events[first - 1].get("time")) if first else None
     steps: list[Any] = []
     times: list[Any] = []
     losses: list[Any] = []
-    trained = next((event for event in events if event["event"] == "trained"), {})
     for step, loss in enumerate(trained.get("losses") or (), start=1):
         steps.append(step)
         times.append(None)
@@ -83,14 +86,14 @@ def curves(
         return None
     values = [value for trace in traces for value in trace["y"]]
     log = min(values) > 0 and max(values) > 20 * min(values)
-    title = "loss of a batch"
+    title = "training loss"
     axis = log_axis(values, title, room=1.1) if log else {"title": {"text": title}}
     if by == "step":
         title, note, x = (
             "Learning by step",
             (
-                "The first losses, then one whenever progress was told. Where the maths is the same,"
-                " the first ones lie on each other."
+                "Means over stretches of steps. Where the maths is the same, they lie on each other until"
+                " rounding drives them apart."
             ),
             "step",
         )

@@ -195,6 +195,11 @@ def test_a_curve_has_first_losses_and_progress() -> None:
     assert series.curve(events, 2) == ([1, 8], [None, 2.0], [2.0, 0.5])
 
 
+def test_a_curve_is_what_the_training_told_of_it() -> None:
+    told = {"steps": [5, 10, 15], "seconds": [1.0, 2.0, 3.0], "losses": [2.0, 1.0, 0.5]}
+    assert series.curve([{"event": "trained", "curve": told}], 99) == tuple(told.values())
+
+
 def test_a_framework_keeps_its_colour(tmp_path: Path, fake: ModuleType) -> None:
     cells = page.load([store.read(fake.good_run(tmp_path))]).cells
     looks = style.styles(cells)
