@@ -18,7 +18,7 @@ from harness import profile as profile_room
 from harness.arguments import Duration, Named, Percent
 from harness.display import Display
 from harness.parity import DEFAULT_STEPS
-from harness.report import files, html, terminal
+from harness.report import changes, document, files, html, terminal
 from harness.run import execute
 from harness.run import request as make_request
 from harness.shell import OUT, THERE, plainly, results_folder
@@ -113,7 +113,7 @@ def _conduct(as_json: bool, interpreters: tuple, **options: Any) -> tuple[Path, 
 def _show(folder: Path, as_json: bool) -> None:
     record = store.read(folder)
     if as_json:
-        click.echo(store.summary(record).to_json(orient="records", indent=2))
+        click.echo(document.render([record]), nl=False)
     else:
         terminal.show(record, Console())
 
@@ -139,6 +139,23 @@ def report(runs: tuple[str, ...], form: str, opened: bool, out: Path | None) -> 
             terminal.show(record, Console())
     else:
         click.echo(files.text(records, form), nl=False)
+
+
+@main.command()
+@click.argument("run_a", metavar="RUN_A")
+@click.argument("run_b", metavar="RUN_B")
+@click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table",
+              show_default=True)  # fmt: skip
+@OUT
+@plainly
+def compare(run_a: str, run_b: str, form: str, out: Path | None) -> None:
+    """Say what changed from RUN_A to RUN_B, and what of them cannot be compared, and why."""
+    a, b = (store.read(store.resolve(results_folder(out), run)) for run in (run_a, run_b))
+    if form == "table":
+        changes.show(a, b, Console())
+    else:
+        write = {"md": changes.render, "json": changes.document}[form]
+        click.echo(write(a, b), nl=False)
 
 
 @main.command()

@@ -42,6 +42,14 @@ def counted(samples: pd.DataFrame) -> pd.DataFrame:
     return last[clean | ~clean.groupby(launch).transform("any")]
 
 
+def rates(samples: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Return each cell's samples a second as (launches, rounds), of what counts; NaN where it has none.
+
+    `samples` are of one kind.
+    """
+    return _aligned(counted(samples))
+
+
 def speed(samples: pd.DataFrame, level: float = LEVEL) -> Interval:
     """Return the samples a second of one cell's slices of one kind."""
     return statistics.speed(_by_launch(samples), level)

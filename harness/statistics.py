@@ -81,7 +81,12 @@ def interval(values: ArrayLike, level: float = LEVEL) -> Interval:
 
 def speed(rates: ArrayLike, level: float = LEVEL) -> Interval:
     """Return a cell's samples a second from `rates` (launches, rounds); NaN stands for no slice."""
-    return _exponential(interval(_pseudomedians(np.log(_positive(rates))), level))
+    return _exponential(interval(launch_speeds(rates), level))
+
+
+def launch_speeds(rates: ArrayLike) -> NDArray[np.float64]:
+    """Return the logarithm of a cell's speed in each launch, (launches,); NaN of one without slices."""
+    return _pseudomedians(np.log(_positive(rates)))
 
 
 def launch_ratios(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
@@ -124,6 +129,50 @@ def ratio(logs: ArrayLike, floor: float = 0.0, level: float = LEVEL) -> Ratio:
     error, beyond = _error(known), max(0.0, abs(mean) - floor)
     p = 2 * special.stdtr(known.size - 1, -beyond / error) if error else float(beyond == 0)
     return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), known.size, min(1.0, float(p)))
+
+
+def change(before: ArrayLike, after: ArrayLike, floor: float = 0.0, level: float = LEVEL) -> Ratio:
+    """Return the ratio, after over before, of two runs from the logarithms of their launches.
+
+    The launches are independent, and not as many nor as noisy in both: Welch's t (Biometrika 34, 1947),
+    with the degrees of freedom of Satterthwaite. Bounds and `p` as of `ratio`; `launches` are those of
+    the run that has fewer.
+    """
+    x, y = (np.asarray(logs, dtype=float) for logs in (before, after))
+    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    fewer = min(x.size, y.size)
+    mean = float(y.mean() - x.mean()) if fewer else math.nan
+    if fewer < 2:
+        return Ratio(_exp(mean), math.nan, math.nan, fewer, 1.0)
+    parts = [one.var(ddof=1) / one.size for one in (x, y)]
+    error, beyond = math.sqrt(sum(parts)), max(0.0, abs(mean) - floor)
+    if not error:
+        return Ratio(_exp(mean), _exp(mean - floor), _exp(mean + floor), fewer, float(not beyond))
+    shares = [
+        (part / error**2) ** 2 / (one.size - 1) for part, one in zip(parts, (x, y), strict=True)
+    ]
+    freedom = 1 / sum(shares)
+    half = float(special.stdtrit(freedom, (1 + level) / 2)) * error + floor
+    p = min(1.0, 2 * float(special.stdtr(freedom, -beyond / error)))
+    return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), fewer, p)
+
+
+def share_change(
+    before: tuple[float, int], after: tuple[float, int], level: float = LEVEL
+) -> tuple[Interval, float]:
+    """Return the difference, after minus before, of two shares of their trials, and its `p`.
+
+    Newcombe's interval from Wilson's of each (Statistics in Medicine 17, 1998, method 10), as of
+    independent trials; `p` is that of the pooled normal test. Each side is its share and its trials.
+    """
+    (x, n), (y, m) = before, after
+    x_low, x_high = _wilson(x, n, level)
+    y_low, y_high = _wilson(y, m, level)
+    mean, pooled = y - x, (x * n + y * m) / (n + m)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    p = math.erfc(abs(mean) / error / math.sqrt(2)) if error else 1.0
+    low, high = mean - math.hypot(y - y_low, x_high - x), mean + math.hypot(y_high - y, x - x_low)
+    return Interval(mean, low, high, min(n, m)), p
 
 
 def holm(p: Mapping[Name, float], alpha: float = 1 - LEVEL) -> set[Name]:
@@ -186,6 +235,14 @@ def steady_from(
             break
         start += place
     return start if times.size - start >= least else None
+
+
+def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share (Journal of the American Statistical Association 22, 1927)."""
+    z2 = float(special.ndtri((1 + level) / 2)) ** 2 / trials
+    middle = share + z2 / 2
+    half = math.sqrt(z2 * (share * (1 - share) + z2 / 4))
+    return (middle - half) / (1 + z2), (middle + half) / (1 + z2)
 
 
 def _half(known: NDArray[np.float64], level: float) -> float:

@@ -81,6 +81,9 @@ def test_frameworks_workloads_and_modes_are_listed() -> None:
         (["run", "--flag-that-is-not"], "No such option"),
         (["run", "--data-dir", "/no/such/folder"], "does not exist"),
         (["report", "latest", "--out", "/no/such/folder"], "no runs there"),
+        (["compare", "latest", "latest", "--out", "/no/such/folder"], "no runs there"),
+        (["compare", "latest"], "Missing argument"),
+        (["compare", "latest", "latest", "--format", "csv"], "--format"),
         (["data", "fetch", "cifar"], "cifar10"),
         (["profile", "mlp-digits/reference/numpi"], 'did you mean "numpy"'),
         (["profile", "mlp-digits"], "give workload/framework/mode"),
@@ -136,8 +139,10 @@ def test_several_runs_are_reported_together(toy_root: Path, mine: list[str]) -> 
     page = Path(process(toy_root, "report", *runs, "--format=html").stdout.strip())
     assert page.parent == toy_root / "results" / "reports"
     assert all(run in page.read_text() for run in runs)
-    cells = json.loads(process(toy_root, "report", *runs, runs[0], "--format=json").stdout)
-    assert [cell["run"] for cell in cells] == [runs[0]] * 2 + [runs[1]] * 2
+    told = json.loads(process(toy_root, "report", *runs, runs[0], "--format=json").stdout)
+    assert [(one["run"], len(one["cells"])) for one in told["runs"]] == [(run, 2) for run in runs]
+    rows = process(toy_root, "report", *runs, "--format=csv").stdout.splitlines()
+    assert rows[0].startswith("run,cell,") and len(rows) == 5
     assert process(toy_root, "report", *runs).stdout.count("samestep run") == 2
     assert runs[0] in process(toy_root, "list", "results").stdout
 
@@ -156,10 +161,27 @@ def test_a_report_opens_in_a_browser(
 def test_json_is_all_there_is_on_standard_output(toy_root: Path, mine: list[str]) -> None:
     done = process(toy_root, *mine, "--mode=well,raises", "--json")
     assert done.returncode == 1
-    cells = {cell["mode"]: cell for cell in json.loads(done.stdout)}
+    told = json.loads(done.stdout)
+    (run,) = told["runs"]
+    cells = {cell["mode"]: cell for cell in run["cells"]}
+    assert told["schema"] == 1
+    again = process(toy_root, "report", run["run"], "--format=json")
+    assert json.loads(again.stdout) == told
     assert cells["well"]["status"] == "ok"
     assert cells["raises"]["status"] == "failed"
     assert "[bold]reason[/bold]" in done.stderr  # shown, not obeyed
+
+
+def test_two_runs_are_compared(toy_root: Path, mine: list[str]) -> None:
+    for _ in range(2):
+        assert process(toy_root, *mine, "--mode=well").returncode == 0
+    runs = sorted(p.name for p in (toy_root / "results").iterdir() if p.is_dir())
+    told = process(toy_root, "compare", *runs, "--format=json")
+    assert told.returncode == 0, told.stderr
+    assert [json.loads(told.stdout)[side] for side in "ab"] == runs
+    table = process(toy_root, "compare", *runs).stdout
+    assert f"from A, {runs[0]}, to B, {runs[1]}" in " ".join(table.split())
+    assert process(toy_root, "compare", *runs, "--format=md").stdout.startswith("# samestep")
 
 
 def test_ctrl_c_ends_everything_and_says_so(toy_root: Path, mine: list[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness import store
-from harness.report import html, markdown
+from harness.report import document, html, markdown
 
 TEXTS = ("md", "json", "csv")
 """The formats that `text` knows."""
@@ -28,14 +28,13 @@ def finish(folder: Path) -> store.Record:
 
 
 def text(records: Sequence[store.Record], form: str) -> str:
-    """Return runs as one of TEXTS; rows of several runs say in `run` whose they are."""
+    """Return runs as one of TEXTS; a CSV's rows of several runs say in `run` whose they are."""
     if form == "md":
         return "\n".join(map(markdown.render, records))
+    if form == "json":
+        return document.render(records)
     tables = [store.summary(record) for record in records]
     if len(records) > 1:
         named = zip(records, tables, strict=True)
         tables = [pd.DataFrame({"run": record.folder.name, **table}) for record, table in named]
-    whole = pd.concat(tables, ignore_index=True)
-    if form == "csv":
-        return whole.to_csv(index=False)
-    return f"{whole.to_json(orient='records', indent=2)}\n"
+    return pd.concat(tables, ignore_index=True).to_csv(index=False)

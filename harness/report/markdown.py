@@ -9,7 +9,7 @@ from harness import store
 from harness.report import lab, model, proof
 from harness.report.model import Failure, Report, Section, Tone
 
-_SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
+SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
 # An underscore within a word is no markup; anywhere else it may be.
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~#&]|_(?![^\W_])|(?<![^\W_])_)")
 
@@ -27,7 +27,7 @@ def escape(text: str) -> str:
 def _lines(report: Report) -> Iterator[str]:
     yield f"# {escape(report.title)}"
     yield ""
-    yield f"{_SYMBOLS[report.tone]} **{escape(report.verdict)}**"
+    yield f"{SYMBOLS[report.tone]} **{escape(report.verdict)}**"
     for warning in report.warnings:
         yield ""
         yield f"> ! **{escape(warning)}**"
@@ -42,10 +42,10 @@ def _lines(report: Report) -> Iterator[str]:
             yield from _failure(failure)
     yield from _proofs(report)
     yield from ["", "## How it was measured", ""]
-    yield from _table(("what", ""), report.facts)
+    yield from table(("what", ""), report.facts)
     if report.settings:
         yield from ["", "<details><summary>The settings in force in every worker</summary>", ""]
-        yield from _table(("cell", "settings"), report.settings)
+        yield from table(("cell", "settings"), report.settings)
         yield from ["", "</details>"]
     if report.again:
         yield from ["", "To run it again:", "", *_fence([report.again], "sh")]
@@ -55,11 +55,11 @@ def _proofs(report: Report) -> Iterator[str]:
     if not report.proofs:
         return
     yield from ["", "<details><summary>The proof, cell by cell</summary>", ""]
-    yield from _table(proof.TITLES, report.proofs, numbers=range(4, 6))
+    yield from table(proof.TITLES, report.proofs, numbers=range(4, 6))
     yield from ["", "</details>"]
     for words, tensors in report.refuted:
         yield from ["", f"**{escape(words)}**", ""]
-        yield from _table(proof.TENSORS, tensors, numbers=range(2, 6))
+        yield from table(proof.TENSORS, tensors, numbers=range(2, 6))
 
 
 def _section(section: Section) -> Iterator[str]:
@@ -67,17 +67,17 @@ def _section(section: Section) -> Iterator[str]:
     if section.about:
         yield from [escape(section.about), ""]
     titles = ["framework", *(column.name for column in section.columns), "status"]
-    rows = ((row.label, *row.texts, f"{_SYMBOLS[row.tone]} {row.status}") for row in section.rows)
-    yield from _table(titles, rows, numbers=range(1, len(titles) - 1))
+    rows = ((row.label, *row.texts, f"{SYMBOLS[row.tone]} {row.status}") for row in section.rows)
+    yield from table(titles, rows, numbers=range(1, len(titles) - 1))
     yield ""
-    yield from (f"- {_SYMBOLS[tone]} {escape(note)}" for tone, note in section.notes)
+    yield from (f"- {SYMBOLS[tone]} {escape(note)}" for tone, note in section.notes)
     if section.pairs:
         yield from ["", "<details><summary>Every pair of cells</summary>", ""]
-        yield from _table(lab.PAIRS, section.pairs, numbers=range(2, 5))
+        yield from table(lab.PAIRS, section.pairs, numbers=range(2, 5))
         yield from ["", "</details>"]
 
 
-def _table(
+def table(
     titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: range = range(0)
 ) -> Iterator[str]:
     """A table whose columns in `numbers` stand to the right."""

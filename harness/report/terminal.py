@@ -50,13 +50,13 @@ def show(record: store.Record, console: Console | None = None) -> None:
     console = console or Console()
     report = model.build(record)
     _line(console, Text(report.title, "bold"))
-    _say(console, report.tone, report.verdict)
+    say(console, report.tone, report.verdict)
     for warning in report.warnings:
-        _say(console, "warn", warning)
+        say(console, "warn", warning)
     for section in report.sections:
         _section(console, section)
     for name, reason in report.absent:
-        _say(console, "off", f"{name}: {reason}")
+        say(console, "off", f"{name}: {reason}")
     for failure in report.failures:
         _failure(console, failure)
     _foot(console, report)
@@ -76,17 +76,17 @@ def proofs(record: store.Record, console: Console) -> None:
     """Print the proof of every cell, and of those that failed the worst tensors."""
     report = model.build(record)
     _line(console, Text(report.title, "bold"))
-    _say(console, report.tone, report.verdict)
+    say(console, report.tone, report.verdict)
     for warning in report.warnings:
-        _say(console, "warn", warning)
+        say(console, "warn", warning)
     for workload, rows in groupby(report.proofs, key=lambda row: row[0]):
         _line(console, Text(f"\n{workload}", "bold"))
         table(console, proof.TITLES[1:], (row[1:] for row in rows))
     for words, tensors in report.refuted:
-        _say(console, "bad", words)
+        say(console, "bad", words)
         table(console, proof.TENSORS, tensors)
     for name, reason in report.absent:
-        _say(console, "off", f"{name}: {reason}")
+        say(console, "off", f"{name}: {reason}")
     for failure in report.failures:
         if failure.status != summaries.NOT_THE_SAME:
             _failure(console, failure)
@@ -110,7 +110,7 @@ def profile(found: Profiled, console: Console) -> None:
     console.print(shown)
     if rest := found.operators[_LINES:]:
         share = sum(one["self_us"] for one in rest) / everything
-        _say(console, "off", f"{len(rest)} more, {share:.1%} of self time")
+        say(console, "off", f"{len(rest)} more, {share:.1%} of self time")
     trace = f"the trace: {found.trace} (opens in chrome://tracing or ui.perfetto.dev)"
     _line(console, Text(trace))
 
@@ -119,7 +119,7 @@ def findings(console: Console, found: Iterable[Finding]) -> None:
     """Print what an examination found, each with how to mend it."""
     for one in found:
         mend = f"\n{plain(one.mend)}" if one.mend else ""
-        _say(console, _LEVELS[one.level], f"{plain(one.what)}{mend}")
+        say(console, _LEVELS[one.level], f"{plain(one.what)}{mend}")
 
 
 def _section(console: Console, section: Section) -> None:
@@ -143,10 +143,10 @@ def _section(console: Console, section: Section) -> None:
         table.add_row(first, *(Text(column.texts[place], style) for column in columns[1:]))
     console.print(table)
     for each, note in section.notes:
-        _say(console, each, note)
+        say(console, each, note)
     shown = {column.title for column in columns}
     if left_out := [one.title for one in _columns(section) if one.title not in shown]:
-        _say(console, "off", f"no room here for: {', '.join(left_out)}; see report.md")
+        say(console, "off", f"no room here for: {', '.join(left_out)}; see report.md")
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _fit(section: Section, room: int) -> tuple[list[_Column], int]:
 
 def _failure(console: Console, failure: Failure) -> None:
     console.print()
-    _say(console, failure.tone, f"{failure.cell} {failure.status} {failure.reason}")
+    say(console, failure.tone, f"{failure.cell} {failure.status} {failure.reason}")
     for line in failure.tail[-_TAIL:]:
         _line(console, Text(f"    {line}", "dim"), cut=True)
     if failure.log:
@@ -214,7 +214,7 @@ def _foot(console: Console, report: Report) -> None:
     console.print(table)
 
 
-def _say(console: Console, tone: Tone, sentence: str) -> None:
+def say(console: Console, tone: Tone, sentence: str) -> None:
     """A sentence with its symbol, wrapped under itself."""
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)

@@ -7,9 +7,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from harness import statistics
 from harness.statistics import LEVEL, LOOKS
@@ -318,3 +319,50 @@ def test_a_warm_up_in_steps_is_left_behind() -> None:
 def test_what_still_changes_is_not_steady() -> None:
     assert statistics.steady_from([1.0] * 20 + [2.0] * 7) is None
     assert statistics.steady_from([1.0] * 20 + [2.0] * 8) == 20
+
+
+# Changes between runs.
+
+
+@lawful
+@given(before=logs, after=logs)
+def test_a_change_between_runs_is_welchs_t(before: list[float], after: list[float]) -> None:
+    assume(np.ptp(before) > 1e-3 and np.ptp(after) > 1e-3)
+    found = statistics.change(before, after)
+    welch = stats.ttest_ind(after, before, equal_var=False)
+    bounds = welch.confidence_interval(0.95)
+    assert found.p == pytest.approx(welch.pvalue, rel=1e-6, abs=1e-12)
+    assert np.log([found.low, found.high]) == pytest.approx([bounds.low, bounds.high], abs=1e-9)
+    assert found.launches == min(len(before), len(after))
+
+
+def test_a_change_is_widened_by_the_floor_and_needs_two_launches_of_each() -> None:
+    plain, wide = (statistics.change([0.0, 0.1], [0.3, 0.4], floor) for floor in (0.0, 0.05))
+    assert math.log(wide.high / plain.high) == pytest.approx(0.05) and wide.p > plain.p
+    one = statistics.change([0.0, math.nan], [0.3, 0.4])
+    assert (one.launches, one.p) == (1, 1.0) and math.isnan(one.low)
+    assert one.estimate == pytest.approx(math.exp(0.35))
+    exact = statistics.change([0.0, 0.0], [0.0, 0.0])
+    assert (exact.low, exact.high, exact.p) == (1, 1, 1)
+    assert statistics.change([], [1.0]).launches == 0
+
+
+def test_a_change_of_shares_is_newcombes() -> None:
+    # Statistics in Medicine 17 (1998), table II, method 10: 56/70 - 48/80.
+    found, p = statistics.share_change((48 / 80, 80), (56 / 70, 70))
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert 0.005 < p < 0.01
+    none, p = statistics.share_change((1.0, 10), (1.0, 10))
+    assert none.low == pytest.approx(-none.high) and none.high == pytest.approx(0.2775, abs=5e-4)
+    assert p == 1
+
+
+@lawful
+@given(sides=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 10_000)), min_size=2, max_size=2))
+def test_a_change_of_shares_holds_itself_and_no_more_than_there_is(
+    sides: list[tuple[float, int]],
+) -> None:
+    found, p = statistics.share_change(*sides)
+    assert -1 - 1e-9 <= found.low <= found.estimate + 1e-9
+    assert found.estimate - 1e-9 <= found.high <= 1 + 1e-9
+    assert 0 <= p <= 1

@@ -1,0 +1,25 @@
+"""Runs' summaries as one JSON document, the same for `run --json` and `report --format json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from harness import store
+
+SCHEMA = 1
+"""Raised when a reader of the last schema would misread the document (docs/schema/report.schema.json)."""
+
+
+def render(records: Sequence[store.Record]) -> str:
+    """Return the runs, each with its name and a row a cell: the columns of `summary.csv`."""
+    runs = [
+        {
+            "run": record.manifest.get("run") or record.folder.name,
+            "cells": json.loads(
+                store.summary(record).to_json(orient="records", double_precision=15)
+            ),
+        }
+        for record in records
+    ]
+    return json.dumps({"schema": SCHEMA, "runs": runs}, indent=2, allow_nan=False) + "\n"

@@ -1,0 +1,160 @@
+"""What a run leaves and prints is what docs/schema/ and docs/results.md say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from harness import comparisons, run, store, summaries
+from harness.report import changes, document
+from harness.store import Run
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMAS = ROOT / "docs" / "schema"
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+Validate = Callable[[Any], None]
+
+
+def schema(name: str) -> dict[str, Any]:
+    return dict(json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")))
+
+
+def valid(name: str) -> Validate:
+    whole = schema(name)
+    Draft202012Validator.check_schema(whole)
+    return Draft202012Validator(whole).validate
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / store.JOURNAL).read_text().splitlines()]
+
+
+def check(folder: Path) -> None:
+    """Hold the run's manifest, every line of its journal and its report against the schemas."""
+    valid("manifest")(json.loads((folder / store.MANIFEST).read_text()))
+    line = valid("event")
+    for event in events(folder):
+        line(event)
+    valid("report")(json.loads(document.render([store.read(folder)])))
+
+
+@pytest.fixture
+def toy_run(
+    toy_root: Path, toy_interpreters: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    """Makes a real run of the toys."""
+    monkeypatch.setenv("SAMESTEP_CACHE", str(toy_root / "cache"))
+
+    def make(*modes: str, **more: Any) -> Path:
+        options: dict[str, Any] = {
+            "frameworks": ["all"], "workloads": ["mlp-2-3-2"], "modes": modes, "device": "cpu",
+            "threads": 1, "epochs": None, "steps": None, "seed": None, "budget": None, "quick": True,
+            "data": "real", "data_dir": None, "interpreters": toy_interpreters,
+            "out": toy_root / "results", "command": ["python", "cli.py", "run"], "root": toy_root,
+        }  # fmt: skip
+        return run.execute(run.request(**(options | more)), lambda _: None, toy_root)[0]
+
+    return make
+
+
+def test_a_real_run_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
+    folder = toy_run("well", "wrong", "raises", "killed")
+    check(folder)
+    described(folder)
+    both = store.read(folder), store.read(toy_run("well", data="synthetic"))
+    valid("changes")(json.loads(changes.document(*both)))
+
+
+def described(folder: Path) -> None:
+    """Every field that the run told has a place in the schemas: none is undocumented."""
+    told, known = json.loads((folder / store.MANIFEST).read_text()), schema("manifest")
+    assert set(told) <= set(known["properties"])
+    for part in ("machine", "options"):
+        assert set(told[part]) <= set(known["$defs"][part]["properties"])
+    known = schema("event")
+    for event in events(folder):
+        place = "slice" if event["event"] == "twin-slice" else event["event"]
+        assert place in known["$defs"], f"no schema for {place}"
+        assert set(event) <= {*known["properties"], *known["$defs"][place]["properties"]}, place
+
+
+def test_a_run_that_looks_and_stops_is_as_the_schemas_say(
+    toy_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.conductor.room_for_one_more", lambda alive: False)
+    folder = toy_run("well", "slow", precision=0.9, workloads=["mlp-2-3-2", "cifar-cnn"])
+    kinds = {event["event"] for event in events(folder)}
+    assert {"in-turn", "stopped", "workload-skipped", "launched"} <= kinds
+    check(folder)
+    described(folder)
+
+
+def test_what_is_not_an_event_is_refused() -> None:
+    line = valid("event")
+    line({"time": 0, "event": "of the future", "anything": 1})
+    asleep = {"round": 1, "kind": "sleep", "samples": 1, "seconds": 1}
+    for wrong in (
+        {"event": "cell-done", "cell": "a"},
+        {"time": 0, "event": "cell-done"},
+        {"time": 0, "event": "slice", "cell": "a", **asleep},
+        {"time": 0, "event": "twin-slice", "cell": "a"},
+    ):  # fmt: skip
+        with pytest.raises(Exception, match="Failed validating"):
+            line(wrong)
+
+
+def test_an_event_cannot_be_described_and_unknown() -> None:
+    whole = schema("event")
+    named = {rule["if"]["properties"]["event"]["const"] for rule in whole["allOf"]}
+    assert named - {"twin-slice"} == set(whole["$defs"])
+
+
+def test_the_versions_are_those_of_the_code() -> None:
+    told = {name: schema(name)["properties"]["schema"]["const"]
+            for name in ("manifest", "report", "changes")}  # fmt: skip
+    expected = {"manifest": store.SCHEMA, "report": document.SCHEMA, "changes": changes.SCHEMA}
+    assert told == expected
+
+
+def test_the_reports_columns_are_the_summarys() -> None:
+    cell = schema("report")["$defs"]["cell"]
+    assert list(cell["properties"]) == list(summaries.COLUMNS) == cell["required"]
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("summary.csv", summaries.COLUMNS),
+        ("samples.csv", summaries.SAMPLE_COLUMNS),
+        ("pairs", comparisons.COLUMNS),
+    ],
+)
+def test_every_column_is_documented_and_nothing_else(table: str, columns: tuple[str, ...]) -> None:
+    section = re.split(rf"^## Columns of `{re.escape(table)}`$", RESULTS, flags=re.MULTILINE)[1]
+    rows = re.findall(r"^\|([^|]+)\|", section.split("\n## ")[0], flags=re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(columns)
+
+
+def test_every_field_has_a_place_in_the_documentation() -> None:
+    for path in SCHEMAS.glob("*.json"):
+        assert f"schema/{path.name}" in RESULTS
+
+
+@pytest.mark.parametrize(
+    ("version", "todo"), [(0, "read it with the samestep that wrote it"), (99, "update samestep")]
+)
+def test_another_schema_is_refused_with_what_to_do(tmp_path: Path, version: int, todo: str) -> None:
+    made = Run.create(tmp_path, {})
+    made.close()
+    manifest = made.folder / store.MANIFEST
+    manifest.write_text(json.dumps({"schema": version}))
+    with pytest.raises(store.StoreError, match=todo):
+        store.read(made.folder)
