@@ -23,6 +23,11 @@ from workloads.spec import Workload
 
 Weights = dict[str, NDArray[np.float32]]
 
+PRECISIONS = ("float32", "tf32", "bfloat16")
+"""The arithmetics of a cell. float32: whole, with TF32 off wherever a framework could use it. tf32:
+float32 arrays, whose products may round their operands to TF32. bfloat16: mixed, that is, float32
+weights, products of operands rounded to bfloat16, the loss and the update in float32."""
+
 
 class Unavailable(RuntimeError):
     """This framework cannot run here, and why: a missing device, an unsupported mode."""
@@ -30,11 +35,15 @@ class Unavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class Options:
-    """How to execute: the framework's own `mode`, the device, the number of threads."""
+    """How to execute: the framework's own `mode`, the device, threads, one of PRECISIONS.
+
+    Of the machine's cards a worker sees its own and no other: the device is cpu or cuda.
+    """
 
     mode: str
     device: str = "cpu"
     threads: int = 1
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,8 @@ class Step:
 class Adapter(ABC):
     """A workload's model in one framework, built from start weights.
 
-    The constructor applies `options` (threads, device, mode) before the framework does any work.
-    It raises Unavailable where they cannot be had.
+    The constructor applies `options` (threads, device, mode, precision) before the framework does
+    any work. It raises Unavailable where they cannot be had.
     """
 
     @abstractmethod

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import metrics, protocol
+from harness import devices, metrics, protocol
 from harness.energy import Meter
 from harness.environments import Environment
 from harness.guard import Guard
@@ -201,7 +201,8 @@ class LiveCell:
             arrays=str(task.arrays.folder),
             start=str(task.start),
             mode=cell.mode,
-            device=cell.device,
+            device=devices.kind(cell.device),
+            precision=cell.precision,
             threads=self._setting.threads,
         )
         return opened, built, self._worker.ask("first_step", wait.first_step)

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import devices
 from harness.places import project_root
 
 FILE_NAME = "environment.toml"
-DEVICES = ("cpu", "cuda")
+DEVICES = (devices.CPU, devices.CUDA)
 PLATFORMS = ("linux", "darwin")
 PLACEHOLDERS = ("device", "scratch", "threads")
 
@@ -93,15 +94,12 @@ class Recipe:
 
     def worker_variables(self, *, device: str, threads: int, scratch: Path) -> dict[str, str]:
         """The environment variables of one worker; `scratch` is a fresh folder for this launch."""
-        words = {"device": device, "threads": str(threads), "scratch": str(scratch)}
+        words = {"device": devices.kind(device), "threads": str(threads), "scratch": str(scratch)}
         filled = {
             name: _PLACEHOLDER.sub(lambda found: words[found[1]], value)
             for name, value in self.variables.items()
         }
-        if device == "cpu":
-            # A build that finds a GPU makes a context on it, which would count as its memory.
-            filled.setdefault("CUDA_VISIBLE_DEVICES", "")
-        return filled
+        return {**devices.visible(device), **filled}
 
     def missing_program(self, mode: str) -> str | None:
         """One line that says which program `mode` lacks on this machine, or None."""

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness import environments, machine, plan, store
+from harness import devices, environments, machine, plan, store
 from harness.cell import Measuring, Setting, Task, Timeouts, Watchers
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
@@ -73,6 +73,7 @@ def request(
     workloads: Sequence[str],
     modes: Sequence[str],
     device: str,
+    dtype: str = "float32",
     threads: int | None,
     seed: int | None,
     data: str,
@@ -108,7 +109,7 @@ def request(
         raise SpecError(
             f"two workloads are named {', '.join(sorted(twice))}: rename one of the files"
         )
-    devices = _devices(device)
+    there = _devices(device)
     cpus = usable_cpus()
     if threads is not None and threads > len(cpus):
         raise SpecError(f"--threads {threads}: this process may use {len(cpus)} processors")
@@ -116,8 +117,8 @@ def request(
     return Request(
         workloads=wanted,
         recipes=chosen,
-        devices=devices,
-        cells=plan.cells(wanted, chosen, plan.choose(modes, all_modes, "mode"), devices),
+        devices=there,
+        cells=plan.cells(wanted, chosen, plan.choose(modes, all_modes, "mode"), there, dtype),
         threads=threads or len(cpus),
         seed=seed or 0,
         steps=steps,
@@ -130,7 +131,7 @@ def request(
         command=command,
         proof_steps=0 if no_parity else parity_steps,
         only_proof=only_proof,
-        options={"data": data, "quick": quick, "device": device},
+        options={"data": data, "quick": quick, "device": device, "dtype": dtype},
     )
 
 
@@ -286,22 +287,23 @@ def _environments(session: _Session) -> dict[tuple[str, str], Environment]:
 def _prepare(
     asked: Request, device: str, session: _Session
 ) -> dict[str, Environment | Unavailable]:
-    recipes = [r for r in asked.recipes.values() if device in r.devices or not r.arbiter]
-    if device != "cpu" and not machine.gpus():
-        reason = Unavailable(f"no such device: no {device} device and driver found on this machine")
-        return {recipe.name: reason for recipe in recipes}
+    kind = devices.kind(device)
+    recipes = [r for r in asked.recipes.values() if kind in r.devices or not r.arbiter]
+    if absent := devices.missing(device, machine.gpus()):
+        return {recipe.name: Unavailable(absent) for recipe in recipes}
 
     def report(name: str, text: str) -> None:
         session.tell("framework-building", None, framework=name, text=text)
 
-    return environments.prepare_all(recipes, device, interpreters=asked.interpreters, report=report)
+    return environments.prepare_all(recipes, kind, interpreters=asked.interpreters, report=report)
 
 
 def _can_run(cell: Cell, setting: Setting, session: _Session) -> bool:
-    """Say whether the cell's environment and programs are here; where not, the journal says why."""
+    """Say whether all that the cell needs is here; where not, the journal says why."""
     if (cell.framework, cell.device) not in setting.environments:
         return False  # told already, for all of its cells
     reason = setting.recipes[cell.framework].missing_program(cell.mode)
+    reason = reason or devices.lacks(cell.precision, cell.device, machine.gpus())
     if reason:
         session.tell("cell-failed", cell.id, phase="start", status="unavailable", reason=reason,
                      signal=None, log_tail=[])  # fmt: skip

@@ -94,6 +94,7 @@ class Cell:
         start: str,
         mode: str,
         device: str,
+        precision: str,
         threads: int,
         emit: Callable,
     ) -> Result:
@@ -108,7 +109,8 @@ class Cell:
             for name in (*self.workload.parameters, *self.workload.state)
         }
         begin = time.perf_counter()
-        self.adapter = self.adapter_class(self.workload, self.start, Options(mode, device, threads))
+        options = Options(mode, device, threads, precision)
+        self.adapter = self.adapter_class(self.workload, self.start, options)
         return {"seconds": time.perf_counter() - begin, "settings": self.adapter.settings()}
 
     def first_step(self, emit: Callable) -> Result:
