@@ -11,10 +11,10 @@ from typing import Any
 import click
 from rich.console import Console
 
+from frameworks.contract import PRECISIONS
 from harness import doctor as doctor_room
 from harness import inventory, store
 from harness import profile as profile_room
-from frameworks.contract import PRECISIONS
 from harness.arguments import Device, Duration, Named, Percent
 from harness.display import Display
 from harness.parity import DEFAULT_STEPS

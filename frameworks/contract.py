@@ -9,7 +9,7 @@ likes, as long as it computes the same step.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,18 @@ class Options:
     device: str = "cpu"
     threads: int = 1
     precision: str = "float32"
+
+
+def require_precision(
+    framework: str, options: Options, offered: Sequence[str] = PRECISIONS
+) -> None:
+    """Raise Unavailable where an adapter, or the device, has not the precision that is asked for."""
+    if options.precision not in offered:
+        raise Unavailable(
+            f"{framework}: no {options.precision} arithmetic: take {' or '.join(offered)}"
+        )
+    if options.precision == "tf32" and options.device == "cpu":
+        raise Unavailable(f"{framework}: TF32 is what tensor cores of GPUs do: a CPU has none")
 
 
 @dataclass(frozen=True)
@@ -111,11 +123,26 @@ class Adapter(ABC):
         """Return the most device memory that the framework's allocator had in use, if it counts."""
         return None
 
+    def resident(self, batches: Sequence[Batch]) -> Sequence[Batch] | None:
+        """Return the batches with their arrays on the device, for `train` to take without copying.
+
+        None: not offered.
+        """
+        return None
+
+    def device_seconds(self, work: Callable[[], object]) -> float | None:
+        """Do `work`; return how long it took by the device's own clock.
+
+        None, and nothing is done: the framework does not tell, or the device has no such clock.
+        """
+        return None
+
     def kernels(self) -> dict[str, Kernel]:
         """Return what a machine's limits are taken from, on this adapter's device and threads.
 
-        "float32 product", "bfloat16 product" where the framework has it, and "copy". Their arrays
-        live as long as what is returned.
+        "float32 product", "tf32 product" and "bfloat16 product" where framework and device have
+        them, whatever the precision of this cell, and "copy". Their arrays live as long as what is
+        returned.
         """
         return numpy_kernels()
 

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ PLATFORMS = ("linux", "darwin")
 PLACEHOLDERS = ("device", "scratch", "threads")
 
 _PYTHON = re.compile(r"3\.\d+")
+_VERSION = re.compile(r"\d+(\.\d+)*")
 _WORD = re.compile(r"[a-z][a-z0-9_-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -87,6 +88,10 @@ class Recipe:
     libraries: tuple[Library, ...] = ()
     programs: tuple[Program, ...] = ()
     limits: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    """Devices without a lock, which an interpreter of the user's own may have."""
+    drivers: Mapping[str, str] = field(default_factory=dict)
+    """The oldest driver that a lock's libraries run on, by the lock's file name."""
 
     def lock_paths(self, device: str) -> tuple[Path, ...]:
         """The lock files for a device, in the order in which they are tried."""
@@ -124,7 +129,7 @@ def load(path: Path) -> Recipe:
         raise RecipeError(f"{where}: is not valid TOML: {error}") from error
     top = _Table(
         values, where, "title arbiter python package module modes devices limits requirements"
-        " locks variables libraries programs"
+        " locks variables libraries programs given drivers"
     )  # fmt: skip
     modes = top.words("modes")
     devices = top.words("devices", allowed=DEVICES)
@@ -148,6 +153,8 @@ def load(path: Path) -> Recipe:
             for table in top.tables("programs", "name mend platform modes variable")
         ),
         limits=top.texts("limits", optional=True),
+        given=top.words("given", allowed=DEVICES) if "given" in values else (),
+        drivers=_drivers(top, requirements),
     )
 
 
@@ -268,6 +275,13 @@ def _variables(top: _Table) -> dict[str, str]:
                     f"{table.where}: `{name}` holds {{{word}}}{nearest(word, PLACEHOLDERS)}"
                 )
     return dict(table.values)
+
+
+def _drivers(top: _Table, requirements: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    table = top.table("drivers", " ".join(requirements), optional=True)
+    return {
+        f"{name}.txt": table.text(name, _VERSION, 'a version, as "580"') for name in table.values
+    }
 
 
 def _library(table: _Table) -> Library:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from harness import devices, run, store
+from harness import comparisons, devices, figures, run, store
 from harness.cell import Measuring
+from workloads import cost, spec
 
 CARD = "Toy card"
+
+HALF_A_CARD = """    def resident(self, batches):
+        return list(batches)
+
+    def device_seconds(self, work):
+        begin = time.perf_counter()
+        work()
+        return time.perf_counter() - begin
+
+    def profile("""
 
 
 def library(capability: tuple[int, int] = (9, 0), **more: Any) -> SimpleNamespace:
@@ -39,6 +52,8 @@ def cuda_root(toy_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     toml = toy_root / "frameworks" / "faulty" / "environment.toml"
     toml.write_text(toml.read_text().replace('["cpu"]', '["cpu", "cuda"]').replace(
         'cpu = ["numpy"]', 'cpu = ["numpy"]\ncuda = ["numpy"]'))  # fmt: skip
+    adapter = toy_root / "frameworks" / "faulty" / "adapter.py"
+    adapter.write_text(adapter.read_text().replace("    def profile(", HALF_A_CARD, 1))
     return toy_root
 
 
@@ -62,6 +77,36 @@ def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[st
     }  # fmt: skip
     assert set(table["status"]) == {"ok"}
     assert set(table["proof"]) == {"proved"}
+    kinds = {(one["cell"].split("/")[3], one["kind"]) for one in record.every("slice")}
+    both = {(device, kind) for device in ("cpu", "cuda") for kind in ("train", "predict")}
+    assert kinds == both | {("cuda", "resident")}  # shown on cards only
+    clocks = record.every("clock")
+    assert {one["cell"].split("/")[3] for one in clocks} == {"cuda"}
+    assert all(one["ratio"] == pytest.approx(1, abs=0.1) for one in clocks)
+    (card,) = {json.dumps(one["card"]) for one in record.every("slice") if "/cuda/" in one["cell"]}
+    assert json.loads(card)["mhz"] is None  # this driver does not tell
+    assert record.manifest["energy"]["sources"] == []
+
+
+def test_each_device_and_arithmetic_has_its_own_limit() -> None:
+    rates = {"float32 product": 1e12, "tf32 product": 4e12, "bfloat16 product": 8e12, "copy": 1e12}
+    events = [{"event": "limits", "cell": f"mlp-digits/a/b/{device}/float32", "rates": told}
+              for device, told in (("cpu", {"float32 product": 1e9}), ("cuda:1", rates))]  # fmt: skip
+    limits = figures.limits(events)
+    assert limits["float32 product"] == 1e9
+    assert limits["tf32 product on cuda:1"] == 4e12
+    workload = spec.load("mlp-digits")
+    rows = [("cpu", "float32"), *(("cuda:1", one) for one in devices.PRECISIONS), ("cuda", "tf32")]
+    table = pd.DataFrame(
+        [{"cell": f"x/{d}/{p}", "workload": "mlp-digits", "device": d, "dtype": p, "status": "ok",
+          "arbiter": False, "train_samples_per_s": 1e3, "rank": None} for d, p in rows]
+    )  # fmt: skip
+    pairs = pd.DataFrame(columns=list(comparisons.COLUMNS))
+    specs = {"mlp-digits": workload.to_dict()}
+    share = figures.complete(table, pairs, limits, specs)["limit_share"]
+    flop = cost.training_flop(workload) * 1e3
+    assert share[:4].tolist() == pytest.approx([flop / m for m in (1e9, 1e12, 4e12, 8e12)])
+    assert share.isna()[4]  # of that card nothing was measured
 
 
 def test_arithmetic_that_is_not_there_is_refused_before_anything_starts(

@@ -69,6 +69,18 @@ def test_cells_keep_the_device_as_given_and_have_every_arithmetic() -> None:
     assert any("/cuda:1/tf32" in cell.id for cell in cells)
 
 
+def test_no_framework_takes_the_whole_card_at_its_start(tmp_path: Path) -> None:
+    recipes = discover()
+    in_force = {
+        name: recipes[name].worker_variables(device="cuda", threads=1, scratch=tmp_path)
+        for name in ("jax", "mxnet", "tensorflow")
+    }
+    assert in_force["jax"]["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert in_force["tensorflow"]["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    # PyTorch takes what it needs, and has no variable for it; so does MXNet, unless told otherwise.
+    assert in_force["mxnet"]["MXNET_GPU_MEM_POOL_TYPE"] == "Naive"
+
+
 def test_the_variables_that_a_worker_starts_with(tmp_path: Path) -> None:
     for recipe in discover().values():
         told = recipe.worker_variables(device="cuda:1", threads=1, scratch=tmp_path)
