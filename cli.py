@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from harness import profile as profile_room
 from harness.arguments import Device, Duration, Named, Percent
 from harness.display import Display
 from harness.parity import DEFAULT_STEPS
-from harness.report import markdown, terminal
+from harness.report import files, html, terminal
 from harness.run import execute
 from harness.run import request as make_request
 from harness.shell import OUT, THERE, plainly, results_folder
@@ -121,25 +122,26 @@ def _show(folder: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("run", metavar="RUN")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "md", "json", "csv"]),
-    default="table",
-    show_default=True,
-)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--format", "form", type=click.Choice(["table", "html", *files.TEXTS]),
+              default="table", show_default=True)  # fmt: skip
+@click.option("--open", "opened", is_flag=True, help="Write the HTML, and open it in a browser.")
 @OUT
 @plainly
-def report(run: str, form: str, out: Path | None) -> None:
-    """Report a stored RUN again: its folder, its name or the beginning of it, or latest."""
-    record = store.read(store.resolve(results_folder(out), run))
-    if form == "md":
-        click.echo(markdown.render(record))
-    elif form == "csv":
-        click.echo(store.summary(record).to_csv(index=False), nl=False)
+def report(runs: tuple[str, ...], form: str, opened: bool, out: Path | None) -> None:
+    """Report stored RUNs again: each a folder, a name or the beginning of it, or latest."""
+    results = results_folder(out)
+    records = list(map(store.read, dict.fromkeys(store.resolve(results, run) for run in runs)))
+    if opened or form == "html":
+        path = html.write(records, html.place(records, results))
+        click.echo(path)
+        if opened:
+            webbrowser.open(path.resolve().as_uri())
+    elif form == "table":
+        for record in records:
+            terminal.show(record, Console())
     else:
-        _show(record.folder, form == "json")
+        click.echo(files.text(records, form), nl=False)
 
 
 @main.command()

@@ -20,13 +20,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness import environments, machine, protocol, recipes  # noqa: E402
+from harness import environments, machine, process, protocol, recipes  # noqa: E402
 from harness.cell import Task  # noqa: E402
 from harness.conductor import write_start  # noqa: E402
 from harness.places import cache_folder  # noqa: E402
@@ -44,6 +45,8 @@ class Treatment:
     variables: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
     rebuild: bool = False
+    keeps_memory: bool = False
+    """As all workers of a run are told to; the other treatments leave the allocator alone."""
 
 
 TREATMENTS = {
@@ -52,10 +55,7 @@ TREATMENTS = {
     "bound threads": Treatment("no migration", {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}),
     "passive waiting": Treatment("no spinning", {"OMP_WAIT_POLICY": "passive"}),
     "huge pages": Treatment("fewer page faults", {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}),
-    "memory kept": Treatment(
-        "no memory given back and faulted in anew",
-        {"MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_MMAP_THRESHOLD_": str(2**25)},
-    ),
+    "memory kept": Treatment("no memory given back and faulted in anew", keeps_memory=True),
     "rebuilt": Treatment("a new draw of addresses in every slice", rebuild=True),
 }
 
@@ -71,7 +71,9 @@ class Launch:
         python = environments.prepare(recipe, "cpu").python
         cpus = sorted(os.sched_getaffinity(0))[: self._threads]
         variables = {**variables, **treatment.variables}
-        self._worker = WorkerProcess(python, ROOT, scratch / "log", variables, cpus)
+        allocator = process.ALLOCATOR if treatment.keeps_memory else {}
+        with mock.patch.object(process, "ALLOCATOR", allocator):
+            self._worker = WorkerProcess(python, ROOT, scratch / "log", variables, cpus)
         self._task, self._mode, self._rebuild = task, asked.mode, treatment.rebuild
         self._worker.ask("open", WAIT, framework=asked.framework, version=protocol.VERSION,
                          folder=str(scratch))  # fmt: skip

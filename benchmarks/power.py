@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness import comparisons, environments, machine, recipes, statistics, store, summaries  # noqa: E402
+from harness import comparisons, environments, machine, recipes, statistics, store  # noqa: E402
 from harness.cell import Measuring  # noqa: E402
 from harness.comparisons import TIED  # noqa: E402
 from harness.run import Request, execute, request  # noqa: E402
@@ -143,7 +143,7 @@ def pool(launches: int, keep: Path | None) -> None:
         began = time.monotonic()
         run, _ = execute(asked(root, (*IDENTICAL, *SLOWED), measuring, 0), lambda event: None, root)
         record = store.read(run)
-        table = summaries.samples(record.events)
+        table = record.slices.copy()
         if keep:
             table.to_csv(keep, index=False)
     seconds = time.monotonic() - began

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import devices, metrics, protocol
 from harness.energy import Meter
@@ -30,6 +31,9 @@ Tell = Callable[..., None]
 
 FIRST_LOSSES = 20
 """How many of the first losses the journal keeps, to compare the frameworks' first steps."""
+
+CURVE = 200
+"""The points of a learning curve in the journal."""
 
 WARM_SECONDS, WARM_UP = 0.6, 48
 """Seconds of training between two looks whether a worker is steady; the most portions looked at."""
@@ -111,6 +115,22 @@ class Task:
     def start(self) -> Path:
         """The folder of the start weights and the batch order."""
         return self.scratch / "start"
+
+
+def learning_curve(losses: NDArray, moments: Sequence[tuple[int, float]]) -> dict[str, list[float]]:
+    """Return a training's mean losses over CURVE stretches of steps at most: how it went.
+
+    `moments` are pairs of a step and the training seconds until then. `steps` and `seconds` are those
+    of the ends of the stretches.
+    """
+    stretches = np.array_split(losses, min(CURVE, len(losses)))
+    ends = np.cumsum([len(stretch) for stretch in stretches])
+    at, seconds = zip(*moments, strict=True)
+    return {
+        "steps": ends.tolist(),
+        "seconds": np.interp(ends, at, seconds).round(4).tolist(),
+        "losses": [float(stretch.mean()) for stretch in stretches],
+    }
 
 
 class LiveCell:
@@ -249,10 +269,15 @@ class LiveCell:
         wait, steps = self._setting.timeouts.work, self._task.steps
         trained = self._worker.ask("train", wait, progress, steps=steps)
         self._next_step = steps
-        losses = np.load(trained["losses"]).tolist()
-        first, last = losses[:FIRST_LOSSES], losses[-1]
-        seconds = trained["seconds"]
-        self.tell("trained", steps=steps, seconds=seconds, losses=first, final_loss=last)
+        losses = np.load(trained["losses"])
+        self.tell(
+            "trained",
+            steps=steps,
+            seconds=trained["seconds"],
+            losses=losses[:FIRST_LOSSES].tolist(),
+            final_loss=float(losses[-1]),
+            curve=learning_curve(losses, trained["moments"]),
+        )
 
     def _score(self) -> None:
         """Have the test set predicted, and score the predictions."""

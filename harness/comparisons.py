@@ -96,6 +96,29 @@ def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFra
     return tied[~(half <= precision)]
 
 
+def leaders(table: pd.DataFrame) -> dict[str, object] | None:
+    """Return the fastest cell of a table of pairs and the next one, with their ratio and its bounds."""
+    both = pd.concat([table, _turned(table)])
+    if not len(both):
+        return None
+    first = both.groupby("a")["ratio"].min().idxmax()  # it is the least behind where it is behind
+    next_to = both[both["a"] == first].sort_values("ratio").iloc[0]
+    return {key: next_to[key] for key in ("a", "b", "ratio", "low", "high")}
+
+
+def _turned(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs the other way around."""
+    return pd.DataFrame(
+        {
+            "a": table["b"],
+            "b": table["a"],
+            "ratio": 1 / table["ratio"],
+            "low": 1 / table["high"],
+            "high": 1 / table["low"],
+        }
+    )
+
+
 def launches_wanted(pair: pd.Series) -> float:
     """Return about how many launches would tell a pair apart; infinite where none are known to.
 
@@ -127,7 +150,12 @@ def _aligned(group: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
 
 
 def _by_launch(samples: pd.DataFrame) -> NDArray[np.float64]:
-    return next(iter(_aligned(samples).values())) if len(samples) else np.empty((1, 0))
+    """Return one cell's samples a second as (launches, slices), NaN where there is none."""
+    each = [own.to_numpy() for _, own in samples.groupby("launch")["samples_per_s"]]
+    wide = np.full((max(1, len(each)), max(map(len, each), default=0)), np.nan)
+    for row, own in zip(wide, each, strict=False):
+        row[: len(own)] = own
+    return wide
 
 
 def _twins(group: pd.DataFrame, again: pd.DataFrame) -> list[float]:

@@ -134,6 +134,13 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         words = "not a number" if loss is None else f"{loss:.4f}"
         steps = f"{event['steps']} steps in {event['seconds']:.1f} s"
         return f"  {escape(_short(cell or ''))}: {steps}, loss {words}"
+    if name == "standing":
+        first, second = (" ".join(event[key].split("/")[1:3]) for key in ("a", "b"))
+        ratio = f"{event['ratio']:.2f}x ({event['low']:.2f} to {event['high']:.2f})"
+        return (
+            f"  {escape(event['workload'])}: after {event['launches']} launches {escape(first)} leads"
+            f" {escape(second)} by {ratio}; {event['open']} of {event['pairs']} pairs open"
+        )
     if name == "dataset":
         about = f"{event['name']} ({event['source']}), {event['train']} to train, {event['test']} to test"
         return f"  {escape(event['workload'])}: {escape(about)}"

@@ -27,13 +27,14 @@ ALLOWANCE = 1.05
 """A cell that keeps more than this many times its threads busy was not held to them."""
 
 
-def timed(own: pd.DataFrame, level: float) -> dict[str, Any]:
+def timed(own: pd.DataFrame, kept: pd.DataFrame, level: float) -> dict[str, Any]:
     """Return the figures of one cell's slices, `own`; its intervals are of `level`.
+
+    `kept` are those of them that count (`comparisons.counted`).
 
     Throughput is samples a second: the mean over launches of each one's pseudomedian, with Student's
     interval over launches. `joules_per_sample` and `cores_used` are medians of training slices.
     """
-    kept = comparisons.counted(own)
     train = kept[kept["kind"] == "train"]
     return {
         **_speed("train", train, level),

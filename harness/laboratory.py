@@ -151,6 +151,8 @@ class Laboratory:
     def _next(self, launch: int, active: Sequence[LiveCell], took: float) -> list[LiveCell]:
         """Say which cells another launch is worth its time for; none ends the measuring."""
         well = [one for one in active if one.cell.id not in self._failed]
+        pairs = self._pairs()
+        self._tell_standing(launch, pairs)
         if not self._measuring.open_ended:
             return well if launch < self._measuring.launches else []
         if self._left() < took:
@@ -159,7 +161,7 @@ class Laboratory:
             return self._stop(f"{launch} launches are the most")
         if launch not in LOOKS:
             return well
-        open_pairs = self._undecided()
+        open_pairs = comparisons.undecided(pairs, self._measuring.precision)
         names = {*open_pairs["a"], *open_pairs["b"]}
         self._tell("looked", None, workload=self._task.workload.name, launches=launch,
                    undecided=open_pairs[["a", "b"]].values.tolist())  # fmt: skip
@@ -167,12 +169,21 @@ class Laboratory:
             return self._stop("every pair is decided")
         return [one for one in well if one.cell.id in names]
 
-    def _undecided(self) -> pd.DataFrame:
+    def _pairs(self) -> pd.DataFrame:
+        """Return the training pairs of all cells that are well, as far as they are known."""
         table = summaries.slices(self._slices)
         table = table[(table["kind"] == "train") & ~table["cell"].isin(self._failed | self._judges)]
         level = comparisons.level(self._measuring.open_ended)
-        pairs = comparisons.pairs(table[~table["twin"]], table[table["twin"]], level)
-        return comparisons.undecided(pairs, self._measuring.precision)
+        return comparisons.pairs(table[~table["twin"]], table[table["twin"]], level)
+
+    def _tell_standing(self, launch: int, pairs: pd.DataFrame) -> None:
+        """Tell the pair that leads and is nearest to each other, and how many pairs are open."""
+        lead = comparisons.leaders(pairs)
+        if lead is None or launch < 2:
+            return
+        left = len(comparisons.undecided(pairs, self._measuring.precision))
+        self._tell("standing", None, workload=self._task.workload.name, launches=launch,
+                   pairs=len(pairs), open=left, **lead)  # fmt: skip
 
     def _stop(self, why: str) -> list[LiveCell]:
         self._tell("stopped", None, workload=self._task.workload.name, reason=why)

@@ -21,7 +21,7 @@ _GRACE_SECONDS = 5.0
 # faults it in anew at the next step: that cost one framework a fifth of its throughput, and let
 # its slices vary by 9% instead of 1.5%. It keeps it, here, for everyone. 32 MiB is the largest
 # threshold that glibc takes; larger blocks are still mapped and unmapped one by one.
-_GLIBC = {"MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 
 
 class WorkerFailed(RuntimeError):
@@ -181,7 +181,7 @@ def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 def _allocator() -> dict[str, str]:
     """Return how the C library is to keep freed memory; nothing where it is not glibc."""
-    return _GLIBC if platform.libc_ver()[0] == "glibc" else {}
+    return ALLOCATOR if platform.libc_ver()[0] == "glibc" else {}
 
 
 @contextmanager

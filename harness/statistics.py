@@ -92,6 +92,8 @@ def launch_ratios(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """
     x, y = (np.log(_positive(rates)) for rates in (a, b))
     together = _pseudomedians(x - y)
+    if np.isfinite(together).all():
+        return together
     return np.where(np.isfinite(together), together, _pseudomedians(x) - _pseudomedians(y))
 
 

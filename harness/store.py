@@ -4,7 +4,7 @@
         manifest.json   what was asked for, where, with what: known before anything is timed
         events.jsonl    the journal: one JSON object a line, flushed at once, never changed
         logs/           what the workers printed
-        samples.csv, summary.csv, report.md: made from the first two by `report.files`
+        samples.csv, summary.csv, report.md, report.html: made from the first two by `report.files`
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
 whole line.
@@ -19,9 +19,11 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -34,6 +36,9 @@ SCHEMA = 1
 """Raised when a reader of the last schema would misread a run."""
 
 MANIFEST, JOURNAL, LOGS = "manifest.json", "events.jsonl", "logs"
+
+_BLOCK = 20_000
+"""Lines of a journal that are read at a time."""
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,}")
 
@@ -103,16 +108,38 @@ class Run:
 
 @dataclass(frozen=True)
 class Record:
-    """A run read back. `torn`: the journal's last line was cut off, and is left out."""
+    """A run read back. `torn`: the journal's last line was cut off, and is left out.
+
+    The timed slices, of which there may be a million, are a table of their own, and not in `events`.
+    """
 
     folder: Path
     manifest: dict[str, Any]
     events: tuple[dict[str, Any], ...]
+    slices: pd.DataFrame
     torn: bool = False
 
     def every(self, event: str) -> list[dict[str, Any]]:
-        """All events of that kind, in order."""
+        """All events of that kind, in order; slices as the rows of `slices`."""
+        if event in summaries.SLICES:
+            rows = self.slices[self.slices["twin"] == summaries.SLICES[event]]
+            return [{"event": event, **row} for row in rows.to_dict("records")]  # type: ignore[dict-item]
         return [one for one in self.events if one["event"] == event]
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """Every pair of cells that may be compared (see `comparisons`)."""
+        return summaries.pairs(self.manifest, self.events, self.slices)
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """Every cell (see `summary`)."""
+        return summaries.summary(self.manifest, self.events, self.slices, self.pairs)
+
+    @cached_property
+    def disturbed(self) -> pd.DataFrame:
+        """The slices, but for twins', that something disturbed."""
+        return self.slices[(self.slices["noise"] != "") & ~self.slices["twin"]]
 
     @property
     def end(self) -> dict[str, Any] | None:
@@ -135,15 +162,16 @@ class Entry:
 
 def read(folder: Path) -> Record:
     """Read a run back. Raises StoreError where it is missing, broken, or of another schema."""
-    manifest = _manifest(folder)
-    try:
-        lines = (folder / JOURNAL).read_bytes().split(b"\n")
-    except OSError as error:
-        said = f"{folder / JOURNAL}: cannot be read ({error.strerror})"
-        raise StoreError(f"{said}; a run without its journal is lost: run it again") from error
-    whole, rest = lines[:-1], lines[-1]  # whatever follows the last newline was cut off
-    events = tuple(_event(line, number, folder) for number, line in enumerate(whole, start=1))
-    return Record(folder, manifest, events, torn=bool(rest))
+    manifest, events, torn = _manifest(folder), [], False
+    tables = [summaries.slices([])]
+    for number, lines in _blocks(folder):
+        torn = not lines[-1].endswith(b"\n")  # whatever follows the last newline was cut off
+        told = _events(lines[:-1] if torn else lines, number, folder)
+        events += [one for one in told if one["event"] not in summaries.SLICES]
+        timed = [one for one in told if one["event"] in summaries.SLICES]
+        tables += [summaries.slices(timed)] if timed else []
+    slices = pd.concat(tables, ignore_index=True) if tables[1:] else tables[0]
+    return Record(folder, manifest, tuple(events), slices, torn)
 
 
 def runs(results: Path) -> list[Entry]:
@@ -180,18 +208,17 @@ def samples(record: Record) -> pd.DataFrame:
 
     Without those of cells that ran a second time, as twins: `samples.csv` has these too.
     """
-    table = summaries.samples(record.events)
-    return table[~table["twin"]]
+    return record.slices[~record.slices["twin"]]
 
 
 def comparisons(record: Record) -> pd.DataFrame:
     """Every pair of cells that may be compared, a row each (see `harness.comparisons.COLUMNS`)."""
-    return summaries.pairs(record.manifest, record.events)
+    return record.pairs
 
 
 def summary(record: Record) -> pd.DataFrame:
     """Every cell, a row each, in the plan's order (see `summaries.COLUMNS`)."""
-    return summaries.summary(record.manifest, record.events)
+    return record.cells.copy()
 
 
 def strict(value: Any) -> Any:
@@ -257,12 +284,40 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def _blocks(folder: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """The journal's lines, many at a time, each time with the first one's number. Raises StoreError."""
+    number = 1
+    try:
+        with (folder / JOURNAL).open("rb") as journal:
+            while lines := list(islice(journal, _BLOCK)):
+                yield number, lines
+                number += len(lines)
+    except OSError as error:
+        said = f"{folder / JOURNAL}: cannot be read ({error.strerror})"
+        raise StoreError(f"{said}; a run without its journal is lost: run it again") from error
+
+
+def _events(lines: list[bytes], number: int, folder: Path) -> list[dict[str, Any]]:
+    """The events of some lines, the first of which has that `number`. Raises StoreError."""
+    try:
+        events = json.loads(b"[" + b",".join(lines) + b"]")  # far quicker than one by one
+    except ValueError:
+        events = []
+    if len(events) == len(lines) and all(map(_is_event, events)):
+        return events
+    return [_event(line, place, folder) for place, line in enumerate(lines, start=number)]
+
+
+def _is_event(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("event"), str)
+
+
 def _event(line: bytes, number: int, folder: Path) -> dict[str, Any]:
     try:
         event = json.loads(line)
     except ValueError:
         event = None
-    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+    if not _is_event(event):
         said = f"{folder / JOURNAL}:{number}: is no event ({line[:40]!r})"
         raise StoreError(f"{said}; the file is damaged: remove that line or run again")
     return event

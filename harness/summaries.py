@@ -6,6 +6,7 @@ Seconds, bytes, samples a second. What a cell did not come to is missing (NaN or
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ NOT_THE_SAME = "not the same maths"
 
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
 UNAVAILABLE, SKIPPED, NOT_RUN = "unavailable", "skipped", "not run"
+
+SLICES = {"slice": False, "twin-slice": True}
+"""The events that are timed slices, and whether they are a twin's."""
 
 WARM_UP = 0
 """The round that is in the journal and the samples, and in no figure."""
@@ -53,33 +57,48 @@ _COUNTS = (
     "memory_floor_bytes",
 )  # fmt: skip
 
+_MEASURED = ("round", "steps", "samples", "seconds", "cpu_seconds", "joules", "time")
+"""What the journal tells of a slice in numbers."""
 
-def samples(events: Iterable[Event]) -> pd.DataFrame:
-    """Every slice as a row, those of twins too; `samples_per_s` is missing where its time is none."""
-    kinds = {"slice": False, "twin-slice": True}
-    return slices({**one, "twin": kinds[one["event"]]} for one in events if one["event"] in kinds)
+_TIMED = (
+    "cell", "kind", "turn", "launch", "round", "samples", "seconds", "cpu_seconds", "joules",
+    "samples_per_s", "noise",
+)  # fmt: skip
+"""What the summary needs of a slice."""
 
 
-def slices(told: Iterable[Event]) -> pd.DataFrame:
-    """Return slices as the journal tells them, each with its `cell` and whether it is a twin's."""
-    rows = []
-    for one in told:
-        cell = str(one.get("cell", ""))
-        rows.append({
-            "turn": 0, "launch": 1, **one, **split(cell), "cell": cell,
-            "noise": "; ".join(map(str, one.get("noise") or ())),
-            "samples_per_s": _rate(one.get("samples"), one.get("seconds")),
-        })  # fmt: skip
-    table = pd.DataFrame(rows, columns=list(SAMPLE_COLUMNS))
-    for name in ("samples", "seconds", "cpu_seconds", "joules", "samples_per_s"):
+def slices(told: Sequence[Event]) -> pd.DataFrame:
+    """Return slices as the journal tells them, a row each, those of twins too.
+
+    `samples_per_s` is missing where the time is none. Column by column: there may be a million.
+    """
+    cells = [intern(str(one.get("cell", ""))) for one in told]  # one text in memory, not a million
+    parts = {cell: split(cell) for cell in set(cells)}
+    columns = {
+        **{name: [one.get(name) for one in told] for name in _MEASURED},
+        "turn": [one.get("turn", 0) for one in told],
+        "launch": [one.get("launch", 1) for one in told],
+        "cell": cells,
+        "kind": [intern(str(one.get("kind", ""))) for one in told],
+        **{part: [parts[cell][part] for cell in cells] for part in IDENTITY},
+        "twin": [SLICES.get(one.get("event", ""), bool(one.get("twin"))) for one in told],
+        "noise": ["; ".join(map(str, one.get("noise") or ())) for one in told],
+    }
+    table = pd.DataFrame(columns, columns=list(SAMPLE_COLUMNS))
+    for name in ("samples", "seconds", "cpu_seconds", "joules"):
         table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
+    table["samples_per_s"] = table["samples"] / table["seconds"].where(table["seconds"] > 0)
     return table.astype({"twin": bool})
 
 
-def pairs(manifest: Mapping[str, Any], events: Sequence[Event]) -> pd.DataFrame:
-    """Every pair of cells that may be compared, by `comparisons.pairs`: well ones, no arbiter."""
+def pairs(
+    manifest: Mapping[str, Any], events: Sequence[Event], table: pd.DataFrame
+) -> pd.DataFrame:
+    """Every pair of cells that may be compared, by `comparisons.pairs`: well ones, no arbiter.
+
+    `table` has the run's slices.
+    """
     bad = {str(one.get("cell")) for one in events if one["event"] == "cell-failed"}
-    table = samples(events)
     judged = table["framework"].isin(arbiters(manifest, events))
     table = table[(table["round"] != WARM_UP) & ~table["cell"].isin(bad) & ~judged]
     return comparisons.pairs(table[~table["twin"]], table[table["twin"]], level(manifest))
@@ -91,22 +110,32 @@ def level(manifest: Mapping[str, Any]) -> float:
     return comparisons.level(bool(options.get("open_ended")))
 
 
-def summary(manifest: Mapping[str, Any], events: Sequence[Event]) -> pd.DataFrame:
-    """Every cell as a row: those of the plan in its order, then any other of the journal."""
+def summary(
+    manifest: Mapping[str, Any], events: Sequence[Event], table: pd.DataFrame, pairs: pd.DataFrame
+) -> pd.DataFrame:
+    """Every cell as a row: those of the plan in its order, then any other of the journal.
+
+    `table` has the run's slices, `pairs` its comparisons.
+    """
     by_cell: dict[str, list[Event]] = {str(cell): [] for cell in manifest.get("cells") or ()}
     for event in events:
         if event.get("cell") is not None:
             by_cell.setdefault(str(event["cell"]), []).append(event)
-    table = samples(events)
-    table = table[(table["round"] != WARM_UP) & ~table["twin"]]
-    timed = dict(iter(table.groupby("cell", sort=False)))
+    for cell in table["cell"].unique():
+        by_cell.setdefault(str(cell), [])
+    table = table.loc[(table["round"] != WARM_UP) & ~table["twin"], list(_TIMED)]
+    judges = arbiters(manifest, events)
+    timed, kept = (
+        dict(iter(one.groupby("cell", sort=False))) for one in (table, comparisons.counted(table))
+    )
+    none = table.head(0)
     rows = [
-        _row(cell, own, manifest, events, timed.get(cell, table.head(0)))
+        _row(cell, own, manifest, events, timed.get(cell, none), kept.get(cell, none), judges)
         for cell, own in by_cell.items()
     ]
     specs = manifest.get("workloads") or {}
     whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"arbiter": bool})
-    whole = figures.complete(whole, pairs(manifest, events), figures.limits(events), specs)
+    whole = figures.complete(whole, pairs, figures.limits(events), specs)
     return whole.astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
@@ -144,6 +173,8 @@ def _row(
     manifest: Mapping[str, Any],
     events: Sequence[Event],
     slices: pd.DataFrame,
+    kept: pd.DataFrame,
+    judges: set[str],
 ) -> dict[str, Any]:
     last = {event["event"]: event for event in own}
 
@@ -151,16 +182,18 @@ def _row(
         return number(last.get(event, {}).get(key))
 
     parts, specs = split(cell), manifest.get("workloads") or {}
-    status, reason = _status(parts, last, events)
+    status, reason = _status(parts, last, events, len(slices) > 0)
+    if status == NOT_THE_SAME:
+        slices = kept = slices.head(0)
     return {
         "cell": cell,
         **parts,
         "status": status,
         "reason": " ".join(reason.split()),
-        "arbiter": parts["framework"] in arbiters(manifest, events),
+        "arbiter": parts["framework"] in judges,
         **_proof(own),
         **_quality(parts["workload"], last.get("evaluated", {}), manifest),
-        **figures.timed(slices if status != NOT_THE_SAME else slices.head(0), level(manifest)),
+        **figures.timed(slices, kept, level(manifest)),
         **figures.told(own),
         "import_s": of("opened", "import_seconds"),
         "build_s": of("built", "seconds"),
@@ -179,7 +212,7 @@ def _row(
 
 
 def _status(
-    parts: Mapping[str, str], last: Mapping[str, Event], events: Iterable[Event]
+    parts: Mapping[str, str], last: Mapping[str, Event], events: Iterable[Event], timed: bool
 ) -> tuple[str, str]:
     """A cell's status and, where that is not ok, the reason."""
     if (failed := last.get("cell-failed")) is not None:
@@ -188,7 +221,7 @@ def _status(
         return str(failed.get("status") or FAILED), f"in {phase}: {said}" if phase else said
     if "cell-done" in last:
         return OK, ""
-    if last:
+    if last or timed:
         return INTERRUPTED, "the journal ends before the cell was done"
     for kind, key, status in (
         ("framework-unavailable", "framework", UNAVAILABLE),
@@ -232,8 +265,3 @@ def _quality(workload: str, evaluated: Event, manifest: Mapping[str, Any]) -> di
     target, accuracy = number(spec.get("target_accuracy")), scores["accuracy"]
     known = target and accuracy is not None
     return {**scores, "reached_target": accuracy >= target if known else None}
-
-
-def _rate(samples: Any, seconds: Any) -> float | None:
-    count, time = number(samples), number(seconds)
-    return count / time if count is not None and time and time > 0 else None

@@ -138,16 +138,18 @@ class Cell:
         """Train `steps` steps from the start weights, in portions; the losses go to losses.npy."""
         self.adapter.load(self.start)
         step, seconds, losses = 0, 0.0, []
+        moments = [(0, 0.0)]
         while step < steps:
             count = min(steps - step, self._portion("train", _PORTION_SECONDS))
             took, portion = self._train(step, count)
             step, seconds = step + count, seconds + took
             losses.append(portion)
+            moments.append((step, seconds))
             self.seconds_a_step["train"] = took / count
             emit("progress", step=step, steps=steps, loss=float(portion[-1]))
         path = self.folder / "losses.npy"
         np.save(path, np.concatenate(losses))
-        return {"seconds": seconds, "losses": str(path)}
+        return {"seconds": seconds, "losses": str(path), "moments": moments}
 
     def _train(self, start: int, count: int) -> tuple[float, NDArray]:
         batches = self.batches.take(start, count)

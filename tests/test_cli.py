@@ -121,7 +121,36 @@ def test_a_run_prints_a_table_and_can_be_reported_again(toy_root: Path, mine: li
     assert markdown.strip() == (run / "report.md").read_text().strip()
     rows = process(toy_root, "report", "latest", "--format=csv").stdout
     assert rows == (run / "summary.csv").read_text()
+    assert (
+        process(toy_root, "report", "latest", "--format=html")
+        .stdout.strip()
+        .endswith(f"{run.name}/report.html")
+    )
     assert run.name in process(toy_root, "list", "results").stdout
+
+
+def test_several_runs_are_reported_together(toy_root: Path, mine: list[str]) -> None:
+    for _ in range(2):
+        assert process(toy_root, *mine, "--mode=well").returncode == 0
+    runs = sorted(p.name for p in (toy_root / "results").iterdir() if p.is_dir())[:2]
+    page = Path(process(toy_root, "report", *runs, "--format=html").stdout.strip())
+    assert page.parent == toy_root / "results" / "reports"
+    assert all(run in page.read_text() for run in runs)
+    cells = json.loads(process(toy_root, "report", *runs, runs[0], "--format=json").stdout)
+    assert [cell["run"] for cell in cells] == [runs[0]] * 2 + [runs[1]] * 2
+    assert process(toy_root, "report", *runs).stdout.count("samestep run") == 2
+    assert runs[0] in process(toy_root, "list", "results").stdout
+
+
+def test_a_report_opens_in_a_browser(
+    toy_root: Path, mine: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert process(toy_root, *mine, "--mode=well").returncode == 0
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    done = call("report", "latest", "--open", "--out", str(toy_root / "results"))
+    assert done.exit_code == 0, done.output
+    assert opened == [Path(done.output.strip()).resolve().as_uri()]
 
 
 def test_json_is_all_there_is_on_standard_output(toy_root: Path, mine: list[str]) -> None:

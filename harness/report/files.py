@@ -1,20 +1,41 @@
-"""The files that a run leaves beside its journal: two tables and the report."""
+"""A report as a file or a text: what a run leaves beside its journal, and what `report` gives."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from harness import store, summaries
-from harness.report import markdown
+import pandas as pd
+
+from harness import store
+from harness.report import html, markdown
+
+TEXTS = ("md", "json", "csv")
+"""The formats that `text` knows."""
 
 
 def finish(folder: Path) -> store.Record:
-    """Write samples.csv, summary.csv and report.md of the run in `folder`, again at any time.
+    """Write samples.csv, summary.csv, report.md and report.html of a run, again at any time.
 
     Raises StoreError.
     """
     record = store.read(folder)
-    store.write(folder / "samples.csv", summaries.samples(record.events).to_csv(index=False))
+    store.write(folder / "samples.csv", record.slices.to_csv(index=False))
     store.write(folder / "summary.csv", store.summary(record).to_csv(index=False))
     store.write(folder / "report.md", markdown.render(record))
+    html.write([record], html.place([record], folder.parent))
     return record
+
+
+def text(records: Sequence[store.Record], form: str) -> str:
+    """Return runs as one of TEXTS; rows of several runs say in `run` whose they are."""
+    if form == "md":
+        return "\n".join(map(markdown.render, records))
+    tables = [store.summary(record) for record in records]
+    if len(records) > 1:
+        named = zip(records, tables, strict=True)
+        tables = [pd.DataFrame({"run": record.folder.name, **table}) for record, table in named]
+    whole = pd.concat(tables, ignore_index=True)
+    if form == "csv":
+        return whole.to_csv(index=False)
+    return f"{whole.to_json(orient='records', indent=2)}\n"

@@ -137,11 +137,9 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
             yield "bad", f"{label} kept {cores:.1f} cores busy where {threads:g} were allowed"
     disturbed = int(timed["contaminated"].sum())
     if disturbed:
+        own = record.disturbed[record.disturbed["cell"].isin(timed["cell"])]
         causes = Counter(
-            plain(cause).partition(":")[0]
-            for event in record.every("slice")
-            if event.get("cell") in set(timed["cell"])
-            for cause in event.get("noise") or ()
+            plain(cause).partition(":")[0] for said in own["noise"] for cause in said.split("; ")
         )
         told = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
         yield "warn", f"{count(disturbed, 'slice')} disturbed and timed again: {told}"

@@ -146,14 +146,14 @@ def build(record: store.Record) -> Report:
     """Return the report of a run; of one that is empty, half done or all failed, too."""
     table = store.summary(record)
     failures = _failures(record, table)
-    tone, verdict = _verdict(record, table)
+    tone, said = verdict(record, table)
     return Report(
         title=f"samestep run {plain(record.manifest.get('run') or record.folder.name)}",
         tone=tone,
-        verdict=verdict,
+        verdict=said,
         warnings=tuple(facts.warnings(record)),
         sections=tuple(_sections(record, table, store.comparisons(record))),
-        absent=tuple(_absent(record)),
+        absent=tuple(absent(record)),
         failures=failures,
         proofs=tuple(proof.rows(record)),
         refuted=tuple(proof.failed(record)),
@@ -163,7 +163,7 @@ def build(record: store.Record) -> Report:
     )
 
 
-def _verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
+def verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
     """The run in a line: how many cells are well, and whether it came to its end."""
     tally = table["status"].value_counts()
     good = int(tally.get(OK, 0))
@@ -223,15 +223,22 @@ def _section(
     same = [str(ranked[part].iloc[0]) for part in PLACE if ranked[part].nunique() == 1]
     about = ", ".join(filter(None, [facts.workload(spec), *map(plain, same)]))
     cells = cells.assign(label=labels)
-    notes = [
+    told = tuple(lab.rows(pairs, dict(zip(cells["cell"], labels, strict=True))))
+    said = tuple(notes(record, cells, pairs, spec))
+    return Section(plain(workload), about, tuple(columns), tuple(rows), said, told)
+
+
+def notes(
+    record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame, spec: Mapping[str, Any]
+) -> list[tuple[Tone, str]]:
+    """What is to be said beneath one workload's `cells` (with `label`) and its `pairs`."""
+    return [
         *_seal(cells),
         *_agreement(cells),
         *_targets(cells, spec),
         *lab.notes(record, cells, pairs),
         *_arbiters(cells),
     ]
-    told = tuple(lab.rows(pairs, dict(zip(cells["cell"], labels, strict=True))))
-    return Section(plain(workload), about, tuple(columns), tuple(rows), tuple(notes), told)
 
 
 def _labels(cells: pd.DataFrame, differ: Sequence[str]) -> list[str]:
@@ -306,7 +313,7 @@ def _targets(cells: pd.DataFrame, spec: Mapping[str, Any]) -> list[tuple[Tone, s
     return [("bad", f"{'every cell' if every else listed(missed)} missed {target}")]
 
 
-def _absent(record: store.Record) -> list[tuple[str, str]]:
+def absent(record: store.Record) -> list[tuple[str, str]]:
     """Frameworks that are unavailable and workloads that were skipped, each with its reason."""
     return [
         (_where(event, key), f"{word}: {plain(event.get('reason') or 'no reason given')}")

@@ -42,7 +42,12 @@ def failed(record: store.Record) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
         words = f"{plain(event['cell'])}: {plain(event.get('sentence'))}"
         if event.get("hint"):
             words += f"; {plain(event['hint'])}"
-        yield words, [_tensor(check) for check in _worst(event.get("checks") or [])]
+        yield words, tensors(event)
+
+
+def tensors(event: Mapping[str, Any], most: int = _SHOWN) -> list[tuple[str, ...]]:
+    """The tensors of a `parity` event that came nearest their bounds, as texts for TENSORS."""
+    return [_tensor(check) for check in _worst(event.get("checks") or [])[:most]]
 
 
 def seal(cells: pd.DataFrame) -> tuple[bool, str] | None:

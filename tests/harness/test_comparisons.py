@@ -233,3 +233,12 @@ def test_an_interval_twice_too_wide_wants_four_times_the_launches(
     assert comparisons.launches_wanted(sure) == launches + 1  # tied by Holm alone
     within = pd.Series(pair | {"floor": middle + 0.01})
     assert comparisons.launches_wanted(within) == math.inf
+
+
+def test_the_leader_and_the_next() -> None:
+    columns = ["a", "b", "ratio", "low", "high"]
+    rows = [("x", "y", 0.5, 0.4, 0.6), ("x", "z", 2.0, 1.9, 2.1), ("y", "z", 4.0, 3.9, 4.1)]
+    found = comparisons.leaders(pd.DataFrame(rows, columns=columns))
+    assert found is not None and (found["a"], found["b"]) == ("y", "x")
+    assert (found["ratio"], found["high"]) == (2.0, 2.5)
+    assert comparisons.leaders(pd.DataFrame(columns=columns)) is None

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness import conductor, run, store
-from harness.cell import Measuring, Timeouts
+from harness.cell import Measuring, Timeouts, learning_curve
 from workloads import datasets
 from workloads.reading import SpecError
 
@@ -139,6 +140,7 @@ def test_the_run_leaves_what_it_promises(toy_root: Path, toy_interpreters: dict[
         "samples.csv",
         "summary.csv",
         "report.md",
+        "report.html",
         "logs",
     }
     manifest = json.loads((record.folder / "manifest.json").read_text())
@@ -168,6 +170,14 @@ def test_rounds_take_every_cell_once_in_an_order_drawn_from_the_seed(
         rounds.setdefault(slice_["round"], set()).add(f"{slice_['cell']} {slice_['kind']}")
     assert sorted(rounds) == [1, 2, 3]  # the quick setting
     assert all(len(cells) == 4 for cells in rounds.values())
+
+
+def test_a_learning_curve_has_means_of_stretches() -> None:
+    losses = np.arange(1000.0)
+    found = learning_curve(losses, [(0, 0.0), (500, 1.0), (1000, 3.0)])
+    assert len(found["steps"]) == 200 and found["steps"][-1] == 1000
+    assert found["losses"][0] == losses[:5].mean() and found["seconds"][99:101] == [1.0, 1.02]
+    assert learning_curve(losses[:3], [(0, 0.0), (3, 1.0)])["losses"] == [0, 1, 2]
 
 
 def test_launches_are_repeated_with_a_twin_in_each(

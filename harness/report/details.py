@@ -1,0 +1,101 @@
+"""What the page shows of one cell on a click: its figures, its proof, the end of its log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness import store
+from harness.report import facts, proof
+from harness.report.words import plain
+from harness.summaries import OK, number
+
+LETTERS = 600_000
+"""About how many letters the details of a whole report may take."""
+
+_LINES = (4, 20)  # of a log: at least, at most
+_TENSORS = (3, 12)
+_WIDE = 160  # letters of a line
+_LETTERS_A_LINE = 50  # usually
+
+
+def details(record: store.Record, cells: pd.DataFrame, of: int) -> Iterator[tuple[int, Any]]:
+    """Every cell of a run by its id, as JSON can hold it; `of`: how many cells the report has."""
+    room = LETTERS // max(1, of) // _LETTERS_A_LINE // 2
+    lines, tensors = (min(max(room, low), high) for low, high in (_LINES, _TENSORS))
+    last: dict[str, dict[str, Mapping[str, Any]]] = {}
+    proofs: dict[str, list[Mapping[str, Any]]] = {}
+    for event in record.events:
+        if event["event"] in ("cell-started", "cell-failed"):
+            last.setdefault(str(event.get("cell")), {})[event["event"]] = event
+        elif event["event"] == "parity":
+            proofs.setdefault(str(event.get("cell")), []).append(event)
+    settings = dict(facts.settings(record))
+    for cell in cells.to_dict("records"):
+        own = last.get(cell["cell"], {})
+        started, failed = own.get("cell-started", {}), own.get("cell-failed", {})
+        yield (
+            int(cell["id"]),
+            {
+                "name": plain(cell["cell"]),
+                "status": plain(cell["status"]),
+                "reason": plain(cell["reason"]),
+                "settings": settings.get(plain(cell["cell"]), ""),
+                "proofs": [_proof(event, tensors) for event in proofs.get(cell["cell"], ())],
+                "log": _end(record.folder, started.get("log"), failed.get("log_tail"), lines),
+            },
+        )
+
+
+def _proof(event: Mapping[str, Any], most: int) -> dict[str, Any]:
+    checks = event.get("checks") or []
+    words = [plain(event.get("when") or "the proof"), plain(event.get("sentence"))]
+    words += [plain(event["hint"])] if event.get("hint") else []
+    share = proof.size(event.get("worst_share"))
+    return {
+        "words": ": ".join(words),
+        "worst": f"{share} of its bound: {plain(event.get('worst_tensor'))}",
+        "rows": proof.tensors(event, most),
+        "of": len(checks),
+    }
+
+
+def _end(folder: Path, log: Any, tail: Any, lines: int) -> list[str]:
+    """The last lines of a cell's log, from the journal or else from its file in the run's folder."""
+    kept = tail or _read(folder, log)
+    return [plain(line)[:_WIDE] for line in kept][-lines:]
+
+
+def _read(folder: Path, log: Any) -> list[str]:
+    """A log's last lines; a name that leads out of the run's logs is not followed."""
+    logs = (folder / store.LOGS).resolve()
+    path = (folder / str(log)).resolve()
+    if not log or not path.is_relative_to(logs):
+        return []
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _LINES[1] * _WIDE))
+            return file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def scores(record: store.Record, cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """The distinct outcomes on the test set: confusion, per class, and the cells that share it."""
+    ids = {cell["cell"]: cell for cell in cells.to_dict("records") if cell["status"] == OK}
+    found: dict[str, dict[str, Any]] = {}
+    for event in record.every("evaluated"):
+        cell, matrix = ids.get(event.get("cell")), event.get("confusion")
+        if cell is None or not matrix or not event.get("per_class"):
+            continue
+        one = found.setdefault(str(matrix), {"confusion": matrix, "labels": [], "classes": []})
+        one["labels"].append(cell["label"])
+        one["classes"] = [
+            {key: number(each.get(key)) for key in ("precision", "recall", "f1", "support")}
+            for each in event["per_class"]
+        ]
+    return list(found.values())

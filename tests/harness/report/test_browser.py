@@ -1,0 +1,289 @@
+"""The HTML report in a real browser: Debian's chromium, where it is installed."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from harness import store
+from harness.report import html
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+DESK = {"width": 1280, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (shutil.which("chromium") and shutil.which("chromedriver")),
+        reason="no browser: apt-get install chromium chromium-driver",
+    ),
+]
+
+
+class Page:
+    """A report that is open in the browser."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, path: Path, size: dict[str, Any] = DESK, theme: str = "light") -> None:
+        """Load a report anew, and wait until it can draw."""
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.driver.get(path.as_uri())
+        self.wait("window.Plotly")
+
+    def js(self, code: str, *arguments: Any) -> Any:
+        """Run a script, and return what it returns."""
+        return self.driver.execute_script(code, *arguments)
+
+    def wait(self, truth: str) -> None:
+        """Wait until an expression is true."""
+        self.until(lambda: self.js(f"return !!({truth})"))
+
+    def until(self, truth: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait until something is true."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(self.driver, seconds, poll_frequency=0.05).until(lambda driver: truth())
+
+    def errors(self) -> list[str]:
+        """What the console holds since the last look."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def press(self, key: str) -> None:
+        """Press a key on what has the focus."""
+        self.driver.switch_to.active_element.send_keys(key)
+
+    def column(self, place: int) -> list[str]:
+        """The texts of a column of the rows that are shown."""
+        return self.js(
+            "return [...document.querySelectorAll('#cells tbody tr:not([hidden])')]"
+            ".map(row => row.cells[arguments[0]].textContent)",
+            place,
+        )
+
+    def heads(self) -> list[str]:
+        return self.js(
+            "return [...document.querySelectorAll('#cells thead th')].map(h => h.textContent.trim())"
+        )
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu"):
+        options.add_argument(flag)
+    options.binary_location = shutil.which("chromium")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    yield Page(driver)
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def fakes(request: pytest.FixtureRequest) -> ModuleType:
+    import sys
+
+    return sys.modules[f"{__name__.rpartition('.')[0]}.conftest"]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, fakes: ModuleType) -> Path:
+    folder = tmp_path_factory.mktemp("rich")
+    return html.write([store.read(fakes.rich_run(folder))], folder / "report.html")
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory, fakes: ModuleType) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    run = fakes.rich_run(folder, fakes.HOSTILE)
+    return html.write([store.read(run)], folder / "report.html")
+
+
+def scroll(page: Page) -> None:
+    """Go through the whole page, so that every plot is drawn."""
+    page.js("document.querySelectorAll('.canvas').forEach(c => c.scrollIntoView())")
+    page.wait(
+        "[...document.querySelectorAll('.canvas')].every(c => {"
+        " if (!c.offsetParent || c.querySelector('.main-svg')) return true;"
+        " c.scrollIntoView(); return false; })"
+    )
+
+
+def test_it_loads_nothing_and_complains_of_nothing(page: Page, report: Path) -> None:
+    page.open(report)
+    scroll(page)
+    assert page.js("return performance.getEntriesByType('resource').map(one => one.name)") == []
+    assert page.errors() == []
+
+
+def test_a_hostile_name_is_shown_and_not_run(page: Page, hostile: Path, fakes: ModuleType) -> None:
+    page.open(hostile)
+    scroll(page)
+    page.js("document.querySelectorAll('#cells [data-cell]').forEach(one => one.click())")
+    assert page.js("return window.pwned") is None
+    assert page.js("return document.images.length") == 0
+    assert fakes.HOSTILE in page.js("return document.body.textContent")
+    shown = page.js("return [...document.querySelectorAll('.canvas text')].map(t => t.textContent)")
+    assert any(text.startswith(("<script>", "1. <script>")) for text in shown)
+    assert page.errors() == []
+
+
+def test_the_policy_stops_what_would_be_planted(page: Page, report: Path) -> None:
+    page.open(report)
+    page.js("document.body.insertAdjacentHTML('beforeend',"
+            " '<img src=x onerror=\"window.pwned = 1\">')")  # fmt: skip
+    page.js("const s = document.createElement('script'); s.textContent = 'window.pwned = 1';"
+            " document.body.append(s)")  # fmt: skip
+    assert page.js("return window.pwned") is None
+    assert any("Content Security Policy" in error for error in page.errors())
+
+
+def test_the_table_sorts_by_mouse_and_by_keyboard(page: Page, report: Path) -> None:
+    page.open(report)
+    place = page.heads().index("training samples/s")
+    head = f"document.querySelectorAll('#cells thead th')[{place}]"
+    page.js(f"{head}.firstElementChild.focus()")
+    for order, turned in (("descending", True), ("ascending", False)):
+        page.press("\n")
+        assert page.js(f"return {head}.getAttribute('aria-sort')") == order
+        texts = page.column(place)
+        known = [float(text.replace(",", "")) for text in texts if text != "-"]
+        assert known == sorted(known, reverse=turned) and len(known) == 19
+        assert texts[-1] == "-"  # what is missing stays last
+    page.js("document.querySelector('#cells thead th button').click()")
+    names = page.column(0)
+    assert names == sorted(names)
+    assert (
+        page.js("return document.querySelectorAll('[aria-sort]:not([aria-sort=none])').length") == 1
+    )
+
+
+def test_the_table_filters(page: Page, report: Path) -> None:
+    page.open(report)
+    page.js("document.querySelector('[name=find]').focus()")
+    page.press("jax jit")
+    assert page.column(0) == ["jax jit", "jax jit"]
+    assert page.js("return document.getElementById('shown').textContent") == "2 of 20 cells"
+    page.js("document.querySelector('[name=find]').value = ''")
+    workload = page.heads().index("workload")
+    page.js("const one = document.querySelector(`select[data-column='${arguments[0]}']`);"
+            " one.value = 'mlp-digits'; one.dispatchEvent(new Event('input', {bubbles: true}))",
+            workload)  # fmt: skip
+    assert set(page.column(workload)) == {"mlp-digits"} and len(page.column(0)) == 10
+
+
+def test_a_press_on_a_cell_shows_its_details(page: Page, report: Path) -> None:
+    page.open(report)
+    page.js("document.querySelector('#cells tbody [data-cell=\"0\"]').focus()")
+    page.press("\n")
+    page.wait("document.querySelector('dialog[open] .main-svg')")
+    text = page.js("return document.getElementById('detail').textContent")
+    for words in ("the last line of cnn-digits/pytorch/eager", "gradient of conv1.weight",
+                  "same maths", "Its samples", "layout NCHW"):  # fmt: skip
+        assert words in text, words
+    page.press("\ue00c")  # Escape
+    page.wait("!document.querySelector('dialog[open]')")
+    assert page.js("return document.activeElement.dataset.cell") == "0"
+    refuted = "[...document.querySelectorAll('.failed button')][0]"
+    page.js(f"{refuted}.click()")
+    assert "off by 3e-2" in page.js("return document.getElementById('detail').textContent")
+    assert page.errors() == []
+
+
+def test_a_dot_in_a_plot_leads_to_its_cell(page: Page, report: Path) -> None:
+    page.open(report)
+    scroll(page)
+    page.js("const plot = document.querySelector('.canvas');"
+            " plot.emit('plotly_click', {points: [{data: plot.data[1], pointNumber: 0}]})")  # fmt: skip
+    page.wait("document.querySelector('dialog[open]')")
+    assert "cnn-digits/" in page.js("return document.getElementById('detail-title').textContent")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_follows_the_system_and_the_switch(page: Page, report: Path, theme: str) -> None:
+    page.open(report, theme=theme)
+    scroll(page)
+
+    def is_dark() -> list[bool]:
+        """Whether the ground is dark, and whether the writing in the plots is light."""
+        colours = page.js(
+            "const text = document.querySelector('.canvas .ytick text');"
+            " return [getComputedStyle(document.body).backgroundColor, getComputedStyle(text).fill]"
+        )
+        sums = [sum(map(int, one[one.index("(") + 1 : -1].split(",")[:3])) for one in colours]
+        return [sums[0] < 380, sums[1] > 380]
+
+    page.js("scrollTo(0, 0)")
+    assert is_dark() == [theme == "dark"] * 2
+    page.js("document.getElementById('theme').click()")
+    page.until(lambda: is_dark() == [theme != "dark"] * 2)
+
+
+@pytest.mark.parametrize("name", ["report", "hostile"])
+def test_a_phone_scrolls_down_only(page: Page, request: pytest.FixtureRequest, name: str) -> None:
+    page.open(request.getfixturevalue(name), PHONE)
+    scroll(page)
+    assert page.js("return [innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+    wide = page.js(
+        "return [...document.querySelectorAll('.main-svg')].filter(one =>"
+        " one.getBoundingClientRect().right > 391).length"
+    )
+    assert wide == 0
+
+
+def test_it_prints_and_is_as_before_after(page: Page, report: Path) -> None:
+    page.open(report, theme="dark")
+    printed = page.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"]
+    assert base64.b64decode(printed)[:5] == b"%PDF-" and len(printed) > 100_000
+    page.wait("!document.documentElement.classList.contains('printing')")
+    assert page.js("return document.documentElement.dataset.theme ?? null") is None
+    assert page.errors() == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(page: Page, report: Path, axe: str, theme: str) -> None:
+    page.open(report, theme=theme)
+    scroll(page)
+    page.driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+    page.open(report, theme=theme)
+    page.js(axe)
+    found = page.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        " axe.run().then(all => done(all.violations.map(one =>"
+        " [one.id, one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))])))"
+    )
+    page.driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": False})
+    assert found == []
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script of axe-core, which npm fetches; it is not kept."""
+    folder = tmp_path_factory.mktemp("axe")
+    if not shutil.which("npm"):
+        pytest.skip("no npm to fetch axe-core with")
+    command = ["npm", "pack", "axe-core", "--silent"]
+    try:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)
+    except (subprocess.SubprocessError, OSError) as error:
+        pytest.skip(f"axe-core cannot be fetched: {error}")
+    (packed,) = folder.glob("*.tgz")
+    with tarfile.open(packed) as archive:
+        script = archive.extractfile("package/axe.min.js")
+        assert script
+        return script.read().decode()

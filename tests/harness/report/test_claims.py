@@ -1,0 +1,131 @@
+"""What a report claims in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from harness import store
+from harness.report import claims
+from harness.report.runs import Group, groups, load
+
+PLACE = "cpu/float32"
+
+
+def group(**more: Any) -> Group:
+    """Three made-up cells, the first the fastest by its median."""
+    cells = pd.DataFrame(
+        {
+            "id": range(3),
+            "run": 0,
+            "cell": [f"w/{name}/m/{PLACE}" for name in "abc"],
+            "framework": ["a", "b", "c"],
+            "name": ["a m", "b m", "c m"],
+            "label": ["a m", "b m", "c m"],
+            "status": "ok",
+            "arbiter": False,
+            "proof": "proved",
+            "train_samples_per_s": [300.0, 200.0, 100.0],
+            "predict_samples_per_s": [30.0, 20.0, float("nan")],
+            "accuracy": [0.972, 0.972, 0.9],
+            "examples": 1000.0,
+            "peak_memory_bytes": [1.4e9, 1.0e9, 1.0e9],
+        }
+    )
+    for key, value in more.items():
+        cells[key] = value
+    rows = {row["id"]: row for row in cells.to_dict("records")}
+    return Group("g", "x", "w", "cpu", "float32", {}, False, cells, pairs(), rows)
+
+
+def pairs(ab: str = "faster") -> pd.DataFrame:
+    told = [("a", "b", 1.9, 1.8, 2.0, ab), ("a", "c", 3.0, 2.9, 3.1, "faster"),
+            ("c", "b", 0.5, 0.4, 0.6, "slower")]  # fmt: skip
+    rows = [
+        {"run": 0, "kind": "train", "a": f"w/{a}/m/{PLACE}", "b": f"w/{b}/m/{PLACE}",
+         "ratio": ratio, "low": low, "high": high, "verdict": verdict, "launches": 5}
+        for a, b, ratio, low, high, verdict in told
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def said(one: Group) -> str:
+    return claims.claims(one)[0].text
+
+
+def with_pairs(one: Group, told: pd.DataFrame) -> Group:
+    return Group(**{**vars(one), "pairs": told})
+
+
+def test_the_fastest_is_told_with_its_interval_and_its_price() -> None:
+    (claim,) = claims.claims(group())  # inference was not compared: nothing is said of it
+    assert claim.text == (
+        "a m is fastest on w: 1.90x (1.80 to 2.00) b m's throughput, same accuracy, 1.40x the memory"
+    )
+    assert claim.tone == "good"
+
+
+def test_a_tie_is_said_as_a_tie() -> None:
+    (claim,) = claims.claims(with_pairs(group(), pairs("tied")))
+    assert claim.text.startswith(
+        "a m and b m are tied fastest on w; a m has 3.00x (2.90 to 3.10) c m"
+    )
+    assert claim.tone == "note"
+
+
+def test_without_comparisons_nothing_is_claimed() -> None:
+    assert "nothing is claimed" in said(with_pairs(group(), pairs().head(0)))
+    one_launch = pairs().assign(low=float("nan"), high=float("nan"), verdict="tied")
+    assert "nothing is claimed" in said(with_pairs(group(), one_launch))
+
+
+def test_a_lone_cell_and_none() -> None:
+    assert said(group(status=["ok", "failed", "failed"])) == "Only a m can be ranked on w"
+    assert said(group(status="failed")) == "On w no cell can be ranked"
+
+
+def test_speed_without_proof_is_no_clean_win() -> None:
+    assert said(group(proof="not proved")).startswith("Not proved to be the same maths, but a m")
+
+
+@pytest.mark.parametrize(
+    ("mine", "words"),
+    [(0.980, "accuracy alike within chance (0.980 and 0.972)"), (0.5, "accuracy 0.500 against 0.972")],
+)  # fmt: skip
+def test_accuracies_are_alike_only_within_chance(mine: float, words: str) -> None:
+    assert words in said(group(accuracy=[mine, 0.972, 0.9]))
+
+
+def test_a_ratio_turns_round() -> None:
+    told = group().ratios
+    one = told[0, "train", f"w/b/m/{PLACE}", f"w/c/m/{PLACE}"]
+    assert (one.ratio, one.verdict) == (2.0, "faster")
+    assert (one.low, one.high) == (pytest.approx(1 / 0.6), 2.5)
+
+
+def test_runs_share_a_ranking_only_with_the_same_spec_data_and_arithmetic(
+    tmp_path: Path, fake: ModuleType
+) -> None:
+    one, two = fake.good_run(tmp_path), fake.good_run(tmp_path)
+    made_up = fake.good_run(tmp_path, data="synthetic")
+    other = fake.Run.create(tmp_path, fake.manifest(fake.plan("cnn-digits")))
+    fake.begin(other)
+    other.update_manifest(workloads={"cnn-digits": fake.spec(target=0.5)})
+    for cell in fake.plan("cnn-digits"):
+        fake.whole_cell(other, cell)
+    fake.end(other)
+    records = [store.read(folder) for folder in (one, two, made_up, other.folder)]
+    found = [set(group.cells["run"]) for group in groups(load(records))]
+    assert found == [{0, 1}, {2}, {3}]
+
+
+def test_claims_stay_within_a_run(tmp_path: Path, fake: ModuleType) -> None:
+    records = [store.read(fake.good_run(tmp_path)) for _ in range(2)]
+    (both,) = groups(load(records))
+    train = [claim for claim in claims.claims(both) if claim.kind == "train"]
+    assert [claim.run for claim in train] == [0, 1]
+    assert all("pytorch eager is fastest" in claim.text for claim in train)
