@@ -22,7 +22,7 @@ AGREE = 1e-5
 of the catalogue (3,072 inputs) so stays below 1e-5; a difference in the maths is far above it."""
 
 TRIED = [name for name in spec.names() if spec.load(name).data.batch <= 256]
-"""Without the large batches: the same nets, and minutes a step for the reference."""
+"""Without the large batches: they are nets that are in it already, and long work for the reference."""
 
 FIRST = 3
 """Losses compared: later ones drift apart by chaos, which is no difference in the maths."""
