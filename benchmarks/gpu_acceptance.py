@@ -133,14 +133,19 @@ def judged(record: store.Record) -> int:
 
 
 def tidy(folder: Path) -> int:
-    """Remove the workers' logs if they make the folder too large to bring back; return its bytes."""
+    """Make the folder small enough to bring back; return its bytes.
+
+    What goes: the workers' logs, then pages that `report` can make again, the first runs' first.
+    """
 
     def size() -> int:
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
-    if size() > MOST_BYTES:
-        for logs in folder.glob("*/logs"):
-            shutil.rmtree(logs)
+    for logs in folder.glob("*/logs") if size() > MOST_BYTES else ():
+        shutil.rmtree(logs)
+    for page in sorted(folder.glob("*/report.html")):
+        if size() > MOST_BYTES:
+            page.unlink()
     return size()
 
 
