@@ -12,10 +12,11 @@ from typing import Any
 import click
 from rich.console import Console
 
+from frameworks.contract import PRECISIONS
 from harness import doctor as doctor_room
 from harness import inventory, store
 from harness import profile as profile_room
-from harness.arguments import Duration, Named, Percent
+from harness.arguments import Device, Duration, Named, Percent
 from harness.display import Display
 from harness.parity import DEFAULT_STEPS
 from harness.report import changes, document, files, html, terminal
@@ -51,8 +52,10 @@ _CELLS = _options(
     click.option("--workload", "workloads", multiple=True,
                  help="A workload of the catalogue, a .toml file, or all."),
     click.option("--mode", "modes", multiple=True, help="Only these modes of execution."),
-    click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="auto",
-                 show_default=True, help="auto takes every device that is here."),
+    click.option("--device", type=Device(), default="auto", show_default=True,
+                 help="cpu, cuda, cuda:1 for the second card; auto is the CPU and the first card."),
+    click.option("--dtype", type=click.Choice([*PRECISIONS, "all"]), default=PRECISIONS[0],
+                 show_default=True, help="The arithmetic; the last two on cuda only."),
     click.option("--threads", type=click.IntRange(min=1),
                  help="Processors a worker may use.  [default: all]"),
     click.option("--seed", type=click.IntRange(min=0),

@@ -85,7 +85,7 @@ class Launch:
         task = self._task
         self._worker.ask("build", WAIT, workload=task.workload.to_dict(), start=str(task.start),
                          arrays=str(task.arrays.folder), mode=self._mode, device="cpu",
-                         threads=self._threads)  # fmt: skip
+                         precision="float32", threads=self._threads)  # fmt: skip
         self._worker.ask("first_step", WAIT)
 
     def slice(self, seconds: float) -> float:

@@ -141,7 +141,7 @@ def observe(recipe: Recipe, mode: str, workload: Workload, asked: argparse.Names
             return worker.ask(job, PATIENCE, **arguments)
 
         ask("open", framework=recipe.name, version=protocol.VERSION, folder=name)
-        how = {"mode": mode, "device": "cpu", "threads": asked.threads}
+        how = {"mode": mode, "device": "cpu", "precision": "float32", "threads": asked.threads}
         ask("build", workload=workload.to_dict(), **where, **how)
         ask("first_step")
         ask("prove", steps=2, file="proof.npz")  # its end sets the worker's peak back

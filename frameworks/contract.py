@@ -9,7 +9,7 @@ likes, as long as it computes the same step.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,11 @@ from workloads.spec import Workload
 
 Weights = dict[str, NDArray[np.float32]]
 
+PRECISIONS = ("float32", "tf32", "bfloat16")
+"""The arithmetics of a cell. float32: whole, with TF32 off wherever a framework could use it. tf32:
+float32 arrays, whose products may round their operands to TF32. bfloat16: mixed, that is, float32
+weights, products of operands rounded to bfloat16, the loss and the update in float32."""
+
 
 class Unavailable(RuntimeError):
     """This framework cannot run here, and why: a missing device, an unsupported mode."""
@@ -30,11 +35,27 @@ class Unavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class Options:
-    """How to execute: the framework's own `mode`, the device, the number of threads."""
+    """How to execute: the framework's own `mode`, the device, threads, one of PRECISIONS.
+
+    Of the machine's cards a worker sees its own and no other: the device is cpu or cuda.
+    """
 
     mode: str
     device: str = "cpu"
     threads: int = 1
+    precision: str = "float32"
+
+
+def require_precision(
+    framework: str, options: Options, offered: Sequence[str] = PRECISIONS
+) -> None:
+    """Raise Unavailable where an adapter, or the device, has not the precision that is asked for."""
+    if options.precision not in offered:
+        raise Unavailable(
+            f"{framework}: no {options.precision} arithmetic: take {' or '.join(offered)}"
+        )
+    if options.precision == "tf32" and options.device == "cpu":
+        raise Unavailable(f"{framework}: TF32 is what tensor cores of GPUs do: a CPU has none")
 
 
 @dataclass(frozen=True)
@@ -49,8 +70,8 @@ class Step:
 class Adapter(ABC):
     """A workload's model in one framework, built from start weights.
 
-    The constructor applies `options` (threads, device, mode) before the framework does any work.
-    It raises Unavailable where they cannot be had.
+    The constructor applies `options` (threads, device, mode, precision) before the framework does
+    any work. It raises Unavailable where they cannot be had.
     """
 
     @abstractmethod
@@ -102,11 +123,26 @@ class Adapter(ABC):
         """Return the most device memory that the framework's allocator had in use, if it counts."""
         return None
 
+    def resident(self, batches: Sequence[Batch]) -> Sequence[Batch] | None:
+        """Return the batches with their arrays on the device, for `train` to take without copying.
+
+        None: not offered.
+        """
+        return None
+
+    def device_seconds(self, work: Callable[[], object]) -> float | None:
+        """Do `work`; return how long it took by the device's own clock.
+
+        None, and nothing is done: the framework does not tell, or the device has no such clock.
+        """
+        return None
+
     def kernels(self) -> dict[str, Kernel]:
         """Return what a machine's limits are taken from, on this adapter's device and threads.
 
-        "float32 product", "bfloat16 product" where the framework has it, and "copy". Their arrays
-        live as long as what is returned.
+        "float32 product", "tf32 product" and "bfloat16 product" where framework and device have
+        them, whatever the precision of this cell, and "copy". Their arrays live as long as what is
+        returned.
         """
         return numpy_kernels()
 

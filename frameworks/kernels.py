@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FLOAT32, BFLOAT16, COPY = "float32 product", "bfloat16 product", "copy"
+FLOAT32, TF32, BFLOAT16, COPY = "float32 product", "tf32 product", "bfloat16 product", "copy"
 
 
 @dataclass(frozen=True)

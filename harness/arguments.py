@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from harness import devices
+
 
 def parse_duration(text: str) -> float:
     """Return the seconds of a text as ``90``, ``90s``, ``2m`` or ``1h``.
@@ -84,3 +86,15 @@ class Named(click.ParamType):
             self.fail(f'"{value}": give a framework and its python, as NAME=/path/to/python')
         # Not resolved: a virtual environment's python is a link, and what it links to is not it.
         return name, Path(path).expanduser().absolute()
+
+
+class Device(click.ParamType):
+    """``cpu``, ``cuda``, ``cuda:1`` (the second card), or ``auto``."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check `value`."""
+        if value != "auto" and not devices.NAME.fullmatch(value):
+            self.fail(f'"{value}": give cpu, cuda, cuda:1 for the second card, or auto', param, ctx)
+        return str(value)

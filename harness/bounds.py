@@ -24,6 +24,13 @@ UNIT_ROUNDOFF = {
 }
 """The largest relative error of rounding to nearest, with 53, 24, 11 and 8 bits of significand."""
 
+COARSE = {"tf32": (2.0, 2.0**-13), "bfloat16": (3.0, 1.0)}
+"""By coarse precision, in units of it: what rounding both operands of a product adds, and in bfloat16
+its result, however many terms its sum has, for those are added up in float32; and what one rounding
+outside of products is: TF32's layers in between compute in float32, bfloat16's in bfloat16."""
+
+PRODUCTS = (layers.Dense, layers.Conv2d)
+
 CONFIDENCE = 2.0
 """The multiple of sqrt(n) u. For one sum it is exceeded with probability 2 exp(-2) at worst; a norm
 over many sums averages far below it."""
@@ -34,18 +41,41 @@ class Bounds:
 
     def __init__(self, workload: Workload, precision: str) -> None:
         self.unit = UNIT_ROUNDOFF[precision]
-        # A float32 rehearsal shows float32's drift; coarser rounding drifts in proportion.
-        self.drift_scale = max(1.0, self.unit / UNIT_ROUNDOFF["float32"])
+        self.storage = min(self.unit, UNIT_ROUNDOFF["float32"])
+        """Weights are float32 in every precision but the arbiter's."""
+        self._product, self._inside = COARSE.get(precision, (0.0, 1.0))
+        self._sums = self.storage / self.unit
         self._batch = workload.data.batch
         self._places = {place.name: place for place in workload.leaves}
         self._forward = {}
         forward = 0.0
         for place in workload.leaves:
-            forward += math.sqrt(_forward_sum(place))
+            forward += self._roundings(_forward_sum(place), isinstance(place.layer, PRODUCTS))
             self._forward[place.name] = forward
         self._logits = forward + 1
-        self._loss = self._logits + math.sqrt(workload.classes) + math.sqrt(self._batch)
-        self._backward = _backward_sums(workload)
+        own = math.sqrt(workload.classes) + math.sqrt(self._batch)
+        self._loss = self._logits + self._sums * own
+        self._backward = self._way_back(workload)
+
+    def _roundings(self, terms: int, product: bool) -> float:
+        """Return what a sum of so many terms adds, in units: see COARSE."""
+        if product:
+            return self._product + self._sums * math.sqrt(terms)
+        return self._inside * math.sqrt(terms)
+
+    def _way_back(self, workload: Workload) -> dict[str, float]:
+        """The roundings of the layers that a gradient comes through, by the place it comes to."""
+        total, sums = 0.0, {}
+        for place in reversed(workload.leaves):
+            sums[place.name] = total
+            match place.layer:
+                case layers.Dense(units=units):
+                    total += self._roundings(units, True)
+                case layers.Conv2d(filters=filters, kernel=kernel):
+                    total += self._roundings(filters * kernel**2, True)
+                case _:
+                    total += self._roundings(1, False)
+        return sums
 
     def near_kinks(self) -> dict[str, float]:
         """Return, for each layer with a kink, how near to it rounding may choose the side.
@@ -68,7 +98,7 @@ class Bounds:
         else:
             place = self._places[name.rpartition(".")[0]]
             shared = math.prod(place.output[1:]) if len(place.output) == 3 else 1
-            own = math.sqrt(self._batch * shared)
+            own = self._roundings(self._batch * shared, True)
             roundings = self._loss + self._backward[place.name] + own
         return CONFIDENCE * self.unit * roundings * math.sqrt(steps)
 
@@ -100,18 +130,3 @@ def _forward_sum(place: Placed) -> int:
         case layers.LayerNorm():
             return place.input[0]
     return 1
-
-
-def _backward_sums(workload: Workload) -> dict[str, float]:
-    """The sum of sqrt(n) over the layers that a gradient comes through, by the place it comes to."""
-    total, sums = 0.0, {}
-    for place in reversed(workload.leaves):
-        sums[place.name] = total
-        match place.layer:
-            case layers.Dense(units=units):
-                total += math.sqrt(units)
-            case layers.Conv2d(filters=filters, kernel=kernel):
-                total += math.sqrt(filters * kernel**2)
-            case _:
-                total += 1
-    return sums

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import metrics, protocol
+from harness import devices, metrics, protocol
 from harness.energy import Meter
 from harness.environments import Environment
 from harness.guard import Guard
@@ -149,7 +149,7 @@ class LiveCell:
         self._task, self._setting, self._tell_run = task, setting, tell
         self._scratch = task.scratch / cell.id.replace("/", "_")
         self._scratch.mkdir(exist_ok=True)
-        self._next_step, self.peak_bytes = 0, 0
+        self._next_step, self.peak_bytes, self._resident = 0, 0, False
         log = run / "logs" / f"{self._scratch.name}.log"
         variables = setting.recipes[cell.framework].worker_variables(
             device=cell.device, threads=setting.threads, scratch=self._scratch
@@ -221,9 +221,12 @@ class LiveCell:
             arrays=str(task.arrays.folder),
             start=str(task.start),
             mode=cell.mode,
-            device=cell.device,
+            device=devices.kind(cell.device),
+            precision=cell.precision,
             threads=self._setting.threads,
         )
+        on_card = devices.kind(cell.device) != devices.CPU
+        self._resident = on_card and built["resident"]
         return opened, built, self._worker.ask("first_step", wait.first_step)
 
     def _prove(self, standard: Standard, when: str) -> None:
@@ -306,12 +309,15 @@ class LiveCell:
     def time_slices(self, turn: int, number: int) -> list[dict[str, Any]]:
         """Thaw, time a slice of training and one of inference for round `number`, freeze.
 
+        On a card, and where the framework offers it, also one of training on batches that are there.
+
         A slice that was disturbed is told with what disturbed it, and timed again, REPEATS times at
         most. Returns what was told.
         """
         self._worker.thaw()
         told = []
-        for kind, share in (("train", 1.0), ("predict", 0.5)):
+        kinds = [("train", 1.0), ("resident", 0.5), ("predict", 0.5)]
+        for kind, share in kinds if self._resident else [kinds[0], kinds[2]]:
             for _ in range(1 + REPEATS):
                 one = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
                 told.append(one | self._slice(kind, share * self._setting.measuring.seconds))
@@ -324,12 +330,26 @@ class LiveCell:
     def _slice(self, kind: str, seconds: float) -> dict[str, Any]:
         guard, meter = self._setting.watchers.guard, self._setting.watchers.meter
         wait, start = self._setting.timeouts.work, self._next_step
-        watch, before = guard.watch(self._worker.pid), meter.read()
+        watch = guard.watch(self._worker.pid, devices.index(self.cell.device))
+        before = meter.read()
         took = self._worker.ask("slice", wait, kind=kind, start=start, seconds=seconds)
         noise, after = watch.noise(), meter.read()
-        if kind == "train":
+        if kind != "predict":
             self._next_step += took["steps"]
-        return {**took, "noise": noise, "joules": meter.joules(before, after)}
+        joules = meter.joules(before, after)
+        card = {} if watch.card is None else {"card": watch.card}
+        return {**took, "noise": noise, "joules": joules, **card}
+
+    def tell_clock(self) -> None:
+        """On a card, hold our clock against the device's own: they are to agree."""
+        if devices.kind(self.cell.device) == devices.CPU:
+            return
+        self._worker.thaw()
+        took = self._worker.ask("clock", self._setting.timeouts.work, start=self._next_step)
+        self._next_step += took["steps"]
+        self._worker.freeze()
+        if took["device_seconds"]:
+            self.tell("clock", **took, ratio=took["seconds"] / took["device_seconds"])
 
     def tell_latency(self) -> None:
         """Time single predictions of one example and of the workload's batch."""

@@ -50,7 +50,8 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell
     with _scratch(task, run):
         tell("start", None, workload=task.workload.name, sha256=write_start(task))
         if setting.proof_steps and cells:
-            task.standard = _rehearse(task, setting.proof_steps, tell)
+            precisions = sorted({cell.precision for cell in cells})
+            task.standard = _rehearse(task, setting.proof_steps, precisions, tell)
         waiting, well, turn = list(cells), 0, 0
         left = setting.measuring.budget
         while waiting:
@@ -93,14 +94,14 @@ def write_start(task: Task) -> dict[str, str]:
     return hashes
 
 
-def _rehearse(task: Task, steps: int, tell: Tell) -> Standard:
+def _rehearse(task: Task, steps: int, precisions: Sequence[str], tell: Tell) -> Standard:
     """Run the reference over the first batches, once for all cells."""
     began = time.monotonic()
     names = (*task.workload.parameters, *task.workload.state)
     weights = {name: np.load(task.start / f"{name}.npy") for name in names}
     train = task.arrays.open("train_inputs"), task.arrays.open("train_labels")
     batches = Batches(*train, np.load(task.start / "order.npy"), task.workload)
-    standard = rehearse(task.workload, weights, batches.take(0, steps))
+    standard = rehearse(task.workload, weights, batches.take(0, steps), precisions)
     seconds = time.monotonic() - began
     tell("rehearsed", None, workload=task.workload.name, steps=steps, seconds=seconds)
     return standard

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import machine, recipes, shelf
+from harness import cards, devices, machine, recipes, shelf
 from harness.energy import Meter
 from harness.environments import OLDEST_PYTHON
 from harness.guard import Guard, Noise
@@ -45,6 +45,7 @@ NOISE = {
     Noise.HEAT: "cool it better, or measure fewer threads",
     Noise.CLOCK: "plug it in, and choose the performance governor",
     Noise.GPU: "wait until it has ended; `nvidia-smi` names it",
+    Noise.CARD: "cool the card better, or give it more power",
 }
 """What to do about each disturbance that the guard tells of."""
 
@@ -82,6 +83,7 @@ def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding
         lambda: _clock(told),
         lambda: _swap(told),
         lambda: _gpus(told),
+        lambda: _builds(known, told),
         _noise,
         _energy,
     ]
@@ -314,3 +316,29 @@ def _gpus(told: Mapping[str, Any]) -> Iterator[Finding]:
     if not told.get("gpus"):
         reason = told.get("no_gpu_because")
         yield Finding("ok", f"no GPU ({reason}): everything runs on the CPU")
+
+
+def _builds(known: list[Recipe], told: Mapping[str, Any]) -> Iterator[Finding]:
+    """Which framework has a CUDA build for the cards' driver, and which cannot use a card, and why.
+
+    There is one driver, so the first card stands for all, but for those of other capabilities.
+    """
+    different = {card.get("capability"): card for card in reversed(told.get("gpus") or ())}
+    ranked = [recipe for recipe in known if not recipe.arbiter]
+    for card in different.values():
+        able = [(r, cards.lock_that_fits(r, card)) for r in ranked]
+        fits = [f"{r.title} ({lock})" for r, lock in able if lock]
+        if fits:
+            driver = f"driver {card['driver']}" if card.get("driver") else "the driver"
+            yield Finding("ok", f"CUDA builds that fit {driver}: {listed(fits)}")
+        for recipe, lock in able:
+            if not lock:
+                yield _unusable(recipe, card)
+
+
+def _unusable(recipe: Recipe, card: devices.Card) -> Finding:
+    what = f"{recipe.title}: {cards.refusal(recipe, card, given=False)}"
+    if devices.CUDA in recipe.devices:
+        return Finding("warning", what, "update the NVIDIA driver")
+    mend = f"give a build for it with --interpreter {recipe.name}=PYTHON, or leave it on the CPU"
+    return Finding("warning" if devices.CUDA in recipe.given else "ok", what, mend)

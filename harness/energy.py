@@ -6,6 +6,7 @@ not estimated.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,10 @@ class Meter:
     sources: tuple[str, ...]
     reason: str | None
 
-    def __init__(self) -> None:
+    def __init__(self, cards: Collection[int] | None = None) -> None:
+        """`cards` are the numbers of the GPUs to count, by default all."""
         packages, self.reason = _packages()
-        self._parts: list[_Package | _Gpu] = [*packages, *_gpus()]
+        self._parts: list[_Package | _Gpu] = [*packages, *_gpus(cards)]
         self.sources = tuple(part.name for part in self._parts)
 
     def read(self) -> Reading | None:
@@ -119,12 +121,13 @@ def _packages() -> tuple[list[_Package], str | None]:
     return [], f"not readable here: no RAPL under /{POWERCAP} (a virtual machine?)"
 
 
-def _gpus() -> list[_Gpu]:
+def _gpus(cards: Collection[int] | None) -> list[_Gpu]:
     """Return the GPUs that count their energy; those before Volta do not."""
     driver = Driver()
     found = [
         _Gpu(f"NVML GPU {index}", driver.library, handle)
         for index, handle in enumerate(driver.handles)
+        if cards is None or index in cards
     ]
     return [gpu for gpu in found if _answers(gpu)]
 

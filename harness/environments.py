@@ -107,7 +107,7 @@ def prepare(
     Raises Unavailable with one human line, Cancelled when `cancel` is set meanwhile.
     """
     began = time.monotonic()
-    if device not in recipe.devices:
+    if device not in recipe.devices and not (interpreter and device in recipe.given):
         # By agreement the first of a recipe's limits says why a device is missing.
         why = f": {recipe.limits[0]}" if recipe.limits else ""
         raise Unavailable(f"runs on {' and '.join(recipe.devices)}, not on {device}{why}")

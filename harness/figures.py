@@ -21,7 +21,7 @@ from workloads.spec import Workload, from_dict
 Event = Mapping[str, Any]
 
 FLOAT32_LIMIT = "float32 product"
-"""The kernel whose rate is the limit of float32 arithmetic."""
+"""The kernel whose rate is the limit of float32 arithmetic on the CPU."""
 
 ALLOWANCE = 1.05
 """A cell that keeps more than this many times its threads busy was not held to them."""
@@ -39,6 +39,7 @@ def timed(own: pd.DataFrame, kept: pd.DataFrame, level: float) -> dict[str, Any]
     return {
         **_speed("train", train, level),
         **_speed("predict", kept[kept["kind"] == "predict"], level),
+        **_speed("resident", kept[kept["kind"] == "resident"], level),
         "launches": own["launch"].nunique(),
         "contaminated": int((own["noise"] != "").sum()),
         "cores_used": _median(train["cpu_seconds"] / train["seconds"]),
@@ -76,13 +77,19 @@ def workload_of(spec: Mapping[str, Any] | None) -> Workload | None:
 
 
 def limits(events: Iterable[Event]) -> dict[str, float]:
-    """Return the machine's limit by kernel: the best rate that any framework came to on the CPU."""
+    """Return each device's limits by `kernel`: the best rate that any framework came to there."""
     best: dict[str, float] = {}
     for event in events:
-        if event["event"] == "limits" and "/cpu/" in str(event.get("cell")):
-            for name, rate in (event.get("rates") or {}).items():
-                best[str(name)] = max(best.get(str(name), 0.0), rate or 0.0)
+        *_, device, _ = ["", *str(event.get("cell")).rsplit("/", 2)[-2:]]
+        for word, rate in (event.get("rates") or {}).items() if event["event"] == "limits" else ():
+            name = kernel(str(word), device)
+            best[name] = max(best.get(name, 0.0), rate or 0.0)
     return best
+
+
+def kernel(name: str, device: str) -> str:
+    """Return a kernel's name among the limits: the CPU's as they are, others' "on" their device."""
+    return name if device == "cpu" else f"{name} on {device}"
 
 
 def complete(table: pd.DataFrame, pairs: pd.DataFrame, limit: Mapping[str, float],
@@ -99,10 +106,11 @@ def complete(table: pd.DataFrame, pairs: pd.DataFrame, limit: Mapping[str, float
             speeds = dict(zip(group["cell"], group["train_samples_per_s"], strict=True))
             table["rank"] = table["rank"].fillna(table["cell"].map(comparisons.ranks(own, speeds)))
     flop = {name: _flop(spec) for name, spec in specs.items()}
-    on_cpu = (table["device"] == "cpu") & (table["dtype"] == "float32")
     rate = table["workload"].map(flop) * table["train_samples_per_s"].astype(float)
-    most = limit.get(FLOAT32_LIMIT) or np.nan
-    table["limit_share"] = (rate / most).where(on_cpu)
+    # A cell's limit is that of its own arithmetic, on its own device.
+    places = zip(table["dtype"], table["device"], strict=True)
+    most = [limit.get(kernel(f"{dtype} product", device)) or np.nan for dtype, device in places]
+    table["limit_share"] = (rate / np.asarray(most, float)).astype(float)
     return table
 
 

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from harness import machine
-from harness.nvml import Driver
+from harness.nvml import POWER_CAP, SLOWED_BY, Driver
 
 LOAD = 0.1
 """Cores' time taken by others, or by the hypervisor: a tenth of a CPU delays a step by up to a
@@ -60,6 +61,7 @@ class Noise(StrEnum):
     HEAT = "throttled by heat"
     CLOCK = "clock fell"
     GPU = "another process on the GPU"
+    CARD = "GPU slowed by"
 
 
 class Guard:
@@ -79,9 +81,12 @@ class Guard:
         self.highest = 0.0
         """The highest clock seen at the end of a slice, in kHz; before it, CPUs may be at rest."""
 
-    def watch(self, pid: int) -> Watch:
-        """Take a first look, before a slice of the worker `pid`, whose session is its own."""
-        return Watch(self, pid)
+    def watch(self, pid: int, card: int | None = None) -> Watch:
+        """Take a first look, before a slice of the worker `pid`, whose session is its own.
+
+        `card` is the number of the GPU that it computes on.
+        """
+        return Watch(self, pid, card)
 
     def clock(self) -> float | None:
         """Return the clock of the fastest of the worker's CPUs against the highest seen so far."""
@@ -126,22 +131,34 @@ class _Look:
 
 
 class Watch:
-    """A slice being watched, from its first look on."""
+    """A slice being watched, from its first look on.
 
-    def __init__(self, guard: Guard, pid: int) -> None:
-        self._guard = guard
+    `card` is the state of the worker's GPU right after the slice, as `nvml.Driver` tells it: None
+    for a CPU.
+    """
+
+    card: dict[str, Any] | None = None
+
+    def __init__(self, guard: Guard, pid: int, card: int | None = None) -> None:
+        self._guard, self._index = guard, card
         self._family = _family(pid)
         self._before = _Look.take(guard, self._family)
 
     def noise(self) -> list[str]:
         """Look again: what disturbed the slice, each in a few words; empty where nothing did."""
+        driver = self._guard.driver
+        if self._index is not None and self._index < len(driver.handles):
+            self.card = driver.state(self._index)
         found = _Look.take(self._guard, self._family)
         told = [*_loads(self._guard, self._before, found), *_troubles(self._before, found)]
         clock = self._guard.clock()
         if clock is not None and clock < CLOCK:
             told.append(f"{Noise.CLOCK} to {clock:.0%}")
-        if _others_on_the_gpu(self._guard.driver, self._family):
+        if _others_on_the_gpu(driver, self._family):
             told.append(str(Noise.GPU))
+        # A card at its power limit is at work: that is recorded, and no disturbance.
+        slow = [by for by in (self.card or {}).get("slowed_by") or () if by != SLOWED_BY[POWER_CAP]]
+        told += [f"{Noise.CARD} {by}" for by in slow]
         return told
 
 

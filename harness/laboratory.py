@@ -91,6 +91,7 @@ class Laboratory:
             self._rounds(wave)
             if launch == 1:
                 once = [one for one in wave if not one.twin]
+                self._each(once, "clock", lambda one: one.tell_clock(), wave)
                 self._each(once, "latency", lambda one: one.tell_latency(), wave)
                 self._limits(wave)
             self._each(wave, "after the timed part", lambda one: one.prove_again())

@@ -214,8 +214,8 @@ def _gpus() -> tuple[list[dict[str, Any]], str | None]:
     driver = Driver()
     held = driver.processes()
     return [
-        _gpu(driver.library, handle) | {"processes": len(processes)}
-        for handle, processes in zip(driver.handles, held, strict=True)
+        _gpu(driver.library, handle) | {"processes": len(held[index]), **driver.state(index)}
+        for index, handle in enumerate(driver.handles)
     ], driver.reason
 
 

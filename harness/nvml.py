@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+CLOCK_SM = 1
+"""NVML_CLOCK_SM, from nvml.h: the clock of the multiprocessors."""
+
+POWER_CAP = 0x4
+
+SLOWED_BY = {
+    POWER_CAP: "its power limit",
+    0x8: "its hardware",
+    0x20: "heat (by the driver)",
+    0x40: "heat (by the hardware)",
+    0x80: "a power brake",
+}
+"""The bits of nvmlClocksEventReasons* that slow a card down by themselves; a user's settings do not."""
 
 
 class Driver:
@@ -51,8 +66,32 @@ class Driver:
             return {}
         return {int(one.pid): one.usedGpuMemory for one in found}
 
+    def state(self, index: int) -> dict[str, Any]:
+        """Return a card's clock and most clock in MHz, its power and power limit in W, what slows it.
+
+        What the driver does not tell is None. Nothing is ever set.
+        """
+        handle, library = self.handles[index], self.library
+        reasons = _asked(lambda: library.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+        words = [word for bit, word in SLOWED_BY.items() if (reasons or 0) & bit]
+        return {
+            "mhz": _asked(lambda: library.nvmlDeviceGetClockInfo(handle, CLOCK_SM)),
+            "mhz_most": _asked(lambda: library.nvmlDeviceGetMaxClockInfo(handle, CLOCK_SM)),
+            "watts": _asked(lambda: library.nvmlDeviceGetPowerUsage(handle) / 1e3),
+            "watts_most": _asked(lambda: library.nvmlDeviceGetEnforcedPowerLimit(handle) / 1e3),
+            "slowed_by": None if reasons is None else words,
+        }
+
     def memory_of(self, pid: int) -> int | None:
         """Return the bytes that a process holds on all GPUs; None where the driver does not tell."""
         held = [processes[pid] for processes in self.processes() if pid in processes]
         known = [size for size in held if size is not None]
         return sum(known) if held and len(known) == len(held) else None
+
+
+def _asked(read: Callable[[], Any]) -> Any:
+    """Return what the library tells, or None: "not supported", in the words of any driver."""
+    try:
+        return read()
+    except Exception:
+        return None

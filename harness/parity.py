@@ -1,7 +1,8 @@
 """The proof: a cell computes the reference's training step, or it is not ranked.
 
 For one workload the reference is run once (`rehearse`): in float64, which is what is right; and in
-float32 and with kinks moved, which shows how far rounding alone can lead away. Each cell's answers
+float32 and with kinks moved, which shows how far rounding alone can lead away; and for each coarser
+arithmetic with products rounded as that does. Each cell's answers
 are then held against the float64 run, tensor by tensor (`judge`). The bounds are derived in
 docs/parity.md.
 """
@@ -9,7 +10,7 @@ docs/parity.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from frameworks.contract import Answers, Options, Weights, answers
 from frameworks.reference.adapter import Reference
+from frameworks.reference.rounding import ROUNDINGS
 from harness.bounds import Bounds, storage_floor
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -94,7 +96,8 @@ class Standard:
     start: Weights
     batches: tuple[Batch, ...]
     right: Answers
-    drifts: tuple[Answers, ...]
+    drifts: Mapping[str, tuple[Answers, ...]]
+    """By precision; what has none of its own has float32's."""
 
     @property
     def steps(self) -> int:
@@ -108,27 +111,37 @@ class Standard:
             first = {key: one for key, one in found.items() if not key.startswith("last/")}
             return {**first, "losses": found["losses"][:1]}
 
-        drifts = tuple(map(kept, self.drifts))
+        drifts = {name: tuple(map(kept, runs)) for name, runs in self.drifts.items()}
         return replace(self, batches=self.batches[:1], right=kept(self.right), drifts=drifts)
 
 
-def rehearse(workload: Workload, start: Weights, batches: Sequence[Batch]) -> Standard:
+def rehearse(
+    workload: Workload, start: Weights, batches: Sequence[Batch], precisions: Iterable[str] = ()
+) -> Standard:
     """Run the reference over `batches` from `start`: in float64, in float32, and with kinks moved.
+
+    For those of `precisions` that are coarser than float32, also with products rounded so: there
+    the rounding itself decides the kinks.
 
     The gradients of ReLU and of a maximum jump. Where a value is within rounding of the jump, two
     right computations may take different sides; a run with every such kink taken on one side, and
     one on the other, show what that can do.
     """
 
-    plan = Standard(workload, start, tuple(batches), {}, ())
+    plan = Standard(workload, start, tuple(batches), {}, {})
     # One thread: small products split over many threads wait more than they compute.
     with threadpool_limits(1):
         near = Bounds(workload, "float32").near_kinks()
         far = {name: -margin for name, margin in near.items()}
         right = rehearse_once(plan)
-        drifts = [rehearse_once(plan, dtype=np.float32)]
-        drifts += [rehearse_once(plan, kinks=kinks) for kinks in (near, far)]
-    return replace(plan, right=right, drifts=tuple(drifts))
+        whole = [rehearse_once(plan, dtype=np.float32)]
+        whole += [rehearse_once(plan, kinks=kinks) for kinks in (near, far)]
+        drifts = {"float32": tuple(whole)} | {
+            name: tuple(rehearse_once(plan, rounding=one) for one in ROUNDINGS[name])
+            for name in precisions
+            if name in ROUNDINGS
+        }
+    return replace(plan, right=right, drifts=drifts)
 
 
 def rehearse_once(standard: Standard, **study: Any) -> Answers:
@@ -139,11 +152,16 @@ def rehearse_once(standard: Standard, **study: Any) -> Answers:
 
 def judge(found: Mapping[str, NDArray], standard: Standard, precision: str) -> Verdict:
     """Hold a cell's answers against the standard; what is missing or of another shape fails."""
+    if precision in ROUNDINGS and precision not in standard.drifts:
+        raise ValueError(f"{precision} was not rehearsed")
     bounds = Bounds(standard.workload, precision)
-    return Verdict(tuple(_checks(found, standard, bounds)))
+    runs = standard.drifts.get(precision, standard.drifts["float32"])
+    return Verdict(tuple(_checks(found, standard, bounds, runs)))
 
 
-def _checks(found: Mapping[str, NDArray], standard: Standard, bounds: Bounds) -> Iterator[Check]:
+def _checks(
+    found: Mapping[str, NDArray], standard: Standard, bounds: Bounds, runs: Sequence[Answers]
+) -> Iterator[Check]:
     for key, right in standard.right.items():
         if key == "losses":
             continue
@@ -151,26 +169,25 @@ def _checks(found: Mapping[str, NDArray], standard: Standard, bounds: Bounds) ->
         steps = standard.steps if kind == "last" else 1
         title, when = _words(kind, name, steps)
         origin = standard.start[name].astype(np.float64) if kind in ("first", "last") else 0.0
-        drifts = [one[key] for one in standard.drifts]
+        drifts = [one[key] for one in runs]
         base = bounds.of(kind, name, steps)
         if kind in ("first", "last"):
-            base += storage_floor(right, origin, steps, bounds.unit)
-        yield _check(title, when, found.get(key), right, drifts, origin, base, bounds.drift_scale)
-    yield from _loss_checks(found, standard, bounds)
+            base += storage_floor(right, origin, steps, bounds.storage)
+        yield _check(title, when, found.get(key), right, drifts, origin, base)
+    yield from _loss_checks(found, standard, bounds, runs)
 
 
 def _loss_checks(
-    found: Mapping[str, NDArray], standard: Standard, bounds: Bounds
+    found: Mapping[str, NDArray], standard: Standard, bounds: Bounds, runs: Sequence[Answers]
 ) -> Iterator[Check]:
     """The loss at every step, each against its own bound."""
     right = standard.right["losses"]
     losses = np.atleast_1d(found.get("losses", np.empty(0)))
     for i, value in enumerate(right):
         mine = losses[i] if len(losses) == len(right) else None
-        drifts = [one["losses"][i] for one in standard.drifts]
+        drifts = [one["losses"][i] for one in runs]
         base = bounds.of("losses", "", i + 1)
-        scale = bounds.drift_scale
-        yield _check("the loss", f"at step {i + 1}", mine, value, drifts, 0.0, base, scale)
+        yield _check("the loss", f"at step {i + 1}", mine, value, drifts, 0.0, base)
 
 
 def _check(
@@ -181,7 +198,6 @@ def _check(
     drifts: Sequence[NDArray],
     origin: NDArray | float,
     base: float,
-    drift_scale: float,
 ) -> Check:
     """Compare what was found with what is right, both as differences from `origin`."""
     right = np.asarray(right, np.float64)
@@ -197,7 +213,7 @@ def _check(
             return distance / whole if whole else (0.0 if distance == 0 else math.inf)
 
         drift = max(map(off, drifts))
-        pairs.append((off(found), base + DRIFT * drift_scale * drift))
+        pairs.append((off(found), base + DRIFT * drift))
     return Check(title, when, pairs[0][0], pairs[0][1], pairs[1][0], pairs[1][1])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness import devices
 from harness.recipes import Recipe
 from workloads.reading import SpecError, nearest
 from workloads.spec import Workload
@@ -47,19 +48,23 @@ def cells(
     workloads: Sequence[Workload],
     recipes: Mapping[str, Recipe],
     modes: Sequence[str],
-    devices: Sequence[str],
+    places: Sequence[str],
+    dtype: str = "float32",
 ) -> list[Cell]:
     """Return every combination, the arbiter last; no `modes` means all that a framework has.
+
+    `places` are devices; `dtype` is an arithmetic, or "all" that each of the devices has.
 
     Raises:
         SpecError: nothing is left to run.
     """
     ordered = sorted(recipes.values(), key=lambda recipe: (recipe.arbiter, recipe.name))
     planned = [
-        Cell(workload.name, recipe.name, mode, device, "float64" if recipe.arbiter else "float32")
+        Cell(workload.name, recipe.name, mode, device, precision)
         for workload in workloads
         for recipe in ordered
-        for device in devices
+        for device in places
+        for precision in (["float64"] if recipe.arbiter else devices.precisions(dtype, device))
         for mode in recipe.modes
         if (not modes or mode in modes or recipe.arbiter)
         and not (recipe.arbiter and device not in recipe.devices)

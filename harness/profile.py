@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import environments, plan, protocol
+from harness import devices, environments, machine, plan, protocol
 from harness.cell import Task, Timeouts
 from harness.conductor import write_start
 from harness.places import cache_folder, project_root
@@ -48,7 +48,8 @@ def find(text: str, recipes: Mapping[str, Recipe]) -> Cell:
         SpecError: there is no such cell; the message has the nearest word.
     """
     workload, *words = text.strip("/").split("/")
-    known = plan.cells([spec.load(workload)], recipes, [], DEVICES)
+    places = dict.fromkeys([*DEVICES, *filter(devices.NAME.fullmatch, words)])
+    known = plan.cells([spec.load(workload)], recipes, [], list(places), "all")
     if not 2 <= len(words) <= len(_PARTS):
         raise SpecError(f'"{text}": give workload/framework/mode, as a report does: {known[0].id}')
     for what, word in zip(_PARTS, words, strict=False):
@@ -82,12 +83,15 @@ def profile(
     recipes = discover(root)
     cell = find(text, recipes)
     recipe = recipes[cell.framework]
-    if lacking := recipe.missing_program(cell.mode):
+    cards = machine.gpus()
+    lacking = devices.missing(cell.device, cards)
+    lacking = lacking or devices.lacks(cell.precision, cell.device, cards)
+    if lacking := lacking or recipe.missing_program(cell.mode):
         raise environments.Unavailable(lacking)
     trace = _new_file(results / FOLDER, cell)
     environment = environments.prepare(
         recipe,
-        cell.device,
+        devices.kind(cell.device),
         interpreter=(interpreters or {}).get(recipe.name),
         report=lambda name, what: tell(f"{name}: {what}"),
     )
@@ -141,7 +145,8 @@ def _ask(
             arrays=str(task.arrays.folder),
             start=str(task.start),
             mode=cell.mode,
-            device=cell.device,
+            device=devices.kind(cell.device),
+            precision=cell.precision,
             threads=threads,
         )
         worker.ask("first_step", wait.first_step)

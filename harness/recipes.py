@@ -13,18 +13,20 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import devices
 from harness.places import project_root
 
 FILE_NAME = "environment.toml"
-DEVICES = ("cpu", "cuda")
+DEVICES = (devices.CPU, devices.CUDA)
 PLATFORMS = ("linux", "darwin")
 PLACEHOLDERS = ("device", "scratch", "threads")
 
 _PYTHON = re.compile(r"3\.\d+")
+_VERSION = re.compile(r"\d+(\.\d+)*")
 _WORD = re.compile(r"[a-z][a-z0-9_-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -86,6 +88,10 @@ class Recipe:
     libraries: tuple[Library, ...] = ()
     programs: tuple[Program, ...] = ()
     limits: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    """Devices without a lock, which an interpreter of the user's own may have."""
+    drivers: Mapping[str, str] = field(default_factory=dict)
+    """The oldest driver that a lock's libraries run on, by the lock's file name."""
 
     def lock_paths(self, device: str) -> tuple[Path, ...]:
         """The lock files for a device, in the order in which they are tried."""
@@ -93,15 +99,12 @@ class Recipe:
 
     def worker_variables(self, *, device: str, threads: int, scratch: Path) -> dict[str, str]:
         """The environment variables of one worker; `scratch` is a fresh folder for this launch."""
-        words = {"device": device, "threads": str(threads), "scratch": str(scratch)}
+        words = {"device": devices.kind(device), "threads": str(threads), "scratch": str(scratch)}
         filled = {
             name: _PLACEHOLDER.sub(lambda found: words[found[1]], value)
             for name, value in self.variables.items()
         }
-        if device == "cpu":
-            # A build that finds a GPU makes a context on it, which would count as its memory.
-            filled.setdefault("CUDA_VISIBLE_DEVICES", "")
-        return filled
+        return {**devices.visible(device), **filled}
 
     def missing_program(self, mode: str) -> str | None:
         """One line that says which program `mode` lacks on this machine, or None."""
@@ -126,7 +129,7 @@ def load(path: Path) -> Recipe:
         raise RecipeError(f"{where}: is not valid TOML: {error}") from error
     top = _Table(
         values, where, "title arbiter python package module modes devices limits requirements"
-        " locks variables libraries programs"
+        " locks variables libraries programs given drivers"
     )  # fmt: skip
     modes = top.words("modes")
     devices = top.words("devices", allowed=DEVICES)
@@ -150,6 +153,8 @@ def load(path: Path) -> Recipe:
             for table in top.tables("programs", "name mend platform modes variable")
         ),
         limits=top.texts("limits", optional=True),
+        given=top.words("given", allowed=DEVICES) if "given" in values else (),
+        drivers=_drivers(top, requirements),
     )
 
 
@@ -270,6 +275,13 @@ def _variables(top: _Table) -> dict[str, str]:
                     f"{table.where}: `{name}` holds {{{word}}}{nearest(word, PLACEHOLDERS)}"
                 )
     return dict(table.values)
+
+
+def _drivers(top: _Table, requirements: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    table = top.table("drivers", " ".join(requirements), optional=True)
+    return {
+        f"{name}.txt": table.text(name, _VERSION, 'a version, as "580"') for name in table.values
+    }
 
 
 def _library(table: _Table) -> Library:

@@ -6,11 +6,11 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness import environments, machine, plan, store
+from harness import cards, devices, environments, machine, plan, store
 from harness.cell import Measuring, Setting, Task, Timeouts, Watchers
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
@@ -76,6 +76,7 @@ def request(
     workloads: Sequence[str],
     modes: Sequence[str],
     device: str,
+    dtype: str = "float32",
     threads: int | None,
     seed: int | None,
     data: str,
@@ -111,7 +112,7 @@ def request(
         raise SpecError(
             f"two workloads are named {', '.join(sorted(twice))}: rename one of the files"
         )
-    devices = _devices(device)
+    there = _devices(device)
     cpus = usable_cpus()
     if threads is not None and threads > len(cpus):
         raise SpecError(f"--threads {threads}: this process may use {len(cpus)} processors")
@@ -120,8 +121,8 @@ def request(
     return Request(
         workloads=wanted,
         recipes=chosen,
-        devices=devices,
-        cells=plan.cells(wanted, chosen, plan.choose(modes, all_modes, "mode"), devices),
+        devices=there,
+        cells=plan.cells(wanted, chosen, plan.choose(modes, all_modes, "mode"), there, dtype),
         threads=threads or len(cpus),
         seed=seed or 0,
         steps=steps,
@@ -134,7 +135,7 @@ def request(
         command=command,
         proof_steps=0 if no_parity else parity_steps,
         only_proof=only_proof,
-        options={"data": data, "quick": quick, "device": device},
+        options={"data": data, "quick": quick, "device": device, "dtype": dtype},
     )
 
 
@@ -212,7 +213,7 @@ def _conduct_all(session: _Session) -> None:
         recipes=asked.recipes,
         environments=ready,
         measuring=_share(asked.measuring, len(tasks)),
-        watchers=Watchers(Guard(usable_cpus()), Meter()),
+        watchers=Watchers(Guard(usable_cpus()), _meter(asked)),
         score=not asked.synthetic,
         timeouts=session.timeouts,
         proof_steps=asked.proof_steps,
@@ -290,22 +291,30 @@ def _environments(session: _Session) -> dict[tuple[str, str], Environment]:
 def _prepare(
     asked: Request, device: str, session: _Session
 ) -> dict[str, Environment | Unavailable]:
-    recipes = [r for r in asked.recipes.values() if device in r.devices or not r.arbiter]
-    if device != "cpu" and not machine.gpus():
-        reason = Unavailable(f"no such device: no {device} device and driver found on this machine")
-        return {recipe.name: reason for recipe in recipes}
+    kind, gpus = devices.kind(device), machine.gpus()
+    recipes = [r for r in asked.recipes.values() if kind in r.devices or not r.arbiter]
+    if absent := devices.missing(device, gpus):
+        return {recipe.name: Unavailable(absent) for recipe in recipes}
+    refused = {}
+    for recipe in recipes if kind == devices.CUDA else ():
+        card, given = devices.card(device, gpus), recipe.name in asked.interpreters
+        if reason := cards.refusal(recipe, card, given):
+            refused[recipe.name] = Unavailable(reason)
 
     def report(name: str, text: str) -> None:
         session.tell("framework-building", None, framework=name, text=text)
 
-    return environments.prepare_all(recipes, device, interpreters=asked.interpreters, report=report)
+    able = [recipe for recipe in recipes if recipe.name not in refused]
+    made = environments.prepare_all(able, kind, interpreters=asked.interpreters, report=report)
+    return {**refused, **made}
 
 
 def _can_run(cell: Cell, setting: Setting, session: _Session) -> bool:
-    """Say whether the cell's environment and programs are here; where not, the journal says why."""
+    """Say whether all that the cell needs is here; where not, the journal says why."""
     if (cell.framework, cell.device) not in setting.environments:
         return False  # told already, for all of its cells
     reason = setting.recipes[cell.framework].missing_program(cell.mode)
+    reason = reason or devices.lacks(cell.precision, cell.device, machine.gpus())
     if reason:
         session.tell("cell-failed", cell.id, phase="start", status="unavailable", reason=reason,
                      signal=None, log_tail=[])  # fmt: skip
@@ -314,11 +323,11 @@ def _can_run(cell: Cell, setting: Setting, session: _Session) -> bool:
 
 def _manifest(asked: Request, root: Path) -> dict[str, Any]:
     return {
-        "samestep": version("samestep"),
+        "samestep": _version(),
         "command": list(asked.command),
         "git_commit": _git_commit(root),
         "machine": machine.describe(),
-        "energy": _energy(Meter()),
+        "energy": _energy(_meter(asked)),
         "options": {
             **asked.options,
             "threads": asked.threads,
@@ -335,6 +344,20 @@ def _manifest(asked: Request, root: Path) -> dict[str, Any]:
         "workloads": {workload.name: workload.to_dict() for workload in asked.workloads},
         "cells": [cell.id for cell in asked.cells],
     }
+
+
+def _version() -> str:
+    """Return the installed version, or that nothing is installed: a folder of sources runs too."""
+    try:
+        return version("samestep")
+    except PackageNotFoundError:
+        return "from source"
+
+
+def _meter(asked: Request) -> Meter:
+    """Count the processor packages and the cards of this run; all cards where theirs is not known."""
+    used = [devices.index(one) for one in asked.devices if devices.kind(one) == devices.CUDA]
+    return Meter(None if None in used else [one for one in used if one is not None])
 
 
 def _energy(meter: Meter) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Cell:
     folder: Path
 
     def __init__(self) -> None:
-        self.seconds_a_step = {"train": 0.0, "predict": 0.0}
+        self.seconds_a_step = {"train": 0.0, "resident": 0.0, "predict": 0.0}
 
     # Each public method is a job: keyword arguments in, a result out; `emit` sends an event between.
 
@@ -94,6 +94,7 @@ class Cell:
         start: str,
         mode: str,
         device: str,
+        precision: str,
         threads: int,
         emit: Callable,
     ) -> Result:
@@ -108,8 +109,13 @@ class Cell:
             for name in (*self.workload.parameters, *self.workload.state)
         }
         begin = time.perf_counter()
-        self.adapter = self.adapter_class(self.workload, self.start, Options(mode, device, threads))
-        return {"seconds": time.perf_counter() - begin, "settings": self.adapter.settings()}
+        options = Options(mode, device, threads, precision)
+        self.adapter = self.adapter_class(self.workload, self.start, options)
+        return {
+            "seconds": time.perf_counter() - begin,
+            "settings": self.adapter.settings(),
+            "resident": type(self.adapter).resident is not Adapter.resident,
+        }
 
     def first_step(self, emit: Callable) -> Result:
         """Take the very first training step: tracing and compiling are in its time."""
@@ -204,14 +210,21 @@ class Cell:
         """Time about `seconds` (at least 10 steps) of training or of inference, from step `start`.
 
         The clock covers batches in host memory to updated weights (or to logits), ended by the
-        framework's own synchronisation.
+        framework's own synchronisation. "resident" is training on batches that are on the device
+        already, only where the adapter offers it.
         """
         work: Callable[[list], NDArray] = {
             "train": self._slice_train,
+            "resident": self._slice_train,
             "predict": self._slice_predict,
         }[kind]
         steps = max(10, self._portion(kind, seconds, bounded=False))
         ready = self.batches.take(start, min(steps, max(1, _PORTION_BYTES // self._batch_bytes())))
+        if kind == "resident":
+            there = self.adapter.resident(ready)
+            if there is None:
+                raise RuntimeError("resident batches were asked of an adapter that has none")
+            ready = list(there)
         batches = per_slice(ready, steps)
         begin, begin_cpu = time.perf_counter(), time.process_time()
         work(batches)
@@ -219,6 +232,20 @@ class Cell:
         self.seconds_a_step[kind] = took / steps
         samples = steps * self.workload.data.batch
         return {"steps": steps, "samples": samples, "seconds": took, "cpu_seconds": cpu}
+
+    def clock(self, start: int, emit: Callable) -> Result:
+        """Train for a moment, timed by our clock and by the device's own, where it has one."""
+        count = self._portion("train", _PORTION_SECONDS)
+        batches, took = self.batches.take(start, count), 0.0
+
+        def work() -> None:
+            nonlocal took
+            begin = time.perf_counter()
+            self.adapter.train(batches)
+            took = time.perf_counter() - begin
+
+        device = self.adapter.device_seconds(work)
+        return {"steps": count if took else 0, "seconds": took, "device_seconds": device}
 
     def _slice_train(self, batches: list[Batch]) -> NDArray:
         return self.adapter.train(batches)

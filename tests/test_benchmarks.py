@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.recipes import discover
+from tests.frameworks import inside
 
 ROOT = Path(__file__).resolve().parents[1]
 RANKED = [recipe for recipe in discover().values() if not recipe.arbiter]
@@ -69,3 +70,22 @@ def test_coverage_simulates_what_the_intervals_hold() -> None:
 def test_every_framework_has_a_plain_loop() -> None:
     loops = {path.stem for path in (ROOT / "benchmarks" / "loops").glob("*.py")}
     assert loops == {recipe.name for recipe in RANKED}
+
+
+def test_the_gpu_acceptance_on_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import gpu_acceptance
+
+    recipe = RANKED[0]
+    python = inside.python(recipe.name)
+    part = gpu_acceptance.Part("mlp-2-3-2", 2, 20, launches=1)
+    monkeypatch.setattr(gpu_acceptance, "SMALL", (part,))
+    given = ["--interpreter", f"{recipe.name}={python}", "--mode", recipe.modes[0]]
+    status = gpu_acceptance.main(["--device=cpu", "--small", f"--out={tmp_path}", *given])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert f"{recipe.name}/{recipe.modes[0]}/cpu/float32: same maths" in said
+    for other in RANKED[1:]:
+        assert f"{other.name} on cpu: unavailable: --interpreter {other.name}=" in said
+    assert gpu_acceptance.tidy(tmp_path) < gpu_acceptance.MOST_BYTES

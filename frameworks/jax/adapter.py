@@ -16,7 +16,14 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
+from frameworks.contract import (
+    Adapter,
+    Options,
+    Step,
+    Unavailable,
+    Weights,
+    require_precision,
+)
 from frameworks.jax import optimisers, profiling
 from frameworks.jax.kernels import kernels
 from frameworks.jax.layers import loss_of
@@ -41,13 +48,14 @@ class Jax(Adapter):
     def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
         if options.mode not in MODES:
             raise Unavailable(f"jax: no mode {options.mode!r}: take {' or '.join(MODES)}")
-        self._mode, self._workload = options.mode, workload
+        require_precision("jax", options)
+        self._mode, self._workload, self._precision = options.mode, workload, options.precision
         apply_threads(options.threads)
         self._device = find_device(options.device)
         jax.config.update("jax_default_device", self._device)
-        jax.config.update("jax_default_matmul_precision", "highest")
-        jax.config.update("jax_enable_x64", False)
-        self._model, self._loss = bind(workload, self._mode), loss_of(workload)
+        apply_precision(options.precision)
+        self._model = bind(workload, self._mode, options.precision)
+        self._loss = loss_of(workload)
         # The train step owns its arguments: weights, state and memory are updated in place.
         jit = jax.jit if options.mode == "jit" else lambda function, **_: function
         self._update = jit(self._update_one, donate_argnums=(0, 1, 2))
@@ -103,6 +111,7 @@ class Jax(Adapter):
         config = jax.config
         return {
             "mode": self._mode,
+            "precision": self._precision,
             "device": str(self._device),
             "device_kind": self._device.device_kind,
             "threads": int(os.environ["PJRT_NPROC"]),
@@ -147,6 +156,9 @@ class Jax(Adapter):
         host = {name: np.asarray(tensors[name]) for name in order if name in tensors}
         return {k: np.array(w.transpose(OUTSIDE[w.ndim]), order="C") for k, w in host.items()}
 
+    def resident(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        return jax.block_until_ready(jax.device_put(list(batches), self._device))
+
     def device_peak_bytes(self) -> int | None:
         return (self._device.memory_stats() or {}).get("peak_bytes_in_use")
 
@@ -171,6 +183,16 @@ def apply_threads(threads: int) -> None:
     os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(threads)
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def apply_precision(precision: str) -> None:
+    """Keep float32 products whole, or let them be TF32's.
+
+    bfloat16 needs nothing here: its products take operands that are bfloat16.
+    """
+    products = "tensorfloat32" if precision == "tf32" else "highest"
+    jax.config.update("jax_default_matmul_precision", products)
+    jax.config.update("jax_enable_x64", False)
 
 
 def find_device(name: str) -> jax.Device:

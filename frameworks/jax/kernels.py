@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
-from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, Kernel
+from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, TF32, Kernel
 
 
 def kernels(device: jax.Device) -> dict[str, Kernel]:
     """Return the kernels on a device, which has to be the default one."""
     sizes = ON_CPU if device.platform == "cpu" else ON_GPU
-    multiply = jax.jit(jnp.matmul)
     # Onto an array that it owns: new memory for each copy would be faulted in page by page.
     copy = jax.jit(lambda source, target: jnp.copy(source), donate_argnums=1, keep_unused=True)
 
-    def product(dtype: jnp.dtype) -> Kernel:
+    def product(dtype: jnp.dtype, precision: str = "highest") -> Kernel:
+        multiply = jax.jit(partial(jnp.matmul, precision=precision))
         a, b = jax.random.uniform(jax.random.key(0), (2, sizes.side, sizes.side)).astype(dtype)
         return sizes.product(lambda: multiply(a, b).block_until_ready())
 
@@ -26,6 +28,7 @@ def kernels(device: jax.Device) -> dict[str, Kernel]:
 
     return {
         FLOAT32: product(jnp.float32),
+        **({} if device.platform == "cpu" else {TF32: product(jnp.float32, "tensorfloat32")}),
         BFLOAT16: product(jnp.bfloat16),
         COPY: sizes.copy(copied),
     }

@@ -35,13 +35,22 @@ class Pass:
 Bound = Callable[[Pass, Array], Array]
 
 
-def bind(workload: Workload, mode: str) -> Callable[..., tuple[Array, Pytree]]:
+@dataclass(frozen=True)
+class Way:
+    """How layers are bound: eager or jit, and whether products are bfloat16's."""
+
+    mode: str
+    mixed: bool
+
+
+def bind(workload: Workload, mode: str, precision: str) -> Callable[..., tuple[Array, Pytree]]:
     """Return the model: (weights, state, x, masks) to (logits, the state moved).
 
-    x is canonical, inside images are NHWC. With `masks` (perhaps none) as in training, with None
-    as in inference.
+    x is canonical, inside images are NHWC; logits are float32. With `masks` (perhaps none) as in
+    training, with None as in inference.
     """
-    layers = _chain(workload.model, mode)
+    mixed = precision == "bfloat16"
+    layers = _chain(workload.model, Way(mode, mixed))
 
     def model(
         weights: Pytree, state: Pytree, x: Array, masks: Masks | None
@@ -49,13 +58,14 @@ def bind(workload: Workload, mode: str) -> Callable[..., tuple[Array, Pytree]]:
         if x.ndim == 4:
             x = jnp.transpose(x, (0, 2, 3, 1))
         run = Pass(weights, state, None if masks is None else iter(masks))
-        return layers(run, x), run.moved
+        logits = layers(run, x)
+        return (logits.astype(jnp.float32) if mixed else logits), run.moved
 
     return model
 
 
-def _chain(places: Sequence[Placed], mode: str) -> Bound:
-    bound = [_bind(place, mode) for place in places]
+def _chain(places: Sequence[Placed], way: Way) -> Bound:
+    bound = [_bind(place, way) for place in places]
 
     def layers(run: Pass, x: Array) -> Array:
         for layer in bound:
@@ -65,36 +75,60 @@ def _chain(places: Sequence[Placed], mode: str) -> Bound:
     return layers
 
 
-def _bind(place: Placed, mode: str) -> Bound:
+def _bind(place: Placed, way: Way) -> Bound:
     """Return a layer as a function of the pass and its input; names are looked up once, here."""
     layer = place.layer
     if isinstance(layer, spec.Residual):
-        body, shortcut = _chain(place.body, mode), _chain(place.shortcut, mode)
+        body, shortcut = _chain(place.body, way), _chain(place.shortcut, way)
         return lambda run, x: body(run, x) + shortcut(run, x)
     if isinstance(layer, spec.BatchNorm):
-        return _bind_batch_norm(place.name, layer)
+        return _bind_batch_norm(place.name, layer, way.mixed)
     if isinstance(layer, spec.Dropout):
         return lambda run, x: x if run.masks is None else dropout(layer, x, next(run.masks))
     function = FUNCTIONS[type(layer)]
-    if isinstance(layer, spec.MaxPool) and mode == "jit" and layer.size <= 3:
+    if isinstance(layer, spec.MaxPool) and way.mode == "jit" and layer.size <= 3:
         function = max_pool_of_slices
     names = [f"{place.name}.{short}" for short in layer.parameters(place.input)]
+    if way.mixed and isinstance(layer, (spec.Dense, spec.Conv2d)):
+        function = _in_bfloat16(function)
+    if way.mixed and isinstance(layer, spec.LayerNorm):
+        function = _in_float32(function)
     return lambda run, x: function(layer, x, *[run.weights[name] for name in names])
 
 
-def _bind_batch_norm(name: str, layer: spec.BatchNorm) -> Bound:
+def _in_bfloat16(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Return a product with its operands, and so its result, in bfloat16; weights stay float32."""
+
+    def mixed(layer: spec.Layer, *operands: Array) -> Array:
+        return function(layer, *(one.astype(jnp.bfloat16) for one in operands))
+
+    return mixed
+
+
+def _in_float32(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Return a norm that takes and gives x's dtype and computes in float32."""
+
+    def norm(layer: spec.Layer, x: Array, *weights: Array) -> Array:
+        return function(layer, x.astype(jnp.float32), *weights).astype(x.dtype)
+
+    return norm
+
+
+def _bind_batch_norm(name: str, layer: spec.BatchNorm, mixed: bool) -> Bound:
     weight, bias, mean, variance = (
         f"{name}.{short}" for short in ("weight", "bias", "mean", "variance")
     )
 
-    def norm(run: Pass, x: Array) -> Array:
+    def norm(run: Pass, given: Array) -> Array:
+        x = given.astype(jnp.float32) if mixed else given
         weights, state = (
             (run.weights[weight], run.weights[bias]),
             (run.state[mean], run.state[variance]),
         )
         if run.masks is None:
-            return batch_norm(layer, x, *weights, state)
+            y = batch_norm(layer, x, *weights, state)
+            return y.astype(given.dtype) if mixed else y
         y, (run.moved[mean], run.moved[variance]) = batch_norm_of_batch(layer, x, *weights, state)
-        return y
+        return y.astype(given.dtype) if mixed else y
 
     return norm

@@ -17,9 +17,16 @@ import numpy as np
 from mxnet import autograd, gluon
 from numpy.typing import NDArray
 
-from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
+from frameworks.contract import (
+    Adapter,
+    Options,
+    Step,
+    Unavailable,
+    Weights,
+    require_precision,
+)
 from frameworks.kernels import Kernel
-from frameworks.mxnet import layers, optimisers, profiling
+from frameworks.mxnet import cards, layers, optimisers, profiling
 from frameworks.mxnet.kernels import kernels
 from frameworks.mxnet.norms import Variances
 from frameworks.profiles import Profile
@@ -39,7 +46,11 @@ _FEATURES = ("MKLDNN", "OPENMP", "BLAS_OPEN", "CPU_AVX", "CUDA", "CUDNN")
 
 
 def _context(options: Options) -> mx.Context:
-    """Return the device, once everything that is asked for can be had."""
+    """Return the device, once everything that is asked for can be had.
+
+    TF32 has no switch but NVIDIA_TF32_OVERRIDE, and 1.9's bfloat16 is oneDNN's, for CPUs.
+    """
+    require_precision("mxnet", options, ("float32",))
     if options.mode not in MODES:
         raise Unavailable(f'mxnet: no mode "{options.mode}": take one of {", ".join(MODES)}')
     if not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
@@ -53,11 +64,12 @@ def _context(options: Options) -> mx.Context:
     if options.device == "cpu":
         return mx.cpu()
     index = int(options.device.partition(":")[2] or 0)
-    if index >= mx.context.num_gpus():
-        raise Unavailable(
-            f'mxnet: no device "{options.device}": MXNet {mx.__version__} sees'
-            f" {mx.context.num_gpus()} GPUs: take cpu, or a CUDA build that knows this GPU"
-        )
+    has_cuda = mx.runtime.Features().is_enabled("CUDA")
+    # Counting cards is a call of the CUDA library's, which a build without it has not.
+    seen = mx.context.num_gpus() - index if has_cuda else 0
+    reason = cards.refusal(mx.__version__, has_cuda, max(0, seen), cards.capability(index))
+    if reason:
+        raise Unavailable(f"mxnet: device {options.device}: {reason}")
     return mx.gpu(index)
 
 
@@ -67,6 +79,18 @@ class MXNet(Adapter):
     def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
         self._context, self._options = _context(options), options
         self._workload = workload
+        try:
+            self._build(weights)
+        except (AttributeError, TypeError, ImportError) as error:
+            if mx.__version__.startswith("1."):
+                raise
+            raise Unavailable(
+                f"mxnet: MXNet {mx.__version__} has not the interface of 1.9 that this adapter is"
+                f" written for ({error}): give a build of 1.9"
+            ) from error
+
+    def _build(self, weights: Weights) -> None:
+        workload, options = self._workload, self._options
         found: dict[str, gluon.Parameter] = {}
         self._net = layers.Chain(workload.model, found)
         self._training = layers.Training(self._net, workload)
@@ -89,6 +113,7 @@ class MXNet(Adapter):
         features = mx.runtime.Features()
         return {
             "mode": self._options.mode,
+            "precision": self._options.precision,
             "device": str(self._context),
             "threads": int(os.environ["OMP_NUM_THREADS"]),
             "layout": "NCHW",

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
+from frameworks.contract import (
+    Adapter,
+    Options,
+    Step,
+    Unavailable,
+    Weights,
+    require_precision,
+)
 from frameworks.kernels import Kernel
 from frameworks.profiles import Profile
 from frameworks.pytorch import profiling
@@ -28,23 +35,25 @@ from workloads.spec import Workload
 
 
 class PyTorch(Adapter):
-    """An nn.Sequential with the spec's names; channels last on the CPU, where that is faster."""
+    """An nn.Sequential with the spec's names; channels last where that is faster."""
 
     def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
         if options.mode not in MODES:
             raise Unavailable(f"pytorch: no mode {options.mode!r}: take {' or '.join(MODES)}")
         self._device = find_device(options.device)
-        self._mode = options.mode
+        require_precision("pytorch", options)
+        self._mode, self._precision = options.mode, options.precision
         apply_threads(options.threads)
-        apply_float32()
+        apply_precision(options.precision)
         model = build(workload)
         # 1.05 to 1.25 of NCHW's throughput on the CPU. On a GPU, channels last pays with tensor
         # cores only, which strict float32 does not use.
-        images = len(workload.input_shape) == 3 and self._device.type == "cpu"
+        pays = self._device.type == "cpu" or options.precision != "float32"
+        images = len(workload.input_shape) == 3 and pays
         self._layout = torch.channels_last if images else torch.contiguous_format
         model.to(self._device, memory_format=self._layout)
         self._tensors = named_tensors(model)
-        self._core = MODES[options.mode](model, workload)
+        self._core = MODES[options.mode](model, workload, options.precision)
         self.load(weights)
 
     @staticmethod
@@ -64,6 +73,7 @@ class PyTorch(Adapter):
         backends = torch.backends
         found: dict[str, object] = {
             "mode": self._mode,
+            "precision": self._precision,
             "device": str(self._device),
             "threads": torch.get_num_threads(),
             "interop_threads": torch.get_num_interop_threads(),
@@ -79,11 +89,16 @@ class PyTorch(Adapter):
             found["compiler"] = compiler()
         return found
 
-    def _put(self, array: NDArray) -> Tensor:
-        """Host array to tensor: shared on the CPU, copied asynchronously to a GPU."""
+    def _put(self, array: NDArray | Tensor) -> Tensor:
+        """Host array to tensor: shared on the CPU, copied asynchronously to a GPU.
+
+        What is there already stays.
+        """
+        if isinstance(array, Tensor):
+            return array
         tensor = torch.from_numpy(array)
         if self._device.type == "cuda":
-            return tensor.pin_memory().to(self._device, non_blocking=True)
+            tensor = tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(memory_format=self._layout) if array.ndim == 4 else tensor
 
     def _wait(self) -> None:
@@ -124,6 +139,24 @@ class PyTorch(Adapter):
 
     def weights(self) -> Weights:
         return {name: canonical(w) for name, w in self._tensors.items()}
+
+    def resident(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        put = self._put
+        there: list[Any] = [
+            Batch(put(one.inputs), put(one.labels), tuple(map(put, one.masks))) for one in batches
+        ]
+        self._wait()
+        return there
+
+    def device_seconds(self, work: Callable[[], object]) -> float | None:
+        if self._device.type != "cuda":
+            return None
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        work()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end) / 1e3
 
     def device_peak_bytes(self) -> int | None:
         on_gpu = self._device.type == "cuda"
@@ -184,11 +217,16 @@ def precisions() -> dict[str, Any]:
     }
 
 
-def apply_float32() -> None:
-    """Keep float32 whole: no TF32, no bfloat16 inside."""
-    for backend in precisions().values():
-        backend.fp32_precision = "ieee"
-    torch.backends.cudnn.benchmark = True  # shapes are static: try the algorithms once
+def apply_precision(precision: str) -> None:
+    """Keep float32 whole, no TF32 and no bfloat16 inside; but for "tf32", TF32 wherever CUDA has it.
+
+    bfloat16 is not asked for here: there, products take operands that are bfloat16 (autocast).
+    """
+    for name, backend in precisions().items():
+        on = precision == "tf32" and name.startswith("cu")
+        backend.fp32_precision = "tf32" if on else "ieee"
+    # Shapes are static: cuDNN tries its algorithms once a shape, while the worker warms up.
+    torch.backends.cudnn.benchmark = True
 
 
 def compiler() -> str:

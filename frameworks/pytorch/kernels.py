@@ -6,19 +6,23 @@ from collections.abc import Callable
 
 import torch
 
-from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, Kernel
+from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, TF32, Kernel
 
 
 def kernels(device: torch.device, wait: Callable[[], None]) -> dict[str, Kernel]:
     """Return the kernels on a device; `wait` returns when it has finished."""
     sizes = ON_CPU if device.type == "cpu" else ON_GPU
 
-    def product(dtype: torch.dtype) -> Kernel:
+    matmul = torch.backends.cuda.matmul
+
+    def product(dtype: torch.dtype, precision: str = "ieee") -> Kernel:
         a, b = torch.rand(2, sizes.side, sizes.side, device=device).to(dtype)
         out = torch.empty_like(a)
 
         def run() -> None:
+            of_the_cell, matmul.fp32_precision = matmul.fp32_precision, precision
             torch.matmul(a, b, out=out)
+            matmul.fp32_precision = of_the_cell
             wait()
 
         return sizes.product(run)
@@ -31,6 +35,7 @@ def kernels(device: torch.device, wait: Callable[[], None]) -> dict[str, Kernel]
 
     return {
         FLOAT32: product(torch.float32),
+        **({TF32: product(torch.float32, "tf32")} if device.type == "cuda" else {}),
         BFLOAT16: product(torch.bfloat16),
         COPY: sizes.copy(copy),
     }

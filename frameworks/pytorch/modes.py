@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
@@ -22,9 +23,13 @@ Masks = Sequence[Tensor]
 class Eager:
     """Operator by operator, differentiated by autograd, updated by torch.optim."""
 
-    def __init__(self, model: nn.Module, workload: Workload) -> None:
-        self._model, self._workload, self._loss = model, workload, loss_of(workload)
-        self.forward: Any = for_inference(model)
+    def __init__(self, model: nn.Module, workload: Workload, precision: str) -> None:
+        self._workload, self._loss = workload, loss_of(workload)
+        device = next(model.parameters()).device
+        self._model, self._functional, self.forward = (
+            in_precision(forward, precision, device)
+            for forward in (model, partial(functional_call, model), for_inference(model))
+        )
         self._parameters = dict(model.named_parameters())
         self._state = named_state(model)
         self._dropouts = named_dropouts(model)
@@ -44,7 +49,7 @@ class Eager:
         """Return the gradients, the loss and the logits; the state is moved in a copy."""
         buffers = {name: state.clone() for name, state in self._state.items()}
         buffers.update(zip(mask_names(self._dropouts), masks, strict=True))
-        logits = functional_call(self._model, buffers, (x,))
+        logits = self._functional(buffers, (x,))
         loss = self._loss(logits, y)
         gradients = torch.autograd.grad(loss, list(self._parameters.values()))
         return dict(zip(self._parameters, gradients, strict=True)), loss.detach(), logits.detach()
@@ -70,7 +75,7 @@ class Compile:
     0.5 to 0.7 of this one's throughput on the small nets.
     """
 
-    def __init__(self, model: nn.Module, workload: Workload) -> None:
+    def __init__(self, model: nn.Module, workload: Workload, precision: str) -> None:
         self._workload, self._device = workload, next(model.parameters()).device
         self._weights = {name: w.detach() for name, w in model.named_parameters()}  # same memory
         self._state, self._memory = (
@@ -78,12 +83,13 @@ class Compile:
             optimisers.memory(workload.optimiser, self._weights),
         )
         loss, names = loss_of(workload), mask_names(named_dropouts(model))
+        forward = in_precision(partial(functional_call, model), precision, self._device)
 
         def loss_and_logits(
             weights: Tensors, state: Tensors, x: Tensor, y: Tensor, masks: Masks
         ) -> Any:
             tensors = {**weights, **state, **dict(zip(names, masks, strict=True))}
-            logits = functional_call(model, tensors, (x,))
+            logits = forward(tensors, (x,))
             return loss(logits, y), logits
 
         def gradients(weights: Tensors, *rest: Any) -> Any:
@@ -99,7 +105,8 @@ class Compile:
 
         compiled = torch.compile(fullgraph=True, dynamic=False)
         self._train, self._gradients = compiled(train), compiled(gradients)
-        self.forward: Any = compiled(for_inference(model))
+        inference = in_precision(for_inference(model), precision, self._device)
+        self.forward: Any = compiled(inference)
 
     def reset(self) -> None:
         """Set the optimiser to before its first step, in place: the graphs stay."""
@@ -124,6 +131,22 @@ class Compile:
 
 
 MODES: dict[str, type[Eager] | type[Compile]] = {"eager": Eager, "compile": Compile}
+
+
+def in_precision(forward: Callable[..., Tensor], precision: str, device: torch.device) -> Any:
+    """Return `forward`; for bfloat16 with products, and what follows them, in it, logits float32.
+
+    Weights stay float32 and are cast where they are used, once a pass: a cache of casts has no use.
+    """
+    if precision != "bfloat16":
+        return forward
+
+    def mixed(*arguments: Any) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+            logits = forward(*arguments)
+        return logits.float()
+
+    return mixed
 
 
 def for_inference(model: nn.Module) -> nn.Module:

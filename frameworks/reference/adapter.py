@@ -14,6 +14,7 @@ from frameworks.reference.function import Function
 from frameworks.reference.layers import FUNCTIONS, Dropout
 from frameworks.reference.losses import LOSSES
 from frameworks.reference.optimisers import UPDATES
+from frameworks.reference.rounding import EXACT, Rounding
 from workloads.batches import Batch
 from workloads.layers import Residual
 from workloads.spec import Placed, Workload
@@ -30,6 +31,9 @@ class Reference(Adapter):
     abs(t) rms(x) of the window's largest; the rms is over the whole batch, and outputs stay what
     they are. Two runs, with +t and -t of the size of rounding, show how far such decisions can move
     a trajectory.
+
+    `rounding` is for studies of coarser arithmetic: what operands and results of products (dense
+    layers and convolutions, forward and backward) are rounded to.
     """
 
     def __init__(
@@ -39,8 +43,9 @@ class Reference(Adapter):
         options: Options,
         dtype: DTypeLike = np.float64,
         kinks: Mapping[str, float] | None = None,
+        rounding: Rounding = EXACT,
     ) -> None:
-        self._workload = workload
+        self._workload, self._rounding = workload, rounding
         self._dtype, self._kinks = np.dtype(dtype), kinks or {}
         self._threads = options.threads
         # The layers keep these arrays and the optimiser moves them in place.
@@ -59,6 +64,7 @@ class Reference(Adapter):
             {short: self._parameters[f"{place.name}.{short}"] for short in parameters},
             {short: self._state[f"{place.name}.{short}"] for short in state},
             self._kinks.get(place.name, 0.0),
+            self._rounding,
         )
 
     @staticmethod

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from frameworks.reference.rounding import EXACT, Rounding
 from workloads import layers as spec
 
 
@@ -19,7 +20,8 @@ class Function:
 
     `parameters` and `state` hold the arrays of `layer.parameters` and `layer.state` by short name;
     the parameters are read only, the state is moved by `settle`. `backward` leaves the gradients of
-    the parameters in `gradients`. `kink` is explained in `frameworks.reference.adapter`.
+    the parameters in `gradients`. `kink` and `rounding` are explained in
+    `frameworks.reference.adapter`.
     """
 
     def __init__(
@@ -28,11 +30,13 @@ class Function:
         parameters: Mapping[str, NDArray],
         state: Mapping[str, NDArray] | None = None,
         kink: float = 0.0,
+        rounding: Rounding = EXACT,
     ) -> None:
         self.layer = layer
         self.parameters = parameters
         self.state = state or {}
         self.kink = kink
+        self.rounding = rounding
         self.gradients: dict[str, NDArray] = {}
 
     def forward(self, x: NDArray) -> NDArray:

@@ -20,12 +20,14 @@ class Dense(Function):
     """y = x W^T + b."""
 
     def forward(self, x: NDArray) -> NDArray:
-        self.x = x
-        return x @ self.parameters["weight"].T + self.parameters["bias"]
+        operand, result = self.rounding.operand, self.rounding.result
+        self.x, self.weight = operand(x), operand(self.parameters["weight"])
+        return result(self.x @ self.weight.T + self.parameters["bias"])
 
     def backward(self, dy: NDArray) -> NDArray:
-        self.gradients = {"weight": dy.T @ self.x, "bias": dy.sum(axis=0)}
-        return dy @ self.parameters["weight"]
+        read, result = self.rounding.operand(dy), self.rounding.result
+        self.gradients = {"weight": result(read.T @ self.x), "bias": dy.sum(axis=0)}
+        return result(read @ self.weight)
 
 
 class Conv2d(Function):
@@ -43,8 +45,9 @@ class Conv2d(Function):
     portion_bytes = 2**20
 
     def forward(self, x: NDArray) -> NDArray:
-        self.x = self._padded(x)
-        self.weight = self.parameters["weight"].reshape(self.layer.filters, -1)
+        self.x = self._padded(self.rounding.operand(x))
+        weight = self.rounding.operand(self.parameters["weight"])
+        self.weight = weight.reshape(self.layer.filters, -1)
         rows_columns = self.layer.output(x.shape[1:])[1:]
         y = np.empty((len(x), self.layer.filters, *rows_columns), x.dtype)
         flat = y.reshape(*y.shape[:2], -1)
@@ -52,10 +55,10 @@ class Conv2d(Function):
             np.matmul(self.weight, self._columns(self.x[some]), out=flat[some])
         if self.layer.bias:
             y += self.parameters["bias"][:, None, None]
-        return y
+        return self.rounding.result(y)
 
     def backward(self, dy: NDArray) -> NDArray:
-        flat = dy.reshape(*dy.shape[:2], -1)
+        flat = self.rounding.operand(dy).reshape(*dy.shape[:2], -1)
         d_weight = np.zeros_like(self.weight)
         dx = np.zeros_like(self.x)
         for some in self._portions():
@@ -63,12 +66,13 @@ class Conv2d(Function):
             d_weight += (flat[some] @ columns.transpose(0, 2, 1)).sum(axis=0)
             d_columns = self.weight.T @ flat[some]
             self._scatter(d_columns, dx[some])
+        d_weight = self.rounding.result(d_weight)
         self.gradients = {"weight": d_weight.reshape(self.parameters["weight"].shape)}
         if self.layer.bias:
             self.gradients["bias"] = dy.sum(axis=(0, 2, 3))
         height, width = self.x.shape[2:]
         pad = self.layer.padding
-        return dx[:, :, pad : height - pad, pad : width - pad]
+        return self.rounding.result(dx[:, :, pad : height - pad, pad : width - pad])
 
     def _padded(self, x: NDArray) -> NDArray:
         pad = self.layer.padding

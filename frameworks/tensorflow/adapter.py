@@ -16,7 +16,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from frameworks.contract import Adapter, Options, Step, Unavailable, Weights
+from frameworks.contract import (
+    Adapter,
+    Options,
+    Step,
+    Unavailable,
+    Weights,
+    require_precision,
+)
 from frameworks.kernels import Kernel
 from frameworks.profiles import Profile
 from frameworks.tensorflow import layers, layout, optimisers, profiling
@@ -74,18 +81,27 @@ def _configure(options: Options) -> None:
             f"tensorflow: device {options.device}, threads {options.threads}: this process already"
             " runs with others, which TensorFlow cannot change: start a new process"
         ) from error
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def apply_precision(precision: str) -> None:
+    """Keep float32 products whole, or let them be TF32's.
+
+    bfloat16 needs nothing here: its products take operands that are bfloat16.
+    """
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
 
 
 class TensorFlow(Adapter):
     """A workload in TensorFlow, eagerly, as a graph (tf.function) or compiled by XLA."""
 
     def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
+        require_precision("tensorflow", options)
         _configure(options)
+        apply_precision(options.precision)
         if layers.defeats_fusion(workload):
             tf.config.optimizer.set_experimental_options({"remapping": False})
         self._options, self._workload = options, workload
-        self._images = layout.of_images(workload, options.device)
+        self._images = layout.of_images(workload, options)
         self._shapes = layout.unfolded(workload, self._images)
         parameters = workload.parameters
         self._variables = {
@@ -94,8 +110,7 @@ class TensorFlow(Adapter):
         }
         self._parameters = [self._variables[name] for name in parameters]
         self._optimiser = optimisers.update(workload, self._parameters)
-        xla = options.mode == "xla"
-        self._forward = layers.Forward(workload, self._variables, self._images, xla)
+        self._forward = layers.Forward(workload, self._variables, self._images, options)
         self._dropouts = [p for p in workload.leaves if isinstance(p.layer, spec.Dropout)]
         masks = [tf.TensorSpec(self._inside(p.input), tf.uint8) for p in self._dropouts]
         image = tf.TensorSpec(self._inside(workload.input_shape), tf.float32)
@@ -119,6 +134,7 @@ class TensorFlow(Adapter):
     def settings(self) -> dict[str, object]:
         return {
             "mode": self._options.mode,
+            "precision": self._options.precision,
             "device": self._parameters[0].device,
             "layout": self._images,
             "threads": tf.config.threading.get_intra_op_parallelism_threads(),
@@ -133,14 +149,16 @@ class TensorFlow(Adapter):
             variable.assign(layout.native(weights[name], self._shapes[name]))
         self._optimiser.reset()
 
-    def _inputs(self, x: NDArray) -> tf.Tensor:
+    def _inputs(self, x: NDArray | tf.Tensor) -> tf.Tensor:
+        if isinstance(x, tf.Tensor):
+            return x
         # Turned as a view: the copy that tf.constant makes anyway does the work.
         turned = self._images == "NHWC" and x.ndim == 4
         return tf.constant(x.transpose(0, 2, 3, 1) if turned else x)
 
     def _tensors(self, batch: Batch) -> list[tf.Tensor]:
         masks = [self._inputs(mask) for mask in batch.masks]
-        return [self._inputs(batch.inputs), tf.constant(batch.labels), *masks]
+        return [self._inputs(batch.inputs), self._inputs(batch.labels), *masks]
 
     def _backward(
         self, x: tf.Tensor, labels: tf.Tensor, *masks: tf.Tensor
@@ -197,6 +215,12 @@ class TensorFlow(Adapter):
     def _canonical(self, tensors: dict[str, tf.Tensor]) -> Weights:
         folded = self._workload.parameters | self._workload.state
         return {k: layout.canonical(t, self._shapes[k], folded[k]) for k, t in tensors.items()}
+
+    def resident(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        tensors = map(self._tensors, batches)
+        there = [Batch(x, y, tuple(masks)) for x, y, *masks in tensors]
+        tf.test.experimental.sync_devices()
+        return there
 
     def device_peak_bytes(self) -> int | None:
         if self._options.device == "cpu":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, Kernel
+from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, TF32, Kernel
 
 
 def kernels(device: str) -> dict[str, Kernel]:
@@ -12,12 +12,17 @@ def kernels(device: str) -> dict[str, Kernel]:
     sizes = ON_CPU if device == "cpu" else ON_GPU
     wait = tf.test.experimental.sync_devices
 
-    def product(dtype: tf.DType) -> Kernel:
+    flag = tf.config.experimental
+
+    def product(dtype: tf.DType, tf32: bool = False) -> Kernel:
         a, b = tf.unstack(tf.cast(tf.random.uniform((2, sizes.side, sizes.side)), dtype))
 
         def run() -> None:
+            of_the_cell = flag.tensor_float_32_execution_enabled()
+            flag.enable_tensor_float_32_execution(tf32)
             tf.matmul(a, b)
             wait()
+            flag.enable_tensor_float_32_execution(of_the_cell)
 
         return sizes.product(run)
 
@@ -29,6 +34,7 @@ def kernels(device: str) -> dict[str, Kernel]:
 
     return {
         FLOAT32: product(tf.float32),
+        **({} if device == "cpu" else {TF32: product(tf.float32, tf32=True)}),
         BFLOAT16: product(tf.bfloat16),
         COPY: sizes.copy(copy),
     }

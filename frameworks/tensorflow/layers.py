@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
+from frameworks.contract import Options
 from frameworks.tensorflow import layout
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
@@ -45,19 +46,30 @@ def defeats_fusion(workload: Workload) -> bool:
 
 
 class Forward:
-    """A workload's forward pass: logits of images in `images` layout, or of vectors."""
+    """A workload's forward pass: float32 logits of images in `images` layout, or of vectors.
+
+    In bfloat16 the operands of products, and so their results, are bfloat16; variables, norms and
+    logits stay float32.
+    """
 
     def __init__(
-        self, workload: Workload, variables: Mapping[str, tf.Variable], images: str, xla: bool
+        self,
+        workload: Workload,
+        variables: Mapping[str, tf.Variable],
+        images: str,
+        options: Options,
     ) -> None:
-        self._variables, self._images, self._xla = variables, images, xla
+        self._variables, self._images, self._xla = variables, images, options.mode == "xla"
+        self._mixed = options.precision == "bfloat16"
         self._left_turned = layout.turns(workload, images)
         self._stages = self._chain(workload.model)
 
     def __call__(self, x: tf.Tensor, training: Training | None = None) -> tf.Tensor:
+        if self._mixed:
+            x = tf.cast(x, tf.bfloat16)
         for stage in self._stages:
             x = stage(x, training)
-        return x
+        return tf.cast(x, tf.float32) if self._mixed else x
 
     def _chain(self, places: Sequence[Placed]) -> list[Stage]:
         return [self._stage(place) for place in places]
@@ -69,7 +81,11 @@ class Forward:
             case spec.Dropout(rate=rate):
                 return dropout(place.name, rate)
             case spec.BatchNorm() as layer:
-                return batch_norm(place, layer, self._variables, self._images)
+                norm = batch_norm(place, layer, self._variables, self._images)
+                return in_float32(norm) if self._mixed else norm
+            case spec.LayerNorm() if self._mixed:
+                plain = self._function(place)
+                return in_float32(lambda x, training: plain(x))
         function = self._image_function(place) or self._function(place)
         return lambda x, training: function(x)
 
@@ -77,6 +93,10 @@ class Forward:
         weight = self._variables.get(f"{place.name}.weight")
         bias = self._variables.get(f"{place.name}.bias")
         match place.layer:
+            case spec.Dense() if self._mixed:
+                return in_bfloat16(
+                    lambda x, weight, bias: tf.nn.bias_add(tf.matmul(x, weight), bias), weight, bias
+                )
             case spec.Dense():
                 return lambda x: tf.nn.bias_add(tf.matmul(x, weight), bias)
             case spec.LayerNorm(epsilon=epsilon):
@@ -93,9 +113,13 @@ class Forward:
         images, nhwc = self._images, self._images == "NHWC"
         match layer := place.layer:
             case spec.Conv2d():
-                name = place.name
-                bias = self._variables.get(f"{name}.bias")
-                return convolution(layer, self._variables[f"{name}.weight"], bias, images)
+                weight = self._variables[f"{place.name}.weight"]
+                bias = self._variables.get(f"{place.name}.bias")
+                if not self._mixed:
+                    return convolution(layer, weight, bias, images)
+                return in_bfloat16(
+                    lambda x, w, b=None: convolution(layer, w, b, images)(x), weight, bias
+                )
             case spec.AvgPool(size=1, step=step):
                 # The same numbers; a window of one would be summed and divided.
                 return lambda x: x[:, ::step, ::step] if nhwc else x[:, :, ::step, ::step]
@@ -113,6 +137,25 @@ class Forward:
                 pads = [[0, more if axis == "C" else 0] for axis in images]
                 return lambda x: tf.pad(x, pads)
         return None
+
+
+def in_bfloat16(product: Callable[..., tf.Tensor], *variables: tf.Variable | None) -> Function:
+    """Return `product` of x and the variables, those that there are, all cast to bfloat16."""
+    there = [variable for variable in variables if variable is not None]
+
+    def function(x: tf.Tensor) -> tf.Tensor:
+        return product(*(tf.cast(one, tf.bfloat16) for one in (x, *there)))
+
+    return function
+
+
+def in_float32(norm: Stage) -> Stage:
+    """Return a stage that takes and gives x's dtype and computes in float32."""
+
+    def stage(x: tf.Tensor, training: Training | None) -> tf.Tensor:
+        return tf.cast(norm(tf.cast(x, tf.float32), training), x.dtype)
+
+    return stage
 
 
 def residual(body: Sequence[Stage], shortcut: Sequence[Stage]) -> Stage:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from frameworks.contract import Options
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
 
@@ -20,10 +21,14 @@ _IMAGES = (spec.Conv2d, spec.Pool, spec.BatchNorm)
 _ELEMENTWISE = (spec.Relu, spec.Sigmoid, spec.Tanh)
 
 
-def of_images(workload: Workload, device: str) -> str:
-    """Return the layout inside: NHWC where an operation has no other on the CPU, else NCHW."""
+def of_images(workload: Workload, options: Options) -> str:
+    """Return the layout inside: NHWC where an operation has no other on the CPU, else NCHW.
+
+    On a GPU NHWC is what tensor cores take, which strict float32 does not use.
+    """
     needy = any(isinstance(p.layer, _IMAGES) and len(p.input) == 3 for p in workload.leaves)
-    return "NHWC" if needy and device == "cpu" else "NCHW"
+    pays = options.device == "cpu" or options.precision != "float32"
+    return "NHWC" if needy and pays else "NCHW"
 
 
 def sequences(places: Sequence[Placed]) -> Iterator[Sequence[Placed]]:

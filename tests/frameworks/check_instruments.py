@@ -2,6 +2,8 @@
 
     python -P check_instruments.py kernels <framework> <mode>
     python -P check_instruments.py profile <framework> <mode> <folder>
+    python -P check_instruments.py resident <framework> <mode>
+    python -P check_instruments.py events <framework> <mode>
     python -P check_instruments.py cores <framework> <mode> <workload>...
 
 Prints one line of JSON, the last.
@@ -70,6 +72,44 @@ def _profile(framework: str, mode: str, folder: str) -> dict[str, Any]:
     }
 
 
+def _resident(framework: str, mode: str) -> dict[str, Any]:
+    """Train twice from the start: on batches in host memory, and on those put on the device."""
+    adapter, start, batches = _adapter(framework, mode), start_weights(WORKLOAD), _batches(WORKLOAD)
+    there = adapter.resident(batches)
+    if there is None:
+        return {"offered": False}
+    host = adapter.train(batches).tolist()
+    adapter.load(start)
+    clock = adapter.device_seconds(lambda: None)
+    return {"offered": True, "host": host, "there": adapter.train(there).tolist(), "clock": clock,
+            "copied": any(isinstance(one.inputs, np.ndarray) for one in there)}  # fmt: skip
+
+
+def _events(framework: str, mode: str) -> dict[str, Any]:
+    """Time by device events that are fakes, around work that tells when it is done."""
+    import torch
+
+    told: list[str] = []
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            told.append(f"timing {enable_timing}")
+
+        def record(self) -> None:
+            told.append("record")
+
+        def synchronize(self) -> None:
+            told.append("synchronize")
+
+        def elapsed_time(self, other: object) -> float:
+            return 1500.0  # milliseconds
+
+    adapter: Any = _adapter(framework, mode)
+    adapter._device, torch.cuda.Event = torch.device("cuda", 0), Event
+    seconds = adapter.device_seconds(lambda: told.append("work"))
+    return {"seconds": seconds, "told": told}
+
+
 def _cores(framework: str, mode: str, *workloads: str) -> dict[str, float]:
     """Return the most processors that a few slices of training kept busy, a workload."""
     found = {}
@@ -90,4 +130,6 @@ def _busy(adapter: Adapter, batches: list[Batch]) -> float:
 
 if __name__ == "__main__":
     job, *arguments = sys.argv[1:]
-    print(json.dumps({"kernels": _kernels, "profile": _profile, "cores": _cores}[job](*arguments)))
+    jobs = {"kernels": _kernels, "profile": _profile, "cores": _cores, "resident": _resident,
+            "events": _events}  # fmt: skip
+    print(json.dumps(jobs[job](*arguments)))

@@ -55,6 +55,25 @@ def test_a_profile_is_a_trace_and_operators_and_harms_nothing(
     assert found["after"] == pytest.approx(found["before"], rel=1e-5)
 
 
+@pytest.mark.parametrize("framework", RECIPES)
+def test_resident_batches_train_as_those_from_the_host(framework: str, tmp_path: Path) -> None:
+    mode = RECIPES[framework].modes[0]
+    told = inside.run(framework, tmp_path, SCRIPT, "resident", framework, mode)
+    found = json.loads(told.splitlines()[-1])
+    assert found["offered"] == (framework in ("jax", "pytorch", "tensorflow"))
+    if found["offered"]:
+        assert found["there"] == pytest.approx(found["host"], rel=1e-5)
+        assert not found["copied"]
+        assert found["clock"] is None  # a CPU has no clock of its own
+
+
+def test_device_events_enclose_the_work_and_are_waited_for(tmp_path: Path) -> None:
+    told = inside.run("pytorch", tmp_path, SCRIPT, "events", "pytorch", "eager")
+    found = json.loads(told.splitlines()[-1])
+    assert found["seconds"] == 1.5
+    assert found["told"] == [*["timing True"] * 2, "record", "work", "record", "synchronize"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(len(usable_cpus()) < 2, reason="with one processor nobody could take more")
 @pytest.mark.parametrize(("framework", "mode"), inside.modes())

@@ -180,7 +180,7 @@ def test_a_machine_that_disturbs(
 def test_gpus_are_shown_and_their_absence_too(root: Path, machine: dict[str, Any]) -> None:
     assert about(examine(root), "no GPU (no driver)").level == "ok"
     machine["gpus"] = [{"name": "Toy GPU", "memory_total": 2**34, "capability": "9.0"}]
-    assert about(examine(root), "Toy GPU").what == "Toy GPU, 16.0 GiB, compute capability 9.0"
+    assert about(examine(root), "Toy GPU, 16").what == "Toy GPU, 16.0 GiB, compute capability 9.0"
 
 
 def test_little_of_it_is_no_complaint(root: Path, machine: dict[str, Any]) -> None:
@@ -235,3 +235,33 @@ def test_a_check_that_breaks_does_not_silence_the_rest(
 def test_this_very_machine_can_be_examined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert doctor.examine()
+
+
+CARD = {"name": "Toy card", "capability": "9.0", "driver": "570.1"}
+CUDA = RECIPE.replace('["cpu"]', '["cpu", "cuda"]').replace(
+    'cpu = ["toy==1"]', 'cpu = ["toy==1"]\ncuda = ["toy==1"]\n[drivers]\ncuda = "580"'
+)
+
+
+def test_which_cuda_build_fits_the_driver(root: Path, machine: dict[str, Any]) -> None:
+    (root / "frameworks/toy/environment.toml").write_text(CUDA)
+    machine["gpus"] = [{**CARD, "driver": "580.65.06"}, {**CARD, "driver": "580.65.06"}]
+    fits = about(examine(root), "CUDA builds")
+    assert (fits.level, fits.what) == (
+        "ok",
+        "CUDA builds that fit driver 580.65.06: Toy (cuda.txt)",
+    )
+    machine["gpus"] = [CARD]
+    old = about(examine(root), "need an NVIDIA driver 580 or later, here is 570.1")
+    assert (old.level, old.mend) == ("warning", "update the NVIDIA driver")
+
+
+def test_a_framework_without_a_build_for_the_card(root: Path, machine: dict[str, Any]) -> None:
+    machine["gpus"] = [CARD]
+    text = RECIPE.replace(
+        'devices = ["cpu"]', 'devices = ["cpu"]\ngiven = ["cuda"]\nlimits = ["No code for it."]'
+    )
+    (root / "frameworks/toy/environment.toml").write_text(text)
+    found = about(examine(root), "not on cuda")
+    assert "No code for it; this card, Toy card, has compute capability 9.0" in found.what
+    assert (found.level, "--interpreter toy=PYTHON" in found.mend) == ("warning", True)

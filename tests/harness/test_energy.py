@@ -110,6 +110,12 @@ def test_gpus_that_count(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert meter.joules(Reading((5.0,)), Reading((7.5,))) == 2.5
 
 
+def test_only_the_cards_of_a_run_are_counted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", gpus(1, 2, 3))
+    assert Meter([1]).sources == ("NVML GPU 1",)
+    assert Meter([]).sources == ()
+
+
 def test_a_gpus_counter_that_was_set_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", gpus(1))
     assert Meter().joules(Reading((5.0,)), Reading((0.1,))) is None

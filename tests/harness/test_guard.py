@@ -263,6 +263,23 @@ def test_another_process_on_the_gpu(
     assert watch.noise() == (["another process on the GPU"] if disturbed else [])
 
 
+@pytest.mark.parametrize(
+    ("reasons", "told"),
+    [(0x1, []), (0x4, []), (0x20 | 0x4, ["GPU slowed by heat (by the driver)"])],
+)
+def test_what_slows_the_card_is_told_but_for_its_power_limit(
+    fake: FakeMachine, monkeypatch: pytest.MonkeyPatch, reasons: int, told: list[str]
+) -> None:
+    library = nvml([], [])
+    library.nvmlDeviceGetCurrentClocksThrottleReasons = lambda handle: reasons * handle
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    on_card, on_cpu = Guard([0, 1]).watch(WORKER, 1), Guard([0, 1]).watch(WORKER)
+    fake.work()
+    assert (on_card.noise(), on_cpu.noise()) == (told, [])
+    assert on_card.card is not None and on_card.card["mhz"] is None
+    assert on_cpu.card is None
+
+
 def test_nothing_readable_nothing_said(fake: FakeMachine, tmp_path: Path) -> None:
     machine.ROOT = tmp_path / "empty"  # the fixture's monkeypatch sets it back
     fake.spent.clear()

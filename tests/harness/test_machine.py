@@ -147,6 +147,22 @@ def test_a_driver_that_does_not_list_processes(monkeypatch: pytest.MonkeyPatch) 
     assert machine.gpus()[0]["name"] == "Toy GPU"
 
 
+def test_a_cards_clock_and_power_are_told_and_never_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = fake_nvml(
+        nvmlDeviceGetClockInfo=lambda handle, clock: 1410 if clock == 1 else None,
+        nvmlDeviceGetMaxClockInfo=lambda handle, clock: 1980,
+        nvmlDeviceGetPowerUsage=lambda handle: 350_500,
+        nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: 0x4 | 0x40 | 0x1,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    told = {"mhz": 1410, "mhz_most": 1980, "watts": 350.5, "watts_most": None,
+            "slowed_by": ["its power limit", "heat (by the hardware)"]}  # fmt: skip
+    assert Driver().state(0) == told
+    assert machine.gpus()[0].items() >= told.items()
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml())
+    assert set(Driver().state(0).values()) == {None}  # a driver that tells nothing of it
+
+
 def test_no_driver_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> None:
         raise RuntimeError("NVML Shared Library Not Found")

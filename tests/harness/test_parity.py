@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from frameworks.contract import Answers, Options, Weights, answers
 from frameworks.reference.adapter import Reference
+from frameworks.reference.rounding import EXACT, ROUNDINGS
 from harness.bounds import UNIT_ROUNDOFF, Bounds
 from harness.hints import hint
-from harness.parity import Standard, judge, rehearse
+from harness.parity import Standard, judge, rehearse, rehearse_once
 from tests.frameworks.mutants import COMMON, Mutant
 from workloads import init, layers, spec
 from workloads.batches import Batch
@@ -163,11 +164,39 @@ def test_a_larger_error_never_passes_where_a_smaller_fails(key: str, share: floa
     assert passes[0] >= passes[1]
 
 
-def test_coarser_precisions_have_wider_bounds_in_proportion_to_their_roundoff() -> None:
+def test_coarser_precisions_have_wider_bounds_but_not_for_longer_sums() -> None:
     workload = spec.load("cifar-cnn")
     bounds = {name: Bounds(workload, name).of("logits", "", 1) for name in UNIT_ROUNDOFF}
     assert bounds["float64"] < bounds["float32"] < bounds["tf32"] < bounds["bfloat16"]
-    assert bounds["tf32"] / bounds["float32"] == pytest.approx(2**13)
+    # Operands are rounded once, and added up in float32.
+    wide = Bounds(spec.load("mlp-cifar"), "tf32").of("logits", "", 1)
+    narrow = Bounds(spec.load("mlp-digits"), "tf32").of("logits", "", 1)
+    assert wide == pytest.approx(narrow, rel=0.02)
+
+
+def test_products_are_rehearsed_as_coarser_arithmetic_rounds_them() -> None:
+    x = np.array([1 + 2.0**-11, 1 + 2.0**-10, -(1 + 2.0**-9 - 2.0**-12), 3e-40, 0.0])
+    assert EXACT.operand(x) is x
+    nearest, truncated = (one.operand(x) for one in ROUNDINGS["tf32"])
+    assert nearest.tolist() == [1, 1 + 2.0**-10, -(1 + 2.0**-9), nearest[3], 0]
+    assert truncated.tolist() == [1, 1 + 2.0**-10, -(1 + 2.0**-10), truncated[3], 0]
+    assert np.abs(nearest - x)[:3].max() <= UNIT_ROUNDOFF["tf32"]
+    operand = ROUNDINGS["bfloat16"][0].operand(np.array([1 + 2.0**-7, 1 + 2.0**-8 + 2.0**-20]))
+    assert operand.tolist() == [1 + 2.0**-7, 1 + 2.0**-7]
+
+
+@pytest.mark.parametrize("precision", ROUNDINGS)
+def test_a_coarse_computation_passes_its_own_bounds_and_no_finer_ones(precision: str) -> None:
+    one = standard()
+    one = rehearse(one.workload, one.start, one.batches, [precision])
+    found = rehearse_once(one, rounding=ROUNDINGS[precision][0], dtype=np.float64)
+    assert judge(found, one, precision).ok
+    assert not judge(found, one, "float32").ok
+    # What is wrong by half is no rounding.
+    found["gradient/dense2.weight"] = 1.5 * found["gradient/dense2.weight"]
+    assert not judge(found, one, precision).ok
+    with pytest.raises(ValueError, match="was not rehearsed"):
+        judge(found, standard(), precision)
 
 
 def test_longer_sums_and_more_steps_have_wider_bounds() -> None:

@@ -35,7 +35,7 @@ def start(toy_root: Path, tmp_path: Path, small: spec.Workload) -> Iterator[Star
         scratch = str(tmp_path)
         worker.ask("open", 60, framework="faulty", version=protocol.VERSION, folder=scratch)
         where = {"arrays": str(arrays.folder), "start": str(task.start)}
-        how = {"mode": mode, "device": "cpu", "threads": 1}
+        how = {"mode": mode, "device": "cpu", "precision": "float32", "threads": 1}
         worker.ask("build", 60, workload=small.to_dict(), **where, **how)
         worker.ask("first_step", 60)
         return worker

@@ -73,7 +73,7 @@ def test_a_wrong_name_gets_the_nearest(toy_root: Path, text: str, says: str) -> 
         ("mlp-2-3-2/reference/numpy", "unavailable: Reference has no profiler"),
         ("mlp-2-3-2/faulty/raises", "failed: ValueError: a |strange|"),
         ("mlp-2-3-2/faulty/segfault", "crashed: profile: the worker was killed by SIGSEGV"),
-        ("mlp-2-3-2/faulty/well/cuda", "runs on cpu, not on cuda"),
+        ("mlp-2-3-2/faulty/well/cuda", "no cuda device"),
     ],
 )
 def test_what_cannot_be_profiled_is_said_in_one_line(

@@ -1,0 +1,153 @@
+"""One command for a machine with a card: proof, speed, memory and limits of all that runs there.
+
+    python benchmarks/gpu_acceptance.py --interpreter pytorch=/usr/bin/python3 --out FOLDER
+
+Needs nothing but this folder of sources and Pythons that have the frameworks: data is made, nothing
+is built and nothing is fetched. A framework without an --interpreter, or whose Python cannot import
+it, is `unavailable`. Takes under nine minutes: what does not fit is cut off or left out, and named.
+Leaves runs with their reports in FOLDER, under 10 MB. With --device cpu it shows that it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+
+from harness import devices, machine, run, store  # noqa: E402
+from harness.cell import Measuring  # noqa: E402
+from harness.parity import DEFAULT_STEPS  # noqa: E402
+from harness.recipes import discover  # noqa: E402
+
+SECONDS = 9 * 60 - 30
+"""What an acceptance may take; ending workers and writing a report take the rest of nine minutes."""
+
+MOST_BYTES = 10 * 2**20
+
+ABSENT = Path("no-interpreter-was-given")
+"""Given for frameworks without one, so that nothing is built: they are then unavailable."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run: a workload, and how much of it."""
+
+    workload: str
+    proof_steps: int
+    train_steps: int
+    launches: int = 2
+
+
+# The smallest first: what a wrong set-up shows, it shows soon. The reference takes seconds for each
+# step of a large batch or a deep net, so the proof follows few.
+PARTS = (
+    Part("cifar-cnn-128", 5, 50),
+    Part("cifar-cnn-4096", 1, 20),
+    Part("cifar-resnet20", 1, 20, launches=1),
+)
+SMALL = (Part("mlp-digits", DEFAULT_STEPS, 50), Part("cnn-digits", 5, 20, launches=1))
+
+
+def conduct(part: Part, asked: argparse.Namespace, command: Sequence[str]) -> store.Record:
+    """Run one part; its folder is under asked.out."""
+    kind, recipes = devices.kind(asked.device), discover()
+    # One that has no build for the device says why itself.
+    given = {name: ABSENT for name, recipe in recipes.items() if kind in recipe.devices}
+    given |= {name: Path(sys.executable) for name, recipe in recipes.items() if recipe.arbiter}
+    given |= dict(asked.interpreter)
+    request = run.request(
+        frameworks=["all"], workloads=[part.workload], modes=asked.mode, device=asked.device,
+        dtype="all", threads=None, seed=0, data="synthetic", data_dir=None, interpreters=given,
+        out=asked.out, command=command, steps=part.train_steps, parity_steps=part.proof_steps,
+    )  # fmt: skip
+    request = replace(request, measuring=Measuring(part.launches, rounds=3, seconds=0.2))
+    folder, _ = run.execute(request, told)
+    return store.read(folder)
+
+
+def told(event: dict[str, Any]) -> None:
+    """Print what a watcher wants to know."""
+    if event["event"] == "parity":
+        print(f"  {event['cell']}: {event['sentence']}, {event['worst_share']:.0%} of its bound")
+    elif event["event"] == "cell-failed":
+        print(f"  {event['cell']}: {event['status']}: {event['reason']}")
+    elif event["event"] == "framework-unavailable":
+        print(f"  {event['framework']} on {event['device']}: unavailable: {event['reason']}")
+    elif event["event"] == "clock":
+        print(f"  {event['cell']}: our clock / the device's {event['ratio']:.3f}")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what fits the time; 0 where every cell that could run was proved and timed."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--interpreter", action="append", default=[], type=named,
+                        metavar="NAME=PYTHON")  # fmt: skip
+    parser.add_argument("--device", default=devices.CUDA, help="cuda, cuda:N or cpu")
+    parser.add_argument("--mode", action="append", default=[], help="only these modes")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "acceptance")
+    parser.add_argument("--small", action="store_true", help="two small workloads only")
+    asked = parser.parse_args(arguments)
+    command = ["python", "benchmarks/gpu_acceptance.py", "--device", asked.device]
+    began, wrong, parts = time.monotonic(), 0, list(SMALL if asked.small else PARTS)
+    described = machine.describe()
+    print(f"cards: {described['gpus'] or described['no_gpu_because']}")
+    signal.signal(signal.SIGALRM, signal.default_int_handler)  # as Ctrl-C: what there is, is kept
+    signal.alarm(SECONDS)
+    try:
+        while parts:
+            print(f"{parts[0].workload}:")
+            wrong += judged(conduct(parts[0], asked, command))
+            del parts[0]
+    except KeyboardInterrupt:
+        print(f"time is up: cut off or left out: {', '.join(part.workload for part in parts)}")
+    signal.alarm(0)
+    size = tidy(asked.out)
+    print(f"{time.monotonic() - began:.0f} s; {size / 2**20:.1f} MB in {asked.out}")
+    return int(wrong > 0 or size > MOST_BYTES)
+
+
+def named(text: str) -> tuple[str, Path]:
+    """Return a framework's name and its Python."""
+    name, _, path = text.partition("=")
+    return name, Path(path).expanduser().absolute()
+
+
+def judged(record: store.Record) -> int:
+    """Print what came of a run; return how many cells failed, 1 if none was well."""
+    table = store.summary(record)
+    counts = table["status"].value_counts().to_dict()
+    print(f"  {counts}: {record.folder / 'report.md'}", flush=True)
+    well = table["status"].eq("ok") & ~table["arbiter"]
+    failed = sum(n for status, n in counts.items() if status not in ("ok", "unavailable"))
+    return failed + (not well.any())
+
+
+def tidy(folder: Path) -> int:
+    """Make the folder small enough to bring back; return its bytes.
+
+    What goes: the workers' logs, then pages that `report` can make again, the first runs' first.
+    """
+
+    def size() -> int:
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    for logs in folder.glob("*/logs") if size() > MOST_BYTES else ():
+        shutil.rmtree(logs)
+    for page in sorted(folder.glob("*/report.html")):
+        if size() > MOST_BYTES:
+            page.unlink()
+    return size()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Every framework's arithmetic is what was asked for: by its own flags, and by what it computes."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.parity import Standard, judge, rehearse
+from tests.frameworks import inside
+from workloads import init, spec
+from workloads.batches import Batch
+
+SCRIPT = Path(__file__).with_name("check_precisions.py")
+WORKLOADS = ("mlp-digits", "cnn-digits")
+STEPS = 6
+ONLY_FLOAT32 = ("mxnet",)
+
+CUDA, CPU = ("cuda.matmul", "cudnn.conv"), ("mkldnn.conv", "mkldnn.matmul")
+WHOLE = dict.fromkeys((*CUDA, *CPU), "ieee")
+FLAGS = {
+    "pytorch": {
+        "float32": WHOLE, "tf32": WHOLE | dict.fromkeys(CUDA, "tf32"), "bfloat16": WHOLE,
+    },
+    "tensorflow": {"float32": False, "tf32": True, "bfloat16": False},
+    "jax": {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "highest"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("framework", FLAGS)
+def test_tf32_is_off_in_float32_and_on_in_tf32_by_the_frameworks_own_flags(
+    framework: str, tmp_path: Path
+) -> None:
+    told = inside.run(framework, tmp_path, SCRIPT, "flags", framework)
+    assert json.loads(told.splitlines()[-1]) == FLAGS[framework]
+
+
+@cache
+def standard(name: str) -> Standard:
+    """Inputs like the data set's, from a seed, and what is right for them."""
+    workload, random = spec.load(name), np.random.default_rng(7)
+    shape = (STEPS, workload.data.batch)
+    inputs = random.standard_normal((*shape, *workload.input_shape), dtype=np.float32)
+    labels = random.integers(0, workload.classes, shape)
+    batches = [Batch(x, y) for x, y in zip(inputs, labels, strict=True)]
+    return rehearse(workload, init.start_weights(workload), batches, ["bfloat16"])
+
+
+@pytest.mark.parametrize(("framework", "mode"), inside.modes())
+def test_bfloat16_takes_the_same_step_within_its_own_bounds(
+    framework: str, mode: str, tmp_path: Path
+) -> None:
+    inside.skip_without_program(framework, mode)
+    for name in WORKLOADS:
+        right = standard(name)
+        arrays = {
+            "inputs": np.stack([batch.inputs for batch in right.batches]),
+            "labels": np.stack([batch.labels for batch in right.batches]),
+        }
+        np.savez(tmp_path / f"{name}.npz", **arrays, **right.start)  # type: ignore[arg-type]
+    words = ("answers", framework, mode, str(tmp_path), *WORKLOADS)
+    told = json.loads(inside.run(framework, tmp_path, SCRIPT, *words).splitlines()[-1])
+    for name in WORKLOADS:
+        if framework in ONLY_FLOAT32:
+            no = f"{framework}: no {{}} arithmetic: take float32"
+            assert told[name] == {one: no.format(one) for one in ("tf32", "bfloat16")}
+            continue
+        assert "a CPU has none" in told[name]["tf32"]
+        assert (told[name]["bfloat16"], told[name]["predicted"]) == ("bfloat16", "float32")
+        with np.load(tmp_path / f"{name}-found.npz") as file:
+            found = dict(file)
+        verdict = judge(found, standard(name), "bfloat16")
+        assert verdict.ok, verdict.sentence()
+        assert not judge(found, standard(name), "float32").ok  # it is bfloat16 indeed

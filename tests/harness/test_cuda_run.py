@@ -1,0 +1,121 @@
+"""A whole run on a card that is a fake, with a toy that computes on the CPU whatever it is told."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from harness import comparisons, devices, figures, run, store
+from harness.cell import Measuring
+from workloads import cost, spec
+
+CARD = "Toy card"
+
+HALF_A_CARD = """    def resident(self, batches):
+        return list(batches)
+
+    def device_seconds(self, work):
+        begin = time.perf_counter()
+        work()
+        return time.perf_counter() - begin
+
+    def profile("""
+
+
+def library(capability: tuple[int, int] = (9, 0), **more: Any) -> SimpleNamespace:
+    """A driver that shows one card."""
+    return SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetName=lambda handle: CARD,
+        nvmlSystemGetDriverVersion=lambda: "580.65.06",
+        nvmlDeviceGetCudaComputeCapability=lambda handle: capability,
+        nvmlDeviceGetComputeRunningProcesses=lambda handle: [],
+        **more,
+    )
+
+
+@pytest.fixture
+def cuda_root(toy_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The toy project, whose toy says that it runs on cuda too."""
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(devices.VISIBLE, raising=False)
+    monkeypatch.setitem(sys.modules, "pynvml", library())
+    toml = toy_root / "frameworks" / "faulty" / "environment.toml"
+    toml.write_text(toml.read_text().replace('["cpu"]', '["cpu", "cuda"]').replace(
+        'cpu = ["numpy"]', 'cpu = ["numpy"]\ncuda = ["numpy"]'))  # fmt: skip
+    adapter = toy_root / "frameworks" / "faulty" / "adapter.py"
+    adapter.write_text(adapter.read_text().replace("    def profile(", HALF_A_CARD, 1))
+    return toy_root
+
+
+def execute(root: Path, interpreters: dict[str, Path], **asked: Any) -> store.Record:
+    options: dict[str, Any] = {
+        "frameworks": ["all"], "workloads": ["mlp-2-3-2"], "modes": ["well"], "threads": 1,
+        "steps": 20, "seed": None, "data": "real", "data_dir": None, "interpreters": interpreters,
+        "out": root / "results", "command": [], "root": root, "parity_steps": 2, **asked,
+    }  # fmt: skip
+    request = replace(run.request(**options), measuring=Measuring(1, 1, 0.01))
+    folder, _ = run.execute(request, lambda event: None, root)
+    return store.read(folder)
+
+
+def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[str, Path]) -> None:
+    record = execute(cuda_root, toy_interpreters, device="auto", dtype="all")
+    table = store.summary(record).set_index(["framework", "device", "dtype"])
+    assert set(table.index) == {
+        ("reference", "cpu", "float64"), ("faulty", "cpu", "float32"),
+        *(("faulty", "cuda", one) for one in devices.PRECISIONS),
+    }  # fmt: skip
+    assert set(table["status"]) == {"ok"}
+    assert set(table["proof"]) == {"proved"}
+    kinds = {(one["cell"].split("/")[3], one["kind"]) for one in record.every("slice")}
+    both = {(device, kind) for device in ("cpu", "cuda") for kind in ("train", "predict")}
+    assert kinds == both | {("cuda", "resident")}  # shown on cards only
+    clocks = record.every("clock")
+    assert {one["cell"].split("/")[3] for one in clocks} == {"cuda"}
+    assert all(one["ratio"] == pytest.approx(1, abs=0.1) for one in clocks)
+    (card,) = {json.dumps(one["card"]) for one in record.every("slice") if "/cuda/" in one["cell"]}
+    assert json.loads(card)["mhz"] is None  # this driver does not tell
+    assert record.manifest["energy"]["sources"] == []
+
+
+def test_each_device_and_arithmetic_has_its_own_limit() -> None:
+    rates = {"float32 product": 1e12, "tf32 product": 4e12, "bfloat16 product": 8e12, "copy": 1e12}
+    events = [{"event": "limits", "cell": f"mlp-digits/a/b/{device}/float32", "rates": told}
+              for device, told in (("cpu", {"float32 product": 1e9}), ("cuda:1", rates))]  # fmt: skip
+    limits = figures.limits(events)
+    assert limits["float32 product"] == 1e9
+    assert limits["tf32 product on cuda:1"] == 4e12
+    workload = spec.load("mlp-digits")
+    rows = [("cpu", "float32"), *(("cuda:1", one) for one in devices.PRECISIONS), ("cuda", "tf32")]
+    table = pd.DataFrame(
+        [{"cell": f"x/{d}/{p}", "workload": "mlp-digits", "device": d, "dtype": p, "status": "ok",
+          "arbiter": False, "train_samples_per_s": 1e3, "rank": None} for d, p in rows]
+    )  # fmt: skip
+    pairs = pd.DataFrame(columns=list(comparisons.COLUMNS))
+    specs = {"mlp-digits": workload.to_dict()}
+    share = figures.complete(table, pairs, limits, specs)["limit_share"]
+    flop = cost.training_flop(workload) * 1e3
+    assert share[:4].tolist() == pytest.approx([flop / m for m in (1e9, 1e12, 4e12, 8e12)])
+    assert share.isna()[4]  # of that card nothing was measured
+
+
+def test_arithmetic_that_is_not_there_is_refused_before_anything_starts(
+    cuda_root: Path, toy_interpreters: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", library((7, 5)))
+    record = execute(cuda_root, toy_interpreters, device="cuda", dtype="bfloat16")
+    (failed,) = record.every("cell-failed")
+    assert failed["status"] == "unavailable"
+    assert failed["reason"] == "bfloat16 needs compute capability 8.0; cuda has 7.5"
+    record = execute(cuda_root, toy_interpreters, device="cpu", dtype="tf32")
+    assert ["for cuda devices" in one["reason"] for one in record.every("cell-failed")] == [True]
