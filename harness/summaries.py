@@ -42,6 +42,7 @@ COLUMNS = (
     "accuracy", "precision", "recall", "f1", "examples", "reached_target",
     "train_samples_per_s", "train_low", "train_high", "train_slices",
     "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
+    "resident_samples_per_s", "resident_low", "resident_high", "resident_slices",
     "launches", "contaminated", "steady", "cores_used", "limit_share", "joules_per_sample",
     "latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms",
     "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
@@ -52,7 +53,7 @@ COLUMNS = (
 )  # fmt: skip
 
 _COUNTS = (
-    "rank", "examples", "train_slices", "predict_slices", "launches", "contaminated", "steps",
+    "rank", "examples", "train_slices", "predict_slices", "resident_slices", "launches", "contaminated", "steps",
     "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
     "memory_floor_bytes",
 )  # fmt: skip

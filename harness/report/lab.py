@@ -147,19 +147,19 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
 
 def _limit(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
     limits = figures.limits(record.events)
-    rate, share = limits.get(figures.FLOAT32_LIMIT), timed["limit_share"].max()
-    if rate and share == share and len(timed):
+    share = timed["limit_share"].max()
+    if limits and share == share and len(timed):
         words = [f"{value / 1e9:,.0f} {unit} ({name})" for name, value, unit in _rates(limits)]
         best = timed["label"].iloc[int(timed["limit_share"].argmax())]
         yield (
             "note",
-            f"this machine's limits: {listed(words)}; {best} comes to {share:.0%} of the first",
+            f"this machine's limits: {listed(words)}; {best} comes nearest to its own, {share:.0%}",
         )
 
 
 def _rates(limits: Mapping[str, float]) -> Iterator[tuple[str, float, str]]:
     for name, value in sorted(limits.items(), key=lambda one: one[0] != figures.FLOAT32_LIMIT):
-        yield name, value, "GB/s" if name == "copy" else "Gflop/s"
+        yield name, value, "GB/s" if name.startswith("copy") else "Gflop/s"
 
 
 def energy(record: store.Record) -> str:
