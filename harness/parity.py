@@ -21,6 +21,7 @@ from frameworks.contract import Answers, Options, Weights, answers
 from frameworks.reference.adapter import Reference
 from harness.bounds import Bounds, storage_floor
 from workloads.batches import Batch
+from workloads.layers import Relu
 from workloads.spec import Workload
 
 DEFAULT_STEPS = 20
@@ -117,7 +118,8 @@ def rehearse(workload: Workload, start: Weights, batches: Sequence[Batch]) -> St
 
     The gradients of ReLU and of a maximum jump. Where a value is within rounding of the jump, two
     right computations may take different sides; a run with every such kink taken on one side, and
-    one on the other, show what that can do.
+    one on the other, show what that can do. In a third, what ReLU may let pass is the largest of its
+    window wherever that window has nothing else.
     """
 
     plan = Standard(workload, start, tuple(batches), {}, ())
@@ -125,9 +127,11 @@ def rehearse(workload: Workload, start: Weights, batches: Sequence[Batch]) -> St
     with threadpool_limits(1):
         near = Bounds(workload, "float32").near_kinks()
         far = {name: -margin for name, margin in near.items()}
+        relus = {one.name for one in workload.leaves if isinstance(one.layer, Relu)}
+        found = {name: margin for name, margin in far.items() if name in relus}
         right = rehearse_once(plan)
         drifts = [rehearse_once(plan, dtype=np.float32)]
-        drifts += [rehearse_once(plan, kinks=kinks) for kinks in (near, far)]
+        drifts += [rehearse_once(plan, kinks=kinks) for kinks in (near, far, found)]
     return replace(plan, right=right, drifts=tuple(drifts))
 
 
