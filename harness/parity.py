@@ -23,6 +23,7 @@ from frameworks.reference.adapter import Reference
 from frameworks.reference.rounding import ROUNDINGS
 from harness.bounds import Bounds, storage_floor
 from workloads.batches import Batch
+from workloads.layers import Relu
 from workloads.spec import Workload
 
 DEFAULT_STEPS = 20
@@ -125,7 +126,8 @@ def rehearse(
 
     The gradients of ReLU and of a maximum jump. Where a value is within rounding of the jump, two
     right computations may take different sides; a run with every such kink taken on one side, and
-    one on the other, show what that can do.
+    one on the other, show what that can do. In a third, what ReLU may let pass is the largest of its
+    window wherever that window has nothing else.
     """
 
     plan = Standard(workload, start, tuple(batches), {}, {})
@@ -133,9 +135,11 @@ def rehearse(
     with threadpool_limits(1):
         near = Bounds(workload, "float32").near_kinks()
         far = {name: -margin for name, margin in near.items()}
+        relus = {one.name for one in workload.leaves if isinstance(one.layer, Relu)}
+        found = {name: margin for name, margin in far.items() if name in relus}
         right = rehearse_once(plan)
         whole = [rehearse_once(plan, dtype=np.float32)]
-        whole += [rehearse_once(plan, kinks=kinks) for kinks in (near, far)]
+        whole += [rehearse_once(plan, kinks=kinks) for kinks in (near, far, found)]
         drifts = {"float32": tuple(whole)} | {
             name: tuple(rehearse_once(plan, rounding=one) for one in ROUNDINGS[name])
             for name in precisions

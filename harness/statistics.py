@@ -262,10 +262,14 @@ def _pseudomedians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.full(len(rows), math.nan)
     known = np.where(np.isfinite(rows), rows, math.nan)
     left, right = np.triu_indices(rows.shape[1])
-    means = np.sort((known[:, left] + known[:, right]) / 2, axis=1)  # NaN comes last
+    means = (known[:, left] + known[:, right]) / 2
+    if np.isfinite(known).all():
+        middle = (means.shape[1] - 1) // 2, means.shape[1] // 2
+        return np.asarray(np.partition(means, middle, axis=1)[:, middle].mean(axis=1))
+    means.sort(axis=1)  # NaN comes last
     count = np.isfinite(means).sum(axis=1)
-    middle = np.stack((np.maximum(count - 1, 0) // 2, count // 2), axis=1)
-    return np.asarray(np.take_along_axis(means, middle, axis=1).mean(axis=1))
+    places = np.stack((np.maximum(count - 1, 0) // 2, count // 2), axis=1)
+    return np.asarray(np.take_along_axis(means, places, axis=1).mean(axis=1))
 
 
 def _exp(value: float) -> float:

@@ -28,9 +28,9 @@ class Reference(Adapter):
     decides which side a framework takes, and one such decision moves the weights by far more than
     rounding itself does. With t, ReLU's gradient passes where x > t rms(x) instead of x > 0, and
     max pooling sends it to the first (t >= 0) or the last (t < 0) element that is within
-    abs(t) rms(x) of the window's largest; the rms is over the whole batch, and outputs stay what
-    they are. Two runs, with +t and -t of the size of rounding, show how far such decisions can move
-    a trajectory.
+    abs(t) rms(x) of the window's largest; the rms is over the whole batch. Outputs stay what they
+    are, but for ReLU's units between t rms(x) and 0, which hand on x - t rms(x). Runs with +t and -t
+    of the size of rounding show how far such decisions can move a trajectory.
 
     `rounding` is for studies of coarser arithmetic: what operands and results of products (dense
     layers and convolutions, forward and backward) are rounded to.

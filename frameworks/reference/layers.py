@@ -144,11 +144,16 @@ class Dropout(Function):
 
 
 class Relu(Function):
-    """max(x, 0); the gradient passes where x > kink * rms(x)."""
+    """max(x, 0); the gradient passes where x > kink * rms(x).
+
+    What passes only thanks to the kink is handed on as a little more than 0, so that a maximum finds
+    it among zeros, as it would where rounding had put it above.
+    """
 
     def forward(self, x: NDArray) -> NDArray:
-        self.passes = x > margin(x, self.kink)
-        return np.maximum(x, 0)
+        near = margin(x, self.kink)
+        self.passes = x > near
+        return np.where(self.passes & (x <= 0), x - near, np.maximum(x, 0))
 
     def backward(self, dy: NDArray) -> NDArray:
         return np.where(self.passes, dy, 0)
