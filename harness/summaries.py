@@ -53,7 +53,8 @@ COLUMNS = (
 )  # fmt: skip
 
 _COUNTS = (
-    "rank", "examples", "train_slices", "predict_slices", "resident_slices", "launches", "contaminated", "steps",
+    "rank", "examples", "train_slices", "predict_slices", "resident_slices", "launches",
+    "contaminated", "steps",
     "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
     "memory_floor_bytes",
 )  # fmt: skip
