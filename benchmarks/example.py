@@ -1,9 +1,9 @@
-"""Keeps a stored run as the example in docs/: its report, its tables and a picture of the terminal.
+"""Keeps a stored run as the example in docs/: its report, its tables, pictures of terminal and page.
 
     python benchmarks/example.py RUN FOLDER        e.g. latest docs/example
 
-Made from the store alone. Host names and paths are not in a run; the command it was started with is,
-so give relative paths to the run.
+Made from the store alone; the page's picture needs chromium. Host names and paths are not in a run; the
+command it was started with is, so give relative paths to the run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,7 +23,7 @@ from rich.console import Console  # noqa: E402
 from rich.text import Text  # noqa: E402
 
 from harness import store  # noqa: E402
-from harness.report import terminal  # noqa: E402
+from harness.report import html, terminal  # noqa: E402
 
 WIDTH = 100
 """Letters a line in the picture."""
@@ -43,6 +45,19 @@ def picture(record: store.Record) -> str:
     )
 
 
+def screenshot(record: store.Record, path: Path) -> None:
+    """Have chromium draw the head of the HTML report; without chromium there is no picture."""
+    program = shutil.which("chromium")
+    if program is None:
+        print("no chromium here: no picture of the page")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        page = html.write([record], Path(folder) / "report.html")
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,1900"]
+        patient = ["--virtual-time-budget=10000", f"--screenshot={path}", page.as_uri()]
+        subprocess.run([program, *options, *patient], check=True, capture_output=True)
+
+
 def main(run: str, folder: Path) -> None:
     """Write the files."""
     record = store.read(store.resolve(ROOT / "results", run))
@@ -50,6 +65,7 @@ def main(run: str, folder: Path) -> None:
     for name in ("report.md", "summary.csv", "samples.csv"):
         shutil.copy(record.folder / name, folder / name)
     (folder / "terminal.svg").write_text(picture(record))
+    screenshot(record, folder / "page.png")
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 
