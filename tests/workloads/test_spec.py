@@ -119,3 +119,12 @@ def test_whatever_a_layer_says_it_is_read_or_refused(kind: str, one: int, two: i
     except SpecError:
         return
     assert workload.model[-1].output == (10,)
+
+
+@pytest.mark.parametrize("path", sorted((spec.CATALOGUE.parent / "large").glob("*.toml")))
+def test_a_large_batch_is_a_net_of_the_catalogue(path: Path) -> None:
+    large = spec.load(str(path))
+    like = spec.load(
+        {"cifar-cnn-4096": "cifar-cnn", "cifar-resnet20-1024": "cifar-resnet20"}[path.stem]
+    )
+    assert large.model == like.model and large.data.batch > 1000
