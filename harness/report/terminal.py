@@ -65,8 +65,8 @@ def show(record: store.Record, console: Console | None = None) -> None:
 def table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a plain table, its cells wrapped where the width asks for it."""
     shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="underline")
-    for place, title in enumerate(titles):
-        shown.add_column(title, overflow="fold", no_wrap=place == 0)  # a name stays whole
+    for title in titles:
+        shown.add_column(title, overflow="fold")
     for row in rows:
         shown.add_row(*(Text(plain(cell)) for cell in row))
     console.print(shown)
