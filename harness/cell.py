@@ -117,6 +117,34 @@ class Task:
         return self.scratch / "start"
 
 
+def build(
+    worker: WorkerProcess, cell: Cell, task: Task, threads: int, folder: Path, wait: Timeouts
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Have a fresh worker import, build and take its first step; return what it tells of each.
+
+    `folder` is where it hands back arrays. Raises WorkerFailed.
+    """
+    opened = worker.ask(
+        "open",
+        wait.open,
+        framework=cell.framework,
+        version=protocol.VERSION,
+        folder=str(folder),
+    )
+    built = worker.ask(
+        "build",
+        wait.build,
+        workload=task.workload.to_dict(),
+        arrays=str(task.arrays.folder),
+        start=str(task.start),
+        mode=cell.mode,
+        device=devices.kind(cell.device),
+        precision=cell.precision,
+        threads=threads,
+    )
+    return opened, built, worker.ask("first_step", wait.first_step)
+
+
 def learning_curve(losses: NDArray, moments: Sequence[tuple[int, float]]) -> dict[str, list[float]]:
     """Return a training's mean losses over CURVE stretches of steps at most: how it went.
 
@@ -206,28 +234,13 @@ class LiveCell:
 
     def _build(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Import, build, take the first step; return what the worker tells of each."""
-        wait, task, cell = self._setting.timeouts, self._task, self.cell
-        opened = self._worker.ask(
-            "open",
-            wait.open,
-            framework=cell.framework,
-            version=protocol.VERSION,
-            folder=str(self._scratch),
+        setting = self._setting
+        told = build(
+            self._worker, self.cell, self._task, setting.threads, self._scratch, setting.timeouts
         )
-        built = self._worker.ask(
-            "build",
-            wait.build,
-            workload=task.workload.to_dict(),
-            arrays=str(task.arrays.folder),
-            start=str(task.start),
-            mode=cell.mode,
-            device=devices.kind(cell.device),
-            precision=cell.precision,
-            threads=self._setting.threads,
-        )
-        on_card = devices.kind(cell.device) != devices.CPU
-        self._resident = on_card and built["resident"]
-        return opened, built, self._worker.ask("first_step", wait.first_step)
+        on_card = devices.kind(self.cell.device) != devices.CPU
+        self._resident = on_card and told[1]["resident"]
+        return told
 
     def _prove(self, standard: Standard, when: str) -> None:
         """Ask for the answers of the proof and judge them; a cell that is not the same fails."""

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from harness.report.words import times
+
 # What a cell's stages weigh in the estimate of what is left: guesses, in one unit.
 _START, _TRAIN, _ROUNDS = 2.0, 3.0, 2.0
 _CELL = _START + _TRAIN + _ROUNDS
@@ -136,7 +138,7 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         return f"  {escape(_short(cell or ''))}: {steps}, loss {words}"
     if name == "standing":
         first, second = (" ".join(event[key].split("/")[1:3]) for key in ("a", "b"))
-        ratio = f"{event['ratio']:.2f}x ({event['low']:.2f} to {event['high']:.2f})"
+        ratio = times(event["ratio"], event["low"], event["high"])
         return (
             f"  {escape(event['workload'])}: after {event['launches']} launches {escape(first)} leads"
             f" {escape(second)} by {ratio}; {event['open']} of {event['pairs']} pairs open"

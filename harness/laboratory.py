@@ -87,14 +87,14 @@ class Laboratory:
         """Warm all up, run the rounds, ask for the first step again, end all."""
         try:
             self._add_twin(wave, launch, active)
-            self._each(wave, "warming up", lambda one: one.warm_up())
+            self._each(wave, "warming up", lambda one: one.warm_up(), wave)
             self._rounds(wave)
             if launch == 1:
                 once = [one for one in wave if not one.twin]
                 self._each(once, "clock", lambda one: one.tell_clock(), wave)
                 self._each(once, "latency", lambda one: one.tell_latency(), wave)
                 self._limits(wave)
-            self._each(wave, "after the timed part", lambda one: one.prove_again())
+            self._each(wave, "after the timed part", lambda one: one.prove_again(), wave)
         except BaseException:
             for one in wave:
                 one.kill()
@@ -132,15 +132,13 @@ class Laboratory:
                 seen.add(key)
                 self._each([one], "limits", lambda one: one.tell_limits(), wave)
 
-    def _each(
-        self, cells: Sequence[LiveCell], phase: str, work: Any, wave: list[LiveCell] | None = None
-    ) -> None:
-        """Do the same with every cell; one that fails is dropped."""
+    def _each(self, cells: Sequence[LiveCell], phase: str, work: Any, wave: list[LiveCell]) -> None:
+        """Do the same with every cell; one that fails is dropped from the wave."""
         for one in list(cells):
             try:
                 work(one)
             except WorkerFailed as failure:
-                self._drop(one, cells if wave is None else wave, phase, failure)  # type: ignore[arg-type]
+                self._drop(one, wave, phase, failure)
 
     def _drop(self, one: LiveCell, wave: list[LiveCell], phase: str, failure: WorkerFailed) -> None:
         one.tell_failure(phase if one.launch == 1 else f"{phase}, launch {one.launch}", failure)

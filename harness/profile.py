@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import devices, environments, machine, plan, protocol
-from harness.cell import Task, Timeouts
+from harness import devices, environments, machine, plan
+from harness.cell import Task, Timeouts, build
 from harness.conductor import write_start
 from harness.places import cache_folder, project_root
 from harness.plan import Cell
@@ -131,25 +131,7 @@ def _ask(
     variables = recipe.worker_variables(device=cell.device, threads=threads, scratch=scratch)
     worker = WorkerProcess(python, root, log, variables, cpus)
     try:
-        worker.ask(
-            "open",
-            wait.open,
-            framework=cell.framework,
-            version=protocol.VERSION,
-            folder=str(scratch),
-        )
-        worker.ask(
-            "build",
-            wait.build,
-            workload=task.workload.to_dict(),
-            arrays=str(task.arrays.folder),
-            start=str(task.start),
-            mode=cell.mode,
-            device=devices.kind(cell.device),
-            precision=cell.precision,
-            threads=threads,
-        )
-        worker.ask("first_step", wait.first_step)
+        build(worker, cell, task, threads, scratch, wait)
         told = worker.ask("profile", wait.first_step, steps=task.steps)  # it may compile again
     except WorkerFailed as failure:
         said = f"{cell.id}: {failure.status}: {failure.reason}; its log: {log}"

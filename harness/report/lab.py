@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness import comparisons, figures, store, summaries
 from harness.comparisons import TIED
-from harness.report.words import count, listed, plain
+from harness.report.words import count, listed, plain, times
 from harness.summaries import number
 
 PAIRS = ("training: a", "b", "a over b", "95% interval", "launches", "a is")
@@ -56,12 +56,6 @@ def over(pairs: pd.DataFrame, a: str, b: str) -> tuple[float, float, float] | No
     return None
 
 
-def times(found: tuple[float, float, float]) -> str:
-    """Write a ratio: 1.90x (1.80 to 2.00)."""
-    ratio, low, high = found
-    return f"{ratio:.2f}x ({low:.2f} to {high:.2f})"
-
-
 def _leader(ranked: pd.DataFrame, trained: pd.DataFrame) -> Note:
     first = ranked[ranked["rank"] == ranked["rank"].min()]
     rest = ranked[ranked["rank"] > ranked["rank"].min()].sort_values(
@@ -74,7 +68,7 @@ def _leader(ranked: pd.DataFrame, trained: pd.DataFrame) -> Note:
         return "note", f"{first['label'].iloc[0]} is alone: nothing to compare it with"
     best, second = first.iloc[0], rest.iloc[0]
     found = over(trained, best["cell"], second["cell"])
-    ratio = f": {times(found)} {second['label']}, the next" if found else ""
+    ratio = f": {times(*found)} {second['label']}, the next" if found else ""
     return "good", f"{best['label']} trains fastest{ratio}"
 
 

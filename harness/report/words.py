@@ -36,6 +36,11 @@ def percent(value: float) -> str:
     return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"
 
 
+def times(ratio: float, low: float, high: float) -> str:
+    """A ratio with its bounds: 1.90x (1.80 to 2.00)."""
+    return f"{ratio:.2f}x ({low:.2f} to {high:.2f})"
+
+
 def seconds(value: float) -> str:
     """A time in seconds: 0.012, 1.23, 23.4, 1,234."""
     return f"{value:.3f}" if value < 1 else amount(value)
