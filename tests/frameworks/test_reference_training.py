@@ -252,18 +252,23 @@ def test_float32_stays_float32(name: str, optimiser: Optimiser) -> None:
     assert {array.dtype for array in everything} == {np.dtype(np.float32)}
 
 
-def test_a_kink_moves_gradients_and_not_the_loss() -> None:
+def test_a_kink_moves_gradients_and_the_loss_by_no_more_than_itself() -> None:
     workload = NETS["conv"]
     batch = batches(workload, 1)[0]
-    plain, zero, up, down = (
-        reference(workload, **change).step(batch)
-        for change in ({}, *({"kinks": everywhere(workload, t)} for t in (0.0, 0.3, -0.3)))
+    kinks = (None, 0.0, 0.3, -0.3, 1e-7, -1e-7)
+    plain, zero, up, down, *slight = (
+        reference(workload, **({} if t is None else {"kinks": everywhere(workload, t)})).step(batch)
+        for t in kinks
     )
     assert same(plain.gradients, zero.gradients)
     for moved in (up, down):
-        assert (moved.loss, moved.logits.tolist()) == (plain.loss, plain.logits.tolist())
         assert not same(moved.gradients, plain.gradients)
     assert not same(up.gradients, down.gradients)
+    # Up, fewer gradients pass and nothing else changes; down, some zeros are handed on as a little more.
+    assert (up.loss, up.logits.tolist()) == (plain.loss, plain.logits.tolist())
+    assert down.loss != plain.loss
+    for moved in slight:
+        assert moved.loss == pytest.approx(plain.loss, rel=1e-6)
 
 
 def test_what_it_hands_out_is_a_copy() -> None:
