@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness import cards, devices, environments, machine, plan, store
+from harness import cards, devices, environments, history, machine, plan, store
 from harness.cell import Measuring, Setting, Task, Timeouts, Watchers
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
@@ -197,8 +197,16 @@ def execute(
     finally:
         session.tell("run-ended", None, status=status, exit_code=int(status != "ok"))
         run.close()
-        finish(run.folder)
+        _remember(finish(run.folder), listener)
     return run.folder, int(session.failures > 0)
+
+
+def _remember(record: store.Record, listener: Listener) -> None:
+    """Put the run into the history; where that cannot be, the run is as good without, and it is said."""
+    try:
+        history.add(record)
+    except store.StoreError as error:
+        listener({"event": "history-failed", "cell": None, "reason": str(error)})
 
 
 def _conduct_all(session: _Session) -> None:
