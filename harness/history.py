@@ -55,9 +55,11 @@ def update(results: Path) -> list[str]:
 
     Returns a sentence on each run that was left out: it cannot be read, or has not ended.
 
-    Raises StoreError where the database cannot be written.
+    Raises StoreError where there are no runs, or the database cannot be written.
     """
     there = {folder.name: folder for folder in store.folders(results)}
+    if not there:
+        raise store.StoreError(f"{results}: no runs there; make one with `python cli.py run`")
     with _database(results) as database:
         known = {name for (name,) in database.execute("SELECT run FROM runs")}
         for name in known - there.keys():

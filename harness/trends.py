@@ -47,6 +47,7 @@ class Metric:
     """
 
     column: str
+    unit: str
     rises: str
     falls: str
     more_is_better: bool
@@ -54,19 +55,19 @@ class Metric:
     shared: bool = False
     share: bool = False
     elsewhere: str | None = None  # the column for other devices than the CPU, if it is another one
+    scale: float = 1.0  # what a unit is in the column
 
 
 METRICS: Mapping[str, Metric] = {
-    "throughput": Metric(
-        "train_samples_per_s", "faster", "slower", True, ("train_low", "train_high"), shared=True
-    ),
-    "predict": Metric(
-        "predict_samples_per_s", "faster", "slower", True, ("predict_low", "predict_high"), shared=True
-    ),
-    "memory": Metric("peak_memory_bytes", "more", "less", False, elsewhere="device_peak_bytes"),
-    "accuracy": Metric("accuracy", "higher", "lower", True, share=True),
-    "latency": Metric("latency1_p50_ms", "slower", "faster", False, shared=True),
-    "first-step": Metric("first_step_s", "slower", "faster", False, shared=True),
+    "throughput": Metric("train_samples_per_s", "samples/s", "faster", "slower", True,
+                         ("train_low", "train_high"), shared=True),
+    "predict": Metric("predict_samples_per_s", "samples/s", "faster", "slower", True,
+                      ("predict_low", "predict_high"), shared=True),
+    "memory": Metric("peak_memory_bytes", "MiB", "more", "less", False,
+                     elsewhere="device_peak_bytes", scale=2**20),
+    "accuracy": Metric("accuracy", "accuracy", "higher", "lower", True, share=True),
+    "latency": Metric("latency1_p50_ms", "ms", "slower", "faster", False, shared=True),
+    "first-step": Metric("first_step_s", "s", "slower", "faster", False, shared=True),
 }  # fmt: skip
 
 
@@ -89,7 +90,8 @@ class Series:
     """A cell's figure over runs: `points` has a row a run, those that failed too (without `value`).
 
     They are in the order of the versions' first runs, and within a version of time. `against` are the
-    frameworks that it was held against; `about` what is common to its runs, as the history's columns.
+    frameworks that it was held against, and `net` then is the value over that of its first level without
+    what moved all of them. `about` is what is common to its runs, as the history's columns.
     """
 
     cell: str
@@ -143,14 +145,23 @@ def _series(own: pd.DataFrame, told: pd.DataFrame, metric: Metric) -> Series:
     points = own.iloc[_order(own)].reset_index(drop=True)
     about = {name: points[name].iloc[-1] for name in (*KEY, "machine")}
     known = points[points["value"].notna()]
-    votes = pd.DataFrame(index=known["run"].unique())
-    if metric.shared:
-        votes = _votes(known, told)
-    changes = _changes(known, votes, metric) if about["fingerprint"] else []
+    votes = _votes(known, told) if metric.shared else known[[]]
+    known = known.loc[votes.index]
+    y = known["y"].to_numpy() - _together(votes)
+    places = _places(known, y, votes, metric) if about["fingerprint"] else []
+    net = np.exp(y - np.median(y[: (*places, y.size)[0]])) if votes.shape[1] else np.nan
     return Series(
         cell="/".join(str(about[part]) for part in CELL),
-        points=points,
-        changes=tuple(changes),
+        points=points.assign(net=pd.Series(net, known.index)),
+        changes=tuple(
+            Change(
+                place=int(known.index[place]),
+                size=size,
+                word=metric.rises if size > 0 else metric.falls,
+                better=(size > 0) == metric.more_is_better,
+            )
+            for place, size in zip(places, _sizes(y, places), strict=True)
+        ),
         against=tuple(map(str, votes.columns)),
         about=about,
     )
@@ -167,10 +178,10 @@ def _order(points: pd.DataFrame) -> list[int]:
 
 
 def _votes(known: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
-    """Return how far from its usual each other framework (a column) was in each run (a row).
+    """Return how far from its usual each other framework (a column) was, for each point that has others.
 
-    By median polish over cells (Tukey 1977), a vote a framework: runs need not have the same cells. No
-    columns where fewer than half of the runs, or than FEWEST, have others.
+    By median polish over cells (Tukey 1977), a vote a framework: runs need not have the same cells. All
+    points and no column where fewer than half of them, or than FEWEST, have others.
     """
     mine = known.iloc[0]
     others = told[
@@ -180,85 +191,71 @@ def _votes(known: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
         & (told["name"] != mine["name"])
         & told["y"].notna()
     ]
-    runs = known["run"].unique()
-    wide = others.pivot_table(index="run", columns=["name", "cell"], values="y").reindex(runs)
-    if wide.notna().any(axis=1).sum() < max(FEWEST, len(runs) / 2):
-        return pd.DataFrame(index=runs)
-    moved = pd.Series(0.0, wide.index)
+    heard = known[known["run"].isin(others["run"])]
+    if len(heard) < max(FEWEST, len(known) / 2):
+        return known[[]]
+    wide = others.pivot_table(index="run", columns=["name", "cell"], values="y")
+    together = pd.Series(0.0, wide.index)
     for _ in range(_POLISHES):
-        usual = wide.sub(moved, axis=0).median()
+        usual = wide.sub(together, axis=0).median()
         votes = wide.sub(usual, axis=1).T.groupby(level="name").median().T
-        moved = votes.median(axis=1)
-    return votes
+        together = votes.median(axis=1)
+    return votes.loc[heard["run"]].set_index(heard.index)
 
 
-def _changes(known: pd.DataFrame, votes: pd.DataFrame, metric: Metric) -> list[Change]:
-    """Return the changes of a series' known points; `place` is among all of them."""
-    beside = votes.reindex(known["run"]).to_numpy()
-    y, heard = known["y"].to_numpy(), np.arange(len(known))
-    if beside.shape[1]:
-        heard = heard[np.isfinite(beside).any(axis=1)]
-        y, beside = y[heard], beside[heard]
-    own = y - _middle(beside)
-    places = change_points(own)
+def _together(votes: pd.DataFrame) -> NDArray[np.float64]:
+    """Return how far all moved together, point by point; 0 where nobody votes."""
+    return votes.median(axis=1).to_numpy() if votes.shape[1] else np.zeros(len(votes))
+
+
+def _places(
+    known: pd.DataFrame, y: NDArray[np.float64], votes: pd.DataFrame, metric: Metric
+) -> list[int]:
+    """Return where `y` changes; without the changes, the smallest first, that are not worth telling."""
+    places = change_points(y)
     while places:
-        sizes = [_size(own, part) for part in _parts(places, len(own))]
-        worth = [
-            _worth(known.iloc[heard], size, part, metric) and _its_own(y, beside, size, part)
-            for size, part in zip(sizes, _parts(places, len(own)), strict=True)
+        odd = [
+            (abs(size), place)
+            for size, place, part in zip(
+                _sizes(y, places), places, _parts(places, y.size), strict=True
+            )
+            if not (_worth(known, size, part, metric) and _its_own(known, votes, size, part))
         ]
-        if all(worth):
+        if not odd:
             break
-        drop = min((abs(size), at) for at, size in enumerate(sizes) if not worth[at])[1]
-        del places[drop]
-    return [
-        Change(
-            place=int(known.index[heard[place]]),
-            size=size,
-            word=metric.rises if size > 0 else metric.falls,
-            better=(size > 0) == metric.more_is_better,
-        )
-        for place, size in zip(places, sizes if places else [], strict=True)
-    ]
+        places.remove(min(odd)[1])
+    return places
 
 
-Part = tuple[slice, slice]
-"""The values before a change and those after it, up to the next ones."""
-
-
-def _parts(places: Sequence[int], count: int) -> list[Part]:
+def _parts(places: Sequence[int], count: int) -> list[tuple[slice, slice]]:
+    """Return, of each change, what is before it and what is after it up to the next ones."""
     ends = [0, *places, count]
     return [(slice(a, b), slice(b, c)) for a, b, c in zip(ends, ends[1:], ends[2:], strict=False)]
 
 
-def _size(values: NDArray[np.float64], part: Part) -> float:
-    before, after = part
-    return float(values[after].mean() - values[before].mean())
+def _sizes(y: NDArray[np.float64], places: Sequence[int]) -> list[float]:
+    return [
+        float(np.median(y[after]) - np.median(y[before]))
+        for before, after in _parts(places, y.size)
+    ]
 
 
-def _middle(votes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far all moved together, run by run; 0 where nobody votes."""
-    if not votes.shape[1]:
-        return np.zeros(len(votes))
-    return np.asarray(np.nanmedian(votes, axis=1))
-
-
-def _worth(points: pd.DataFrame, size: float, part: Part, metric: Metric) -> bool:
-    """Say whether a change is large enough to tell; of accuracy, on that many test examples too."""
+def _worth(known: pd.DataFrame, size: float, part: tuple[slice, slice], metric: Metric) -> bool:
+    """Say whether a change is large enough to tell; of accuracy, for its number of test examples."""
     if not metric.share:
         return abs(size) >= WORTH
-    sides = [points.iloc[side] for side in part]
+    sides = [known.iloc[side] for side in part]
     shares = [(float(one["value"].mean()), int(one["examples"].min() or 0)) for one in sides]
     if abs(size) < POINTS or not all(examples for _, examples in shares):
         return False
     return statistics.share_change(shares[0], shares[1])[1] < 1 - statistics.LEVEL
 
 
-def _its_own(y: NDArray[np.float64], votes: NDArray[np.float64], size: float, part: Part) -> bool:
-    """Say whether a change shows against most of the others, and is not that of one of them."""
-    steps = [
-        float(np.nanmean(theirs[part[1]]) - np.nanmean(theirs[part[0]]))
-        for theirs in (y[:, None] - votes).T
-        if all(np.isfinite(theirs[side]).any() for side in part)
-    ]
-    return 2 * sum(step / size >= 0.5 for step in steps) > len(steps) or not steps
+def _its_own(
+    known: pd.DataFrame, votes: pd.DataFrame, size: float, part: tuple[slice, slice]
+) -> bool:
+    """Say whether a change shows against most of the others, and so is not that of one of them."""
+    steps = votes.rsub(known["y"], axis=0)
+    before, after = (steps.iloc[side].median() for side in part)
+    seen = ((after - before).dropna() / size) >= 0.5
+    return bool(seen.mean() > 0.5) if len(seen) else True
