@@ -127,11 +127,9 @@ def _valued(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     for name, column in zip(("low", "high"), metric.bounds or (), strict=False):
         told[name] = _floats(told[column]).where(ok)
     told["y"] = told["value"] if metric.share else np.log(told["value"])
-    told["steps"] = told.groupby(list(KEY), dropna=False)["steps"].transform(
-        lambda steps: (
-            steps.ffill().bfill()
-        )  # of a run that failed: none; it stands with the last one
-    )
+    # A run that failed took no steps: it stands with the one before it, or the one after.
+    steps = _floats(told["steps"]).groupby([told[name] for name in KEY], dropna=False)
+    told["steps"] = steps.transform(lambda own: own.ffill().bfill())
     return told[~ok | told["value"].notna()].reindex(
         columns=[*told.columns, *({"low", "high"} - set(told.columns))]
     )
