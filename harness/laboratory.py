@@ -18,9 +18,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness import comparisons, summaries
-from harness.cell import LiveCell, Setting, Task, Tell
+from harness import calibration, comparisons, summaries
+from harness.cell import LiveCell
 from harness.process import WorkerFailed
+from harness.setting import Setting, Task, Tell
+from harness.starts import write_start
 from harness.statistics import LOOKS
 
 
@@ -86,9 +88,10 @@ class Laboratory:
     def _wave(self, wave: list[LiveCell], launch: int, active: Sequence[LiveCell]) -> None:
         """Warm all up, run the rounds, ask for the first step again, end all."""
         try:
+            self._train_again(wave, launch)
             self._add_twin(wave, launch, active)
             self._each(wave, "warming up", lambda one: one.warm_up(), wave)
-            self._rounds(wave)
+            self._rounds(wave, launch)
             if launch == 1:
                 once = [one for one in wave if not one.twin]
                 self._each(once, "clock", lambda one: one.tell_clock(), wave)
@@ -110,9 +113,18 @@ class Laboratory:
         self._side_by_side(twin)
         wave += twin
 
-    def _rounds(self, wave: list[LiveCell]) -> None:
+    def _train_again(self, wave: list[LiveCell], launch: int) -> None:
+        """In a check, have the cells train with the launch's own seed, one after the other."""
+        seed = self._task.seed_of(launch) if self._measuring.checking else None
+        if seed is not None:
+            write_start(self._task, seed)
+            self._each(wave, "training again", lambda one: one.train_again(seed), wave)
+
+    def _rounds(self, wave: list[LiveCell], launch: int) -> None:
         turns = list(wave)
         for number in range(1, self._measuring.rounds + 1):
+            self._tell("calibration", None, workload=self._task.workload.name, turn=self._turn,
+                       launch=launch, round=number, rate=calibration.rate())  # fmt: skip
             self._order.shuffle(turns)
             for one in list(turns):
                 try:
@@ -159,13 +171,23 @@ class Laboratory:
             return self._stop(f"{launch} launches are the most")
         if launch not in LOOKS:
             return well
-        open_pairs = comparisons.undecided(pairs, self._measuring.precision)
-        names = {*open_pairs["a"], *open_pairs["b"]}
-        self._tell("looked", None, workload=self._task.workload.name, launches=launch,
-                   undecided=open_pairs[["a", "b"]].values.tolist())  # fmt: skip
+        names = self._undecided(launch, pairs)
         if not names:
             return self._stop("every pair is decided")
         return [one for one in well if one.cell.id in names]
+
+    def _undecided(self, launch: int, pairs: pd.DataFrame) -> set[str]:
+        """Look at what there is, and return the cells that are worth more launches."""
+        if self._setting.undecided is not None:
+            names = self._setting.undecided(self._run)
+            told = [sorted(names)] if names else []
+        else:
+            open_pairs = comparisons.undecided(pairs, self._measuring.precision)
+            names = {*open_pairs["a"], *open_pairs["b"]}
+            told = open_pairs[["a", "b"]].values.tolist()
+        self._tell("looked", None, workload=self._task.workload.name, launches=launch,
+                   undecided=told)  # fmt: skip
+        return names
 
     def _pairs(self) -> pd.DataFrame:
         """Return the training pairs of all cells that are well, as far as they are known."""

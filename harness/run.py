@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import cards, devices, environments, machine, plan, store
-from harness.cell import Measuring, Setting, Task, Timeouts, Watchers
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
 from harness.environments import Environment, Unavailable
@@ -21,6 +20,7 @@ from harness.places import cache_folder, project_root
 from harness.plan import Cell
 from harness.recipes import Recipe, discover
 from harness.report.files import finish
+from harness.setting import Measuring, Setting, Task, Timeouts, Watchers
 from workloads import datasets, spec
 from workloads.datasets import DatasetError
 from workloads.reading import SpecError
