@@ -37,7 +37,7 @@ class Laboratory:
         self._turn, self._measuring, self._budget = turn, setting.measuring, budget
         self._order = random.Random(setting.seed)  # noqa: S311 (no secret)
         self._slices: list[dict[str, Any]] = []
-        self._began = time.monotonic()
+        self._began, self._extended = time.monotonic(), False
         self._failed: set[str] = set()
         self._judges: set[str] = set()
 
@@ -165,29 +165,32 @@ class Laboratory:
         self._tell_standing(launch, pairs)
         if not self._measuring.open_ended:
             return well if launch < self._measuring.launches else []
-        if self._left() < took:
+        spent = self._left() < took
+        if not spent and launch < LOOKS[-1] and launch not in LOOKS:
+            return well
+        names, suspects = self._undecided(launch, pairs)
+        if spent and suspects and not self._extended:
+            self._extended, names = True, suspects
+        elif spent:
             return self._stop("the budget is spent")
         if launch >= LOOKS[-1]:
             return self._stop(f"{launch} launches are the most")
-        if launch not in LOOKS:
-            return well
-        names = self._undecided(launch, pairs)
         if not names:
             return self._stop("every pair is decided")
         return [one for one in well if one.cell.id in names]
 
-    def _undecided(self, launch: int, pairs: pd.DataFrame) -> set[str]:
-        """Look at what there is, and return the cells that are worth more launches."""
+    def _undecided(self, launch: int, pairs: pd.DataFrame) -> tuple[set[str], set[str]]:
+        """Look at what there is: the cells worth more launches, and those worth more than the budget."""
         if self._setting.undecided is not None:
-            names = self._setting.undecided(self._run)
+            names, suspects = self._setting.undecided(self._run)
             told = [sorted(names)] if names else []
         else:
             open_pairs = comparisons.undecided(pairs, self._measuring.precision)
-            names = {*open_pairs["a"], *open_pairs["b"]}
+            names, suspects = {*open_pairs["a"], *open_pairs["b"]}, set[str]()
             told = open_pairs[["a", "b"]].values.tolist()
         self._tell("looked", None, workload=self._task.workload.name, launches=launch,
                    undecided=told)  # fmt: skip
-        return names
+        return names, suspects
 
     def _pairs(self) -> pd.DataFrame:
         """Return the training pairs of all cells that are well, as far as they are known."""
@@ -210,6 +213,6 @@ class Laboratory:
         return []
 
     def _left(self) -> float:
-        """Seconds left of the budget."""
-        budget = math.inf if self._budget is None else self._budget
+        """Seconds left of the budget, which is for as long again where suspects are measured on."""
+        budget = math.inf if self._budget is None else self._budget * (1 + self._extended)
         return budget - (time.monotonic() - self._began)

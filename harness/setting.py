@@ -82,8 +82,8 @@ class Setting:
     timeouts: Timeouts
     proof_steps: int
     only_proof: bool = False
-    undecided: Callable[[Path], set[str]] | None = None
-    """Of a check: the cells that it has to measure on, by the run's folder so far."""
+    undecided: Callable[[Path], tuple[set[str], set[str]]] | None = None
+    """Of a check, by the run's folder so far: the cells that it has to measure on, and the suspects."""
 
 
 @dataclass
