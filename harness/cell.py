@@ -31,16 +31,22 @@ REPEATS = 2
 
 
 def build(
-    worker: WorkerProcess, cell: Cell, task: Task, threads: int, folder: Path, wait: Timeouts
+    worker: WorkerProcess,
+    adapter: str,
+    cell: Cell,
+    task: Task,
+    threads: int,
+    folder: Path,
+    wait: Timeouts,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Have a fresh worker import, build and take its first step; return what it tells of each.
 
-    `folder` is where it hands back arrays. Raises WorkerFailed.
+    `adapter` is its folder's name; `folder` is where the worker hands back arrays. Raises WorkerFailed.
     """
     opened = worker.ask(
         "open",
         wait.open,
-        framework=cell.framework,
+        framework=adapter,
         version=protocol.VERSION,
         folder=str(folder),
     )
@@ -72,17 +78,18 @@ class LiveCell:
         """
         self.cell, self.launch, self.twin = cell, launch, twin
         self._task, self._setting, self._tell_run = task, setting, tell
-        self._scratch = task.scratch / cell.id.replace("/", "_")
+        self._scratch = task.scratch / cell.file_name
         self._scratch.mkdir(exist_ok=True)
         self._next_step, self.peak_bytes, self._resident = 0, 0, False
         log = run / "logs" / f"{self._scratch.name}.log"
-        variables = setting.recipes[cell.framework].worker_variables(
+        self._recipe = setting.recipes[cell.framework]
+        variables = self._recipe.worker_variables(
             device=cell.device, threads=setting.threads, scratch=self._scratch
         )
         python = setting.environments[cell.framework, cell.device].python
         if launch == 1:
             self.tell("cell-started", log=str(log.relative_to(run)))
-        self._worker = WorkerProcess(python, setting.root, log, variables, setting.cpus)
+        self._worker = WorkerProcess(python, self._recipe.root, log, variables, setting.cpus)
 
     def tell(self, event: str, **fields: Any) -> None:
         """Write an event of this cell to the journal."""
@@ -131,9 +138,9 @@ class LiveCell:
 
     def _build(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Import, build, take the first step; return what the worker tells of each."""
-        setting = self._setting
+        threads, wait = self._setting.threads, self._setting.timeouts
         told = build(
-            self._worker, self.cell, self._task, setting.threads, self._scratch, setting.timeouts
+            self._worker, self._recipe.name, self.cell, self._task, threads, self._scratch, wait
         )
         self._import_rss = told[0]["rss"]
         on_card = devices.kind(self.cell.device) != devices.CPU

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness import cards, devices, environments, machine, plan, store
+from harness import arms, cards, devices, environments, machine, plan, store
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
 from harness.environments import Environment, Unavailable
@@ -48,6 +48,7 @@ class Request:
 
     workloads: Sequence[Workload]
     recipes: Mapping[str, Recipe]
+    """By the frameworks' labels, as `interpreters` are."""
     devices: Sequence[str]
     cells: Sequence[Cell]
     threads: int
@@ -105,11 +106,13 @@ def request(
         SpecError, RecipeError: a name is unknown, a file is wrong, or nothing is left to run.
     """
     root = root or project_root()
-    recipes = discover(root)
-    chosen = {name: recipes[name] for name in plan.choose(frameworks, list(recipes), "framework")}
-    all_modes = sorted({mode for recipe in recipes.values() for mode in recipe.modes})
-    for name in interpreters:
-        plan.choose([name], list(recipes), "framework")
+    recipes, chosen = discover(root), arms.choose(frameworks, root)
+    all_modes = sorted({mode for r in (*recipes.values(), *chosen.values()) for mode in r.modes})
+    pythons = {
+        label: python
+        for word, python in interpreters.items()
+        for label in arms.choose([word], root)
+    }
     wanted = [_load(name, epochs or (QUICK_EPOCHS if quick else None), seed)
               for name in _workload_names(workloads)]  # fmt: skip
     twice = {one.name for one in wanted if [other.name for other in wanted].count(one.name) > 1}
@@ -134,7 +137,7 @@ def request(
         measuring=replace(usual, budget=budget, precision=precision),
         data_dir=data_dir,
         synthetic=data == "synthetic",
-        interpreters=interpreters,
+        interpreters=pythons,
         results=out or root / "results",
         skip_absent=not workloads,
         command=command,
@@ -166,9 +169,9 @@ class _Session:
     """A run under way: what it needs at every turn, and how many cells have gone wrong."""
 
     def __init__(
-        self, asked: Request, run: store.Run, listener: Listener, root: Path, timeouts: Timeouts
+        self, asked: Request, run: store.Run, listener: Listener, timeouts: Timeouts
     ) -> None:
-        self.asked, self.run, self.root, self.timeouts = asked, run, root, timeouts
+        self.asked, self.run, self.timeouts = asked, run, timeouts
         self._listener = listener
         self.failures = 0
 
@@ -190,7 +193,7 @@ def execute(
     """
     root = root or project_root()
     run = store.Run.create(asked.results, _manifest(asked, root))
-    session = _Session(asked, run, listener, root, timeouts)
+    session = _Session(asked, run, listener, timeouts)
     if asked.baseline is not None:
         baseline.keep(run.folder, asked.baseline)
     status = "interrupted"
@@ -213,7 +216,6 @@ def _conduct_all(session: _Session) -> None:
     tasks = [task for task in (_task(one, session) for one in asked.workloads) if task]
     ready = _environments(session) if tasks else {}
     setting = Setting(
-        root=session.root,
         threads=asked.threads,
         cpus=usable_cpus()[: asked.threads],
         seed=asked.seed,
@@ -286,6 +288,7 @@ def _environments(session: _Session) -> dict[tuple[str, str], Environment]:
                 None,
                 **about,
                 arbiter=asked.recipes[name].arbiter,
+                commit=asked.recipes[name].commit,
                 origin=result.origin,
                 python=str(result.python),
                 version=result.version,
@@ -302,17 +305,17 @@ def _prepare(
     kind, gpus = devices.kind(device), machine.gpus()
     recipes = [r for r in asked.recipes.values() if kind in r.devices or not r.arbiter]
     if absent := devices.missing(device, gpus):
-        return {recipe.name: Unavailable(absent) for recipe in recipes}
+        return {recipe.label: Unavailable(absent) for recipe in recipes}
     refused = {}
     for recipe in recipes if kind == devices.CUDA else ():
-        card, given = devices.card(device, gpus), recipe.name in asked.interpreters
+        card, given = devices.card(device, gpus), recipe.label in asked.interpreters
         if reason := cards.refusal(recipe, card, given):
-            refused[recipe.name] = Unavailable(reason)
+            refused[recipe.label] = Unavailable(reason)
 
     def report(name: str, text: str) -> None:
         session.tell("framework-building", None, framework=name, text=text)
 
-    able = [recipe for recipe in recipes if recipe.name not in refused]
+    able = [recipe for recipe in recipes if recipe.label not in refused]
     made = environments.prepare_all(able, kind, interpreters=asked.interpreters, report=report)
     return {**refused, **made}
 

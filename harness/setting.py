@@ -68,9 +68,8 @@ class Watchers:
 
 @dataclass(frozen=True)
 class Setting:
-    """What all cells of a run share."""
+    """What all cells of a run share; `recipes` and `environments` are by the frameworks' labels."""
 
-    root: Path
     threads: int
     cpus: Sequence[int]
     seed: int
