@@ -267,7 +267,8 @@ class LiveCell:
         kinds |= {"resident": 0.5} if self._resident else {}
         kinds |= {"single": 0.5} if self._setting.measuring.checking else {}
         for kind, share in kinds.items():
-            for _ in range(1 + REPEATS):
+            # A check would rather have another launch, and takes ratios within a round anyway.
+            for _ in range(1 if self._setting.measuring.checking else 1 + REPEATS):
                 one = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
                 told.append(one | self._slice(kind, share * self._setting.measuring.seconds))
                 self.tell("twin-slice" if self.twin else "slice", **told[-1])

@@ -106,10 +106,11 @@ class Laboratory:
             one.end()
 
     def _add_twin(self, wave: list[LiveCell], launch: int, active: Sequence[LiveCell]) -> None:
-        """Run one of the cells twice, another one in each launch."""
-        if len(active) < 2:
+        """Run one of the cells twice, another one each time; in a check in every other launch."""
+        every = 2 if self._measuring.checking else 1
+        if len(active) < 2 or (launch - 1) % every:
             return
-        twin = [self._fresh(active[launch % len(active)], launch, twin=True)]
+        twin = [self._fresh(active[launch // every % len(active)], launch, twin=True)]
         self._side_by_side(twin)
         wave += twin
 

@@ -94,21 +94,28 @@ def undecided(run: Path) -> tuple[set[str], set[str]]:
     With what they are held against. A cell that has got worse for certain needs no more launches.
     """
     record = store.read(run)
-    found = verdict(record)
-    done = {one.cell for one in found.having(REGRESSED)}
-    suspects = [one for one in found.having(INCONCLUSIVE) if _suspect(one) and one.cell not in done]
-    # A first step has one value a launch: to be sure of it takes longer than anyone waits.
-    left = [
-        one for one in [*found.having(INCONCLUSIVE), *found.having(NOT_MEASURABLE)]
-        if one.cell not in done and one.metric is not FIRST_STEP
-    ]  # fmt: skip
+    findings = verdict(record).findings
+    left, suspected = unsettled(findings)
     everyone = set(Measures(record).cells) if Check.of(record).stored else None
 
-    def cells(findings: Sequence[Finding]) -> set[str]:
-        names = {cell for one in findings for cell in (one.cell, one.base)}
+    def cells(some: Sequence[Finding]) -> set[str]:
+        names = {cell for one in some for cell in (one.cell, one.base)}
         return everyone if names and everyone else names  # in their launches the anchors too
 
-    return cells([*left, *suspects]), cells(suspects)
+    return cells(left), cells(suspected)
+
+
+def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """Return what more launches may decide, and what of it is suspect.
+
+    A cell that has got worse for certain needs no more launches; and to be sure of a first step, which
+    has one value a launch, takes longer than anyone waits.
+    """
+    done = {one.cell for one in findings if one.verdict == REGRESSED}
+    open_ = [one for one in findings if one.cell not in done
+             and one.verdict in (INCONCLUSIVE, NOT_MEASURABLE)]  # fmt: skip
+    suspected = [one for one in open_ if one.verdict == INCONCLUSIVE and _suspect(one)]
+    return [one for one in open_ if one.metric is not FIRST_STEP or one in suspected], suspected
 
 
 def _suspect(one: Finding) -> bool:
@@ -147,7 +154,7 @@ def _paired(now: Measures, head: str, base: str) -> Iterator[Comparison]:
         logs = now.pair(metric, head, base)
         if len(logs):
             floor = now.floor(metric, head)
-            ratio = statistics.ratio(logs, floor, LEVEL)
+            ratio = statistics.ratio(logs, level=LEVEL)
             before, after = now.value(metric, base), now.value(metric, head)
             yield Comparison(metric, head, base, ratio, floor, before, after)
 
@@ -160,7 +167,7 @@ def _stored(now: Measures, then: Baseline, cell: str) -> Iterator[Comparison]:
         sides = then.anchored(metric, cell, logs, alike)
         if sides is not None:
             floor = max(now.floor(metric, cell), then.floor(metric))
-            ratio = statistics.change(*sides, floor, LEVEL)
+            ratio = statistics.change(*sides, level=LEVEL)
             before, after = then.value(metric, cell), now.value(metric, cell)
             yield Comparison(metric, cell, cell, ratio, floor, before, after)
 

@@ -108,6 +108,6 @@ class Verdict:
             BROKEN: "The check is not whole",
             UNMEASURED: "Not measurable here",
         }[self.status]
-        if self.advisory and self.having(REGRESSED):
-            first = "Worse, but not to be blocked by"
+        if self.status == PASSED and self.having(REGRESSED):
+            first = "Worse, which is advice only,"
         return f"{first} against {self.against}: {told or 'nothing to compare'}"

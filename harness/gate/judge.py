@@ -40,7 +40,11 @@ FAR = 200
 
 @dataclass(frozen=True)
 class Comparison:
-    """A metric of a cell before and after, by how much it got better (above 1), and how surely."""
+    """A metric of a cell before and after, by how much it got better (above 1), and how surely.
+
+    `floor` is what identical cells came out apart by, as a logarithm. It is no part of `ratio`: launches
+    differ by as much, and it is their number that the bounds come from.
+    """
 
     metric: Metric
     cell: str
@@ -116,7 +120,7 @@ def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | No
     half = (high - low) / 2
     if not half < max(CEILING, least):
         why = "one launch proves nothing" if ratio.launches < 2 else (
-            f"launches differ by too much: ±{math.expm1(half):.0%} after {ratio.launches}"
+            f"after {ratio.launches} launches it is not known to ±{math.expm1(CEILING):.0%}"
         )  # fmt: skip
         return replace(
             finding,
@@ -127,7 +131,7 @@ def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | No
         return replace(finding, verdict=REGRESSED if mean < 0 else IMPROVED)
     if low > -least and mean <= least:
         return replace(finding, verdict=SAME)
-    return replace(finding, note=_wanted(mean, half - one.floor, least, ratio.launches, seconds))
+    return replace(finding, note=_wanted(mean, half, least, ratio.launches, seconds))
 
 
 def _accuracy(one: AccuracyChange, margin: float, certain: bool) -> Finding:

@@ -11,18 +11,21 @@ from harness import plan, store, summaries
 from harness.gate import baseline
 from harness.gate.check import Check
 from harness.plan import Cell
-from harness.run import OPEN_ENDED, Request
+from harness.run import Request, usable_cpus
 from harness.run import request as make_request
 from harness.setting import Measuring
 from workloads.reading import SpecError
 
-SECONDS = 80.0
+SECONDS = 120.0
 """For each cell and what it is held against, for all of their timed rounds, unless told otherwise."""
 
-CAPTURE = Measuring(
-    launches=12, rounds=OPEN_ENDED.rounds, seconds=OPEN_ENDED.seconds, checking=True
-)
-"""How a baseline is measured. A check comes to as many launches, or is decided before."""
+SPARED = 1
+"""Processors left to the rest of the machine, unless told otherwise: a gate is for busy machines, and
+threads that wait for each other come to a halt where one of them has to share its processor."""
+
+CAPTURE = Measuring(launches=12, rounds=4, seconds=0.2, checking=True)
+"""How a baseline is measured, and a check in as many launches as it takes. Twice the rounds were tried:
+launches differed as much, so that it is more of them that tell more."""
 
 
 def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], threshold: float,
@@ -35,6 +38,7 @@ def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], thres
         SpecError, RecipeError: there is no such thing, or nothing to hold a cell against.
     """
     other, _, mode = word.partition("/") if not word.startswith("git:") else (word, "", "")
+    options["threads"] = options.get("threads") or _threads()
     head = make_request(frameworks=frameworks, modes=modes, **options)
     names = [recipe.name for recipe in head.recipes.values() if not recipe.arbiter]
     others = [f"{name}@{word}" for name in names] if word.startswith("git:") else [other]
@@ -102,6 +106,7 @@ def stored(table: Mapping[str, Any], *, frameworks: Sequence[str], workloads: Se
 
 def capture(**options: Any) -> Request:
     """Return the request of a run that is to be a baseline."""
+    options["threads"] = options.get("threads") or _threads()
     asked = make_request(**options)
     cells = [cell for cell in asked.cells if not asked.recipes[cell.framework].arbiter]
     return replace(asked, cells=cells, measuring=CAPTURE)
@@ -124,8 +129,12 @@ def table_of(text: str, results: Path) -> Mapping[str, Any]:
         ) from error
 
 
+def _threads() -> int:
+    return max(1, len(usable_cpus()) - SPARED)
+
+
 def _measuring(budget: float | None, pairs: int) -> Measuring:
-    return replace(OPEN_ENDED, budget=budget or SECONDS * pairs, checking=True)
+    return replace(CAPTURE, budget=budget or SECONDS * pairs)
 
 
 def _counterpart(one: Cell, base: Request, mode: str) -> Cell | None:

@@ -47,7 +47,7 @@ _TRAINING = options(
     show_default=True,
     help="How much less of the test set may be right.",
 )
-@click.option("--budget", type=Duration(), help="Time for all timed rounds.  [default: 80s a pair]")
+@click.option("--budget", type=Duration(), help="Time for all timed rounds.  [default: 2m a pair]")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON, nothing else.")
 @plainly
 def check(

@@ -174,7 +174,7 @@ def test_on_another_machine_it_is_advice(tmp_path: Path) -> None:
     assert "memory" not in told(found)  # a number of another machine's says nothing
     assert told(found)["accuracy"] == SAME
     assert found.status == PASSED
-    assert found.sentence.startswith("Worse, but not to be blocked by")
+    assert found.sentence.startswith("Worse, which is advice only,")
 
 
 def test_other_threads_are_another_machine(tmp_path: Path) -> None:
