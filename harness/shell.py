@@ -95,7 +95,7 @@ CELLS = options(
     click.option("--data-dir", type=THERE, help="A folder with a data set's published files."),
     click.option("--interpreter", "interpreters", type=Named(), multiple=True,
                  callback=lambda ctx, option, given: dict(given),
-                 help="Use this python for a framework, as pytorch=/path/to/python."),
+                 help="Use this python for a framework, as NAME=/path/to/python."),
     click.option("--parity-steps", type=click.IntRange(min=1), default=DEFAULT_STEPS,
                  show_default=True, help="Steps that the proof follows."),
     OUT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,10 @@ from harness.arguments import Duration, Percent
 from harness.gate import baseline as baselines
 from harness.gate import request
 from harness.gate.check import verdict
+from harness.gate.finding import ACCURACY, METRICS
 from harness.gate.judge import MARGIN, THRESHOLD
 from harness.report import check as written
-from harness.report import terminal
+from harness.report import findings, terminal
 from harness.shell import CELLS, OUT, conduct, options, plainly, results_folder
 
 _TRAINING = options(
@@ -72,7 +74,7 @@ def check(
         click.echo(written.document(found), nl=False)
     else:
         written.show(found, Console())
-    written.announce(found)
+    written.announce(found, os.environ, lambda line: click.echo(line, err=as_json))
     sys.exit(found.status)
 
 
@@ -127,7 +129,21 @@ def _row(one: baselines.Baseline) -> Sequence[str]:
 def show(name: str, out: Path | None) -> None:
     """Show a baseline: its machine, its versions, and its cells' figures."""
     one = baselines.read(baselines.path(results_folder(out), name))
-    written.baseline(one, Console())
+    told, console = one.told, Console()
+    versions = ", ".join(f"{key} {version}" for key, version in told["versions"].items())
+    about = {
+        "run": f"{told['run']}, {str(told['started'])[:16]}",
+        "machine": f"{told['machine'].get('cpu')}, {told['threads']} threads",
+        "versions": versions,
+    }
+    terminal.table(console, ["baseline", one.name], list(about.items()))
+    shown = [metric for metric in METRICS if any(one.value(metric, cell) for cell in one.cells)]
+    rows = [
+        (cell, *(findings.figure(metric, one.value(metric, cell)) for metric in shown),
+         findings.figure(ACCURACY, one.cells[cell].accuracy))
+        for cell in one.cells
+    ]  # fmt: skip
+    terminal.table(console, ["cell", *(metric.name for metric in shown), "accuracy"], rows)
 
 
 @baseline.command()
