@@ -29,9 +29,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from harness import comparisons, environments, machine, recipes, statistics, store  # noqa: E402
-from harness.cell import Measuring  # noqa: E402
 from harness.comparisons import TIED  # noqa: E402
 from harness.run import OPEN_ENDED, Request, execute, request  # noqa: E402
+from harness.setting import Measuring  # noqa: E402
 from harness.statistics import LEVEL, LOOKS  # noqa: E402
 
 IDENTICAL = ("a", "b", "c", "d", "e", "f", "g")

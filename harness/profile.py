@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import arms, devices, environments, machine, plan
-from harness.cell import Task, Timeouts, build
-from harness.conductor import write_start
+from harness.cell import build
 from harness.places import cache_folder, project_root
 from harness.plan import Cell
 from harness.process import WorkerFailed, WorkerProcess
 from harness.recipes import DEVICES, Recipe, discover
 from harness.run import usable_cpus
+from harness.setting import Task, Timeouts
+from harness.starts import write_start
 from harness.store import StoreError
 from workloads import datasets, spec
 from workloads.reading import SpecError, nearest

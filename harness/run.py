@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from harness import arms, cards, devices, environments, machine, plan, store
-from harness.cell import Measuring, Setting, Task, Timeouts, Watchers
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
 from harness.environments import Environment, Unavailable
+from harness.gate import baseline, check
+from harness.gate.check import Check
 from harness.guard import Guard
 from harness.parity import DEFAULT_STEPS
 from harness.places import cache_folder, project_root
 from harness.plan import Cell
 from harness.recipes import Recipe, discover
 from harness.report.files import finish
+from harness.setting import Measuring, Setting, Task, Timeouts, Watchers
 from workloads import datasets, spec
 from workloads.datasets import DatasetError
 from workloads.reading import SpecError
@@ -61,6 +63,9 @@ class Request:
     command: Sequence[str]
     proof_steps: int
     only_proof: bool
+    check: Check | None = None
+    baseline: Mapping[str, Any] | None = None
+    """What a check is held against, where that is stored."""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -84,7 +89,7 @@ def request(
     data_dir: Path | None,
     interpreters: Mapping[str, Path],
     out: Path | None,
-    command: Sequence[str],
+    command: Sequence[str] = (),
     epochs: int | None = None,
     steps: int | None = None,
     budget: float | None = None,
@@ -189,6 +194,8 @@ def execute(
     root = root or project_root()
     run = store.Run.create(asked.results, _manifest(asked, root))
     session = _Session(asked, run, listener, timeouts)
+    if asked.baseline is not None:
+        baseline.keep(run.folder, asked.baseline)
     status = "interrupted"
     try:
         session.tell(
@@ -220,6 +227,7 @@ def _conduct_all(session: _Session) -> None:
         timeouts=session.timeouts,
         proof_steps=asked.proof_steps,
         only_proof=asked.only_proof,
+        undecided=check.undecided if asked.check else None,
     )
     for task in tasks:
         planned = [cell for cell in asked.cells if cell.workload == task.workload.name]
@@ -346,6 +354,7 @@ def _manifest(asked: Request, root: Path) -> dict[str, Any]:
         },
         "workloads": {workload.name: workload.to_dict() for workload in asked.workloads},
         "cells": [cell.id for cell in asked.cells],
+        **({"check": vars(asked.check)} if asked.check else {}),
     }
 
 

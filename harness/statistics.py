@@ -237,9 +237,14 @@ def steady_from(
     return start if times.size - start >= least else None
 
 
+def normal_quantile(level: float) -> float:
+    """Return within how many standard deviations a normal value lies with the chance `level`."""
+    return float(special.ndtri((1 + level) / 2))
+
+
 def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
     """Return Wilson's interval of a share (Journal of the American Statistical Association 22, 1927)."""
-    z2 = float(special.ndtri((1 + level) / 2)) ** 2 / trials
+    z2 = normal_quantile(level) ** 2 / trials
     middle = share + z2 / 2
     half = math.sqrt(z2 * (share * (1 - share) + z2 / 4))
     return (middle - half) / (1 + z2), (middle + half) / (1 + z2)

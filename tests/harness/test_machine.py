@@ -172,3 +172,57 @@ def test_no_driver_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", library)
     told = machine.describe()
     assert told["gpus"] == [] and "Not Found" in told["no_gpu_because"]
+
+
+KNOWN = {
+    "os": "Ubuntu 24.04.1 LTS", "kernel": "6.8.0-45-generic", "architecture": "x86_64",
+    "cpu": "AMD EPYC 9354 32-Core Processor", "cores_logical": 64, "cores_usable": 2.0,
+    "memory_total": 15.6 * 2**30, "memory_limit": None, "load": [0.4, 0.5, 0.6], "gpus": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        {"load": [9.0, 9.0, 9.0], "memory_available": 5, "mhz": 1, "swap_used": 7},
+        {"cores_usable": 2},
+        {"memory_total": 15.2 * 2**30},
+        {"os": "Ubuntu 24.04.3 LTS", "kernel": "6.8.0-60-generic"},
+        {"no_gpu_because": "no driver"},
+    ],
+)
+def test_a_machine_keeps_its_fingerprint(moment: dict) -> None:
+    other = KNOWN | moment
+    assert machine.fingerprint(other) == machine.fingerprint(KNOWN) != ""
+    assert machine.unlike(KNOWN, other) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cpu": "Xeon"}, "processor: AMD EPYC 9354 32-Core Processor, then Xeon"),
+        ({"cores_usable": 1.5}, "usable cores: 2, then 1.5"),
+        ({"memory_total": 31 * 2**30}, "memory: about 16 GiB, then about 32 GiB"),
+        ({"memory_limit": 6 * 2**30}, "memory: about 16 GiB, then about 6 GiB"),
+        ({"gpus": [{"name": "H100", "driver": "1"}] * 2}, "GPUs: none, then H100, H100"),
+        ({"os": "Ubuntu 26.04 LTS"}, "system: Ubuntu 24.04, then Ubuntu 26.04"),
+        ({"architecture": None}, "architecture: x86_64, then unknown"),
+    ],
+)
+def test_unlike_machines_have_other_fingerprints_and_it_is_said_why(
+    change: dict, words: str
+) -> None:
+    other = KNOWN | change
+    assert machine.fingerprint(other) != machine.fingerprint(KNOWN)
+    assert machine.unlike(KNOWN, other) == [words]
+
+
+def test_a_machine_of_which_nothing_is_known_is_like_no_other() -> None:
+    assert machine.fingerprint({}) == machine.fingerprint(KNOWN | {"cpu": None}) == ""
+    assert len(machine.unlike({}, KNOWN)) == 5
+
+
+def test_this_machine_has_a_fingerprint_that_outlives_the_manifest() -> None:
+    told = machine.describe() | {"cpu": "some processor"}
+    assert machine.fingerprint(json.loads(json.dumps(told))) == machine.fingerprint(told)
+    assert len(machine.fingerprint(told)) == 12
