@@ -44,6 +44,9 @@ BUDGET = 120.0
 STEPS = 50
 """Steps that are trained where the score does not matter."""
 
+TRAINED = (ACCURACY, MEMORY, DEVICE_MEMORY)
+"""What trainings tell, each of another seed: no time counts."""
+
 COLD = LOOKS[:4]
 """After how many runs first steps are looked at; each is a run, or they find what is compiled."""
 
@@ -112,8 +115,7 @@ class Bisection:
         self.tell(f"measuring {', '.join(among)}")
         folders: list[str] = []
         try:
-            records = self._records(release, good, bad, folders)
-            event = self._judged(records, search)
+            event = self._judged(self._records(among, search, folders), search)
         except _Unusable as failure:
             folders.append(failure.folder)
             if release is None or failure.framework != f"{self.question.framework}@{release}":
@@ -134,26 +136,23 @@ class Bisection:
             change = better(records, question, bad, good)
             self.tell(f"  from {good} to {bad}: {in_words(question, change)}")
             return {"verdict": moved(change), "step": change.told()}
-        lean = better(records, question, release, good, bad)
-        verdict = side(lean, search.whole)
+        verdict, lean = side(records, question, release, (good, bad), search.whole)
         from_good = better(records, question, release, good)
         told = f"from {good} to it: {in_words(question, from_good)}"
         if verdict == OPEN:
-            reason = f"lies between {good} and {bad}, and {lean.count} launches did not tell more"
-            self.tell(f"  {release} {reason}; {told}")
+            reason = f"not surely nearer to {good} or to {bad} after {lean.count} launches"
+            self.tell(f"  {release} is {reason}; {told}")
             return {"verdict": OPEN, "reason": reason, "step": None, "lean": lean.told()}
-        self.tell(f"  {release} is like {bad if verdict == BAD else good}; {told}")
+        self.tell(f"  {release} is nearer to {bad if verdict == BAD else good}; {told}")
         step = from_good if verdict == BAD else better(records, question, bad, release)
         return {"verdict": verdict, "step": step.told(), "lean": lean.told()}
 
-    def _records(
-        self, release: str | None, good: str, bad: str, folders: list[str]
-    ) -> list[store.Record]:
-        """Run the releases side by side until they are told apart; add the runs to `folders`."""
+    def _records(self, among: list[str], search: Search, folders: list[str]) -> list[store.Record]:
+        """Run releases side by side until it is settled what was asked; add the runs to `folders`."""
         records: list[store.Record] = []
-        settled = partial(_settled, self.question, release, good, bad)
+        settled = partial(_settled, self.question, search)
         while True:
-            asked = self._request([good, *([release] if release else []), bad], settled)
+            asked = self._request(among, settled)
             turn = len(records) % len(asked.cells)  # whoever starts first finds cold disks
             asked = replace(asked, cells=[*asked.cells[turn:], *asked.cells[:turn]])
             folder, _ = run.execute(asked, self._listener(), self.root)
@@ -185,16 +184,16 @@ class Bisection:
             only_proof=metric is FIRST_STEP,
             root=self.root,
         )
-        checking = metric not in (THROUGHPUT, INFERENCE)
+        measuring = replace(asked.measuring, checking=metric not in (THROUGHPUT, INFERENCE))
+        if metric in TRAINED:
+            measuring = replace(measuring, rounds=1, seconds=0.05)
         cells = [cell.id for cell in asked.cells]
 
         def undecided(folder: Path) -> tuple[set[str], set[str]]:
             open_ones = set() if settled([store.read(folder)]) else set(cells)
             return open_ones, open_ones
 
-        return replace(
-            asked, undecided=undecided, measuring=replace(asked.measuring, checking=checking)
-        )
+        return replace(asked, undecided=undecided, measuring=measuring)
 
     def _listener(self) -> run.Listener:
         """Tell what takes long, and stop a run of which one cell cannot run."""
@@ -218,20 +217,18 @@ class Bisection:
         return hear
 
 
-def _settled(
-    question: Question, release: str | None, good: str, bad: str, records: list[store.Record]
-) -> bool:
+def _settled(question: Question, search: Search, records: list[store.Record]) -> bool:
     """Say whether more launches would tell nothing more."""
-    if release is None:
+    release, (good, bad) = search.next, search.ends
+    if release is None or search.whole is None:
         found = better(records, question, bad, good)
         known = moved(found) != OPEN
     else:
-        found = better(records, question, release, good, bad)
-        known = found.sign != 0
-    if question.measured not in (ACCURACY, MEMORY, DEVICE_MEMORY):
-        return known
+        verdict, found = side(records, question, release, (good, bad), search.whole)
+        known = verdict != OPEN
     # What is measured in trainings has no more values when the trainings have ended.
-    return known or found.count < max(event.get("launch", 1) for event in records[-1].events)
+    launches = max(event.get("launch", 1) for event in records[-1].events)
+    return known or (question.measured in TRAINED and found.count < launches)
 
 
 def prepare(

@@ -124,12 +124,23 @@ def better(
     return Difference(mean, low, high, ratio.launches)
 
 
-def side(lean: Difference, change: Difference) -> str:
-    """Say what a release is nearer to, by how it stands to the middle of the two ends.
+def side(
+    records: Sequence[store.Record], question: Question, release: str, ends: tuple[str, str],
+    change: Difference,
+) -> tuple[str, Difference]:  # fmt: skip
+    """Say which of two ends, the good and the bad one, a release is nearer to; with what tells it.
 
-    `change` is by how much the bad end is better, whose sign alone matters.
+    `change` is by how much the bad end is better, whose sign alone matters. What tells is how the
+    release stands to the middle of both. Where that is not sure, but the release is surely apart from
+    both, a part of the change came on either side of it: then the nearer one by what is known will do.
     """
-    return {1: BAD, -1: GOOD, 0: OPEN}[lean.sign * (1 if change.mean > 0 else -1)]
+    good, bad = ends
+    up = 1 if change.mean > 0 else -1
+    lean = better(records, question, release, good, bad)
+    apart = better(records, question, release, good), better(records, question, bad, release)
+    if not lean.sign and any(one.sign != up for one in apart):
+        return OPEN, lean
+    return (BAD if lean.mean * up > 0 else GOOD), lean
 
 
 def moved(change: Difference) -> str:
