@@ -14,7 +14,7 @@ from harness import arms, cards, devices, environments, machine, plan, store
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
 from harness.environments import Environment, Unavailable
-from harness.gate import baseline, check
+from harness.gate import baseline
 from harness.gate.check import Check
 from harness.guard import Guard
 from harness.parity import DEFAULT_STEPS
@@ -22,7 +22,7 @@ from harness.places import cache_folder, project_root
 from harness.plan import Cell
 from harness.recipes import Recipe, discover
 from harness.report.files import finish
-from harness.setting import Measuring, Setting, Task, Timeouts, Watchers
+from harness.setting import Measuring, Setting, Task, Timeouts, Undecided, Watchers
 from workloads import datasets, spec
 from workloads.datasets import DatasetError
 from workloads.reading import SpecError
@@ -63,6 +63,8 @@ class Request:
     command: Sequence[str]
     proof_steps: int
     only_proof: bool
+    undecided: Undecided | None = None
+    """What says, instead of the throughput of all pairs, which cells are worth more launches."""
     check: Check | None = None
     baseline: Mapping[str, Any] | None = None
     """What a check is held against, where that is stored."""
@@ -227,7 +229,7 @@ def _conduct_all(session: _Session) -> None:
         timeouts=session.timeouts,
         proof_steps=asked.proof_steps,
         only_proof=asked.only_proof,
-        undecided=check.undecided if asked.check else None,
+        undecided=asked.undecided,
     )
     for task in tasks:
         planned = [cell for cell in asked.cells if cell.workload == task.workload.name]

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import plan, store, summaries
 from harness.gate import baseline
-from harness.gate.check import Check
+from harness.gate.check import Check, undecided
 from harness.plan import Cell
 from harness.run import Request, usable_cpus
 from harness.run import request as make_request
@@ -56,6 +56,7 @@ def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], thres
         recipes={**base.recipes, **head.recipes},
         cells=list(dict.fromkeys(cells)),
         measuring=_measuring(budget, len(pairs)),
+        undecided=undecided,
         check=check,
     )
 
@@ -100,7 +101,12 @@ def stored(table: Mapping[str, Any], *, frameworks: Sequence[str], workloads: Se
         stored=True,
     )
     return replace(
-        asked, cells=cells, measuring=_measuring(budget, len(cells)), check=check, baseline=table
+        asked,
+        cells=cells,
+        measuring=_measuring(budget, len(cells)),
+        undecided=undecided,
+        check=check,
+        baseline=table,
     )
 
 
