@@ -162,7 +162,7 @@ def test_samples_are_thinned_evenly_and_it_is_told(
     table = pd.DataFrame({"run": 0, "cell": "c", "kind": "train", "round": range(1, 101),
                           "samples_per_s": 1.0, "noise": ""})  # fmt: skip
     (lane,) = thin.strips(table).lanes.values()
-    assert lane["place"].tolist() == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
+    assert lane.place.tolist() == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
 
 
 def test_memory_has_its_floor_and_speed_its_limit(tmp_path: Path, fake: ModuleType) -> None:
