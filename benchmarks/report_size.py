@@ -45,7 +45,8 @@ def main() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
     print(f"{asked.cells} cells, {asked.samples:,} samples: {told['seconds']:.1f} s"
-          f" ({told['cpu']:.1f} s of a CPU), {told['peak'] / 1e6:,.0f} MB of memory, a file of {told['bytes'] / 1e6:.2f} MB")  # fmt: skip
+          f" ({told['cpu']:.1f} s of a CPU), {told['peak'] / 1e6:,.0f} MB of memory,"
+          f" a file of {told['bytes'] / 1e6:.2f} MB")  # fmt: skip
     kept = told["seconds"] < SECONDS and told["peak"] < BYTES and told["bytes"] < FILE_BYTES
     sys.exit(int(not kept))
 
