@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import devices, metrics, protocol
+from harness import devices, images, metrics, protocol
 from harness.energy import Meter
 from harness.environments import Environment
 from harness.guard import Guard
@@ -301,7 +301,8 @@ class LiveCell:
             reason = f"evaluate: {len(predictions)} predictions for {len(labels)} examples"
             raise WorkerFailed("failed", reason)
         scored = metrics.score(labels, predictions, self._task.workload.classes)
-        self.tell("evaluated", seconds=evaluated["seconds"], examples=len(labels), **scored)
+        self.tell("evaluated", seconds=evaluated["seconds"], examples=len(labels),
+                  predicted=predictions[: images.MOST].tolist(), **scored)  # fmt: skip
 
     def warm_up(self) -> None:
         """Train until the step times are steady, or for WARM_UP portions at most; say which."""

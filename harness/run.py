@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness import cards, devices, environments, machine, plan, store
+from harness import cards, devices, environments, images, machine, plan, store
 from harness.cell import Measuring, Setting, Task, Timeouts, Watchers
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
@@ -258,6 +258,8 @@ def _task(workload: Workload, session: _Session) -> Task | None:
         sha256=arrays.sha256,
         train=len(arrays.open("train_labels")),
         test=len(arrays.open("test_labels")),
+        classes=list(arrays.classes),
+        images=images.first(arrays, datasets.describe(arrays.name).top),
     )
     return Task(workload, arrays, steps)
 

@@ -13,7 +13,7 @@ from harness import store
 from harness.report.plots import ROW, Figure, Trace, log_axis
 from harness.report.runs import Group
 from harness.report.style import GREY, Style, short, text
-from harness.report.thin import Strips
+from harness.report.thin import Lane, Strips
 from harness.summaries import number
 
 CURVE_POINTS = 9_000
@@ -115,8 +115,7 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
     lanes = [(cell, samples.lanes[key]) for cell, key in named if key in samples.lanes]
     if not lanes:
         return None
-    counted = [lane.deviation[~lane.warm_up & ~lane.noisy] for _, lane in lanes]
-    span = _fitting(np.abs(np.concatenate(counted)))
+    span = fitting([lane for _, lane in lanes])
     traces: list[Trace] = []
     labels: list[str] = []
     for cell, lane in lanes:
@@ -193,9 +192,15 @@ def _dots(cell: Any, name: str, x: NDArray, y: NDArray, marker: dict[str, Any]) 
     }  # fmt: skip
 
 
-def _fitting(deviations: NDArray) -> float:
-    """The least span that holds 98 of 100."""
-    known = deviations[np.isfinite(deviations)]
+def fitting(lanes: Sequence[Lane]) -> float:
+    """The least span that holds 98 of 100 of what counts: of all, where everything was disturbed."""
+    deviation, warm_up, noisy = (
+        np.concatenate([getattr(lane, part) for lane in lanes] or [np.zeros(0)])
+        for part in ("deviation", "warm_up", "noisy")
+    )
+    usable = np.isfinite(deviation) & (warm_up == 0)
+    clean = usable & (noisy == 0)
+    known = np.abs(deviation[clean if clean.any() else usable])
     most = float(np.quantile(known, 0.98)) if len(known) else 0.0
     return next((span for span in SPANS if most <= span), SPANS[-1])
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness import summaries
 
-MOST = 40_000
+MOST = 30_000
 """Samples drawn in a whole report; 8 bytes or so each."""
 
 LEAST, USUAL = 24, 400
