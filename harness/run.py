@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness import arms, cards, devices, environments, machine, plan, store
+from harness import arms, cards, devices, environments, images, machine, plan, store
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
 from harness.environments import Environment, Unavailable
@@ -270,6 +270,8 @@ def _task(workload: Workload, session: _Session) -> Task | None:
         sha256=arrays.sha256,
         train=len(arrays.open("train_labels")),
         test=len(arrays.open("test_labels")),
+        classes=list(arrays.classes),
+        images=images.first(arrays, datasets.describe(arrays.name).top),
     )
     return Task(workload, arrays, steps)
 
