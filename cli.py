@@ -5,26 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import webbrowser
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from frameworks.contract import PRECISIONS
 from harness import doctor as doctor_room
 from harness import history as history_room
 from harness import inventory, store, trends
 from harness import profile as profile_room
-from harness.arguments import Device, Duration, Named, Percent
-from harness.display import Display
-from harness.parity import DEFAULT_STEPS
+from harness.arguments import Duration, Percent
+from harness.bisection.shell import bisect
+from harness.gate import shell as gate
 from harness.report import changes, document, files, history_page, history_terminal, html, terminal
 from harness.report import history as history_report
-from harness.run import execute
-from harness.run import request as make_request
-from harness.shell import OUT, THERE, plainly, results_folder
+from harness.run import request
+from harness.shell import CELLS, OUT, conduct, plainly, results_folder
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,46 +30,12 @@ def main() -> None:
     """Compare deep-learning frameworks that provably take the same training step."""
 
 
-for group in (inventory.list_, inventory.env, inventory.data):
-    main.add_command(group)
-
-
-def _options(*options: Callable) -> Callable:
-    """Apply several options at once, in their order."""
-
-    def apply(command: Callable) -> Callable:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return apply
-
-
-_CELLS = _options(
-    click.option("--framework", "frameworks", multiple=True, default=["all"], show_default=True,
-                 help="A framework, several with commas or by repeating, or all."),
-    click.option("--workload", "workloads", multiple=True,
-                 help="A workload of the catalogue, a .toml file, or all."),
-    click.option("--mode", "modes", multiple=True, help="Only these modes of execution."),
-    click.option("--device", type=Device(), default="auto", show_default=True,
-                 help="cpu, cuda, cuda:1 for the second card; auto is the CPU and the first card."),
-    click.option("--dtype", type=click.Choice([*PRECISIONS, "all"]), default=PRECISIONS[0],
-                 show_default=True, help="The arithmetic; the last two on cuda only."),
-    click.option("--threads", type=click.IntRange(min=1),
-                 help="Processors a worker may use.  [default: all]"),
-    click.option("--seed", type=click.IntRange(min=0),
-                 help="For weights, order and made data, not the workload's."),
-    click.option("--data-dir", type=THERE, help="A folder with a data set's published files."),
-    click.option("--interpreter", "interpreters", type=Named(), multiple=True,
-                 help="Use this python for a framework, as pytorch=/path/to/python."),
-    click.option("--parity-steps", type=click.IntRange(min=1), default=DEFAULT_STEPS,
-                 show_default=True, help="Steps that the proof follows."),
-    OUT,
-)  # fmt: skip
+for command in (inventory.list_, inventory.env, inventory.data, gate.check, gate.baseline, bisect):
+    main.add_command(command)
 
 
 @main.command()
-@_CELLS
+@CELLS
 @click.option("--epochs", type=click.IntRange(min=1), help="Train so long, not the workload's.")
 @click.option("--steps", type=click.IntRange(min=1), help="Train so many steps instead.")
 @click.option("--budget", type=Duration(), help="Time for all timed rounds together, as 2m.")
@@ -87,32 +50,25 @@ def run(as_json: bool, epochs: int | None, steps: int | None, **options: Any) ->
     """Prove, train, score and time workloads in every framework, and report."""
     if epochs and steps:
         raise click.UsageError("--epochs and --steps say the same thing twice: give one")
-    folder, status = _conduct(as_json, epochs=epochs, steps=steps, **options)
+    folder, status = conduct(request(epochs=epochs, steps=steps, **options), as_json)
     _show(folder, as_json)
     sys.exit(status)
 
 
 @main.command()
-@_CELLS
+@CELLS
 @click.option("--data", type=click.Choice(["real", "synthetic"]), default="synthetic",
               show_default=True, help="The maths is the same on either.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
 @plainly
 def parity(as_json: bool, **options: Any) -> None:
     """Prove, and nothing else: does every framework take the reference's training step?"""
-    folder, status = _conduct(as_json, only_proof=True, **options)
+    folder, status = conduct(request(only_proof=True, **options), as_json)
     if as_json:
         _show(folder, as_json)
     else:
         terminal.proofs(store.read(folder), Console())
     sys.exit(status)
-
-
-def _conduct(as_json: bool, interpreters: tuple, **options: Any) -> tuple[Path, int]:
-    command = ["python", "cli.py", *sys.argv[1:]]
-    asked = make_request(interpreters=dict(interpreters), command=command, **options)
-    with Display(Console(stderr=as_json)) as display:
-        return execute(asked, display)
 
 
 def _show(folder: Path, as_json: bool) -> None:

@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from harness import devices, machine, run, store  # noqa: E402
-from harness.cell import Measuring  # noqa: E402
 from harness.parity import DEFAULT_STEPS  # noqa: E402
 from harness.recipes import discover  # noqa: E402
+from harness.setting import Measuring  # noqa: E402
 
 SECONDS = 9 * 60 - 30
 """What an acceptance may take; ending workers and writing a report take the rest of nine minutes."""

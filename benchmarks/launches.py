@@ -28,10 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from harness import environments, machine, process, protocol, recipes  # noqa: E402
-from harness.cell import Task  # noqa: E402
-from harness.conductor import write_start  # noqa: E402
 from harness.places import cache_folder  # noqa: E402
 from harness.process import WorkerProcess  # noqa: E402
+from harness.setting import Task  # noqa: E402
+from harness.starts import write_start  # noqa: E402
 from workloads import datasets, spec  # noqa: E402
 
 WAIT = 300.0

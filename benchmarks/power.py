@@ -29,9 +29,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from harness import comparisons, environments, machine, recipes, statistics, store  # noqa: E402
-from harness.cell import Measuring  # noqa: E402
 from harness.comparisons import TIED  # noqa: E402
 from harness.run import OPEN_ENDED, Request, execute, request  # noqa: E402
+from harness.setting import Measuring  # noqa: E402
 from harness.statistics import LEVEL, LOOKS  # noqa: E402
 
 IDENTICAL = ("a", "b", "c", "d", "e", "f", "g")
@@ -91,7 +91,7 @@ def aa(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[Any, ...]]:
         for block in range(int(table["launch"].max()) // GROUP):
             launches = range(block * GROUP + 1, (block + 1) * GROUP + 1)
             own, again = (
-                part[part["launch"].isin(launches) & (part["kind"] == kind)]
+                comparisons.counted(part[part["launch"].isin(launches) & (part["kind"] == kind)])
                 for part in (same, twins)
             )
             pairs = comparisons.pairs(own, again)

@@ -46,5 +46,5 @@ def _no_build(recipe: Recipe, card: Card | None) -> str:
     if len(mine) == 2:
         why += f"; this card, {mine[0]}, has compute capability {mine[1]}"
     if devices.CUDA in recipe.given:
-        why += f"; a build that knows the card can be given: --interpreter {recipe.name}=PYTHON"
+        why += f"; a build that knows the card can be given: --interpreter {recipe.label}=PYTHON"
     return f"runs on {' and '.join(recipe.devices)}, not on cuda{why}"

@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import devices, metrics, protocol
-from harness.energy import Meter
-from harness.environments import Environment
-from harness.guard import Guard
+from harness import devices, images, metrics, protocol
+from harness.curves import learning_curve
 from harness.hints import hint
 from harness.parity import Standard, judge
 from harness.plan import Cell
 from harness.process import WorkerFailed, WorkerProcess
-from harness.recipes import Recipe
+from harness.setting import Setting, Task, Tell, Timeouts
 from harness.statistics import steady_from
 from harness.summaries import NOT_THE_SAME
-from workloads.datasets import Arrays
-from workloads.spec import Workload
-
-Tell = Callable[..., None]
-"""``tell(event, cell_id, **fields)``: write the event to the journal and show it."""
 
 FIRST_LOSSES = 20
 """How many of the first losses the journal keeps, to compare the frameworks' first steps."""
-
-CURVE = 200
-"""The points of a learning curve in the journal."""
 
 WARM_SECONDS, WARM_UP = 0.6, 48
 """Seconds of training between two looks whether a worker is steady; the most portions looked at."""
@@ -42,92 +30,23 @@ REPEATS = 2
 """How often a disturbed slice is timed again."""
 
 
-@dataclass(frozen=True)
-class Timeouts:
-    """How many seconds may pass without a word from a worker, by what it does."""
-
-    open: float = 300
-    build: float = 300
-    first_step: float = 900
-    prove: float = 900
-    work: float = 300
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """How much is timed: `launches` of every cell, each for `rounds` of slices of `seconds`.
-
-    Where `budget` (seconds) or `precision` (half an interval's width, as a part of the ratio) is given,
-    the launches are as many as are needed to decide every pair, to come to the precision, or to spend
-    the budget.
-    """
-
-    launches: int = 5
-    rounds: int = 5
-    seconds: float = 0.4
-    budget: float | None = None
-    precision: float | None = None
-
-    @property
-    def open_ended(self) -> bool:
-        """Whether the run looks at what it has, and may stop early."""
-        return self.budget is not None or self.precision is not None
-
-
-@dataclass(frozen=True)
-class Watchers:
-    """What looks on from outside while a slice runs."""
-
-    guard: Guard
-    meter: Meter
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all cells of a run share."""
-
-    root: Path
-    threads: int
-    cpus: Sequence[int]
-    seed: int
-    recipes: Mapping[str, Recipe]
-    environments: Mapping[tuple[str, str], Environment]
-    measuring: Measuring
-    watchers: Watchers
-    score: bool
-    timeouts: Timeouts
-    proof_steps: int
-    only_proof: bool = False
-
-
-@dataclass
-class Task:
-    """One workload with its data and its training budget, in steps."""
-
-    workload: Workload
-    arrays: Arrays
-    steps: int
-    scratch: Path = Path()
-    """What the workers exchange; the seed can make it again."""
-    standard: Standard | None = None
-
-    @property
-    def start(self) -> Path:
-        """The folder of the start weights and the batch order."""
-        return self.scratch / "start"
-
-
 def build(
-    worker: WorkerProcess, cell: Cell, task: Task, threads: int, folder: Path, wait: Timeouts
+    worker: WorkerProcess,
+    adapter: str,
+    cell: Cell,
+    task: Task,
+    threads: int,
+    folder: Path,
+    wait: Timeouts,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Have a fresh worker import, build and take its first step; return what it tells of each.
 
-    `folder` is where it hands back arrays. Raises WorkerFailed.
+    `adapter` is its folder's name; `folder` is where the worker hands back arrays. Raises WorkerFailed.
     """
     opened = worker.ask(
         "open",
         wait.open,
-        framework=cell.framework,
+        framework=adapter,
         version=protocol.VERSION,
         folder=str(folder),
     )
@@ -145,22 +64,6 @@ def build(
     return opened, built, worker.ask("first_step", wait.first_step)
 
 
-def learning_curve(losses: NDArray, moments: Sequence[tuple[int, float]]) -> dict[str, list[float]]:
-    """Return a training's mean losses over CURVE stretches of steps at most: how it went.
-
-    `moments` are pairs of a step and the training seconds until then. `steps` and `seconds` are those
-    of the ends of the stretches.
-    """
-    stretches = np.array_split(losses, min(CURVE, len(losses)))
-    ends = np.cumsum([len(stretch) for stretch in stretches])
-    at, seconds = zip(*moments, strict=True)
-    return {
-        "steps": ends.tolist(),
-        "seconds": np.interp(ends, at, seconds).round(4).tolist(),
-        "losses": [float(stretch.mean()) for stretch in stretches],
-    }
-
-
 class LiveCell:
     """A launch of a cell whose worker is running. Its methods raise WorkerFailed where that fails."""
 
@@ -175,17 +78,18 @@ class LiveCell:
         """
         self.cell, self.launch, self.twin = cell, launch, twin
         self._task, self._setting, self._tell_run = task, setting, tell
-        self._scratch = task.scratch / cell.id.replace("/", "_")
+        self._scratch = task.scratch / cell.file_name
         self._scratch.mkdir(exist_ok=True)
         self._next_step, self.peak_bytes, self._resident = 0, 0, False
         log = run / "logs" / f"{self._scratch.name}.log"
-        variables = setting.recipes[cell.framework].worker_variables(
+        self._recipe = setting.recipes[cell.framework]
+        variables = self._recipe.worker_variables(
             device=cell.device, threads=setting.threads, scratch=self._scratch
         )
         python = setting.environments[cell.framework, cell.device].python
         if launch == 1:
             self.tell("cell-started", log=str(log.relative_to(run)))
-        self._worker = WorkerProcess(python, setting.root, log, variables, setting.cpus)
+        self._worker = WorkerProcess(python, self._recipe.root, log, variables, setting.cpus)
 
     def tell(self, event: str, **fields: Any) -> None:
         """Write an event of this cell to the journal."""
@@ -216,7 +120,7 @@ class LiveCell:
                 self._score()
             used = self._worker.ask("memory", self._setting.timeouts.work)
             self.peak_bytes = used["peak_rss"] or 0
-            self.tell("memory", import_rss=opened["rss"], **used)
+            self.tell("memory", import_rss=self._import_rss, **used)
         self._worker.freeze()
 
     def launch_again(self) -> None:
@@ -234,10 +138,11 @@ class LiveCell:
 
     def _build(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Import, build, take the first step; return what the worker tells of each."""
-        setting = self._setting
+        threads, wait = self._setting.threads, self._setting.timeouts
         told = build(
-            self._worker, self.cell, self._task, setting.threads, self._scratch, setting.timeouts
+            self._worker, self._recipe.name, self.cell, self._task, threads, self._scratch, wait
         )
+        self._import_rss = told[0]["rss"]
         on_card = devices.kind(self.cell.device) != devices.CPU
         self._resident = on_card and told[1]["resident"]
         return told
@@ -294,14 +199,43 @@ class LiveCell:
 
     def _score(self) -> None:
         """Have the test set predicted, and score the predictions."""
+        labels, predictions, seconds = self._predicted()
+        scored = metrics.score(labels, predictions, self._task.workload.classes)
+        right = metrics.pack(labels == predictions)
+        self.tell("evaluated", seconds=seconds, examples=len(labels), right=right,
+                  predicted=predictions[: images.MOST].tolist(), **scored)  # fmt: skip
+
+    def _predicted(self) -> tuple[NDArray, NDArray, float]:
+        """Have the test set predicted; return its labels, the predictions, and the seconds."""
         evaluated = self._worker.ask("evaluate", self._setting.timeouts.work)
         predictions = np.load(evaluated["predictions"])
         labels = np.asarray(self._task.arrays.open("test_labels"))
         if predictions.shape != labels.shape:
             reason = f"evaluate: {len(predictions)} predictions for {len(labels)} examples"
             raise WorkerFailed("failed", reason)
-        scored = metrics.score(labels, predictions, self._task.workload.classes)
-        self.tell("evaluated", seconds=evaluated["seconds"], examples=len(labels), **scored)
+        return labels, predictions, evaluated["seconds"]
+
+    def train_again(self, seed: int) -> None:
+        """Train with another seed, score, and tell its memory: a later launch of a check."""
+        self._worker.thaw()
+        self._begin_from(seed)
+        trained = self._worker.ask("train", self._setting.timeouts.work, steps=self._task.steps)
+        self._next_step, scored = self._task.steps, {}
+        if self._setting.score:
+            labels, predictions, _ = self._predicted()
+            right = metrics.pack(labels == predictions)
+            accuracy = float(np.mean(labels == predictions))
+            scored = {"examples": len(labels), "accuracy": accuracy, "right": right}
+        used = self._worker.ask("memory", self._setting.timeouts.work)
+        self._begin_from(None)
+        self._worker.freeze()
+        self.tell("retrained", launch=self.launch, seed=seed, seconds=trained["seconds"],
+                  import_rss=self._import_rss, **scored, **used)  # fmt: skip
+
+    def _begin_from(self, seed: int | None) -> None:
+        self._worker.ask("begin_from", self._setting.timeouts.build,
+                         workload=self._task.seeded(seed).to_dict(),
+                         start=str(self._task.start_of(seed)))  # fmt: skip
 
     def warm_up(self) -> None:
         """Train until the step times are steady, or for WARM_UP portions at most; say which."""
@@ -322,16 +256,20 @@ class LiveCell:
     def time_slices(self, turn: int, number: int) -> list[dict[str, Any]]:
         """Thaw, time a slice of training and one of inference for round `number`, freeze.
 
-        On a card, and where the framework offers it, also one of training on batches that are there.
+        On a card, and where the framework offers it, also one of training on batches that are there;
+        in a check also one of single predictions.
 
         A slice that was disturbed is told with what disturbed it, and timed again, REPEATS times at
         most. Returns what was told.
         """
         self._worker.thaw()
         told = []
-        kinds = [("train", 1.0), ("resident", 0.5), ("predict", 0.5)]
-        for kind, share in kinds if self._resident else [kinds[0], kinds[2]]:
-            for _ in range(1 + REPEATS):
+        kinds = {"train": 1.0, "predict": 0.5}
+        kinds |= {"resident": 0.5} if self._resident else {}
+        kinds |= {"single": 0.5} if self._setting.measuring.checking else {}
+        for kind, share in kinds.items():
+            # A check would rather have another launch, and takes ratios within a round anyway.
+            for _ in range(1 if self._setting.measuring.checking else 1 + REPEATS):
                 one = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
                 told.append(one | self._slice(kind, share * self._setting.measuring.seconds))
                 self.tell("twin-slice" if self.twin else "slice", **told[-1])
@@ -347,7 +285,7 @@ class LiveCell:
         before = meter.read()
         took = self._worker.ask("slice", wait, kind=kind, start=start, seconds=seconds)
         noise, after = watch.noise(), meter.read()
-        if kind != "predict":
+        if kind in ("train", "resident"):
             self._next_step += took["steps"]
         joules = meter.joules(before, after)
         card = {} if watch.card is None else {"card": watch.card}

@@ -7,21 +7,21 @@ does not hold them all, they are timed in turns, and the journal says so.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness import machine
-from harness.cell import LiveCell, Setting, Task, Tell
+from harness.cell import LiveCell
 from harness.laboratory import Laboratory
 from harness.parity import Standard, rehearse
 from harness.plan import Cell
 from harness.process import WorkerFailed
+from harness.setting import Setting, Task, Tell
+from harness.starts import write_start
 from harness.summaries import NOT_THE_SAME
 from workloads import init
 from workloads.batches import Batches
@@ -79,19 +79,6 @@ def _scratch(task: Task, run: Path) -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(run / "scratch", ignore_errors=True)
-
-
-def write_start(task: Task) -> dict[str, str]:
-    """Write start weights and batch order as .npy files, once for everyone; return their sha256."""
-    task.start.mkdir()
-    examples = len(task.arrays.open("train_labels"))
-    made: dict[str, NDArray] = {**init.start_weights(task.workload)}
-    made["order"] = init.batch_order(task.workload, examples, task.steps)
-    hashes = {}
-    for name, array in made.items():
-        np.save(task.start / f"{name}.npy", array)
-        hashes[name] = hashlib.sha256(array.tobytes()).hexdigest()
-    return hashes
 
 
 def _rehearse(task: Task, steps: int, precisions: Sequence[str], tell: Tell) -> Standard:

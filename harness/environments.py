@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harness import interpreters as pythons
-from harness import shelf
+from harness import locks, releases, shelf
 from harness.installer import Cancelled, InstallError, run_uv
 from harness.interpreters import Unavailable
 from harness.recipes import Recipe
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 Report = Callable[[str, str], None]
-"""Told (framework, what is happening) while environments are made; called from several threads."""
+"""Told (a framework's label, what happens) while environments are made; called from several threads."""
 
 OLDEST_PYTHON = (3, 11)
 
@@ -82,6 +82,13 @@ class _Site:
     recipe: Recipe
     device: str
     lock: Path
+
+    @property
+    def locked(self) -> bool:
+        """Whether its lock is there; one that is made on the fly may not be yet."""
+        if self.recipe.lock_folder is not None:
+            return locks.made(self.recipe, self.lock)
+        return self.lock.is_file()
 
     @property
     def lock_hash(self) -> str:
@@ -128,7 +135,7 @@ def prepare_all(
     interpreters: Mapping[str, Path] | None = None,
     report: Report | None = None,
 ) -> dict[str, Environment | Unavailable]:
-    """`prepare` for many frameworks at once, by name. On Ctrl-C every build ends and is removed."""
+    """`prepare` for many frameworks at once, by label. On Ctrl-C every build ends and is removed."""
     wanted = list(recipes)
     given = interpreters or {}
     cancel = threading.Event()
@@ -136,15 +143,15 @@ def prepare_all(
     def one(recipe: Recipe) -> Environment | Unavailable:
         try:
             return prepare(
-                recipe, device, interpreter=given.get(recipe.name), report=report, cancel=cancel
+                recipe, device, interpreter=given.get(recipe.label), report=report, cancel=cancel
             )
         except Unavailable as reason:
             return reason
 
     with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
         try:
-            jobs = {recipe.name: pool.submit(one, recipe) for recipe in wanted}
-            return {name: job.result() for name, job in jobs.items()}
+            jobs = {recipe.label: pool.submit(one, recipe) for recipe in wanted}
+            return {label: job.result() for label, job in jobs.items()}
         except BaseException:
             cancel.set()
             raise
@@ -188,23 +195,27 @@ def _made(
     """One that stands, else the first that can be built, in the order of the recipe's locks."""
     sites = [_Site(recipe, device, path) for path in recipe.lock_paths(device)]
     for site in sites:
-        if not site.lock.is_file():
+        if recipe.lock_folder is None and not site.locked:
             raise Unavailable(
                 f"{recipe.name}/{site.lock.name} is missing: write it with"
                 f" python cli.py env lock {recipe.name}"
             )
     try:
         return _first(sites, report, cancel)
+    except InstallError as error:
+        if error.not_offered and recipe.lock_folder is not None:
+            raise Unavailable(f"{error}; {releases.offered(recipe)}") from error
+        raise
     except OSError as error:
         raise Unavailable(
-            f"the folder {shelf.shelf()} cannot be used: {error.strerror or error}; mend that, or"
+            f"the folder {shelf.shelf().parent} cannot be used: {error.strerror or error}; mend that, or"
             " set SAMESTEP_CACHE to another folder"
         ) from error
 
 
 def _first(sites: list[_Site], report: Report, cancel: threading.Event | None) -> Environment:
     for site in sites:
-        environment = _reuse(site, cancel)
+        environment = _reuse(site, cancel) if site.locked else None
         if environment is not None:
             return environment
     for site in sites[:-1]:
@@ -213,7 +224,7 @@ def _first(sites: list[_Site], report: Report, cancel: threading.Event | None) -
         except InstallError as error:
             if not error.not_offered:
                 raise
-            report(site.recipe.name, f"no {site.lock.name} here, trying the next one: {error}")
+            report(site.recipe.label, f"no {site.lock.name} here, trying the next one: {error}")
     return _build(sites[-1], report, cancel)
 
 
@@ -232,12 +243,15 @@ def _reuse(site: _Site, cancel: threading.Event | None) -> Environment | None:
 
 def _build(site: _Site, report: Report, cancel: threading.Event | None) -> Environment:
     """Build, try, put up. Raises InstallError, Unavailable, Cancelled."""
-    recipe, folder = site.recipe, site.folder
-    began = time.monotonic()
+    recipe, began = site.recipe, time.monotonic()
+    if not site.locked:
+        report(recipe.label, f"locking {site.lock.name}")
+        locks.make(recipe, site.lock, cancel)
+    folder = site.folder
     shelf.sweep()
 
     def waiting() -> None:
-        report(recipe.name, "waiting for another build of the same")
+        report(recipe.label, "waiting for another build of the same")
 
     with shelf.rebuilding(folder, waiting, cancel) as held:
         environment = _reuse(site, cancel)
@@ -245,9 +259,9 @@ def _build(site: _Site, report: Report, cancel: threading.Event | None) -> Envir
             return environment
         with shelf.fresh(folder) as partial:
             python = shelf.python_of(partial)
-            report(recipe.name, f"building from {site.lock.name}")
+            report(recipe.label, f"building from {site.lock.name}")
             _install(site, partial, cancel, held)
-            report(recipe.name, "first import")
+            report(recipe.label, "first import")
             pythons.first_import(recipe, site.device, python, cancel)
             environment = Environment(
                 framework=recipe.name,
@@ -293,7 +307,7 @@ def _given(
     """An interpreter of the user's own, when it can run this framework's workers."""
     found = shutil.which(Path(interpreter).expanduser())
     if found is None:
-        raise Unavailable(f"--interpreter {recipe.name}={interpreter}: no such program")
+        raise Unavailable(f"--interpreter {recipe.label}={interpreter}: no such program")
     # Not resolved: a virtual environment's Python is a link, and is known by where the link lies.
     python = Path(os.path.abspath(found))  # noqa: PTH100 - Path.resolve would follow it
     told = pythons.probe(recipe, python, cancel)
@@ -303,6 +317,8 @@ def _given(
     told.require_libraries(recipe)
     if "numpy" not in told.versions:
         raise Unavailable(f"{python} has no numpy; install it there")
+    if recipe.release not in (None, told.version(recipe).partition("+")[0]):
+        raise Unavailable(f"{python} has {told.version(recipe)}; give one with {recipe.release}")
     return Environment(
         framework=recipe.name,
         device=device,

@@ -96,6 +96,16 @@ def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return result
 
 
+def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with uv's index settings said in pip's words, unless pip's own are set."""
+    result = {**environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "NO_COLOR": "1"}
+    for pip, counterparts, joiner in _SETTINGS:
+        value = next(filter(None, map(environ.get, counterparts)), None)
+        if value and not environ.get(pip):
+            result[pip] = " ".join(value.split(joiner)) if joiner else value
+    return result
+
+
 def run_uv(
     arguments: Sequence[str],
     *,

@@ -9,8 +9,8 @@ import click
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-from harness import environments, locks, plan, recipes, store
-from harness.places import cache_folder
+from harness import arms, environments, locks, plan, recipes, store
+from harness.places import cache_folder, project_root
 from harness.report import terminal
 from harness.shelf import shelf
 from harness.shell import OUT, THERE, plainly, results_folder
@@ -107,7 +107,8 @@ def env_list() -> None:
 def build(frameworks: tuple[str, ...], device: str) -> None:
     """Build environments from their locks, all at once; those that are there are kept."""
     console = Console()
-    chosen = [recipe for recipe in _chosen(frameworks) if device in recipe.devices or frameworks]
+    asked = arms.choose(frameworks or ["all"], project_root()).values()
+    chosen = [recipe for recipe in asked if device in recipe.devices or frameworks]
 
     def tell(name: str, text: str) -> None:
         console.print(f"  {name}: {text}", markup=False, highlight=False)

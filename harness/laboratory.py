@@ -18,9 +18,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness import comparisons, summaries
-from harness.cell import LiveCell, Setting, Task, Tell
+from harness import calibration, comparisons, summaries
+from harness.cell import LiveCell
 from harness.process import WorkerFailed
+from harness.setting import Setting, Task, Tell
+from harness.starts import write_start
 from harness.statistics import LOOKS
 
 
@@ -35,7 +37,7 @@ class Laboratory:
         self._turn, self._measuring, self._budget = turn, setting.measuring, budget
         self._order = random.Random(setting.seed)  # noqa: S311 (no secret)
         self._slices: list[dict[str, Any]] = []
-        self._began = time.monotonic()
+        self._began, self._extended = time.monotonic(), False
         self._failed: set[str] = set()
         self._judges: set[str] = set()
 
@@ -86,9 +88,10 @@ class Laboratory:
     def _wave(self, wave: list[LiveCell], launch: int, active: Sequence[LiveCell]) -> None:
         """Warm all up, run the rounds, ask for the first step again, end all."""
         try:
+            self._train_again(wave, launch)
             self._add_twin(wave, launch, active)
             self._each(wave, "warming up", lambda one: one.warm_up(), wave)
-            self._rounds(wave)
+            self._rounds(wave, launch)
             if launch == 1:
                 once = [one for one in wave if not one.twin]
                 self._each(once, "clock", lambda one: one.tell_clock(), wave)
@@ -103,16 +106,26 @@ class Laboratory:
             one.end()
 
     def _add_twin(self, wave: list[LiveCell], launch: int, active: Sequence[LiveCell]) -> None:
-        """Run one of the cells twice, another one in each launch."""
-        if len(active) < 2:
+        """Run one of the cells twice, another one each time; in a check in every other launch."""
+        every = 2 if self._measuring.checking else 1
+        if len(active) < 2 or (launch - 1) % every:
             return
-        twin = [self._fresh(active[launch % len(active)], launch, twin=True)]
+        twin = [self._fresh(active[launch // every % len(active)], launch, twin=True)]
         self._side_by_side(twin)
         wave += twin
 
-    def _rounds(self, wave: list[LiveCell]) -> None:
+    def _train_again(self, wave: list[LiveCell], launch: int) -> None:
+        """In a check, have the cells train with the launch's own seed, one after the other."""
+        seed = self._task.seed_of(launch) if self._measuring.checking else None
+        if seed is not None:
+            write_start(self._task, seed)
+            self._each(wave, "training again", lambda one: one.train_again(seed), wave)
+
+    def _rounds(self, wave: list[LiveCell], launch: int) -> None:
         turns = list(wave)
         for number in range(1, self._measuring.rounds + 1):
+            self._tell("calibration", None, workload=self._task.workload.name, turn=self._turn,
+                       launch=launch, round=number, rate=calibration.rate())  # fmt: skip
             self._order.shuffle(turns)
             for one in list(turns):
                 try:
@@ -153,26 +166,40 @@ class Laboratory:
         self._tell_standing(launch, pairs)
         if not self._measuring.open_ended:
             return well if launch < self._measuring.launches else []
-        if self._left() < took:
+        spent = self._left() < took
+        if not spent and launch < LOOKS[-1] and launch not in LOOKS:
+            return well
+        names, suspects = self._undecided(launch, pairs)
+        if spent and suspects and not self._extended:
+            self._extended, names = True, suspects
+        elif spent:
             return self._stop("the budget is spent")
         if launch >= LOOKS[-1]:
             return self._stop(f"{launch} launches are the most")
-        if launch not in LOOKS:
-            return well
-        open_pairs = comparisons.undecided(pairs, self._measuring.precision)
-        names = {*open_pairs["a"], *open_pairs["b"]}
-        self._tell("looked", None, workload=self._task.workload.name, launches=launch,
-                   undecided=open_pairs[["a", "b"]].values.tolist())  # fmt: skip
         if not names:
             return self._stop("every pair is decided")
         return [one for one in well if one.cell.id in names]
 
+    def _undecided(self, launch: int, pairs: pd.DataFrame) -> tuple[set[str], set[str]]:
+        """Look at what there is: the cells worth more launches, and those worth more than the budget."""
+        if self._setting.undecided is not None:
+            names, suspects = self._setting.undecided(self._run)
+            told = [sorted(names)] if names else []
+        else:
+            open_pairs = comparisons.undecided(pairs, self._measuring.precision)
+            names, suspects = {*open_pairs["a"], *open_pairs["b"]}, set[str]()
+            told = open_pairs[["a", "b"]].values.tolist()
+        self._tell("looked", None, workload=self._task.workload.name, launches=launch,
+                   undecided=told)  # fmt: skip
+        return names, suspects
+
     def _pairs(self) -> pd.DataFrame:
         """Return the training pairs of all cells that are well, as far as they are known."""
-        table = summaries.slices(self._slices)
+        table = summaries.slices(summaries.columns(self._slices))
         table = table[(table["kind"] == "train") & ~table["cell"].isin(self._failed | self._judges)]
         level = comparisons.level(self._measuring.open_ended)
-        return comparisons.pairs(table[~table["twin"]], table[table["twin"]], level)
+        own, twins = (comparisons.counted(table[table["twin"] == twin]) for twin in (False, True))
+        return comparisons.pairs(own, twins, level)
 
     def _tell_standing(self, launch: int, pairs: pd.DataFrame) -> None:
         """Tell the pair that leads and is nearest to each other, and how many pairs are open."""
@@ -188,6 +215,6 @@ class Laboratory:
         return []
 
     def _left(self) -> float:
-        """Seconds left of the budget."""
-        budget = math.inf if self._budget is None else self._budget
+        """Seconds left of the budget, which is for as long again where suspects are measured on."""
+        budget = math.inf if self._budget is None else self._budget * (1 + self._extended)
         return budget - (time.monotonic() - self._began)

@@ -1,10 +1,15 @@
-"""Writes the lock files beside an `environment.toml`: exact versions, hashes, no addresses."""
+"""Writes lock files: exact versions, hashes, no addresses.
+
+Those of an `environment.toml` lie beside it. Those of another release of a framework are made when they
+are first needed, and kept in the cache.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import tempfile
+import threading
 from pathlib import Path
 
 from harness.installer import run_uv
@@ -23,18 +28,39 @@ def lock(recipe: Recipe, *, upgrade: bool = False) -> list[Path]:
     read, whatever the size of the packages. Raises InstallError.
     """
     changed = []
+    header = _HEADER.format(python=recipe.python, file=FILE_NAME, name=recipe.name)
     for name in recipe.requirements:
         path = recipe.folder / f"{name}.txt"
         before = path.read_text(encoding="utf-8") if path.exists() else ""
-        after = _compile(recipe, name, "" if upgrade else before)
+        after = header + _compile(recipe, name, "" if upgrade else before)
         if after != before:
             _replace(path, after)
             changed.append(path)
     return changed
 
 
-def _compile(recipe: Recipe, name: str, before: str) -> str:
-    """The text of one lock file; pins in `before` are kept where they fit."""
+def made(recipe: Recipe, path: Path) -> bool:
+    """Whether a lock that is made on the fly is there, for what the recipe requires now."""
+    try:
+        return path.read_text(encoding="utf-8").startswith(_release_header(recipe, path.stem))
+    except OSError:
+        return False
+
+
+def make(recipe: Recipe, path: Path, cancel: threading.Event | None = None) -> None:
+    """Write a lock that is made on the fly. Raises InstallError, Cancelled."""
+    text = _release_header(recipe, path.stem) + _compile(recipe, path.stem, "", cancel)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, text)
+
+
+def _release_header(recipe: Recipe, name: str) -> str:
+    wanted = ", ".join(recipe.requirements[name])
+    return f"# Locked for {recipe.label} on Python {recipe.python}, of: {wanted}\n"
+
+
+def _compile(recipe: Recipe, name: str, before: str, cancel: threading.Event | None = None) -> str:
+    """The pins of one lock file; those in `before` are kept where they fit."""
     with tempfile.TemporaryDirectory(prefix="samestep-lock-") as folder:
         wanted, locked = Path(folder, "requirements.in"), Path(folder, "locked.txt")
         lines = [_only_on(recipe.python, line) for line in recipe.requirements[name]]
@@ -46,15 +72,14 @@ def _compile(recipe: Recipe, name: str, before: str) -> str:
              "--generate-hashes", "--python-version", recipe.python, "--no-header",
              "--no-emit-index-url", "--no-emit-find-links", "--no-emit-index-annotation"],
             folder=Path(folder),
+            cancel=cancel,
         )  # fmt: skip
         text = locked.read_text(encoding="utf-8")
     text = text.replace(f"-r {wanted.name}", FILE_NAME)
     # Whatever a user's own uv settings ask for: no line of options and no address is kept.
     text = re.sub(r"^(?:[-#]|.*://).*\n+", "", text, flags=re.MULTILINE)
     # `==1.0` also means 1.0+local, which wins where an index offers it; `===1.0` means 1.0.
-    text = re.sub(r"^([\w.-]+)==(?!=)", r"\1===", text, flags=re.MULTILINE)
-    header = _HEADER.format(python=recipe.python, file=FILE_NAME, name=recipe.name)
-    return header + text
+    return re.sub(r"^([\w.-]+)==(?!=)", r"\1===", text, flags=re.MULTILINE)
 
 
 def _only_on(python: str, requirement: str) -> str:

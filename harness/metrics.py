@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 
@@ -52,3 +54,19 @@ def _checked(what: str, values: ArrayLike, classes: int) -> np.ndarray:
     if array.min() < 0 or array.max() >= classes:
         raise ValueError(f"{what}: from {array.min()} to {array.max()}, not in 0 to {classes - 1}")
     return array
+
+
+def pack(right: ArrayLike) -> str:
+    """Return (N,) booleans as a text: eight a byte, in base64."""
+    return base64.b64encode(np.packbits(np.asarray(right, dtype=bool)).tobytes()).decode()
+
+
+def unpack(text: str, count: int) -> NDArray[np.bool_]:
+    """Return the `count` booleans that `pack` made a text of. Raises ValueError where it is none."""
+    try:
+        held = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    except binascii.Error as error:
+        raise ValueError(f"not base64: {error}") from error
+    if held.size != -(-count // 8):
+        raise ValueError(f"{held.size} bytes for {count} booleans")
+    return np.unpackbits(held, count=count).astype(bool)

@@ -13,13 +13,21 @@ from workloads.spec import Workload
 
 @dataclass(frozen=True)
 class Cell:
-    """One framework computing one workload in one way. `precision` is the arithmetic's."""
+    """One framework computing one workload in one way.
+
+    `framework` is its recipe's label; `precision` is the arithmetic's.
+    """
 
     workload: str
     framework: str
     mode: str
     device: str
     precision: str
+
+    @property
+    def file_name(self) -> str:
+        """The id as the name of a file or a folder; no colon, which parts the folders of a path."""
+        return self.id.replace("/", "_").replace(":", "-")
 
     @property
     def id(self) -> str:
@@ -53,14 +61,15 @@ def cells(
 ) -> list[Cell]:
     """Return every combination, the arbiter last; no `modes` means all that a framework has.
 
-    `places` are devices; `dtype` is an arithmetic, or "all" that each of the devices has.
+    `recipes` are by label; `places` are devices; `dtype` is an arithmetic, or "all" that each of the
+    devices has.
 
     Raises:
         SpecError: nothing is left to run.
     """
     ordered = sorted(recipes.values(), key=lambda recipe: (recipe.arbiter, recipe.name))
     planned = [
-        Cell(workload.name, recipe.name, mode, device, precision)
+        Cell(workload.name, recipe.label, mode, device, precision)
         for workload in workloads
         for recipe in ordered
         for device in places
@@ -70,7 +79,7 @@ def cells(
         and not (recipe.arbiter and device not in recipe.devices)
     ]
     if not any(not recipes[cell.framework].arbiter for cell in planned) and modes:
-        offered = "; ".join(f"{r.name}: {', '.join(r.modes)}" for r in ordered)
+        offered = "; ".join(f"{r.label}: {', '.join(r.modes)}" for r in ordered)
         raise SpecError(
             f"no framework asked for has the mode {', '.join(modes)}; there are: {offered}"
         )

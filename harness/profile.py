@@ -10,14 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import devices, environments, machine, plan
-from harness.cell import Task, Timeouts, build
-from harness.conductor import write_start
+from harness import arms, devices, environments, machine, plan
+from harness.cell import build
 from harness.places import cache_folder, project_root
 from harness.plan import Cell
 from harness.process import WorkerFailed, WorkerProcess
 from harness.recipes import DEVICES, Recipe, discover
 from harness.run import usable_cpus
+from harness.setting import Task, Timeouts
+from harness.starts import write_start
 from harness.store import StoreError
 from workloads import datasets, spec
 from workloads.reading import SpecError, nearest
@@ -80,7 +81,8 @@ def profile(
         StoreError: nothing can be written there.
     """
     root = root or project_root()
-    recipes = discover(root)
+    word = text.strip("/").split("/")[1:2]
+    recipes = discover(root) | arms.choose([one for one in word if "@" in one], root)
     cell = find(text, recipes)
     recipe = recipes[cell.framework]
     cards = machine.gpus()
@@ -92,13 +94,13 @@ def profile(
     environment = environments.prepare(
         recipe,
         devices.kind(cell.device),
-        interpreter=(interpreters or {}).get(recipe.name),
+        interpreter=(interpreters or {}).get(recipe.label),
         report=lambda name, what: tell(f"{name}: {what}"),
     )
     tell(f"{cell.id}: {STEPS} steps under the profiler of {recipe.title} {environment.version}")
     with tempfile.TemporaryDirectory() as scratch:
         task = _task(cell.workload, Path(scratch))
-        told = _ask(cell, task, recipe, environment.python, root, trace.with_suffix(".log"))
+        told = _ask(cell, task, recipe, environment.python, trace.with_suffix(".log"))
         shutil.copyfile(told["trace"], trace)
     return Profiled(cell, STEPS, trace, told["operators"])
 
@@ -109,7 +111,7 @@ def _new_file(folder: Path, cell: Cell) -> Path:
     except OSError as error:
         said = f"{folder}: no trace can be kept there ({error.strerror})"
         raise StoreError(f"{said}; name another folder with --out") from error
-    return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{cell.id.replace('/', '-')}.json"
+    return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{cell.file_name}.json"
 
 
 def _task(name: str, scratch: Path) -> Task:
@@ -122,16 +124,14 @@ def _task(name: str, scratch: Path) -> Task:
     return task
 
 
-def _ask(
-    cell: Cell, task: Task, recipe: Recipe, python: Path, root: Path, log: Path
-) -> dict[str, Any]:
+def _ask(cell: Cell, task: Task, recipe: Recipe, python: Path, log: Path) -> dict[str, Any]:
     """Start a worker and ask it for the profile. The log stays where it fails."""
     wait, cpus, scratch = Timeouts(), usable_cpus(), task.scratch
     threads = len(cpus)
     variables = recipe.worker_variables(device=cell.device, threads=threads, scratch=scratch)
-    worker = WorkerProcess(python, root, log, variables, cpus)
+    worker = WorkerProcess(python, recipe.root, log, variables, cpus)
     try:
-        build(worker, cell, task, threads, scratch, wait)
+        build(worker, recipe.name, cell, task, threads, scratch, wait)
         told = worker.ask("profile", wait.first_step, steps=task.steps)  # it may compile again
     except WorkerFailed as failure:
         said = f"{cell.id}: {failure.status}: {failure.reason}; its log: {log}"

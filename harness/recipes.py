@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from harness import devices
 from harness.places import project_root
 
@@ -70,6 +72,17 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Release:
+    """What releases below a version need besides, or instead of, what the requirements say."""
+
+    below: Version
+    requirements: tuple[str, ...]
+    locks: tuple[str, ...]
+    """The requirements that it changes, by name; none means all."""
+    python: str | None = None
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One framework's `environment.toml`, checked."""
 
@@ -92,10 +105,32 @@ class Recipe:
     """Devices without a lock, which an interpreter of the user's own may have."""
     drivers: Mapping[str, str] = field(default_factory=dict)
     """The oldest driver that a lock's libraries run on, by the lock's file name."""
+    releases: tuple[Release, ...] = ()
+    arm: str = ""
+    """A release, or "git:" and a commit: what of this framework is meant. Empty: what is here."""
+    commit: str | None = None
+    """The commit that the adapter is taken from, in full; None: it is the one here."""
+    lock_folder: Path | None = None
+    """Where locks that are made on the fly are kept; None: they come with the recipe."""
+
+    @property
+    def label(self) -> str:
+        """What cells and events call it: the folder's name, and the arm where there is one."""
+        return f"{self.name}@{self.arm}" if self.arm else self.name
+
+    @property
+    def release(self) -> str | None:
+        """The release asked for, where one was."""
+        return self.arm if self.arm and self.commit is None else None
+
+    @property
+    def root(self) -> Path:
+        """The source tree that its workers run from."""
+        return self.folder.parents[1]
 
     def lock_paths(self, device: str) -> tuple[Path, ...]:
         """The lock files for a device, in the order in which they are tried."""
-        return tuple(self.folder / name for name in self.locks[device])
+        return tuple((self.lock_folder or self.folder) / name for name in self.locks[device])
 
     def worker_variables(self, *, device: str, threads: int, scratch: Path) -> dict[str, str]:
         """The environment variables of one worker; `scratch` is a fresh folder for this launch."""
@@ -129,7 +164,7 @@ def load(path: Path) -> Recipe:
         raise RecipeError(f"{where}: is not valid TOML: {error}") from error
     top = _Table(
         values, where, "title arbiter python package module modes devices limits requirements"
-        " locks variables libraries programs given drivers"
+        " locks variables libraries programs given drivers releases"
     )  # fmt: skip
     modes = top.words("modes")
     devices = top.words("devices", allowed=DEVICES)
@@ -155,6 +190,10 @@ def load(path: Path) -> Recipe:
         limits=top.texts("limits", optional=True),
         given=top.words("given", allowed=DEVICES) if "given" in values else (),
         drivers=_drivers(top, requirements),
+        releases=tuple(
+            _release(table, tuple(requirements))
+            for table in top.tables("releases", "below requirements locks python")
+        ),
     )
 
 
@@ -282,6 +321,17 @@ def _drivers(top: _Table, requirements: Mapping[str, tuple[str, ...]]) -> dict[s
     return {
         f"{name}.txt": table.text(name, _VERSION, 'a version, as "580"') for name in table.values
     }
+
+
+def _release(table: _Table, locks: tuple[str, ...]) -> Release:
+    return Release(
+        below=Version(table.text("below", _VERSION, 'a version, as "2.3"')),
+        requirements=table.texts("requirements", optional="python" in table.values),
+        locks=table.words("locks", allowed=locks) if "locks" in table.values else (),
+        python=table.text("python", _PYTHON, 'a version such as "3.11"')
+        if "python" in table.values
+        else None,
+    )
 
 
 def _library(table: _Table) -> Library:

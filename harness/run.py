@@ -10,17 +10,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness import cards, devices, environments, history, machine, plan, store
-from harness.cell import Measuring, Setting, Task, Timeouts, Watchers
+from harness import arms, cards, devices, environments, history, images, machine, plan, store
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
 from harness.environments import Environment, Unavailable
+from harness.gate import baseline
+from harness.gate.check import Check
 from harness.guard import Guard
 from harness.parity import DEFAULT_STEPS
 from harness.places import cache_folder, project_root
 from harness.plan import Cell
 from harness.recipes import Recipe, discover
 from harness.report.files import finish
+from harness.setting import Measuring, Setting, Task, Timeouts, Undecided, Watchers
 from workloads import datasets, spec
 from workloads.datasets import DatasetError
 from workloads.reading import SpecError
@@ -46,6 +48,7 @@ class Request:
 
     workloads: Sequence[Workload]
     recipes: Mapping[str, Recipe]
+    """By the frameworks' labels, as `interpreters` are."""
     devices: Sequence[str]
     cells: Sequence[Cell]
     threads: int
@@ -60,6 +63,11 @@ class Request:
     command: Sequence[str]
     proof_steps: int
     only_proof: bool
+    undecided: Undecided | None = None
+    """What says, instead of the throughput of all pairs, which cells are worth more launches."""
+    check: Check | None = None
+    baseline: Mapping[str, Any] | None = None
+    """What a check is held against, where that is stored."""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -83,7 +91,7 @@ def request(
     data_dir: Path | None,
     interpreters: Mapping[str, Path],
     out: Path | None,
-    command: Sequence[str],
+    command: Sequence[str] = (),
     epochs: int | None = None,
     steps: int | None = None,
     budget: float | None = None,
@@ -100,11 +108,13 @@ def request(
         SpecError, RecipeError: a name is unknown, a file is wrong, or nothing is left to run.
     """
     root = root or project_root()
-    recipes = discover(root)
-    chosen = {name: recipes[name] for name in plan.choose(frameworks, list(recipes), "framework")}
-    all_modes = sorted({mode for recipe in recipes.values() for mode in recipe.modes})
-    for name in interpreters:
-        plan.choose([name], list(recipes), "framework")
+    recipes, chosen = discover(root), arms.choose(frameworks, root)
+    all_modes = sorted({mode for r in (*recipes.values(), *chosen.values()) for mode in r.modes})
+    pythons = {
+        label: python
+        for word, python in interpreters.items()
+        for label in arms.choose([word], root)
+    }
     wanted = [_load(name, epochs or (QUICK_EPOCHS if quick else None), seed)
               for name in _workload_names(workloads)]  # fmt: skip
     twice = {one.name for one in wanted if [other.name for other in wanted].count(one.name) > 1}
@@ -129,7 +139,7 @@ def request(
         measuring=replace(usual, budget=budget, precision=precision),
         data_dir=data_dir,
         synthetic=data == "synthetic",
-        interpreters=interpreters,
+        interpreters=pythons,
         results=out or root / "results",
         skip_absent=not workloads,
         command=command,
@@ -161,9 +171,9 @@ class _Session:
     """A run under way: what it needs at every turn, and how many cells have gone wrong."""
 
     def __init__(
-        self, asked: Request, run: store.Run, listener: Listener, root: Path, timeouts: Timeouts
+        self, asked: Request, run: store.Run, listener: Listener, timeouts: Timeouts
     ) -> None:
-        self.asked, self.run, self.root, self.timeouts = asked, run, root, timeouts
+        self.asked, self.run, self.timeouts = asked, run, timeouts
         self._listener = listener
         self.failures = 0
 
@@ -185,7 +195,9 @@ def execute(
     """
     root = root or project_root()
     run = store.Run.create(asked.results, _manifest(asked, root))
-    session = _Session(asked, run, listener, root, timeouts)
+    session = _Session(asked, run, listener, timeouts)
+    if asked.baseline is not None:
+        baseline.keep(run.folder, asked.baseline)
     status = "interrupted"
     try:
         session.tell(
@@ -214,7 +226,6 @@ def _conduct_all(session: _Session) -> None:
     tasks = [task for task in (_task(one, session) for one in asked.workloads) if task]
     ready = _environments(session) if tasks else {}
     setting = Setting(
-        root=session.root,
         threads=asked.threads,
         cpus=usable_cpus()[: asked.threads],
         seed=asked.seed,
@@ -226,6 +237,7 @@ def _conduct_all(session: _Session) -> None:
         timeouts=session.timeouts,
         proof_steps=asked.proof_steps,
         only_proof=asked.only_proof,
+        undecided=asked.undecided,
     )
     for task in tasks:
         planned = [cell for cell in asked.cells if cell.workload == task.workload.name]
@@ -266,6 +278,8 @@ def _task(workload: Workload, session: _Session) -> Task | None:
         sha256=arrays.sha256,
         train=len(arrays.open("train_labels")),
         test=len(arrays.open("test_labels")),
+        classes=list(arrays.classes),
+        images=images.first(arrays, datasets.describe(arrays.name).top),
     )
     return Task(workload, arrays, steps)
 
@@ -286,6 +300,7 @@ def _environments(session: _Session) -> dict[tuple[str, str], Environment]:
                 None,
                 **about,
                 arbiter=asked.recipes[name].arbiter,
+                commit=asked.recipes[name].commit,
                 origin=result.origin,
                 python=str(result.python),
                 version=result.version,
@@ -302,17 +317,17 @@ def _prepare(
     kind, gpus = devices.kind(device), machine.gpus()
     recipes = [r for r in asked.recipes.values() if kind in r.devices or not r.arbiter]
     if absent := devices.missing(device, gpus):
-        return {recipe.name: Unavailable(absent) for recipe in recipes}
+        return {recipe.label: Unavailable(absent) for recipe in recipes}
     refused = {}
     for recipe in recipes if kind == devices.CUDA else ():
-        card, given = devices.card(device, gpus), recipe.name in asked.interpreters
+        card, given = devices.card(device, gpus), recipe.label in asked.interpreters
         if reason := cards.refusal(recipe, card, given):
-            refused[recipe.name] = Unavailable(reason)
+            refused[recipe.label] = Unavailable(reason)
 
     def report(name: str, text: str) -> None:
         session.tell("framework-building", None, framework=name, text=text)
 
-    able = [recipe for recipe in recipes if recipe.name not in refused]
+    able = [recipe for recipe in recipes if recipe.label not in refused]
     made = environments.prepare_all(able, kind, interpreters=asked.interpreters, report=report)
     return {**refused, **made}
 
@@ -351,6 +366,7 @@ def _manifest(asked: Request, root: Path) -> dict[str, Any]:
         },
         "workloads": {workload.name: workload.to_dict() for workload in asked.workloads},
         "cells": [cell.id for cell in asked.cells],
+        **({"check": vars(asked.check)} if asked.check else {}),
     }
 
 

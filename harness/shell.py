@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
+from frameworks.contract import PRECISIONS
 from harness import environments, recipes, store
+from harness.arguments import Device, Named
+from harness.display import Display
+from harness.parity import DEFAULT_STEPS
 from harness.places import project_root
+from harness.run import Request, execute
 from workloads import datasets, spec
 
 INTERRUPTED = 130
@@ -58,3 +65,45 @@ OUT = click.option("--out", type=FOLDER, help="Where runs are kept.  [default: r
 def results_folder(out: Path | None) -> Path:
     """Return the folder that runs are kept in."""
     return out or project_root() / "results"
+
+
+def options(*options: Callable) -> Callable:
+    """Apply several options at once, in their order."""
+
+    def apply(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+CELLS = options(
+    click.option("--framework", "frameworks", multiple=True, default=["all"], show_default=True,
+                 help="A framework, several with commas or by repeating, or all."),
+    click.option("--workload", "workloads", multiple=True,
+                 help="A workload of the catalogue, a .toml file, or all."),
+    click.option("--mode", "modes", multiple=True, help="Only these modes of execution."),
+    click.option("--device", type=Device(), default="auto", show_default=True,
+                 help="cpu, cuda, cuda:1 for the second card; auto is the CPU and the first card."),
+    click.option("--dtype", type=click.Choice([*PRECISIONS, "all"]), default=PRECISIONS[0],
+                 show_default=True, help="The arithmetic; the last two on cuda only."),
+    click.option("--threads", type=click.IntRange(min=1),
+                 help="Processors a worker may use.  [default: all]"),
+    click.option("--seed", type=click.IntRange(min=0),
+                 help="For weights, order and made data, not the workload's."),
+    click.option("--data-dir", type=THERE, help="A folder with a data set's published files."),
+    click.option("--interpreter", "interpreters", type=Named(), multiple=True,
+                 callback=lambda ctx, option, given: dict(given),
+                 help="Use this python for a framework, as NAME=/path/to/python."),
+    click.option("--parity-steps", type=click.IntRange(min=1), default=DEFAULT_STEPS,
+                 show_default=True, help="Steps that the proof follows."),
+    OUT,
+)  # fmt: skip
+
+
+def conduct(asked: Request, quiet: bool) -> tuple[Path, int]:
+    """Do a run with its display, on the error output where it is to be `quiet`; see `run.execute`."""
+    asked = replace(asked, command=["python", "cli.py", *sys.argv[1:]])
+    with Display(Console(stderr=quiet)) as display:
+        return execute(asked, display)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -237,9 +238,14 @@ def steady_from(
     return start if times.size - start >= least else None
 
 
+def normal_quantile(level: float) -> float:
+    """Return within how many standard deviations a normal value lies with the chance `level`."""
+    return float(special.ndtri((1 + level) / 2))
+
+
 def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
     """Return Wilson's interval of a share (Journal of the American Statistical Association 22, 1927)."""
-    z2 = float(special.ndtri((1 + level) / 2)) ** 2 / trials
+    z2 = normal_quantile(level) ** 2 / trials
     middle = share + z2 / 2
     half = math.sqrt(z2 * (share * (1 - share) + z2 / 4))
     return (middle - half) / (1 + z2), (middle + half) / (1 + z2)
@@ -260,16 +266,21 @@ def _pseudomedians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the pseudomedian of each row, of what is finite in it; NaN of a row without such."""
     if not rows.shape[1]:
         return np.full(len(rows), math.nan)
-    known = np.where(np.isfinite(rows), rows, math.nan)
-    left, right = np.triu_indices(rows.shape[1])
-    means = (known[:, left] + known[:, right]) / 2
-    if np.isfinite(known).all():
-        middle = (means.shape[1] - 1) // 2, means.shape[1] // 2
-        return np.asarray(np.partition(means, middle, axis=1)[:, middle].mean(axis=1))
-    means.sort(axis=1)  # NaN comes last
-    count = np.isfinite(means).sum(axis=1)
+    finite = np.isfinite(rows)
+    known = np.where(finite, rows, math.nan)
+    left, right = _pairs(rows.shape[1])
+    sums = known[:, left] + known[:, right]
+    sums.sort(axis=1)  # NaN comes last; a partition would be slower
+    each = finite.sum(axis=1)
+    count = each * (each + 1) // 2
     places = np.stack((np.maximum(count - 1, 0) // 2, count // 2), axis=1)
-    return np.asarray(np.take_along_axis(means, places, axis=1).mean(axis=1))
+    return np.asarray(np.take_along_axis(sums, places, axis=1).mean(axis=1) / 2)
+
+
+@lru_cache(maxsize=16)
+def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places of both of every pair of so many values, each with itself too."""
+    return np.triu_indices(count)
 
 
 def _exp(value: float) -> float:

@@ -62,7 +62,7 @@ class Cell:
     folder: Path
 
     def __init__(self) -> None:
-        self.seconds_a_step = {"train": 0.0, "resident": 0.0, "predict": 0.0}
+        self.seconds_a_step = {"train": 0.0, "resident": 0.0, "predict": 0.0, "single": 0.0}
 
     # Each public method is a job: keyword arguments in, a result out; `emit` sends an event between.
 
@@ -99,15 +99,8 @@ class Cell:
         emit: Callable,
     ) -> Result:
         """Build the model. `arrays` holds the data set, `start` the start weights and the order."""
-        self.workload = from_dict(workload, "the workload handed to the worker")
         self.arrays = {path.stem: _map(path) for path in Path(arrays).glob("*.npy")}
-        order = _map(Path(start) / "order.npy")
-        train = self.arrays["train_inputs"], self.arrays["train_labels"]
-        self.batches = Batches(*train, order, self.workload)
-        self.start = {
-            name: np.load(Path(start) / f"{name}.npy", allow_pickle=False)
-            for name in (*self.workload.parameters, *self.workload.state)
-        }
+        self.begin_from(workload, start, emit)
         begin = time.perf_counter()
         options = Options(mode, device, threads, precision)
         self.adapter = self.adapter_class(self.workload, self.start, options)
@@ -116,6 +109,21 @@ class Cell:
             "settings": self.adapter.settings(),
             "resident": type(self.adapter).resident is not Adapter.resident,
         }
+
+    def begin_from(self, workload: dict, start: str, emit: Callable) -> Result:
+        """Take the weights, the order and the masks of a seed: what is asked next begins with them.
+
+        `workload` is the one that was built, with that seed; `start` is the folder made from it.
+        """
+        self.workload = from_dict(workload, "the workload handed to the worker")
+        order = _map(Path(start) / "order.npy")
+        train = self.arrays["train_inputs"], self.arrays["train_labels"]
+        self.batches = Batches(*train, order, self.workload)
+        self.start = {
+            name: np.load(Path(start) / f"{name}.npy", allow_pickle=False)
+            for name in (*self.workload.parameters, *self.workload.state)
+        }
+        return {}
 
     def first_step(self, emit: Callable) -> Result:
         """Take the very first training step: tracing and compiling are in its time."""
@@ -211,13 +219,17 @@ class Cell:
 
         The clock covers batches in host memory to updated weights (or to logits), ended by the
         framework's own synchronisation. "resident" is training on batches that are on the device
-        already, only where the adapter offers it.
+        already, only where the adapter offers it. "single" is inference of one example after the
+        other, each ended before the next: its time a step is the mean latency.
         """
-        work: Callable[[list], NDArray] = {
+        work: Callable[[list], object] = {
             "train": self._slice_train,
             "resident": self._slice_train,
             "predict": self._slice_predict,
+            "single": self._slice_single,
         }[kind]
+        if kind == "single" and not self.seconds_a_step[kind]:
+            self._slice_single(self.batches.take(start, 1) * _UNCOUNTED)
         steps = max(10, self._portion(kind, seconds, bounded=False))
         ready = self.batches.take(start, min(steps, max(1, _PORTION_BYTES // self._batch_bytes())))
         if kind == "resident":
@@ -230,7 +242,7 @@ class Cell:
         work(batches)
         took, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
         self.seconds_a_step[kind] = took / steps
-        samples = steps * self.workload.data.batch
+        samples = steps * (1 if kind == "single" else self.workload.data.batch)
         return {"steps": steps, "samples": samples, "seconds": took, "cpu_seconds": cpu}
 
     def clock(self, start: int, emit: Callable) -> Result:
@@ -252,6 +264,10 @@ class Cell:
 
     def _slice_predict(self, batches: list[Batch]) -> NDArray:
         return self.adapter.predict([batch.inputs for batch in batches])
+
+    def _slice_single(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            self.adapter.predict([batch.inputs[:1]])
 
     def memory(self, emit: Callable) -> Result:
         """Return, in bytes, this process's peak and the device allocator's, and what is held now.

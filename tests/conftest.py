@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.wheels import add_toy
 from workloads import spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +31,32 @@ def toy_root(tmp_path: Path) -> Path:
 def toy_interpreters() -> dict[str, Path]:
     """This Python has numpy, which is all that the toys need."""
     return {"faulty": Path(sys.executable), "reference": Path(sys.executable)}
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of wheels that uv finds, and nothing else that it could find."""
+    for name in list(os.environ):
+        if name.startswith(("PIP_", "UV_")):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+@pytest.fixture
+def versions_root(toy_root: Path, wheels: Path) -> Path:
+    """A project whose framework `toy` has releases that a test publishes: see tests/wheels.py."""
+    shutil.rmtree(toy_root / "frameworks" / "faulty")
+    add_toy(toy_root, wheels)
+    return toy_root
 
 
 @pytest.fixture

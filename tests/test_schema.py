@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
 from harness import comparisons, run, store, summaries, trends
 from harness import history as database
-from harness.report import changes, document, history
+from harness.gate import finding
+from harness.report import changes, document, findings, history
+from harness.report import check as check_report
 from harness.store import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,6 +81,17 @@ def test_a_real_run_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
         valid("history")(json.loads(history.document(history.build(table, metric, None))))
 
 
+def test_a_run_on_images_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
+    folder = toy_run("well", workloads=["mlp-digits"])
+    check(folder)
+    described(folder)
+    record = store.read(folder)
+    told = record.every("dataset")[0]
+    assert told["images"]["shape"] == [24, 1, 8, 8] and told["classes"] == list("0123456789")
+    assert [len(one["predicted"]) for one in record.every("evaluated")] == [24, 24]
+    assert "Images of the test set" in (folder / "report.html").read_text(encoding="utf-8")
+
+
 def described(folder: Path) -> None:
     """Every field that the run told has a place in the schemas: none is undocumented."""
     told, known = json.loads((folder / store.MANIFEST).read_text()), schema("manifest")
@@ -124,10 +138,29 @@ def test_an_event_cannot_be_described_and_unknown() -> None:
 
 def test_the_versions_are_those_of_the_code() -> None:
     told = {name: schema(name)["properties"]["schema"]["const"]
-            for name in ("manifest", "report", "changes", "history")}  # fmt: skip
+            for name in ("manifest", "report", "changes", "check", "history")}  # fmt: skip
     expected = {"manifest": store.SCHEMA, "report": document.SCHEMA, "changes": changes.SCHEMA,
-                "history": history.SCHEMA}  # fmt: skip
+                "check": check_report.SCHEMA, "history": history.SCHEMA}  # fmt: skip
     assert told == expected
+
+
+def test_a_check_is_as_the_schema_says() -> None:
+    cell, other = (
+        "mlp-digits/pytorch@2.9/eager/cpu/float32",
+        "mlp-digits/pytorch@2.8/eager/cpu/float32",
+    )
+    unknown = finding.Finding(cell, other, finding.PROOF, finding.MISSING, note="crashed")
+    numbers = np.float64(1.0), float("nan"), -0.1, -0.2, 0.0, 0.03
+    known = finding.Finding(cell, other, finding.THROUGHPUT, finding.REGRESSED, *numbers, 5)
+    verdict = finding.Verdict([known, unknown], "pytorch@2.8", "old", ("the kernel",))
+    told = json.loads(check_report.document(verdict))
+    valid("check")(told)
+    assert told["status"] == verdict.status and told["findings"][0]["after"] is None
+    whole = schema("check")
+    assert set(told) == set(whole["properties"]) == set(whole["required"])
+    one = whole["$defs"]["finding"]
+    assert set(told["findings"][0]) == set(one["properties"]) == set(one["required"])
+    assert sorted(one["properties"]["verdict"]["enum"]) == sorted(findings.ORDER)
 
 
 def test_the_reports_columns_are_the_summarys() -> None:

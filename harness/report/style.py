@@ -73,9 +73,12 @@ def _style(place: int, mode: int) -> Style:
 
 
 def _places(names: list[str]) -> dict[str, int]:
-    """A place a name, by the name's hash so that it stays; where it is taken, the next one."""
+    """A place a name, by the name's hash so that it stays; where it is taken, the next one.
+
+    Releases of a framework are names of their own, and come after the frameworks as they are here.
+    """
     places: dict[str, int] = {}
-    for name in names:
+    for name in sorted(names, key=lambda name: "@" in name):
         place = hashlib.md5(name.encode(), usedforsecurity=False).digest()[0] % COLOURS
         if len(places) < COLOURS:
             while place in places.values():

@@ -216,6 +216,11 @@ def _foot(console: Console, report: Report) -> None:
     console.print(table)
 
 
+def mark(console: Console, tone: Tone, words: str) -> Text:
+    """Some words in their tone, after its symbol."""
+    return Text(f"{_symbol(console, tone)} {words}", STYLES[tone])
+
+
 def say(console: Console, tone: Tone, sentence: str) -> None:
     """A sentence with its symbol, wrapped under itself."""
     grid = Table.grid(padding=(0, 1))

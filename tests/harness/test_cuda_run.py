@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from harness import comparisons, devices, figures, run, store
-from harness.cell import Measuring
+from harness.setting import Measuring
 from workloads import cost, spec
 
 CARD = "Toy card"

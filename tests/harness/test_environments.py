@@ -5,7 +5,6 @@ The real uv builds here, from tiny wheels made on the spot and without a network
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -15,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -29,48 +27,9 @@ from harness.installer import InstallError, human, uv_environment
 from harness.locks import lock
 from harness.places import cache_folder, project_root
 from harness.recipes import Library, Recipe
+from tests.wheels import wheel
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def wheel(folder: Path, name: str, version: str, body: str = "") -> str:
-    """Write a wheel with one module; returns the line that locks it."""
-    files = {
-        f"{name}.py": body,
-        f"{name}-{version}.dist-info/METADATA": (
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        ),
-        f"{name}-{version}.dist-info/WHEEL": (
-            "Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        ),
-    }
-    record = f"{name}-{version}.dist-info/RECORD"
-    rows = []
-    for path, text in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
-        rows.append(f"{path},sha256={digest.decode()},{len(text)}\n")
-    path = folder / f"{name}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for inner, text in (*files.items(), (record, "".join(rows) + f"{record},,\n")):
-            archive.writestr(zipfile.ZipInfo(inner), text)
-    return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
-
-
-@pytest.fixture
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels that uv finds, and nothing else that it could find."""
-    for name in list(os.environ):
-        if name.startswith(("PIP_", "UV_")):
-            monkeypatch.delenv(name)
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
-    monkeypatch.setenv("UV_NO_CONFIG", "1")
-    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
-    return folder
 
 
 @pytest.fixture

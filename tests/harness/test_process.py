@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from harness import conductor, process, protocol
-from harness.cell import Task
+from harness import process, protocol
 from harness.process import WorkerFailed, WorkerProcess
+from harness.setting import Task
+from harness.starts import write_start
 from workloads import datasets, spec
 
 Start = Callable[..., WorkerProcess]
@@ -25,7 +26,7 @@ def start(toy_root: Path, tmp_path: Path, small: spec.Workload) -> Iterator[Star
     """Start a worker of the toy framework, up to its first step."""
     arrays = datasets.prepare("xor", tmp_path / "datasets", seed=0)
     task = Task(small, arrays, 50, tmp_path)
-    conductor.write_start(task)
+    write_start(task)
     started = []
 
     def go(mode: str) -> WorkerProcess:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from harness import conductor, run, store
-from harness.cell import Measuring, Timeouts, learning_curve
+from harness.curves import learning_curve
+from harness.setting import Measuring, Timeouts
 from workloads import datasets
 from workloads.reading import SpecError
 

@@ -1,0 +1,179 @@
+"""A check, from a run's record to its verdict: what is held against what, and what came of it.
+
+The run's manifest says what was to be checked, so the store alone is enough, while it goes and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import statistics, store
+from harness.gate import baseline
+from harness.gate.baseline import Baseline
+from harness.gate.finding import (
+    FIRST_STEP,
+    INCONCLUSIVE,
+    METRICS,
+    MISSING,
+    NOT_COMPARED,
+    NOT_MEASURABLE,
+    PROOF,
+    REGRESSED,
+    SAME,
+    Finding,
+    Verdict,
+)
+from harness.gate.judge import AccuracyChange, Comparison, accuracy_change, judge
+from harness.gate.measures import Cell, Measures
+from harness.statistics import LOOKS
+from harness.summaries import INTERRUPTED, NOT_THE_SAME, OK
+
+LEVEL = statistics.level_at_looks(len(LOOKS) + 2)
+"""Of a check's intervals: it looks at each of LOOKS, when its budget is spent, and at its end."""
+
+SUSPECT = 0.7
+"""A part of the threshold: what is worse by more than this is measured again, whatever the metric."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a run was to check, as its manifest holds it.
+
+    `pairs` are a cell and what it is held against: another cell of the run, or itself in the baseline.
+    `threshold` is a part of a figure, `margin` one of the accuracy.
+    """
+
+    against: str
+    pairs: Sequence[tuple[str, str]]
+    threshold: float
+    margin: float
+    stored: bool = False
+
+    @classmethod
+    def of(cls, record: store.Record) -> Check:
+        """Raises StoreError where the run was no check."""
+        told = record.manifest.get("check")
+        if not isinstance(told, Mapping):
+            name = record.manifest.get("run", record.folder.name)
+            raise store.StoreError(f"{name} was no check: make one with `python cli.py check`")
+        return cls(**{**told, "pairs": [tuple(pair) for pair in told["pairs"]]})
+
+
+def verdict(record: store.Record) -> Verdict:
+    """Return all findings of a check. Raises StoreError where the run was none."""
+    check, now = Check.of(record), Measures(record)
+    stored = baseline.read(record.folder / baseline.COPY) if check.stored else None
+    findings: list[Finding] = []
+    compared: list[Comparison] = []
+    accuracies: list[AccuracyChange] = []
+    well = {OK, NOT_THE_SAME} | ({INTERRUPTED} if record.end is None else set())
+    for head, base in check.pairs:
+        before = stored.cells.get(base) if stored else now.cells.get(base)
+        found = list(_presence(head, base, now.cells.get(head), before, well))
+        findings += found
+        if any(one.verdict in (MISSING, NOT_COMPARED, REGRESSED) for one in found):
+            continue
+        if stored and (reason := stored.incomparable(base, record)):
+            findings.append(Finding(head, base, PROOF, NOT_COMPARED, note=reason))
+            continue
+        compared += _stored(now, stored, head) if stored else _paired(now, head, base)
+        accuracies += _accuracy(now.cells[head], before, head, base)
+    findings += judge(
+        compared, accuracies, check.threshold, check.margin, LEVEL, now.seconds_a_launch
+    )
+    unlike = stored.unlike(record) if stored else ()
+    advisory = f"the baseline is of another machine ({'; '.join(unlike)})" if unlike else ""
+    return Verdict(findings, check.against, advisory, unlike)
+
+
+def undecided(run: Path) -> tuple[set[str], set[str]]:
+    """Return the cells of a check that more launches may decide, and the suspects among them.
+
+    With what they are held against. A cell that has got worse for certain needs no more launches.
+    """
+    record = store.read(run)
+    findings = verdict(record).findings
+    left, suspected = unsettled(findings)
+    everyone = set(Measures(record).cells) if Check.of(record).stored else None
+
+    def cells(some: Sequence[Finding]) -> set[str]:
+        names = {cell for one in some for cell in (one.cell, one.base)}
+        return everyone if names and everyone else names  # in their launches the anchors too
+
+    return cells(left), cells(suspected)
+
+
+def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """Return what more launches may decide, and what of it is suspect.
+
+    A cell that has got worse for certain needs no more launches; and to be sure of a first step, which
+    has one value a launch, takes longer than anyone waits.
+    """
+    done = {one.cell for one in findings if one.verdict == REGRESSED}
+    open_ = [one for one in findings if one.cell not in done
+             and one.verdict in (INCONCLUSIVE, NOT_MEASURABLE)]  # fmt: skip
+    suspected = [one for one in open_ if one.verdict == INCONCLUSIVE and _suspect(one)]
+    return [one for one in open_ if one.metric is not FIRST_STEP or one in suspected], suspected
+
+
+def _suspect(one: Finding) -> bool:
+    if one.change is None or one.threshold is None:
+        return False
+    worse = -one.change if one.metric.higher_is_better else one.change
+    return worse > SUSPECT * one.threshold
+
+
+def _presence(
+    head: str, base: str, after: Cell | None, before: Cell | None, well: set[str]
+) -> Iterator[Finding]:
+    """Yield what of the cell itself is lost: that it runs, that its maths is the reference's.
+
+    `well` are the statuses of cells that run.
+    """
+    if before is None or before.status not in well:
+        why = "is not there" if before is None else f"{before.status}: {before.reason}"
+        yield Finding(head, base, PROOF, MISSING, note=f"what it is held against {why}")
+    elif after is None or after.status not in well:
+        why = "is not there" if after is None else f"{after.status}: {after.reason}"
+        yield Finding(head, base, PROOF, MISSING, note=f"it {why}")
+    elif before.status == NOT_THE_SAME:
+        yield Finding(head, base, PROOF, NOT_COMPARED, note="the base is not the same maths itself")
+    elif after.status == NOT_THE_SAME:
+        yield Finding(head, base, PROOF, REGRESSED, note=f"the proof is lost: {after.reason}")
+    elif before.proof == "proved" and after.proof != "proved":
+        yield Finding(head, base, PROOF, REGRESSED, note="it was proved before, and now is not")
+    elif after.proof == "proved":
+        yield Finding(head, base, PROOF, SAME)
+
+
+def _paired(now: Measures, head: str, base: str) -> Iterator[Comparison]:
+    """Yield every metric of two cells of one run."""
+    for metric in METRICS:
+        logs = now.pair(metric, head, base)
+        if len(logs):
+            floor = now.floor(metric, head)
+            ratio = statistics.ratio(logs, level=LEVEL)
+            before, after = now.value(metric, base), now.value(metric, head)
+            yield Comparison(metric, head, base, ratio, floor, before, after)
+
+
+def _stored(now: Measures, then: Baseline, cell: str) -> Iterator[Comparison]:
+    """Yield every metric of a cell and of itself in a baseline."""
+    alike = not then.unlike(now.record)
+    for metric in METRICS:
+        logs = {one: now.against_calibration(metric, one) for one in now.cells}
+        sides = then.anchored(metric, cell, logs, alike)
+        if sides is not None:
+            floor = max(now.floor(metric, cell), then.floor(metric))
+            ratio = statistics.change(*sides, level=LEVEL)
+            before, after = then.value(metric, cell), now.value(metric, cell)
+            yield Comparison(metric, cell, cell, ratio, floor, before, after)
+
+
+def _accuracy(after: Cell, before: Cell | None, head: str, base: str) -> Iterator[AccuracyChange]:
+    seeds = sorted({*after.right} & {*(before.right if before else {})})
+    if before and seeds:
+        old, new = ([side.right[seed] for seed in seeds] for side in (before, after))
+        yield accuracy_change(head, base, old, new, LEVEL)

@@ -1,0 +1,113 @@
+"""What a check says: one finding for each cell and metric, and the verdict of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+REGRESSED, IMPROVED, SAME, INCONCLUSIVE = "regressed", "improved", "same", "inconclusive"
+NOT_MEASURABLE, MISSING, NOT_COMPARED = "not measurable", "missing", "not compared"
+
+PASSED, FAILED, BROKEN, UNMEASURED = 0, 1, 2, 3
+"""Exit statuses: no regression; a regression; broken, incomplete or wrong use; not measurable."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One thing that is checked. `kind` is that of its slices, None of what is measured once a launch.
+
+    Its threshold is `allowance` times the one that was asked for: what is noisier needs more.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool = False
+    kind: str | None = None
+    allowance: float = 1.0
+
+
+THROUGHPUT = Metric("throughput", "samples/s", True, "train")
+RESIDENT = Metric("resident throughput", "samples/s", True, "resident")
+INFERENCE = Metric("inference", "samples/s", True, "predict")
+LATENCY = Metric("latency", "s", False, "single", 2.0)
+MEMORY = Metric("memory", "bytes")
+DEVICE_MEMORY = Metric("device memory", "bytes")
+FIRST_STEP = Metric("first step", "s", allowance=5.0)
+ACCURACY = Metric("accuracy", "", True)
+PROOF = Metric("proof", "", True)
+
+METRICS = (
+    THROUGHPUT, RESIDENT, INFERENCE, LATENCY, MEMORY, DEVICE_MEMORY, FIRST_STEP, ACCURACY, PROOF,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one metric of one cell.
+
+    `before` and `after` are in the metric's unit. `change`, `low` and `high` are a part of `before`, and
+    of accuracy the plain difference (0.01 is a point); so is `threshold`, the change for the worse that
+    is not let through. Each is None where it is not known. `note` says why, or what would help.
+    """
+
+    cell: str
+    base: str
+    metric: Metric
+    verdict: str
+    before: float | None = None
+    after: float | None = None
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    threshold: float | None = None
+    launches: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All findings of a check. `advisory`: why it may not block, or nothing.
+
+    `unlike` says in words what of the machine is not the baseline's.
+    """
+
+    findings: Sequence[Finding]
+    against: str
+    advisory: str = ""
+    unlike: Sequence[str] = ()
+
+    def having(self, verdict: str) -> list[Finding]:
+        """The findings of that verdict."""
+        return [one for one in self.findings if one.verdict == verdict]
+
+    @property
+    def status(self) -> int:
+        """The exit status. What is advisory does not block; what is broken is broken all the same."""
+        told = [one for one in self.findings if one.verdict != NOT_COMPARED]
+        if self.having(REGRESSED) and not self.advisory:
+            return FAILED
+        if self.having(MISSING):
+            return BROKEN
+        known = {SAME, IMPROVED, INCONCLUSIVE, REGRESSED}
+        measured = [one for one in told if one.metric is not PROOF]
+        if self.having(NOT_MEASURABLE) or not any(one.verdict in known for one in measured):
+            return UNMEASURED
+        return PASSED
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one line."""
+        counts = {
+            verdict: len(self.having(verdict))
+            for verdict in (REGRESSED, MISSING, NOT_MEASURABLE, INCONCLUSIVE, IMPROVED, SAME)
+        }
+        told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+        first = {
+            PASSED: "No regression",
+            FAILED: "Regression",
+            BROKEN: "The check is not whole",
+            UNMEASURED: "Not measurable here",
+        }[self.status]
+        if self.status == PASSED and self.having(REGRESSED):
+            first = "Worse, which is advice only,"
+        return f"{first} against {self.against}: {told or 'nothing to compare'}"

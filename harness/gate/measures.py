@@ -1,0 +1,197 @@
+"""What a run measured of each cell, launch by launch, as the gate compares it. From the store alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness import comparisons, metrics, statistics, store, summaries
+from harness.comparisons import GROUP
+from harness.gate.finding import DEVICE_MEMORY, FIRST_STEP, MEMORY, METRICS, Metric
+
+CALIBRATION = "calibration"
+"""The fixed work of our own in each round, beside the cells."""
+
+SPEEDS = tuple(metric for metric in METRICS if metric.kind)
+
+Logs = NDArray[np.float64]
+"""By launch, the logarithm of how good something was: more is better. NaN where it is not known."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How a cell came through, and which test examples it had right after training with each seed."""
+
+    status: str
+    reason: str
+    proof: str
+    right: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of all seeds together."""
+        return float(np.mean(np.concatenate([*self.right.values()]))) if self.right else None
+
+
+class Measures:
+    """A run's measurements, read on demand."""
+
+    def __init__(self, record: store.Record) -> None:
+        self.record = record
+        samples = record.slices
+        self._samples = samples[(samples["round"] != summaries.WARM_UP) & ~samples["twin"]]
+        self._rates: dict[tuple[str, bool], dict[str, NDArray]] = {}
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """Every cell of the run but the arbiter's."""
+        table = self.record.cells
+        rows = table[~table["arbiter"]].to_dict("records")
+        right = _right(self.record)
+        return {
+            row["cell"]: Cell(
+                row["status"], row["reason"], row["proof"], right.get(row["cell"], {})
+            )
+            for row in rows
+        }
+
+    def pair(self, metric: Metric, head: str, base: str) -> Logs:
+        """By launch, how much better `head` was than `base`: within rounds, where there are rounds."""
+        if metric.kind:
+            rates = self._of(metric.kind, clean=False)
+            if head not in rates or base not in rates:
+                return np.empty(0)
+            return statistics.launch_ratios(rates[head], rates[base])
+        x, y = (self._once.get((metric.name, cell), {}) for cell in (head, base))
+        return np.log([y[launch] / x[launch] for launch in sorted({*x} & {*y})])
+
+    def against_calibration(self, metric: Metric, cell: str) -> Logs:
+        """By launch, how good `cell` was for this machine: speeds over the calibration's.
+
+        Of undisturbed slices alone: what a load leaves of many threads and of one is not the same.
+        """
+        if metric.kind:
+            rates, anchor = self._of(metric.kind, clean=True), _calibration_of(cell)
+            if cell not in rates or anchor not in rates:
+                return np.empty(0)
+            return statistics.launch_ratios(rates[cell], rates[anchor])
+        values = self._once.get((metric.name, cell), {})
+        logs = {launch: -np.log(value) for launch, value in values.items()}
+        if metric is FIRST_STEP:
+            ours = self._calibration[self._calibration["cell"] == _calibration_of(cell)]
+            speeds = ours.groupby("launch")["samples_per_s"].median()
+            logs = {one: log - np.log(speeds[one]) for one, log in logs.items() if one in speeds}
+        return np.asarray([logs[launch] for launch in sorted(logs)])
+
+    def value(self, metric: Metric, cell: str) -> float | None:
+        """The figure itself, in the metric's unit: the geometric mean over launches."""
+        if metric.kind:
+            rates = self._of(metric.kind, clean=False).get(cell)
+            speed = np.nan if rates is None else statistics.speed(rates).estimate
+            value = speed if metric.higher_is_better else 1 / speed
+        else:
+            values = [*self._once.get((metric.name, cell), {}).values()]
+            value = float(np.exp(np.mean(np.log(values)))) if values else np.nan
+        return float(value) if np.isfinite(value) else None
+
+    def floor(self, metric: Metric, cell: str) -> float:
+        """By how much, as a logarithm, identical cells came out apart; 0 where none ran twice."""
+        if metric.kind:
+            parts = summaries.split(cell)
+            return self._floors.get((*(parts[part] for part in GROUP), metric.kind), 0.0)
+        if metric is FIRST_STEP:
+            return statistics.noise_floor(self._first_steps_apart)
+        return 0.0
+
+    def launches(self, cell: str) -> int:
+        """How often the cell was launched and timed."""
+        return int(self._samples.loc[self._samples["cell"] == cell, "launch"].nunique())
+
+    @cached_property
+    def seconds_a_launch(self) -> float | None:
+        """What one more launch of all cells takes."""
+        times = [one["time"] for one in self.record.every("standing")]
+        return float(np.median(np.diff(times))) if len(times) > 1 else None
+
+    def _of(self, kind: str, clean: bool) -> dict[str, NDArray]:
+        """Each cell's samples a second as (launches, rounds), and the calibration's beside them."""
+        if (kind, clean) not in self._rates:
+            own = self._samples[self._samples["kind"] == kind]
+            own = own[own["noise"] == ""] if clean else own
+            both = pd.concat([own, self._calibration.assign(kind=kind)])
+            self._rates[kind, clean] = comparisons.rates(both) if len(own) else {}
+        return self._rates[kind, clean]
+
+    @cached_property
+    def _calibration(self) -> pd.DataFrame:
+        """The calibration's rounds, as if they were slices."""
+        told = self.record.every("calibration")
+        columns = {key: [one.get(key) for one in told] for key in ("turn", "launch", "round")}
+        rates = np.asarray([one.get("rate") for one in told], dtype=float)
+        cells = [f"{one.get('workload')}/{CALIBRATION}" for one in told]
+        return pd.DataFrame({**columns, "cell": cells, "samples_per_s": rates, "noise": ""})
+
+    @cached_property
+    def _floors(self) -> dict[tuple[str, ...], float]:
+        table = self.record.pairs[[*GROUP, "kind", "floor"]].drop_duplicates()
+        return {tuple(key): float(floor) for *key, floor in table.itertuples(index=False)}
+
+    @cached_property
+    def _once(self) -> dict[tuple[str, str], dict[int, float]]:
+        """What is measured once a launch: by metric and cell, the value of each launch."""
+        found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+        for event in self.record.events:
+            for metric, value in _told(event).items():
+                if value is not None and value > 0:
+                    found[metric, str(event.get("cell"))][event.get("launch", 1)] = value
+        return found
+
+    @cached_property
+    def _first_steps_apart(self) -> Logs:
+        twins = [one for one in self.record.every("launched") if one.get("twin")]
+        own = [self._once.get((FIRST_STEP.name, str(one.get("cell"))), {}) for one in twins]
+        return np.asarray(
+            [
+                np.log(values[one["launch"]] / one["first_step_seconds"])
+                for one, values in zip(twins, own, strict=True)
+                if one["launch"] in values and one.get("first_step_seconds")
+            ]
+        )
+
+
+def _calibration_of(cell: str) -> str:
+    return f"{summaries.split(cell)['workload']}/{CALIBRATION}"
+
+
+def _told(event: Mapping[str, Any]) -> dict[str, float | None]:
+    """What an event tells of what is measured once a launch."""
+    match event["event"]:
+        case "first-step":
+            return {FIRST_STEP.name: event.get("seconds")}
+        case "launched" if not event.get("twin"):
+            return {FIRST_STEP.name: event.get("first_step_seconds")}
+        case "memory" | "retrained":
+            peak, imported = event.get("peak_rss"), event.get("import_rss")
+            own = None if peak is None or imported is None else peak - imported
+            return {MEMORY.name: own, DEVICE_MEMORY.name: event.get("device_peak")}
+    return {}
+
+
+def _right(record: store.Record) -> dict[str, dict[int, NDArray[np.bool_]]]:
+    """Which test examples each cell had right, by seed."""
+    specs, found = record.manifest.get("workloads") or {}, defaultdict[str, dict](dict)
+    for event in record.events:
+        if event["event"] not in ("evaluated", "retrained") or not event.get("right"):
+            continue
+        cell = str(event.get("cell"))
+        spec = specs.get(summaries.split(cell)["workload"]) or {}
+        seed = event.get("seed", (spec.get("data") or {}).get("seed", 0))
+        found[cell][int(seed)] = metrics.unpack(str(event["right"]), int(event["examples"]))
+    return found

@@ -1,0 +1,138 @@
+"""Made-up checks: runs whose cells are as fast, as large and as accurate as a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import metrics, store
+from harness.gate.baseline import keep
+from harness.store import Run
+from workloads import spec
+
+WORKLOAD = spec.load("mlp-digits")
+MACHINE = {"cpu": "A CPU", "cores_usable": 2, "memory_total": 8 * 2**30, "os": "Linux 1.0"}
+
+
+def cell(framework: str, mode: str = "eager") -> str:
+    return f"mlp-digits/{framework}/{mode}/cpu/float32"
+
+
+HEAD, BASE, OTHER = cell("left"), cell("left@1.0"), cell("other")
+
+
+def made(
+    folder: Path,
+    cells: Mapping[str, Mapping[str, Any]],
+    *,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    baseline: Mapping[str, Any] | None = None,
+    launches: int = 8,
+    noise: float = 0.005,
+    seed: int = 0,
+    machine: Mapping[str, Any] | None = None,
+    threads: int = 2,
+    speed: float = 1.0,
+    threshold: float = 0.03,
+    ended: bool = True,
+    load: Sequence[int] = (),
+) -> store.Record:
+    """A check's run. `cells` says of each by what its figures are multiplied: train, predict, single,
+    memory, first; how many of its 360 test examples are `wrong`; or that it `failed` or `unproved`.
+
+    `speed` is the machine's; launches in `load` were disturbed, which halves the cells' speed alone.
+    """
+    draw = np.random.default_rng(seed)
+    manifest: dict[str, Any] = {
+        "machine": {**MACHINE, **(machine or {})},
+        "options": {"threads": threads, "data": "real", "open_ended": True},
+        "workloads": {"mlp-digits": WORKLOAD.to_dict()},
+        "cells": list(cells),
+    }
+    told = {"threshold": threshold, "margin": 0.005}
+    if baseline is not None:
+        manifest["check"] = {
+            "against": "the baseline old", "pairs": [(one, one) for one in baseline["cells"]],
+            "stored": True, **told,
+        }  # fmt: skip
+    elif pairs is not None:
+        manifest["check"] = {"against": "left@1.0", "pairs": pairs, "stored": False, **told}
+    run = Run.create(folder, manifest)
+    if baseline is not None:
+        keep(run.folder, baseline)
+    run.append("dataset", workload="mlp-digits", name="digits", sha256={"inputs": "ab"})
+    for one, how in cells.items():
+        _bring_up(run, one, how, draw, noise)
+    for launch in range(1, launches + 1):
+        for one, how in cells.items():
+            if not how.get("failed") and launch > 1:
+                _launch(run, one, how, launch, draw, noise)
+        _rounds(run, cells, launch, draw, noise, speed, launch in load)
+    for one, how in cells.items():
+        if not (how.get("failed") or how.get("unproved")) and ended:
+            run.append("cell-done", one)
+    if ended:
+        run.append("run-ended", status="ok", exit_code=0)
+    run.close()
+    return store.read(run.folder)
+
+
+def _noisy(value: float, draw: np.random.Generator, noise: float) -> float:
+    return value * float(np.exp(draw.normal(0, noise)))
+
+
+def _right(how: Mapping[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    right = np.ones(360, dtype=bool)
+    right[:7] = False
+    right[draw.choice(353, how.get("wrong", 0), replace=False) + 7] = False
+    return {"examples": 360, "accuracy": float(right.mean()), "right": metrics.pack(right)}
+
+
+def _bring_up(run: Run, one: str, how: Mapping[str, Any], draw: Any, noise: float) -> None:
+    if how.get("failed"):
+        run.append("cell-failed", one, phase="training", status="crashed", reason="killed")
+        return
+    if how.get("unproved"):
+        run.append("parity", one, ok=False, worst_share=7.0, worst_tensor="w")
+        run.append("cell-failed", one, phase=None, status="not the same maths", reason="w differs")
+        return
+    run.append("first-step", one, seconds=_noisy(0.1 * how.get("first", 1), draw, noise), loss=2.0)
+    run.append("parity", one, ok=True, worst_share=0.1, worst_tensor="w")
+    run.append("trained", one, steps=10, seconds=1.0, final_loss=0.1)
+    run.append("evaluated", one, **_right(how, draw))
+    peak = 2e8 + _noisy(1e8 * how.get("memory", 1), draw, noise / 5)
+    run.append("memory", one, import_rss=int(2e8), peak_rss=int(peak))
+
+
+def _launch(
+    run: Run, one: str, how: Mapping[str, Any], launch: int, draw: Any, noise: float
+) -> None:
+    first = _noisy(0.1 * how.get("first", 1), draw, noise)
+    run.append("launched", one, launch=launch, twin=False, first_step_seconds=first)
+    peak = 2e8 + _noisy(1e8 * how.get("memory", 1), draw, noise / 5)
+    run.append("retrained", one, launch=launch, seed=launch, import_rss=int(2e8), peak_rss=int(peak),
+               **_right(how, draw))  # fmt: skip
+
+
+def _rounds(
+    run: Run, cells: Mapping[str, Mapping[str, Any]], launch: int, draw: Any, noise: float,
+    speed: float, loaded: bool,
+) -> None:  # fmt: skip
+    drawn = {one: _noisy(1.0, draw, noise) for one in cells}
+    for number in range(1, 5):
+        drift = _noisy(speed, draw, 0.1)
+        run.append("calibration", workload="mlp-digits", turn=0, launch=launch, round=number,
+                   rate=500 * drift)  # fmt: skip
+        for one, how in cells.items():
+            if how.get("failed") or how.get("unproved"):
+                continue
+            for kind in ("train", "predict", "single"):
+                rate = 1000 * drift * drawn[one] * how.get(kind, 1) * _noisy(1.0, draw, noise)
+                rate *= 0.5 if loaded else 1
+                run.append("slice", one, turn=0, launch=launch, round=number, kind=kind, steps=1,
+                           samples=1000, seconds=1000 / rate,
+                           noise=["load of others: 1.0"] if loaded else [])  # fmt: skip
+    run.append("standing", workload="mlp-digits", launches=launch)

@@ -1,0 +1,198 @@
+"""The verdict: what got worse is found, what did not is not, and what cannot be told is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import store
+from harness.gate import baseline
+from harness.gate.check import undecided, verdict
+from harness.gate.finding import (
+    BROKEN,
+    FAILED,
+    IMPROVED,
+    INCONCLUSIVE,
+    MISSING,
+    NOT_COMPARED,
+    NOT_MEASURABLE,
+    PASSED,
+    PROOF,
+    REGRESSED,
+    SAME,
+    UNMEASURED,
+    Verdict,
+)
+from tests.harness.gate.made import BASE, HEAD, OTHER, made
+
+PAIR = [(HEAD, BASE)]
+
+
+def told(found: Verdict, cell: str = HEAD) -> dict[str, str]:
+    return {one.metric.name: one.verdict for one in found.findings if one.cell == cell}
+
+
+def test_identical_arms_are_the_same(tmp_path: Path) -> None:
+    found = verdict(made(tmp_path, {HEAD: {}, BASE: {}}, pairs=PAIR))
+    assert set(told(found)) == {
+        "throughput", "inference", "latency", "memory", "first step", "accuracy", "proof",
+    }  # fmt: skip
+    assert set(told(found).values()) == {SAME}
+    assert found.status == PASSED
+
+
+@pytest.mark.parametrize(
+    ("what", "metric", "factor"),
+    [
+        ("train", "throughput", 0.95),
+        ("predict", "inference", 0.9),
+        ("single", "latency", 0.85),
+        ("memory", "memory", 1.05),
+        ("first", "first step", 1.3),
+    ],
+)
+def test_what_got_worse_is_found_and_nothing_else(
+    tmp_path: Path, what: str, metric: str, factor: float
+) -> None:
+    found = verdict(made(tmp_path, {HEAD: {what: factor}, BASE: {}}, pairs=PAIR, launches=12))
+    assert told(found)[metric] == REGRESSED
+    assert [one.metric.name for one in found.having(REGRESSED)] == [metric]
+    assert found.status == FAILED
+    (one,) = found.having(REGRESSED)
+    expected = factor - 1 if metric != "latency" else 1 / factor - 1
+    assert one.change == pytest.approx(expected, abs=0.02)
+    assert one.low is not None and one.high is not None and one.low < one.change < one.high
+    better = verdict(made(tmp_path, {BASE: {what: factor}, HEAD: {}}, pairs=PAIR, launches=12))
+    assert told(better)[metric] == IMPROVED
+    assert better.status == PASSED
+
+
+def test_a_point_of_accuracy_is_found(tmp_path: Path) -> None:
+    found = verdict(made(tmp_path, {HEAD: {"wrong": 4}, BASE: {}}, pairs=PAIR))
+    assert told(found)["accuracy"] == REGRESSED
+    (one,) = found.having(REGRESSED)
+    assert one.change == pytest.approx(-4 / 360)
+    assert one.before == pytest.approx(353 / 360)
+
+
+def test_a_lost_proof_is_a_regression_and_hides_the_rest(tmp_path: Path) -> None:
+    found = verdict(made(tmp_path, {HEAD: {"unproved": True}, BASE: {}}, pairs=PAIR))
+    assert told(found) == {"proof": REGRESSED}
+    assert "w differs" in found.findings[0].note
+    assert found.status == FAILED
+    other = verdict(made(tmp_path, {HEAD: {}, BASE: {"unproved": True}}, pairs=PAIR))
+    assert told(other) == {"proof": NOT_COMPARED}
+    assert other.status == UNMEASURED
+
+
+@pytest.mark.parametrize("gone", [HEAD, BASE])
+def test_a_cell_that_is_missing_is_no_pass(tmp_path: Path, gone: str) -> None:
+    cells = {one: {"failed": one == gone} for one in (HEAD, BASE)}
+    found = verdict(made(tmp_path, cells, pairs=PAIR))
+    assert [one.verdict for one in found.findings] == [MISSING]
+    assert "killed" in found.findings[0].note
+    assert found.status == BROKEN
+
+
+def test_one_launch_is_not_measurable(tmp_path: Path) -> None:
+    found = verdict(made(tmp_path, {HEAD: {}, BASE: {}}, pairs=PAIR, launches=1))
+    assert told(found)["throughput"] == NOT_MEASURABLE
+    assert found.status == UNMEASURED
+
+
+def test_noise_makes_no_regression_and_says_how_much_longer(tmp_path: Path) -> None:
+    found = verdict(made(tmp_path, {HEAD: {"train": 0.95}, BASE: {}}, pairs=PAIR, noise=0.05))
+    (one,) = (one for one in found.findings if one.metric.name == "throughput")
+    assert one.verdict == INCONCLUSIVE
+    assert "more launches" in one.note or "too near" in one.note
+    assert found.status == PASSED
+
+
+def test_false_alarms_are_rare(tmp_path: Path) -> None:
+    alarms = [
+        bool(verdict(made(tmp_path, {HEAD: {}, BASE: {}}, pairs=PAIR, noise=0.03, seed=seed))
+             .having(REGRESSED))
+        for seed in range(40)
+    ]  # fmt: skip
+    assert sum(alarms) <= 1
+
+
+def test_a_check_under_way_is_looked_at_as_it_is(tmp_path: Path) -> None:
+    def look(head: dict[str, float], **options: float) -> tuple[set[str], set[str]]:
+        record = made(tmp_path, {HEAD: head, BASE: {}}, pairs=PAIR, ended=False, **options)  # type: ignore[arg-type]
+        return undecided(record.folder)
+
+    assert look({}) == (set(), set())
+    assert look({"train": 0.9}, launches=12) == (set(), set())  # it is certain
+    assert look({}, launches=2, noise=0.02)[0] == {HEAD, BASE}
+    assert look({"train": 0.95}, noise=0.03)[1] == {HEAD, BASE}  # a suspect
+
+
+def test_a_run_that_was_no_check_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(store.StoreError, match="was no check"):
+        verdict(made(tmp_path, {HEAD: {}}))
+
+
+# --- against a baseline -----------------------------------------------------------------------------
+
+
+def stored(tmp_path: Path, **options: object) -> dict[str, object]:
+    cells = {HEAD: {}, OTHER: {}}
+    return baseline.of(made(tmp_path, cells, seed=7, **options), "old")  # type: ignore[arg-type]
+
+
+def test_the_same_again_is_the_same_on_a_slower_day(tmp_path: Path) -> None:
+    found = verdict(
+        made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=stored(tmp_path), speed=0.7, load=(2, 5))
+    )
+    assert found.advisory == ""
+    for cell in (HEAD, OTHER):
+        assert told(found, cell)["throughput"] == SAME
+        assert told(found, cell)["accuracy"] == SAME
+    assert found.status == PASSED
+    assert not found.having(REGRESSED)
+
+
+def test_a_regression_is_found_by_its_anchors(tmp_path: Path) -> None:
+    found = verdict(
+        made(tmp_path, {HEAD: {"train": 0.9}, OTHER: {}}, baseline=stored(tmp_path), speed=1.3,
+             launches=12)
+    )  # fmt: skip
+    assert told(found)["throughput"] == REGRESSED
+    assert told(found, OTHER).get("throughput") != REGRESSED
+    assert found.status == FAILED
+
+
+def test_on_another_machine_it_is_advice(tmp_path: Path) -> None:
+    found = verdict(
+        made(tmp_path, {HEAD: {"train": 0.8}, OTHER: {}}, baseline=stored(tmp_path),
+             machine={"cpu": "Another CPU"}, launches=12)
+    )  # fmt: skip
+    assert "processor" in found.advisory
+    assert told(found)["throughput"] == REGRESSED
+    assert "memory" not in told(found)  # a number of another machine's says nothing
+    assert told(found)["accuracy"] == SAME
+    assert found.status == PASSED
+    assert found.sentence.startswith("Worse, which is advice only,")
+
+
+def test_other_threads_are_another_machine(tmp_path: Path) -> None:
+    table = stored(tmp_path)
+    found = verdict(made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=table, threads=1))
+    assert "threads" in found.advisory
+
+
+def test_a_cell_of_the_baseline_that_is_gone_is_missing(tmp_path: Path) -> None:
+    found = verdict(made(tmp_path, {HEAD: {}}, baseline=stored(tmp_path)))
+    assert told(found, OTHER) == {PROOF.name: MISSING}
+    assert found.status == BROKEN
+
+
+def test_another_spec_is_not_compared(tmp_path: Path) -> None:
+    table = stored(tmp_path)
+    table["workloads"]["mlp-digits"]["spec"] = "0" * 16  # type: ignore[index]
+    found = verdict(made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=table))
+    assert {one.verdict for one in found.findings if one.metric is PROOF} >= {NOT_COMPARED}
+    assert any("another spec" in one.note for one in found.findings)
+    assert found.status == UNMEASURED

@@ -1,0 +1,155 @@
+"""The workflows for CI that are ready to be copied: docs/ci/."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.gate import finding
+from harness.gate.finding import Finding, Verdict
+from harness.report import check
+
+ROOT = Path(__file__).resolve().parents[1]
+GITHUB = yaml.safe_load((ROOT / "docs" / "ci" / "github.yml").read_text(encoding="utf-8"))
+GITLAB = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab.yml").read_text(encoding="utf-8"))
+ON = True  # YAML 1.1 reads the key `on` so
+
+
+def steps() -> Iterator[dict[str, Any]]:
+    for job in GITHUB["jobs"].values():
+        yield from job["steps"]
+
+
+def script(name: str) -> str:
+    (found,) = (step["run"] for step in steps() if step.get("name", "").startswith(name))
+    return str(found)
+
+
+def program(folder: Path, name: str, body: str) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+
+
+def run(text: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a step as GitHub does, with programs of our own before all others."""
+    environ = {**os.environ, **variables, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    return subprocess.run(["bash", "-e", "-c", text], cwd=folder, env=environ, timeout=60,
+                          capture_output=True, text=True)  # fmt: skip
+
+
+def commands() -> list[str]:
+    lines = [step["run"] for step in steps() if "run" in step]
+    for name in ("samestep-check", "samestep-baseline"):
+        lines += GITLAB[name]["script"]
+    return [*lines, *GITLAB[".samestep"]["before_script"]]
+
+
+@pytest.mark.parametrize("text", commands())
+def test_every_script_is_a_script_into_which_nothing_is_pasted(text: str) -> None:
+    subprocess.run(["bash", "-n"], input=text, text=True, check=True, timeout=60)
+    assert "${{" not in text  # what a stranger wrote comes by a variable, never as code
+
+
+def test_what_runs_a_strangers_code_may_write_nothing() -> None:
+    assert "pull_request_target" not in GITHUB[ON] and GITHUB["permissions"] == {"contents": "read"}
+    writers = {
+        name: job["permissions"] for name, job in GITHUB["jobs"].items() if "permissions" in job
+    }
+    assert writers == {"comment": {"pull-requests": "write"}}
+    assert not [step for step in GITHUB["jobs"]["comment"]["steps"] if "checkout" in str(step)]
+    assert "head.repo.full_name == github.repository" in GITHUB["jobs"]["comment"]["if"]
+    for step in steps():
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_every_action_is_githubs_own_and_pinned() -> None:
+    used = [step["uses"] for step in steps() if "uses" in step]
+    assert used and all(re.fullmatch(r"actions/[\w-]+@v\d+", one) for one in used)
+
+
+def test_both_hold_a_request_against_its_base_and_keep_what_was_said() -> None:
+    (checkout,) = (step for step in GITHUB["jobs"]["check"]["steps"] if "checkout" in str(step))
+    assert (
+        checkout["with"]["fetch-depth"] == 0
+        and GITLAB[".samestep"]["variables"]["GIT_DEPTH"] == "0"
+    )
+    (kept,) = (step for step in GITHUB["jobs"]["check"]["steps"] if "upload" in str(step))
+    artifacts = GITLAB["samestep-check"]["artifacts"]
+    assert kept["if"] == "${{ !cancelled() }}" and artifacts["when"] == "always"
+    assert (
+        kept["with"]["path"].split()
+        == artifacts["paths"]
+        == ["results/*/check.*", "results/*/report.html"]
+    )
+    assert artifacts["reports"] == {"junit": "results/*/check.xml"}
+    (line,) = GITLAB["samestep-check"]["script"]
+    assert '--against "git:$CI_MERGE_REQUEST_DIFF_BASE_SHA"' in line
+
+
+@pytest.mark.parametrize(("ended", "becomes"), [(0, 0), (1, 1), (2, 2), (3, 0), (137, 137)])
+def test_what_is_not_measurable_alone_is_let_through(
+    tmp_path: Path, ended: int, becomes: int
+) -> None:
+    program(tmp_path, ".venv/bin/python", f'echo "$@" > asked; exit {ended}')
+    program(tmp_path, "bin/git", 'echo "$@" > based')
+    variables = {"FRAMEWORKS": "a,b", "WORKLOADS": "w", "GITHUB_BASE_REF": "main"}
+    assert run(script("Check"), tmp_path, **variables).returncode == becomes
+    asked = (tmp_path / "asked").read_text()
+    assert asked == "cli.py check --framework a,b --workload w --against git:main\n"
+    assert (tmp_path / "based").read_text() == "branch --force main HEAD^1\n"
+    allowed = GITLAB["samestep-check"]["allow_failure"]["exit_codes"]
+    assert (allowed == ended) == (ended != 0 and becomes == 0)
+
+
+def page(kind: str) -> str:
+    cell = "mlp-digits/pytorch/eager/cpu/float32"
+    return check.markdown(Verdict([Finding(cell, cell, finding.THROUGHPUT, kind)], "git:main"))
+
+
+@pytest.mark.parametrize(
+    ("before", "asked"),
+    [
+        (None, ["--silent repos/o/r/issues/5/comments -F body=@./run/check.md"]),
+        (finding.SAME, []),
+        (
+            finding.REGRESSED,
+            ["--silent --method PATCH repos/o/r/issues/comments/77 -F body=@./run/check.md"],
+        ),
+    ],
+)
+def test_a_comment_is_made_once_and_edited_where_the_verdict_is_another(
+    tmp_path: Path, before: str | None, asked: list[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "check.md").write_text(page(finding.SAME))
+    listed = f"77 {page(before).splitlines()[0]}" if before else ""
+    (tmp_path / "listed").write_text(listed)
+    # A gh that lists what is there, filtered as it was asked to, and keeps what else it is asked for.
+    program(
+        tmp_path,
+        "bin/gh",
+        'shift; case "$*" in --paginate*) cat listed;; *) echo "$@" >> asked;; esac',
+    )
+    (tmp_path / "asked").touch()
+    done = run(script("Comment"), tmp_path, ISSUES="repos/o/r/issues", NUMBER="5")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "asked").read_text().splitlines() == asked
+
+
+def test_a_check_that_said_nothing_leaves_no_comment(tmp_path: Path) -> None:
+    program(tmp_path, "bin/gh", "exit 1")
+    assert run(script("Comment"), tmp_path, ISSUES="x", NUMBER="5").returncode == 0
+
+
+def test_the_comment_is_found_by_the_mark_that_the_markdown_has() -> None:
+    assert f'startswith("{check.MARK}")' in script("Comment")

@@ -1,0 +1,99 @@
+"""Tiny wheels, made on the spot: what an index would offer."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy
+
+from harness.locks import lock
+from harness.recipes import load
+
+
+def wheel(
+    folder: Path, name: str, version: str, body: str = "", more: dict[str, str] | None = None
+) -> str:
+    """Write a wheel with one module, and `more` files; returns the line that locks it."""
+    files = {
+        f"{name}.py": body,
+        **(more or {}),
+        f"{name}-{version}.dist-info/METADATA": (
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        ),
+        f"{name}-{version}.dist-info/WHEEL": (
+            "Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        ),
+    }
+    record = f"{name}-{version}.dist-info/RECORD"
+    rows = []
+    for path, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
+        rows.append(f"{path},sha256={digest.decode()},{len(text)}\n")
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for inner, text in (*files.items(), (record, "".join(rows) + f"{record},,\n")):
+            archive.writestr(zipfile.ZipInfo(inner), text)
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+TOY = '''
+"""A framework whose only property is how long it naps in a step: its package says so."""
+
+import time
+from collections.abc import Sequence
+
+import toyframe
+from numpy.typing import NDArray
+
+from frameworks.reference.adapter import Reference
+from workloads.batches import Batch
+
+
+class Toy(Reference):
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        return {"toyframe": toyframe.VERSION}
+
+    def train(self, batches: Sequence[Batch]) -> NDArray:
+        time.sleep(toyframe.NAP * len(batches))
+        return super().train(batches)
+'''
+
+RECIPE = """
+title = "Toy"
+python = "{python}"
+package = "toyframe"
+module = "toyframe"
+modes = ["plain"]
+devices = ["cpu"]
+
+[requirements]
+cpu = ["toyframe==1.0", "basis"]
+
+[variables]
+OMP_NUM_THREADS = "{{threads}}"
+OPENBLAS_NUM_THREADS = "{{threads}}"
+"""
+
+
+def publish(folder: Path, version: str, nap: float = 0.0, body: str = "") -> None:
+    """Offer a release of the toy's package, which naps so many seconds in each step."""
+    wheel(folder, "toyframe", version, f"VERSION, NAP = {version!r}, {nap!r}\n{body}")
+
+
+def add_toy(root: Path, wheels: Path) -> None:
+    """Add the framework `toy` to a project, locked at its release 1.0, which is offered."""
+    # numpy, as it is here: a line in a .pth file is one more place that Python looks into.
+    here = str(Path(numpy.__file__).parents[1])
+    wheel(wheels, "basis", "1.0", more={"basis.pth": here + "\n"})
+    publish(wheels, "1.0")
+    folder = root / "frameworks" / "toy"
+    folder.mkdir()
+    (folder / "adapter.py").write_text(TOY, encoding="utf-8")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    (folder / "environment.toml").write_text(RECIPE.format(python=python), encoding="utf-8")
+    lock(load(folder / "environment.toml"))
