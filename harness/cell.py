@@ -216,7 +216,8 @@ class LiveCell:
                 self._score()
             used = self._worker.ask("memory", self._setting.timeouts.work)
             self.peak_bytes = used["peak_rss"] or 0
-            self.tell("memory", import_rss=opened["rss"], **used)
+            held = self._setting.watchers.guard.driver.memory_of(self._worker.pid)
+            self.tell("memory", import_rss=opened["rss"], device_used=held, **used)
         self._worker.freeze()
 
     def launch_again(self) -> None:

@@ -48,7 +48,7 @@ COLUMNS = (
     "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
     "import_s", "build_s", "first_step_s", "train_s", "evaluate_s",
     "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
-    "memory_floor_bytes",
+    "device_used_bytes", "memory_floor_bytes",
     "steps", "first_loss", "final_loss",
 )  # fmt: skip
 
@@ -56,7 +56,7 @@ _COUNTS = (
     "rank", "examples", "train_slices", "predict_slices", "resident_slices", "launches",
     "contaminated", "steps",
     "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
-    "memory_floor_bytes",
+    "device_used_bytes", "memory_floor_bytes",
 )  # fmt: skip
 
 _MEASURED = ("round", "steps", "samples", "seconds", "cpu_seconds", "joules", "time")
@@ -206,6 +206,7 @@ def _row(
         "import_memory_bytes": of("memory", "import_rss"),
         "pss_bytes": of("memory", "pss"),
         "device_peak_bytes": of("memory", "device_peak"),
+        "device_used_bytes": of("memory", "device_used"),
         "memory_floor_bytes": figures.floor_bytes(specs.get(parts["workload"])),
         "steps": of("trained", "steps"),
         "first_loss": of("first-step", "loss"),

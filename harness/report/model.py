@@ -87,6 +87,7 @@ COLUMNS = (
         "memory_floor_bytes", "floor MiB", "the spec's floor, MiB", mebibytes, 11, optional=True
     ),
     Column("device_peak_bytes", "GPU MiB", "GPU peak, MiB", mebibytes, 4, optional=True),
+    Column("device_used_bytes", "held MiB", "held on the GPU, MiB", mebibytes, 9, optional=True),
 )
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 
 from harness import comparisons, devices, figures, run, store
@@ -17,6 +18,9 @@ from harness.cell import Measuring
 from workloads import cost, spec
 
 CARD = "Toy card"
+
+HELD = 300 * 2**20
+"""Bytes that each of our workers holds on the card, as its driver tells it."""
 
 HALF_A_CARD = """    def resident(self, batches):
         return list(batches)
@@ -38,7 +42,11 @@ def library(capability: tuple[int, int] = (9, 0), **more: Any) -> SimpleNamespac
         nvmlDeviceGetName=lambda handle: CARD,
         nvmlSystemGetDriverVersion=lambda: "580.65.06",
         nvmlDeviceGetCudaComputeCapability=lambda handle: capability,
-        nvmlDeviceGetComputeRunningProcesses=lambda handle: [],
+        nvmlDeviceGetComputeRunningProcesses=lambda handle: [
+            SimpleNamespace(pid=one.pid, usedGpuMemory=HELD)
+            for one in psutil.Process().children()
+            if one.environ().get(devices.VISIBLE)
+        ],
         **more,
     )
 
@@ -77,6 +85,9 @@ def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[st
     }  # fmt: skip
     assert set(table["status"]) == {"ok"}
     assert set(table["proof"]) == {"proved"}
+    held = table.xs("cuda", level="device")["device_used_bytes"]
+    assert held.tolist() == [HELD] * 3
+    assert table.xs("cpu", level="device")["device_used_bytes"].isna().all()
     kinds = {(one["cell"].split("/")[3], one["kind"]) for one in record.every("slice")}
     both = {(device, kind) for device in ("cpu", "cuda") for kind in ("train", "predict")}
     assert kinds == both | {("cuda", "resident")}  # shown on cards only

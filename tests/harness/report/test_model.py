@@ -178,6 +178,7 @@ def test_synthetic_data_is_named_and_claims_no_accuracy(tmp_path: Path, fake: Mo
     assert "SYNTHETIC DATA" in told.warnings[0] and "--quick" in told.warnings[1]
     assert "acc" not in [column.title for column in told.sections[0].columns]
     assert "accuracy" not in said(told) and "scores" not in dict(told.facts)
+    assert "NVML" not in dict(told.facts)["memory"]  # no cell was on a card
 
 
 def test_a_busy_machine_is_named(tmp_path: Path, fake: ModuleType) -> None:
@@ -192,15 +193,17 @@ def test_devices_that_differ_are_in_the_names(tmp_path: Path, fake: ModuleType) 
     cells = ("toy/left/fast/cpu/float32", "toy/left/fast/cuda/float32")
     run = start(tmp_path, fake, *cells)
     for cell in cells:
-        run.append("memory", cell, peak_rss=2**30, device_peak=2**28 if "cuda" in cell else None)
+        on_card = {"device_peak": 2**28, "device_used": 2**29} if "cuda" in cell else {}
+        run.append("memory", cell, peak_rss=2**30, **on_card)
         run.append("cell-done", cell)
     run.append("framework-unavailable", framework="right", device="cuda", reason="no wheel")
     fake.end(run)
     told = report(run.folder)
     (section,) = told.sections
     assert [row.label for row in section.rows] == ["left fast cpu", "left fast cuda"]
-    assert section.columns[-1].title == "GPU MiB"
-    assert [row.texts[-1] for row in section.rows] == ["-", "256"]
+    assert [column.title for column in section.columns[-2:]] == ["GPU MiB", "held MiB"]
+    assert [row.texts[-2:] for row in section.rows] == [("-", "-"), ("256", "512")]
+    assert "the driver (NVML) says of the process" in dict(told.facts)["memory"]
     assert told.absent == (("right on cuda", "unavailable: no wheel"),)
 
 
