@@ -88,6 +88,7 @@ class Setting:
 
     root: Path
     threads: int
+    deterministic: bool
     cpus: Sequence[int]
     seed: int
     recipes: Mapping[str, Recipe]
@@ -118,8 +119,9 @@ class Task:
 
 
 def build(
-    worker: WorkerProcess, cell: Cell, task: Task, threads: int, folder: Path, wait: Timeouts
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    worker: WorkerProcess, cell: Cell, task: Task, threads: int, folder: Path, wait: Timeouts,
+    deterministic: bool = False,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:  # fmt: skip
     """Have a fresh worker import, build and take its first step; return what it tells of each.
 
     `folder` is where it hands back arrays. Raises WorkerFailed.
@@ -141,6 +143,7 @@ def build(
         device=devices.kind(cell.device),
         precision=cell.precision,
         threads=threads,
+        deterministic=deterministic,
     )
     return opened, built, worker.ask("first_step", wait.first_step)
 
@@ -180,8 +183,9 @@ class LiveCell:
         self._next_step, self.peak_bytes, self._resident = 0, 0, False
         log = run / "logs" / f"{self._scratch.name}.log"
         variables = setting.recipes[cell.framework].worker_variables(
-            device=cell.device, threads=setting.threads, scratch=self._scratch
-        )
+            device=cell.device, threads=setting.threads, scratch=self._scratch,
+            deterministic=setting.deterministic,
+        )  # fmt: skip
         python = setting.environments[cell.framework, cell.device].python
         if launch == 1:
             self.tell("cell-started", log=str(log.relative_to(run)))
@@ -237,8 +241,9 @@ class LiveCell:
         """Import, build, take the first step; return what the worker tells of each."""
         setting = self._setting
         told = build(
-            self._worker, self.cell, self._task, setting.threads, self._scratch, setting.timeouts
-        )
+            self._worker, self.cell, self._task, setting.threads, self._scratch, setting.timeouts,
+            setting.deterministic,
+        )  # fmt: skip
         on_card = devices.kind(self.cell.device) != devices.CPU
         self._resident = on_card and told[1]["resident"]
         return told

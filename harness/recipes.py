@@ -92,17 +92,22 @@ class Recipe:
     """Devices without a lock, which an interpreter of the user's own may have."""
     drivers: Mapping[str, str] = field(default_factory=dict)
     """The oldest driver that a lock's libraries run on, by the lock's file name."""
+    deterministic: Mapping[str, str] = field(default_factory=dict)
+    """Further variables, for runs that are to be deterministic; they go before `variables`."""
 
     def lock_paths(self, device: str) -> tuple[Path, ...]:
         """The lock files for a device, in the order in which they are tried."""
         return tuple(self.folder / name for name in self.locks[device])
 
-    def worker_variables(self, *, device: str, threads: int, scratch: Path) -> dict[str, str]:
+    def worker_variables(
+        self, *, device: str, threads: int, scratch: Path, deterministic: bool = False
+    ) -> dict[str, str]:
         """The environment variables of one worker; `scratch` is a fresh folder for this launch."""
+        own = {**self.variables, **(self.deterministic if deterministic else {})}
         words = {"device": devices.kind(device), "threads": str(threads), "scratch": str(scratch)}
         filled = {
             name: _PLACEHOLDER.sub(lambda found: words[found[1]], value)
-            for name, value in self.variables.items()
+            for name, value in own.items()
         }
         return {**devices.visible(device), **filled}
 
@@ -129,7 +134,7 @@ def load(path: Path) -> Recipe:
         raise RecipeError(f"{where}: is not valid TOML: {error}") from error
     top = _Table(
         values, where, "title arbiter python package module modes devices limits requirements"
-        " locks variables libraries programs given drivers"
+        " locks variables deterministic libraries programs given drivers"
     )  # fmt: skip
     modes = top.words("modes")
     devices = top.words("devices", allowed=DEVICES)
@@ -145,7 +150,7 @@ def load(path: Path) -> Recipe:
         devices=devices,
         requirements=requirements,
         locks=_locks(top, devices, requirements),
-        variables=_variables(top),
+        variables=_variables(top, "variables"),
         arbiter=top.flag("arbiter"),
         libraries=tuple(_library(table) for table in top.tables("libraries", "name mend platform")),
         programs=tuple(
@@ -155,6 +160,7 @@ def load(path: Path) -> Recipe:
         limits=top.texts("limits", optional=True),
         given=top.words("given", allowed=DEVICES) if "given" in values else (),
         drivers=_drivers(top, requirements),
+        deterministic=_variables(top, "deterministic"),
     )
 
 
@@ -262,8 +268,8 @@ def _locks(
     return locks
 
 
-def _variables(top: _Table) -> dict[str, str]:
-    table = top.table("variables", optional=True)
+def _variables(top: _Table, key: str) -> dict[str, str]:
+    table = top.table(key, optional=True)
     for name, value in table.values.items():
         if not _VARIABLE.fullmatch(name):
             raise RecipeError(f"{table.where}: `{name}` is no name for an environment variable")

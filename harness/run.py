@@ -60,6 +60,7 @@ class Request:
     command: Sequence[str]
     proof_steps: int
     only_proof: bool
+    deterministic: bool
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -92,6 +93,7 @@ def request(
     parity_steps: int = DEFAULT_STEPS,
     no_parity: bool = False,
     only_proof: bool = False,
+    deterministic: bool = False,
     root: Path | None = None,
 ) -> Request:
     """Check what was asked for against what there is.
@@ -135,6 +137,7 @@ def request(
         command=command,
         proof_steps=0 if no_parity else parity_steps,
         only_proof=only_proof,
+        deterministic=deterministic,
         options={"data": data, "quick": quick, "device": device, "dtype": dtype},
     )
 
@@ -208,6 +211,7 @@ def _conduct_all(session: _Session) -> None:
     setting = Setting(
         root=session.root,
         threads=asked.threads,
+        deterministic=asked.deterministic,
         cpus=usable_cpus()[: asked.threads],
         seed=asked.seed,
         recipes=asked.recipes,
@@ -334,6 +338,7 @@ def _manifest(asked: Request, root: Path) -> dict[str, Any]:
             "seed": asked.seed,
             "parity_steps": asked.proof_steps,
             "only_proof": asked.only_proof,
+            "deterministic": asked.deterministic,
             "launches": asked.measuring.launches,
             "rounds": asked.measuring.rounds,
             "slice_seconds": asked.measuring.seconds,

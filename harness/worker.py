@@ -97,6 +97,7 @@ class Cell:
         precision: str,
         threads: int,
         emit: Callable,
+        deterministic: bool = False,
     ) -> Result:
         """Build the model. `arrays` holds the data set, `start` the start weights and the order."""
         self.workload = from_dict(workload, "the workload handed to the worker")
@@ -109,7 +110,7 @@ class Cell:
             for name in (*self.workload.parameters, *self.workload.state)
         }
         begin = time.perf_counter()
-        options = Options(mode, device, threads, precision)
+        options = Options(mode, device, threads, precision, deterministic)
         self.adapter = self.adapter_class(self.workload, self.start, options)
         return {
             "seconds": time.perf_counter() - begin,

@@ -45,6 +45,7 @@ class PyTorch(Adapter):
         self._mode, self._precision = options.mode, options.precision
         apply_threads(options.threads)
         apply_precision(options.precision)
+        apply_determinism(options.deterministic)
         model = build(workload)
         # 1.05 to 1.25 of NCHW's throughput on the CPU. On a GPU, channels last pays with tensor
         # cores only, which strict float32 does not use.
@@ -81,10 +82,12 @@ class PyTorch(Adapter):
             "mkldnn": backends.mkldnn.is_available() and backends.mkldnn.enabled,
             "cpu_capability": backends.cpu.get_cpu_capability(),
             **{f"fp32_precision.{name}": b.fp32_precision for name, b in precisions().items()},
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
         }
         if self._device.type == "cuda":
             found["gpu"] = torch.cuda.get_device_name(self._device)
             found["cudnn_benchmark"] = backends.cudnn.benchmark
+            found["cudnn_deterministic"] = backends.cudnn.deterministic
         elif self._mode == "compile":
             found["compiler"] = compiler()
         return found
@@ -225,8 +228,18 @@ def apply_precision(precision: str) -> None:
     for name, backend in precisions().items():
         on = precision == "tf32" and name.startswith("cu")
         backend.fp32_precision = "tf32" if on else "ieee"
-    # Shapes are static: cuDNN tries its algorithms once a shape, while the worker warms up.
-    torch.backends.cudnn.benchmark = True
+
+
+def apply_determinism(deterministic: bool) -> None:
+    """Have PyTorch and cuDNN compute the same bits in every run, or refuse; or the fastest way.
+
+    Shapes are static: cuDNN tries its algorithms once a shape, while the worker warms up. Which of
+    them wins may differ from run to run, so then it is not to try.
+    """
+    if deterministic:  # or eager mode would import the compiler for nothing
+        torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = not deterministic
 
 
 def compiler() -> str:

@@ -10,12 +10,12 @@ from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, TF32, Ke
 def kernels(device: str) -> dict[str, Kernel]:
     """Return the kernels on the device in use, "cpu" or one of CUDA's."""
     sizes = ON_CPU if device == "cpu" else ON_GPU
-    wait = tf.test.experimental.sync_devices
+    shape, wait = (2, sizes.side, sizes.side), tf.test.experimental.sync_devices
 
     flag = tf.config.experimental
 
     def product(dtype: tf.DType, tf32: bool = False) -> Kernel:
-        a, b = tf.unstack(tf.cast(tf.random.uniform((2, sizes.side, sizes.side)), dtype))
+        a, b = tf.unstack(tf.cast(tf.random.stateless_uniform(shape, (0, 0)), dtype))
 
         def run() -> None:
             of_the_cell = flag.tensor_float_32_execution_enabled()

@@ -51,9 +51,13 @@ def skip_without_program(framework: str, mode: str) -> None:
         pytest.skip(f"{framework}: {lacking}")
 
 
-def run(framework: str, scratch: Path, script: Path, *arguments: str) -> str:
+def run(
+    framework: str, scratch: Path, script: Path, *arguments: str, deterministic: bool = False
+) -> str:
     """Run a script as a worker of one thread would be; return what it prints."""
-    variables = RECIPES[framework].worker_variables(device="cpu", threads=1, scratch=scratch)
+    variables = RECIPES[framework].worker_variables(
+        device="cpu", threads=1, scratch=scratch, deterministic=deterministic
+    )
     done = subprocess.run(
         [str(python(framework)), "-P", str(script), *arguments],
         env=worker_environment(variables),

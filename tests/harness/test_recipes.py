@@ -28,6 +28,9 @@ cpu = ["toy==1"]
 TOY_THREADS = "{threads}"
 TOY_CACHE = "{scratch}/toy on {device}"
 
+[deterministic]
+TOY_CACHE = "{scratch}/the same"
+
 [[libraries]]
 name = "libtoy.so.1"
 mend = "apt install libtoy1"
@@ -71,6 +74,8 @@ def test_a_worker_gets_its_threads_scratch_and_device(write: Callable[[str], Pat
     assert recipe.worker_variables(device="cuda:1", threads=3, scratch=Path("/s")).items() >= {
         "TOY_CACHE": "/s/toy on cuda", "CUDA_VISIBLE_DEVICES": "1",
     }.items()  # fmt: skip
+    same = recipe.worker_variables(device="cpu", threads=3, scratch=Path("/s"), deterministic=True)
+    assert same == {**variables, "TOY_CACHE": "/s/the same"}
 
 
 def test_a_mode_says_which_program_it_lacks(
