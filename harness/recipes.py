@@ -94,6 +94,13 @@ class Recipe:
     """The oldest driver that a lock's libraries run on, by the lock's file name."""
     deterministic: Mapping[str, str] = field(default_factory=dict)
     """Further variables, for runs that are to be deterministic; they go before `variables`."""
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The devices of modes that serve on some only."""
+
+    def modes_on(self, device: str) -> tuple[str, ...]:
+        """The modes that serve on a device."""
+        kind = devices.kind(device)
+        return tuple(mode for mode in self.modes if kind in self.only.get(mode, DEVICES))
 
     def lock_paths(self, device: str) -> tuple[Path, ...]:
         """The lock files for a device, in the order in which they are tried."""
@@ -134,7 +141,7 @@ def load(path: Path) -> Recipe:
         raise RecipeError(f"{where}: is not valid TOML: {error}") from error
     top = _Table(
         values, where, "title arbiter python package module modes devices limits requirements"
-        " locks variables deterministic libraries programs given drivers"
+        " locks variables deterministic libraries programs given drivers only"
     )  # fmt: skip
     modes = top.words("modes")
     devices = top.words("devices", allowed=DEVICES)
@@ -161,6 +168,7 @@ def load(path: Path) -> Recipe:
         given=top.words("given", allowed=DEVICES) if "given" in values else (),
         drivers=_drivers(top, requirements),
         deterministic=_variables(top, "deterministic"),
+        only=_only(top, modes),
     )
 
 
@@ -281,6 +289,11 @@ def _variables(top: _Table, key: str) -> dict[str, str]:
                     f"{table.where}: `{name}` holds {{{word}}}{nearest(word, PLACEHOLDERS)}"
                 )
     return dict(table.values)
+
+
+def _only(top: _Table, modes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    table = top.table("only", " ".join(modes), optional=True)
+    return {mode: table.words(mode, allowed=DEVICES) for mode in table.values}
 
 
 def _drivers(top: _Table, requirements: Mapping[str, tuple[str, ...]]) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""PyTorch: eager with autograd and torch.optim, or the whole step compiled as one graph."""
+"""PyTorch: eager with autograd and torch.optim, or the whole step compiled as one graph.
+
+On cuda the compiled step may be replayed as CUDA graphs besides.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ class PyTorch(Adapter):
             found["gpu"] = torch.cuda.get_device_name(self._device)
             found["cudnn_benchmark"] = backends.cudnn.benchmark
             found["cudnn_deterministic"] = backends.cudnn.deterministic
-        elif self._mode == "compile":
+        elif self._mode != "eager":
             found["compiler"] = compiler()
         return found
 
@@ -169,7 +172,7 @@ class PyTorch(Adapter):
         return kernels(self._device, self._wait)
 
     def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
-        with profiling.named_kernels() if self._mode == "compile" else nullcontext():
+        with profiling.named_kernels() if self._mode != "eager" else nullcontext():
             self.train(batches)
             return profiling.profile(lambda: self.train(batches), folder, self._device)
 

@@ -21,6 +21,9 @@ modes = ["slow", "fast"]
 devices = ["cpu"]
 limits = ["It is a toy."]
 
+[only]
+slow = ["cuda"]
+
 [requirements]
 cpu = ["toy==1"]
 
@@ -60,6 +63,7 @@ def test_a_recipe_is_read_whole(write: Callable[[str], Path], tmp_path: Path) ->
     recipe = discover(tmp_path)["toy"]
     assert (recipe.title, recipe.python, recipe.packages) == ("Toy", "3.11", ("toy",))
     assert recipe.modes == ("slow", "fast")
+    assert (recipe.modes_on("cpu"), recipe.modes_on("cuda:1")) == (("fast",), ("slow", "fast"))
     assert not recipe.arbiter
     assert recipe.lock_paths("cpu") == (recipe.folder / "cpu.txt",)
     assert recipe.libraries[0].name == "libtoy.so.1"
@@ -111,6 +115,8 @@ def test_a_mode_says_which_program_it_lacks(
         ("[[libraries]]", "[libraries]", "tables, [[libraries]]"),
         ("[variables]", "[locks]\ncuda = []\n[variables]", "unknown key `cuda`"),
         ("modes =", "arbiter = 1\nmodes =", "true or false"),
+        ("slow = [", "slw = [", "did you mean `slow`?"),
+        ('["cuda"]', '["tpu"]', "out of cpu, cuda"),
     ],
 )
 def test_a_wrong_recipe_says_where_and_what(
