@@ -153,8 +153,8 @@ class Adapter(ABC):
         """Return what a machine's limits are taken from, on this adapter's device and threads.
 
         "float32 product", "tf32 product" and "bfloat16 product" where framework and device have
-        them, whatever the precision of this cell, and "copy". Their arrays live as long as what is
-        returned.
+        them, whatever the precision of this cell, "copy" and "tiny operations". Their arrays live as
+        long as what is returned.
         """
         return numpy_kernels()
 

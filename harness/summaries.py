@@ -43,7 +43,8 @@ COLUMNS = (
     "train_samples_per_s", "train_low", "train_high", "train_slices",
     "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
     "resident_samples_per_s", "resident_low", "resident_high", "resident_slices",
-    "launches", "contaminated", "steady", "cores_used", "limit_share", "joules_per_sample",
+    "launches", "contaminated", "steady", "cores_used", "limit_share", "step_operations",
+    "joules_per_sample",
     "latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms",
     "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
     "import_s", "build_s", "first_step_s", "train_s", "evaluate_s",
@@ -137,7 +138,7 @@ def summary(
     ]
     specs = manifest.get("workloads") or {}
     whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"arbiter": bool})
-    whole = figures.complete(whole, pairs, figures.limits(events), specs)
+    whole = figures.complete(whole, pairs, events, specs)
     return whole.astype(dict.fromkeys(_COUNTS, "Int64"))
 
 

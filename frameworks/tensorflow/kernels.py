@@ -1,10 +1,20 @@
-"""TensorFlow's fastest products and copy: what a machine's limits are taken from."""
+"""TensorFlow's fastest products and copy, and its smallest operation: what limits are taken from."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, TF32, Kernel
+from frameworks.kernels import (
+    BFLOAT16,
+    COPY,
+    FLOAT32,
+    LAUNCH,
+    ON_CPU,
+    ON_GPU,
+    TF32,
+    Kernel,
+    launches,
+)
 
 
 def kernels(device: str) -> dict[str, Kernel]:
@@ -26,7 +36,7 @@ def kernels(device: str) -> dict[str, Kernel]:
 
         return sizes.product(run)
 
-    source = tf.ones(sizes.length)
+    source, one = tf.ones(sizes.length), tf.ones(1)
 
     def copy() -> None:
         tf.raw_ops.DeepCopy(x=source)  # tf.identity and assign may share memory instead
@@ -37,4 +47,5 @@ def kernels(device: str) -> dict[str, Kernel]:
         **({} if device == "cpu" else {TF32: product(tf.float32, tf32=True)}),
         BFLOAT16: product(tf.bfloat16),
         COPY: sizes.copy(copy),
+        LAUNCH: launches(lambda: tf.add(one, one), wait),
     }

@@ -64,7 +64,9 @@ def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]
     if options.get("parity_steps"):
         yield "proof", PROOF.format(steps=plain(options["parity_steps"]))
     asked = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
-    asked += ["deterministic algorithms, which may be slower"] if options.get("deterministic") else []
+    asked += (
+        ["deterministic algorithms, which may be slower"] if options.get("deterministic") else []
+    )
     if asked:
         yield "options", ", ".join(asked)
     yield "machine", machine(manifest.get("machine") or {})

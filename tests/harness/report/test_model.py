@@ -13,6 +13,7 @@ from harness import store
 from harness.report import model
 from harness.report.words import amount, listed, plain, seconds
 from harness.store import Run
+from workloads import spec
 
 CELLS = ("toy/left/fast/cpu/float32", "toy/right/slow/cpu/float32", "toy/third/m/cpu/float32")
 
@@ -152,6 +153,25 @@ def test_an_unsteady_cell_is_told(tmp_path: Path, fake: ModuleType) -> None:
     run.append("cell-done", CELLS[0])
     fake.end(run)
     assert "left fast never got steady while warming up" in said(report(run.folder))
+
+
+def test_the_rate_of_tiny_operations_is_told_of_each_framework(
+    tmp_path: Path, fake: ModuleType
+) -> None:
+    run = Run.create(tmp_path, fake.manifest(CELLS[:2]))
+    run.update_manifest(workloads={"toy": spec.load("mlp-digits").to_dict()})
+    for cell, speed in zip(CELLS[:2], (640.0, 320.0), strict=True):
+        fake.time_slices(run, cell, speed=speed)
+        rates = {"float32 product": 1e9, "tiny operations": 100 * speed}
+        run.append("limits", cell, rates=rates)
+        run.append("cell-done", cell)
+    fake.end(run)
+    told = said(report(run.folder))
+    assert (
+        "tiny operations a second on cpu, started one by one: left 64,000 and right 32,000" in told
+    )
+    assert "takes as long as 3,2" in told  # batches of 32 samples
+    assert "this machine's limits: 1 Gflop/s (float32 product)" in told
 
 
 def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -> None:
