@@ -29,7 +29,7 @@ def test_kernels_do_all_their_work_before_they_return(framework: str, tmp_path: 
     assert 1e9 < rates["float32 product"] < 2e12
     assert 1e8 < rates["copy"] < 2e11
     assert 1e8 < rates.get("bfloat16 product", 1e9) < 2e13
-    assert 1e3 < rates["tiny operations"] < 2e7  # nor is one of these started in 50 ns
+    assert 1e2 < rates["tiny operations"] < 2e7  # nor is one of these started in 50 ns
 
 
 @pytest.mark.parametrize(("framework", "mode"), inside.modes())
