@@ -105,6 +105,8 @@ def request(
     Raises:
         SpecError, RecipeError: a name is unknown, a file is wrong, or nothing is left to run.
     """
+    if epochs and steps:
+        raise SpecError("--epochs and --steps say the same thing twice: give one")
     root = root or project_root()
     recipes, chosen = discover(root), arms.choose(frameworks, root)
     all_modes = sorted({mode for r in (*recipes.values(), *chosen.values()) for mode in r.modes})
@@ -341,6 +343,7 @@ def _manifest(asked: Request, root: Path) -> dict[str, Any]:
         "energy": _energy(_meter(asked)),
         "options": {
             **asked.options,
+            "steps": asked.steps,
             "threads": asked.threads,
             "seed": asked.seed,
             "parity_steps": asked.proof_steps,

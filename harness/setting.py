@@ -81,8 +81,9 @@ class Setting:
     timeouts: Timeouts
     proof_steps: int
     only_proof: bool = False
-    undecided: Callable[[Path], tuple[set[str], set[str]]] | None = None
-    """Of a check, by the run's folder so far: the cells that it has to measure on, and the suspects."""
+    undecided: Callable[[Path, set[str]], tuple[set[str], set[str]]] | None = None
+    """Of a check, by the run's folder so far and the cells that are timed at present: those of them
+    that it has to measure on, and the suspects."""
 
 
 @dataclass

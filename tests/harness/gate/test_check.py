@@ -121,7 +121,7 @@ def test_false_alarms_are_rare(tmp_path: Path) -> None:
 def test_a_check_under_way_is_looked_at_as_it_is(tmp_path: Path) -> None:
     def look(head: dict[str, float], **options: float) -> tuple[set[str], set[str]]:
         record = made(tmp_path, {HEAD: head, BASE: {}}, pairs=PAIR, ended=False, **options)  # type: ignore[arg-type]
-        return undecided(record.folder)
+        return undecided(record.folder, {HEAD, BASE})
 
     assert look({}) == (set(), set())
     assert look({"train": 0.9}, launches=12) == (set(), set())  # it is certain
