@@ -15,6 +15,7 @@ from harness import doctor as doctor_room
 from harness import inventory, store
 from harness import profile as profile_room
 from harness.arguments import Duration, Percent
+from harness.bisection.shell import bisect
 from harness.gate import shell as gate
 from harness.report import changes, document, files, html, terminal
 from harness.run import request
@@ -27,7 +28,7 @@ def main() -> None:
     """Compare deep-learning frameworks that provably take the same training step."""
 
 
-for command in (inventory.list_, inventory.env, inventory.data, gate.check, gate.baseline):
+for command in (inventory.list_, inventory.env, inventory.data, gate.check, gate.baseline, bisect):
     main.add_command(command)
 
 

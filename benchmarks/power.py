@@ -91,7 +91,7 @@ def aa(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[Any, ...]]:
         for block in range(int(table["launch"].max()) // GROUP):
             launches = range(block * GROUP + 1, (block + 1) * GROUP + 1)
             own, again = (
-                part[part["launch"].isin(launches) & (part["kind"] == kind)]
+                comparisons.counted(part[part["launch"].isin(launches) & (part["kind"] == kind)])
                 for part in (same, twins)
             )
             pairs = comparisons.pairs(own, again)

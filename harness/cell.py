@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import devices, metrics, protocol
+from harness import devices, images, metrics, protocol
 from harness.curves import learning_curve
 from harness.hints import hint
 from harness.parity import Standard, judge
@@ -202,7 +202,8 @@ class LiveCell:
         labels, predictions, seconds = self._predicted()
         scored = metrics.score(labels, predictions, self._task.workload.classes)
         right = metrics.pack(labels == predictions)
-        self.tell("evaluated", seconds=seconds, examples=len(labels), right=right, **scored)
+        self.tell("evaluated", seconds=seconds, examples=len(labels), right=right,
+                  predicted=predictions[: images.MOST].tolist(), **scored)  # fmt: skip
 
     def _predicted(self) -> tuple[NDArray, NDArray, float]:
         """Have the test set predicted; return its labels, the predictions, and the seconds."""

@@ -129,7 +129,8 @@ class _Side:
         samples = store.samples(record)
         samples = samples[samples["round"] != summaries.WARM_UP]
         self.rates: dict[str, dict[str, NDArray]] = {
-            str(kind): comparisons.rates(own) for kind, own in samples.groupby("kind")
+            str(kind): comparisons.rates(own)
+            for kind, own in samples.groupby("kind", observed=True)
         }
         pairs = store.comparisons(record)[[*GROUP, "kind", "floor"]].drop_duplicates()
         self.floors = {tuple(key): floor for *key, floor in pairs.itertuples(index=False)}

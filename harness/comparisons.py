@@ -23,8 +23,6 @@ COLUMNS = (
 
 FASTER, SLOWER, TIED = "faster", "slower", "tied"
 
-_SLICE = ["cell", "turn", "launch", "round", "kind"]
-
 
 def level(open_ended: bool) -> float:
     """Return the level of a run's intervals; one that may stop early looks often (and at its end)."""
@@ -36,10 +34,14 @@ def counted(samples: pd.DataFrame) -> pd.DataFrame:
 
     A launch that has nothing but disturbed slices counts with them.
     """
-    last = samples[samples["samples_per_s"] > 0].drop_duplicates(_SLICE, keep="last")
-    clean = last["noise"] == ""
-    launch = [last[part] for part in ("cell", "launch", "kind")]
-    return last[clean | ~clean.groupby(launch).transform("any")]
+    launch = (
+        samples.groupby(["cell", "kind", "launch"], sort=False, observed=True).ngroup().to_numpy()
+    )
+    timed = samples["samples_per_s"].to_numpy(float) > 0
+    place = {"launch": launch, "timed": timed} | {key: samples[key] for key in ("turn", "round")}
+    last = timed & ~pd.DataFrame(place).duplicated(keep="last").to_numpy()
+    clean = last & (samples["noise"] == "").to_numpy()
+    return samples[clean | (last & ~np.isin(launch, launch[clean]))]
 
 
 def rates(samples: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
@@ -50,23 +52,26 @@ def rates(samples: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     return _aligned(counted(samples))
 
 
-def speed(samples: pd.DataFrame, level: float = LEVEL) -> Interval:
-    """Return the samples a second of one cell's slices of one kind."""
-    return statistics.speed(_by_launch(samples), level)
+def speeds(kept: pd.DataFrame, level: float = LEVEL) -> dict[tuple[str, str], Interval]:
+    """Return the samples a second by cell and kind, of slices that are `counted`."""
+    return {
+        (cell, str(key[-1])): statistics.speed(rates, level)
+        for key, group in kept.groupby([*GROUP, "kind"], sort=False, observed=True)
+        for cell, rates in _aligned(group).items()
+    }
 
 
 def pairs(samples: pd.DataFrame, twins: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Return every pair of cells of a group and kind, a row each: a's throughput over b's.
 
-    `samples` and `twins` have the store's columns; `twins` are slices of cells that ran twice. The
+    `samples` and `twins` are slices that are `counted`; `twins` those of cells that ran twice. The
     interval is widened by what identical cells differed by; the verdict on `a` is Holm's over all
     pairs of the group and kind.
     """
     rows = []
-    kept, again = counted(samples), counted(twins)
-    for key, group in kept.groupby([*GROUP, "kind"], sort=False):
+    for key, group in samples.groupby([*GROUP, "kind"], sort=False, observed=True):
         rates = _aligned(group)
-        floor = statistics.noise_floor(_twins(group, again[again["kind"] == key[-1]]))
+        floor = statistics.noise_floor(_twins(group, twins[twins["kind"] == key[-1]]))
         ratios = {
             (a, b): statistics.ratio(statistics.launch_ratios(rates[a], rates[b]), floor, level)
             for a, b in combinations(rates, 2)
@@ -150,26 +155,18 @@ def _verdict(ratio: Ratio) -> str:
 
 def _aligned(group: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     """Return each cell's samples a second as (launches, rounds), NaN where it has none."""
-    wide = group.pivot(index=["cell", "launch"], columns=["turn", "round"], values="samples_per_s")
-    cells = sorted(group["cell"].unique())
-    every = pd.MultiIndex.from_product([cells, sorted(group["launch"].unique())])
-    shape = (len(cells), -1, wide.shape[1])
-    return dict(zip(map(str, cells), wide.reindex(every).to_numpy().reshape(shape), strict=True))
-
-
-def _by_launch(samples: pd.DataFrame) -> NDArray[np.float64]:
-    """Return one cell's samples a second as (launches, slices), NaN where there is none."""
-    each = [own.to_numpy() for _, own in samples.groupby("launch")["samples_per_s"]]
-    wide = np.full((max(1, len(each)), max(map(len, each), default=0)), np.nan)
-    for row, own in zip(wide, each, strict=False):
-        row[: len(own)] = own
-    return wide
+    cell, cells = pd.factorize(group["cell"], sort=True)
+    launch, launches = pd.factorize(group["launch"], sort=True)
+    place = group.groupby(["turn", "round"]).ngroup().to_numpy()
+    wide = np.full((len(cells), len(launches), place.max(initial=-1) + 1), np.nan)
+    wide[cell, launch, place] = group["samples_per_s"]
+    return dict(zip(map(str, cells), wide, strict=True))
 
 
 def _twins(group: pd.DataFrame, again: pd.DataFrame) -> list[float]:
     """Return the log ratio of each launch that ran beside its twin."""
     found: list[float] = []
-    for cell, own in again.groupby("cell", sort=False):
+    for cell, own in again.groupby("cell", sort=False, observed=True):
         beside = group[(group["cell"] == cell) & group["launch"].isin(own["launch"])]
         if len(beside):
             both = _aligned(pd.concat([beside, own.assign(cell="twin")]))

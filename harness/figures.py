@@ -23,12 +23,18 @@ Event = Mapping[str, Any]
 FLOAT32_LIMIT = "float32 product"
 """The kernel whose rate is the limit of float32 arithmetic on the CPU."""
 
+KINDS = ("train", "predict", "resident")
+"""The kinds of slices."""
+
 ALLOWANCE = 1.05
 """A cell that keeps more than this many times its threads busy was not held to them."""
 
+UNTIMED = {"launches": 0, "contaminated": 0, **{f"{kind}_slices": 0 for kind in KINDS}}
+"""The figures of a cell without slices; its others are missing."""
 
-def timed(own: pd.DataFrame, kept: pd.DataFrame, level: float) -> dict[str, Any]:
-    """Return the figures of one cell's slices, `own`; its intervals are of `level`.
+
+def timed(slices: pd.DataFrame, kept: pd.DataFrame, level: float) -> dict[Any, dict[Any, Any]]:
+    """Return the figures of every cell's slices, by cell; intervals are of `level`.
 
     `kept` are those of them that count (`comparisons.counted`).
 
@@ -36,15 +42,24 @@ def timed(own: pd.DataFrame, kept: pd.DataFrame, level: float) -> dict[str, Any]
     interval over launches. `joules_per_sample` and `cores_used` are medians of training slices.
     """
     train = kept[kept["kind"] == "train"]
-    return {
-        **_speed("train", train, level),
-        **_speed("predict", kept[kept["kind"] == "predict"], level),
-        **_speed("resident", kept[kept["kind"] == "resident"], level),
-        "launches": own["launch"].nunique(),
-        "contaminated": int((own["noise"] != "").sum()),
-        "cores_used": _median(train["cpu_seconds"] / train["seconds"]),
-        "joules_per_sample": _median(train["joules"] / train["samples"]),
+    found = {
+        "launches": _by_cell(slices["launch"], slices).nunique(),
+        "contaminated": _by_cell(slices["noise"] != "", slices).sum(),
+        "cores_used": _by_cell(train["cpu_seconds"] / train["seconds"], train).median(),
+        "joules_per_sample": _by_cell(train["joules"] / train["samples"], train).median(),
     }
+    speeds = comparisons.speeds(kept, level)
+    for kind in KINDS:
+        own = {cell: one for (cell, known), one in speeds.items() if known == kind}
+        for part, word in (("estimate", "samples_per_s"), ("low", "low"), ("high", "high")):
+            values = {cell: getattr(one, part) for cell, one in own.items()}
+            found[f"{kind}_{word}"] = pd.Series(values, dtype=float)
+        found[f"{kind}_slices"] = _by_cell(kept["kind"] == kind, kept).sum()
+    return pd.DataFrame(found).fillna(UNTIMED).to_dict("index")
+
+
+def _by_cell(values: pd.Series, table: pd.DataFrame) -> Any:
+    return values.groupby(table["cell"], observed=True)
 
 
 def told(own: Iterable[Event]) -> dict[str, Any]:
@@ -80,8 +95,10 @@ def limits(events: Iterable[Event]) -> dict[str, float]:
     """Return each device's limits by `kernel`: the best rate that any framework came to there."""
     best: dict[str, float] = {}
     for event in events:
+        if event["event"] != "limits":
+            continue
         *_, device, _ = ["", *str(event.get("cell")).rsplit("/", 2)[-2:]]
-        for word, rate in (event.get("rates") or {}).items() if event["event"] == "limits" else ():
+        for word, rate in (event.get("rates") or {}).items():
             name = kernel(str(word), device)
             best[name] = max(best.get(name, 0.0), rate or 0.0)
     return best
@@ -117,17 +134,3 @@ def complete(table: pd.DataFrame, pairs: pd.DataFrame, limit: Mapping[str, float
 def _flop(spec: Mapping[str, Any]) -> float:
     workload = workload_of(spec)
     return np.nan if workload is None else float(cost.training_flop(workload))
-
-
-def _speed(kind: str, kept: pd.DataFrame, level: float) -> dict[str, Any]:
-    found = comparisons.speed(kept, level)
-    return {
-        f"{kind}_samples_per_s": found.estimate,
-        f"{kind}_low": found.low,
-        f"{kind}_high": found.high,
-        f"{kind}_slices": len(kept),
-    }
-
-
-def _median(values: pd.Series) -> float:
-    return float(values.astype(float).median())

@@ -198,10 +198,11 @@ class Laboratory:
 
     def _pairs(self) -> pd.DataFrame:
         """Return the training pairs of all cells that are well, as far as they are known."""
-        table = summaries.slices(self._slices)
+        table = summaries.slices(summaries.columns(self._slices))
         table = table[(table["kind"] == "train") & ~table["cell"].isin(self._failed | self._judges)]
         level = comparisons.level(self._measuring.open_ended)
-        return comparisons.pairs(table[~table["twin"]], table[table["twin"]], level)
+        own, twins = (comparisons.counted(table[table["twin"] == twin]) for twin in (False, True))
+        return comparisons.pairs(own, twins, level)
 
     def _tell_standing(self, launch: int, pairs: pd.DataFrame) -> None:
         """Tell the pair that leads and is nearest to each other, and how many pairs are open."""

@@ -10,11 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness import arms, cards, devices, environments, machine, plan, store
+from harness import arms, cards, devices, environments, images, machine, plan, store
 from harness.conductor import conduct, training_steps
 from harness.energy import Meter
 from harness.environments import Environment, Unavailable
-from harness.gate import baseline, check
+from harness.gate import baseline
 from harness.gate.check import Check
 from harness.guard import Guard
 from harness.parity import DEFAULT_STEPS
@@ -22,7 +22,7 @@ from harness.places import cache_folder, project_root
 from harness.plan import Cell
 from harness.recipes import Recipe, discover
 from harness.report.files import finish
-from harness.setting import Measuring, Setting, Task, Timeouts, Watchers
+from harness.setting import Measuring, Setting, Task, Timeouts, Undecided, Watchers
 from workloads import datasets, spec
 from workloads.datasets import DatasetError
 from workloads.reading import SpecError
@@ -63,6 +63,8 @@ class Request:
     command: Sequence[str]
     proof_steps: int
     only_proof: bool
+    undecided: Undecided | None = None
+    """What says, instead of the throughput of all pairs, which cells are worth more launches."""
     check: Check | None = None
     baseline: Mapping[str, Any] | None = None
     """What a check is held against, where that is stored."""
@@ -229,7 +231,7 @@ def _conduct_all(session: _Session) -> None:
         timeouts=session.timeouts,
         proof_steps=asked.proof_steps,
         only_proof=asked.only_proof,
-        undecided=check.undecided if asked.check else None,
+        undecided=asked.undecided,
     )
     for task in tasks:
         planned = [cell for cell in asked.cells if cell.workload == task.workload.name]
@@ -270,6 +272,8 @@ def _task(workload: Workload, session: _Session) -> Task | None:
         sha256=arrays.sha256,
         train=len(arrays.open("train_labels")),
         test=len(arrays.open("test_labels")),
+        classes=list(arrays.classes),
+        images=images.first(arrays, datasets.describe(arrays.name).top),
     )
     return Task(workload, arrays, steps)
 

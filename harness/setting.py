@@ -18,6 +18,10 @@ from workloads.spec import Workload
 Tell = Callable[..., None]
 """``tell(event, cell_id, **fields)``: write the event to the journal and show it."""
 
+Undecided = Callable[[Path, set[str]], tuple[set[str], set[str]]]
+"""By the run's folder so far and the cells that are timed at present: those of them to measure on, and
+those worth more than the budget."""
+
 LEAST_SEEDS, MOST_SEEDS, ENOUGH_TESTS = 3, 8, 3000
 """A check trains with so many seeds, until their test sets together are of ENOUGH_TESTS examples."""
 
@@ -81,9 +85,7 @@ class Setting:
     timeouts: Timeouts
     proof_steps: int
     only_proof: bool = False
-    undecided: Callable[[Path, set[str]], tuple[set[str], set[str]]] | None = None
-    """Of a check, by the run's folder so far and the cells that are timed at present: those of them
-    that it has to measure on, and the suspects."""
+    undecided: Undecided | None = None
 
 
 @dataclass

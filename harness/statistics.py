@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -265,16 +266,21 @@ def _pseudomedians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the pseudomedian of each row, of what is finite in it; NaN of a row without such."""
     if not rows.shape[1]:
         return np.full(len(rows), math.nan)
-    known = np.where(np.isfinite(rows), rows, math.nan)
-    left, right = np.triu_indices(rows.shape[1])
-    means = (known[:, left] + known[:, right]) / 2
-    if np.isfinite(known).all():
-        middle = (means.shape[1] - 1) // 2, means.shape[1] // 2
-        return np.asarray(np.partition(means, middle, axis=1)[:, middle].mean(axis=1))
-    means.sort(axis=1)  # NaN comes last
-    count = np.isfinite(means).sum(axis=1)
+    finite = np.isfinite(rows)
+    known = np.where(finite, rows, math.nan)
+    left, right = _pairs(rows.shape[1])
+    sums = known[:, left] + known[:, right]
+    sums.sort(axis=1)  # NaN comes last; a partition would be slower
+    each = finite.sum(axis=1)
+    count = each * (each + 1) // 2
     places = np.stack((np.maximum(count - 1, 0) // 2, count // 2), axis=1)
-    return np.asarray(np.take_along_axis(means, places, axis=1).mean(axis=1))
+    return np.asarray(np.take_along_axis(sums, places, axis=1).mean(axis=1) / 2)
+
+
+@lru_cache(maxsize=16)
+def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places of both of every pair of so many values, each with itself too."""
+    return np.triu_indices(count)
 
 
 def _exp(value: float) -> float:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+import orjson
 import pandas as pd
 
 from harness import summaries
@@ -124,17 +125,31 @@ class Record:
         if event in summaries.SLICES:
             rows = self.slices[self.slices["twin"] == summaries.SLICES[event]]
             return [{"event": event, **row} for row in rows.to_dict("records")]  # type: ignore[dict-item]
-        return [one for one in self.events if one["event"] == event]
+        return list(self._by_kind.get(event, ()))
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[dict[str, Any]]]:
+        """The events of each kind, for a report asks for them again and again."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for one in self.events:
+            found.setdefault(one["event"], []).append(one)
+        return found
+
+    @cached_property
+    def counted(self) -> pd.DataFrame:
+        """The slices, but for twins', that the figures rest on."""
+        return summaries.counted(self.slices, twins=False)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """Every pair of cells that may be compared (see `comparisons`)."""
-        return summaries.pairs(self.manifest, self.events, self.slices)
+        twins = summaries.counted(self.slices, twins=True)
+        return summaries.pairs(self.manifest, self.events, self.counted, twins)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """Every cell (see `summary`)."""
-        return summaries.summary(self.manifest, self.events, self.slices, self.pairs)
+        return summaries.summary(self.manifest, self.events, self.slices, self.counted, self.pairs)
 
     @cached_property
     def disturbed(self) -> pd.DataFrame:
@@ -163,15 +178,14 @@ class Entry:
 def read(folder: Path) -> Record:
     """Read a run back. Raises StoreError where it is missing, broken, or of another schema."""
     manifest, events, torn = _manifest(folder), [], False
-    tables = [summaries.slices([])]
+    timed = [summaries.columns([])]
     for number, lines in _blocks(folder):
         torn = not lines[-1].endswith(b"\n")  # whatever follows the last newline was cut off
         told = _events(lines[:-1] if torn else lines, number, folder)
         events += [one for one in told if one["event"] not in summaries.SLICES]
-        timed = [one for one in told if one["event"] in summaries.SLICES]
-        tables += [summaries.slices(timed)] if timed else []
-    slices = pd.concat(tables, ignore_index=True) if tables[1:] else tables[0]
-    return Record(folder, manifest, tuple(events), slices, torn)
+        own = [one for one in told if one["event"] in summaries.SLICES]
+        timed.append(summaries.columns(own))
+    return Record(folder, manifest, tuple(events), summaries.slices(*timed), torn)
 
 
 def runs(results: Path) -> list[Entry]:
@@ -300,7 +314,7 @@ def _blocks(folder: Path) -> Iterator[tuple[int, list[bytes]]]:
 def _events(lines: list[bytes], number: int, folder: Path) -> list[dict[str, Any]]:
     """The events of some lines, the first of which has that `number`. Raises StoreError."""
     try:
-        events = json.loads(b"[" + b",".join(lines) + b"]")  # far quicker than one by one
+        events = orjson.loads(b"[" + b",".join(lines) + b"]")  # far quicker than one by one
     except ValueError:
         events = []
     if len(events) == len(lines) and all(map(_is_event, events)):

@@ -5,12 +5,14 @@ Seconds, bytes, samples a second. What a cell did not come to is missing (NaN or
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from sys import intern
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness import comparisons, figures
 
@@ -31,8 +33,11 @@ WARM_UP = 0
 IDENTITY = ("workload", "framework", "mode", "device", "dtype")
 """The parts of a cell's id. `dtype` is the arithmetic; `precision` is the metric."""
 
+NAMES = ("cell", *IDENTITY, "kind")
+"""What of a slice are names, which many share: categories in its table."""
+
 SAMPLE_COLUMNS = (
-    "cell", *IDENTITY, "kind", "turn", "launch", "round", "twin", "steps", "samples", "seconds",
+    *NAMES, "turn", "launch", "round", "twin", "steps", "samples", "seconds",
     "cpu_seconds", "joules", "samples_per_s", "noise", "time",
 )  # fmt: skip
 
@@ -59,51 +64,87 @@ _COUNTS = (
     "memory_floor_bytes",
 )  # fmt: skip
 
-_MEASURED = ("round", "steps", "samples", "seconds", "cpu_seconds", "joules", "time")
-"""What the journal tells of a slice in numbers."""
+_MEASURED = {
+    "turn": 0, "launch": 1, "round": None, "steps": None, "samples": None, "seconds": None,
+    "cpu_seconds": None, "joules": None, "time": None,
+}  # fmt: skip
+"""What the journal tells of a slice in numbers, and what they are where it does not."""
 
 _TIMED = (
-    "cell", "kind", "turn", "launch", "round", "samples", "seconds", "cpu_seconds", "joules",
-    "samples_per_s", "noise",
+    "cell", "workload", "framework", "device", "dtype", "kind", "turn", "launch", "round", "samples",
+    "seconds", "cpu_seconds", "joules", "samples_per_s", "noise",
 )  # fmt: skip
-"""What the summary needs of a slice."""
+"""What figures need of a slice."""
 
 
-def slices(told: Sequence[Event]) -> pd.DataFrame:
-    """Return slices as the journal tells them, a row each, those of twins too.
+def slices(*blocks: Mapping[str, NDArray]) -> pd.DataFrame:
+    """Return slices, those of twins too, a row each, from their `columns`, block by block.
 
-    `samples_per_s` is missing where the time is none. Column by column: there may be a million.
+    `samples_per_s` is missing where the time is none. Names are categories: a million are cut and
+    grouped quickly.
     """
-    cells = [intern(str(one.get("cell", ""))) for one in told]  # one text in memory, not a million
-    parts = {cell: split(cell) for cell in set(cells)}
-    columns = {
-        **{name: [one.get(name) for one in told] for name in _MEASURED},
-        "turn": [one.get("turn", 0) for one in told],
-        "launch": [one.get("launch", 1) for one in told],
-        "cell": cells,
+    joined = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    seconds = joined["seconds"]
+    rate = np.divide(
+        joined["samples"], seconds, out=np.full(len(seconds), np.nan), where=seconds > 0
+    )
+    cell, kind = (pd.Categorical(joined[name]) for name in ("cell", "kind"))
+    parts = [split(name) for name in cell.categories]
+    names = {part: _renamed(cell, [one[part] for one in parts]) for part in IDENTITY}
+    table = joined | names | {"cell": cell, "kind": kind, "samples_per_s": rate}
+    table["noise"] = pd.Series(joined["noise"], dtype=object)
+    return pd.DataFrame(table, columns=list(SAMPLE_COLUMNS))
+
+
+def columns(told: Sequence[Event]) -> dict[str, NDArray]:
+    """Return slices as the journal tells them, by column: as objects, a million take a gigabyte."""
+    texts = {
+        "cell": [intern(str(one.get("cell", ""))) for one in told],  # one text in memory, not many
         "kind": [intern(str(one.get("kind", ""))) for one in told],
-        **{part: [parts[cell][part] for cell in cells] for part in IDENTITY},
-        "twin": [SLICES.get(one.get("event", ""), bool(one.get("twin"))) for one in told],
-        "noise": ["; ".join(map(str, one.get("noise") or ())) for one in told],
+        "noise": ["; ".join(map(str, said)) if (said := one.get("noise")) else "" for one in told],
     }
-    table = pd.DataFrame(columns, columns=list(SAMPLE_COLUMNS))
-    for name in ("samples", "seconds", "cpu_seconds", "joules"):
-        table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
-    table["samples_per_s"] = table["samples"] / table["seconds"].where(table["seconds"] > 0)
-    return table.astype({"twin": bool})
+    numbers = {name: [one.get(name, usual) for one in told] for name, usual in _MEASURED.items()}
+    twin = [SLICES.get(one.get("event", ""), bool(one.get("twin"))) for one in told]
+    return {
+        **{name: np.array(column, object) for name, column in texts.items()},
+        **{name: _floats(column) for name, column in numbers.items()},
+        "twin": np.array(twin, bool),
+    }
+
+
+def _renamed(column: pd.Categorical, names: Sequence[str]) -> pd.Categorical:
+    """The column with another name for each of its categories; some may share one."""
+    place, few = pd.factorize(np.array(names, object))
+    return pd.Categorical.from_codes(place[column.codes], pd.Index(few))
+
+
+def _floats(column: list[Any]) -> NDArray[np.float64]:
+    """A column of numbers; what is none is missing."""
+    try:
+        return np.array(column, float)
+    except (TypeError, ValueError):
+        return pd.to_numeric(pd.Series(column, dtype=object), errors="coerce").to_numpy(float)
+
+
+def counted(table: pd.DataFrame, twins: bool) -> pd.DataFrame:
+    """The slices of the table of all that figures rest on: those of twins, or of all others."""
+    return comparisons.counted(_measured(table, twins))
 
 
 def pairs(
-    manifest: Mapping[str, Any], events: Sequence[Event], table: pd.DataFrame
+    manifest: Mapping[str, Any], events: Sequence[Event], kept: pd.DataFrame, twins: pd.DataFrame
 ) -> pd.DataFrame:
     """Every pair of cells that may be compared, by `comparisons.pairs`: well ones, no arbiter.
 
-    `table` has the run's slices.
+    `kept` and `twins` are the run's slices that are `counted`.
     """
     bad = {str(one.get("cell")) for one in events if one["event"] == "cell-failed"}
-    judged = table["framework"].isin(arbiters(manifest, events))
-    table = table[(table["round"] != WARM_UP) & ~table["cell"].isin(bad) & ~judged]
-    return comparisons.pairs(table[~table["twin"]], table[table["twin"]], level(manifest))
+    judges = arbiters(manifest, events)
+    kept, twins = (
+        table[~table["cell"].isin(bad) & ~table["framework"].isin(judges)]
+        for table in (kept, twins)
+    )
+    return comparisons.pairs(kept, twins, level(manifest))
 
 
 def level(manifest: Mapping[str, Any]) -> float:
@@ -113,11 +154,15 @@ def level(manifest: Mapping[str, Any]) -> float:
 
 
 def summary(
-    manifest: Mapping[str, Any], events: Sequence[Event], table: pd.DataFrame, pairs: pd.DataFrame
+    manifest: Mapping[str, Any],
+    events: Sequence[Event],
+    table: pd.DataFrame,
+    kept: pd.DataFrame,
+    pairs: pd.DataFrame,
 ) -> pd.DataFrame:
     """Every cell as a row: those of the plan in its order, then any other of the journal.
 
-    `table` has the run's slices, `pairs` its comparisons.
+    `table` has the run's slices, `kept` those that are `counted`, `pairs` its comparisons.
     """
     by_cell: dict[str, list[Event]] = {str(cell): [] for cell in manifest.get("cells") or ()}
     for event in events:
@@ -125,20 +170,20 @@ def summary(
             by_cell.setdefault(str(event["cell"]), []).append(event)
     for cell in table["cell"].unique():
         by_cell.setdefault(str(cell), [])
-    table = table.loc[(table["round"] != WARM_UP) & ~table["twin"], list(_TIMED)]
+    timed = figures.timed(_measured(table), kept, level(manifest))
     judges = arbiters(manifest, events)
-    timed, kept = (
-        dict(iter(one.groupby("cell", sort=False))) for one in (table, comparisons.counted(table))
-    )
-    none = table.head(0)
     rows = [
-        _row(cell, own, manifest, events, timed.get(cell, none), kept.get(cell, none), judges)
-        for cell, own in by_cell.items()
+        _row(cell, own, manifest, events, timed.get(cell), judges) for cell, own in by_cell.items()
     ]
     specs = manifest.get("workloads") or {}
     whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"arbiter": bool})
     whole = figures.complete(whole, pairs, figures.limits(events), specs)
     return whole.astype(dict.fromkeys(_COUNTS, "Int64"))
+
+
+def _measured(table: pd.DataFrame, twins: bool = False) -> pd.DataFrame:
+    """The slices of a table that are no warm-up: those of twins, or of all others."""
+    return table.loc[(table["round"] != WARM_UP) & (table["twin"] == twins), list(_TIMED)]
 
 
 def split(cell: str) -> dict[str, str]:
@@ -154,9 +199,9 @@ def synthetic(manifest: Mapping[str, Any]) -> bool:
 
 def number(value: Any) -> float | None:
     """The value as a finite float, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         return None
-    return float(value) if np.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None
 
 
 def arbiters(manifest: Mapping[str, Any], events: Iterable[Event]) -> set[str]:
@@ -174,8 +219,7 @@ def _row(
     own: Sequence[Event],
     manifest: Mapping[str, Any],
     events: Sequence[Event],
-    slices: pd.DataFrame,
-    kept: pd.DataFrame,
+    timed: Mapping[Any, Any] | None,
     judges: set[str],
 ) -> dict[str, Any]:
     last = {event["event"]: event for event in own}
@@ -184,9 +228,7 @@ def _row(
         return number(last.get(event, {}).get(key))
 
     parts, specs = split(cell), manifest.get("workloads") or {}
-    status, reason = _status(parts, last, events, len(slices) > 0)
-    if status == NOT_THE_SAME:
-        slices = kept = slices.head(0)
+    status, reason = _status(parts, last, events, timed is not None)
     return {
         "cell": cell,
         **parts,
@@ -195,7 +237,7 @@ def _row(
         "arbiter": parts["framework"] in judges,
         **_proof(own),
         **_quality(parts["workload"], last.get("evaluated", {}), manifest),
-        **figures.timed(slices, kept, level(manifest)),
+        **(figures.UNTIMED if timed is None or status == NOT_THE_SAME else timed),
         **figures.told(own),
         "import_s": of("opened", "import_seconds"),
         "build_s": of("built", "seconds"),

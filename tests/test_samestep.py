@@ -34,6 +34,7 @@ def test_a_run_is_read_as_frames(tmp_path: Path) -> None:
     assert run.manifest["cells"] == list(CELLS)
     assert tuple(run.summary.columns) == summaries.COLUMNS and len(run.summary) == 2
     assert tuple(run.samples.columns) == summaries.SAMPLE_COLUMNS and len(run.samples) == 4
+    assert "category" not in map(str, run.samples.dtypes)
     assert tuple(run.pairs.columns) == comparisons.COLUMNS and len(run.pairs) == 1
     assert list(run.events["event"]) == ["run-started", *["latency", "cell-done"] * 2]
     assert run.events.query("event == 'latency'")["p50"].tolist() == [0.5, 0.5]

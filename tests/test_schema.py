@@ -75,6 +75,17 @@ def test_a_real_run_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
     valid("changes")(json.loads(changes.document(*both)))
 
 
+def test_a_run_on_images_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
+    folder = toy_run("well", workloads=["mlp-digits"])
+    check(folder)
+    described(folder)
+    record = store.read(folder)
+    told = record.every("dataset")[0]
+    assert told["images"]["shape"] == [24, 1, 8, 8] and told["classes"] == list("0123456789")
+    assert [len(one["predicted"]) for one in record.every("evaluated")] == [24, 24]
+    assert "Images of the test set" in (folder / "report.html").read_text(encoding="utf-8")
+
+
 def described(folder: Path) -> None:
     """Every field that the run told has a place in the schemas: none is undocumented."""
     told, known = json.loads((folder / store.MANIFEST).read_text()), schema("manifest")

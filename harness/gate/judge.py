@@ -82,10 +82,11 @@ def judge(
 
 
 def accuracy_change(
-    cell: str, base: str, before: Sequence[NDArray[np.bool_]], after: Sequence[NDArray[np.bool_]],
-    level: float,
+    cell: str, base: str, before: Sequence[NDArray], after: Sequence[NDArray], level: float,
 ) -> AccuracyChange:  # fmt: skip
     """Return how the accuracy changed, from which examples were right after each of the trainings.
+
+    Right is 1 and wrong is 0; in between is what several cells had right in the mean.
 
     Both sides trained with the same seeds, so examples are paired, and what counts is those that one
     side alone had right (McNemar, Psychometrika 12, 1947). Their error is the larger of that of as
@@ -94,7 +95,7 @@ def accuracy_change(
     gained = [y.astype(float) - x for x, y in zip(before, after, strict=True)]
     every = np.concatenate(gained)
     change = float(every.mean())
-    coins = np.count_nonzero(every) / every.size**2
+    coins = float(np.square(every).sum()) / every.size**2
     means = np.asarray([one.mean() for one in gained])
     seeds = float(means.var(ddof=1)) / means.size if means.size > 1 else 0.0
     error = math.sqrt(max(coins, seeds))

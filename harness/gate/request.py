@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import arms, plan, store, summaries
 from harness.gate import baseline
-from harness.gate.check import Check
+from harness.gate.check import Check, undecided
 from harness.places import project_root
 from harness.plan import Cell
 from harness.run import Request, usable_cpus
@@ -59,6 +59,7 @@ def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], thres
         recipes={**base.recipes, **head.recipes},
         cells=list(dict.fromkeys(cells)),
         measuring=_measuring(budget, len(pairs)),
+        undecided=undecided,
         check=check,
     )
 
@@ -95,7 +96,12 @@ def stored(table: Mapping[str, Any], *, frameworks: Sequence[str], workloads: Se
     pairs = [(one, one) for one in checked]
     check = Check(f"the baseline {table['name']}", pairs, threshold, margin, stored=True)
     return replace(
-        asked, cells=cells, measuring=_measuring(budget, len(pairs)), check=check, baseline=table
+        asked,
+        cells=cells,
+        measuring=_measuring(budget, len(pairs)),
+        undecided=undecided,
+        check=check,
+        baseline=table,
     )
 
 

@@ -86,14 +86,15 @@ def _read(folder: Path, log: Any) -> list[str]:
 
 def scores(record: store.Record, cells: pd.DataFrame) -> list[dict[str, Any]]:
     """The distinct outcomes on the test set: confusion, per class, and the cells that share it."""
-    ids = {cell["cell"]: cell for cell in cells.to_dict("records") if cell["status"] == OK}
+    well = cells[cells["status"] == OK]
+    labels = dict(zip(well["cell"], well["label"], strict=True))
     found: dict[str, dict[str, Any]] = {}
     for event in record.every("evaluated"):
-        cell, matrix = ids.get(event.get("cell")), event.get("confusion")
-        if cell is None or not matrix or not event.get("per_class"):
+        label, matrix = labels.get(event.get("cell")), event.get("confusion")
+        if label is None or not matrix or not event.get("per_class"):
             continue
         one = found.setdefault(str(matrix), {"confusion": matrix, "labels": [], "classes": []})
-        one["labels"].append(cell["label"])
+        one["labels"].append(label)
         one["classes"] = [
             {key: number(each.get(key)) for key in ("precision", "recall", "f1", "support")}
             for each in event["per_class"]

@@ -140,7 +140,7 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
 
 
 def _limit(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
-    limits = figures.limits(record.events)
+    limits = figures.limits(record.every("limits"))
     share = timed["limit_share"].max()
     if limits and share == share and len(timed):
         words = [f"{value / 1e9:,.0f} {unit} ({name})" for name, value, unit in _rates(limits)]

@@ -248,9 +248,10 @@ def _labels(cells: pd.DataFrame, differ: Sequence[str]) -> list[str]:
 
 
 def _arbiters(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    judges = cells.loc[cells["arbiter"], ["label", "dtype"]]
     return [
-        ("note", plain(f"{cell['label']} ({cell['dtype']}): the arbiter, not ranked"))
-        for cell in cells[cells["arbiter"]].to_dict("records")
+        ("note", plain(f"{label} ({dtype}): the arbiter, not ranked"))
+        for label, dtype in judges.itertuples(index=False)
     ]
 
 

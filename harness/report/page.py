@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness import store
-from harness.report import claims, details, facts, model, plots, proof, series, style, thin
+from harness.report import claims, details, facts, images, model, plots, proof, series, style, thin
 from harness.report.claims import Claim
 from harness.report.model import Tone
 from harness.report.plots import Figure
@@ -87,6 +87,7 @@ class Part:
     plots: list[tuple[str, Figure]]
     scores: Sequence[Score] = ()
     more: int = 0  # outcomes that are not shown
+    grid: images.Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class Page:
     fields: list[Field]
     choices: list[tuple[Field, list[str]]]  # what a filter offers, of the fields that are words
     lines: list[Line]
+    pictures: dict[str, images.Picture]  # by name: some parts may share them
     data: dict[str, Any]
 
 
@@ -140,6 +142,9 @@ def build(records: Sequence[store.Record]) -> Page:
         fields=fields,
         choices=_choices(loaded.cells, fields),
         lines=[_line(loaded.rows[cell], fields) for cell in _in_order(loaded.cells)["id"]],
+        pictures={
+            name: one for part in parts if part.grid for name, one in part.grid.pictures.items()
+        },
         data=data,
     )
 
@@ -149,6 +154,7 @@ def _parts(loaded: Loaded, found: Sequence[Group], data: dict[str, Any]) -> list
     told = series.for_cells(loaded.records, loaded.cells)
     looks = style.styles(loaded.cells)
     most = min(max(MOST_SCORES // max(1, len(found)), 2), 8)
+    grids = images.grids(loaded, found, most)
     parts = []
     for group in found:
         drawn = [
@@ -157,12 +163,22 @@ def _parts(loaded: Loaded, found: Sequence[Group], data: dict[str, Any]) -> list
         ]
         data["figures"] |= {key: figure.table() for key, figure in drawn}
         outcomes = _outcomes(loaded, group)
+        names = images.classes(loaded, group)
         scores = [
-            _score(one, f"{group.key}-s{place}", data) for place, one in enumerate(outcomes[:most])
+            _score(one, f"{group.key}-s{place}", names, data)
+            for place, one in enumerate(outcomes[:most])
         ]
         part = _part(loaded, group, drawn)
         title = _title(group, [other for other in found if other.workload == group.workload])
-        parts.append(replace(part, title=title, scores=scores, more=len(outcomes[most:])))
+        parts.append(
+            replace(
+                part,
+                title=title,
+                scores=scores,
+                more=len(outcomes[most:]),
+                grid=grids.get(group.key),
+            )
+        )
     return parts
 
 
@@ -234,11 +250,15 @@ def _notes(loaded: Loaded, group: Group, run: int) -> list[tuple[Tone, str]]:
     return model.notes(loaded.records[run], cells, pairs, group.spec)
 
 
-def _score(found: dict[str, Any], key: str, data: dict[str, Any]) -> Score:
+def _score(found: dict[str, Any], key: str, names: list[str], data: dict[str, Any]) -> Score:
     data["figures"][key] = series.confusion(found["confusion"]).table()
     labels = found["labels"]
     name = labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} with the same"
-    return Score(name, key, found["classes"])
+    classes = [
+        {"name": " ".join(dict.fromkeys([str(place), *names[place : place + 1]]))} | one
+        for place, one in enumerate(found["classes"])
+    ]
+    return Score(name, key, classes)
 
 
 def _place(loaded: Loaded, number: int, name: str, several: bool) -> Place:

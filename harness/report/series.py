@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness import store
 from harness.report.plots import ROW, Figure, Trace, log_axis
 from harness.report.runs import Group
 from harness.report.style import GREY, Style, short, text
-from harness.report.thin import Strips
+from harness.report.thin import Lane, Strips
 from harness.summaries import number
 
 CURVE_POINTS = 9_000
@@ -114,24 +115,23 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
     lanes = [(cell, samples.lanes[key]) for cell, key in named if key in samples.lanes]
     if not lanes:
         return None
-    counted = [lane["deviation"][~lane["warm_up"] & ~lane["noisy"]].abs() for _, lane in lanes]
-    span = _fitting(pd.concat(counted))
+    span = fitting([lane for _, lane in lanes])
     traces: list[Trace] = []
     labels: list[str] = []
     for cell, lane in lanes:
-        height = _LANE * np.clip(lane["deviation"] / span, -1, 1) - len(labels)
+        height = _LANE * np.clip(lane.deviation / span, -1, 1) - len(labels)
         style = styles[cell["id"]]
-        warm, noisy = lane["warm_up"].to_numpy(), lane["noisy"].to_numpy()
+        warm, noisy = lane.warm_up, lane.noisy
         for chosen, name, marker in (
             (~warm & ~noisy, "counted", {"color": style.colour, "symbol": style.symbol, "size": 6}),
             (warm, "warm-up", {"color": GREY, "symbol": "circle-open", "size": 6}),
             (noisy & ~warm, "disturbed", {"color": "--bad", "symbol": "x-thin-open", "size": 6}),
         ):
             if chosen.any():
-                traces.append(_dots(cell, name, lane["place"][chosen], height[chosen], marker))
+                traces.append(_dots(cell, name, lane.place[chosen], height[chosen], marker))
         labels.append(cell["label"])
     word = "training" if kind == "train" else "inference"
-    few = sum(len(lane) for _, lane in lanes)
+    few = sum(len(lane.place) for _, lane in lanes)
     total = sum(samples.sizes.get(key, 0) for _, key in named)
     shown = f"all {total:,}" if few == total else f"{few:,} of {total:,}, evenly spaced"
     note = (
@@ -185,16 +185,23 @@ def for_cells(records: Sequence[store.Record], cells: pd.DataFrame) -> dict[int,
     return told
 
 
-def _dots(cell: Any, name: str, x: pd.Series, y: pd.Series, marker: dict[str, Any]) -> Trace:
+def _dots(cell: Any, name: str, x: NDArray, y: NDArray, marker: dict[str, Any]) -> Trace:
     return {
         "x": x.tolist(), "y": y.round(2).tolist(), "mode": "markers", "marker": marker,
         "name": name, "hoverinfo": "skip", "meta": [cell["id"]],
     }  # fmt: skip
 
 
-def _fitting(deviations: pd.Series) -> float:
-    """The least span that holds 98 of 100."""
-    most = float(deviations.quantile(0.98)) if len(deviations) else 0.0
+def fitting(lanes: Sequence[Lane]) -> float:
+    """The least span that holds 98 of 100 of what counts: of all, where everything was disturbed."""
+    deviation, warm_up, noisy = (
+        np.concatenate([getattr(lane, part) for lane in lanes] or [np.zeros(0)])
+        for part in ("deviation", "warm_up", "noisy")
+    )
+    usable = np.isfinite(deviation) & (warm_up == 0)
+    clean = usable & (noisy == 0)
+    known = np.abs(deviation[clean if clean.any() else usable])
+    most = float(np.quantile(known, 0.98)) if len(known) else 0.0
     return next((span for span in SPANS if most <= span), SPANS[-1])
 
 

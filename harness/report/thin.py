@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness import summaries
 
-MOST = 40_000
+MOST = 30_000
 """Samples drawn in a whole report; 8 bytes or so each."""
 
 LEAST, USUAL = 24, 400
@@ -17,14 +18,23 @@ LEAST, USUAL = 24, 400
 
 
 @dataclass(frozen=True)
-class Strips:
-    """The samples to draw, and how many there were, by run, cell and kind.
+class Lane:
+    """The samples to draw of one cell and kind, one after the other.
 
-    A lane has a row a sample: `place` (its turn within the lane), `deviation` (from the median of the
-    counted, as a part of it), `noisy` and `warm_up`.
+    `place` is a sample's turn, `deviation` how far it is from the median of the counted, as a part of it.
     """
 
-    lanes: dict[tuple[int, str, str], pd.DataFrame]
+    place: NDArray[np.int64]
+    deviation: NDArray[np.float64]
+    noisy: NDArray[np.bool_]
+    warm_up: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Strips:
+    """The samples to draw, and how many there were, by run, cell and kind."""
+
+    lanes: dict[tuple[int, str, str], Lane]
     sizes: dict[tuple[int, str, str], int]
 
 
@@ -32,7 +42,7 @@ def strips(samples: pd.DataFrame) -> Strips:
     """Choose what is drawn; no Python object is made a sample."""
     samples = samples[samples["samples_per_s"].notna()]
     keys = ["run", "cell", "kind"]
-    lane = samples.groupby(keys, sort=False)
+    lane = samples.groupby(keys, sort=False, observed=True)
     number, place = lane.ngroup(), lane.cumcount().to_numpy()
     size = np.bincount(number, minlength=1)[number]
     most = int(np.clip(MOST // max(1, lane.ngroups), LEAST, USUAL))
@@ -41,10 +51,12 @@ def strips(samples: pd.DataFrame) -> Strips:
     warm_up = (samples["round"] == summaries.WARM_UP).to_numpy()
     rate = samples["samples_per_s"]
     median = rate.where(~warm_up).groupby(number).median().reindex(number).to_numpy()
-    table = samples.loc[keep, ["run", "cell", "kind"]].assign(
-        place=place[keep],
-        deviation=(rate.to_numpy()[keep] / median[keep] - 1),
-        noisy=(samples["noise"].to_numpy()[keep] != ""),
-        warm_up=warm_up[keep],
+    columns = (
+        place[keep],
+        rate.to_numpy()[keep] / median[keep] - 1,
+        samples["noise"].to_numpy()[keep] != "",
+        warm_up[keep],
     )
-    return Strips(dict(list(table.groupby(keys, sort=False))), dict(lane.size().items()))  # type: ignore[arg-type]
+    rows = samples.loc[keep, keys].groupby(keys, sort=False, observed=True).indices
+    lanes = {key: Lane(*(column[own] for column in columns)) for key, own in rows.items()}
+    return Strips(lanes, dict(lane.size().items()))  # type: ignore[arg-type]

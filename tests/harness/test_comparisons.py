@@ -82,9 +82,13 @@ def test_what_is_no_speed_does_not_count(rate: float) -> None:
 
 def test_the_speed_of_a_cell_is_that_of_its_launches() -> None:
     (rates,) = noisy(0, 100)
-    got = comparisons.speed(table({"a": rates}))
-    assert got == statistics.speed(rates) and got.launches == 6
-    assert math.isnan(comparisons.speed(table({})).estimate)
+    slices = [table({"a": rates}), table({"a": 2 * rates}, "predict"), table({"b": rates}, turn=2)]
+    got = comparisons.speeds(pd.concat(slices))
+    assert got == {
+        ("a", "train"): statistics.speed(rates), ("a", "predict"): statistics.speed(2 * rates),
+        ("b", "train"): statistics.speed(rates),
+    }  # fmt: skip
+    assert got["a", "train"].launches == 6 and comparisons.speeds(table({})) == {}
 
 
 # Pairs.
@@ -147,7 +151,9 @@ def test_a_rank_goes_by_the_pairs_where_speeds_were_taken_at_other_times() -> No
     a, b = noisy(1, 100, 110)
     rates = np.vstack((a, np.full_like(a, np.nan))), np.vstack((b, b / 2))  # only b ran on, slowed
     cells = dict(zip("ab", map(table_of, rates, "ab"), strict=True))
-    speeds = {name: comparisons.speed(cell).estimate for name, cell in cells.items()}
+    speeds = {
+        name: comparisons.speeds(cell)[name, "train"].estimate for name, cell in cells.items()
+    }
     assert speeds["a"] > speeds["b"]
     assert comparisons.ranks(compared(*rates), speeds) == {"b": 1, "a": 2}
 

@@ -145,3 +145,14 @@ def test_an_odd_name_of_a_cell_is_no_accident() -> None:
     assert summaries.split("lone") == {
         "workload": "lone", "framework": "", "mode": "", "device": "", "dtype": ""
     }  # fmt: skip
+
+
+def test_slices_that_took_no_time_are_no_speed(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, manifest(CELL))
+    for seconds in (0.0, None, "soon"):
+        run.append("slice", CELL, launch=1, round=1, kind="train", samples=9, seconds=seconds)
+    run.append("cell-done", CELL)
+    run.close()
+    (row,) = store.summary(store.read(run.folder)).to_dict("records")
+    assert (row["status"], row["launches"], row["train_slices"]) == ("ok", 1, 0)
+    assert np.isnan(row["train_samples_per_s"])

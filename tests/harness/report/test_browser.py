@@ -205,6 +205,28 @@ def test_a_press_on_a_cell_shows_its_details(page: Page, report: Path) -> None:
     assert page.errors() == []
 
 
+def test_images_show_what_the_chosen_cells_took_them_for(page: Page, report: Path) -> None:
+    page.open(report)
+    shown = (
+        "return [...document.querySelectorAll('.images:not([hidden]) li')].map(li => li.innerText)"
+    )
+    chosen = (
+        "const one = document.querySelector('select[data-part$=\"-images\"]'); one.selectedIndex ="
+        " arguments[0]; one.dispatchEvent(new Event('change', {bubbles: true}))"
+    )
+    for place, wrong in enumerate((["zero\n✗ 4 of 10 cells"], ["zero\n✗ 1"], [])):
+        page.js(chosen, place)
+        texts = page.js(shown)
+        assert len(texts) == 24 and [text for text in texts if "✗" in text] == wrong
+    size = page.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1], one = new Image();"
+        " one.onload = () => done([one.width, one.height]); one.onerror = () => done(null);"
+        " one.src = document.querySelector('defs image').href.baseVal"
+    )
+    drawn = page.js("return document.querySelector('.images:not([hidden]) use').getBBox().width")
+    assert size == [8, 8] and drawn == 8 and page.errors() == []
+
+
 def test_a_dot_in_a_plot_leads_to_its_cell(page: Page, report: Path) -> None:
     page.open(report)
     scroll(page)

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -86,7 +87,8 @@ def test_texts_in_plots_are_no_markup_to_the_plot_library() -> None:
 def test_nothing_is_loaded(tmp_path: Path, fake: ModuleType) -> None:
     seen = Seen(render(fake.rich_run(tmp_path)))
     links = [attrs.get("src") or attrs.get("href") for _, attrs in seen.tags]
-    assert all(link.startswith("#") for link in links if link)
+    inside = ("#", "data:image/png;base64,")
+    assert all(link.startswith(inside) for link in links if link)
     policy = next(attrs["content"] for _, attrs in seen.tags if "http-equiv" in attrs)
     assert policy and policy.startswith("default-src 'none'") and "unsafe-eval" not in policy
 
@@ -162,7 +164,7 @@ def test_samples_are_thinned_evenly_and_it_is_told(
     table = pd.DataFrame({"run": 0, "cell": "c", "kind": "train", "round": range(1, 101),
                           "samples_per_s": 1.0, "noise": ""})  # fmt: skip
     (lane,) = thin.strips(table).lanes.values()
-    assert lane["place"].tolist() == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
+    assert lane.place.tolist() == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
 
 
 def test_memory_has_its_floor_and_speed_its_limit(tmp_path: Path, fake: ModuleType) -> None:
@@ -176,6 +178,15 @@ def test_memory_has_its_floor_and_speed_its_limit(tmp_path: Path, fake: ModuleTy
     assert memory and "1 MiB of weights" in memory.note and len(memory.traces) == 3
     assert memory.traces[2]["x"] == [211.0] * 9
     assert limit and limit.traces[0]["x"] == [25.0] * 9
+
+
+def test_a_lane_is_as_high_as_what_counts_or_all_where_nothing_does() -> None:
+    deviation = np.array([0.9, 0.01, 0.04, 0.4])
+    noisy, warm_up = np.array([[0, 0, 0, 1], [1, 0, 0, 0]], bool)
+    for disturbed, span in ((noisy, 0.05), (~warm_up, 0.5), (~noisy, 0.5)):
+        lane = thin.Lane(np.arange(4), deviation, disturbed, warm_up)
+        assert series.fitting([lane]) == span
+    assert series.fitting([]) == series.SPANS[0]
 
 
 def test_the_front_is_what_nothing_beats() -> None:

@@ -1,0 +1,1 @@
+"""Bisection: which release of a framework brought a change, by few measurements."""
