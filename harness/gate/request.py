@@ -199,6 +199,6 @@ def _why_nothing(head: Request, base: Request) -> str:
         ", ".join(sorted({f"{cell.framework}/{cell.mode}" for cell in one.cells}))
         for one in (head, base)
     )
-    if {*head.cells} & {*base.cells}:
+    if _frameworks(head) & _frameworks(base) and {*head.cells} & {*base.cells}:
         return f"no cell is held against itself ({theirs}); name another version, mode or commit"
     return f"no cell of {theirs} computes what one of {ours} does; name a mode too, as NAME/MODE"
