@@ -46,11 +46,9 @@ for command in (inventory.list_, inventory.env, inventory.data, gate.check, gate
 @click.option("--no-parity", is_flag=True, help="No proof; every output then says: not proved.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
 @plainly
-def run(as_json: bool, epochs: int | None, steps: int | None, **options: Any) -> None:
+def run(as_json: bool, **options: Any) -> None:
     """Prove, train, score and time workloads in every framework, and report."""
-    if epochs and steps:
-        raise click.UsageError("--epochs and --steps say the same thing twice: give one")
-    folder, status = conduct(request(epochs=epochs, steps=steps, **options), as_json)
+    folder, status = conduct(request(**options), as_json)
     _show(folder, as_json)
     sys.exit(status)
 

@@ -63,7 +63,9 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell
             began = time.monotonic()
             lab = Laboratory(task, setting, run, tell, turn, budget)
             done = alive if setting.only_proof else lab.measure(alive)
-            left = None if left is None else left - (time.monotonic() - began)
+            # What a check spends beyond its budget, on suspects, is not taken from those that wait.
+            spent = time.monotonic() - began
+            left = None if left is None or budget is None else left - min(spent, budget)
             for one in done:
                 one.tell("cell-done")
             well, turn = well + len(done), turn + 1

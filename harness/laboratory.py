@@ -40,6 +40,7 @@ class Laboratory:
         self._began, self._extended = time.monotonic(), False
         self._failed: set[str] = set()
         self._judges: set[str] = set()
+        self._cells: set[str] = set()
 
     def measure(self, first: Sequence[LiveCell]) -> list[LiveCell]:
         """Time the cells, beginning with their launches in `first`; end every worker.
@@ -47,6 +48,7 @@ class Laboratory:
         Returns those of `first` that came through well in all of their launches.
         """
         self._judges = {one.cell.id for one in first if self._arbiter(one)}
+        self._cells = {one.cell.id for one in first} - self._judges
         active = [one for one in first if one.cell.id not in self._judges]
         launch, wave = 1, list(first)
         while wave:
@@ -118,7 +120,8 @@ class Laboratory:
         """In a check, have the cells train with the launch's own seed, one after the other."""
         seed = self._task.seed_of(launch) if self._measuring.checking else None
         if seed is not None:
-            write_start(self._task, seed)
+            if not self._task.start_of(seed).exists():  # cells of an earlier turn had it made
+                write_start(self._task, seed)
             self._each(wave, "training again", lambda one: one.train_again(seed), wave)
 
     def _rounds(self, wave: list[LiveCell], launch: int) -> None:
@@ -183,7 +186,7 @@ class Laboratory:
     def _undecided(self, launch: int, pairs: pd.DataFrame) -> tuple[set[str], set[str]]:
         """Look at what there is: the cells worth more launches, and those worth more than the budget."""
         if self._setting.undecided is not None:
-            names, suspects = self._setting.undecided(self._run)
+            names, suspects = self._setting.undecided(self._run, self._cells)
             told = [sorted(names)] if names else []
         else:
             open_pairs = comparisons.undecided(pairs, self._measuring.precision)

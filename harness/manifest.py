@@ -24,6 +24,7 @@ def of(asked: Request, root: Path) -> dict[str, Any]:
         "energy": _energy(meter(asked)),
         "options": {
             **asked.options,
+            "steps": asked.steps,
             "threads": asked.threads,
             "seed": asked.seed,
             "parity_steps": asked.proof_steps,

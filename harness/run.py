@@ -117,6 +117,8 @@ def request(
     Raises:
         SpecError, RecipeError: a name is unknown, a file is wrong, or nothing is left to run.
     """
+    if epochs and steps:
+        raise SpecError("--epochs and --steps say the same thing twice: give one")
     root = root or project_root()
     recipes, chosen = discover(root), arms.choose(frameworks, root)
     all_modes = sorted({mode for r in (*recipes.values(), *chosen.values()) for mode in r.modes})

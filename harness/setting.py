@@ -18,8 +18,9 @@ from workloads.spec import Workload
 Tell = Callable[..., None]
 """``tell(event, cell_id, **fields)``: write the event to the journal and show it."""
 
-Undecided = Callable[[Path], tuple[set[str], set[str]]]
-"""By the run's folder so far: the cells to measure on, and those of them worth more than the budget."""
+Undecided = Callable[[Path, set[str]], tuple[set[str], set[str]]]
+"""By the run's folder so far and the cells that are timed at present: those of them to measure on, and
+those worth more than the budget."""
 
 LEAST_SEEDS, MOST_SEEDS, ENOUGH_TESTS = 3, 8, 3000
 """A check trains with so many seeds, until their test sets together are of ENOUGH_TESTS examples."""

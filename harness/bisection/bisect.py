@@ -187,10 +187,9 @@ class Bisection:
         measuring = replace(asked.measuring, checking=metric not in (THROUGHPUT, INFERENCE))
         if metric in TRAINED:
             measuring = replace(measuring, rounds=1, seconds=0.05)
-        cells = [cell.id for cell in asked.cells]
 
-        def undecided(folder: Path) -> tuple[set[str], set[str]]:
-            open_ones = set() if settled([store.read(folder)]) else set(cells)
+        def undecided(folder: Path, here: set[str]) -> tuple[set[str], set[str]]:
+            open_ones = set() if settled([store.read(folder)]) else here
             return open_ones, open_ones
 
         return replace(asked, undecided=undecided, measuring=measuring)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from harness import figures, machine, metrics, store, summaries
+from frameworks.contract import PRECISIONS
+from harness import devices, figures, machine, metrics, statistics, store, summaries
+from harness.comparisons import GROUP
 from harness.gate.finding import FIRST_STEP, METRICS, Metric
 from harness.gate.measures import Cell, Logs, Measures
 from workloads import cost
@@ -28,7 +32,19 @@ COPY = "baseline.json"
 
 LEAST_LAUNCHES = 3
 DIGITS = 5
+FAR = 100.0
+"""No logarithm of anything measured is as large."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NONE: Logs = np.empty(0)
+_SAME = (
+    ("spec", "another spec"),
+    ("data", "other data"),
+    ("steps", "other --steps"),
+    ("flop", "other operation counts"),
+)
+_WRONG = (
+    ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,26 +58,28 @@ class Baseline:
     def anchored(
         self, metric: Metric, cell: str, now: Mapping[str, Logs], alike: bool
     ) -> tuple[Logs, Logs] | None:
-        """Return a metric's logarithms by launch, of then and of `now`, against the same anchors.
+        """Return a metric's logarithms by launch, of then and of `now`, against the same anchor.
 
-        For speeds the anchors are the cells of other frameworks on the same workload and device, and on
-        a machine that is `alike` the calibration. None where there is nothing to go by.
+        Of speeds there are two: the calibration, on a machine that is `alike`; and by how much the cells
+        of other frameworks on the same workload and device are faster than they were, the middle one.
+        Taken is the one that tells of less: others may have become faster, and a machine that is slower
+        for many threads is not for the calibration's one.
+
+        None where there is nothing to go by; NaN for `now` where that was not measured.
         """
         then = {one: self._series(metric, one) for one in self.cells}
-        if not (len(then.get(cell, ())) and len(now.get(cell, ()))):
+        before, after = then.get(cell, _NONE), now.get(cell, _NONE)
+        others = [one for one in then if metric.kind and one in now and _rivals(one, cell)]
+        if np.isfinite(before).sum() < 2 or not (alike or others):
             return None
-        if metric.kind is None:
-            return (then[cell], now[cell]) if alike else None
-        own = summaries.split(cell)
-        others = [
-            one for one in then
-            if (parts := summaries.split(one))["framework"] != own["framework"]
-            and all(parts[key] == own[key] for key in ("workload", "device", "dtype"))
-            and len(then[one]) == len(then[cell]) and len(now.get(one, ())) == len(now[cell])
-        ]  # fmt: skip
-        if not others and not alike:
-            return None
-        return _anchored(then, cell, others, alike), _anchored(now, cell, others, alike)
+        sides = [(before, after)] if alike else []
+        whole = [one for one in others
+                 if len(then[one]) == len(before) and len(now[one]) == len(after)]  # fmt: skip
+        if whole:
+            levels = {one: statistics.pseudomedian(then[one]) for one in whole}
+            sides.append((before - _faster(then, levels), after - _faster(now, levels)))
+        told = [side for side in sides if np.isfinite(_change(side))]
+        return min(told, key=_change) if told else (before, np.full(1, np.nan))
 
     def value(self, metric: Metric, cell: str) -> float | None:
         """The figure itself, in the metric's unit."""
@@ -88,23 +106,30 @@ class Baseline:
         then, now = self.told["workloads"].get(workload), _workloads(record).get(workload)
         if then is None or now is None:
             return "its workload is not in both"
-        for key, what in (
-            ("spec", "another spec"),
-            ("data", "other data"),
-            ("flop", "other operation counts"),
-        ):
+        for key, what in _SAME:
             if then[key] != now[key]:
-                return f"{what}: {str(then[key])[:12]}, then {str(now[key])[:12]}; save the baseline anew"
+                both = " then ".join(str(one[key] or "none")[:12] for one in (then, now))
+                return f"{what}: {both}; check it as it was measured, or save the baseline anew"
         return None
 
     def _series(self, metric: Metric, cell: str) -> Logs:
         return np.asarray(self.told["cells"][cell]["logs"].get(metric.name, []), dtype=float)
 
 
-def of(record: store.Record, name: str) -> dict[str, Any]:
-    """Return a run as a baseline's table. Raises StoreError where it does not do for one."""
+def named(name: str) -> str:
+    """Return the name of a baseline, which is its file's. Raises StoreError where it is none."""
     if not _NAME.fullmatch(name):
-        raise store.StoreError(f'a baseline cannot be named "{name}": letters, digits, . _ and -')
+        raise store.StoreError(
+            f"a baseline cannot be named {name!r:.40}: take letters, digits, and within . _ -"
+        )
+    return name
+
+
+def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
+    """Return a run as a baseline's table, under `name` or the run's own.
+
+    Raises StoreError where it does not do for one.
+    """
     now, manifest = Measures(record), record.manifest
     cells = {one: cell for one, cell in now.cells.items() if cell.status == summaries.OK}
     few = [one for one in cells if now.launches(one) < LEAST_LAUNCHES]
@@ -116,7 +141,7 @@ def of(record: store.Record, name: str) -> dict[str, Any]:
         )
     return {
         "schema": SCHEMA,
-        "name": name,
+        "name": run if name is None else named(name),
         "run": run,
         **{key: manifest.get(key) for key in ("started", "samestep", "git_commit", "command")},
         "threads": (manifest.get("options") or {}).get("threads"),
@@ -150,7 +175,7 @@ def _text(table: Mapping[str, Any]) -> str:
 
 
 def _one_line(found: re.Match[str]) -> str:
-    return f"[{' '.join(found[1].split())}]"
+    return "[" + re.sub(r"\n\s+", " ", found[1]) + "]"  # a text within has no line's end of its own
 
 
 def keep(run: Path, table: Mapping[str, Any]) -> None:
@@ -164,22 +189,34 @@ def read(path: Path) -> Baseline:
         told = json.loads(path.read_text(encoding="utf-8"))
         if told["schema"] != SCHEMA:
             raise store.StoreError(
-                f"{path}: is of schema {told['schema']}, this samestep reads {SCHEMA}: save it anew"
+                f"{path}: is of schema {told['schema']!r:.20}, this samestep reads {SCHEMA}: save it anew"
             )
-        cells = {one: _read_cell(cell) for one, cell in told["cells"].items()}
-        return Baseline(str(told["name"]), told, cells)
+        return _checked(told)
     except OSError as error:
         raise store.StoreError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise store.StoreError(f"{path}: is no baseline ({error!r})") from error
+    except _WRONG as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise store.StoreError(f"{path}: is no baseline ({why:.100}): save it anew") from error
 
 
-def _anchored(side: Mapping[str, Logs], cell: str, others: Sequence[str], alike: bool) -> Logs:
-    """Return a cell's logarithms less the median of its anchors', launch by launch."""
-    anchors = [side[one] for one in others]
-    anchors += [np.zeros(len(side[cell]))] if alike else []  # the calibration's own
-    known = np.ma.masked_invalid(np.asarray(anchors, dtype=float))
-    return np.asarray(side[cell] - np.ma.median(known, axis=0).filled(np.nan), dtype=float)
+def _rivals(one: str, other: str) -> bool:
+    """Whether two cells are of different frameworks and may be compared."""
+    a, b = summaries.split(one), summaries.split(other)
+    return a["framework"] != b["framework"] and all(a[key] == b[key] for key in GROUP)
+
+
+def _faster(side: Mapping[str, Logs], levels: Mapping[str, float]) -> Logs:
+    """Return by how much cells are above their levels, launch by launch: the middle one's distance.
+
+    Not the middle cell's logarithm: that would be the same cell always, and all would hang on it.
+    """
+    known = np.ma.masked_invalid([side[one] - level for one, level in levels.items()])
+    return np.asarray(np.ma.median(known, axis=0).filled(np.nan), dtype=float)
+
+
+def _change(sides: tuple[Logs, Logs]) -> float:
+    then, now = map(statistics.pseudomedian, sides)
+    return abs(now - then)
 
 
 def _cell(name: str, cell: Cell, now: Measures) -> dict[str, Any]:
@@ -200,11 +237,48 @@ def _cell(name: str, cell: Cell, now: Measures) -> dict[str, Any]:
     }
 
 
-def _read_cell(told: Mapping[str, Any]) -> Cell:
+def _checked(told: Mapping[str, Any]) -> Baseline:
+    """Return what a file holds as a baseline. Raises one of _WRONG where a check could not use it."""
+    machine.fingerprint(told["machine"])  # it reads all that is compared
+    asked = [told["asked"][key] for key in ("epochs", "steps", "seed")]
+    for value in (told["threads"], *(one for one in asked if one is not None)):
+        if operator.index(value) < 0:
+            raise ValueError(f"{value} is below 0")
+    if not (told["threads"] and told["cells"]):
+        raise ValueError("without threads or cells")
+    if told["asked"]["data"] not in ("real", "synthetic"):
+        raise ValueError("its data is neither real nor synthetic")
+    for key, value in told["floors"].items():
+        _number(key, value, most=FAR)
+    for one in told["workloads"].values():
+        _ = [one[key] for key, _ in _SAME]
+    _ = told["started"], told["run"], told["versions"].items()
+    return Baseline(
+        str(told["name"]),
+        told,
+        {str(one): _read_cell(one, cell) for one, cell in told["cells"].items()},
+    )
+
+
+def _read_cell(name: str, told: Mapping[str, Any]) -> Cell:
+    parts = summaries.split(name)
+    known = devices.NAME.fullmatch(parts["device"]) and parts["dtype"] in PRECISIONS
+    if not (known and all(parts.values())):
+        raise ValueError(f"{name!r:.40} names no cell")
+    for key, value in told["values"].items():
+        _number(key, value)
+    for key, logs in told["logs"].items():
+        for value in logs:
+            _number(key, 0 if value is None else value, most=FAR)
     right = {
         int(seed): metrics.unpack(text, count) for seed, (count, text) in told["right"].items()
     }
     return Cell(summaries.OK, "", str(told["proof"]), right)
+
+
+def _number(what: str, value: Any, most: float = math.inf) -> None:
+    if not (math.isfinite(value) and abs(value) <= most):
+        raise ValueError(f"{what!r:.40} is {value:g}, which nothing measured is")
 
 
 def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,14 +286,13 @@ def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:
     options, specs = manifest.get("options") or {}, manifest.get("workloads") or {}
     data = [spec.get("data") or {} for spec in specs.values()]
     shared = {key: {one.get(key) for one in data} for key in ("epochs", "seed")}
-    return {
-        **{key: options.get(key) for key in ("data", "steps")},
-        **{key: values.pop() if len(values) == 1 else None for key, values in shared.items()},
-    }
+    told = {key: values.pop() if len(values) == 1 else None for key, values in shared.items()}
+    told |= {key: options.get(key) for key in ("data", "steps")}
+    return told | ({"epochs": None} if told["steps"] else {})  # they say the same thing
 
 
 def _workloads(record: store.Record) -> dict[str, dict[str, Any]]:
-    """By name: hashes of the spec and of the data, and the operations of a training step."""
+    """By name: hashes of the spec and of the data, the steps asked for, the operations of one."""
     data = {str(one.get("workload")): one.get("sha256") for one in record.every("dataset")}
     found = {}
     for name, spec in (record.manifest.get("workloads") or {}).items():
@@ -227,6 +300,7 @@ def _workloads(record: store.Record) -> dict[str, dict[str, Any]]:
         found[name] = {
             "spec": _hash({**spec, "title": None}),
             "data": _hash(data.get(name)),
+            "steps": (record.manifest.get("options") or {}).get("steps"),
             "flop": None if workload is None else cost.training_flop(workload),
         }
     return found
@@ -246,5 +320,5 @@ def path(results: Path, name: str) -> Path:
     folder = results / FOLDER
     if name not in names(folder):
         kept = ", ".join(names(folder)) or "none"
-        raise store.StoreError(f'no baseline "{name}" in {folder}; there are: {kept}')
+        raise store.StoreError(f"no baseline {name!r:.40} in {folder}; there are: {kept}")
     return folder / f"{name}.json"

@@ -13,6 +13,7 @@ from harness import statistics, store
 from harness.gate import baseline
 from harness.gate.baseline import Baseline
 from harness.gate.finding import (
+    ACCURACY,
     FIRST_STEP,
     INCONCLUSIVE,
     METRICS,
@@ -32,6 +33,10 @@ from harness.summaries import INTERRUPTED, NOT_THE_SAME, OK
 
 LEVEL = statistics.level_at_looks(len(LOOKS) + 2)
 """Of a check's intervals: it looks at each of LOOKS, when its budget is spent, and at its end."""
+
+_GONE = (
+    "neither this project nor this machine has it any more; is that meant, save the baseline anew"
+)
 
 SUSPECT = 0.7
 """A part of the threshold: what is worse by more than this is measured again, whatever the metric."""
@@ -58,7 +63,8 @@ class Check:
         if not isinstance(told, Mapping):
             name = record.manifest.get("run", record.folder.name)
             raise store.StoreError(f"{name} was no check: make one with `python cli.py check`")
-        return cls(**{**told, "pairs": [tuple(pair) for pair in told["pairs"]]})
+        pairs = [(head, base) for head, base in told["pairs"]]
+        return cls(told["against"], pairs, told["threshold"], told["margin"], told["stored"])
 
 
 def verdict(record: store.Record) -> Verdict:
@@ -72,11 +78,10 @@ def verdict(record: store.Record) -> Verdict:
     for head, base in check.pairs:
         before = stored.cells.get(base) if stored else now.cells.get(base)
         found = list(_presence(head, base, now.cells.get(head), before, well))
-        findings += found
-        if any(one.verdict in (MISSING, NOT_COMPARED, REGRESSED) for one in found):
-            continue
-        if stored and (reason := stored.incomparable(base, record)):
-            findings.append(Finding(head, base, PROOF, NOT_COMPARED, note=reason))
+        lost = any(one.verdict in (MISSING, NOT_COMPARED, REGRESSED) for one in found)
+        reason = stored.incomparable(base, record) if stored and not lost else None
+        findings += [Finding(head, base, PROOF, NOT_COMPARED, note=reason)] if reason else found
+        if lost or reason:
             continue
         compared += _stored(now, stored, head) if stored else _paired(now, head, base)
         accuracies += _accuracy(now.cells[head], before, head, base)
@@ -88,19 +93,21 @@ def verdict(record: store.Record) -> Verdict:
     return Verdict(findings, check.against, advisory, unlike)
 
 
-def undecided(run: Path) -> tuple[set[str], set[str]]:
+def undecided(run: Path, here: set[str]) -> tuple[set[str], set[str]]:
     """Return the cells of a check that more launches may decide, and the suspects among them.
 
-    With what they are held against. A cell that has got worse for certain needs no more launches.
+    Of those that are `here`, being measured now: other workloads' launches are over, or to come. With
+    what they are held against. A cell that has got worse for certain needs no more launches.
     """
     record = store.read(run)
-    findings = verdict(record).findings
-    left, suspected = unsettled(findings)
-    everyone = set(Measures(record).cells) if Check.of(record).stored else None
+    left, suspected = unsettled(
+        [one for one in verdict(record).findings if {one.cell, one.base} <= here]
+    )
+    stored = Check.of(record).stored
 
     def cells(some: Sequence[Finding]) -> set[str]:
         names = {cell for one in some for cell in (one.cell, one.base)}
-        return everyone if names and everyone else names  # in their launches the anchors too
+        return here if names and stored else names  # in their launches the anchors too
 
     return cells(left), cells(suspected)
 
@@ -108,14 +115,27 @@ def undecided(run: Path) -> tuple[set[str], set[str]]:
 def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
     """Return what more launches may decide, and what of it is suspect.
 
-    A cell that has got worse for certain needs no more launches; and to be sure of a first step, which
-    has one value a launch, takes longer than anyone waits.
+    A cell that has got worse for certain needs no more launches.
     """
     done = {one.cell for one in findings if one.verdict == REGRESSED}
-    open_ = [one for one in findings if one.cell not in done
-             and one.verdict in (INCONCLUSIVE, NOT_MEASURABLE)]  # fmt: skip
-    suspected = [one for one in open_ if one.verdict == INCONCLUSIVE and _suspect(one)]
-    return [one for one in open_ if one.metric is not FIRST_STEP or one in suspected], suspected
+    launches = {one.cell: 0 for one in findings}
+    for one in findings:
+        launches[one.cell] = max(launches[one.cell], one.launches)
+    open_ = [
+        one for one in findings
+        if one.cell not in done and one.verdict in (INCONCLUSIVE, NOT_MEASURABLE)
+        and _may_be_told(one, launches[one.cell])
+    ]  # fmt: skip
+    return open_, [one for one in open_ if one.verdict == INCONCLUSIVE and _suspect(one)]
+
+
+def _may_be_told(one: Finding, launches: int) -> bool:
+    """Say whether one more launch may tell more of a figure of a cell that had so many."""
+    if one.metric is ACCURACY:
+        return one.launches == launches  # the first ones alone train
+    if one.metric is FIRST_STEP and one.verdict == INCONCLUSIVE:
+        return _suspect(one)  # one value a launch: to be sure takes longer than anyone waits
+    return True
 
 
 def _suspect(one: Finding) -> bool:
@@ -133,11 +153,12 @@ def _presence(
     `well` are the statuses of cells that run.
     """
     if before is None or before.status not in well:
-        why = "is not there" if before is None else f"{before.status}: {before.reason}"
-        yield Finding(head, base, PROOF, MISSING, note=f"what it is held against {why}")
-    elif after is None or after.status not in well:
-        why = "is not there" if after is None else f"{after.status}: {after.reason}"
-        yield Finding(head, base, PROOF, MISSING, note=f"it {why}")
+        why = "not there" if before is None else f"{before.status}: {before.reason}"
+        yield Finding(head, base, PROOF, MISSING, note=f"what it is held against: {why}")
+    elif after is None:
+        yield Finding(head, base, PROOF, MISSING, note=_GONE)
+    elif after.status not in well:
+        yield Finding(head, base, PROOF, MISSING, note=f"{after.status}: {after.reason}")
     elif before.status == NOT_THE_SAME:
         yield Finding(head, base, PROOF, NOT_COMPARED, note="the base is not the same maths itself")
     elif after.status == NOT_THE_SAME:
@@ -164,8 +185,7 @@ def _stored(now: Measures, then: Baseline, cell: str) -> Iterator[Comparison]:
     alike = not then.unlike(now.record)
     for metric in METRICS:
         logs = {one: now.against_calibration(metric, one) for one in now.cells}
-        sides = then.anchored(metric, cell, logs, alike)
-        if sides is not None:
+        if (sides := then.anchored(metric, cell, logs, alike)) is not None:
             floor = max(now.floor(metric, cell), then.floor(metric))
             ratio = statistics.change(*sides, level=LEVEL)
             before, after = then.value(metric, cell), now.value(metric, cell)
@@ -173,7 +193,9 @@ def _stored(now: Measures, then: Baseline, cell: str) -> Iterator[Comparison]:
 
 
 def _accuracy(after: Cell, before: Cell | None, head: str, base: str) -> Iterator[AccuracyChange]:
-    seeds = sorted({*after.right} & {*(before.right if before else {})})
-    if before and seeds:
-        old, new = ([side.right[seed] for seed in seeds] for side in (before, after))
+    held = before.right if before else {}
+    seeds = [one for one in sorted({*after.right} & {*held})
+             if after.right[one].size == held[one].size > 0]  # fmt: skip
+    if seeds:
+        old, new = ([side[seed] for seed in seeds] for side in (held, after.right))
         yield accuracy_change(head, base, old, new, LEVEL)

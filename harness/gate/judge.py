@@ -9,7 +9,7 @@ docs/regressions.md has what this finds and what it does not.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,7 +82,7 @@ def judge(
 
 
 def accuracy_change(
-    cell: str, base: str, before: Iterable[NDArray], after: Iterable[NDArray], level: float,
+    cell: str, base: str, before: Sequence[NDArray], after: Sequence[NDArray], level: float,
 ) -> AccuracyChange:  # fmt: skip
     """Return how the accuracy changed, from which examples were right after each of the trainings.
 
@@ -102,7 +102,7 @@ def accuracy_change(
     p = math.erfc(abs(change) / error / math.sqrt(2)) if error else 1.0
     half = statistics.normal_quantile(level) * error
     found = Interval(change, change - half, change + half, means.size)
-    old, new = (float(np.mean(np.concatenate([*side]))) for side in (before, after))
+    old, new = (float(np.mean(np.concatenate(side))) for side in (before, after))
     return AccuracyChange(cell, base, found, p, old, new)
 
 
@@ -118,11 +118,11 @@ def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | No
         one.cell, one.base, one.metric, INCONCLUSIVE, one.before, one.after,
         *_changes(one.metric, ratio), threshold=math.expm1(least), launches=ratio.launches,
     )  # fmt: skip
-    half = (high - low) / 2
-    if not half < max(CEILING, least):
-        why = "one launch proves nothing" if ratio.launches < 2 else (
-            f"after {ratio.launches} launches it is not known to ±{math.expm1(CEILING):.0%}"
-        )  # fmt: skip
+    half, ceiling = (high - low) / 2, max(CEILING, least)
+    if not half < ceiling:
+        few = {0: "no launch was undisturbed", 1: "one launch proves nothing"}
+        wide = f"after {ratio.launches} launches it is not known to ±{math.expm1(ceiling):.0%}"
+        why = few.get(ratio.launches, wide)
         return replace(
             finding,
             verdict=NOT_MEASURABLE,
@@ -147,7 +147,7 @@ def _accuracy(one: AccuracyChange, margin: float, certain: bool) -> Finding:
         return replace(finding, verdict=SAME)
     return replace(
         finding,
-        note="trainings differ by more than the margin; more seeds, or a larger --margin, would decide",
+        note="trainings differ too much to tell: give a larger --margin, or train longer by --epochs",
     )
 
 
@@ -173,7 +173,8 @@ def _wanted(mean: float, half: float, least: float, launches: int, seconds: floa
     away = abs(abs(mean) - least)
     wanted = launches * (half / away) ** 2 if away else math.inf
     if not wanted < FAR:
-        return f"too near to the threshold of {math.expm1(least):.1%} to be decided"
+        return f"too near to {math.expm1(least):.1%} to be decided: give another --threshold"
     more = max(1, math.ceil(wanted) - launches)
     time = f", {more * seconds / 60:.0f} minutes," if seconds and more * seconds > 90 else ""
-    return f"about {more} more launches{time} would decide"
+    launch = "launch" if more == 1 else "launches"
+    return f"about {more} more {launch}{time} would decide: give it more --budget"

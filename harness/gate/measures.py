@@ -69,7 +69,7 @@ class Measures:
             if head not in rates or base not in rates:
                 return np.empty(0)
             return statistics.launch_ratios(rates[head], rates[base])
-        x, y = (self._once.get((metric.name, cell), {}) for cell in (head, base))
+        x, y = (self._by_launch(metric, cell) for cell in (head, base))
         return np.log([y[launch] / x[launch] for launch in sorted({*x} & {*y})])
 
     def against_calibration(self, metric: Metric, cell: str) -> Logs:
@@ -82,7 +82,7 @@ class Measures:
             if cell not in rates or anchor not in rates:
                 return np.empty(0)
             return statistics.launch_ratios(rates[cell], rates[anchor])
-        values = self._once.get((metric.name, cell), {})
+        values = self._by_launch(metric, cell)
         logs = {launch: -np.log(value) for launch, value in values.items()}
         if metric is FIRST_STEP:
             ours = self._calibration[self._calibration["cell"] == _calibration_of(cell)]
@@ -97,7 +97,7 @@ class Measures:
             speed = np.nan if rates is None else statistics.speed(rates).estimate
             value = speed if metric.higher_is_better else 1 / speed
         else:
-            values = [*self._once.get((metric.name, cell), {}).values()]
+            values = [*self._by_launch(metric, cell).values()]
             value = float(np.exp(np.mean(np.log(values)))) if values else np.nan
         return float(value) if np.isfinite(value) else None
 
@@ -143,6 +143,17 @@ class Measures:
         table = self.record.pairs[[*GROUP, "kind", "floor"]].drop_duplicates()
         return {tuple(key): float(floor) for *key, floor in table.itertuples(index=False)}
 
+    def _by_launch(self, metric: Metric, cell: str) -> dict[int, float]:
+        """What is measured once a launch, of each launch.
+
+        A framework's first launch may compile for those that follow: where there are others, its first
+        step is left out. One value of another kind would be all that a mean and its bounds show.
+        """
+        known = self._once.get((metric.name, cell), {})
+        if metric is FIRST_STEP and len(known) > 1:
+            return {launch: value for launch, value in known.items() if launch > 1}
+        return known
+
     @cached_property
     def _once(self) -> dict[tuple[str, str], dict[int, float]]:
         """What is measured once a launch: by metric and cell, the value of each launch."""
@@ -156,7 +167,7 @@ class Measures:
     @cached_property
     def _first_steps_apart(self) -> Logs:
         twins = [one for one in self.record.every("launched") if one.get("twin")]
-        own = [self._once.get((FIRST_STEP.name, str(one.get("cell"))), {}) for one in twins]
+        own = [self._by_launch(FIRST_STEP, str(one.get("cell"))) for one in twins]
         return np.asarray(
             [
                 np.log(values[one["launch"]] / one["first_step_seconds"])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import plan, store, summaries
+from harness import arms, plan, store, summaries
 from harness.gate import baseline
 from harness.gate.check import Check, undecided
+from harness.places import project_root
 from harness.plan import Cell
 from harness.run import Request, usable_cpus
 from harness.run import request as make_request
@@ -37,15 +38,17 @@ def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], thres
     Raises:
         SpecError, RecipeError: there is no such thing, or nothing to hold a cell against.
     """
-    other, _, mode = word.partition("/") if not word.startswith("git:") else (word, "", "")
+    of_git = arms.GIT in word  # and so may have slashes of its own
+    other, _, mode = (word, "", "") if of_git else word.partition("/")
     options["threads"] = options.get("threads") or _threads()
     head = make_request(frameworks=frameworks, modes=modes, **options)
     names = [recipe.name for recipe in head.recipes.values() if not recipe.arbiter]
-    others = [f"{name}@{word}" for name in names] if word.startswith("git:") else [other]
+    others = [f"{name}@{word}" for name in names] if word.startswith(arms.GIT) else [other]
     base = make_request(frameworks=others, modes=[mode] if mode else modes, **options)
+    shared = bool(_frameworks(head) & _frameworks(base))
     pairs = [
         (one, found) for one in head.cells if not head.recipes[one.framework].arbiter
-        if (found := _counterpart(one, base, mode)) is not None
+        if (found := _counterpart(one, base, mode, shared)) is not None
     ]  # fmt: skip
     if not pairs:
         raise SpecError(f"--against {word}: {_why_nothing(head, base)}")
@@ -66,48 +69,72 @@ def stored(table: Mapping[str, Any], *, frameworks: Sequence[str], workloads: Se
            **options: Any) -> Request:  # fmt: skip
     """Return the request of a run of a baseline's cells: all of them, or those asked for.
 
-    What decides on the figures (epochs, steps, seed, threads) is the baseline's, where it is not given.
+    What decides on the figures (epochs, steps, seed, threads, the arithmetic) is the baseline's, where
+    it is not given. A cell whose framework or mode is no more is checked too: it is missing.
+
+    Raises:
+        SpecError: what is asked for is not in the baseline, or a workload of it is not here.
     """
-    parts = {cell: summaries.split(cell) for cell in table["cells"]}
-    known = dict.fromkeys(one["framework"] for one in parts.values())
-    chosen = plan.choose(frameworks, [*known], "framework of the baseline")
-    wanted = list(dict.fromkeys(one["workload"] for one in parts.values()))
-    named = {Path(one).stem: one for text in workloads for one in text.split(",")} or {
-        one: one for one in wanted
-    }
-    checked = [
-        cell for cell, one in parts.items()
-        if one["framework"] in chosen and one["workload"] in named
-        and (not modes or one["mode"] in modes)
-    ]  # fmt: skip
-    if not checked:
-        raise SpecError(f"nothing of what was asked for is in the baseline: {', '.join(parts)}")
-    usual = {**table["asked"], "threads": table["threads"]}
-    given = {key: value for key, value in options.items() if value is not None}
-    dtypes = {parts[cell]["dtype"] for cell in checked}
-    given["dtype"] = dtypes.pop() if len(dtypes) == 1 else "all"
-    asked = make_request(
-        frameworks=chosen,
-        workloads=[named[one] for one in wanted if one in named],
-        modes=modes,
-        **{**{key: value for key, value in usual.items() if value is not None}, **given},
-    )
+    words = [word.strip() for text in workloads for word in text.split(",") if word.strip()]
+    named = {Path(word).stem if word.endswith(".toml") else word: word for word in words}
+    checked = _narrowed(
+        table["cells"], framework=frameworks, workload=[*named], mode=modes,
+        device=[] if options.get("device") in (None, "auto") else [options["device"]],
+    )  # fmt: skip
+    held = {part: _values(checked, part) for part in summaries.IDENTITY}
+    one_device, one_dtype = (len(held[part]) == 1 for part in ("device", "dtype"))
+    root = options.get("root") or project_root()
+    asked = make_request(**{
+        **_usual(table, options),
+        "frameworks": [one for one in held["framework"] if _is_here(one, root)],
+        "workloads": [named.get(one, one) for one in held["workload"]],
+        "modes": [],
+        "device": held["device"][0] if one_device else "auto",
+        "dtype": held["dtype"][0] if one_dtype else "all",
+    })  # fmt: skip
     cells = [cell for cell in asked.cells if cell.id in checked]
-    check = Check(
-        f"the baseline {table['name']}",
-        [(one, one) for one in checked],
-        threshold,
-        margin,
-        stored=True,
-    )
+    pairs = [(one, one) for one in checked]
+    check = Check(f"the baseline {table['name']}", pairs, threshold, margin, stored=True)
     return replace(
         asked,
         cells=cells,
-        measuring=_measuring(budget, len(cells)),
+        measuring=_measuring(budget, len(pairs)),
         undecided=undecided,
         check=check,
         baseline=table,
     )
+
+
+def _narrowed(cells: Iterable[str], **wanted: Sequence[str]) -> list[str]:
+    """Return those of a baseline's cells whose parts are among those asked for; nothing means all."""
+    left = list(cells)
+    for part, words in wanted.items():
+        known = _values(left, part)
+        chosen = plan.choose(words, known, f"{part} of the baseline") or known
+        left = [cell for cell in left if summaries.split(cell)[part] in chosen]
+    return left
+
+
+def _values(cells: Iterable[str], part: str) -> list[str]:
+    return list(dict.fromkeys(summaries.split(cell)[part] for cell in cells))
+
+
+def _usual(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a check against a baseline: its own, where they are not given."""
+    given = {key: value for key, value in options.items() if value is not None}
+    usual = {key: table["asked"][key] for key in ("data", "seed", "epochs", "steps")}
+    usual["threads"] = min(table["threads"], len(usable_cpus()))
+    if {"epochs", "steps"} & {*given}:
+        usual |= {"epochs": None, "steps": None}
+    return {**options, **usual, **given}
+
+
+def _is_here(label: str, root: Path) -> bool:
+    """Say whether this project still has a framework of a baseline."""
+    try:
+        return bool(arms.choose([label], root))
+    except SpecError:
+        return False
 
 
 def capture(**options: Any) -> Request:
@@ -127,7 +154,7 @@ def table_of(text: str, results: Path) -> Mapping[str, Any]:
         if path.is_file():
             return baseline.read(path).told
     try:
-        return baseline.of(store.read(store.resolve(results, text)), "run")
+        return baseline.of(store.read(store.resolve(results, text)))
     except store.StoreError as error:
         kept = ", ".join(baseline.names(results / baseline.FOLDER)) or "none"
         raise store.StoreError(
@@ -143,15 +170,23 @@ def _measuring(budget: float | None, pairs: int) -> Measuring:
     return replace(CAPTURE, budget=budget or SECONDS * pairs)
 
 
-def _counterpart(one: Cell, base: Request, mode: str) -> Cell | None:
-    """Return the cell of `base` that computes what `one` does, by its framework of another arm."""
+def _frameworks(asked: Request) -> set[str]:
+    return {recipe.name for recipe in asked.recipes.values() if not recipe.arbiter}
+
+
+def _counterpart(one: Cell, base: Request, mode: str, shared: bool) -> Cell | None:
+    """Return the cell of `base` that computes what `one` does; None where there is none.
+
+    By the same framework, where any is `shared` between what is checked and what it is held against.
+    """
     wanted = (one.workload, mode or one.mode, one.device, one.precision)
-    alike = [
-        other for other in base.cells
-        if other != one and (other.workload, other.mode, other.device, other.precision) == wanted
-    ]  # fmt: skip
-    own = [other for other in alike if base_name(other.framework) == base_name(one.framework)]
-    return next(iter(own or alike), None)
+    return next(
+        (
+            other for other in base.cells
+            if other != one and (other.workload, other.mode, other.device, other.precision) == wanted
+            and (not shared or base_name(other.framework) == base_name(one.framework))
+        ), None,
+    )  # fmt: skip
 
 
 def base_name(label: str) -> str:
@@ -164,6 +199,6 @@ def _why_nothing(head: Request, base: Request) -> str:
         ", ".join(sorted({f"{cell.framework}/{cell.mode}" for cell in one.cells}))
         for one in (head, base)
     )
-    if ours == theirs:
-        return f"no cell is held against itself ({ours}); name another version, mode or commit"
+    if _frameworks(head) & _frameworks(base) and {*head.cells} & {*base.cells}:
+        return f"no cell is held against itself ({theirs}); name another version, mode or commit"
     return f"no cell of {theirs} computes what one of {ours} does; name a mode too, as NAME/MODE"

@@ -91,7 +91,7 @@ def baseline() -> None:
 @plainly
 def save(name: str, run: str | None, out: Path | None, **asked: Any) -> None:
     """Measure, and keep it under NAME; all launches train, with seeds of their own."""
-    results = results_folder(out)
+    results, name = results_folder(out), baselines.named(name)
     if run is None:
         asked["data"] = asked["data"] or "real"
         folder, status = conduct(request.capture(out=out, **asked), quiet=False)
@@ -108,18 +108,17 @@ def save(name: str, run: str | None, out: Path | None, **asked: Any) -> None:
 def list_(out: Path | None) -> None:
     """List the baselines that are kept."""
     folder = results_folder(out) / baselines.FOLDER
-    rows = [_row(baselines.read(folder / f"{name}.json")) for name in baselines.names(folder)]
+    rows = [_row(folder, name) for name in baselines.names(folder)]
     terminal.table(Console(), ["baseline", "measured", "cells", "machine"], rows)
 
 
-def _row(one: baselines.Baseline) -> Sequence[str]:
-    told = one.told
-    return (
-        one.name,
-        str(told["started"])[:16],
-        str(len(one.cells)),
-        str(told["machine"].get("cpu")),
-    )
+def _row(folder: Path, name: str) -> Sequence[str]:
+    try:
+        one = baselines.read(folder / f"{name}.json")
+    except store.StoreError as error:
+        return name, "-", "-", str(error)
+    cpu = one.told["machine"].get("cpu")
+    return name, str(one.told["started"])[:16], str(len(one.cells)), str(cpu)
 
 
 @baseline.command()

@@ -31,6 +31,7 @@ def made(
     pairs: Sequence[tuple[str, str]] | None = None,
     baseline: Mapping[str, Any] | None = None,
     launches: int = 8,
+    rounds: int = 4,
     noise: float = 0.005,
     seed: int = 0,
     machine: Mapping[str, Any] | None = None,
@@ -65,12 +66,12 @@ def made(
         keep(run.folder, baseline)
     run.append("dataset", workload="mlp-digits", name="digits", sha256={"inputs": "ab"})
     for one, how in cells.items():
-        _bring_up(run, one, how, draw, noise)
+        _bring_up(run, one, how, draw, noise, speed)
     for launch in range(1, launches + 1):
         for one, how in cells.items():
             if not how.get("failed") and launch > 1:
-                _launch(run, one, how, launch, draw, noise)
-        _rounds(run, cells, launch, draw, noise, speed, launch in load)
+                _launch(run, one, how, launch, draw, noise, speed)
+        _rounds(run, cells, launch, rounds, draw, noise, speed, launch in load)
     for one, how in cells.items():
         if not (how.get("failed") or how.get("unproved")) and ended:
             run.append("cell-done", one)
@@ -91,7 +92,9 @@ def _right(how: Mapping[str, Any], draw: np.random.Generator) -> dict[str, Any]:
     return {"examples": 360, "accuracy": float(right.mean()), "right": metrics.pack(right)}
 
 
-def _bring_up(run: Run, one: str, how: Mapping[str, Any], draw: Any, noise: float) -> None:
+def _bring_up(
+    run: Run, one: str, how: Mapping[str, Any], draw: Any, noise: float, speed: float
+) -> None:
     if how.get("failed"):
         run.append("cell-failed", one, phase="training", status="crashed", reason="killed")
         return
@@ -99,7 +102,8 @@ def _bring_up(run: Run, one: str, how: Mapping[str, Any], draw: Any, noise: floa
         run.append("parity", one, ok=False, worst_share=7.0, worst_tensor="w")
         run.append("cell-failed", one, phase=None, status="not the same maths", reason="w differs")
         return
-    run.append("first-step", one, seconds=_noisy(0.1 * how.get("first", 1), draw, noise), loss=2.0)
+    first = _noisy(0.1 * how.get("first", 1), draw, noise)
+    run.append("first-step", one, seconds=first / speed, loss=2.0)
     run.append("parity", one, ok=True, worst_share=0.1, worst_tensor="w")
     run.append("trained", one, steps=10, seconds=1.0, final_loss=0.1)
     run.append("evaluated", one, **_right(how, draw))
@@ -108,21 +112,21 @@ def _bring_up(run: Run, one: str, how: Mapping[str, Any], draw: Any, noise: floa
 
 
 def _launch(
-    run: Run, one: str, how: Mapping[str, Any], launch: int, draw: Any, noise: float
+    run: Run, one: str, how: Mapping[str, Any], launch: int, draw: Any, noise: float, speed: float
 ) -> None:
     first = _noisy(0.1 * how.get("first", 1), draw, noise)
-    run.append("launched", one, launch=launch, twin=False, first_step_seconds=first)
+    run.append("launched", one, launch=launch, twin=False, first_step_seconds=first / speed)
     peak = 2e8 + _noisy(1e8 * how.get("memory", 1), draw, noise / 5)
     run.append("retrained", one, launch=launch, seed=launch, import_rss=int(2e8), peak_rss=int(peak),
                **_right(how, draw))  # fmt: skip
 
 
 def _rounds(
-    run: Run, cells: Mapping[str, Mapping[str, Any]], launch: int, draw: Any, noise: float,
-    speed: float, loaded: bool,
+    run: Run, cells: Mapping[str, Mapping[str, Any]], launch: int, rounds: int, draw: Any,
+    noise: float, speed: float, loaded: bool,
 ) -> None:  # fmt: skip
     drawn = {one: _noisy(1.0, draw, noise) for one in cells}
-    for number in range(1, 5):
+    for number in range(1, rounds + 1):
         drift = _noisy(speed, draw, 0.1)
         run.append("calibration", workload="mlp-digits", turn=0, launch=launch, round=number,
                    rate=500 * drift)  # fmt: skip

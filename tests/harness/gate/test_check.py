@@ -8,12 +8,16 @@ import pytest
 
 from harness import store
 from harness.gate import baseline
-from harness.gate.check import undecided, verdict
+from harness.gate.check import Check, undecided, unsettled, verdict
 from harness.gate.finding import (
+    ACCURACY,
     BROKEN,
     FAILED,
+    FIRST_STEP,
     IMPROVED,
     INCONCLUSIVE,
+    LATENCY,
+    MEMORY,
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
@@ -21,10 +25,13 @@ from harness.gate.finding import (
     PROOF,
     REGRESSED,
     SAME,
+    THROUGHPUT,
     UNMEASURED,
+    Finding,
+    Metric,
     Verdict,
 )
-from tests.harness.gate.made import BASE, HEAD, OTHER, made
+from tests.harness.gate.made import BASE, HEAD, OTHER, cell, made
 
 PAIR = [(HEAD, BASE)]
 
@@ -121,12 +128,65 @@ def test_false_alarms_are_rare(tmp_path: Path) -> None:
 def test_a_check_under_way_is_looked_at_as_it_is(tmp_path: Path) -> None:
     def look(head: dict[str, float], **options: float) -> tuple[set[str], set[str]]:
         record = made(tmp_path, {HEAD: head, BASE: {}}, pairs=PAIR, ended=False, **options)  # type: ignore[arg-type]
-        return undecided(record.folder)
+        return undecided(record.folder, {HEAD, BASE})
 
     assert look({}) == (set(), set())
     assert look({"train": 0.9}, launches=12) == (set(), set())  # it is certain
     assert look({}, launches=2, noise=0.02)[0] == {HEAD, BASE}
     assert look({"train": 0.95}, noise=0.03)[1] == {HEAD, BASE}  # a suspect
+
+
+def finding(metric: Metric, kind: str, launches: int = 5, change: float = 0.0) -> Finding:
+    return Finding(HEAD, BASE, metric, kind, change=change, threshold=0.03, launches=launches)
+
+
+@pytest.mark.parametrize(
+    ("one", "left", "suspected"),
+    [
+        (finding(THROUGHPUT, INCONCLUSIVE), True, False),
+        (finding(THROUGHPUT, INCONCLUSIVE, change=-0.022), True, True),
+        (finding(THROUGHPUT, INCONCLUSIVE, change=0.022), True, False),  # better is no suspect
+        (finding(LATENCY, INCONCLUSIVE, change=0.022), True, True),
+        (finding(THROUGHPUT, NOT_MEASURABLE, change=-0.5), True, False),
+        (finding(THROUGHPUT, SAME), False, False),
+        (finding(THROUGHPUT, IMPROVED), False, False),
+        (finding(FIRST_STEP, NOT_MEASURABLE), True, False),  # it would make the check's status 3
+        (finding(FIRST_STEP, INCONCLUSIVE), False, False),
+        (finding(FIRST_STEP, INCONCLUSIVE, change=0.022), True, True),
+        (finding(ACCURACY, INCONCLUSIVE, change=-0.022), True, True),
+        (finding(ACCURACY, INCONCLUSIVE, 3, change=-0.022), False, False),  # no more trainings come
+        (finding(PROOF, NOT_COMPARED, 0), False, False),
+    ],
+)
+def test_more_launches_are_for_what_they_may_decide(
+    one: Finding, left: bool, suspected: bool
+) -> None:
+    others = [finding(MEMORY, SAME), Finding(OTHER, BASE, THROUGHPUT, REGRESSED, launches=5)]
+    assert unsettled([one, *others]) == ([one] if left else [], [one] if suspected else [])
+    worse = finding(MEMORY, REGRESSED)  # and so there is nothing left to find
+    assert unsettled([one, worse]) == ([], [])
+
+
+def test_what_is_measured_elsewhere_is_no_reason_to_go_on(tmp_path: Path) -> None:
+    third = cell("other@1.0")
+    cells: dict[str, dict[str, float]] = {HEAD: {"train": 0.96}, BASE: {}, OTHER: {}, third: {}}
+    pairs = [*PAIR, (OTHER, third)]
+    run = made(tmp_path, cells, pairs=pairs, ended=False, noise=0.02, launches=4).folder
+    here = {OTHER, third}
+    left, suspects = undecided(run, set(cells))
+    assert left == set(cells) and suspects >= {HEAD, BASE}
+    assert undecided(run, here)[0] == here and not undecided(run, here)[1] & {HEAD, BASE}
+    assert undecided(run, {HEAD}) == (set(), set())  # what it is held against is elsewhere
+    table = baseline.of(made(tmp_path, {HEAD: {}, OTHER: {}}, seed=7), "old")
+    run = made(tmp_path, {HEAD: {"train": 0.96}, OTHER: {}}, baseline=table, noise=0.02).folder
+    assert undecided(run, {HEAD, OTHER, third})[0] == {HEAD, OTHER, third}  # the anchors too
+    assert undecided(run, {third}) == (set(), set())
+
+
+def test_what_a_later_version_told_of_a_check_is_skipped(tmp_path: Path) -> None:
+    record = made(tmp_path, {HEAD: {}, BASE: {}}, pairs=PAIR)
+    record.manifest["check"]["of the future"] = 1
+    assert Check.of(record) == Check("left@1.0", PAIR, 0.03, 0.005)
 
 
 def test_a_run_that_was_no_check_is_refused(tmp_path: Path) -> None:
@@ -147,9 +207,9 @@ def test_the_same_again_is_the_same_on_a_slower_day(tmp_path: Path) -> None:
         made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=stored(tmp_path), speed=0.7, load=(2, 5))
     )
     assert found.advisory == ""
-    for cell in (HEAD, OTHER):
-        assert told(found, cell)["throughput"] == SAME
-        assert told(found, cell)["accuracy"] == SAME
+    for one in (HEAD, OTHER):
+        assert told(found, one)["throughput"] == SAME
+        assert told(found, one)["accuracy"] == SAME
     assert found.status == PASSED
     assert not found.having(REGRESSED)
 
@@ -186,6 +246,7 @@ def test_other_threads_are_another_machine(tmp_path: Path) -> None:
 def test_a_cell_of_the_baseline_that_is_gone_is_missing(tmp_path: Path) -> None:
     found = verdict(made(tmp_path, {HEAD: {}}, baseline=stored(tmp_path)))
     assert told(found, OTHER) == {PROOF.name: MISSING}
+    assert "save the baseline anew" in found.having(MISSING)[0].note
     assert found.status == BROKEN
 
 

@@ -1,0 +1,560 @@
+"""Baselines: what is kept, what is refused, and by what a run of another day is held against them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import store
+from harness.gate import baseline
+from harness.gate.check import verdict
+from harness.gate.finding import (
+    DEVICE_MEMORY,
+    INCONCLUSIVE,
+    MEMORY,
+    METRICS,
+    NOT_COMPARED,
+    NOT_MEASURABLE,
+    PASSED,
+    REGRESSED,
+    SAME,
+    THROUGHPUT,
+    Verdict,
+)
+from harness.gate.measures import Logs, Measures
+from tests.harness.gate.made import HEAD, OTHER, cell, made
+
+lawful = settings(deadline=None, derandomize=True, max_examples=25)
+
+A, B, C, D = (cell(name) for name in ("aa", "bb", "cc", "dd"))
+
+Table = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    return baseline.of(made(tmp_path_factory.mktemp("old"), {HEAD: {}, OTHER: {}}, seed=7), "old")
+
+
+def saved(folder: Path, table: Mapping[str, Any]) -> baseline.Baseline:
+    return baseline.read(baseline.save(folder, table))
+
+
+def told(found: Verdict) -> dict[tuple[str, str], str]:
+    return {(one.cell, one.metric.name): one.verdict for one in found.findings}
+
+
+# What is kept.
+
+
+def test_what_is_read_back_is_what_was_kept(tmp_path: Path, table: Table) -> None:
+    found = saved(tmp_path, table)
+    assert found.told == json.loads(json.dumps(store.strict(table)))
+    assert (found.name, list(found.cells)) == ("old", [HEAD, OTHER])
+    again = baseline.of(made(tmp_path, {HEAD: {}, OTHER: {}}, seed=7), "old")
+    stamps = {key: table[key] for key in ("run", "started")}
+    assert {**again, **stamps} == table  # nothing in it but what was measured
+
+
+def test_a_check_comes_to_the_same_by_the_record_and_by_the_file(tmp_path: Path) -> None:
+    old = made(tmp_path, {HEAD: {}, OTHER: {}}, seed=7)
+    by_file = dict(saved(tmp_path, baseline.of(old, "old")).told)
+    runs = {"train": 0.9, "memory": 1.1, "wrong": 4}, {"single": 0.9}, {}
+    for seed, head in enumerate(runs):
+        found = [
+            verdict(made(tmp_path, {HEAD: head, OTHER: {}}, baseline=one, seed=seed, launches=12))
+            for one in (baseline.of(old, "old"), by_file)
+        ]
+        assert told(found[0]) == told(found[1])
+        assert found[0].status == found[1].status == int(bool(head))
+
+
+def test_the_file_can_be_reviewed(tmp_path: Path) -> None:
+    cells: dict[str, dict[str, Any]] = {cell(name): {} for name in "abcdefgh"}
+    path = baseline.save(tmp_path, baseline.of(made(tmp_path, cells, launches=12), "old"))
+    text = path.read_text()
+    assert len(text) < 4000 * len(cells)
+    lines = text.splitlines()
+    assert len(lines) < 40 * len(cells)
+    (first, *_) = (line for line in lines if '"throughput": [' in line)
+    logs = json.loads(first.partition(":")[2].rstrip(","))
+    assert len(logs) == 12
+    assert all(round(one, baseline.DIGITS) == one for one in logs)
+    other = path.with_name("other.json")
+    assert baseline.save(tmp_path, {**json.loads(text), "name": "other"}) == other
+    assert other.read_text() == text.replace('"name": "old"', '"name": "other"')
+
+
+def test_texts_are_kept_as_they_are(tmp_path: Path, table: Table) -> None:
+    command = ["python", "--out", "a  b\n[c]", "{d}\t"]
+    assert saved(tmp_path, {**table, "command": command}).told["command"] == command
+
+
+def test_a_launch_that_is_not_known_is_kept_as_such(tmp_path: Path) -> None:
+    record = made(tmp_path, {HEAD: {}, OTHER: {}}, load=(2,))
+    table = baseline.of(record, "old")
+    found = saved(tmp_path, table)
+    logs = found.told["cells"][HEAD]["logs"]["throughput"]
+    assert logs[1] is None and None not in logs[:1] + logs[2:]
+    assert "NaN" not in (tmp_path / "old.json").read_text()
+    now = verdict(made(tmp_path, {HEAD: {"train": 0.9}, OTHER: {}}, baseline=table, launches=12))
+    assert told(now)[HEAD, "throughput"] == REGRESSED
+
+
+def test_values_are_kept_for_people(tmp_path: Path, table: Table) -> None:
+    found, now = saved(tmp_path, table), Measures(made(tmp_path, {HEAD: {}, OTHER: {}}, seed=7))
+    for metric in METRICS:
+        value = now.value(metric, HEAD)
+        assert found.value(metric, HEAD) == (value and pytest.approx(value, rel=1e-5))
+    assert found.value(DEVICE_MEMORY, HEAD) is None
+    assert found.cells[HEAD].accuracy == pytest.approx(353 / 360)
+
+
+def test_only_cells_that_are_well_are_kept(tmp_path: Path) -> None:
+    cells: dict[str, dict[str, Any]] = {HEAD: {}, OTHER: {"failed": True}, A: {"unproved": True}}
+    assert list(baseline.of(made(tmp_path, cells), "old")["cells"]) == [HEAD]
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../up", "a/b", "/etc/x", "a b", ".hidden", "-o", "a\n", "ä", "a\x00"]
+)
+def test_a_name_that_is_no_file_s_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(store.StoreError, match=r"cannot be named .*letters, digits"):
+        baseline.named(name)
+    with pytest.raises(store.StoreError, match="cannot be named"):
+        baseline.of(made(tmp_path, {HEAD: {}}), name)
+    with pytest.raises(store.StoreError, match=r"no baseline .*there are: none"):
+        baseline.path(tmp_path, name)
+
+
+def test_a_baseline_lies_where_its_name_says(tmp_path: Path, table: Table) -> None:
+    (tmp_path / "secret.json").write_text("{}")
+    path = baseline.save(tmp_path / baseline.FOLDER, {**table, "name": "Nightly_2.13-a"})
+    assert path == baseline.path(tmp_path, "Nightly_2.13-a")
+    assert baseline.names(path.parent) == ["Nightly_2.13-a"]
+    with pytest.raises(store.StoreError, match=r"there are: Nightly_2\.13-a"):
+        baseline.path(tmp_path, "../secret")
+
+
+def test_a_run_of_too_few_launches_is_no_baseline(tmp_path: Path) -> None:
+    with pytest.raises(store.StoreError, match=r"launched 2 times; it takes 3 launches"):
+        baseline.of(made(tmp_path, {HEAD: {}}, launches=2), "old")
+    with pytest.raises(store.StoreError, match="no cell is well"):
+        baseline.of(made(tmp_path, {HEAD: {"failed": True}}), "old")
+    assert baseline.of(made(tmp_path, {HEAD: {}}, launches=3))["name"].startswith("20")
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(store.StoreError, match=r"none\.json: cannot be read \(No such file"):
+        baseline.read(tmp_path / "none.json")
+    with pytest.raises(store.StoreError, match="cannot be read"):
+        baseline.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", "null", '"text"', "{}", '{"schema": 1}', "[" * 100_000, "\ud800",
+     '{"schema": 1, "cells": []}', '{"schema": 1e999}', '{"schema": 1, "cells": {}, "cells": 1}'],
+)  # fmt: skip
+def test_what_is_no_baseline_is_said_in_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.json"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(store.StoreError, match=r"broken\.json: is ") as caught:
+        baseline.read(path)
+    assert len(str(caught.value)) < 200 + len(str(path))
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("save it anew")
+
+
+@pytest.mark.parametrize("schema", [0, 2, "1", None, [1], "\x1b[31m" * 99])
+def test_another_schema_is_refused_with_what_to_do(
+    tmp_path: Path, table: Table, schema: object
+) -> None:
+    path = baseline.save(tmp_path, table)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
+    with pytest.raises(store.StoreError, match=r"of schema .*reads 1: save it anew") as caught:
+        baseline.read(path)
+    assert "\x1b" not in str(caught.value)
+
+
+def spoilt(table: Table, place: str, value: object) -> Table:
+    """The table with something else at a place of it, "/" between keys; _ stands for the first one."""
+    whole = json.loads(json.dumps(store.strict(table)))
+    *way, last = place.split("/")
+    inner = whole
+    for key in way:
+        inner = inner[next(iter(inner)) if key == "_" else int(key) if key.isdigit() else key]
+    inner[int(last) if isinstance(inner, list) else last] = value
+    return dict(whole)
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("cells", []), ("cells", {}), ("cells", {"a": {}}), ("cells/x", {}), ("cells/_", None),
+        ("cells/_/logs", []), ("cells/_/logs/throughput", 3), ("cells/_/logs/throughput", ["a"]),
+        ("cells/_/logs/throughput", [[1]]), ("cells/_/logs/throughput/0", HUGE),
+        ("cells/_/logs/memory/0", {}), ("cells/_/values/memory", "much"),
+        ("cells/_/values/memory", HUGE), ("cells/_/values", 1), ("cells/_/right", [1]),
+        ("cells/_/right/one", [8, "/w=="]), ("cells/_/right/0", [8, "not base64!"]),
+        ("cells/_/right/0", [9, "/w=="]), ("cells/_/right/0", [HUGE, "/w=="]),
+        ("cells/_/right/0", ["8", "/w=="]), ("cells/_/right/0", [8, 5]), ("cells/_/right/0", [8]),
+        ("cells/_/right/0", [-1, ""]), ("cells/_/right/0", None), ("machine", []),
+        ("machine", None), ("machine/cores_usable", "two"), ("machine/memory_total", -1),
+        ("machine/memory_total", HUGE), ("machine/gpus", [1]), ("machine/memory_total", "much"),
+        ("threads", None), ("threads", 0), ("threads", -1), ("threads", 1.5), ("threads", "2"),
+        ("asked", None), ("asked/steps", "10"), ("asked/epochs", -3), ("asked/seed", 0.5),
+        ("asked/data", "other"), ("floors", []), ("floors/throughput", "0"),
+        ("floors/throughput", HUGE), ("floors/throughput", 710), ("cells/_/logs/latency/0", -9e9),
+        ("workloads", []), ("workloads/mlp-digits", {}),
+        ("workloads/mlp-digits", None), ("versions", 3),
+    ],
+)  # fmt: skip
+def test_a_file_that_a_check_could_not_use_is_refused(
+    tmp_path: Path, table: Table, place: str, value: object
+) -> None:
+    path = tmp_path / "spoilt.json"
+    path.write_text(json.dumps(spoilt(table, place, value)))
+    with pytest.raises(store.StoreError, match=r"is no baseline \(.+\): save it anew"):
+        baseline.read(path)
+
+
+@pytest.mark.parametrize(
+    "key", ["name", "run", "started", "threads", "asked", "machine", "workloads", "versions", "floors",
+            "cells"]
+)  # fmt: skip
+def test_a_file_that_lacks_something_says_what(tmp_path: Path, table: Table, key: str) -> None:
+    path = tmp_path / "short.json"
+    path.write_text(json.dumps({k: v for k, v in store.strict(table).items() if k != key}))
+    with pytest.raises(store.StoreError, match=f"is no baseline .it lacks '{key}'."):
+        baseline.read(path)
+
+
+def test_numbers_that_are_none_are_refused(tmp_path: Path, table: Table) -> None:
+    for word in ("NaN", "Infinity", "-Infinity", "1e999"):
+        path = baseline.save(tmp_path, table)
+        place = json.dumps(spoilt(table, "cells/_/logs/throughput/0", "HERE"))
+        path.write_text(place.replace('"HERE"', word))
+        with pytest.raises(store.StoreError, match="which nothing measured is"):
+            baseline.read(path)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(lawful, max_examples=60)
+@given(st.data())
+def test_whatever_a_file_holds_a_check_is_refused_or_comes_to_a_verdict(
+    table: Table, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    whole: Any = json.loads(json.dumps(store.strict(table)))
+    inner = whole
+    while True:
+        key = data.draw(
+            st.sampled_from(sorted(inner) if isinstance(inner, dict) else range(len(inner)))
+        )
+        if not (isinstance(inner[key], dict | list) and inner[key] and data.draw(st.booleans())):
+            break
+        inner = inner[key]
+    inner[key] = data.draw(json_values)
+    folder = tmp_path_factory.mktemp("any")
+    path = folder / "any.json"
+    path.write_text(json.dumps(whole))
+    try:
+        read = baseline.read(path)
+    except store.StoreError as error:
+        assert "\n" not in str(error)
+        return
+    record = _again(folder)
+    (record.folder / baseline.COPY).write_text(path.read_text())
+    assert verdict(record).status in (0, 1, 2, 3)
+    assert read.unlike(record) is not None
+
+
+_KEPT: dict[str, store.Record] = {}
+
+
+def _again(folder: Path) -> store.Record:
+    """A run that was held against some baseline: made once, for each example is quick then."""
+    if "run" not in _KEPT:
+        table = baseline.of(made(folder, {HEAD: {}, OTHER: {}}, seed=7, launches=3), "old")
+        _KEPT["run"] = made(folder, {HEAD: {}, OTHER: {}}, baseline=table, launches=3)
+    return _KEPT["run"]
+
+
+# By what cells are held against it.
+
+
+def kept(logs: Mapping[str, Any], metric: str = "throughput") -> baseline.Baseline:
+    """A baseline that has nothing but logarithms."""
+    cells = {one: {"logs": {metric: list(values)}} for one, values in logs.items()}
+    return baseline.Baseline("old", {"cells": cells}, dict.fromkeys(logs))  # type: ignore[arg-type]
+
+
+def change(old: Mapping[str, Any], new: Mapping[str, Any], alike: bool, name: str = A) -> float:
+    now = {one: np.asarray(values, dtype=float) for one, values in new.items()}
+    sides = kept(old).anchored(THROUGHPUT, name, now, alike)
+    assert sides is not None
+    return float(np.nanmean(sides[1]) - np.nanmean(sides[0]))
+
+
+def flat(*levels: float) -> dict[str, list[float]]:
+    return {one: [level] * 3 for one, level in zip((A, B, C, D), levels, strict=False)}
+
+
+def test_on_a_machine_alike_alone_the_calibration_is_the_anchor() -> None:
+    assert change(flat(1.0), flat(0.9), alike=True) == pytest.approx(-0.1)
+
+
+def test_on_another_machine_other_frameworks_are_the_anchors() -> None:
+    assert change(flat(1, 5, 7, 2), flat(0.4, 4.5, 6.4, 1.4), False) == pytest.approx(0.0)
+    assert change(flat(1, 5), flat(0.4, 4.5), False) == pytest.approx(-0.1)
+
+
+def test_on_another_machine_without_another_framework_there_is_nothing() -> None:
+    logs = {A: np.ones(3), cell("aa", "graph"): np.ones(3)}
+    old = kept(logs)
+    assert old.anchored(THROUGHPUT, A, logs, alike=False) is None
+    assert old.anchored(THROUGHPUT, A, logs, alike=True) is not None
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_one_anchor_that_changed_changes_nothing(place: int) -> None:
+    # Whichever it is, the fastest, the slowest or the one between them.
+    new = flat(1, 3, 5, 7)
+    new[(B, C, D)[place]] = [x + 0.4 for x in new[(B, C, D)[place]]]
+    assert change(flat(1, 3, 5, 7), new, alike=False) == pytest.approx(0.0)
+    assert change(flat(1, 3, 5, 7), new, alike=True) == pytest.approx(0.0)
+
+
+def test_who_got_faster_makes_nobody_slower() -> None:
+    # Two anchors, of which one moved: the other one is asked.
+    for moved in (0.3, -0.3):
+        old, new = flat(1, 2), flat(1, 2 + moved)
+        assert change(old, new, alike=True) == pytest.approx(0.0)
+        assert change(old, new, alike=True, name=B) == pytest.approx(moved)
+
+
+def test_a_machine_that_is_slower_for_many_threads_only_makes_nobody_slower() -> None:
+    assert change(flat(1, 2, 3), flat(0.8, 1.8, 2.8), alike=True) == pytest.approx(0.0)
+    assert change(flat(1, 2, 3), flat(0.7, 1.8, 2.8), alike=True) == pytest.approx(-0.1)
+
+
+@lawful
+@given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.floats(-2, 2), st.floats(-1, 1))
+def test_another_machine_s_speed_is_in_no_change(
+    levels: list[float], speed: float, own: float
+) -> None:
+    new = {one: [x + speed for x in values] for one, values in flat(*levels).items()}
+    new[A] = [x + own for x in new[A]]
+    assert change(flat(*levels), new, alike=False) == pytest.approx(own)
+
+
+def test_a_launch_without_a_cell_is_no_launch_of_it() -> None:
+    old, new = flat(1, 2, 3), flat(0.9, 2, 3)
+    old[B][0], new[C][1], new[A][2] = math.nan, math.nan, math.nan
+    now = {one: np.asarray(values) for one, values in new.items()}
+    sides = kept(old).anchored(THROUGHPUT, A, now, alike=False)
+    assert sides is not None
+    assert [np.isfinite(side).tolist() for side in sides] == [[True] * 3, [True, True, False]]
+    assert np.nanmean(sides[1]) - np.nanmean(sides[0]) == pytest.approx(-0.1)
+
+
+def test_a_launch_without_any_anchor_is_not_known() -> None:
+    now = {A: np.ones(3), B: np.asarray([1.0, math.nan, 1.0])}
+    sides = kept(flat(1, 1)).anchored(THROUGHPUT, A, now, alike=False)
+    assert sides is not None and np.isnan(sides[1]).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize("after", [np.empty(0), np.full(3, math.nan)])
+def test_what_was_not_measured_now_is_not_known(alike: bool, after: Logs) -> None:
+    now = {A: after, B: np.ones(3)}
+    sides = kept(flat(1, 1)).anchored(THROUGHPUT, A, now, alike)
+    assert sides is not None and not np.isfinite(sides[1]).any()
+
+
+def test_what_was_hardly_measured_then_is_not_compared() -> None:
+    now = {A: np.ones(3), B: np.ones(3)}
+    for values in ([], [1.0], [1.0, None, None], [None] * 3):
+        assert kept({A: values, B: [1] * 3}).anchored(THROUGHPUT, A, now, True) is None
+    assert kept({B: [1] * 3}).anchored(THROUGHPUT, A, now, True) is None
+
+
+def test_bytes_are_compared_as_they_are_on_a_machine_alike_alone() -> None:
+    old = kept({A: [-1.0, -1.0], B: [-2.0, -2.0]}, "memory")
+    now = {A: np.asarray([-1.2, -1.2, -1.2]), B: np.asarray([-3.0] * 3)}
+    sides = old.anchored(MEMORY, A, now, alike=True)
+    assert sides is not None
+    assert sides[0].tolist() == [-1.0, -1.0] and sides[1].tolist() == [-1.2] * 3
+    assert old.anchored(MEMORY, A, now, alike=False) is None
+
+
+# A check by it.
+
+
+@settings(lawful, max_examples=8)
+@given(st.floats(0.05, 20))
+def test_how_fast_the_machine_is_changes_nothing(
+    table: Table, tmp_path_factory: pytest.TempPathFactory, speed: float
+) -> None:
+    folder = tmp_path_factory.mktemp("speed")
+    cells = {HEAD: {"train": 0.93}, OTHER: {}}
+    one, other = (
+        verdict(made(folder, cells, baseline=table, speed=each, launches=12, rounds=2))
+        for each in (1.0, speed)
+    )
+    assert told(one) == told(other)
+    changes = [[finding.change or 0 for finding in each.findings] for each in (one, other)]
+    assert changes[0] == pytest.approx(changes[1], abs=1e-6)
+
+
+def test_who_got_faster_is_no_one_else_s_regression(tmp_path: Path) -> None:
+    table = baseline.of(made(tmp_path, {HEAD: {}, OTHER: {}}, seed=7, launches=12), "old")
+    cells = {HEAD: {}, OTHER: {"train": 1.3, "predict": 1.3}}
+    found = verdict(made(tmp_path, cells, baseline=table, launches=12))
+    assert not [one for one in found.having(REGRESSED) if one.cell == HEAD]
+    assert told(found)[HEAD, "throughput"] == SAME
+    assert found.status == PASSED
+
+
+def test_a_machine_too_busy_to_measure_is_no_pass(tmp_path: Path, table: Table) -> None:
+    record = made(tmp_path, {HEAD: {"train": 0.5}, OTHER: {}}, baseline=table, load=range(20))
+    found = verdict(record)
+    assert told(found)[HEAD, "throughput"] == NOT_MEASURABLE
+    notes = {one.note for one in found.having(NOT_MEASURABLE)}
+    assert notes == {"no launch was undisturbed; quiet the machine, or give it more --budget"}
+    assert found.status == 3
+
+
+def test_what_a_plain_run_measured_once_is_not_compared(tmp_path: Path, table: Table) -> None:
+    whole = copy.deepcopy(table)
+    for one in whole["cells"].values():
+        one["logs"]["memory"] = one["logs"]["memory"][:1]
+    found = verdict(made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=whole))
+    assert (HEAD, "memory") not in told(found)
+    assert found.status == PASSED
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [("spec", "0" * 16, "another spec: 000000000000 then "), ("data", "0" * 16, "other data: 0000"),
+     ("steps", 10, "other --steps: 10 then none"), ("flop", 3, "other operation counts: 3 then ")],
+)  # fmt: skip
+def test_another_computation_is_not_compared_and_says_why(
+    tmp_path: Path, table: Table, key: str, value: object, says: str
+) -> None:
+    whole = copy.deepcopy(table)
+    whole["workloads"]["mlp-digits"][key] = value
+    found = verdict(made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=whole))
+    assert {one.verdict for one in found.findings} == {NOT_COMPARED}
+    notes = [one.note for one in found.findings]
+    assert len(notes) == 2 and all(note.startswith(says) for note in notes)
+    assert all(note.endswith("or save the baseline anew") for note in notes)
+    assert found.status == 3
+
+
+def test_a_title_is_no_part_of_a_spec(tmp_path: Path, table: Table) -> None:
+    record = made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=table)
+    record.manifest["workloads"]["mlp-digits"]["title"] = "Called otherwise"
+    assert baseline.read(record.folder / baseline.COPY).incomparable(HEAD, record) is None
+    record.manifest["workloads"]["mlp-digits"]["data"]["seed"] = 5
+    reason = baseline.read(record.folder / baseline.COPY).incomparable(HEAD, record)
+    assert reason is not None and reason.startswith("another spec")
+
+
+def test_a_workload_that_was_not_run_is_not_compared(tmp_path: Path, table: Table) -> None:
+    record = made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=table)
+    record.manifest["workloads"].clear()
+    found = baseline.read(record.folder / baseline.COPY)
+    assert found.incomparable(HEAD, record) == "its workload is not in both"
+
+
+def test_other_test_examples_are_no_accuracy(tmp_path: Path, table: Table) -> None:
+    whole = copy.deepcopy(table)
+    for one in whole["cells"].values():
+        one["right"] = {seed: [8, "/w=="] for seed in one["right"]}
+    found = verdict(made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=whole))
+    assert (HEAD, "accuracy") not in told(found)
+
+
+def test_seeds_that_both_have_trained_are_compared(tmp_path: Path, table: Table) -> None:
+    found = verdict(made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=table, launches=5))
+    (one,) = (one for one in found.findings if (one.cell, one.metric.name) == (HEAD, "accuracy"))
+    assert (one.launches, one.verdict) == (5, SAME)
+
+
+@pytest.mark.parametrize(
+    ("machine", "threads", "says"),
+    [
+        ({}, 2, []),
+        ({"cpu": "Another CPU"}, 2, ["processor: A CPU, then Another CPU"]),
+        ({}, 1, ["threads: 2, then 1"]),
+        ({"cpu": None}, 2, ["processor: A CPU, then unknown"]),
+    ],
+)
+def test_what_of_the_machine_is_not_the_baseline_s_is_told(
+    tmp_path: Path, table: Table, machine: dict[str, Any], threads: int, says: list[str]
+) -> None:
+    record = made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=table, machine=machine, threads=threads)
+    assert saved(tmp_path, table).unlike(record) == says
+
+
+def test_two_machines_of_no_name_are_not_alike(tmp_path: Path) -> None:
+    nameless = {"machine": {"cpu": None}}
+    table = baseline.of(made(tmp_path, {HEAD: {}, OTHER: {}}, **nameless), "old")  # type: ignore[arg-type]
+    assert table["fingerprint"] == ""
+    record = made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=table, **nameless)  # type: ignore[arg-type]
+    assert saved(tmp_path, table).unlike(record) == ["processor: of no known name"]
+
+
+def test_the_larger_floor_of_both_holds(tmp_path: Path, table: Table) -> None:
+    whole = copy.deepcopy(table)
+    whole["floors"]["throughput"] = 0.2
+    found = verdict(made(tmp_path, {HEAD: {"train": 0.9}, OTHER: {}}, baseline=whole, launches=12))
+    (one,) = (one for one in found.findings if (one.cell, one.metric) == (HEAD, THROUGHPUT))
+    assert one.verdict in (SAME, INCONCLUSIVE)
+    assert one.threshold == pytest.approx(math.expm1(0.2))
+
+
+Asked = Callable[..., Table]
+
+
+def asked_of(tmp_path: Path, **options: Any) -> Table:
+    record = made(tmp_path, {HEAD: {}, OTHER: {}}, launches=3)
+    record.manifest["options"] |= options
+    return dict(baseline.of(record, "old")["asked"])
+
+
+def test_what_a_check_has_to_repeat_is_kept(tmp_path: Path) -> None:
+    plain = {"data": "real", "steps": None, "epochs": 20, "seed": 0}
+    assert asked_of(tmp_path) == plain
+    assert asked_of(tmp_path, steps=7) == {**plain, "steps": 7, "epochs": None}
+
+
+def test_what_differs_from_workload_to_workload_is_their_own(tmp_path: Path) -> None:
+    record = made(tmp_path, {HEAD: {}, OTHER: {}}, launches=3)
+    specs = record.manifest["workloads"]
+    specs["cnn-digits"] = copy.deepcopy(specs["mlp-digits"])
+    specs["cnn-digits"]["data"]["epochs"] += 1
+    asked = baseline.of(record, "old")["asked"]
+    assert (asked["epochs"], asked["seed"]) == (None, 0)

@@ -1,0 +1,348 @@
+"""What a check was asked for, and what is run for it: the toys, in a project of their own."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import machine, store
+from harness.gate import baseline, request
+from harness.gate.check import undecided, verdict
+from harness.gate.finding import MISSING
+from harness.recipes import RecipeError
+from harness.run import Request, usable_cpus
+from harness.store import Run
+from tests.harness.gate.made import HEAD, OTHER, made
+from tests.harness.test_arms import commit, git
+from workloads.reading import SpecError
+
+Table = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
+
+
+def options(root: Path, **changes: Any) -> dict[str, Any]:
+    usual: dict[str, Any] = {
+        "frameworks": ["all"], "workloads": ["mlp-2-3-2"], "modes": [], "device": "auto",
+        "dtype": "float32", "threads": None, "seed": None, "data": "real", "data_dir": None,
+        "interpreters": {}, "out": root / "results", "root": root, "threshold": 0.03,
+        "margin": 0.005, "budget": None, "epochs": None, "steps": None, "parity_steps": 3,
+    }  # fmt: skip
+    return {**usual, **changes}
+
+
+def against(root: Path, word: str, **changes: Any) -> Request:
+    return request.against(word, **options(root, **changes))
+
+
+def pairs(made: Request) -> list[tuple[str, str]]:
+    """Each pair's frameworks and modes."""
+    assert made.check is not None
+    return [tuple("/".join(one.split("/")[1:3]) for one in pair) for pair in made.check.pairs]  # type: ignore[misc]
+
+
+# Against another arm of the same run.
+
+
+def test_every_mode_is_held_against_one(toy_root: Path) -> None:
+    made = against(toy_root, "faulty/well", modes=["slow,wrong", "well"])
+    assert pairs(made) == [("faulty/slow", "faulty/well"), ("faulty/wrong", "faulty/well")]
+    assert [cell.mode for cell in made.cells] == [
+        "slow",
+        "well",
+        "wrong",
+    ]  # pairs beside each other
+    assert made.check is not None
+    assert (made.check.against, made.check.threshold, made.check.margin) == (
+        "faulty/well", 0.03, 0.005,
+    )  # fmt: skip
+    assert not made.check.stored and made.baseline is None and made.undecided is undecided
+
+
+def test_a_release_is_held_against_another_mode_by_mode(versions_root: Path) -> None:
+    made = against(versions_root, "toy@0.9")
+    assert pairs(made) == [("toy/plain", "toy@0.9/plain")]
+    assert set(made.recipes) == {"reference", "toy", "toy@0.9"}
+    both = against(versions_root, "toy@0.9", frameworks=["toy,toy@1.1"])
+    assert pairs(both) == [("toy/plain", "toy@0.9/plain"), ("toy@1.1/plain", "toy@0.9/plain")]
+    assert len(both.cells) == 3  # what both are held against runs once
+    assert pairs(against(versions_root, "toy@0.9/plain")) == [("toy/plain", "toy@0.9/plain")]
+
+
+def test_a_commit_s_adapters_are_held_against_by_framework(versions_root: Path) -> None:
+    # A clone, as CI has it: the branch has a slash in it.
+    commit(versions_root)
+    git(versions_root, "branch", "feature/x")
+    clone = versions_root.parent / "clone"
+    git(versions_root, "clone", "--quiet", "--branch", "feature/x", str(versions_root), str(clone))
+    short = git(clone, "rev-parse", "HEAD")[:7]
+    expected = [("toy/plain", f"toy@git:{short}/plain")]
+    for word in ("git:HEAD", "git:feature/x", "toy@git:origin/feature/x", "toy@git:HEAD"):
+        assert pairs(against(clone, word)) == expected
+    made = against(clone, "git:HEAD", frameworks=["toy", "toy@0.9"])
+    assert pairs(made) == [*expected, ("toy@0.9/plain", expected[0][1])]
+
+
+def test_the_same_framework_is_what_a_cell_is_held_against(toy_root: Path) -> None:
+    # Two frameworks with the same modes: the release of one says nothing of the other.
+    twin = toy_root / "frameworks" / "twin"
+    shutil.copytree(toy_root / "frameworks" / "faulty", twin)
+    made = against(toy_root, "twin@1.0", modes=["well", "slow"])
+    assert pairs(made) == [("twin/well", "twin@1.0/well"), ("twin/slow", "twin@1.0/slow")]
+    with pytest.raises(SpecError, match="no cell is held against itself"):
+        against(toy_root, "twin", modes=["well"])
+    # Unless one is asked for and the other not.
+    crossed = against(toy_root, "twin/slow", modes=["well"], frameworks=["faulty"])
+    assert pairs(crossed) == [("faulty/well", "twin/slow")]
+
+
+@pytest.mark.parametrize(
+    ("word", "changes", "says"),
+    [
+        ("faulty", {"modes": ["well"]}, r"--against faulty: no cell is held against itself "
+         r"\(faulty/well\); name another version, mode or commit"),
+        ("faulty/well", {"modes": ["well"]}, "no cell is held against itself"),
+        ("faulty/wel", {}, r'no mode "wel" \(did you mean "well"\?\)'),
+        ("faulty/", {"modes": ["well"]}, "no cell is held against itself"),
+        ("fawlty", {}, r'no framework "fawlty" \(did you mean "faulty"\?\)'),
+        ("fawlty@1.0", {}, 'no framework "fawlty"'),
+        ("faulty@one", {}, '"one" is no version; give a release'),
+        ("reference", {}, "no cell of reference/numpy computes what one of faulty/"),
+        ("faulty/well", {"frameworks": ["reference"]}, "name a mode too, as NAME/MODE"),
+        ("git:HEAD", {}, "faulty@git:HEAD: git has no checkout there"),
+        ("git:", {}, "name a commit, a tag or a branch"),
+        ("faulty/well", {"epochs": 1, "steps": 1}, "--epochs and --steps say the same thing twice"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_says_what_to_do(
+    toy_root: Path, word: str, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises((SpecError, RecipeError), match=says):
+        against(toy_root, word, **changes)
+
+
+def test_a_processor_is_spared_and_the_time_is_a_pair_s(toy_root: Path) -> None:
+    made = against(toy_root, "faulty/well", modes=["slow", "wrong"])
+    assert made.threads == max(1, len(usable_cpus()) - 1)
+    assert made.measuring.budget == 2 * request.SECONDS
+    assert made.measuring.checking and made.measuring.open_ended
+    made = against(toy_root, "faulty/well", modes=["slow"], threads=len(usable_cpus()), budget=7.0)
+    assert (made.threads, made.measuring.budget) == (len(usable_cpus()), 7.0)
+
+
+# To be kept.
+
+
+def test_a_baseline_is_measured_in_launches_that_all_are_told(toy_root: Path) -> None:
+    asked = options(toy_root, modes=["well", "slow"])
+    made = request.capture(**{k: v for k, v in asked.items() if k not in _OF_CHECKS})
+    assert [cell.mode for cell in made.cells] == ["well", "slow"]  # not the arbiter's
+    assert made.measuring.launches >= baseline.LEAST_LAUNCHES
+    assert made.measuring.checking and not made.measuring.open_ended
+    assert made.threads == max(1, len(usable_cpus()) - 1)
+    assert made.check is None
+
+
+_OF_CHECKS = ("threshold", "margin", "budget")
+
+
+# Against what is kept.
+
+
+def cell(mode: str, framework: str = "faulty", workload: str = "mlp-2-3-2",
+         place: str = "cpu/float32") -> str:  # fmt: skip
+    return f"{workload}/{framework}/{mode}/{place}"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    """A baseline of two modes and two workloads, as if it had been measured on one thread."""
+    kept = baseline.of(made(tmp_path / "old", {HEAD: {}, OTHER: {}}, launches=3), "nightly")
+    cells = {
+        cell("well"): kept["cells"][HEAD],
+        cell("slow"): kept["cells"][OTHER],
+        cell("well", workload="mlp-digits"): kept["cells"][HEAD],
+    }
+    kept |= {
+        "cells": cells, "threads": 1, "machine": machine.describe(),
+        "asked": {"data": "synthetic", "seed": 5, "epochs": None, "steps": 7},
+    }  # fmt: skip
+    return dict(baseline.read(baseline.save(tmp_path, kept)).told)
+
+
+def stored(root: Path, table: Table, **changes: Any) -> Request:
+    asked = options(root, **{"workloads": [], "data": None, **changes})
+    return request.stored(table, **asked)
+
+
+def checked(made: Request) -> list[str]:
+    """What is checked, each against itself."""
+    assert made.check is not None and made.check.stored
+    assert all(one == other for one, other in made.check.pairs)
+    return [one for one, _ in made.check.pairs]
+
+
+def test_a_baseline_is_measured_again_as_it_was(toy_root: Path, table: Table) -> None:
+    made = stored(toy_root, table)
+    assert checked(made) == list(table["cells"])
+    assert {one.id for one in made.cells} == set(table["cells"])
+    assert (made.threads, made.steps, made.synthetic, made.seed) == (1, 7, True, 5)
+    assert {one.data.seed for one in made.workloads} == {5}
+    assert made.measuring.budget == 3 * request.SECONDS
+    assert made.baseline == table and made.undecided is undecided
+    assert made.check is not None and made.check.against == "the baseline nightly"
+
+
+def test_what_is_given_goes_before_what_was_kept(toy_root: Path, table: Table) -> None:
+    made = stored(toy_root, table, epochs=3, seed=0, data="real", budget=9.0)
+    assert (made.steps, made.synthetic, made.seed, made.measuring.budget) == (None, False, 0, 9.0)
+    assert {(one.data.epochs, one.data.seed) for one in made.workloads} == {(3, 0)}
+    table["asked"] |= {"epochs": 2, "steps": None}
+    assert stored(toy_root, table).workloads[0].data.epochs == 2
+    made = stored(toy_root, table, steps=4)
+    assert made.steps == 4
+
+
+def test_a_baseline_of_more_threads_than_there_are_is_checked_with_those(
+    toy_root: Path, table: Table
+) -> None:
+    assert stored(toy_root, {**table, "threads": 999}).threads == len(usable_cpus())
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({"modes": ["slow"]}, [cell("slow")]),
+        ({"modes": ["slow, well"], "workloads": ["mlp-2-3-2"]}, [cell("well"), cell("slow")]),
+        ({"workloads": [" mlp-digits "]}, [cell("well", workload="mlp-digits")]),
+        ({"frameworks": ["faulty"], "workloads": ["all"], "device": "cpu", "modes": ["well"]},
+         [cell("well"), cell("well", workload="mlp-digits")]),
+    ],
+)  # fmt: skip
+def test_a_check_may_be_of_a_part(
+    toy_root: Path, table: Table, changes: dict[str, Any], left: list[str]
+) -> None:
+    made = stored(toy_root, table, **changes)
+    assert checked(made) == left
+    assert sorted(one.id for one in made.cells) == sorted(left)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"frameworks": ["fauty"]}, r'no framework of the baseline "fauty" \(did you mean "faulty"'),
+        ({"frameworks": ["reference"]}, 'no framework of the baseline "reference"; known: faulty'),
+        ({"modes": ["wrong"]}, 'no mode of the baseline "wrong"'),
+        ({"modes": ["slow"], "workloads": ["mlp-digits"]}, 'no mode of the baseline "slow"'),
+        ({"workloads": ["mlp-2-3-2,cnn-digits"]}, 'no workload of the baseline "cnn-digits"'),
+        ({"device": "cuda"}, 'no device of the baseline "cuda".*; known: cpu'),
+        ({"steps": 1, "epochs": 1}, "give one"),
+    ],
+)  # fmt: skip
+def test_what_is_not_in_the_baseline_is_said(
+    toy_root: Path, table: Table, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(SpecError, match=says):
+        stored(toy_root, table, **changes)
+
+
+def test_a_workload_of_one_s_own_is_named_by_its_file(toy_root: Path, table: Table) -> None:
+    own = toy_root / "mine.toml"
+    shutil.copy(toy_root / "workloads" / "catalogue" / "mlp-2-3-2.toml", own)
+    table["cells"] = {cell("well", workload="mine"): table["cells"][cell("well")]}
+    assert checked(stored(toy_root, table, workloads=[str(own)])) == [cell("well", workload="mine")]
+    with pytest.raises(SpecError, match=r'no workload "mine".*or a path to a \.toml'):
+        stored(toy_root, table)
+
+
+def test_a_device_and_an_arithmetic_are_the_baseline_s(toy_root: Path, table: Table) -> None:
+    kept = table["cells"][cell("well")]
+    table["cells"] = {cell("well", place=place): kept for place in ("cpu/float32", "cuda/tf32")}
+    made = stored(toy_root, table, device="cuda")
+    assert (made.devices, checked(made)) == (["cuda"], [cell("well", place="cuda/tf32")])
+    made = stored(toy_root, table, device="cpu")
+    assert (made.devices, checked(made)) == (["cpu"], [cell("well")])
+    assert len(checked(stored(toy_root, table))) == 2
+
+
+@pytest.mark.parametrize(
+    "gone", [cell("well", "fawlty"), cell("well", "faulty@git:0123456"), cell("graph"),
+             cell("well", "faulty@one")]
+)  # fmt: skip
+def test_a_cell_that_this_project_no_longer_has_is_missing(
+    toy_root: Path, table: Table, gone: str
+) -> None:
+    table["cells"][gone] = table["cells"][cell("well")]
+    made = stored(toy_root, table)
+    assert set(checked(made)) == set(table["cells"])
+    assert {one.id for one in made.cells} == set(table["cells"]) - {gone}
+    found = _held(made, toy_root, table)
+    assert (gone, MISSING) in found
+    alone = stored(toy_root, table, frameworks=[gone.split("/")[1]], modes=[gone.split("/")[2]])
+    assert gone in checked(alone)
+
+
+def test_a_baseline_of_which_nothing_is_left_is_missing_as_a_whole(
+    toy_root: Path, table: Table
+) -> None:
+    table["cells"] = {cell("well", "fawlty"): table["cells"][cell("well")]}
+    made = stored(toy_root, table)
+    assert made.cells == []
+    assert _held(made, toy_root, table) == [(cell("well", "fawlty"), MISSING)]
+
+
+def _held(made: Request, root: Path, table: Table) -> list[tuple[str, str]]:
+    """The verdicts of a run of that request in which nothing happened."""
+    manifest = {"check": vars(made.check), "cells": [one.id for one in made.cells], "workloads": {},
+                "machine": {}}  # fmt: skip
+    run = Run.create(root / "results", manifest)
+    baseline.keep(run.folder, table)
+    run.append("run-ended", status="ok")
+    run.close()
+    found = verdict(store.read(run.folder))
+    assert found.status == 2
+    return [(one.cell, one.verdict) for one in found.findings]
+
+
+def test_a_recipe_that_is_broken_is_no_framework_that_is_gone(toy_root: Path, table: Table) -> None:
+    (toy_root / "frameworks" / "faulty" / "environment.toml").write_text("later = 1\n")
+    with pytest.raises(RecipeError, match="later"):
+        stored(toy_root, table)
+
+
+# What a baseline is named by.
+
+
+def test_a_baseline_is_a_file_a_name_or_a_run(tmp_path: Path, table: Table) -> None:
+    results = tmp_path / "results"
+    path = baseline.save(results / baseline.FOLDER, table)
+    assert request.table_of("nightly", results) == request.table_of(str(path), results) == table
+    record = made(results, {HEAD: {}, OTHER: {}}, launches=3)
+    for word in (record.folder.name, str(record.folder), "latest"):
+        found = request.table_of(word, results)
+        assert found["name"] == found["run"] == record.folder.name
+        assert list(found["cells"]) == [HEAD, OTHER]
+
+
+def test_what_is_no_baseline_is_said_with_those_there_are(tmp_path: Path, table: Table) -> None:
+    results = tmp_path / "results"
+    with pytest.raises(
+        store.StoreError, match=r"--baseline x: no file, and baselines kept are: none; "
+    ):
+        request.table_of("x", results)
+    baseline.save(results / baseline.FOLDER, copy.deepcopy(table))
+    made(results, {HEAD: {}}, launches=2)
+    with pytest.raises(store.StoreError, match=r"kept are: nightly; no run \"nightli\""):
+        request.table_of("nightli", results)
+    with pytest.raises(store.StoreError, match=r"kept are: nightly; .*it takes 3 launches"):
+        request.table_of("latest", results)
+    (tmp_path / "notes.json").write_text("[]")
+    with pytest.raises(store.StoreError, match=r"notes\.json: is no baseline"):
+        request.table_of(str(tmp_path / "notes.json"), results)
