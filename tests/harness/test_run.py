@@ -275,7 +275,7 @@ def test_absent_data_is_said_in_one_line_and_the_rest_runs(
 def test_without_a_workload_absent_data_is_no_failure(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    request = asked(toy_root, toy_interpreters, modes=["well"], workloads=[], steps=2)
+    request = asked(toy_root, toy_interpreters, modes=["well"], workloads=[], epochs=None, steps=2)
     record, status, _ = execute(request, toy_root)
     assert [one["workload"] for one in record.every("workload-skipped")] == ["cifar-cnn-128"]
     done = set(store.summary(record).query("status == 'ok'")["workload"])
