@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.bisection.question import BAD, CHANGED, GOOD, Difference
+from harness.bisection.question import BAD, CHANGED, GOOD, OPEN, Difference
 
 Event = Mapping[str, Any]
 
@@ -23,6 +23,8 @@ class Search:
     bad: int = field(init=False)
     left_out: dict[str, str] = field(default_factory=dict)
     """Releases in between of which nothing could be told, and why."""
+    open_at: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Of those that ran, the ends that they were last held against."""
     whole: Difference | None = None
     """How the first and the last release differ, and `moved`'s word on it."""
     whole_moved: str = ""
@@ -58,6 +60,8 @@ class Search:
             self.bad = self.releases.index(release)
         else:
             self.left_out[release] = event["reason"]
+            if verdict == OPEN:
+                self.open_at[release] = self.ends
         self.step = step or self.step
 
     @property
@@ -72,8 +76,11 @@ class Search:
 
     @property
     def candidates(self) -> list[str]:
-        """Those of them that may still tell something."""
-        return [one for one in self.between if one not in self.left_out]
+        """Those of them that may still tell something: at last, what was open between other ends."""
+        fresh = [one for one in self.between if one not in self.left_out]
+        return fresh or [
+            one for one in self.between if self.open_at.get(one, self.ends) != self.ends
+        ]
 
     @property
     def done(self) -> bool:

@@ -104,3 +104,16 @@ def test_the_middle_of_what_is_left_is_next() -> None:
     assert search.next == "1.3"
     search.take(event("1.3", GOOD))
     assert search.next in ("1.5", "1.6")
+
+
+def test_what_was_open_is_tried_again_between_nearer_ends_and_only_there() -> None:
+    search = Search(names(4))
+    for one in (event(None, CHANGED), event("1.1", OPEN), event("1.2", BAD)):
+        search.take(one)
+    assert (search.ends, search.next, search.done) == (("1.0", "1.2"), "1.1", False)
+    search.take(event("1.1", OPEN))
+    assert (search.candidates, search.done) == ([], True)
+    search = Search(names(3))
+    search.take(event(None, CHANGED))
+    search.take(event("1.1", SKIPPED))
+    assert (search.candidates, search.done) == ([], True)
