@@ -31,7 +31,15 @@ REFUSED = ("where", "what", "why it is not compared")
 
 _JUDGED = (*changes.SPEEDS.values(), changes.ACCURACY)
 _COLUMNS = {column.key: column for column in model.COLUMNS}
-_NAMES = {changes.PROOF: "largest error over its bound"}
+_NAMES = {
+    changes.PROOF: "largest error over its bound",
+    # A table of a run has these beside their p50, which says of what they are.
+    **{
+        f"{key}_{part}_ms": f"latency of {whose}, ms, {part}"
+        for key, whose in (("latency1", "one"), ("latency", "a batch"))
+        for part in ("p90", "p99")
+    },
+}
 _VALUE, _PLACES = 32, 3  # letters of a value that differs; cells that are named one by one
 
 
@@ -107,15 +115,18 @@ def _warnings(name: str, record: store.Record) -> Iterator[tuple[Tone, str]]:
 
 def _verdicts(found: Changes) -> Iterator[tuple[Tone, str]]:
     """Yield a sentence a figure: how many cells went where."""
+    unjudged: dict[str, None] = {}
     for (figure, relative), own in _families(found.changes):
         tally = Counter(one.verdict for one in own if one.verdict)
         if not tally:
-            yield "warn", f"{_name(figure)}: one launch a run proves nothing: nothing is judged"
+            unjudged[_name(figure)] = None
             continue
         told = listed(f"{count(n, 'cell')} {verdict}" for verdict, n in tally.most_common())
         worse = tally[SLOWER] + tally[changes.LOWER]
         tone: Tone = "bad" if worse else "note"
         yield tone, f"{_name(figure)}{' over the anchor' if relative else ''}: {told}"
+    if unjudged:
+        yield "warn", f"{listed(unjudged)}: one launch a run proves nothing: nothing is judged"
     if not found.changes:
         yield "bad", "nothing can be compared: see below"
 
@@ -186,18 +197,23 @@ def _figures(found: Changes) -> Iterator[Sheet]:
             yield _sheet(plain(workload), figure, rows, parts)
         if moved := [one for one in own if _moved(one)]:
             titles = ("cell", "what", "A", "B", "B over A")
-            texts = ((_label(one, parts), _name(one.figure), *_values(one)) for one in moved)
+            texts = ((_label(one.cell, parts), _name(one.figure), *_values(one)) for one in moved)
             heading = f"{plain(workload)}: what has one value a run, and moved"
             yield Sheet(heading, titles, tuple(texts), range(2, 5))
 
 
 def _sheet(workload: str, figure: str, rows: Sequence[Change], parts: Sequence[str]) -> Sheet:
-    anchors = dict.fromkeys(plain(one.anchor) for one in rows if one.anchor)
+    anchors = dict.fromkeys(_label(one.anchor, parts) for one in rows if one.anchor)
     over = f" over {listed(anchors)}'s" if anchors else ""
     change = "B minus A" if figure == changes.ACCURACY else "B over A"
     titles = ("cell", "A", "B", change, "95% interval", "so B is")
     texts = (
-        (_label(one, parts), *_values(one), _interval(one), one.verdict or "not judged: one launch")
+        (
+            _label(one.cell, parts),
+            *_values(one),
+            _interval(one),
+            one.verdict or "not judged: one launch",
+        )
         for one in rows
     )
     return Sheet(f"{workload}: {_name(figure)}{over}", titles, tuple(texts), range(1, 5))
@@ -213,8 +229,9 @@ def _part(one: Change, part: str) -> str:
     return summaries.split(one.cell)[part]
 
 
-def _label(one: Change, parts: Sequence[str]) -> str:
-    return plain(" ".join(_part(one, part) for part in parts))
+def _label(cell: str, parts: Sequence[str]) -> str:
+    own = summaries.split(cell)
+    return plain(" ".join(own[part] for part in parts))
 
 
 def _name(figure: str) -> str:
