@@ -34,11 +34,8 @@ _COLUMNS = {column.key: column for column in model.COLUMNS}
 _NAMES = {
     changes.PROOF: "largest error over its bound",
     # A table of a run has these beside their p50, which says of what they are.
-    **{
-        f"{key}_{part}_ms": f"latency of {whose}, ms, {part}"
-        for key, whose in (("latency1", "one"), ("latency", "a batch"))
-        for part in ("p90", "p99")
-    },
+    "latency1_p99_ms": "latency of one, ms, p99",
+    "latency_p99_ms": "latency of a batch, ms, p99",
 }
 _VALUE, _PLACES = 32, 3  # letters of a value that differs; cells that are named one by one
 
@@ -191,7 +188,9 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
 def _figures(found: Changes) -> Iterator[Sheet]:
     for workload, told in groupby(found.changes, key=lambda one: _part(one, "workload")):
         own = list(told)
-        differ = [part for part in model.PLACE if len({_part(one, part) for one in own}) > 1]
+        # The arbiter has an arithmetic of its own, and no speed to compare.
+        timed = [one for one in own if one.figure in changes.SPEEDS.values()] or own
+        differ = [part for part in model.PLACE if len({_part(one, part) for one in timed}) > 1]
         parts = ("framework", "mode", *differ)
         for (figure, _), rows in _families(own):
             yield _sheet(plain(workload), figure, rows, parts)
