@@ -105,8 +105,10 @@ def request(
     all_modes = sorted({mode for recipe in recipes.values() for mode in recipe.modes})
     for name in interpreters:
         plan.choose([name], list(recipes), "framework")
-    wanted = [_load(name, epochs or (QUICK_EPOCHS if quick else None), seed)
-              for name in _workload_names(workloads)]  # fmt: skip
+    own = [spec.load(name) for name in _workload_names(workloads)]
+    changes = {"epochs": epochs or (QUICK_EPOCHS if quick else None), "seed": seed}
+    given = {key: value for key, value in changes.items() if value is not None}
+    wanted = [one.with_data(**given) for one in own]
     twice = {one.name for one in wanted if [other.name for other in wanted].count(one.name) > 1}
     if twice:
         raise SpecError(
@@ -135,7 +137,14 @@ def request(
         command=command,
         proof_steps=0 if no_parity else parity_steps,
         only_proof=only_proof,
-        options={"data": data, "quick": quick, "device": device, "dtype": dtype},
+        options={
+            "data": data,
+            "quick": quick,
+            "device": device,
+            "dtype": dtype,
+            "steps": steps,
+            "own_epochs": {one.name: one.data.epochs for one in own},
+        },
     )
 
 
@@ -144,11 +153,6 @@ def _workload_names(asked: Sequence[str]) -> list[str]:
     if "all" in words:
         return spec.names()
     return list(dict.fromkeys(words)) or list(DEFAULT_WORKLOADS)
-
-
-def _load(name: str, epochs: int | None, seed: int | None) -> Workload:
-    changes = {"epochs": epochs, "seed": seed}
-    return spec.load(name).with_data(**{k: v for k, v in changes.items() if v is not None})
 
 
 def _devices(device: str) -> list[str]:

@@ -19,8 +19,7 @@ from harness.changes import Change, Changes
 from harness.comparisons import SLOWER
 from harness.differences import Difference
 from harness.report import facts, markdown, model, terminal
-from harness.report.model import Tone
-from harness.report.words import count, listed, plain
+from harness.report.words import Tone, count, listed, plain
 from harness.summaries import number
 
 SCHEMA = 1
