@@ -80,7 +80,7 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
         text = f"On {where} nothing is claimed: some cells were not compared in several launches"
     else:
         return _verdict(best, others.assign(told=told), where, run, kind)
-    return Claim("note", text, run) if kind == "train" else None
+    return Claim("warn" if len(others) else "note", text, run) if kind == "train" else None
 
 
 def _verdict(best: Any, others: pd.DataFrame, where: str, run: int, kind: str) -> Claim:

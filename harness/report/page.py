@@ -227,7 +227,9 @@ def _failed(cells: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[tuple[
 
 def _notes(loaded: Loaded, group: Group, run: int) -> list[tuple[Tone, str]]:
     cells, pairs = (table[table["run"] == run] for table in (group.cells, group.pairs))
-    return model.notes(loaded.records[run], cells, pairs, group.spec)
+    whose = f"{letter(run)}: " if len(loaded.records) > 1 else ""
+    notes = model.notes(loaded.records[run], cells, pairs, group.spec)
+    return [(tone, whose + text) for tone, text in notes]
 
 
 def _score(found: dict[str, Any], key: str, names: list[str], data: dict[str, Any]) -> Score:

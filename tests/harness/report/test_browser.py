@@ -268,6 +268,18 @@ def test_a_phone_scrolls_down_only(page: Page, request: pytest.FixtureRequest, n
     assert wide == 0
 
 
+@pytest.mark.parametrize("chosen", [None, "dark"])
+def test_what_is_printed_is_light(page: Page, report: Path, chosen: str | None) -> None:
+    page.open(report, theme="dark")
+    page.js("if (arguments[0]) document.documentElement.dataset.theme = arguments[0]", chosen)
+    ink = "return getComputedStyle(document.body).color"
+    assert page.js(ink) == "rgb(232, 232, 228)"
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    shown = page.js(ink), page.js("return getComputedStyle(document.body).backgroundColor")
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert shown == ("rgb(29, 33, 39)", "rgba(0, 0, 0, 0)")
+
+
 def test_it_prints_and_is_as_before_after(page: Page, report: Path) -> None:
     page.open(report, theme="dark")
     printed = page.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"]
