@@ -1,8 +1,9 @@
-"""Keeps a stored run as the example in docs/: its report, its tables, pictures of terminal and page.
+"""Keeps a stored run as the example in docs/: its report, its tables, pictures of the terminal and of
+the page, light, dark and on a phone.
 
     python benchmarks/example.py RUN FOLDER        e.g. latest docs/example
 
-Made from the store alone; the page's picture needs chromium. Host names and paths are not in a run; the
+Made from the store alone; the page's pictures need chromium. Host names and paths are not in a run; the
 command it was started with is, so give relative paths to the run.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -31,6 +31,17 @@ WIDTH = 100
 SHOWN = 18
 """Lines of the report in the picture: the verdict, the first table and the seal of the proof."""
 
+PAGES = {
+    "page.png": (1280, 1900, "light"),
+    "page-dark.png": (1280, 1900, "dark"),
+    "page-phone.png": (390, 1900, "light"),
+}
+"""The pictures of the page: width and height in pixels, and the system's theme."""
+
+DRAWN = """return window.Plotly && [...document.querySelectorAll(".canvas")].every(
+    (one) => one.getBoundingClientRect().top > innerHeight || one.querySelector(".main-svg"))"""
+"""Whether every plot that is in sight is drawn."""
+
 
 def picture(record: store.Record) -> str:
     """Return the beginning of the terminal's report as SVG, with no font from elsewhere."""
@@ -45,17 +56,33 @@ def picture(record: store.Record) -> str:
     )
 
 
-def screenshot(record: store.Record, path: Path) -> None:
-    """Have chromium draw the head of the HTML report; without chromium there is no picture."""
-    program = shutil.which("chromium")
-    if program is None:
-        print("no chromium here: no picture of the page")
+def screenshots(record: store.Record, folder: Path) -> None:
+    """Have chromium draw the head of the HTML report as PAGES; without chromium there are no pictures."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        print(
+            "no chromium here (apt-get install chromium chromium-driver): no pictures of the page"
+        )
         return
-    with tempfile.TemporaryDirectory() as folder:
-        page = html.write([record], Path(folder) / "report.html")
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,1900"]
-        patient = ["--virtual-time-budget=10000", f"--screenshot={path}", page.as_uri()]
-        subprocess.run([program, *options, *patient], check=True, capture_output=True)
+    from selenium import webdriver
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
+        options.add_argument(flag)
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    with tempfile.TemporaryDirectory() as scratch:
+        page = html.write([record], Path(scratch) / "report.html")
+        for name, (width, height, theme) in PAGES.items():
+            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            chosen = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", chosen)
+            browser.get(page.as_uri())
+            WebDriverWait(browser, 60).until(lambda one: one.execute_script(DRAWN))
+            (folder / name).write_bytes(browser.get_screenshot_as_png())
+    browser.quit()
 
 
 def main(run: str, folder: Path) -> None:
@@ -65,7 +92,7 @@ def main(run: str, folder: Path) -> None:
     for name in ("report.md", "summary.csv", "samples.csv"):
         shutil.copy(record.folder / name, folder / name)
     (folder / "terminal.svg").write_text(picture(record))
-    screenshot(record, folder / "page.png")
+    screenshots(record, folder)
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 

@@ -6,6 +6,7 @@ Cells are compared within a workload, a device and an arithmetic, never across. 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -109,12 +110,26 @@ def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFra
     return tied[~(half <= precision)]
 
 
+def leader(cells: Sequence[str], ratios: Mapping[tuple[str, str], float]) -> str | None:
+    """Return the fastest of some cells: it is the least behind where it is behind.
+
+    `ratios` has each pair's both ways; speeds of cells that ran in other launches met another drift. Of
+    cells that were not compared it is the first.
+    """
+
+    def worst(cell: str) -> float:
+        return min((ratios[cell, other] for other in cells if (cell, other) in ratios), default=0.0)
+
+    return max(cells, key=worst, default=None)
+
+
 def leaders(table: pd.DataFrame) -> dict[str, object] | None:
-    """Return the fastest cell of a table of pairs and the next one, with their ratio and its bounds."""
-    both = pd.concat([table, _turned(table)])
+    """Return the `leader` of a table of pairs and the next one, with their ratio and its bounds."""
+    both = pd.concat([table, _turned(table)]).dropna(subset=["ratio"])
     if not len(both):
         return None
-    first = both.groupby("a")["ratio"].min().idxmax()  # it is the least behind where it is behind
+    ratios = dict(zip(zip(both["a"], both["b"], strict=True), both["ratio"], strict=True))
+    first = leader(list(both["a"].unique()), ratios)
     next_to = both[both["a"] == first].sort_values("ratio").iloc[0]
     return {key: next_to[key] for key in ("a", "b", "ratio", "low", "high")}
 

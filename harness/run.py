@@ -127,8 +127,10 @@ def request(
         for word, python in interpreters.items()
         for label in arms.choose([word], root)
     }
-    wanted = [_load(name, epochs or (QUICK_EPOCHS if quick else None), seed)
-              for name in _workload_names(workloads)]  # fmt: skip
+    own = [spec.load(name) for name in _workload_names(workloads)]
+    changes = {"epochs": epochs or (QUICK_EPOCHS if quick else None), "seed": seed}
+    given = {key: value for key, value in changes.items() if value is not None}
+    wanted = [one.with_data(**given) for one in own]
     twice = {one.name for one in wanted if [other.name for other in wanted].count(one.name) > 1}
     if twice:
         raise SpecError(
@@ -158,7 +160,13 @@ def request(
         proof_steps=0 if no_parity else parity_steps,
         only_proof=only_proof,
         deterministic=deterministic,
-        options={"data": data, "quick": quick, "device": device, "dtype": dtype},
+        options={
+            "data": data,
+            "quick": quick,
+            "device": device,
+            "dtype": dtype,
+            "own_epochs": {one.name: one.data.epochs for one in own},
+        },
     )
 
 
@@ -167,11 +175,6 @@ def _workload_names(asked: Sequence[str]) -> list[str]:
     if "all" in words:
         return spec.names()
     return list(dict.fromkeys(words)) or list(DEFAULT_WORKLOADS)
-
-
-def _load(name: str, epochs: int | None, seed: int | None) -> Workload:
-    changes = {"epochs": epochs, "seed": seed}
-    return spec.load(name).with_data(**{k: v for k, v in changes.items() if v is not None})
 
 
 def _devices(device: str) -> list[str]:

@@ -35,12 +35,6 @@ class Interval:
     high: float
     launches: int
 
-    @property
-    def half_width(self) -> float:
-        """Half of the interval's width, as a part of the estimate; infinite without bounds."""
-        width = (self.high - self.low) / (2 * self.estimate)
-        return width if math.isfinite(width) else math.inf
-
 
 @dataclass(frozen=True)
 class Ratio(Interval):

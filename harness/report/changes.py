@@ -19,8 +19,7 @@ from harness.changes import Change, Changes
 from harness.comparisons import SLOWER
 from harness.differences import Difference
 from harness.report import facts, markdown, model, terminal
-from harness.report.model import Tone
-from harness.report.words import count, listed, plain
+from harness.report.words import Tone, count, listed, plain
 from harness.summaries import number
 
 SCHEMA = 1
@@ -31,7 +30,12 @@ REFUSED = ("where", "what", "why it is not compared")
 
 _JUDGED = (*changes.SPEEDS.values(), changes.ACCURACY)
 _COLUMNS = {column.key: column for column in model.COLUMNS}
-_NAMES = {changes.PROOF: "largest error over its bound"}
+_NAMES = {
+    changes.PROOF: "largest error over its bound",
+    # A table of a run has these beside their p50, which says of what they are.
+    "latency1_p99_ms": "latency of one, ms, p99",
+    "latency_p99_ms": "latency of a batch, ms, p99",
+}
 _VALUE, _PLACES = 32, 3  # letters of a value that differs; cells that are named one by one
 
 
@@ -107,15 +111,18 @@ def _warnings(name: str, record: store.Record) -> Iterator[tuple[Tone, str]]:
 
 def _verdicts(found: Changes) -> Iterator[tuple[Tone, str]]:
     """Yield a sentence a figure: how many cells went where."""
+    unjudged: dict[str, None] = {}
     for (figure, relative), own in _families(found.changes):
         tally = Counter(one.verdict for one in own if one.verdict)
         if not tally:
-            yield "warn", f"{_name(figure)}: one launch a run proves nothing: nothing is judged"
+            unjudged[_name(figure)] = None
             continue
         told = listed(f"{count(n, 'cell')} {verdict}" for verdict, n in tally.most_common())
         worse = tally[SLOWER] + tally[changes.LOWER]
         tone: Tone = "bad" if worse else "note"
         yield tone, f"{_name(figure)}{' over the anchor' if relative else ''}: {told}"
+    if unjudged:
+        yield "warn", f"{listed(unjudged)}: one launch a run proves nothing: nothing is judged"
     if not found.changes:
         yield "bad", "nothing can be compared: see below"
 
@@ -180,24 +187,31 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
 def _figures(found: Changes) -> Iterator[Sheet]:
     for workload, told in groupby(found.changes, key=lambda one: _part(one, "workload")):
         own = list(told)
-        differ = [part for part in model.PLACE if len({_part(one, part) for one in own}) > 1]
+        # The arbiter has an arithmetic of its own, and no speed to compare.
+        timed = [one for one in own if one.figure in changes.SPEEDS.values()] or own
+        differ = [part for part in model.PLACE if len({_part(one, part) for one in timed}) > 1]
         parts = ("framework", "mode", *differ)
         for (figure, _), rows in _families(own):
             yield _sheet(plain(workload), figure, rows, parts)
         if moved := [one for one in own if _moved(one)]:
             titles = ("cell", "what", "A", "B", "B over A")
-            texts = ((_label(one, parts), _name(one.figure), *_values(one)) for one in moved)
+            texts = ((_label(one.cell, parts), _name(one.figure), *_values(one)) for one in moved)
             heading = f"{plain(workload)}: what has one value a run, and moved"
             yield Sheet(heading, titles, tuple(texts), range(2, 5))
 
 
 def _sheet(workload: str, figure: str, rows: Sequence[Change], parts: Sequence[str]) -> Sheet:
-    anchors = dict.fromkeys(plain(one.anchor) for one in rows if one.anchor)
+    anchors = dict.fromkeys(_label(one.anchor, parts) for one in rows if one.anchor)
     over = f" over {listed(anchors)}'s" if anchors else ""
     change = "B minus A" if figure == changes.ACCURACY else "B over A"
     titles = ("cell", "A", "B", change, "95% interval", "so B is")
     texts = (
-        (_label(one, parts), *_values(one), _interval(one), one.verdict or "not judged: one launch")
+        (
+            _label(one.cell, parts),
+            *_values(one),
+            _interval(one),
+            one.verdict or "not judged: one launch",
+        )
         for one in rows
     )
     return Sheet(f"{workload}: {_name(figure)}{over}", titles, tuple(texts), range(1, 5))
@@ -213,8 +227,9 @@ def _part(one: Change, part: str) -> str:
     return summaries.split(one.cell)[part]
 
 
-def _label(one: Change, parts: Sequence[str]) -> str:
-    return plain(" ".join(_part(one, part) for part in parts))
+def _label(cell: str, parts: Sequence[str]) -> str:
+    own = summaries.split(cell)
+    return plain(" ".join(own[part] for part in parts))
 
 
 def _name(figure: str) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.comparisons import FASTER, TIED
-from harness.report.model import Tone
+from harness import comparisons
+from harness.comparisons import TIED
 from harness.report.runs import Group, Ratio
-from harness.report.words import count, listed, plain
+from harness.report.words import Tone, count, listed
 
 KINDS = {"train": "", "predict": " in inference"}
 """The kinds of slices, and how a sentence tells them."""
@@ -37,15 +37,16 @@ class Claim:
 
 
 def leader(group: Group, cells: pd.DataFrame, kind: str) -> dict[str, Any] | None:
-    """Return the fastest of one run's cells: nobody is proved faster, and its speed is the highest."""
+    """Return the fastest of one run's cells, by `comparisons.leader`; None where none was timed."""
     rate = f"{kind}_samples_per_s"
     order = group.told(cells[cells[rate].notna()].sort_values(rate, ascending=False))
-    runs = set(cells["run"])
-    beaten = {
-        cell for (run, known, _, cell), one in group.ratios.items()
-        if run in runs and known == kind and one.verdict == FASTER
+    names = {one["cell"]: one for one in order}
+    ratios = {
+        (a, b): known.ratio
+        for one in order[:1] for a in names for b in names
+        if (known := group.ratios.get((one["run"], kind, a, b)))
     }  # fmt: skip
-    return next((one for one in order if one["cell"] not in beaten), next(iter(order), None))
+    return names.get(str(comparisons.leader(list(names), ratios)))
 
 
 def claims(group: Group) -> list[Claim]:
@@ -56,7 +57,9 @@ def claims(group: Group) -> list[Claim]:
         if cells["train_samples_per_s"].notna().any():
             said += filter(None, (_claim(group, cells, kind) for kind in KINDS))
         else:
-            said.append(Claim("bad", f"On {plain(group.workload)} no cell can be ranked", run))
+            none = f"On {group.title} no cell"
+            well = Claim("note", f"{none} was timed", run)
+            said.append(well if len(cells) else Claim("bad", f"{none} can be ranked", run))
     return said
 
 
@@ -65,17 +68,19 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
     best = leader(group, cells, kind)
     if best is None:
         return None
-    where, run = plain(group.workload) + KINDS[kind], int(best["run"])
+    where, run = group.title + KINDS[kind], int(best["run"])
     others = cells[cells["cell"] != best["cell"]].dropna(subset=[f"{kind}_samples_per_s"])
     found = [group.ratios.get((run, kind, best["cell"], cell)) for cell in others["cell"]]
     told = [one for one in found if one is not None]
     if not len(others):
         text = f"Only {best['name']} can be ranked on {where}"
+    elif not told:
+        text = f"On {where} nothing is claimed or ranked: one launch proves nothing"
     elif len(told) < len(found):
-        text = f"On {where} nothing is claimed: the cells were not compared in several launches"
+        text = f"On {where} nothing is claimed: some cells were not compared in several launches"
     else:
         return _verdict(best, others.assign(told=told), where, run, kind)
-    return Claim("note", text, run) if kind == "train" else None
+    return Claim("warn" if len(others) else "note", text, run) if kind == "train" else None
 
 
 def _verdict(best: Any, others: pd.DataFrame, where: str, run: int, kind: str) -> Claim:

@@ -51,6 +51,20 @@ def warnings(record: store.Record) -> Iterator[str]:
         )
 
 
+def shortened(record: store.Record, workload: str) -> str:
+    """Say how little a workload was trained, where that was less than it asks for; else nothing."""
+    options = record.manifest.get("options") or {}
+    spec = (record.manifest.get("workloads") or {}).get(workload) or {}
+    own = number((options.get("own_epochs") or {}).get(workload))
+    epochs = number((spec.get("data") or {}).get("epochs"))
+    if steps := options.get("steps"):
+        return f"after {plain(steps)} steps"
+    if epochs is not None and own is not None and epochs < own:
+        return f"after {epochs:g} of its {own:g} epochs"
+    # Older runs do not tell how many a workload asks for.
+    return "after one epoch" if options.get("quick") and own is None else ""
+
+
 def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Pairs of a word and a sentence, in the order of a report's foot."""
     manifest = record.manifest

@@ -1,34 +1,28 @@
-"""What the laboratory says of a workload's cells, in sentences: who leads, how sure, what disturbed."""
+"""What the laboratory says of a workload's cells, in sentences: how sure they are, and what disturbed."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import pandas as pd
 
 from harness import comparisons, figures, store, summaries
 from harness.comparisons import TIED
-from harness.report.words import count, listed, plain, times
+from harness.report.words import Tone, count, listed, plain
 from harness.summaries import number
 
 PAIRS = ("training: a", "b", "a over b", "95% interval", "launches", "a is")
 
-Note = tuple[Any, str]
-"""A tone of `report.model` and a sentence."""
+Note = tuple[Tone, str]
 
 
 def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[Note]:
     """Yield what is to be said of one workload's `cells` (with `label`) and its `pairs`."""
     names = dict(zip(cells["cell"], cells["label"], strict=True))
     trained = pairs[pairs["kind"] == "train"]
-    for _, group in cells[cells["rank"].notna()].groupby(["device", "dtype"], sort=False):
-        yield _leader(group.sort_values("rank"), trained)
     timed = cells[(cells["train_slices"] > 0) & ~cells["arbiter"]]
-    if len(timed) and cells["rank"].isna().all():
-        yield "warn", "one launch proves nothing: rows are sorted by speed, and nothing is ranked"
     if (trained["launches"] > 1).any():
         yield from _floor(trained)
     yield from _open(record, names, trained)
@@ -45,32 +39,6 @@ def rows(pairs: pd.DataFrame, names: Mapping[str, str]) -> list[tuple[str, ...]]
          str(p["launches"]), str(p["verdict"]))
         for p in trained.to_dict("records")
     ]  # fmt: skip
-
-
-def over(pairs: pd.DataFrame, a: str, b: str) -> tuple[float, float, float] | None:
-    """Return a's training throughput over b's, with its bounds; None where they were not paired."""
-    trained = pairs[pairs["kind"] == "train"]
-    for first, second in ((a, b), (b, a)):
-        found = trained[(trained["a"] == first) & (trained["b"] == second)]
-        for ratio, low, high in found[["ratio", "low", "high"]].itertuples(index=False):
-            return (ratio, low, high) if first == a else (1 / ratio, 1 / high, 1 / low)
-    return None
-
-
-def _leader(ranked: pd.DataFrame, trained: pd.DataFrame) -> Note:
-    first = ranked[ranked["rank"] == ranked["rank"].min()]
-    rest = ranked[ranked["rank"] > ranked["rank"].min()].sort_values(
-        "train_samples_per_s", ascending=False
-    )
-    if len(first) > 1:
-        said = f"{listed(first['label'])} share the first rank: they could not be told apart"
-        return "note", said
-    if not len(rest):
-        return "note", f"{first['label'].iloc[0]} is alone: nothing to compare it with"
-    best, second = first.iloc[0], rest.iloc[0]
-    found = over(trained, best["cell"], second["cell"])
-    ratio = f": {times(*found)} {second['label']}, the next" if found else ""
-    return "good", f"{best['label']} trains fastest{ratio}"
 
 
 def _floor(trained: pd.DataFrame) -> Iterator[Note]:

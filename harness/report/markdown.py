@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness import store
 from harness.report import lab, model, proof
-from harness.report.model import Failure, Report, Section, Tone
+from harness.report.model import Failure, Report, Section
+from harness.report.words import Tone
 
 SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
 # An underscore within a word is no markup; anywhere else it may be.

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from harness import store, summaries
-from harness.report import facts, lab, proof
+from harness.report import claims, facts, lab, proof
+from harness.report.runs import groups, load
 from harness.report.words import (
+    Tone,
     amount,
     count,
     listed,
@@ -41,8 +43,6 @@ AGREE = 1e-5
 
 PLACE = ("device", "dtype")
 """What a section says once where its cells have it in common."""
-
-Tone = Literal["good", "warn", "bad", "off", "note"]
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,7 @@ def verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
 
 def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) -> list[Section]:
     made_up = summaries.synthetic(record.manifest)
+    claimed = [(group.workload, claims.claims(group)) for group in groups(load([record]))]
     sections = []
     for workload, cells in table.groupby("workload", sort=False):
         if (cells["status"] == SKIPPED).all():
@@ -193,7 +194,8 @@ def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) ->
             and not (column.optional and cells[column.key].isna().all())
         )  # fmt: skip
         own = pairs[pairs["workload"] == workload]
-        sections.append(_section(record, str(workload), _sorted(cells), columns, own))
+        said = [(one.tone, one.text) for name, told in claimed if name == workload for one in told]
+        sections.append(_section(record, str(workload), _sorted(cells), columns, own, said))
     return sections
 
 
@@ -216,6 +218,7 @@ def _section(
     cells: pd.DataFrame,
     columns: Sequence[Column],
     pairs: pd.DataFrame,
+    said: Sequence[tuple[Tone, str]],
 ) -> Section:
     ranked = cells[~cells["arbiter"]]
     labels = _labels(cells, [part for part in PLACE if ranked[part].nunique() > 1])
@@ -226,8 +229,8 @@ def _section(
     about = ", ".join(filter(None, [facts.workload(spec), *map(plain, same)]))
     cells = cells.assign(label=labels)
     told = tuple(lab.rows(pairs, dict(zip(cells["cell"], labels, strict=True))))
-    said = tuple(notes(record, cells, pairs, spec))
-    return Section(plain(workload), about, tuple(columns), tuple(rows), said, told)
+    more = notes(record, cells, pairs, spec)
+    return Section(plain(workload), about, tuple(columns), tuple(rows), (*said, *more), told)
 
 
 def notes(
@@ -237,7 +240,7 @@ def notes(
     return [
         *_seal(cells),
         *_agreement(cells),
-        *_targets(cells, spec),
+        *_targets(record, cells, spec),
         *lab.notes(record, cells, pairs),
         *_arbiters(cells),
     ]
@@ -303,7 +306,9 @@ def _seal(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
     return [("good" if said[0] else "bad", said[1])] if said else []
 
 
-def _targets(cells: pd.DataFrame, spec: Mapping[str, Any]) -> list[tuple[Tone, str]]:
+def _targets(
+    record: store.Record, cells: pd.DataFrame, spec: Mapping[str, Any]
+) -> list[tuple[Tone, str]]:
     """Which cells missed the workload's target accuracy."""
     told = cells.dropna(subset=["reached_target"])
     if not len(told):
@@ -312,8 +317,9 @@ def _targets(cells: pd.DataFrame, spec: Mapping[str, Any]) -> list[tuple[Tone, s
     missed = told[~told["reached_target"].astype(bool)]["label"]
     if not len(missed):
         return [("good", f"{count(len(told), 'cell')} reached {target}")]
-    every = len(missed) == len(told)
-    return [("bad", f"{'every cell' if every else listed(missed)} missed {target}")]
+    said = f"{'every cell' if len(missed) == len(told) else listed(missed)} missed {target}"
+    short = facts.shortened(record, str(told["workload"].iloc[0]))
+    return [("note", f"{said} {short}") if short else ("bad", said)]
 
 
 def absent(record: store.Record) -> list[tuple[str, str]]:

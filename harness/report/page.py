@@ -11,11 +11,10 @@ import pandas as pd
 from harness import store
 from harness.report import claims, details, facts, images, model, plots, proof, series, style, thin
 from harness.report.claims import Claim
-from harness.report.model import Tone
 from harness.report.plots import Figure
 from harness.report.runs import Group, Loaded, groups, letter, load
 from harness.report.style import Style
-from harness.report.words import amount, count, mebibytes, plain, score, seconds
+from harness.report.words import Tone, amount, count, mebibytes, plain, score, seconds
 from harness.summaries import OK
 
 MOST_SCORES = 100
@@ -126,7 +125,7 @@ class Page:
 def build(records: Sequence[store.Record]) -> Page:
     """Return the page of one or several runs; of empty, half done and failed ones, too."""
     loaded = load(records)
-    found = list(groups(loaded))
+    found = groups(loaded)
     data: dict[str, Any] = {"figures": {}, "cells": {}}
     parts = _parts(loaded, found, data)
     for number, record in enumerate(records):
@@ -171,16 +170,8 @@ def _parts(loaded: Loaded, found: Sequence[Group], data: dict[str, Any]) -> list
             for place, one in enumerate(outcomes[:most])
         ]
         part = _part(loaded, group, drawn)
-        title = _title(group, [other for other in found if other.workload == group.workload])
-        parts.append(
-            replace(
-                part,
-                title=title,
-                scores=scores,
-                more=len(outcomes[most:]),
-                grid=grids.get(group.key),
-            )
-        )
+        more, grid = len(outcomes[most:]), grids.get(group.key)
+        parts.append(replace(part, scores=scores, more=more, grid=grid))
     return parts
 
 
@@ -207,7 +198,7 @@ def _part(loaded: Loaded, group: Group, drawn: list[tuple[str, Figure]]) -> Part
     cells = group.cells
     return Part(
         key=group.key,
-        title=plain(group.workload),
+        title=group.title,
         about=", ".join(filter(None, [facts.workload(group.spec), group.device, group.dtype])),
         notes=[note for run in cells["run"].unique() for note in _notes(loaded, group, int(run))],
         claims=claims.claims(group),
@@ -236,20 +227,11 @@ def _failed(cells: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[tuple[
     return [(*why, cells) for why, cells in found.items()]
 
 
-def _title(group: Group, alike: Sequence[Group]) -> str:
-    """The workload, and what tells the group apart from others of the same workload."""
-    words = [group.workload]
-    if len(alike) > 1:
-        words += [group.device, group.dtype, "made-up data" if group.made_up else ""]
-        told = [(one.device, one.dtype, one.made_up) for one in alike]
-        if told.count((group.device, group.dtype, group.made_up)) > 1:
-            words.append(f"(spec and data {group.ground})")
-    return plain(" ".join(filter(None, words)))
-
-
 def _notes(loaded: Loaded, group: Group, run: int) -> list[tuple[Tone, str]]:
     cells, pairs = (table[table["run"] == run] for table in (group.cells, group.pairs))
-    return model.notes(loaded.records[run], cells, pairs, group.spec)
+    whose = f"{letter(run)}: " if len(loaded.records) > 1 else ""
+    notes = model.notes(loaded.records[run], cells, pairs, group.spec)
+    return [(tone, whose + text) for tone, text in notes]
 
 
 def _score(found: dict[str, Any], key: str, names: list[str], data: dict[str, Any]) -> Score:

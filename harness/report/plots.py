@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
         labels.append(f"{framework} ({letter(run)})" if several else framework)
     if not labels:
         return None
-    axis = log_axis(cells["train_samples_per_s"], "samples/s in training")
+    axis = log_axis(cells["train_samples_per_s"], "samples/s in training", room=1.6)
     note = "Ways of executing that one framework offers, dynamic and static, on the same step."
     layout = _rows(labels, 50) | {"xaxis": axis}
     return Figure("Modes of one framework", note, traces, layout)
@@ -204,7 +205,9 @@ def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
     scored = cells["accuracy"].notna().all()
     best = front(cells)
     traces: list[Trace] = []
-    for cell, stands_out in zip(group.told(cells), best, strict=True):
+    above = cycle(("top center", "bottom center"))  # names of neighbours would run into each other
+    cells = cells.assign(best=best).sort_values("train_s")
+    for cell, stands_out in zip(group.told(cells), cells["best"], strict=True):
         size = cell["peak_memory_bytes"]
         said = f"{cell['label']}: {seconds(cell['train_s'])} s, {gibibytes(float(size))}"
         said += f", accuracy {score(cell['accuracy'])}" if scored else ""
@@ -213,7 +216,7 @@ def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
             trace = _point(cell, styles, cell["train_s"], value, said)
             trace |= {"yaxis": axis, "opacity": 1 if stands_out else 0.45}
             if stands_out and axis == "y":
-                trace |= {"text": [text(short(cell["label"]))], "textposition": "top center"}
+                trace |= {"text": [text(short(cell["label"]))], "textposition": next(above)}
             else:
                 trace["mode"] = "markers"
             traces.append(trace)
@@ -311,7 +314,7 @@ def _rows(labels: Sequence[str], height: int = ROW) -> dict[str, Any]:
     names = [text(short(label)) for label in labels]
     return {
         "height": height * len(labels) + 90,
-        "yaxis": {"tickvals": places, "ticktext": names, "range": [0.7 - len(labels), 0.8],
+        "yaxis": {"tickvals": places, "ticktext": names, "range": [0.5 - len(labels), 0.8],
                   "showgrid": False, "zeroline": False},
     }  # fmt: skip
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +61,7 @@ class Group:
     """Cells that may stand in one ranking, the arbiter's among them, and their comparisons."""
 
     key: str
+    title: str
     ground: str
     workload: str
     device: str
@@ -116,8 +118,25 @@ def load(records: Sequence[store.Record]) -> Loaded:
     )
 
 
-def groups(loaded: Loaded) -> Iterator[Group]:
+def groups(loaded: Loaded) -> list[Group]:
     """Every ranking of the report, in the order of the plans; an arbiter is in all of its workload."""
+    found = list(_groups(loaded))
+    alike, same = Counter(one.workload for one in found), Counter(map(_title, found))
+    titles = [
+        _title(one, same[_title(one)]) if alike[one.workload] > 1 else one.workload
+        for one in found
+    ]  # fmt: skip
+    return [replace(one, title=plain(title)) for one, title in zip(found, titles, strict=True)]
+
+
+def _title(group: Group, same: int = 1) -> str:
+    """The workload, and what tells the group apart from others of it, of which so many are the same."""
+    words = [group.workload, group.device, group.dtype, "made-up data" if group.made_up else ""]
+    words.append(f"(spec and data {group.ground})" if same > 1 else "")
+    return " ".join(filter(None, words))
+
+
+def _groups(loaded: Loaded) -> Iterator[Group]:
     cells = loaded.cells
     planned = cells[cells["status"] != summaries.SKIPPED]
     keys = ["ground", "device", "dtype"]
@@ -130,6 +149,7 @@ def groups(loaded: Loaded) -> Iterator[Group]:
         here = pairs["run"].isin(ranked["run"]) & pairs["a"].isin(ranked["cell"])
         yield Group(
             key=f"g{ranked['id'].iloc[0]}",
+            title=workload,
             ground=ground,
             workload=workload,
             device=device,

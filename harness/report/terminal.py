@@ -19,8 +19,8 @@ from harness import store, summaries
 from harness.doctor import Finding
 from harness.profile import Profiled
 from harness.report import model, proof
-from harness.report.model import Failure, Report, Section, Tone
-from harness.report.words import plain
+from harness.report.model import Failure, Report, Section
+from harness.report.words import Tone, plain
 
 STYLES: dict[Tone, str] = {
     "good": "green",

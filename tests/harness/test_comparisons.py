@@ -241,6 +241,14 @@ def test_an_interval_twice_too_wide_wants_four_times_the_launches(
     assert comparisons.launches_wanted(within) == math.inf
 
 
+def test_the_leader_is_the_least_behind_where_it_is_behind() -> None:
+    ratios = {("a", "b"): 0.9, ("b", "a"): 1 / 0.9, ("b", "c"): 0.8, ("c", "b"): 1.25,
+              ("c", "a"): 0.5, ("a", "c"): 2.0}  # fmt: skip
+    assert comparisons.leader("abcd", ratios) == "a"  # each is behind another one
+    assert comparisons.leader("bc", ratios) == "c" and comparisons.leader("dc", ratios) == "d"
+    assert comparisons.leader("", ratios) is None
+
+
 def test_the_leader_and_the_next() -> None:
     columns = ["a", "b", "ratio", "low", "high"]
     rows = [("x", "y", 0.5, 0.4, 0.6), ("x", "z", 2.0, 1.9, 2.1), ("y", "z", 4.0, 3.9, 4.1)]

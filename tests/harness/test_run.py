@@ -148,6 +148,8 @@ def test_the_run_leaves_what_it_promises(toy_root: Path, toy_interpreters: dict[
     assert manifest["schema"] == 1
     assert manifest["command"][-1] == "x"
     assert manifest["workloads"]["mlp-2-3-2"]["data"]["epochs"] == 1
+    assert manifest["options"]["own_epochs"]["mlp-2-3-2"] > 1
+    assert manifest["options"]["steps"] is None
     built = record.every("built")[0]
     assert built["settings"]["threads"] == 1
     dataset = record.every("dataset")[0]

@@ -147,6 +147,43 @@ def test_it_loads_nothing_and_complains_of_nothing(
     assert page.errors() == []
 
 
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_runs_that_came_to_little_have_a_page_too(
+    page: Page, fakes: ModuleType, tmp_path: Path, size: dict[str, Any]
+) -> None:
+    cells = fakes.plan("cnn-digits")
+    empty, half, failed = (
+        fakes.Run.create(tmp_path, fakes.manifest(some)) for some in ([], cells, cells)
+    )
+    fakes.end(empty)
+    fakes.begin(half)
+    for cell in cells[:2]:
+        fakes.whole_cell(half, cell)
+    fakes.open_cell(half, cells[2])
+    half.close()  # as of a run that was killed
+    for cell in cells:
+        fakes.open_cell(failed, cell)
+        fakes.fail(failed, cell)
+    fakes.end(failed, "failed", 1)
+    said = {
+        empty: ["there is nothing to compare", "no cell was planned"],
+        half: [
+            "pytorch eager is fastest on cnn-digits",
+            "2 of 10 cells ok",
+            "what is here is partial",
+        ],
+        failed: ["no cell can be ranked", "0 of 10 cells ok", "the machine was short of memory"],
+    }
+    for run, words in said.items():
+        page.open(html.write([store.read(run.folder)], run.folder / "report.html"), size)
+        scroll(page)
+        text = page.js("return document.body.innerText")
+        assert not [one for one in words if one not in text], text[:500]
+        root = "document.documentElement"
+        assert page.js(f"return {root}.scrollWidth - {root}.clientWidth") == 0
+        assert page.errors() == []
+
+
 def test_a_hostile_name_is_shown_and_not_run(page: Page, hostile: Path, fakes: ModuleType) -> None:
     page.open(hostile)
     scroll(page)
@@ -309,6 +346,18 @@ def test_a_phone_scrolls_down_only(page: Page, request: pytest.FixtureRequest, n
     assert wide == 0
 
 
+@pytest.mark.parametrize("chosen", [None, "dark"])
+def test_what_is_printed_is_light(page: Page, report: Path, chosen: str | None) -> None:
+    page.open(report, theme="dark")
+    page.js("if (arguments[0]) document.documentElement.dataset.theme = arguments[0]", chosen)
+    ink = "return getComputedStyle(document.body).color"
+    assert page.js(ink) == "rgb(232, 232, 228)"
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    shown = page.js(ink), page.js("return getComputedStyle(document.body).backgroundColor")
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert shown == ("rgb(29, 33, 39)", "rgba(0, 0, 0, 0)")
+
+
 def test_it_prints_and_is_as_before_after(page: Page, report: Path) -> None:
     page.open(report, theme="dark")
     printed = page.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"]
@@ -330,13 +379,20 @@ def test_axe_finds_nothing(
     page.open(path, theme=theme)
     page.js("document.querySelectorAll('details').forEach(one => one.open = true)")
     page.js(axe)
-    found = page.driver.execute_async_script(
-        "const done = arguments[arguments.length - 1];"
-        " axe.run().then(all => done(all.violations.map(one =>"
-        " [one.id, one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))])))"
-    )
+
+    def found() -> list[Any]:
+        return page.driver.execute_async_script(
+            "const done = arguments[arguments.length - 1];"
+            " axe.run().then(all => done(all.violations.map(one =>"
+            " [one.id, one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))])))"
+        )
+
+    whole = found()
+    page.js("document.querySelector('#cells [data-cell]').click()")
+    page.wait("document.querySelector('dialog[open] .main-svg')")
+    details = found()
     page.driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": False})
-    assert found == []
+    assert (whole, details) == ([], [])
 
 
 @pytest.fixture(scope="module")

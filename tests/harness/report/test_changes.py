@@ -54,7 +54,7 @@ def test_a_change_is_told_with_its_interval_and_a_verdict(tmp_path: Path, fake: 
     assert re.search(r"1\.400\s+1\.3\d\d to 1\.4\d\d\s+faster", row)
     assert re.search(r"1\.400\s+1\.3\d\d to 1\.4\d\d\s+faster", relative)
     assert "training samples/s: 2 cells same and 1 cell faster" in text
-    assert "over cnn-digits/jax/jit/cpu/float32's" in text
+    assert "cnn-digits: training samples/s over jax jit's\n" in text
     assert "accuracy: 3 cells not told apart" in text
 
 
@@ -74,6 +74,11 @@ def test_single_values_are_shown_only_where_they_moved(tmp_path: Path, fake: Mod
     journal = b / "events.jsonl"
     journal.write_text(journal.read_text().replace(str(498 * 2**20), str(996 * 2**20)))
     assert re.search(r"pytorch eager\s+peak memory, MiB\s+498\s+996\s+2\.000", shown(a, b, 120))
+    c, d = fake.rich_run(tmp_path), fake.rich_run(tmp_path)
+    journal = d / "events.jsonl"
+    journal.write_text(journal.read_text().replace('"p99": 0.0004', '"p99": 0.0005'))
+    row = r"pytorch eager\s+latency of one, ms, p99\s+0\.4\s+0\.5\s+1\.250"
+    assert re.search(row, shown(c, d, 120))
 
 
 def test_nothing_to_compare_is_said(tmp_path: Path, fake: ModuleType) -> None:
@@ -82,7 +87,9 @@ def test_nothing_to_compare_is_said(tmp_path: Path, fake: ModuleType) -> None:
     text = words(shown(a, run(tmp_path, fake, **other)))
     assert "nothing can be compared" in text
     assert "another spec: data.dataset digits in A, other in B" in text
-    assert "one launch a run proves nothing" in words(shown(a, run(tmp_path, fake, launches=1)))
+    single = words(shown(a, run(tmp_path, fake, launches=1)))
+    both = "training samples/s and inference samples/s: one launch a run proves nothing"
+    assert both in single and single.count("proves nothing") == 1
 
 
 def test_a_run_that_was_not_proved_or_not_ended_is_said(tmp_path: Path, fake: ModuleType) -> None:

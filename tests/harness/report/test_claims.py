@@ -39,7 +39,7 @@ def group(**more: Any) -> Group:
     for key, value in more.items():
         cells[key] = value
     rows = {row["id"]: row for row in cells.to_dict("records")}
-    return Group("g", "x", "w", "cpu", "float32", {}, False, cells, pairs(), rows)
+    return Group("g", "w", "x", "w", "cpu", "float32", {}, False, cells, pairs(), rows)
 
 
 def pairs(ab: str = "faster") -> pd.DataFrame:
@@ -78,14 +78,26 @@ def test_a_tie_is_said_as_a_tie() -> None:
 
 
 def test_without_comparisons_nothing_is_claimed() -> None:
-    assert "nothing is claimed" in said(with_pairs(group(), pairs().head(0)))
+    words = "On w nothing is claimed or ranked: one launch proves nothing"
+    assert said(with_pairs(group(), pairs().head(0))) == words
     one_launch = pairs().assign(low=float("nan"), high=float("nan"), verdict="tied")
-    assert "nothing is claimed" in said(with_pairs(group(), one_launch))
+    assert said(with_pairs(group(), one_launch)) == words
+    some = said(with_pairs(group(), pairs().head(1)))
+    assert some == "On w nothing is claimed: some cells were not compared in several launches"
 
 
 def test_a_lone_cell_and_none() -> None:
     assert said(group(status=["ok", "failed", "failed"])) == "Only a m can be ranked on w"
     assert said(group(status="failed")) == "On w no cell can be ranked"
+    assert said(group(train_samples_per_s=float("nan"))) == "On w no cell was timed"
+
+
+def test_who_leads_is_the_pairs_to_say() -> None:
+    one = group(train_samples_per_s=[300.0, 400.0, 100.0])  # b met a better hour
+    assert claims.leader(one, one.cells, "train")["framework"] == "a"  # type: ignore[index]
+    assert claims.leader(one, one.cells, "predict")["framework"] == "a"  # type: ignore[index]
+    none = with_pairs(group(train_samples_per_s=[300.0, 400.0, 100.0]), pairs().head(0))
+    assert claims.leader(none, none.cells, "train")["framework"] == "b"  # type: ignore[index]
 
 
 def test_speed_without_proof_is_no_clean_win() -> None:
@@ -119,8 +131,13 @@ def test_runs_share_a_ranking_only_with_the_same_spec_data_and_arithmetic(
         fake.whole_cell(other, cell)
     fake.end(other)
     records = [store.read(folder) for folder in (one, two, made_up, other.folder)]
-    found = [set(group.cells["run"]) for group in groups(load(records))]
-    assert found == [{0, 1}, {2}, {3}]
+    found = groups(load(records))
+    assert [set(group.cells["run"]) for group in found] == [{0, 1}, {2}, {3}]
+    place = "cnn-digits cpu float32"
+    assert [group.title for group in found] == [
+        f"{place} (spec and data {found[0].ground})", f"{place} made-up data",
+        f"{place} (spec and data {found[2].ground})",
+    ]  # fmt: skip
 
 
 def test_claims_stay_within_a_run(tmp_path: Path, fake: ModuleType) -> None:

@@ -139,7 +139,9 @@ def test_several_runs_are_one_report(tmp_path: Path, fake: ModuleType) -> None:
     text = Seen(render(one, two)).text
     assert one.name in text and two.name in text
     assert "cnn-digits cpu float32 made-up data" in text
-    assert "A: " in text and "B: " in text
+    assert "A: the first losses of 9 cells agree" in text
+    assert "B: the first losses of 9 cells agree" in text
+    assert "A: the first losses" not in Seen(render(one)).text
 
 
 def test_a_report_of_one_run_lies_with_it_and_of_several_apart(
