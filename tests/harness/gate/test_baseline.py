@@ -149,8 +149,14 @@ def test_a_baseline_lies_where_its_name_says(tmp_path: Path, table: Table) -> No
 
 
 def test_a_run_of_too_few_launches_is_no_baseline(tmp_path: Path) -> None:
-    with pytest.raises(store.StoreError, match=r"launched 2 times; it takes 3 launches"):
+    with pytest.raises(
+        store.StoreError, match=f"2 launches of {HEAD} are timed .* it takes 3; run it"
+    ):
         baseline.of(made(tmp_path, {HEAD: {}}, launches=2), "old")
+    with pytest.raises(
+        store.StoreError, match=r"2 launches of .* undisturbed, .*on a quiet machine"
+    ):
+        baseline.of(made(tmp_path, {HEAD: {}}, load=range(3, 20)), "old")
     with pytest.raises(store.StoreError, match="no cell is well"):
         baseline.of(made(tmp_path, {HEAD: {"failed": True}}), "old")
     assert baseline.of(made(tmp_path, {HEAD: {}}, launches=3))["name"].startswith("20")
