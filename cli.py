@@ -12,12 +12,14 @@ import click
 from rich.console import Console
 
 from harness import doctor as doctor_room
-from harness import inventory, store
+from harness import history as history_room
+from harness import inventory, store, trends
 from harness import profile as profile_room
 from harness.arguments import Duration, Percent
 from harness.bisection.shell import bisect
 from harness.gate import shell as gate
-from harness.report import changes, document, files, html, terminal
+from harness.report import changes, document, files, history_page, history_terminal, html, terminal
+from harness.report import history as history_report
 from harness.run import request
 from harness.shell import CELLS, OUT, conduct, plainly, results_folder
 
@@ -87,15 +89,48 @@ def report(runs: tuple[str, ...], form: str, opened: bool, out: Path | None) -> 
     results = results_folder(out)
     records = list(map(store.read, dict.fromkeys(store.resolve(results, run) for run in runs)))
     if opened or form == "html":
-        path = html.write(records, html.place(records, results))
-        click.echo(path)
-        if opened:
-            webbrowser.open(path.resolve().as_uri())
+        _page(html.write(records, html.place(records, results)), opened)
     elif form == "table":
         for record in records:
             terminal.show(record, Console())
     else:
         click.echo(files.text(records, form), nl=False)
+
+
+def _page(path: Path, opened: bool) -> None:
+    click.echo(path)
+    if opened:
+        webbrowser.open(path.resolve().as_uri())
+
+
+@main.command()
+@click.argument("cell", required=False)
+@click.option(
+    "--metric", type=click.Choice([*trends.METRICS]), default="throughput", show_default=True
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "html", "json", "csv"]),
+    default="table",
+    show_default=True,
+)
+@click.option("--open", "opened", is_flag=True, help="Write the HTML, and open it in a browser.")
+@OUT
+@plainly
+def history(cell: str | None, metric: str, form: str, opened: bool, out: Path | None) -> None:
+    """Show a metric over all stored runs, and where it changed; of cells with CELL in their name."""
+    results = results_folder(out)
+    for reason in history_room.update(results):
+        click.echo(f"left out: {reason}", err=True)
+    found = history_report.build(history_room.table(results), metric, cell)
+    if opened or form == "html":
+        _page(history_page.write(found, results, cell), opened)
+    elif form == "table":
+        history_terminal.show(found, Console())
+    else:
+        write = {"json": history_report.document, "csv": history_report.csv}[form]
+        click.echo(write(found), nl=False)
 
 
 @main.command()

@@ -188,7 +188,9 @@ def main() -> None:
         for recipe in recipes.discover().values():
             if recipe.arbiter or recipe.name not in (asked.framework or [recipe.name]):
                 continue
-            for mode in [mode for mode in recipe.modes if mode in (asked.mode or recipe.modes)]:
+            for mode in [
+                mode for mode in recipe.modes_on("cpu") if mode in (asked.mode or recipe.modes)
+            ]:
                 seen = observe(recipe, mode, workload, asked)
                 print(row(workload, recipe, mode, seen), flush=True)
 

@@ -86,7 +86,9 @@ def main() -> None:
         if name not in (asked.framework or LOOPS):
             continue
         python = environments.prepare(recipe, "cpu").python
-        for mode in [mode for mode in recipe.modes if mode in (asked.mode or recipe.modes)]:
+        for mode in [
+            mode for mode in recipe.modes_on("cpu") if mode in (asked.mode or recipe.modes)
+        ]:
             for batch in asked.batch or (4, 128):
                 job = {
                     "framework": name,

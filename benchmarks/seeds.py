@@ -111,7 +111,7 @@ def main() -> None:
             for recipe in ranked.values():
                 if asked.framework and recipe.name not in asked.framework:
                     continue
-                for mode in recipe.modes:
+                for mode in recipe.modes_on("cpu"):
                     began = time.monotonic()
                     found = verdicts(recipe, mode, workload, known, asked.steps, folder)
                     worst = max((one.worst for one in found), key=lambda check: check.share)

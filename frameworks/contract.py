@@ -8,6 +8,7 @@ likes, as long as it computes the same step.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,12 +39,14 @@ class Options:
     """How to execute: the framework's own `mode`, the device, threads, one of PRECISIONS.
 
     Of the machine's cards a worker sees its own and no other: the device is cpu or cuda.
+    `deterministic`: by the framework's own switch, the same bits in every run, as far as it has it.
     """
 
     mode: str
     device: str = "cpu"
     threads: int = 1
     precision: str = "float32"
+    deterministic: bool = False
 
 
 def require_precision(
@@ -58,6 +61,15 @@ def require_precision(
         raise Unavailable(f"{framework}: TF32 is what tensor cores of GPUs do: a CPU has none")
 
 
+def require_variable(framework: str, options: Options, name: str, word: str) -> None:
+    """Raise Unavailable where determinism is asked for and its variable does not hold `word`."""
+    if options.deterministic and word not in os.environ.get(name, "").split():
+        raise Unavailable(
+            f"{framework}: deterministic: {name} has not {word}, which is read once: set it before"
+            " Python starts"
+        )
+
+
 @dataclass(frozen=True)
 class Step:
     """One training step, looked into: `logits` (batch, classes), the loss, every gradient."""
@@ -70,8 +82,8 @@ class Step:
 class Adapter(ABC):
     """A workload's model in one framework, built from start weights.
 
-    The constructor applies `options` (threads, device, mode, precision) before the framework does
-    any work. It raises Unavailable where they cannot be had.
+    The constructor applies `options` (threads, device, mode, precision, determinism) before the
+    framework does any work. It raises Unavailable where they cannot be had.
     """
 
     @abstractmethod
@@ -141,8 +153,8 @@ class Adapter(ABC):
         """Return what a machine's limits are taken from, on this adapter's device and threads.
 
         "float32 product", "tf32 product" and "bfloat16 product" where framework and device have
-        them, whatever the precision of this cell, and "copy". Their arrays live as long as what is
-        returned.
+        them, whatever the precision of this cell, "copy" and "tiny operations". Their arrays live as
+        long as what is returned.
         """
         return numpy_kernels()
 

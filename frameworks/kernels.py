@@ -12,13 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 FLOAT32, TF32, BFLOAT16, COPY = "float32 product", "tf32 product", "bfloat16 product", "copy"
+LAUNCH = "tiny operations"
+
+LAUNCHES = 1000
+"""Tiny operations in a row: so many that waiting for the last one is nothing."""
 
 
 @dataclass(frozen=True)
 class Kernel:
     """One whole operation: `run` does it once and returns when the device has finished.
 
-    `amount` is the work in it: the flop of a product, the bytes that a copy reads and writes.
+    `amount` is the work in it: the flop of a product, the bytes that a copy reads and writes, how many
+    tiny operations are started.
     """
 
     run: Callable[[], object]
@@ -48,6 +53,20 @@ ON_CPU = Sizes(side=2048, length=2**26)
 ON_GPU = Sizes(side=8192, length=2**28)
 
 
+def launches(start: Callable[[], object], wait: Callable[[], object]) -> Kernel:
+    """Return as a kernel what starts tiny operations one by one, as eager modes start theirs.
+
+    `start` starts the sum of two arrays of one element; `wait` returns when all have finished.
+    """
+
+    def run() -> None:
+        for _ in range(LAUNCHES):
+            start()
+        wait()
+
+    return Kernel(run, LAUNCHES)
+
+
 def numpy_kernels() -> dict[str, Kernel]:
     """Return NumPy's kernels: the product is its BLAS's; it has no bfloat16."""
     shape = (ON_CPU.side, ON_CPU.side)
@@ -55,7 +74,9 @@ def numpy_kernels() -> dict[str, Kernel]:
     a, b = np.random.default_rng(0).random((2, *shape), np.float32)
     product = np.empty(shape, np.float32)
     source, target = np.ones((2, ON_CPU.length), np.float32)
+    one = np.ones(1, np.float32)
     return {
         FLOAT32: ON_CPU.product(lambda: np.matmul(a, b, out=product)),
         COPY: ON_CPU.copy(lambda: np.copyto(target, source)),
+        LAUNCH: launches(lambda: np.add(one, one), lambda: None),
     }

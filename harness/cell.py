@@ -38,6 +38,7 @@ def build(
     threads: int,
     folder: Path,
     wait: Timeouts,
+    deterministic: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Have a fresh worker import, build and take its first step; return what it tells of each.
 
@@ -60,6 +61,7 @@ def build(
         device=devices.kind(cell.device),
         precision=cell.precision,
         threads=threads,
+        deterministic=deterministic,
     )
     return opened, built, worker.ask("first_step", wait.first_step)
 
@@ -84,8 +86,9 @@ class LiveCell:
         log = run / "logs" / f"{self._scratch.name}.log"
         self._recipe = setting.recipes[cell.framework]
         variables = self._recipe.worker_variables(
-            device=cell.device, threads=setting.threads, scratch=self._scratch
-        )
+            device=cell.device, threads=setting.threads, scratch=self._scratch,
+            deterministic=setting.deterministic,
+        )  # fmt: skip
         python = setting.environments[cell.framework, cell.device].python
         if launch == 1:
             self.tell("cell-started", log=str(log.relative_to(run)))
@@ -120,7 +123,8 @@ class LiveCell:
                 self._score()
             used = self._worker.ask("memory", self._setting.timeouts.work)
             self.peak_bytes = used["peak_rss"] or 0
-            self.tell("memory", import_rss=self._import_rss, **used)
+            held = self._setting.watchers.guard.driver.memory_of(self._worker.pid)
+            self.tell("memory", import_rss=self._import_rss, device_used=held, **used)
         self._worker.freeze()
 
     def launch_again(self) -> None:
@@ -140,8 +144,9 @@ class LiveCell:
         """Import, build, take the first step; return what the worker tells of each."""
         threads, wait = self._setting.threads, self._setting.timeouts
         told = build(
-            self._worker, self._recipe.name, self.cell, self._task, threads, self._scratch, wait
-        )
+            self._worker, self._recipe.name, self.cell, self._task, threads, self._scratch, wait,
+            self._setting.deterministic,
+        )  # fmt: skip
         self._import_rss = told[0]["rss"]
         on_card = devices.kind(self.cell.device) != devices.CPU
         self._resident = on_card and told[1]["resident"]

@@ -65,7 +65,10 @@ def missing(device: str, cards: Sequence[Card]) -> str | None:
     if kind(device) == CPU:
         return None
     if not cards:
-        return f"no such device: no {device} device and driver found on this machine"
+        return (
+            f"no such device: no {device} device and driver found on this machine: `doctor` says what"
+            " it looked for, and --device cpu needs none"
+        )
     if _entry(device) is None:
         return f"no such device: {device}: {VISIBLE} is {os.environ.get(VISIBLE)!r}"
     if index(device) is not None and card(device, cards) is None:

@@ -6,12 +6,13 @@ NaN), never 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from frameworks.kernels import LAUNCH
 from harness import comparisons
 from harness.comparisons import GROUP
 from workloads import cost
@@ -94,14 +95,29 @@ def workload_of(spec: Mapping[str, Any] | None) -> Workload | None:
 def limits(events: Iterable[Event]) -> dict[str, float]:
     """Return each device's limits by `kernel`: the best rate that any framework came to there."""
     best: dict[str, float] = {}
-    for event in events:
-        if event["event"] != "limits":
-            continue
-        *_, device, _ = ["", *str(event.get("cell")).rsplit("/", 2)[-2:]]
-        for word, rate in (event.get("rates") or {}).items():
-            name = kernel(str(word), device)
-            best[name] = max(best.get(name, 0.0), rate or 0.0)
+    for _, device, word, rate in _rates(events):
+        if word != LAUNCH:  # that is a framework's own, and no machine's
+            name = kernel(word, device)
+            best[name] = max(best.get(name, 0.0), rate)
     return best
+
+
+def launches(events: Iterable[Event]) -> dict[tuple[str, str], float]:
+    """Return the most tiny operations a second that a framework started, by it and the device."""
+    best: dict[tuple[str, str], float] = {}
+    for framework, device, word, rate in _rates(events):
+        if word == LAUNCH:
+            best[framework, device] = max(best.get((framework, device), 0.0), rate)
+    return best
+
+
+def _rates(events: Iterable[Event]) -> Iterator[tuple[str, str, str, float]]:
+    """Yield framework, device, kernel and rate of all that was measured of limits."""
+    for event in events:
+        if event["event"] == "limits":
+            *_, framework, _, device, _ = f"///{event.get('cell')}".rsplit("/", 4)
+            for word, rate in (event.get("rates") or {}).items():
+                yield framework, device, str(word), rate or 0.0
 
 
 def kernel(name: str, device: str) -> str:
@@ -109,9 +125,9 @@ def kernel(name: str, device: str) -> str:
     return name if device == "cpu" else f"{name} on {device}"
 
 
-def complete(table: pd.DataFrame, pairs: pd.DataFrame, limit: Mapping[str, float],
+def complete(table: pd.DataFrame, pairs: pd.DataFrame, events: Sequence[Event],
              specs: Mapping[str, Any]) -> pd.DataFrame:  # fmt: skip
-    """Return the summary with what only all cells together give: ranks, and shares of the limit."""
+    """Return the summary with what only all cells together give: ranks, and what limits each cell."""
     table = table.copy()
     rated = table[
         (table["status"] == "ok") & ~table["arbiter"] & table["train_samples_per_s"].notna()
@@ -122,15 +138,26 @@ def complete(table: pd.DataFrame, pairs: pd.DataFrame, limit: Mapping[str, float
         if own["launches"].max() >= 2:  # one launch proves nothing, so nothing is ranked
             speeds = dict(zip(group["cell"], group["train_samples_per_s"], strict=True))
             table["rank"] = table["rank"].fillna(table["cell"].map(comparisons.ranks(own, speeds)))
-    flop = {name: _flop(spec) for name, spec in specs.items()}
-    rate = table["workload"].map(flop) * table["train_samples_per_s"].astype(float)
+    return _limited(table, events, specs)
+
+
+def _limited(
+    table: pd.DataFrame, events: Sequence[Event], specs: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Fill in each cell's share of its limit, and `step_operations`.
+
+    That is how many tiny operations its framework starts in the time of a training step.
+    """
+    known = {name: workload_of(spec) for name, spec in specs.items()}
+    works = {name: one for name, one in known.items() if one is not None}
+    speed = table["train_samples_per_s"].astype(float)
+    rate = table["workload"].map({k: cost.training_flop(w) for k, w in works.items()}) * speed
     # A cell's limit is that of its own arithmetic, on its own device.
-    places = zip(table["dtype"], table["device"], strict=True)
+    limit, places = limits(events), zip(table["dtype"], table["device"], strict=True)
     most = [limit.get(kernel(f"{dtype} product", device)) or np.nan for dtype, device in places]
     table["limit_share"] = (rate / np.asarray(most, float)).astype(float)
+    started, places = launches(events), zip(table["framework"], table["device"], strict=True)
+    starts = np.asarray([started.get(place, np.nan) for place in places], float)
+    batch = table["workload"].map({name: one.data.batch for name, one in works.items()})
+    table["step_operations"] = (starts * batch / speed).astype(float)
     return table
-
-
-def _flop(spec: Mapping[str, Any]) -> float:
-    workload = workload_of(spec)
-    return np.nan if workload is None else float(cost.training_flop(workload))

@@ -59,8 +59,12 @@ def workloads() -> None:
 @plainly
 def modes() -> None:
     """Modes of execution: each framework's own ways, dynamic and static."""
-    rows = [(mode, r.name) for r in recipes.discover().values() for mode in r.modes]
-    terminal.table(Console(), ["mode", "framework"], rows)
+    rows = [
+        (mode, r.name, " ".join(device for device in r.devices if mode in r.modes_on(device)))
+        for r in recipes.discover().values()
+        for mode in r.modes
+    ]
+    terminal.table(Console(), ["mode", "framework", "on"], rows)
 
 
 @list_.command()

@@ -74,12 +74,13 @@ def cells(
         for recipe in ordered
         for device in places
         for precision in (["float64"] if recipe.arbiter else devices.precisions(dtype, device))
-        for mode in recipe.modes
+        for mode in recipe.modes_on(device)
         if (not modes or mode in modes or recipe.arbiter)
         and not (recipe.arbiter and device not in recipe.devices)
     ]
     if not any(not recipes[cell.framework].arbiter for cell in planned) and modes:
-        offered = "; ".join(f"{r.label}: {', '.join(r.modes)}" for r in ordered)
+        offered = "; ".join(f"{r.label} on {place}: {', '.join(r.modes_on(place))}"
+                            for place in places for r in ordered)  # fmt: skip
         raise SpecError(
             f"no framework asked for has the mode {', '.join(modes)}; there are: {offered}"
         )

@@ -112,6 +112,10 @@ class Recipe:
     """The commit that the adapter is taken from, in full; None: it is the one here."""
     lock_folder: Path | None = None
     """Where locks that are made on the fly are kept; None: they come with the recipe."""
+    deterministic: Mapping[str, str] = field(default_factory=dict)
+    """Further variables, for runs that are to be deterministic; they go before `variables`."""
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The devices of modes that serve on some only."""
 
     @property
     def label(self) -> str:
@@ -128,16 +132,24 @@ class Recipe:
         """The source tree that its workers run from."""
         return self.folder.parents[1]
 
+    def modes_on(self, device: str) -> tuple[str, ...]:
+        """The modes that serve on a device."""
+        kind = devices.kind(device)
+        return tuple(mode for mode in self.modes if kind in self.only.get(mode, DEVICES))
+
     def lock_paths(self, device: str) -> tuple[Path, ...]:
         """The lock files for a device, in the order in which they are tried."""
         return tuple((self.lock_folder or self.folder) / name for name in self.locks[device])
 
-    def worker_variables(self, *, device: str, threads: int, scratch: Path) -> dict[str, str]:
+    def worker_variables(
+        self, *, device: str, threads: int, scratch: Path, deterministic: bool = False
+    ) -> dict[str, str]:
         """The environment variables of one worker; `scratch` is a fresh folder for this launch."""
+        own = {**self.variables, **(self.deterministic if deterministic else {})}
         words = {"device": devices.kind(device), "threads": str(threads), "scratch": str(scratch)}
         filled = {
             name: _PLACEHOLDER.sub(lambda found: words[found[1]], value)
-            for name, value in self.variables.items()
+            for name, value in own.items()
         }
         return {**devices.visible(device), **filled}
 
@@ -164,7 +176,7 @@ def load(path: Path) -> Recipe:
         raise RecipeError(f"{where}: is not valid TOML: {error}") from error
     top = _Table(
         values, where, "title arbiter python package module modes devices limits requirements"
-        " locks variables libraries programs given drivers releases"
+        " locks variables deterministic libraries programs given drivers releases only"
     )  # fmt: skip
     modes = top.words("modes")
     devices = top.words("devices", allowed=DEVICES)
@@ -180,7 +192,7 @@ def load(path: Path) -> Recipe:
         devices=devices,
         requirements=requirements,
         locks=_locks(top, devices, requirements),
-        variables=_variables(top),
+        variables=_variables(top, "variables"),
         arbiter=top.flag("arbiter"),
         libraries=tuple(_library(table) for table in top.tables("libraries", "name mend platform")),
         programs=tuple(
@@ -194,6 +206,8 @@ def load(path: Path) -> Recipe:
             _release(table, tuple(requirements))
             for table in top.tables("releases", "below requirements locks python")
         ),
+        deterministic=_variables(top, "deterministic"),
+        only=_only(top, modes),
     )
 
 
@@ -301,8 +315,8 @@ def _locks(
     return locks
 
 
-def _variables(top: _Table) -> dict[str, str]:
-    table = top.table("variables", optional=True)
+def _variables(top: _Table, key: str) -> dict[str, str]:
+    table = top.table(key, optional=True)
     for name, value in table.values.items():
         if not _VARIABLE.fullmatch(name):
             raise RecipeError(f"{table.where}: `{name}` is no name for an environment variable")
@@ -314,6 +328,11 @@ def _variables(top: _Table) -> dict[str, str]:
                     f"{table.where}: `{name}` holds {{{word}}}{nearest(word, PLACEHOLDERS)}"
                 )
     return dict(table.values)
+
+
+def _only(top: _Table, modes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    table = top.table("only", " ".join(modes), optional=True)
+    return {mode: table.words(mode, allowed=DEVICES) for mode in table.values}
 
 
 def _drivers(top: _Table, requirements: Mapping[str, tuple[str, ...]]) -> dict[str, str]:

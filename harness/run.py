@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness import arms, cards, devices, environments, images, machine, plan, store
+from harness import (
+    arms,
+    cards,
+    devices,
+    environments,
+    history,
+    images,
+    machine,
+    manifest,
+    plan,
+    store,
+)
 from harness.conductor import conduct, training_steps
-from harness.energy import Meter
 from harness.environments import Environment, Unavailable
 from harness.gate import baseline
 from harness.gate.check import Check
@@ -63,6 +71,7 @@ class Request:
     command: Sequence[str]
     proof_steps: int
     only_proof: bool
+    deterministic: bool
     undecided: Undecided | None = None
     """What says, instead of the throughput of all pairs, which cells are worth more launches."""
     check: Check | None = None
@@ -100,6 +109,7 @@ def request(
     parity_steps: int = DEFAULT_STEPS,
     no_parity: bool = False,
     only_proof: bool = False,
+    deterministic: bool = False,
     root: Path | None = None,
 ) -> Request:
     """Check what was asked for against what there is.
@@ -147,6 +157,7 @@ def request(
         command=command,
         proof_steps=0 if no_parity else parity_steps,
         only_proof=only_proof,
+        deterministic=deterministic,
         options={"data": data, "quick": quick, "device": device, "dtype": dtype},
     )
 
@@ -196,7 +207,7 @@ def execute(
     and is raised again.
     """
     root = root or project_root()
-    run = store.Run.create(asked.results, _manifest(asked, root))
+    run = store.Run.create(asked.results, manifest.of(asked, root))
     session = _Session(asked, run, listener, timeouts)
     if asked.baseline is not None:
         baseline.keep(run.folder, asked.baseline)
@@ -211,8 +222,16 @@ def execute(
     finally:
         session.tell("run-ended", None, status=status, exit_code=int(status != "ok"))
         run.close()
-        finish(run.folder)
+        _remember(finish(run.folder), listener)
     return run.folder, int(session.failures > 0)
+
+
+def _remember(record: store.Record, listener: Listener) -> None:
+    """Put the run into the history; where that cannot be, the run is as good without, and it is said."""
+    try:
+        history.add(record)
+    except store.StoreError as error:
+        listener({"event": "history-failed", "cell": None, "reason": str(error)})
 
 
 def _conduct_all(session: _Session) -> None:
@@ -221,12 +240,13 @@ def _conduct_all(session: _Session) -> None:
     ready = _environments(session) if tasks else {}
     setting = Setting(
         threads=asked.threads,
+        deterministic=asked.deterministic,
         cpus=usable_cpus()[: asked.threads],
         seed=asked.seed,
         recipes=asked.recipes,
         environments=ready,
         measuring=_share(asked.measuring, len(tasks)),
-        watchers=Watchers(Guard(usable_cpus()), _meter(asked)),
+        watchers=Watchers(Guard(usable_cpus()), manifest.meter(asked)),
         score=not asked.synthetic,
         timeouts=session.timeouts,
         proof_steps=asked.proof_steps,
@@ -336,58 +356,3 @@ def _can_run(cell: Cell, setting: Setting, session: _Session) -> bool:
         session.tell("cell-failed", cell.id, phase="start", status="unavailable", reason=reason,
                      signal=None, log_tail=[])  # fmt: skip
     return reason is None
-
-
-def _manifest(asked: Request, root: Path) -> dict[str, Any]:
-    return {
-        "samestep": _version(),
-        "command": list(asked.command),
-        "git_commit": _git_commit(root),
-        "machine": machine.describe(),
-        "energy": _energy(_meter(asked)),
-        "options": {
-            **asked.options,
-            "steps": asked.steps,
-            "threads": asked.threads,
-            "seed": asked.seed,
-            "parity_steps": asked.proof_steps,
-            "only_proof": asked.only_proof,
-            "launches": asked.measuring.launches,
-            "rounds": asked.measuring.rounds,
-            "slice_seconds": asked.measuring.seconds,
-            "budget": asked.measuring.budget,
-            "precision": asked.measuring.precision,
-            "open_ended": asked.measuring.open_ended,
-        },
-        "workloads": {workload.name: workload.to_dict() for workload in asked.workloads},
-        "cells": [cell.id for cell in asked.cells],
-        **({"check": vars(asked.check)} if asked.check else {}),
-    }
-
-
-def _version() -> str:
-    """Return the installed version, or that nothing is installed: a folder of sources runs too."""
-    try:
-        return version("samestep")
-    except PackageNotFoundError:
-        return "from source"
-
-
-def _meter(asked: Request) -> Meter:
-    """Count the processor packages and the cards of this run; all cards where theirs is not known."""
-    used = [devices.index(one) for one in asked.devices if devices.kind(one) == devices.CUDA]
-    return Meter(None if None in used else [one for one in used if one is not None])
-
-
-def _energy(meter: Meter) -> dict[str, Any]:
-    return {"sources": meter.sources, "reason": meter.reason}
-
-
-def _git_commit(root: Path) -> str | None:
-    """Return the checkout's commit, with "+" where files differ from it; None outside git."""
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None

@@ -75,6 +75,7 @@ class Setting:
     """What all cells of a run share; `recipes` and `environments` are by the frameworks' labels."""
 
     threads: int
+    deterministic: bool
     cpus: Sequence[int]
     seed: int
     recipes: Mapping[str, Recipe]

@@ -88,6 +88,8 @@ CELLS = options(
                  help="cpu, cuda, cuda:1 for the second card; auto is the CPU and the first card."),
     click.option("--dtype", type=click.Choice([*PRECISIONS, "all"]), default=PRECISIONS[0],
                  show_default=True, help="The arithmetic; the last two on cuda only."),
+    click.option("--deterministic", is_flag=True,
+                 help="Ask every framework for its deterministic algorithms."),
     click.option("--threads", type=click.IntRange(min=1),
                  help="Processors a worker may use.  [default: all]"),
     click.option("--seed", type=click.IntRange(min=0),

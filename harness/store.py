@@ -190,8 +190,12 @@ def read(folder: Path) -> Record:
 
 def runs(results: Path) -> list[Entry]:
     """Every run in `results`, oldest first; those that cannot be read too, with the reason."""
-    found = results.iterdir() if results.is_dir() else iter(())
-    return sorted(map(_entry, filter(_is_run, found)), key=_age)
+    return sorted(map(_entry, folders(results)), key=_age)
+
+
+def folders(results: Path) -> list[Path]:
+    """The folder of every run in `results`, unread."""
+    return list(filter(_is_run, results.iterdir())) if results.is_dir() else []
 
 
 def resolve(results: Path, text: str) -> Path:

@@ -48,12 +48,13 @@ COLUMNS = (
     "train_samples_per_s", "train_low", "train_high", "train_slices",
     "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
     "resident_samples_per_s", "resident_low", "resident_high", "resident_slices",
-    "launches", "contaminated", "steady", "cores_used", "limit_share", "joules_per_sample",
+    "launches", "contaminated", "steady", "cores_used", "limit_share", "step_operations",
+    "joules_per_sample",
     "latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms",
     "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
     "import_s", "build_s", "first_step_s", "train_s", "evaluate_s",
     "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
-    "memory_floor_bytes",
+    "device_used_bytes", "memory_floor_bytes",
     "steps", "first_loss", "final_loss",
 )  # fmt: skip
 
@@ -61,7 +62,7 @@ _COUNTS = (
     "rank", "examples", "train_slices", "predict_slices", "resident_slices", "launches",
     "contaminated", "steps",
     "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
-    "memory_floor_bytes",
+    "device_used_bytes", "memory_floor_bytes",
 )  # fmt: skip
 
 _MEASURED = {
@@ -177,7 +178,7 @@ def summary(
     ]
     specs = manifest.get("workloads") or {}
     whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"arbiter": bool})
-    whole = figures.complete(whole, pairs, figures.limits(events), specs)
+    whole = figures.complete(whole, pairs, events, specs)
     return whole.astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
@@ -248,6 +249,7 @@ def _row(
         "import_memory_bytes": of("memory", "import_rss"),
         "pss_bytes": of("memory", "pss"),
         "device_peak_bytes": of("memory", "device_peak"),
+        "device_used_bytes": of("memory", "device_used"),
         "memory_floor_bytes": figures.floor_bytes(specs.get(parts["workload"])),
         "steps": of("trained", "steps"),
         "first_loss": of("first-step", "loss"),

@@ -97,12 +97,13 @@ class Cell:
         precision: str,
         threads: int,
         emit: Callable,
+        deterministic: bool = False,
     ) -> Result:
         """Build the model. `arrays` holds the data set, `start` the start weights and the order."""
         self.arrays = {path.stem: _map(path) for path in Path(arrays).glob("*.npy")}
         self.begin_from(workload, start, emit)
         begin = time.perf_counter()
-        options = Options(mode, device, threads, precision)
+        options = Options(mode, device, threads, precision, deterministic)
         self.adapter = self.adapter_class(self.workload, self.start, options)
         return {
             "seconds": time.perf_counter() - begin,
@@ -299,9 +300,10 @@ class Cell:
     def limits(self, seconds: float, emit: Callable) -> Result:
         """Time each of the framework's kernels for about `seconds`; return the best rate of each.
 
-        A product's in flop/s, a copy's in bytes/s read and written. The best and not the median,
-        for a limit is what is possible. Their arrays (600 MiB, on a GPU 3 GiB) go when it returns,
-        but a framework's allocator may keep the memory: ask once memory has been measured.
+        A product's in flop/s, a copy's in bytes/s read and written, tiny operations' in starts/s. The
+        best and not the median, for a limit is what is possible. Their arrays (600 MiB, on a GPU 3 GiB)
+        go when it returns, but a framework's allocator may keep the memory: ask once memory has been
+        measured.
         """
         rates = {}
         for name, kernel in self.adapter.kernels().items():

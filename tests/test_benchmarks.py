@@ -67,6 +67,19 @@ def test_coverage_simulates_what_the_intervals_hold() -> None:
     assert min(float(share.strip(" %")) for share in held) >= 75  # of 20
 
 
+def test_levels_simulates_what_change_points_find() -> None:
+    command = [sys.executable, "benchmarks/levels.py", "--trials", "10"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    noise, steps = (table.splitlines()[2:] for table in done.stdout.strip().split("\n\n"))
+
+    def shares(line: str) -> list[float]:
+        return [float(share.strip(" %")) for share in line.split("|")[2:-1]]
+
+    assert max(share for line in noise for share in shares(line)) <= 40  # of 10
+    assert shares(steps[-1])[-1] >= 80
+
+
 def test_every_framework_has_a_plain_loop() -> None:
     loops = {path.stem for path in (ROOT / "benchmarks" / "loops").glob("*.py")}
     assert loops == {recipe.name for recipe in RANKED}

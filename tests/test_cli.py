@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
+from harness import history as database
 from harness import store
 from harness.recipes import discover
 from harness.shell import INTERRUPTED
@@ -83,6 +86,8 @@ def test_frameworks_workloads_and_modes_are_listed() -> None:
         (["report", "latest", "--out", "/no/such/folder"], "no runs there"),
         (["compare", "latest", "latest", "--out", "/no/such/folder"], "no runs there"),
         (["compare", "latest"], "Missing argument"),
+        (["history", "--out", "/no/such/folder"], "no runs there"),
+        (["history", "--metric", "speed"], "--metric"),
         (["compare", "latest", "latest", "--format", "csv"], "--format"),
         (["data", "fetch", "cifar"], "cifar10"),
         (["profile", "mlp-digits/reference/numpi"], 'did you mean "numpy"'),
@@ -145,6 +150,45 @@ def test_several_runs_are_reported_together(toy_root: Path, mine: list[str]) -> 
     assert rows[0].startswith("run,cell,") and len(rows) == 5
     assert process(toy_root, "report", *runs).stdout.count("samestep run") == 2
     assert runs[0] in process(toy_root, "list", "results").stdout
+
+
+def test_a_run_joins_the_history(toy_root: Path, mine: list[str]) -> None:
+    for _ in range(2):
+        assert process(toy_root, *mine, "--mode=well").returncode == 0
+    results = toy_root / "results"
+
+    def history(*arguments: str, status: int = 0) -> str:
+        done = call("history", *arguments, "--out", str(results))
+        assert done.exit_code == status, done.output
+        return done.output
+
+    gone, kept = sorted(folder.name for folder in store.folders(results))
+    assert sorted(set(database.table(results)["run"])) == [gone, kept]
+    shutil.rmtree(results / gone)
+    journal, aside = results / kept / store.JOURNAL, results / "aside"
+    journal.rename(aside)
+    shown = history("well")  # it is in the database
+    assert "mlp-2-3-2/faulty/well/cpu/float32" in shown
+    assert len(re.findall(r"^\d{4}-\d\d-\d\d ", shown, re.MULTILINE)) == 1
+    (results / database.NAME).unlink()
+    lost = history(status=2)
+    assert "no run that is kept tells of training samples/s" in lost
+    assert f"left out: {journal}" in lost
+    aside.rename(journal)
+    told = json.loads(history("--format=json", "--metric=first-step"))
+    assert [[point["run"] for point in one["points"]] for one in told["series"]] == [[kept]]
+    assert history("--format=csv").startswith("cell,ground,fingerprint,")
+    page = Path(history("--format=html").strip())
+    assert page == results / "reports" / "history-throughput.html" and page.is_file()
+    assert "there are mlp-2-3-2/faulty/well" in history("no such cell", status=2)
+
+
+def test_a_history_that_cannot_be_written_fails_no_run(toy_root: Path, mine: list[str]) -> None:
+    (toy_root / "results" / database.NAME).mkdir(parents=True)
+    done = process(toy_root, *mine, "--mode=well")
+    assert done.returncode == 0, done.stderr
+    assert "the history cannot be read or written" in " ".join(done.stdout.split())
+    assert "faulty well" in done.stdout
 
 
 def test_a_report_opens_in_a_browser(

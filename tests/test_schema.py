@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from harness import comparisons, run, store, summaries
+from harness import comparisons, run, store, summaries, trends
+from harness import history as database
 from harness.gate import baseline, finding, request
 from harness.gate.check import verdict as verdict_of
-from harness.report import changes, document, findings
+from harness.report import changes, document, findings, history
 from harness.report import check as check_report
 from harness.setting import Measuring
 from harness.store import Run
@@ -77,6 +78,11 @@ def test_a_real_run_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
     described(folder)
     both = store.read(folder), store.read(toy_run("well", data="synthetic"))
     valid("changes")(json.loads(changes.document(*both)))
+    assert database.update(folder.parent) == []
+    table = database.table(folder.parent)
+    assert set(table["run"]) == {record.folder.name for record in both}
+    for metric in ("throughput", "memory", "accuracy", "first-step"):
+        valid("history")(json.loads(history.document(history.build(table, metric, None))))
 
 
 def test_a_run_on_images_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
@@ -177,9 +183,10 @@ def test_an_event_cannot_be_described_and_unknown() -> None:
 
 def test_the_versions_are_those_of_the_code() -> None:
     told = {name: schema(name)["properties"]["schema"]["const"]
-            for name in ("manifest", "report", "changes", "check", "baseline")}  # fmt: skip
+            for name in ("manifest", "report", "changes", "check", "history", "baseline")}  # fmt: skip
     expected = {"manifest": store.SCHEMA, "report": document.SCHEMA, "changes": changes.SCHEMA,
-                "check": check_report.SCHEMA, "baseline": baseline.SCHEMA}  # fmt: skip
+                "check": check_report.SCHEMA, "history": history.SCHEMA,
+                "baseline": baseline.SCHEMA}  # fmt: skip
     assert told == expected
 
 
@@ -207,12 +214,24 @@ def test_the_reports_columns_are_the_summarys() -> None:
     assert list(cell["properties"]) == list(summaries.COLUMNS) == cell["required"]
 
 
+def test_the_historys_fields_are_the_codes() -> None:
+    parts = schema("history")["$defs"]
+    assert (
+        set(parts["point"]["properties"]) == set(history.POINT) == set(parts["point"]["required"])
+    )
+    assert set(trends.KEY) < set(parts["series"]["properties"])
+    assert schema("history")["properties"]["metric"]["enum"] == [*trends.METRICS]
+    words = {word for one in trends.METRICS.values() for word in (one.rises, one.falls)}
+    assert set(parts["change"]["properties"]["word"]["enum"]) == words
+
+
 @pytest.mark.parametrize(
     ("table", "columns"),
     [
         ("summary.csv", summaries.COLUMNS),
         ("samples.csv", summaries.SAMPLE_COLUMNS),
         ("pairs", comparisons.COLUMNS),
+        ("history --format csv", history.COLUMNS),
     ],
 )
 def test_every_column_is_documented_and_nothing_else(table: str, columns: tuple[str, ...]) -> None:

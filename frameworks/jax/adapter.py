@@ -23,6 +23,7 @@ from frameworks.contract import (
     Unavailable,
     Weights,
     require_precision,
+    require_variable,
 )
 from frameworks.jax import optimisers, profiling
 from frameworks.jax.kernels import kernels
@@ -39,6 +40,9 @@ OUTSIDE = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
 MODES = ("eager", "jit")
 
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+"""The flag with which XLA excludes operations on GPUs that vary from run to run, and autotuning."""
+
 _IN_FORCE: dict[str, int] = {}
 
 
@@ -49,6 +53,7 @@ class Jax(Adapter):
         if options.mode not in MODES:
             raise Unavailable(f"jax: no mode {options.mode!r}: take {' or '.join(MODES)}")
         require_precision("jax", options)
+        require_variable("jax", options, "XLA_FLAGS", DETERMINISTIC)
         self._mode, self._workload, self._precision = options.mode, workload, options.precision
         apply_threads(options.threads)
         self._device = find_device(options.device)
@@ -125,6 +130,7 @@ class Jax(Adapter):
             "donated": self._mode == "jit",
             "cpu_async_dispatch": config.read("jax_cpu_enable_async_dispatch"),
             "compilation_cache": config.jax_enable_compilation_cache,
+            "deterministic": DETERMINISTIC in os.environ.get("XLA_FLAGS", ""),
             "xla_flags": os.environ.get("XLA_FLAGS", ""),
         }
 

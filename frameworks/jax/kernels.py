@@ -1,4 +1,4 @@
-"""JAX's fastest products and copy: what a machine's limits are taken from."""
+"""JAX's fastest products and copy, and its smallest operation: what limits are taken from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, TF32, Kernel
+from frameworks.kernels import (
+    BFLOAT16,
+    COPY,
+    FLOAT32,
+    LAUNCH,
+    ON_CPU,
+    ON_GPU,
+    TF32,
+    Kernel,
+    launches,
+)
 
 
 def kernels(device: jax.Device) -> dict[str, Kernel]:
@@ -22,6 +32,7 @@ def kernels(device: jax.Device) -> dict[str, Kernel]:
         return sizes.product(lambda: multiply(a, b).block_until_ready())
 
     source, targets = jnp.ones(sizes.length), [jnp.zeros(sizes.length)]
+    one = jnp.ones(1)
 
     def copied() -> None:
         targets.append(copy(source, targets.pop()).block_until_ready())
@@ -31,4 +42,6 @@ def kernels(device: jax.Device) -> dict[str, Kernel]:
         **({} if device.platform == "cpu" else {TF32: product(jnp.float32, "tensorfloat32")}),
         BFLOAT16: product(jnp.bfloat16),
         COPY: sizes.copy(copied),
+        # A device computes in the order in which it is asked: the last of all is waited for.
+        LAUNCH: launches(lambda: jnp.add(one, one), lambda: jnp.add(one, one).block_until_ready()),
     }

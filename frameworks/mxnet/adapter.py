@@ -24,6 +24,7 @@ from frameworks.contract import (
     Unavailable,
     Weights,
     require_precision,
+    require_variable,
 )
 from frameworks.kernels import Kernel
 from frameworks.mxnet import cards, layers, optimisers, profiling
@@ -41,6 +42,7 @@ _VARIABLES = (
     "MXNET_MKLDNN_ENABLED",
     "MXNET_SUBGRAPH_BACKEND",
     "MXNET_USE_OPERATOR_TUNING",
+    "MXNET_CUDNN_AUTOTUNE_DEFAULT",
 )
 _FEATURES = ("MKLDNN", "OPENMP", "BLAS_OPEN", "CPU_AVX", "CUDA", "CUDNN")
 
@@ -51,6 +53,7 @@ def _context(options: Options) -> mx.Context:
     TF32 has no switch but NVIDIA_TF32_OVERRIDE, and 1.9's bfloat16 is oneDNN's, for CPUs.
     """
     require_precision("mxnet", options, ("float32",))
+    require_variable("mxnet", options, "MXNET_ENFORCE_DETERMINISM", "1")
     if options.mode not in MODES:
         raise Unavailable(f'mxnet: no mode "{options.mode}": take one of {", ".join(MODES)}')
     if not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
@@ -117,6 +120,7 @@ class MXNet(Adapter):
             "device": str(self._context),
             "threads": int(os.environ["OMP_NUM_THREADS"]),
             "layout": "NCHW",
+            "deterministic": os.environ.get("MXNET_ENFORCE_DETERMINISM") == "1",
             **{name: os.environ.get(name, "default") for name in _VARIABLES},
             **{name: features.is_enabled(name) for name in _FEATURES},
         }

@@ -1,10 +1,13 @@
-"""MXNet's fastest product and copy: what a machine's limits are taken from. It has no bfloat16 array."""
+"""MXNet's fastest product and copy, and its smallest operation: what limits are taken from.
+
+It has no bfloat16 array.
+"""
 
 from __future__ import annotations
 
 import mxnet as mx
 
-from frameworks.kernels import COPY, FLOAT32, ON_CPU, ON_GPU, Kernel
+from frameworks.kernels import COPY, FLOAT32, LAUNCH, ON_CPU, ON_GPU, Kernel, launches
 
 
 def kernels(context: mx.Context) -> dict[str, Kernel]:
@@ -15,6 +18,8 @@ def kernels(context: mx.Context) -> dict[str, Kernel]:
     out = mx.nd.empty(shape, context)
     source, target = (mx.nd.ones(sizes.length, context) for _ in range(2))
 
+    one = mx.nd.ones(1, context)
+
     def product() -> None:
         # oneDNN's; nd.dot is OpenBLAS built without AVX, and a fifth as fast.
         mx.nd.FullyConnected(a, b, num_hidden=sizes.side, no_bias=True, out=out)
@@ -24,4 +29,8 @@ def kernels(context: mx.Context) -> dict[str, Kernel]:
         source.copyto(target)
         mx.nd.waitall()
 
-    return {FLOAT32: sizes.product(product), COPY: sizes.copy(copy)}
+    return {
+        FLOAT32: sizes.product(product),
+        COPY: sizes.copy(copy),
+        LAUNCH: launches(lambda: mx.nd.elemwise_add(one, one), mx.nd.waitall),
+    }

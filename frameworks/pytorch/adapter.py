@@ -1,4 +1,7 @@
-"""PyTorch: eager with autograd and torch.optim, or the whole step compiled as one graph."""
+"""PyTorch: eager with autograd and torch.optim, or the whole step compiled as one graph.
+
+On cuda the compiled step may be replayed as CUDA graphs besides.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,7 @@ class PyTorch(Adapter):
         self._mode, self._precision = options.mode, options.precision
         apply_threads(options.threads)
         apply_precision(options.precision)
+        apply_determinism(options.deterministic)
         model = build(workload)
         # 1.05 to 1.25 of NCHW's throughput on the CPU. On a GPU, channels last pays with tensor
         # cores only, which strict float32 does not use.
@@ -81,11 +85,13 @@ class PyTorch(Adapter):
             "mkldnn": backends.mkldnn.is_available() and backends.mkldnn.enabled,
             "cpu_capability": backends.cpu.get_cpu_capability(),
             **{f"fp32_precision.{name}": b.fp32_precision for name, b in precisions().items()},
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
         }
         if self._device.type == "cuda":
             found["gpu"] = torch.cuda.get_device_name(self._device)
             found["cudnn_benchmark"] = backends.cudnn.benchmark
-        elif self._mode == "compile":
+            found["cudnn_deterministic"] = backends.cudnn.deterministic
+        elif self._mode != "eager":
             found["compiler"] = compiler()
         return found
 
@@ -166,7 +172,7 @@ class PyTorch(Adapter):
         return kernels(self._device, self._wait)
 
     def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
-        with profiling.named_kernels() if self._mode == "compile" else nullcontext():
+        with profiling.named_kernels() if self._mode != "eager" else nullcontext():
             self.train(batches)
             return profiling.profile(lambda: self.train(batches), folder, self._device)
 
@@ -225,8 +231,18 @@ def apply_precision(precision: str) -> None:
     for name, backend in precisions().items():
         on = precision == "tf32" and name.startswith("cu")
         backend.fp32_precision = "tf32" if on else "ieee"
-    # Shapes are static: cuDNN tries its algorithms once a shape, while the worker warms up.
-    torch.backends.cudnn.benchmark = True
+
+
+def apply_determinism(deterministic: bool) -> None:
+    """Have PyTorch and cuDNN compute the same bits in every run, or refuse; or the fastest way.
+
+    Shapes are static: cuDNN tries its algorithms once a shape, while the worker warms up. Which of
+    them wins may differ from run to run, so then it is not to try.
+    """
+    if deterministic:  # or eager mode would import the compiler for nothing
+        torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = not deterministic
 
 
 def compiler() -> str:

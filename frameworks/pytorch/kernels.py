@@ -1,4 +1,4 @@
-"""PyTorch's fastest products and copy: what a machine's limits are taken from."""
+"""PyTorch's fastest products and copy, and its smallest operation: what limits are taken from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 import torch
 
-from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, TF32, Kernel
+from frameworks.kernels import (
+    BFLOAT16,
+    COPY,
+    FLOAT32,
+    LAUNCH,
+    ON_CPU,
+    ON_GPU,
+    TF32,
+    Kernel,
+    launches,
+)
 
 
 def kernels(device: torch.device, wait: Callable[[], None]) -> dict[str, Kernel]:
@@ -28,6 +38,7 @@ def kernels(device: torch.device, wait: Callable[[], None]) -> dict[str, Kernel]
         return sizes.product(run)
 
     source, target = torch.ones(2, sizes.length, device=device)
+    one = torch.ones(1, device=device)
 
     def copy() -> None:
         target.copy_(source)
@@ -38,4 +49,5 @@ def kernels(device: torch.device, wait: Callable[[], None]) -> dict[str, Kernel]
         **({TF32: product(torch.float32, "tf32")} if device.type == "cuda" else {}),
         BFLOAT16: product(torch.bfloat16),
         COPY: sizes.copy(copy),
+        LAUNCH: launches(lambda: torch.add(one, one), wait),
     }

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from frameworks.contract import (
     Adapter,
@@ -98,6 +99,8 @@ class TensorFlow(Adapter):
         require_precision("tensorflow", options)
         _configure(options)
         apply_precision(options.precision)
+        if options.deterministic:
+            tf.config.experimental.enable_op_determinism()
         if layers.defeats_fusion(workload):
             tf.config.optimizer.set_experimental_options({"remapping": False})
         self._options, self._workload = options, workload
@@ -140,6 +143,7 @@ class TensorFlow(Adapter):
             "threads": tf.config.threading.get_intra_op_parallelism_threads(),
             "interop_threads": tf.config.threading.get_inter_op_parallelism_threads(),
             "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+            "deterministic": is_op_determinism_enabled(),
             "graph_optimizer_options": tf.config.optimizer.get_experimental_options(),
             "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         }

@@ -1,21 +1,31 @@
-"""TensorFlow's fastest products and copy: what a machine's limits are taken from."""
+"""TensorFlow's fastest products and copy, and its smallest operation: what limits are taken from."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from frameworks.kernels import BFLOAT16, COPY, FLOAT32, ON_CPU, ON_GPU, TF32, Kernel
+from frameworks.kernels import (
+    BFLOAT16,
+    COPY,
+    FLOAT32,
+    LAUNCH,
+    ON_CPU,
+    ON_GPU,
+    TF32,
+    Kernel,
+    launches,
+)
 
 
 def kernels(device: str) -> dict[str, Kernel]:
     """Return the kernels on the device in use, "cpu" or one of CUDA's."""
     sizes = ON_CPU if device == "cpu" else ON_GPU
-    wait = tf.test.experimental.sync_devices
+    shape, wait = (2, sizes.side, sizes.side), tf.test.experimental.sync_devices
 
     flag = tf.config.experimental
 
     def product(dtype: tf.DType, tf32: bool = False) -> Kernel:
-        a, b = tf.unstack(tf.cast(tf.random.uniform((2, sizes.side, sizes.side)), dtype))
+        a, b = tf.unstack(tf.cast(tf.random.stateless_uniform(shape, (0, 0)), dtype))
 
         def run() -> None:
             of_the_cell = flag.tensor_float_32_execution_enabled()
@@ -26,7 +36,7 @@ def kernels(device: str) -> dict[str, Kernel]:
 
         return sizes.product(run)
 
-    source = tf.ones(sizes.length)
+    source, one = tf.ones(sizes.length), tf.ones(1)
 
     def copy() -> None:
         tf.raw_ops.DeepCopy(x=source)  # tf.identity and assign may share memory instead
@@ -37,4 +47,5 @@ def kernels(device: str) -> dict[str, Kernel]:
         **({} if device == "cpu" else {TF32: product(tf.float32, tf32=True)}),
         BFLOAT16: product(tf.bfloat16),
         COPY: sizes.copy(copy),
+        LAUNCH: launches(lambda: tf.add(one, one), wait),
     }

@@ -60,14 +60,13 @@ def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]
     yield "energy", lab.energy(record)
     if not summaries.synthetic(manifest) and table["examples"].notna().any():
         yield "scores", "on test data; precision, recall and F1 are plain means over the classes"
-    yield (
-        "memory",
-        "the largest resident set of the worker's process, the framework's own included; the floor is"
-        " counted from the spec: weights, gradients, optimiser, every layer's output",
-    )
+    yield "memory", _memory(table)
     if options.get("parity_steps"):
         yield "proof", PROOF.format(steps=plain(options["parity_steps"]))
     asked = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
+    asked += (
+        ["deterministic algorithms, which may be slower"] if options.get("deterministic") else []
+    )
     if asked:
         yield "options", ", ".join(asked)
     yield "machine", machine(manifest.get("machine") or {})
@@ -78,6 +77,22 @@ def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]
     made += [f"commit {_short(plain(commit))}"] if commit else []
     made += [f"started {plain(manifest['started'])[:19]} UTC"] if "started" in manifest else []
     yield "made by", ", ".join(made)
+
+
+def _memory(table: pd.DataFrame) -> str:
+    """What the columns of memory mean, those that are there."""
+    words = [
+        "the largest resident set of the worker's process, the framework's own included; the floor is"
+        " counted from the spec: weights, gradients, optimiser, every layer's output"
+    ]
+    if table["device_peak_bytes"].notna().any():
+        words.append("on a GPU, the peak is told by the framework's own allocator")
+    if table["device_used_bytes"].notna().any():
+        words.append(
+            "held on it is what the driver (NVML) says of the process at the end of training, its"
+            " context and what the allocator keeps included"
+        )
+    return "; ".join(words)
 
 
 def settings(record: store.Record) -> Iterator[tuple[str, str]]:

@@ -20,26 +20,34 @@ from harness.report import page
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+REPORTS = "reports"
+"""The folder in results/ for pages of several runs."""
+
 SYMBOLS = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
 
 
 def render(records: Sequence[store.Record]) -> str:
     """Return the report of one run, or of several in one."""
+    built = page.build(records)
+    return fill("page.html", built, built.data)
+
+
+def fill(template: str, contents: Any, data: Any) -> str:
+    """Return a page: the template's texts are of `contents`, `data` is for the page's script."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only a report pays for it
     from markupsafe import Markup
 
-    built = page.build(records)
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     library, packed = _library()
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    return environment.get_template("page.html").render(
-        page=built,
+    return environment.get_template(template).render(
+        page=contents,
         symbols=SYMBOLS,
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704
-        data=Markup(_json(built.data)),  # noqa: S704 - no "<" is left in it
+        data=Markup(_json(data)),  # noqa: S704 - no "<" is left in it
         script=Markup(script),  # noqa: S704
         packed=packed,
         policy=f"'sha256-{_hash(script)}' 'sha256-{library}'",
@@ -48,11 +56,16 @@ def render(records: Sequence[store.Record]) -> str:
 
 def write(records: Sequence[store.Record], path: Path) -> Path:
     """Write the report to `path`, and return it. Raises StoreError."""
+    return put(render(records), path)
+
+
+def put(text: str, path: Path) -> Path:
+    """Write a page to `path`, and return it. Raises StoreError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise store.StoreError(f"{path.parent}: cannot be made ({error.strerror})") from error
-    store.write(path, render(records))
+    store.write(path, text)
     return path
 
 
@@ -61,8 +74,12 @@ def place(records: Sequence[store.Record], results: Path) -> Path:
     if len(records) == 1:
         return records[0].folder / "report.html"
     names = "\n".join(sorted(str(record.folder.resolve()) for record in records))
-    short = hashlib.sha256(names.encode()).hexdigest()[:8]
-    return results / "reports" / f"{len(records)}-runs-{short}.html"
+    return results / REPORTS / f"{len(records)}-runs-{short(names)}.html"
+
+
+def short(text: str) -> str:
+    """A few letters that stand for a text in the name of a file."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _json(data: Any) -> str:

@@ -34,6 +34,7 @@ def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Ite
     yield from _open(record, names, trained)
     yield from _troubles(record, timed)
     yield from _limit(record, timed)
+    yield from _launches(record, timed)
 
 
 def rows(pairs: pd.DataFrame, names: Mapping[str, str]) -> list[tuple[str, ...]]:
@@ -154,6 +155,21 @@ def _limit(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
 def _rates(limits: Mapping[str, float]) -> Iterator[tuple[str, float, str]]:
     for name, value in sorted(limits.items(), key=lambda one: one[0] != figures.FLOAT32_LIMIT):
         yield name, value, "GB/s" if name.startswith("copy") else "Gflop/s"
+
+
+def _launches(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
+    """Yield how fast each framework starts operations, and the step that takes as long as fewest."""
+    for device, cells in timed.dropna(subset=["step_operations"]).groupby("device", sort=False):
+        own = set(cells["framework"])
+        words = [f"{plain(name)} {rate:,.0f}"
+                 for (name, place), rate in sorted(figures.launches(record.events).items())
+                 if place == device and name in own]  # fmt: skip
+        least = cells.iloc[int(cells["step_operations"].argmin())]
+        yield (
+            "note",
+            f"tiny operations a second on {plain(device)}, started one by one: {listed(words)}; a step"
+            f" of {least['label']} takes as long as {least['step_operations']:,.0f} of them",
+        )
 
 
 def energy(record: store.Record) -> str:

@@ -75,6 +75,7 @@ COLUMNS = (
     Column("latency_p90_ms", "p90", "p90", amount, 12, optional=True),
     Column("latency_p99_ms", "p99", "p99", amount, 12, optional=True),
     Column("limit_share", "limit", "share of the limit", percent, 6, optional=True),
+    Column("step_operations", "ops", "a step, in tiny operations", amount, 11, optional=True),
     Column("cores_used", "cores", "cores used", amount, 10, optional=True),
     Column("joules_per_sample", "J", "joules a sample", amount, 6, optional=True),
     Column("first_step_s", "first s", "first step, s", seconds, 3),
@@ -87,6 +88,7 @@ COLUMNS = (
         "memory_floor_bytes", "floor MiB", "the spec's floor, MiB", mebibytes, 11, optional=True
     ),
     Column("device_peak_bytes", "GPU MiB", "GPU peak, MiB", mebibytes, 4, optional=True),
+    Column("device_used_bytes", "held MiB", "held on the GPU, MiB", mebibytes, 9, optional=True),
 )
 
 

@@ -49,7 +49,9 @@ FIELDS = (
     Field("train_s", "training, s", seconds),
     Field("peak_memory_bytes", "peak MiB", mebibytes),
     Field("device_peak_bytes", "GPU peak MiB", mebibytes),
+    Field("device_used_bytes", "held on GPU MiB", mebibytes),
     Field("limit_share", "share of limit", "{:.1%}".format),
+    Field("step_operations", "step, in tiny operations", amount),
     Field("joules_per_sample", "J a sample", "{:.3g}".format),
     Field("proof_share", "error / bound", "{:.2f}".format),
 )

@@ -22,13 +22,15 @@ from harness.report import model, proof
 from harness.report.model import Failure, Report, Section, Tone
 from harness.report.words import plain
 
-_STYLES: dict[Tone, str] = {
+STYLES: dict[Tone, str] = {
     "good": "green",
     "warn": "yellow",
     "bad": "red",
     "off": "dim",
     "note": "cyan",
 }
+"""How rich shows a tone."""
+
 _SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
 _PLAIN: dict[Tone, str] = {"good": "+", "warn": "!", "bad": "x", "off": "-", "note": "*"}
 _LEVELS: dict[str, Tone] = {"ok": "good", "warning": "warn", "error": "bad"}
@@ -137,7 +139,7 @@ def _section(console: Console, section: Section) -> None:
             max_width=column.width,
         )
     for place, row in enumerate(section.rows):
-        tone = _STYLES[row.tone]
+        tone = STYLES[row.tone]
         style = tone if row.tone in ("bad", "off") else ""
         first = Text(f"{_symbol(console, row.tone)} {row.label}", tone)
         table.add_row(first, *(Text(column.texts[place], style) for column in columns[1:]))
@@ -216,7 +218,7 @@ def _foot(console: Console, report: Report) -> None:
 
 def mark(console: Console, tone: Tone, words: str) -> Text:
     """Some words in their tone, after its symbol."""
-    return Text(f"{_symbol(console, tone)} {words}", _STYLES[tone])
+    return Text(f"{_symbol(console, tone)} {words}", STYLES[tone])
 
 
 def say(console: Console, tone: Tone, sentence: str) -> None:
@@ -224,7 +226,7 @@ def say(console: Console, tone: Tone, sentence: str) -> None:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row(Text(_symbol(console, tone), _STYLES[tone]), Text(sentence, _STYLES[tone]))
+    grid.add_row(Text(_symbol(console, tone), STYLES[tone]), Text(sentence, STYLES[tone]))
     console.print(grid)
 
 

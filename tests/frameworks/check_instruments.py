@@ -4,6 +4,7 @@
     python -P check_instruments.py profile <framework> <mode> <folder>
     python -P check_instruments.py resident <framework> <mode>
     python -P check_instruments.py events <framework> <mode>
+    python -P check_instruments.py graphs <framework> <mode>
     python -P check_instruments.py cores <framework> <mode> <workload>...
 
 Prints one line of JSON, the last.
@@ -110,6 +111,28 @@ def _events(framework: str, mode: str) -> dict[str, Any]:
     return {"seconds": seconds, "told": told}
 
 
+def _graphs(framework: str, mode: str) -> dict[str, Any]:
+    """Tell of each compiled graph which inputs it updates, and which of them may move.
+
+    CUDA graphs are recorded only of a graph whose updated inputs keep their addresses.
+    """
+    from torch._inductor.output_code import CompiledFxGraph
+
+    found, original = [], CompiledFxGraph.post_compile
+
+    def spied(graph: Any, *rest: Any) -> None:
+        updated, kept = set(graph.mutated_input_idxs), set(graph.fx_kwargs["static_input_idxs"])
+        found.append({"updated": len(updated), "move": len(updated - kept),
+                      "inference": graph.fx_kwargs["is_inference"]})  # fmt: skip
+        original(graph, *rest)
+
+    setattr(CompiledFxGraph, "post_compile", spied)  # noqa: B010 (mypy)
+    adapter, batches = _adapter(framework, mode), _batches(WORKLOAD)
+    adapter.train(batches)
+    adapter.predict([batch.inputs for batch in batches])
+    return {"graphs": found, "parameters": len(WORKLOAD.parameters)}
+
+
 def _cores(framework: str, mode: str, *workloads: str) -> dict[str, float]:
     """Return the most processors that a few slices of training kept busy, a workload."""
     found = {}
@@ -131,5 +154,5 @@ def _busy(adapter: Adapter, batches: list[Batch]) -> float:
 if __name__ == "__main__":
     job, *arguments = sys.argv[1:]
     jobs = {"kernels": _kernels, "profile": _profile, "cores": _cores, "resident": _resident,
-            "events": _events}  # fmt: skip
+            "events": _events, "graphs": _graphs}  # fmt: skip
     print(json.dumps(jobs[job](*arguments)))

@@ -23,12 +23,15 @@ RECIPES = {
 }
 
 
-def modes() -> list[Any]:
-    """Every framework x mode, as pytest's parameters; one that calls a compiler is compile_heavy."""
+def modes(everywhere: bool = False) -> list[Any]:
+    """Every framework x mode, as pytest's parameters; one that calls a compiler is compile_heavy.
+
+    Those of the CPU; `everywhere`: also modes that serve on cards only, and compute on a CPU too.
+    """
     cases = []
     for name, recipe in RECIPES.items():
         compilers = {mode for program in recipe.programs for mode in program.modes}
-        for mode in recipe.modes:
+        for mode in recipe.modes if everywhere else recipe.modes_on("cpu"):
             marks = [pytest.mark.compile_heavy] if mode in compilers else []
             cases.append(pytest.param(name, mode, marks=marks, id=f"{name}-{mode}"))
     return cases
@@ -51,9 +54,13 @@ def skip_without_program(framework: str, mode: str) -> None:
         pytest.skip(f"{framework}: {lacking}")
 
 
-def run(framework: str, scratch: Path, script: Path, *arguments: str) -> str:
+def run(
+    framework: str, scratch: Path, script: Path, *arguments: str, deterministic: bool = False
+) -> str:
     """Run a script as a worker of one thread would be; return what it prints."""
-    variables = RECIPES[framework].worker_variables(device="cpu", threads=1, scratch=scratch)
+    variables = RECIPES[framework].worker_variables(
+        device="cpu", threads=1, scratch=scratch, deterministic=deterministic
+    )
     done = subprocess.run(
         [str(python(framework)), "-P", str(script), *arguments],
         env=worker_environment(variables),

@@ -36,7 +36,7 @@ def _cases() -> list[Any]:
     """Every framework x mode x net."""
     return [
         pytest.param(*case.values, net, marks=case.marks, id=f"{case.id}-{net}")
-        for case in inside.modes()
+        for case in inside.modes(everywhere=True)
         for net in NETS
     ]
 

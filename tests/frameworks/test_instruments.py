@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from frameworks.contract import Options, Unavailable
-from frameworks.kernels import numpy_kernels
+from frameworks.kernels import LAUNCHES, launches, numpy_kernels
 from frameworks.reference.adapter import Reference
 from harness.run import usable_cpus
 from tests.frameworks import inside
@@ -24,11 +24,12 @@ def test_kernels_do_all_their_work_before_they_return(framework: str, tmp_path: 
     mode = RECIPES[framework].modes[0]
     told = inside.run(framework, tmp_path, SCRIPT, "kernels", framework, mode)
     rates = json.loads(told.splitlines()[-1])
-    assert {"float32 product", "copy"} <= set(rates)
+    assert {"float32 product", "copy", "tiny operations"} <= set(rates)
     # No core reaches these: a copy that only shares memory, or a product that is not waited for, does.
     assert 1e9 < rates["float32 product"] < 2e12
     assert 1e8 < rates["copy"] < 2e11
     assert 1e8 < rates.get("bfloat16 product", 1e9) < 2e13
+    assert 1e2 < rates["tiny operations"] < 2e7  # nor is one of these started in 50 ns
 
 
 @pytest.mark.parametrize(("framework", "mode"), inside.modes())
@@ -74,6 +75,21 @@ def test_device_events_enclose_the_work_and_are_waited_for(tmp_path: Path) -> No
     assert found["told"] == [*["timing True"] * 2, "record", "work", "record", "synchronize"]
 
 
+@pytest.mark.compile_heavy
+@pytest.mark.parametrize(("mode", "still"), [("compile", False), ("reduce-overhead", True)])
+def test_what_a_replayed_step_updates_keeps_its_address(
+    mode: str, still: bool, tmp_path: Path
+) -> None:
+    inside.skip_without_program("pytorch", mode)
+    told = inside.run("pytorch", tmp_path, SCRIPT, "graphs", "pytorch", mode)
+    found = json.loads(told.splitlines()[-1])
+    train, predict = found["graphs"]
+    assert train["updated"] == 2 * found["parameters"]  # and what momentum keeps of each
+    assert train["move"] == (0 if still else train["updated"])
+    assert predict["updated"] == predict["move"] == 0
+    assert train["inference"] and predict["inference"]  # every call may overwrite the last one's
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(len(usable_cpus()) < 2, reason="with one processor nobody could take more")
 @pytest.mark.parametrize(("framework", "mode"), inside.modes())
@@ -99,3 +115,11 @@ def test_the_common_kernels_compute() -> None:
         kernel.run()
     assert kernels["float32 product"].amount == 2 * 2048**3
     assert kernels["copy"].amount == 2 * 2**28
+
+
+def test_tiny_operations_are_all_started_and_then_waited_for() -> None:
+    told: list[str] = []
+    kernel = launches(lambda: told.append("start"), lambda: told.append("wait"))
+    kernel.run()
+    assert told == ["start"] * kernel.amount + ["wait"]
+    assert kernel.amount == LAUNCHES

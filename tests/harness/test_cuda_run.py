@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 
 from harness import comparisons, devices, figures, run, store
@@ -17,6 +18,9 @@ from harness.setting import Measuring
 from workloads import cost, spec
 
 CARD = "Toy card"
+
+HELD = 300 * 2**20
+"""Bytes that each of our workers holds on the card, as its driver tells it."""
 
 HALF_A_CARD = """    def resident(self, batches):
         return list(batches)
@@ -38,7 +42,11 @@ def library(capability: tuple[int, int] = (9, 0), **more: Any) -> SimpleNamespac
         nvmlDeviceGetName=lambda handle: CARD,
         nvmlSystemGetDriverVersion=lambda: "580.65.06",
         nvmlDeviceGetCudaComputeCapability=lambda handle: capability,
-        nvmlDeviceGetComputeRunningProcesses=lambda handle: [],
+        nvmlDeviceGetComputeRunningProcesses=lambda handle: [
+            SimpleNamespace(pid=one.pid, usedGpuMemory=HELD)
+            for one in psutil.Process().children()
+            if one.environ().get(devices.VISIBLE)
+        ],
         **more,
     )
 
@@ -77,6 +85,9 @@ def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[st
     }  # fmt: skip
     assert set(table["status"]) == {"ok"}
     assert set(table["proof"]) == {"proved"}
+    held = table.xs("cuda", level="device")["device_used_bytes"]
+    assert held.tolist() == [HELD] * 3
+    assert table.xs("cpu", level="device")["device_used_bytes"].isna().all()
     kinds = {(one["cell"].split("/")[3], one["kind"]) for one in record.every("slice")}
     both = {(device, kind) for device in ("cpu", "cuda") for kind in ("train", "predict")}
     assert kinds == both | {("cuda", "resident")}  # shown on cards only
@@ -91,24 +102,32 @@ def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[st
 
 
 def test_each_device_and_arithmetic_has_its_own_limit() -> None:
-    rates = {"float32 product": 1e12, "tf32 product": 4e12, "bfloat16 product": 8e12, "copy": 1e12}
-    events = [{"event": "limits", "cell": f"mlp-digits/a/b/{device}/float32", "rates": told}
-              for device, told in (("cpu", {"float32 product": 1e9}), ("cuda:1", rates))]  # fmt: skip
+    rates = {"float32 product": 1e12, "tf32 product": 4e12, "bfloat16 product": 8e12, "copy": 1e12,
+             "tiny operations": 2e5}  # fmt: skip
+    cpu = {"float32 product": 1e9, "tiny operations": 3e6}
+    events = [{"event": "limits", "cell": f"mlp-digits/{name}/b/{device}/float32", "rates": told}
+              for name, device, told in (("a", "cpu", cpu), ("a", "cuda:1", rates),
+                                         ("other", "cuda:1", {"tiny operations": 9e9}))]  # fmt: skip
     limits = figures.limits(events)
+    assert not any("tiny" in name for name in limits)  # a framework's own
     assert limits["float32 product"] == 1e9
     assert limits["tf32 product on cuda:1"] == 4e12
     workload = spec.load("mlp-digits")
     rows = [("cpu", "float32"), *(("cuda:1", one) for one in devices.PRECISIONS), ("cuda", "tf32")]
     table = pd.DataFrame(
-        [{"cell": f"x/{d}/{p}", "workload": "mlp-digits", "device": d, "dtype": p, "status": "ok",
-          "arbiter": False, "train_samples_per_s": 1e3, "rank": None} for d, p in rows]
+        [{"cell": f"x/{d}/{p}", "workload": "mlp-digits", "framework": "a", "device": d, "dtype": p,
+          "status": "ok", "arbiter": False, "train_samples_per_s": 1e3, "rank": None} for d, p in rows]
     )  # fmt: skip
     pairs = pd.DataFrame(columns=list(comparisons.COLUMNS))
     specs = {"mlp-digits": workload.to_dict()}
-    share = figures.complete(table, pairs, limits, specs)["limit_share"]
+    complete = figures.complete(table, pairs, events, specs)
+    share, steps = complete["limit_share"], 1e3 / workload.data.batch
     flop = cost.training_flop(workload) * 1e3
     assert share[:4].tolist() == pytest.approx([flop / m for m in (1e9, 1e12, 4e12, 8e12)])
     assert share.isna()[4]  # of that card nothing was measured
+    operations = complete["step_operations"]
+    assert operations[:4].tolist() == pytest.approx([3e6 / steps, *[2e5 / steps] * 3])
+    assert operations.isna()[4]
 
 
 def test_arithmetic_that_is_not_there_is_refused_before_anything_starts(

@@ -21,12 +21,18 @@ modes = ["slow", "fast"]
 devices = ["cpu"]
 limits = ["It is a toy."]
 
+[only]
+slow = ["cuda"]
+
 [requirements]
 cpu = ["toy==1"]
 
 [variables]
 TOY_THREADS = "{threads}"
 TOY_CACHE = "{scratch}/toy on {device}"
+
+[deterministic]
+TOY_CACHE = "{scratch}/the same"
 
 [[libraries]]
 name = "libtoy.so.1"
@@ -57,6 +63,7 @@ def test_a_recipe_is_read_whole(write: Callable[[str], Path], tmp_path: Path) ->
     recipe = discover(tmp_path)["toy"]
     assert (recipe.title, recipe.python, recipe.packages) == ("Toy", "3.11", ("toy",))
     assert recipe.modes == ("slow", "fast")
+    assert (recipe.modes_on("cpu"), recipe.modes_on("cuda:1")) == (("fast",), ("slow", "fast"))
     assert not recipe.arbiter
     assert recipe.lock_paths("cpu") == (recipe.folder / "cpu.txt",)
     assert recipe.libraries[0].name == "libtoy.so.1"
@@ -71,6 +78,8 @@ def test_a_worker_gets_its_threads_scratch_and_device(write: Callable[[str], Pat
     assert recipe.worker_variables(device="cuda:1", threads=3, scratch=Path("/s")).items() >= {
         "TOY_CACHE": "/s/toy on cuda", "CUDA_VISIBLE_DEVICES": "1",
     }.items()  # fmt: skip
+    same = recipe.worker_variables(device="cpu", threads=3, scratch=Path("/s"), deterministic=True)
+    assert same == {**variables, "TOY_CACHE": "/s/the same"}
 
 
 def test_a_mode_says_which_program_it_lacks(
@@ -106,6 +115,8 @@ def test_a_mode_says_which_program_it_lacks(
         ("[[libraries]]", "[libraries]", "tables, [[libraries]]"),
         ("[variables]", "[locks]\ncuda = []\n[variables]", "unknown key `cuda`"),
         ("modes =", "arbiter = 1\nmodes =", "true or false"),
+        ("slow = [", "slw = [", "did you mean `slow`?"),
+        ('["cuda"]', '["tpu"]', "out of cpu, cuda"),
     ],
 )
 def test_a_wrong_recipe_says_where_and_what(

@@ -162,6 +162,22 @@ def test_the_run_leaves_what_it_promises(toy_root: Path, toy_interpreters: dict[
     }
 
 
+def test_determinism_is_asked_of_every_worker_and_told(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    toml = toy_root / "frameworks" / "faulty" / "environment.toml"
+    toml.write_text(toml.read_text() + '\n[deterministic]\nMALLOC_TOY = "fixed"\n')
+    request = asked(toy_root, toy_interpreters, modes=["well"], deterministic=True)
+    record, _, _ = execute(request, toy_root)
+    assert record.manifest["options"]["deterministic"]
+    built, opened = ({one["cell"].split("/")[1]: one for one in record.every(event)}
+                     for event in ("built", "opened"))  # fmt: skip
+    assert built["faulty"]["settings"]["deterministic"]
+    assert opened["faulty"]["allocator"]["MALLOC_TOY"] == "fixed"
+    assert "MALLOC_TOY" not in opened["reference"]["allocator"]
+    assert "deterministic algorithms" in (record.folder / "report.md").read_text()
+
+
 def test_rounds_take_every_cell_once_in_an_order_drawn_from_the_seed(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
@@ -259,7 +275,7 @@ def test_absent_data_is_said_in_one_line_and_the_rest_runs(
 def test_without_a_workload_absent_data_is_no_failure(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    request = asked(toy_root, toy_interpreters, modes=["well"], workloads=[], steps=2)
+    request = asked(toy_root, toy_interpreters, modes=["well"], workloads=[], epochs=None, steps=2)
     record, status, _ = execute(request, toy_root)
     assert [one["workload"] for one in record.every("workload-skipped")] == ["cifar-cnn-128"]
     done = set(store.summary(record).query("status == 'ok'")["workload"])

@@ -157,6 +157,7 @@
 
   // The details of one cell. Texts are set as text, never as markup.
   const dialog = document.getElementById("detail");
+  if (!dialog) return; // a page of many runs has none
   function make(tag, text, ...children) {
     const node = document.createElement(tag);
     if (text) node.textContent = text;

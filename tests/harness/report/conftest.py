@@ -262,3 +262,46 @@ def rich_run(results: Path, odd: str = "") -> Path:
         run.append("cell-done", cell)
     end(run, "failed", 1)
     return run.folder
+
+
+TREND = ("pytorch/eager", "pytorch/compile", "jax/jit", "mxnet/hybrid")
+
+
+def dated_run(results: Path, day: int, odd: str = "", **more: Any) -> Path:
+    """One of many runs: pytorch/compile is a tenth slower from the 13th day on, with a new version.
+
+    All cells are slower from the 6th day on; the machine is another one from the 18th day on.
+    """
+    cells = [f"cnn-digits/{odd}{each}/cpu/float32" for each in TREND]
+    whole = manifest(cells, parity_steps=20, **more)
+    whole["started"] = f"2026-11-{day + 1:02}T06:30:12+00:00"
+    if day >= 18:
+        whole["machine"] |= {"cpu": f"Xeon {odd}"}
+    new = day >= 13
+    run = Run.create(results, whole)
+    for name in dict.fromkeys(cell.split("/")[1] for cell in cells):
+        version = f"2.1{3 if new else 2}.0{odd}" if name.endswith("pytorch") else f"1.0{odd}"
+        run.append("framework-ready", framework=name, title=name, arbiter=False, origin="lock",
+                   device="cpu", version=version, seconds=0.4)  # fmt: skip
+    run.append("dataset", workload="cnn-digits", name="digits", sha256={"inputs": "ab" * 32})
+    for place, cell in enumerate(cells):
+        open_cell(run, cell)
+        if day == 9 and place == 2:
+            fail(run, cell)
+            continue
+        train(run, cell)
+        wobble = 1 + 0.01 * ((day * (place + 3)) % 5 - 2) / 2
+        shared = (0.8 if day >= 6 else 1) * (1 + 0.02 * (day % 3)) * wobble
+        own = 0.9 if new and place == 1 else 1
+        time_slices(run, cell, rounds=2, speed=SPEEDS[TREND[place]] * shared * own)
+        run.append("cell-done", cell)
+    end(run, "failed" if day == 9 else "ok", int(day == 9))
+    return run.folder
+
+
+def dated_runs(results: Path, odd: str = "") -> Path:
+    """Twenty-two of them, and a quick one."""
+    for day in range(22):
+        dated_run(results, day, odd)
+    dated_run(results, 23, odd, quick=True)
+    return results

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from harness import history as database
 from harness import store
-from harness.report import html
+from harness.report import history, history_page, html
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
@@ -114,6 +115,15 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, fakes: ModuleType) -> Path
     return html.write([store.read(run)], folder / "report.html")
 
 
+@pytest.fixture(scope="module")
+def over_time(tmp_path_factory: pytest.TempPathFactory, fakes: ModuleType) -> Path:
+    """The history of many runs, whose names are hostile; one plot has a change."""
+    results = fakes.dated_runs(tmp_path_factory.mktemp("dated"), fakes.HOSTILE.replace("/", ""))
+    database.update(results)
+    found = history.build(database.table(results), "throughput", None)
+    return history_page.write(found, results, None)
+
+
 def scroll(page: Page) -> None:
     """Go through the whole page, so that every plot is drawn."""
     page.js("document.querySelectorAll('.canvas').forEach(c => c.scrollIntoView())")
@@ -124,8 +134,14 @@ def scroll(page: Page) -> None:
     )
 
 
-def test_it_loads_nothing_and_complains_of_nothing(page: Page, report: Path) -> None:
-    page.open(report)
+PAGES = ["report", "over_time"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_it_loads_nothing_and_complains_of_nothing(
+    page: Page, request: pytest.FixtureRequest, name: str
+) -> None:
+    page.open(request.getfixturevalue(name))
     scroll(page)
     assert page.js("return performance.getEntriesByType('resource').map(one => one.name)") == []
     assert page.errors() == []
@@ -140,6 +156,28 @@ def test_a_hostile_name_is_shown_and_not_run(page: Page, hostile: Path, fakes: M
     assert fakes.HOSTILE in page.js("return document.body.textContent")
     shown = page.js("return [...document.querySelectorAll('.canvas text')].map(t => t.textContent)")
     assert any(text.startswith(("<script>", "1. <script>")) for text in shown)
+    assert page.errors() == []
+
+
+def test_a_history_shows_its_runs_and_its_change(page: Page, over_time: Path) -> None:
+    page.open(over_time)
+    scroll(page)
+    assert page.js("return document.querySelectorAll('.canvas .main-svg').length") >= 4
+    link = "document.querySelector('a[href=\"#h0-1\"]')"
+    assert "slower by" in page.js(f"return {link}.textContent")
+    plot = "document.getElementById('h0-1')"
+    assert page.js(f"return {plot}.querySelectorAll('.scatterlayer .point').length") >= 23 + 22
+    (note,) = page.js(
+        f"return [...{plot}.querySelectorAll('.annotation')].map(one => one.textContent)"
+    )
+    assert note.startswith("slower by")
+    curve = page.js(f"return {plot}.data.findIndex(trace => trace.hovertext)")
+    page.js(f"Plotly.Fx.hover({plot}, [{{curveNumber: {curve}, pointNumber: 14}}])")
+    page.wait(f"{plot}.querySelector('.hovertext')")
+    said = page.js(f"return {plot}.querySelector('.hovertext').textContent")
+    assert "2.13.0" in said and "<script>" in said and "net" in said
+    assert page.js("return window.pwned") is None
+    assert page.js("return document.images.length") == 0
     assert page.errors() == []
 
 
@@ -236,9 +274,12 @@ def test_a_dot_in_a_plot_leads_to_its_cell(page: Page, report: Path) -> None:
     assert "cnn-digits/" in page.js("return document.getElementById('detail-title').textContent")
 
 
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_follows_the_system_and_the_switch(page: Page, report: Path, theme: str) -> None:
-    page.open(report, theme=theme)
+def test_it_follows_the_system_and_the_switch(
+    page: Page, request: pytest.FixtureRequest, theme: str, name: str
+) -> None:
+    page.open(request.getfixturevalue(name), theme=theme)
     scroll(page)
 
     def is_dark() -> list[bool]:
@@ -256,7 +297,7 @@ def test_it_follows_the_system_and_the_switch(page: Page, report: Path, theme: s
     page.until(lambda: is_dark() == [theme != "dark"] * 2)
 
 
-@pytest.mark.parametrize("name", ["report", "hostile"])
+@pytest.mark.parametrize("name", [*PAGES, "hostile"])
 def test_a_phone_scrolls_down_only(page: Page, request: pytest.FixtureRequest, name: str) -> None:
     page.open(request.getfixturevalue(name), PHONE)
     scroll(page)
@@ -277,12 +318,17 @@ def test_it_prints_and_is_as_before_after(page: Page, report: Path) -> None:
     assert page.errors() == []
 
 
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(page: Page, report: Path, axe: str, theme: str) -> None:
-    page.open(report, theme=theme)
+def test_axe_finds_nothing(
+    page: Page, request: pytest.FixtureRequest, axe: str, theme: str, name: str
+) -> None:
+    path = request.getfixturevalue(name)
+    page.open(path, theme=theme)
     scroll(page)
     page.driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
-    page.open(report, theme=theme)
+    page.open(path, theme=theme)
+    page.js("document.querySelectorAll('details').forEach(one => one.open = true)")
     page.js(axe)
     found = page.driver.execute_async_script(
         "const done = arguments[arguments.length - 1];"

@@ -13,6 +13,7 @@ from harness import store
 from harness.report import model
 from harness.report.words import amount, listed, plain, seconds
 from harness.store import Run
+from workloads import spec
 
 CELLS = ("toy/left/fast/cpu/float32", "toy/right/slow/cpu/float32", "toy/third/m/cpu/float32")
 
@@ -154,6 +155,25 @@ def test_an_unsteady_cell_is_told(tmp_path: Path, fake: ModuleType) -> None:
     assert "left fast never got steady while warming up" in said(report(run.folder))
 
 
+def test_the_rate_of_tiny_operations_is_told_of_each_framework(
+    tmp_path: Path, fake: ModuleType
+) -> None:
+    run = Run.create(tmp_path, fake.manifest(CELLS[:2]))
+    run.update_manifest(workloads={"toy": spec.load("mlp-digits").to_dict()})
+    for cell, speed in zip(CELLS[:2], (640.0, 320.0), strict=True):
+        fake.time_slices(run, cell, speed=speed)
+        rates = {"float32 product": 1e9, "tiny operations": 100 * speed}
+        run.append("limits", cell, rates=rates)
+        run.append("cell-done", cell)
+    fake.end(run)
+    told = said(report(run.folder))
+    assert (
+        "tiny operations a second on cpu, started one by one: left 64,000 and right 32,000" in told
+    )
+    assert "takes as long as 3,2" in told  # batches of 32 samples
+    assert "this machine's limits: 1 Gflop/s (float32 product)" in told
+
+
 def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -> None:
     run = start(tmp_path, fake, *CELLS[:2], threads=1, precision=1e-4, open_ended=True)
     for cell, speed in zip(CELLS[:2], (1000.0, 1001.0), strict=True):
@@ -178,6 +198,7 @@ def test_synthetic_data_is_named_and_claims_no_accuracy(tmp_path: Path, fake: Mo
     assert "SYNTHETIC DATA" in told.warnings[0] and "--quick" in told.warnings[1]
     assert "acc" not in [column.title for column in told.sections[0].columns]
     assert "accuracy" not in said(told) and "scores" not in dict(told.facts)
+    assert "NVML" not in dict(told.facts)["memory"]  # no cell was on a card
 
 
 def test_a_busy_machine_is_named(tmp_path: Path, fake: ModuleType) -> None:
@@ -192,15 +213,17 @@ def test_devices_that_differ_are_in_the_names(tmp_path: Path, fake: ModuleType) 
     cells = ("toy/left/fast/cpu/float32", "toy/left/fast/cuda/float32")
     run = start(tmp_path, fake, *cells)
     for cell in cells:
-        run.append("memory", cell, peak_rss=2**30, device_peak=2**28 if "cuda" in cell else None)
+        on_card = {"device_peak": 2**28, "device_used": 2**29} if "cuda" in cell else {}
+        run.append("memory", cell, peak_rss=2**30, **on_card)
         run.append("cell-done", cell)
     run.append("framework-unavailable", framework="right", device="cuda", reason="no wheel")
     fake.end(run)
     told = report(run.folder)
     (section,) = told.sections
     assert [row.label for row in section.rows] == ["left fast cpu", "left fast cuda"]
-    assert section.columns[-1].title == "GPU MiB"
-    assert [row.texts[-1] for row in section.rows] == ["-", "256"]
+    assert [column.title for column in section.columns[-2:]] == ["GPU MiB", "held MiB"]
+    assert [row.texts[-2:] for row in section.rows] == [("-", "-"), ("256", "512")]
+    assert "the driver (NVML) says of the process" in dict(told.facts)["memory"]
     assert told.absent == (("right on cuda", "unavailable: no wheel"),)
 
 

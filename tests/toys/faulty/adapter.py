@@ -98,6 +98,10 @@ class Faulty(Reference):
             raise Unavailable("there is no such device here")
         self._fault = {fault.__name__: fault for fault in FAULTS}[options.mode]
         self._mode, self._steps = options.mode, 0
+        self._deterministic = options.deterministic
+
+    def settings(self) -> dict[str, object]:
+        return {**super().settings(), "deterministic": self._deterministic}
 
     def train(self, batches: Sequence[Batch]) -> NDArray:
         self._steps += len(batches)
