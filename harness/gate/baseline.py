@@ -40,6 +40,7 @@ _SAME = (
     ("spec", "another spec"),
     ("data", "other data"),
     ("steps", "other --steps"),
+    ("deterministic", "other --deterministic"),
     ("flop", "other operation counts"),
 )
 _WRONG = (
@@ -259,6 +260,7 @@ def _checked(told: Mapping[str, Any]) -> Baseline:
         raise ValueError("without threads or cells")
     if told["asked"]["data"] not in ("real", "synthetic"):
         raise ValueError("its data is neither real nor synthetic")
+    _ = told["asked"]["deterministic"]
     for key, value in told["floors"].items():
         _number(key, value, most=FAR)
     for one in told["workloads"].values():
@@ -299,11 +301,13 @@ def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:
     shared = {key: {one.get(key) for one in data} for key in ("epochs", "seed")}
     told = {key: values.pop() if len(values) == 1 else None for key, values in shared.items()}
     told |= {key: options.get(key) for key in ("data", "steps")}
+    told["deterministic"] = bool(options.get("deterministic"))
     return told | ({"epochs": None} if told["steps"] else {})  # they say the same thing
 
 
 def _workloads(record: store.Record) -> dict[str, dict[str, Any]]:
-    """By name: hashes of the spec and of the data, the steps asked for, the operations of one."""
+    """By name: hashes of the spec and of the data, how it was computed, the operations of a step."""
+    options = record.manifest.get("options") or {}
     data = {str(one.get("workload")): one.get("sha256") for one in record.every("dataset")}
     found = {}
     for name, spec in (record.manifest.get("workloads") or {}).items():
@@ -311,7 +315,8 @@ def _workloads(record: store.Record) -> dict[str, dict[str, Any]]:
         found[name] = {
             "spec": _hash({**spec, "title": None}),
             "data": _hash(data.get(name)),
-            "steps": (record.manifest.get("options") or {}).get("steps"),
+            "steps": options.get("steps"),
+            "deterministic": bool(options.get("deterministic")),
             "flop": None if workload is None else cost.training_flop(workload),
         }
     return found
