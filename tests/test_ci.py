@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+import cli
 from harness.gate import finding
 from harness.gate.finding import Finding, Verdict
 from harness.report import check
@@ -57,6 +60,26 @@ def commands() -> list[str]:
 def test_every_script_is_a_script_into_which_nothing_is_pasted(text: str) -> None:
     subprocess.run(["bash", "-n"], input=text, text=True, check=True, timeout=60)
     assert "${{" not in text  # what a stranger wrote comes by a variable, never as code
+
+
+def calls() -> list[list[str]]:
+    """The words after `cli.py` in every command of ours, as the shell parts them."""
+    lines = "\n".join(commands()).replace("\\\n", " ").splitlines()
+    return [shlex.split(line.partition("cli.py ")[2]) for line in lines if "cli.py " in line]
+
+
+def test_every_command_and_option_is_one_that_there_is() -> None:
+    for words in calls():
+        command, names = cli.main, []
+        while isinstance(command, click.Group):
+            names.append(words.pop(0))
+            assert names[-1] in command.commands, names
+            command = command.commands[names[-1]]
+        # It parses as it stands; what the job runner puts in for its variables is a text too.
+        words = words[: words.index("||")] if "||" in words else words
+        assert command.make_context(" ".join(names), words).params, names
+    assert {" ".join(words[:2]) for words in calls()} == {"check --framework", "baseline save"}
+    assert len(calls()) == 4  # both of both
 
 
 def test_what_runs_a_strangers_code_may_write_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from jsonschema import Draft202012Validator
 
 from harness import comparisons, run, store, summaries, trends
 from harness import history as database
-from harness.gate import finding
+from harness.gate import baseline, finding, request
+from harness.gate.check import verdict as verdict_of
 from harness.report import changes, document, findings, history
 from harness.report import check as check_report
+from harness.setting import Measuring
 from harness.store import Run
+from tests.harness.gate.made import HEAD, OTHER, made
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = ROOT / "docs" / "schema"
@@ -116,6 +120,47 @@ def test_a_run_that_looks_and_stops_is_as_the_schemas_say(
     described(folder)
 
 
+def test_a_check_s_run_is_as_the_schemas_say(
+    toy_root: Path, toy_interpreters: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMESTEP_CACHE", str(toy_root / "cache"))
+    asked = request.against(
+        "faulty/well", frameworks=["faulty"], workloads=["mlp-2-3-2"], modes=["slow"], device="cpu",
+        threads=1, seed=None, epochs=1, data="real", data_dir=None, interpreters=toy_interpreters,
+        out=toy_root / "results", root=toy_root, threshold=0.03, margin=0.005, budget=None,
+    )  # fmt: skip
+    short = Measuring(launches=2, rounds=1, seconds=0.01, checking=True)
+    folder, _ = run.execute(replace(asked, measuring=short), lambda _: None, toy_root)
+    check(folder)
+    described(folder)
+    assert {"retrained", "calibration"} <= {event["event"] for event in events(folder)}
+    assert "single" in {event.get("kind") for event in events(folder)}
+    record = store.read(folder)
+    told, known = record.manifest["check"], schema("manifest")["$defs"]["check"]
+    assert set(told) == set(known["properties"]) == set(known["required"])
+    valid("check")(json.loads(check_report.document(verdict_of(record))))
+
+
+def test_a_baseline_is_as_the_schema_says(tmp_path: Path) -> None:
+    record = made(tmp_path, {HEAD: {}, OTHER: {}}, load=(2,))
+    record.manifest.update(samestep="1.0", git_commit="ab", command=["python", "cli.py"])
+    path = baseline.save(tmp_path, baseline.of(record, "old"))
+    told, whole = json.loads(path.read_text()), schema("baseline")
+    valid("baseline")(told)
+    assert set(whole["required"]) <= set(told) == set(whole["properties"])
+    assert set(told["asked"]) == set(whole["properties"]["asked"]["properties"])
+    for part, value in (
+        ("workload", told["workloads"]["mlp-digits"]),
+        ("cell", told["cells"][HEAD]),
+    ):
+        assert set(value) == set(whole["$defs"][part]["properties"]), part
+    assert None in told["cells"][HEAD]["logs"]["throughput"]
+    for key in whole["required"]:  # what the schema demands is what a check demands
+        path.write_text(json.dumps({name: one for name, one in told.items() if name != key}))
+        with pytest.raises(store.StoreError, match=f"lacks '{key}'"):
+            baseline.read(path)
+
+
 def test_what_is_not_an_event_is_refused() -> None:
     line = valid("event")
     line({"time": 0, "event": "of the future", "anything": 1})
@@ -138,9 +183,10 @@ def test_an_event_cannot_be_described_and_unknown() -> None:
 
 def test_the_versions_are_those_of_the_code() -> None:
     told = {name: schema(name)["properties"]["schema"]["const"]
-            for name in ("manifest", "report", "changes", "check", "history")}  # fmt: skip
+            for name in ("manifest", "report", "changes", "check", "history", "baseline")}  # fmt: skip
     expected = {"manifest": store.SCHEMA, "report": document.SCHEMA, "changes": changes.SCHEMA,
-                "check": check_report.SCHEMA, "history": history.SCHEMA}  # fmt: skip
+                "check": check_report.SCHEMA, "history": history.SCHEMA,
+                "baseline": baseline.SCHEMA}  # fmt: skip
     assert told == expected
 
 

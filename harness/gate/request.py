@@ -121,8 +121,9 @@ def _values(cells: Iterable[str], part: str) -> list[str]:
 
 def _usual(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a check against a baseline: its own, where they are not given."""
-    given = {key: value for key, value in options.items() if value is not None}
-    usual = {key: table["asked"][key] for key in ("data", "seed", "epochs", "steps")}
+    asked, given = table["asked"], {key: one for key, one in options.items() if one is not None}
+    given["deterministic"] = bool(given.get("deterministic") or asked["deterministic"])
+    usual = {key: asked[key] for key in ("data", "seed", "epochs", "steps")}
     usual["threads"] = min(table["threads"], len(usable_cpus()))
     if {"epochs", "steps"} & {*given}:
         usual |= {"epochs": None, "steps": None}

@@ -137,12 +137,17 @@ def show(name: str, out: Path | None) -> None:
     }
     terminal.table(console, ["baseline", one.name], list(about.items()))
     shown = [metric for metric in METRICS if any(one.value(metric, cell) for cell in one.cells)]
+    shared, parts = findings.common(one.cells)
     rows = [
-        (cell, *(findings.figure(metric, one.value(metric, cell)) for metric in shown),
-         findings.figure(ACCURACY, one.cells[cell].accuracy))
-        for cell in one.cells
+        (findings.label(name, parts),
+         *(findings.figure(metric, one.value(metric, name)) for metric in shown),
+         findings.figure(ACCURACY, cell.accuracy))
+        for name, cell in one.cells.items()
     ]  # fmt: skip
-    terminal.table(console, ["cell", *(metric.name for metric in shown), "accuracy"], rows)
+    console.print()
+    terminal.table(
+        console, [shared or "cell", *(metric.name for metric in shown), "accuracy"], rows
+    )
 
 
 @baseline.command()

@@ -149,8 +149,14 @@ def test_a_baseline_lies_where_its_name_says(tmp_path: Path, table: Table) -> No
 
 
 def test_a_run_of_too_few_launches_is_no_baseline(tmp_path: Path) -> None:
-    with pytest.raises(store.StoreError, match=r"launched 2 times; it takes 3 launches"):
+    with pytest.raises(
+        store.StoreError, match=f"2 launches of {HEAD} are timed .* it takes 3; run it"
+    ):
         baseline.of(made(tmp_path, {HEAD: {}}, launches=2), "old")
+    with pytest.raises(
+        store.StoreError, match=r"2 launches of .* undisturbed, .*on a quiet machine"
+    ):
+        baseline.of(made(tmp_path, {HEAD: {}}, load=range(3, 20)), "old")
     with pytest.raises(store.StoreError, match="no cell is well"):
         baseline.of(made(tmp_path, {HEAD: {"failed": True}}), "old")
     assert baseline.of(made(tmp_path, {HEAD: {}}, launches=3))["name"].startswith("20")
@@ -458,7 +464,9 @@ def test_what_a_plain_run_measured_once_is_not_compared(tmp_path: Path, table: T
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [("spec", "0" * 16, "another spec: 000000000000 then "), ("data", "0" * 16, "other data: 0000"),
-     ("steps", 10, "other --steps: 10 then none"), ("flop", 3, "other operation counts: 3 then ")],
+     ("steps", 10, "other --steps: 10 then none"),
+     ("deterministic", True, "other --deterministic: True then none"),
+     ("flop", 3, "other operation counts: 3 then ")],
 )  # fmt: skip
 def test_another_computation_is_not_compared_and_says_why(
     tmp_path: Path, table: Table, key: str, value: object, says: str
@@ -546,9 +554,10 @@ def asked_of(tmp_path: Path, **options: Any) -> Table:
 
 
 def test_what_a_check_has_to_repeat_is_kept(tmp_path: Path) -> None:
-    plain = {"data": "real", "steps": None, "epochs": 20, "seed": 0}
+    plain = {"data": "real", "steps": None, "epochs": 20, "seed": 0, "deterministic": False}
     assert asked_of(tmp_path) == plain
     assert asked_of(tmp_path, steps=7) == {**plain, "steps": 7, "epochs": None}
+    assert asked_of(tmp_path, deterministic=True) == {**plain, "deterministic": True}
 
 
 def test_what_differs_from_workload_to_workload_is_their_own(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def table(tmp_path: Path) -> Table:
     }
     kept |= {
         "cells": cells, "threads": 1, "machine": machine.describe(),
-        "asked": {"data": "synthetic", "seed": 5, "epochs": None, "steps": 7},
+        "asked": {"data": "synthetic", "seed": 5, "epochs": None, "steps": 7, "deterministic": False},
     }  # fmt: skip
     return dict(baseline.read(baseline.save(tmp_path, kept)).told)
 
@@ -206,8 +206,12 @@ def test_what_is_given_goes_before_what_was_kept(toy_root: Path, table: Table) -
     assert {(one.data.epochs, one.data.seed) for one in made.workloads} == {(3, 0)}
     table["asked"] |= {"epochs": 2, "steps": None}
     assert stored(toy_root, table).workloads[0].data.epochs == 2
-    made = stored(toy_root, table, steps=4)
-    assert made.steps == 4
+    assert stored(toy_root, table, steps=4).steps == 4
+    assert [stored(toy_root, table, deterministic=one).deterministic for one in (False, True)] == [
+        False, True,
+    ]  # fmt: skip
+    table["asked"]["deterministic"] = True
+    assert stored(toy_root, table, deterministic=False).deterministic  # as it was measured
 
 
 def test_a_baseline_of_more_threads_than_there_are_is_checked_with_those(
@@ -341,7 +345,7 @@ def test_what_is_no_baseline_is_said_with_those_there_are(tmp_path: Path, table:
     made(results, {HEAD: {}}, launches=2)
     with pytest.raises(store.StoreError, match=r"kept are: nightly; no run \"nightli\""):
         request.table_of("nightli", results)
-    with pytest.raises(store.StoreError, match=r"kept are: nightly; .*it takes 3 launches"):
+    with pytest.raises(store.StoreError, match=r"kept are: nightly; .*it takes 3; run it"):
         request.table_of("latest", results)
     (tmp_path / "notes.json").write_text("[]")
     with pytest.raises(store.StoreError, match=r"notes\.json: is no baseline"):
