@@ -125,18 +125,22 @@ class Laboratory:
             self._each(wave, "training again", lambda one: one.train_again(seed), wave)
 
     def _rounds(self, wave: list[LiveCell], launch: int) -> None:
-        turns = list(wave)
-        for number in range(1, self._measuring.rounds + 1):
+        """Time the rounds; a check adds some until it has as many that nothing disturbed."""
+        turns, undisturbed = list(wave), 0
+        for number in range(1, self._measuring.most_rounds + 1):
             self._tell("calibration", None, workload=self._task.workload.name, turn=self._turn,
                        launch=launch, round=number, rate=calibration.rate())  # fmt: skip
             self._order.shuffle(turns)
+            told: list[dict[str, Any]] = []
             for one in list(turns):
                 try:
-                    self._slices += one.time_slices(self._turn, number)
+                    told += one.time_slices(self._turn, number)
                 except WorkerFailed as failure:
                     self._drop(one, wave, "rounds", failure)
                     turns.remove(one)
-            if self._left() < 0:
+            self._slices += told
+            undisturbed += not any(one["noise"] for one in told)
+            if self._left() < 0 or undisturbed == self._measuring.rounds:
                 break
 
     def _limits(self, wave: list[LiveCell]) -> None:

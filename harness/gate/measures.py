@@ -63,12 +63,19 @@ class Measures:
         }
 
     def pair(self, metric: Metric, head: str, base: str) -> Logs:
-        """By launch, how much better `head` was than `base`: within rounds, where there are rounds."""
+        """By launch, how much better `head` was than `base`: within rounds, where there are rounds.
+
+        Of rounds in which neither was disturbed, in a launch that has such; else of all its rounds.
+        """
         if metric.kind:
-            rates = self._of(metric.kind, clean=False)
+            rates, clean = (self._of(metric.kind, clean=one) for one in (False, True))
             if head not in rates or base not in rates:
                 return np.empty(0)
-            return statistics.launch_ratios(rates[head], rates[base])
+            logs = statistics.launch_ratios(rates[head], rates[base])
+            if head not in clean or base not in clean:
+                return logs
+            undisturbed = statistics.within_rounds(clean[head], clean[base])
+            return np.where(np.isfinite(undisturbed), undisturbed, logs)
         x, y = (self._by_launch(metric, cell) for cell in (head, base))
         return np.log([y[launch] / x[launch] for launch in sorted({*x} & {*y})])
 
@@ -93,7 +100,8 @@ class Measures:
     def value(self, metric: Metric, cell: str) -> float | None:
         """The figure itself, in the metric's unit: the geometric mean over launches."""
         if metric.kind:
-            rates = self._of(metric.kind, clean=False).get(cell)
+            every, clean = (self._of(metric.kind, clean=one) for one in (False, True))
+            rates = clean.get(cell, every.get(cell))
             speed = np.nan if rates is None else statistics.speed(rates).estimate
             value = speed if metric.higher_is_better else 1 / speed
         else:
@@ -124,7 +132,7 @@ class Measures:
         """Each cell's samples a second as (launches, rounds), and the calibration's beside them."""
         if (kind, clean) not in self._rates:
             own = self._samples[self._samples["kind"] == kind]
-            own = own[own["noise"] == ""] if clean else own
+            own = own[own["noise"] == ""] if clean else own.assign(noise="")
             both = pd.concat([own, self._calibration.assign(kind=kind)])
             self._rates[kind, clean] = comparisons.rates(both) if len(own) else {}
         return self._rates[kind, clean]
