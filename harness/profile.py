@@ -97,7 +97,8 @@ def profile(
         interpreter=(interpreters or {}).get(recipe.label),
         report=lambda name, what: tell(f"{name}: {what}"),
     )
-    tell(f"{cell.id}: {STEPS} steps under the profiler of {recipe.title} {environment.version}")
+    title = recipe.title if recipe.release else f"{recipe.title} {environment.version}"
+    tell(f"{cell.id}: {STEPS} steps under the profiler of {title}")
     with tempfile.TemporaryDirectory() as scratch:
         task = _task(cell.workload, Path(scratch))
         told = _ask(cell, task, recipe, environment.python, trace.with_suffix(".log"))
