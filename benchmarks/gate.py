@@ -33,7 +33,7 @@ sys.path.append(str(ROOT))
 from benchmarks.power import RECIPE, project  # noqa: E402
 from harness import environments, machine, recipes, setting, statistics, store  # noqa: E402
 from harness.gate import request  # noqa: E402
-from harness.gate.check import LEVEL, Check, unsettled, verdict  # noqa: E402
+from harness.gate.check import LEVEL, TRIM, Check, unsettled, verdict  # noqa: E402
 from harness.gate.finding import METRICS, REGRESSED, Finding  # noqa: E402
 from harness.gate.judge import MARGIN, THRESHOLD, Comparison, accuracy_change, judge  # noqa: E402
 from harness.gate.measures import Measures  # noqa: E402
@@ -186,7 +186,7 @@ def _check(
         compared = []
         for metric, found in logs.items():
             floor = now.floor(metric, x)
-            ratio = statistics.ratio(found[order[:look]], level=LEVEL)
+            ratio = statistics.ratio(found[order[:look]], level=LEVEL, trim=TRIM)
             compared.append(Comparison(metric, x, y, ratio, floor, None, None))
         before, after = ([side[seed] for seed in seeds[: min(look, 8)]] for side in sides)
         accuracy = [accuracy_change(x, y, before, after, LEVEL)]

@@ -119,46 +119,38 @@ def noise_floor(twins: ArrayLike) -> float:
     return float(max(abs(known.mean()), math.sqrt(np.mean(known**2) / known.size)))
 
 
-def ratio(logs: ArrayLike, floor: float = 0.0, level: float = LEVEL) -> Ratio:
+def ratio(logs: ArrayLike, floor: float = 0.0, level: float = LEVEL, trim: float = 0.0) -> Ratio:
     """Return the ratio whose logarithm, by launch, is `logs`; its bounds are widened by `floor`.
 
-    `p` is two-sided, of the ratio being within the floor; 1 below two launches.
+    `p` is two-sided, of the ratio being within the floor; 1 below two launches. With `trim`, that part
+    of the launches is left out on either side (`_middle`): for machines where some go wholly astray.
     """
-    known = np.asarray(logs, dtype=float)
-    known = known[np.isfinite(known)]
+    known = _finite(logs)
     if known.size < 2:
         estimate = _exp(known[0]) if known.size else math.nan
         return Ratio(estimate, math.nan, math.nan, known.size, 1.0)
-    mean, half = float(known.mean()), _half(known, level) + floor
-    error, beyond = _error(known), max(0.0, abs(mean) - floor)
-    p = 2 * special.stdtr(known.size - 1, -beyond / error) if error else float(beyond == 0)
-    return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), known.size, min(1.0, float(p)))
+    return _judged(*_middle(known, trim), floor, level, known.size)
 
 
-def change(before: ArrayLike, after: ArrayLike, floor: float = 0.0, level: float = LEVEL) -> Ratio:
+def change(
+    before: ArrayLike, after: ArrayLike, floor: float = 0.0, level: float = LEVEL, trim: float = 0.0
+) -> Ratio:
     """Return the ratio, after over before, of two runs from the logarithms of their launches.
 
     The launches are independent, and not as many nor as noisy in both: Welch's t (Biometrika 34, 1947),
-    with the degrees of freedom of Satterthwaite. Bounds and `p` as of `ratio`; `launches` are those of
-    the run that has fewer.
+    with the degrees of freedom of Satterthwaite. Bounds, `p` and `trim` as of `ratio`; `launches` are
+    those of the run that has fewer.
     """
-    x, y = (np.asarray(logs, dtype=float) for logs in (before, after))
-    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    x, y = _finite(before), _finite(after)
     fewer = min(x.size, y.size)
-    mean = float(y.mean() - x.mean()) if fewer else math.nan
     if fewer < 2:
-        return Ratio(_exp(mean), math.nan, math.nan, fewer, 1.0)
-    parts = [one.var(ddof=1) / one.size for one in (x, y)]
-    error, beyond = math.sqrt(sum(parts)), max(0.0, abs(mean) - floor)
-    if not error:
-        return Ratio(_exp(mean), _exp(mean - floor), _exp(mean + floor), fewer, float(not beyond))
-    shares = [
-        (part / error**2) ** 2 / (one.size - 1) for part, one in zip(parts, (x, y), strict=True)
-    ]
-    freedom = 1 / sum(shares)
-    half = float(special.stdtrit(freedom, (1 + level) / 2)) * error + floor
-    p = min(1.0, 2 * float(special.stdtr(freedom, -beyond / error)))
-    return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), fewer, p)
+        estimate = _exp(float(y.mean() - x.mean())) if fewer else math.nan
+        return Ratio(estimate, math.nan, math.nan, fewer, 1.0)
+    sides = [_middle(one, trim) for one in (x, y)]
+    (was, old, _), (now, new, _) = sides
+    error = math.hypot(old, new)
+    shares = sum((own / error) ** 4 / freedom for _, own, freedom in sides) if error else 1.0
+    return _judged(now - was, error, 1 / shares, floor, level, fewer)
 
 
 def share_change(
@@ -254,15 +246,39 @@ def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
     return (middle - half) / (1 + z2), (middle + half) / (1 + z2)
 
 
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    known = np.asarray(values, dtype=float)
+    return known[np.isfinite(known)]
+
+
+def _middle(known: NDArray[np.float64], trim: float) -> tuple[float, float, float]:
+    """Return a mean, its standard error and its degrees of freedom, of two values or more.
+
+    With `trim`, the mean of what is left when that part is taken away on either side, and the error from
+    the variance with its place taken by the nearest that is left (Yuen, Biometrika 61, 1974).
+    """
+    ordered, cut = np.sort(known), int(trim * known.size)
+    kept = ordered[cut : known.size - cut]
+    winsorized = np.clip(ordered, kept[0], kept[-1])
+    freedom = kept.size - 1
+    spread = (known.size - 1) * float(winsorized.var(ddof=1))
+    return float(kept.mean()), math.sqrt(spread / (kept.size * freedom)), freedom
+
+
+def _judged(
+    mean: float, error: float, freedom: float, floor: float, level: float, launches: int
+) -> Ratio:
+    """Return the ratio of that logarithm, by Student's t; its bounds are widened by `floor`."""
+    beyond = max(0.0, abs(mean) - floor)
+    half = float(special.stdtrit(freedom, (1 + level) / 2)) * error + floor
+    p = 2 * float(special.stdtr(freedom, -beyond / error)) if error else float(beyond == 0)
+    return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), launches, min(1.0, p))
+
+
 def _half(known: NDArray[np.float64], level: float) -> float:
     if known.size < 2:
         return math.nan
-    return float(special.stdtrit(known.size - 1, (1 + level) / 2)) * _error(known)
-
-
-def _error(known: NDArray[np.float64]) -> float:
-    """Return the mean's standard error."""
-    return float(known.std(ddof=1)) / math.sqrt(known.size)
+    return float(special.stdtrit(known.size - 1, (1 + level) / 2)) * _middle(known, 0.0)[1]
 
 
 def _pseudomedians(rows: NDArray[np.float64]) -> NDArray[np.float64]:

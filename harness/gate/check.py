@@ -38,6 +38,9 @@ _GONE = (
     "neither this project nor this machine has it any more; is that meant, save the baseline anew"
 )
 
+TRIM = 0.2
+"""The part of the launches that is left out on either side: on a busy machine some go wholly astray."""
+
 SUSPECT = 0.7
 """A part of the threshold: what is worse by more than this is measured again, whatever the metric."""
 
@@ -175,7 +178,7 @@ def _paired(now: Measures, head: str, base: str) -> Iterator[Comparison]:
         logs = now.pair(metric, head, base)
         if len(logs):
             floor = now.floor(metric, head)
-            ratio = statistics.ratio(logs, level=LEVEL)
+            ratio = statistics.ratio(logs, level=LEVEL, trim=TRIM)
             before, after = now.value(metric, base), now.value(metric, head)
             yield Comparison(metric, head, base, ratio, floor, before, after)
 
@@ -187,7 +190,7 @@ def _stored(now: Measures, then: Baseline, cell: str) -> Iterator[Comparison]:
         logs = {one: now.against_calibration(metric, one) for one in now.cells}
         if (sides := then.anchored(metric, cell, logs, alike)) is not None:
             floor = max(now.floor(metric, cell), then.floor(metric))
-            ratio = statistics.change(*sides, level=LEVEL)
+            ratio = statistics.change(*sides, level=LEVEL, trim=TRIM)
             before, after = then.value(metric, cell), now.value(metric, cell)
             yield Comparison(metric, cell, cell, ratio, floor, before, after)
 
