@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.bisection.question import CHANGED, Question, in_words
+from harness.bisection.question import CHANGED, OPEN, Question, in_words
 from harness.bisection.search import Search
 from harness.report.words import count, listed
 
@@ -17,7 +17,8 @@ def conclusion(question: Question, search: Search) -> tuple[str, int]:
     spent = f"{count(search.runs, 'run')}, {_minutes(search.seconds)}"
     whole = f"from {first} to {last} {in_words(question, search.whole)}"
     if search.whole_moved != CHANGED:
-        return f"no change is told apart: {whole}; {spent}", NO_CHANGE
+        more = "; a larger --budget would tell more" if search.whole_moved == OPEN else ""
+        return f"no change is told apart: {whole}; {spent}{more}", NO_CHANGE
     good, bad = search.ends
     also = "" if (good, bad) == (first, last) else f"; {whole}"
     if not search.step.sign:

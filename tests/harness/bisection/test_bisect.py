@@ -114,6 +114,7 @@ def test_no_change_is_said_and_not_searched_for(bisection: Callable[..., Bisecti
         words, status = said(bisection(lab, budget=60 + noise))
         assert status == 3
         assert words.startswith("no change is told apart: from 1.0 to 1.9 first step ")
+        assert words.endswith("; a larger --budget would tell more") == (noise > 0.1)
         assert {frozenset(among) for among in lab.measured} == {frozenset({"1.0", "1.9"})}
 
 
