@@ -387,12 +387,12 @@ def test_axe_finds_nothing(
             " [one.id, one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))])))"
         )
 
-    whole = found()
-    page.js("document.querySelector('#cells [data-cell]').click()")
-    page.wait("document.querySelector('dialog[open] .main-svg')")
-    details = found()
+    assert found() == []
+    if name == "report":  # it alone has details that open
+        page.js("document.querySelector('#cells [data-cell]').click()")
+        page.wait("document.querySelector('dialog[open] .main-svg')")
+        assert found() == []
     page.driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": False})
-    assert (whole, details) == ([], [])
 
 
 @pytest.fixture(scope="module")
