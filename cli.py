@@ -21,7 +21,7 @@ from harness.gate import shell as gate
 from harness.report import changes, document, files, history_page, history_terminal, html, terminal
 from harness.report import history as history_report
 from harness.run import request
-from harness.shell import CELLS, OUT, conduct, plainly, results_folder
+from harness.shell import CELLS, OUT, TRAINING, conduct, plainly, results_folder
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,8 +36,7 @@ for command in (inventory.list_, inventory.env, inventory.data, gate.check, gate
 
 @main.command()
 @CELLS
-@click.option("--epochs", type=click.IntRange(min=1), help="Train so long, not the workload's.")
-@click.option("--steps", type=click.IntRange(min=1), help="Train so many steps instead.")
+@TRAINING
 @click.option("--budget", type=Duration(), help="Time for all timed rounds together, as 2m.")
 @click.option("--precision", type=Percent(), help="Go on until ratios are known so well, as 2%.")
 @click.option("--quick", is_flag=True, help="A try-out: one epoch, three short rounds.")

@@ -43,7 +43,7 @@ def choose(asked: Iterable[str], root: Path) -> dict[str, Recipe]:
         RecipeError: a recipe, here or at that commit, is wrong.
     """
     known = discover(root)
-    words = [word.strip() for text in asked for word in text.split(",") if word.strip()]
+    words = plan.words(asked)
     plain = plan.choose([word for word in words if "@" not in word], list(known), "framework")
     found = [known[name] for name in plain]
     found += [_arm(word, known, root) for word in words if "@" in word]

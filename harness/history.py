@@ -6,7 +6,6 @@ columns is made anew, and `update` reads into it what lies in `results`. Writers
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import zlib
@@ -197,5 +196,4 @@ def _ground(record: store.Record, workload: str, hashes: Any) -> str:
     """Return a hash of what is computed; data that no hash vouches for is no other run's data."""
     spec = (record.manifest.get("workloads") or {}).get(workload) or {}
     told = [{**spec, "title": None}, hashes or record.folder.name]
-    text = json.dumps(store.strict(told), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return store.digest(told, 12)

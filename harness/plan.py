@@ -35,21 +35,26 @@ class Cell:
         return f"{self.workload}/{self.framework}/{self.mode}/{self.device}/{self.precision}"
 
 
+def words(asked: Iterable[str]) -> list[str]:
+    """Return the words asked for; each of `asked` may hold several with commas between them."""
+    return [word.strip() for text in asked for word in text.split(",") if word.strip()]
+
+
 def choose(asked: Iterable[str], known: Sequence[str], what: str) -> list[str]:
     """Return the names asked for, in the order of `known`; "all" means every one.
 
-    Each of `asked` may hold several names with commas between them.
+    `asked` as of `words`.
 
     Raises:
         SpecError: a name is not known; the message has the nearest one.
     """
-    words = [word.strip() for text in asked for word in text.split(",") if word.strip()]
-    for word in words:
+    names = words(asked)
+    for word in names:
         if word != "all" and word not in known:
             raise SpecError(
                 f'no {what} "{word}"{nearest(word, known)}; known: {", ".join(known)}, or all'
             )
-    return [name for name in known if name in words or "all" in words]
+    return [name for name in known if name in names or "all" in names]
 
 
 def cells(

@@ -171,7 +171,7 @@ def request(
 
 
 def _workload_names(asked: Sequence[str]) -> list[str]:
-    words = [word.strip() for text in asked for word in text.split(",") if word.strip()]
+    words = plan.words(asked)
     if "all" in words:
         return spec.names()
     return list(dict.fromkeys(words)) or list(DEFAULT_WORKLOADS)

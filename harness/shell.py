@@ -103,6 +103,11 @@ CELLS = options(
     OUT,
 )  # fmt: skip
 
+TRAINING = options(
+    click.option("--epochs", type=click.IntRange(min=1), help="Train so long, not the workload's."),
+    click.option("--steps", type=click.IntRange(min=1), help="Train so many steps instead."),
+)
+
 
 def conduct(asked: Request, quiet: bool) -> tuple[Path, int]:
     """Do a run with its display, on the error output where it is to be `quiet`; see `run.execute`."""

@@ -12,6 +12,7 @@ whole line.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -250,6 +251,12 @@ def strict(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [strict(one) for one in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def digest(value: Any, digits: int) -> str:
+    """Return so many hex digits that stand for a value as JSON holds it, whatever its keys' order."""
+    text = json.dumps(strict(value), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
 def _publish(draft: Path, now: datetime, manifest: dict[str, Any]) -> Path:

@@ -5,7 +5,6 @@ The first line is the question and the releases that there were; a question has 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bisection.question import Question
-from harness.store import StoreError
+from harness.store import StoreError, digest
 
 FOLDER = "bisects"
 """Where logs are kept, in the folder of results."""
@@ -27,9 +26,8 @@ class Log:
     def __init__(self, results: Path, question: Question, spec: Mapping[str, Any]) -> None:
         """`spec` is the workload's: another one under the same name is another question."""
         self._asked = {**asdict(question), "spec": dict(spec)}
-        digest = hashlib.sha256(json.dumps(self._asked, sort_keys=True).encode()).hexdigest()[:8]
         words = (question.framework, question.good, question.bad, question.metric,
-                 question.workload, question.mode, digest)  # fmt: skip
+                 question.workload, question.mode, digest(self._asked, 8))  # fmt: skip
         name = re.sub(r"[^\w.-]", "_", "-".join(words))
         self.path = results / FOLDER / f"{name}.jsonl"
 

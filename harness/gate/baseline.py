@@ -6,7 +6,6 @@ so any two cells' ratio can be taken from them, and a machine that is slow today
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import operator
@@ -313,17 +312,13 @@ def _workloads(record: store.Record) -> dict[str, dict[str, Any]]:
     for name, spec in (record.manifest.get("workloads") or {}).items():
         workload = figures.workload_of(spec)
         found[name] = {
-            "spec": _hash({**spec, "title": None}),
-            "data": _hash(data.get(name)),
+            "spec": store.digest({**spec, "title": None}, 16),
+            "data": store.digest(data.get(name), 16),
             "steps": options.get("steps"),
             "deterministic": bool(options.get("deterministic")),
             "flop": None if workload is None else cost.training_flop(workload),
         }
     return found
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def names(folder: Path) -> Sequence[str]:

@@ -74,6 +74,7 @@ def verdict(record: store.Record) -> Verdict:
     """Return all findings of a check. Raises StoreError where the run was none."""
     check, now = Check.of(record), Measures(record)
     stored = baseline.read(record.folder / baseline.COPY) if check.stored else None
+    unlike = stored.unlike(record) if stored else []
     findings: list[Finding] = []
     compared: list[Comparison] = []
     accuracies: list[AccuracyChange] = []
@@ -86,12 +87,11 @@ def verdict(record: store.Record) -> Verdict:
         findings += [Finding(head, base, PROOF, NOT_COMPARED, note=reason)] if reason else found
         if lost or reason:
             continue
-        compared += _stored(now, stored, head) if stored else _paired(now, head, base)
+        compared += _stored(now, stored, head, not unlike) if stored else _paired(now, head, base)
         accuracies += _accuracy(now.cells[head], before, head, base)
     findings += judge(
         compared, accuracies, check.threshold, check.margin, LEVEL, now.seconds_a_launch
     )
-    unlike = stored.unlike(record) if stored else ()
     advisory = f"the baseline is of another machine ({'; '.join(unlike)})" if unlike else ""
     return Verdict(findings, check.against, advisory, unlike)
 
@@ -183,12 +183,11 @@ def _paired(now: Measures, head: str, base: str) -> Iterator[Comparison]:
             yield Comparison(metric, head, base, ratio, floor, before, after)
 
 
-def _stored(now: Measures, then: Baseline, cell: str) -> Iterator[Comparison]:
-    """Yield every metric of a cell and of itself in a baseline."""
-    alike = not then.unlike(now.record)
+def _stored(now: Measures, then: Baseline, cell: str, alike: bool) -> Iterator[Comparison]:
+    """Yield every metric of a cell and of itself in a baseline, of a machine that is `alike` or not."""
     for metric in METRICS:
-        logs = {one: now.against_calibration(metric, one) for one in now.cells}
-        if (sides := then.anchored(metric, cell, logs, alike)) is not None:
+        sides = then.anchored(metric, cell, now.calibrated(metric), alike)
+        if sides is not None:
             floor = max(now.floor(metric, cell), then.floor(metric))
             ratio = statistics.change(*sides, level=LEVEL, trim=TRIM)
             before, after = then.value(metric, cell), now.value(metric, cell)

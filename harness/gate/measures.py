@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from harness import comparisons, metrics, statistics, store, summaries
 from harness.comparisons import GROUP
-from harness.gate.finding import DEVICE_MEMORY, FIRST_STEP, MEMORY, METRICS, Metric
+from harness.gate.finding import DEVICE_MEMORY, FIRST_STEP, MEMORY, Metric
 
 CALIBRATION = "calibration"
 """The fixed work of our own in each round, beside the cells."""
-
-SPEEDS = tuple(metric for metric in METRICS if metric.kind)
 
 Logs = NDArray[np.float64]
 """By launch, the logarithm of how good something was: more is better. NaN where it is not known."""
@@ -48,6 +46,7 @@ class Measures:
         samples = record.slices
         self._samples = samples[(samples["round"] != summaries.WARM_UP) & ~samples["twin"]]
         self._rates: dict[tuple[str, bool], dict[str, NDArray]] = {}
+        self._calibrated: dict[str, dict[str, Logs]] = {}
 
     @cached_property
     def cells(self) -> dict[str, Cell]:
@@ -96,6 +95,14 @@ class Measures:
             speeds = ours.groupby("launch")["samples_per_s"].median()
             logs = {one: log - np.log(speeds[one]) for one, log in logs.items() if one in speeds}
         return np.asarray([logs[launch] for launch in sorted(logs)])
+
+    def calibrated(self, metric: Metric) -> Mapping[str, Logs]:
+        """Every cell's `against_calibration`; taken once, for each is held against the others."""
+        if metric.name not in self._calibrated:
+            self._calibrated[metric.name] = {
+                cell: self.against_calibration(metric, cell) for cell in self.cells
+            }
+        return self._calibrated[metric.name]
 
     def value(self, metric: Metric, cell: str) -> float | None:
         """The figure itself, in the metric's unit: the geometric mean over launches."""

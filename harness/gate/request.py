@@ -45,10 +45,9 @@ def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], thres
     names = [recipe.name for recipe in head.recipes.values() if not recipe.arbiter]
     others = [f"{name}@{word}" for name in names] if word.startswith(arms.GIT) else [other]
     base = make_request(frameworks=others, modes=[mode] if mode else modes, **options)
-    shared = bool(_frameworks(head) & _frameworks(base))
     pairs = [
         (one, found) for one in head.cells if not head.recipes[one.framework].arbiter
-        if (found := _counterpart(one, base, mode, shared)) is not None
+        if (found := _counterpart(one, head, base, mode)) is not None
     ]  # fmt: skip
     if not pairs:
         raise SpecError(f"--against {word}: {_why_nothing(head, base)}")
@@ -75,7 +74,7 @@ def stored(table: Mapping[str, Any], *, frameworks: Sequence[str], workloads: Se
     Raises:
         SpecError: what is asked for is not in the baseline, or a workload of it is not here.
     """
-    words = [word.strip() for text in workloads for word in text.split(",") if word.strip()]
+    words = plan.words(workloads)
     named = {Path(word).stem if word.endswith(".toml") else word: word for word in words}
     checked = _narrowed(
         table["cells"], framework=frameworks, workload=[*named], mode=modes,
@@ -175,24 +174,20 @@ def _frameworks(asked: Request) -> set[str]:
     return {recipe.name for recipe in asked.recipes.values() if not recipe.arbiter}
 
 
-def _counterpart(one: Cell, base: Request, mode: str, shared: bool) -> Cell | None:
-    """Return the cell of `base` that computes what `one` does; None where there is none.
+def _counterpart(one: Cell, head: Request, base: Request, mode: str) -> Cell | None:
+    """Return the cell of `base` that computes what `one` of `head` does; None where there is none.
 
-    By the same framework, where any is `shared` between what is checked and what it is held against.
+    By the same framework, where `head` and `base` have one in common.
     """
     wanted = (one.workload, mode or one.mode, one.device, one.precision)
+    shared, name = _frameworks(head) & _frameworks(base), head.recipes[one.framework].name
     return next(
         (
             other for other in base.cells
             if other != one and (other.workload, other.mode, other.device, other.precision) == wanted
-            and (not shared or base_name(other.framework) == base_name(one.framework))
+            and (not shared or base.recipes[other.framework].name == name)
         ), None,
     )  # fmt: skip
-
-
-def base_name(label: str) -> str:
-    """Return a framework's name without its version."""
-    return label.partition("@")[0]
 
 
 def _why_nothing(head: Request, base: Request) -> str:

@@ -20,11 +20,10 @@ from harness.gate.finding import ACCURACY, METRICS
 from harness.gate.judge import MARGIN, THRESHOLD
 from harness.report import check as written
 from harness.report import findings, terminal
-from harness.shell import CELLS, OUT, conduct, options, plainly, results_folder
+from harness.shell import CELLS, OUT, TRAINING, conduct, options, plainly, results_folder
 
-_TRAINING = options(
-    click.option("--epochs", type=click.IntRange(min=1), help="Train so long, not the workload's."),
-    click.option("--steps", type=click.IntRange(min=1), help="Train so many steps instead."),
+_DATA = options(
+    TRAINING,
     click.option("--data", type=click.Choice(["real", "synthetic"]),
                  help="synthetic: made from the seed; no accuracy is checked.  [default: real]"),
 )  # fmt: skip
@@ -32,7 +31,7 @@ _TRAINING = options(
 
 @click.command()
 @CELLS
-@_TRAINING
+@_DATA
 @click.option("--against", help="Time beside NAME[@VERSION][/MODE], or git:REF's adapters.")
 @click.option("--baseline", "stored", help="Hold against a baseline: its name, a file, or a run.")
 @click.option(
@@ -87,7 +86,7 @@ def baseline() -> None:
 @click.argument("name")
 @click.option("--run", "run", help="Keep a stored run, instead of measuring now.")
 @CELLS
-@_TRAINING
+@_DATA
 @plainly
 def save(name: str, run: str | None, out: Path | None, **asked: Any) -> None:
     """Measure, and keep it under NAME; all launches train, with seeds of their own."""

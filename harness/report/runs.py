@@ -6,8 +6,6 @@ claim is made only within one run, whose cells were timed in the same rounds.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -168,13 +166,16 @@ def _cells(record: store.Record, number: int) -> pd.DataFrame:
     manifest = record.manifest
     steps = (manifest.get("options") or {}).get("steps")
     ground = {
-        workload: _hash(
-            workload,
-            (manifest.get("workloads") or {}).get(workload),
-            # Data that no hash vouches for is nobody else's data.
-            data.get(workload) or [str(record.folder)],
-            summaries.synthetic(manifest),
-            steps,
+        workload: store.digest(
+            (
+                workload,
+                (manifest.get("workloads") or {}).get(workload),
+                # Data that no hash vouches for is nobody else's data.
+                data.get(workload) or [str(record.folder)],
+                summaries.synthetic(manifest),
+                steps,
+            ),
+            8,
         )
         for workload in table["workload"].unique()
     }
@@ -189,11 +190,6 @@ def _tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The tables one below the other, each with its number as `run`; one is not copied."""
     numbered = [table.assign(run=number) for number, table in enumerate(tables)]
     return numbered[0] if len(numbered) == 1 else pd.concat(numbered, ignore_index=True)
-
-
-def _hash(*things: Any) -> str:
-    text = json.dumps(store.strict(things), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def letter(run: int) -> str:
