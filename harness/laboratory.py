@@ -1,9 +1,10 @@
 """The timed part: launches of all cells of a workload, frozen, in rounds of slices.
 
-With all workers warm and frozen, each round thaws them one at a time, in an order drawn from the seed,
-for one slice of training and one of inference. Drift of the machine so hits all alike, and ratios are
-taken within a round. Whole launches are repeated, since processes differ from each other for life.
-One cell of each launch runs twice: what such twins differ by is no difference.
+With all workers warm and frozen, each round thaws them one at a time, in an order drawn from the seed
+and in the next round the other way round, for one slice of training and one of inference. Drift of the
+machine so hits all alike, and ratios are taken within a round. Whole launches are repeated, since
+processes differ from each other for life. One cell of a launch runs twice: what such twins differ by is
+no difference.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ class Laboratory:
                 once = [one for one in wave if not one.twin]
                 self._each(once, "clock", lambda one: one.tell_clock(), wave)
                 self._each(once, "latency", lambda one: one.tell_latency(), wave)
-                self._limits(wave)
+                if not self._measuring.checking:
+                    self._limits(wave)
             self._each(wave, "after the timed part", lambda one: one.prove_again(), wave)
         except BaseException:
             for one in wave:
@@ -108,8 +110,8 @@ class Laboratory:
             one.end()
 
     def _add_twin(self, wave: list[LiveCell], launch: int, active: Sequence[LiveCell]) -> None:
-        """Run one of the cells twice, another one each time; in a check in every other launch."""
-        every = 2 if self._measuring.checking else 1
+        """Run one of the cells twice, another one each time; in a check in every third launch."""
+        every = 3 if self._measuring.checking else 1
         if len(active) < 2 or (launch - 1) % every:
             return
         twin = [self._fresh(active[launch // every % len(active)], launch, twin=True)]
@@ -125,22 +127,21 @@ class Laboratory:
             self._each(wave, "training again", lambda one: one.train_again(seed), wave)
 
     def _rounds(self, wave: list[LiveCell], launch: int) -> None:
-        """Time the rounds; a check adds some until it has as many that nothing disturbed."""
-        turns, undisturbed = list(wave), 0
-        for number in range(1, self._measuring.most_rounds + 1):
+        turns = list(wave)
+        for number in range(1, self._measuring.rounds + 1):
             self._tell("calibration", None, workload=self._task.workload.name, turn=self._turn,
                        launch=launch, round=number, rate=calibration.rate())  # fmt: skip
-            self._order.shuffle(turns)
-            told: list[dict[str, Any]] = []
+            if number % 2:
+                self._order.shuffle(turns)
+            else:
+                turns.reverse()  # there and back: what drifts on through both rounds cancels out
             for one in list(turns):
                 try:
-                    told += one.time_slices(self._turn, number)
+                    self._slices += one.time_slices(self._turn, number)
                 except WorkerFailed as failure:
                     self._drop(one, wave, "rounds", failure)
                     turns.remove(one)
-            self._slices += told
-            undisturbed += not any(one["noise"] for one in told)
-            if self._left() < 0 or undisturbed == self._measuring.rounds:
+            if self._left() < 0:
                 break
 
     def _limits(self, wave: list[LiveCell]) -> None:

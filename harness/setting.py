@@ -22,9 +22,6 @@ Undecided = Callable[[Path, set[str]], tuple[set[str], set[str]]]
 """By the run's folder so far and the cells that are timed at present: those of them to measure on, and
 those worth more than the budget."""
 
-MORE_ROUNDS = 3
-"""How many times its rounds a launch of a check may take, on a machine that is never quiet."""
-
 LEAST_SEEDS, MOST_SEEDS, ENOUGH_TESTS = 3, 8, 3000
 """A check trains with so many seeds, until their test sets together are of ENOUGH_TESTS examples."""
 
@@ -58,11 +55,6 @@ class Measuring:
     budget: float | None = None
     precision: float | None = None
     checking: bool = False
-
-    @property
-    def most_rounds(self) -> int:
-        """How many rounds a launch may take: those of a check that were disturbed are made up for."""
-        return MORE_ROUNDS * self.rounds if self.checking else self.rounds
 
     @property
     def open_ended(self) -> bool:

@@ -91,19 +91,10 @@ def launch_ratios(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     turn), from what each has by itself. NaN for a launch that one of them lacks.
     """
     x, y = (np.log(_positive(rates)) for rates in (a, b))
-    together = within_rounds(a, b)
+    together = _pseudomedians(x - y)
     if np.isfinite(together).all():
         return together
     return np.where(np.isfinite(together), together, _pseudomedians(x) - _pseudomedians(y))
-
-
-def within_rounds(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """Return a launch's logarithm of a's speed over b's, (launches,), from (launches, rounds) each.
-
-    Of rounds that have both alone; NaN for a launch without one.
-    """
-    x, y = (np.log(_positive(rates)) for rates in (a, b))
-    return _pseudomedians(x - y)
 
 
 def noise_floor(twins: ArrayLike) -> float:

@@ -14,8 +14,10 @@ from harness.gate import baseline
 from harness.gate.baseline import Baseline
 from harness.gate.finding import (
     ACCURACY,
+    DEVICE_MEMORY,
     FIRST_STEP,
     INCONCLUSIVE,
+    MEMORY,
     METRICS,
     MISSING,
     NOT_COMPARED,
@@ -38,8 +40,10 @@ _GONE = (
     "neither this project nor this machine has it any more; is that meant, save the baseline anew"
 )
 
-TRIM = 0.2
-"""The part of the launches that is left out on either side: on a busy machine some go wholly astray."""
+TRIM = 0.1
+"""The part of the launches that is left out on either side: on a busy machine some go wholly astray.
+
+Of fewer than ten none is: what is left would have bounds too wide to decide anything."""
 
 SUSPECT = 0.7
 """A part of the threshold: what is worse by more than this is measured again, whatever the metric."""
@@ -134,7 +138,7 @@ def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]
 
 def _may_be_told(one: Finding, launches: int) -> bool:
     """Say whether one more launch may tell more of a figure of a cell that had so many."""
-    if one.metric is ACCURACY:
+    if one.metric in (ACCURACY, MEMORY, DEVICE_MEMORY):
         return one.launches == launches  # the first ones alone train
     if one.metric is FIRST_STEP and one.verdict == INCONCLUSIVE:
         return _suspect(one)  # one value a launch: to be sure takes longer than anyone waits

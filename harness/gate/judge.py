@@ -32,7 +32,8 @@ THRESHOLD, MARGIN = 0.03, 0.005
 """What is let through unless told otherwise: a part of a speed or a memory; a part of the accuracy."""
 
 CEILING = 0.25
-"""Half of an interval's width, as a logarithm, from which nothing can be said at all."""
+"""Half of an interval's width, as a logarithm, from which nothing can be said at all; times the metric's
+allowance."""
 
 FAR = 200
 """More launches than this nobody waits for."""
@@ -118,7 +119,7 @@ def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | No
         one.cell, one.base, one.metric, INCONCLUSIVE, one.before, one.after,
         *_changes(one.metric, ratio), threshold=math.expm1(least), launches=ratio.launches,
     )  # fmt: skip
-    half, ceiling = (high - low) / 2, max(CEILING, least)
+    half, ceiling = (high - low) / 2, max(CEILING * one.metric.allowance, least)
     if not half < ceiling:
         few = {0: "no launch was undisturbed", 1: "one launch proves nothing"}
         wide = f"after {ratio.launches} launches it is not known to ±{math.expm1(ceiling):.0%}"

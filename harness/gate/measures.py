@@ -64,17 +64,13 @@ class Measures:
     def pair(self, metric: Metric, head: str, base: str) -> Logs:
         """By launch, how much better `head` was than `base`: within rounds, where there are rounds.
 
-        Of rounds in which neither was disturbed, in a launch that has such; else of all its rounds.
+        Of all rounds, disturbed or not: a load slows both down, and its coming and going falls into few.
         """
         if metric.kind:
-            rates, clean = (self._of(metric.kind, clean=one) for one in (False, True))
+            rates = self._of(metric.kind, clean=False)
             if head not in rates or base not in rates:
                 return np.empty(0)
-            logs = statistics.launch_ratios(rates[head], rates[base])
-            if head not in clean or base not in clean:
-                return logs
-            undisturbed = statistics.within_rounds(clean[head], clean[base])
-            return np.where(np.isfinite(undisturbed), undisturbed, logs)
+            return statistics.launch_ratios(rates[head], rates[base])
         x, y = (self._by_launch(metric, cell) for cell in (head, base))
         return np.log([y[launch] / x[launch] for launch in sorted({*x} & {*y})])
 

@@ -24,9 +24,9 @@ SPARED = 1
 """Processors left to the rest of the machine, unless told otherwise: a gate is for busy machines, and
 threads that wait for each other come to a halt where one of them has to share its processor."""
 
-CAPTURE = Measuring(launches=12, rounds=4, seconds=0.2, checking=True)
-"""How a baseline is measured, and a check in as many launches as it takes. Twice the rounds were tried:
-launches differed as much, so that it is more of them that tell more."""
+CAPTURE = Measuring(launches=12, rounds=12, seconds=0.1, checking=True)
+"""How a baseline is measured, and a check in as many launches as it takes. Many short slices: the sooner
+the arms alternate, the more of what disturbs hits both (docs/regressions.md)."""
 
 
 def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], threshold: float,

@@ -155,6 +155,7 @@ def finding(metric: Metric, kind: str, launches: int = 5, change: float = 0.0) -
         (finding(FIRST_STEP, INCONCLUSIVE, change=0.022), True, True),
         (finding(ACCURACY, INCONCLUSIVE, change=-0.022), True, True),
         (finding(ACCURACY, INCONCLUSIVE, 3, change=-0.022), False, False),  # no more trainings come
+        (finding(MEMORY, INCONCLUSIVE, 3, change=0.022), False, False),  # nor is it asked for again
         (finding(PROOF, NOT_COMPARED, 0), False, False),
     ],
 )

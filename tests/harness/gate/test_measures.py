@@ -88,12 +88,13 @@ def test_warming_up_and_twins_are_in_no_pair(journal: Journal) -> None:
     assert now.value(THROUGHPUT, HEAD) == pytest.approx(100)
 
 
-def test_a_disturbed_slice_counts_only_where_a_launch_has_no_other(journal: Journal) -> None:
-    for launch in (1, 2):
-        journal.slice(BASE, 100, launch, 1).slice(BASE, 100, launch, 2)
-    journal.slice(HEAD, 50, 1, 1, noise="load").slice(HEAD, 100, 1, 2)
-    journal.slice(HEAD, 50, 2, 1, noise="load").slice(HEAD, 50, 2, 2, noise="load")
-    assert close(journal.read().pair(THROUGHPUT, HEAD, BASE), 1, 0.5)
+def test_a_load_on_both_cancels_and_its_coming_is_outvoted(journal: Journal) -> None:
+    for number, loaded in enumerate((False, False, True, True, True), start=1):
+        for one, rate in ((BASE, 100), (HEAD, 90)):
+            speed, noise = (0.6 * rate, "load") if loaded else (rate, "")
+            journal.slice(one, speed, 1, number, noise=noise)
+    journal.slice(BASE, 100, 1, 6).slice(HEAD, 54, 1, 6, noise="load")
+    assert close(journal.read().pair(THROUGHPUT, HEAD, BASE), 0.9)
 
 
 def test_one_launch_too_few_costs_that_launch_alone(journal: Journal) -> None:
