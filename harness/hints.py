@@ -22,6 +22,9 @@ Found = Mapping[str, NDArray]
 EXACT = 1e-3
 """A relation explains a difference where it leaves less than this, relative, of what is right."""
 
+SCALED = 1e-4
+"""A loss that is off by less than this may be so by rounding, and is not called scaled."""
+
 
 def hint(found: Found, standard: Standard, verdict: Verdict) -> str | None:
     """Return the first pattern that fits a failed cell, or None."""
@@ -80,9 +83,9 @@ def _loss_scaled(found: Found, standard: Standard, verdict: Verdict) -> Iterator
     batch = standard.workload.data.batch
     if abs(ratio / batch - 1) < EXACT and batch > 1:
         yield "the loss is summed over the batch and not averaged"
-    elif abs(ratio - 1) > EXACT and all(
+    elif abs(ratio - 1) > SCALED and all(
         _factor(found[key], right) is not None
-        and abs(_factor(found[key], right) / ratio - 1) < EXACT  # type: ignore[operator]
+        and abs(_factor(found[key], right) / ratio - 1) < SCALED  # type: ignore[operator]
         for key, right in standard.right.items()
         if key.startswith("gradient/") and np.any(right)
     ):
