@@ -81,13 +81,15 @@ def _of_another_shape(found: Found, standard: Standard, verdict: Verdict) -> Ite
 def _loss_scaled(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
     ratio = float(found["loss"] / standard.right["loss"])
     batch = standard.workload.data.batch
+    factors = [
+        _factor(found[key], right)
+        for key, right in standard.right.items()
+        if key.startswith("gradient/") and np.any(right)
+    ]
     if abs(ratio / batch - 1) < EXACT and batch > 1:
         yield "the loss is summed over the batch and not averaged"
     elif abs(ratio - 1) > SCALED and all(
-        _factor(found[key], right) is not None
-        and abs(_factor(found[key], right) / ratio - 1) < SCALED  # type: ignore[operator]
-        for key, right in standard.right.items()
-        if key.startswith("gradient/") and np.any(right)
+        factor is not None and abs(factor / ratio - 1) < SCALED for factor in factors
     ):
         yield f"the loss and every gradient are {ratio:.6g} times what is right: a scaled loss"
 

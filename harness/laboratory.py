@@ -127,6 +127,7 @@ class Laboratory:
             self._each(wave, "training again", lambda one: one.train_again(seed), wave)
 
     def _rounds(self, wave: list[LiveCell], launch: int) -> None:
+        """Time a slice of each kind of every cell, round by round, while the budget lasts."""
         turns = list(wave)
         for number in range(1, self._measuring.rounds + 1):
             self._tell("calibration", None, workload=self._task.workload.name, turn=self._turn,
