@@ -20,7 +20,7 @@ from harness.bisection.shell import bisect
 from harness.gate import shell as gate
 from harness.report import changes, document, files, history_page, history_terminal, html, terminal
 from harness.report import history as history_report
-from harness.run import request
+from harness.request import request
 from harness.shell import CELLS, OUT, TRAINING, conduct, plainly, results_folder
 
 

@@ -37,7 +37,9 @@ from harness.gate.check import LEVEL, TRIM, Check, unsettled, verdict  # noqa: E
 from harness.gate.finding import METRICS, REGRESSED, Finding  # noqa: E402
 from harness.gate.judge import MARGIN, THRESHOLD, Comparison, accuracy_change, judge  # noqa: E402
 from harness.gate.measures import Measures  # noqa: E402
-from harness.run import OPEN_ENDED, Request, execute  # noqa: E402
+from harness.request import OPEN_ENDED, Request  # noqa: E402
+from harness.run import execute  # noqa: E402
+from harness.setting import MOST_SEEDS  # noqa: E402
 from harness.statistics import LOOKS  # noqa: E402
 
 WORKLOAD = "cnn-digits"
@@ -188,7 +190,7 @@ def _check(
             floor = now.floor(metric, x)
             ratio = statistics.ratio(found[order[:look]], level=LEVEL, trim=TRIM)
             compared.append(Comparison(metric, x, y, ratio, floor, None, None))
-        before, after = ([side[seed] for seed in seeds[: min(look, 8)]] for side in sides)
+        before, after = ([side[seed] for seed in seeds[: min(look, MOST_SEEDS)]] for side in sides)
         accuracy = [accuracy_change(x, y, before, after, LEVEL)]
         findings = judge(compared, accuracy, THRESHOLD, MARGIN, LEVEL)
         if not unsettled(findings)[0]:

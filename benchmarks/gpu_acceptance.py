@@ -26,6 +26,7 @@ sys.path.append(str(ROOT))
 from harness import devices, machine, run, store, summaries  # noqa: E402
 from harness.parity import DEFAULT_STEPS  # noqa: E402
 from harness.recipes import discover  # noqa: E402
+from harness.request import request  # noqa: E402
 from harness.setting import Measuring  # noqa: E402
 
 SECONDS = 9 * 60 - 30
@@ -84,13 +85,13 @@ def conduct(part: Part, asked: argparse.Namespace, command: Sequence[str]) -> No
     given = {name: ABSENT for name, recipe in recipes.items() if kind in recipe.devices}
     given |= {name: Path(sys.executable) for name, recipe in recipes.items() if recipe.arbiter}
     given |= dict(asked.interpreter)
-    request = run.request(
+    asked_for = request(
         frameworks=["all"], workloads=[_path(part.workload)], modes=asked.mode, device=asked.device,
         dtype=part.dtype, threads=None, seed=0, data="synthetic", data_dir=None, interpreters=given,
         out=asked.out, command=command, steps=part.train_steps, parity_steps=part.proof_steps,
     )  # fmt: skip
-    request = replace(request, measuring=Measuring(part.launches, rounds=3, seconds=0.2))
-    run.execute(request, show)
+    asked_for = replace(asked_for, measuring=Measuring(part.launches, rounds=3, seconds=0.2))
+    run.execute(asked_for, show)
 
 
 def show(event: dict[str, Any]) -> None:

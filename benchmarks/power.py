@@ -30,7 +30,8 @@ sys.path.append(str(ROOT))
 
 from harness import comparisons, environments, machine, recipes, statistics, store  # noqa: E402
 from harness.comparisons import TIED  # noqa: E402
-from harness.run import OPEN_ENDED, Request, execute, request  # noqa: E402
+from harness.request import OPEN_ENDED, Request, request  # noqa: E402
+from harness.run import execute  # noqa: E402
 from harness.setting import Measuring  # noqa: E402
 from harness.statistics import LEVEL, LOOKS  # noqa: E402
 

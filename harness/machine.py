@@ -130,6 +130,11 @@ def affinity() -> frozenset[int]:
     return frozenset(_try(lambda: os.sched_getaffinity(0)) or ())
 
 
+def usable_cpus() -> list[int]:
+    """Return the numbers of the processors that this process may use."""
+    return sorted(affinity()) or list(range(os.cpu_count() or 1))
+
+
 def cpu_quota() -> float | None:
     """Return the cgroup's limit in cores, the smallest on the way up; None where there is none."""
     quotas = [_quota_v2(folder) for folder in cgroups("")]

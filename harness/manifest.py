@@ -5,13 +5,11 @@ from __future__ import annotations
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import devices, machine
 from harness.energy import Meter
-
-if TYPE_CHECKING:
-    from harness.run import Request
+from harness.request import Request
 
 
 def of(asked: Request, root: Path) -> dict[str, Any]:

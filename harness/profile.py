@@ -16,7 +16,6 @@ from harness.places import cache_folder, project_root
 from harness.plan import Cell
 from harness.process import WorkerFailed, WorkerProcess
 from harness.recipes import DEVICES, Recipe, discover
-from harness.run import usable_cpus
 from harness.setting import Task, Timeouts
 from harness.starts import write_start
 from harness.store import StoreError
@@ -127,7 +126,7 @@ def _task(name: str, scratch: Path) -> Task:
 
 def _ask(cell: Cell, task: Task, recipe: Recipe, python: Path, log: Path) -> dict[str, Any]:
     """Start a worker and ask it for the profile. The log stays where it fails."""
-    wait, cpus, scratch = Timeouts(), usable_cpus(), task.scratch
+    wait, cpus, scratch = Timeouts(), machine.usable_cpus(), task.scratch
     threads = len(cpus)
     variables = recipe.worker_variables(device=cell.device, threads=threads, scratch=scratch)
     worker = WorkerProcess(python, recipe.root, log, variables, cpus)

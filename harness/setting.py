@@ -22,7 +22,7 @@ Undecided = Callable[[Path, set[str]], tuple[set[str], set[str]]]
 """By the run's folder so far and the cells that are timed at present: those of them to measure on, and
 those worth more than the budget."""
 
-LEAST_SEEDS, MOST_SEEDS, ENOUGH_TESTS = 3, 8, 3000
+LEAST_SEEDS, MOST_SEEDS, ENOUGH_TESTS = 3, 12, 4000
 """A check trains with so many seeds, until their test sets together are of ENOUGH_TESTS examples."""
 
 

@@ -18,7 +18,8 @@ from harness.arguments import Device, Named
 from harness.display import Display
 from harness.parity import DEFAULT_STEPS
 from harness.places import project_root
-from harness.run import Request, execute
+from harness.request import Request
+from harness.run import execute
 from workloads import datasets, spec
 
 INTERRUPTED = 130

@@ -19,6 +19,7 @@ from harness.gate import baseline, finding, request
 from harness.gate.check import verdict as verdict_of
 from harness.report import changes, document, findings, history
 from harness.report import check as check_report
+from harness.request import request as plain_request
 from harness.setting import Measuring
 from harness.store import Run
 from tests.harness.gate.made import HEAD, OTHER, made
@@ -67,7 +68,7 @@ def toy_run(
             "data": "real", "data_dir": None, "interpreters": toy_interpreters,
             "out": toy_root / "results", "command": ["python", "cli.py", "run"], "root": toy_root,
         }  # fmt: skip
-        return run.execute(run.request(**(options | more)), lambda _: None, toy_root)[0]
+        return run.execute(plain_request(**(options | more)), lambda _: None, toy_root)[0]
 
     return make
 

@@ -32,7 +32,6 @@ class Planted(PyTorch):
     """Every mode computes the same by the same code, but for what is planted in it."""
 
     def __init__(self, workload: Workload, weights: Weights, options: Options) -> None:
-        self._imported = _kilobytes("VmRSS")
         self._planted = options.mode
         self._ballast: NDArray[np.uint8] | None = None
         self._draw = np.random.default_rng()
@@ -51,11 +50,12 @@ class Planted(PyTorch):
         return losses
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        logits = super().predict(inputs)
         part = LARGER.get(self._planted)
         if part and self._ballast is None:
-            peak = _kilobytes("VmHWM") - self._imported
-            self._ballast = np.ones(int(1024 * part * peak), dtype=np.uint8)
-        logits = super().predict(inputs)
+            now, peak = _kilobytes("VmRSS"), _kilobytes("VmHWM")
+            larger = part * (peak - IMPORTED) + peak - now
+            self._ballast = np.ones(int(1024 * larger), dtype=np.uint8)
         for row in np.flatnonzero(self._draw.random(len(logits)) < WRONG.get(self._planted, 0.0)):
             second, best = np.argsort(logits[row])[-2:]
             logits[row, [second, best]] = logits[row, [best, second]]
@@ -65,3 +65,7 @@ class Planted(PyTorch):
 def _kilobytes(key: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith(f"{key}:")))
+
+
+IMPORTED = _kilobytes("VmRSS")
+"""What the import takes, as the harness counts it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from harness import arms, plan, releases, run, store
+from harness import arms, machine, plan, releases, run, store
 from harness.bisection.log import Log
 from harness.bisection.question import (
     BAD,
@@ -34,6 +34,7 @@ from harness.gate.finding import (
 from harness.interpreters import Unavailable
 from harness.places import project_root
 from harness.recipes import Recipe, discover
+from harness.request import Request, request
 from harness.statistics import LOOKS
 from workloads import spec
 from workloads.reading import SpecError
@@ -163,12 +164,10 @@ class Bisection:
             if len(records) in COLD and settled(records):
                 return records
 
-    def _request(
-        self, among: list[str], settled: Callable[[list[store.Record]], bool]
-    ) -> run.Request:
+    def _request(self, among: list[str], settled: Callable[[list[store.Record]], bool]) -> Request:
         """Return the request of a run of some releases, which stops when it has settled the question."""
         question, metric = self.question, self.question.measured
-        asked = run.request(
+        asked = request(
             frameworks=[f"{question.framework}@{one}" for one in among],
             workloads=[self.workload],
             modes=[question.mode],
@@ -256,7 +255,7 @@ def prepare(
         workload=spec.load(workload).name,
         mode=modes[0],
         device=device,
-        threads=threads or len(run.usable_cpus()),
+        threads=threads or len(machine.usable_cpus()),
         budget=budget or BUDGET,
     )
     if Version(question.good) >= Version(question.bad):

@@ -138,8 +138,10 @@ def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]
 
 def _may_be_told(one: Finding, launches: int) -> bool:
     """Say whether one more launch may tell more of a figure of a cell that had so many."""
-    if one.metric in (ACCURACY, MEMORY, DEVICE_MEMORY):
+    if one.metric is ACCURACY:
         return one.launches == launches  # the first ones alone train
+    if one.metric in (MEMORY, DEVICE_MEMORY):
+        return one.launches >= launches - 1  # and of those the very first one's peak does not count
     if one.metric is FIRST_STEP and one.verdict == INCONCLUSIVE:
         return _suspect(one)  # one value a launch: to be sure takes longer than anyone waits
     return True

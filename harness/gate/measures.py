@@ -157,13 +157,12 @@ class Measures:
     def _by_launch(self, metric: Metric, cell: str) -> dict[int, float]:
         """What is measured once a launch, of each launch.
 
-        A framework's first launch may compile for those that follow: where there are others, its first
-        step is left out. One value of another kind would be all that a mean and its bounds show.
+        A framework's first launch is of another kind: it may compile for those that follow, and its peak
+        has what the proof left behind. So where there are others, it is left out: one value of another
+        kind would be all that a mean and its bounds show.
         """
         known = self._once.get((metric.name, cell), {})
-        if metric is FIRST_STEP and len(known) > 1:
-            return {launch: value for launch, value in known.items() if launch > 1}
-        return known
+        return {launch: known[launch] for launch in known if launch > 1} or known
 
     @cached_property
     def _once(self) -> dict[tuple[str, str], dict[int, float]]:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import arms, plan, store, summaries
+from harness import arms, machine, plan, store, summaries
 from harness.gate import baseline
 from harness.gate.check import Check, undecided
 from harness.places import project_root
 from harness.plan import Cell
-from harness.run import Request, usable_cpus
-from harness.run import request as make_request
+from harness.request import Request
+from harness.request import request as make_request
 from harness.setting import Measuring
 from workloads.reading import SpecError
 
@@ -123,7 +123,7 @@ def _usual(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, An
     asked, given = table["asked"], {key: one for key, one in options.items() if one is not None}
     given["deterministic"] = bool(given.get("deterministic") or asked["deterministic"])
     usual = {key: asked[key] for key in ("data", "seed", "epochs", "steps")}
-    usual["threads"] = min(table["threads"], len(usable_cpus()))
+    usual["threads"] = min(table["threads"], len(machine.usable_cpus()))
     if {"epochs", "steps"} & {*given}:
         usual |= {"epochs": None, "steps": None}
     return {**options, **usual, **given}
@@ -163,7 +163,7 @@ def table_of(text: str, results: Path) -> Mapping[str, Any]:
 
 
 def _threads() -> int:
-    return max(1, len(usable_cpus()) - SPARED)
+    return max(1, len(machine.usable_cpus()) - SPARED)
 
 
 def _measuring(budget: float | None, pairs: int) -> Measuring:

@@ -17,11 +17,13 @@ from packaging.version import Version
 from harness import arms, environments, profile, releases, run, store
 from harness.places import cache_folder
 from harness.recipes import Recipe, RecipeError, Release, load
+from harness.request import Request
+from harness.request import request as make_request
 from tests.wheels import publish
 from workloads.reading import SpecError
 
 
-def request(root: Path, *frameworks: str, **changes: Any) -> run.Request:
+def request(root: Path, *frameworks: str, **changes: Any) -> Request:
     options: dict[str, Any] = {
         "frameworks": frameworks,
         "workloads": ["mlp-2-3-2"],
@@ -37,7 +39,7 @@ def request(root: Path, *frameworks: str, **changes: Any) -> run.Request:
         "command": ["python", "cli.py", "run"],
         "root": root,
     }
-    return run.request(**{**options, **changes})
+    return make_request(**{**options, **changes})
 
 
 def execute(root: Path, *frameworks: str, **changes: Any) -> tuple[store.Record, int]:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from harness import comparisons, devices, figures, run, store
+from harness.request import request
 from harness.setting import Measuring
 from workloads import cost, spec
 
@@ -71,8 +72,8 @@ def execute(root: Path, interpreters: dict[str, Path], **asked: Any) -> store.Re
         "steps": 20, "seed": None, "data": "real", "data_dir": None, "interpreters": interpreters,
         "out": root / "results", "command": [], "root": root, "parity_steps": 2, **asked,
     }  # fmt: skip
-    request = replace(run.request(**options), measuring=Measuring(1, 1, 0.01))
-    folder, _ = run.execute(request, lambda event: None, root)
+    made = replace(request(**options), measuring=Measuring(1, 1, 0.01))
+    folder, _ = run.execute(made, lambda event: None, root)
     return store.read(folder)
 
 

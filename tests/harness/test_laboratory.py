@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from harness import calibration, conductor, metrics, run, store
+from harness.request import Request, request
 from harness.setting import MOST_SEEDS, Measuring, Task
 from harness.starts import write_start
 from workloads import datasets, spec
@@ -20,7 +21,7 @@ from workloads import datasets, spec
 OWN = 5
 CHECKING = Measuring(launches=4, rounds=2, seconds=0.01, checking=True)
 
-Make = Callable[..., run.Request]
+Make = Callable[..., Request]
 
 
 @pytest.fixture
@@ -37,19 +38,19 @@ def make(
     monkeypatch.setattr("harness.cell.LiveCell.tell_limits", lambda self: None)
     monkeypatch.setattr("harness.run.finish", store.read)
 
-    def make(*modes: str, measuring: Measuring = CHECKING, **changes: Any) -> run.Request:
+    def make(*modes: str, measuring: Measuring = CHECKING, **changes: Any) -> Request:
         options: dict[str, Any] = {
             "frameworks": ["faulty"], "workloads": ["mlp-2-3-2"], "modes": modes, "device": "cpu",
             "threads": 1, "epochs": 1, "seed": OWN, "data": "real", "data_dir": None,
             "interpreters": toy_interpreters, "out": toy_root / "results", "root": toy_root,
             "parity_steps": 2,
         }  # fmt: skip
-        return replace(run.request(**(options | changes)), measuring=measuring)
+        return replace(request(**(options | changes)), measuring=measuring)
 
     return make
 
 
-def execute(asked: run.Request, root: Path) -> store.Record:
+def execute(asked: Request, root: Path) -> store.Record:
     folder, status = run.execute(asked, lambda event: None, root)
     assert status == 0, [one["reason"] for one in store.read(folder).every("cell-failed")]
     return store.read(folder)
@@ -243,7 +244,7 @@ def test_what_suspects_take_is_not_taken_from_those_that_wait(
 
 
 @pytest.mark.parametrize(
-    ("tests", "launches"), [(10_000, 3), (1500, 3), (900, 4), (360, 8), (10, MOST_SEEDS)]
+    ("tests", "launches"), [(10_000, 3), (1500, 3), (900, 5), (360, 12), (10, MOST_SEEDS)]
 )
 def test_small_test_sets_take_more_trainings(
     tests: int, launches: int, monkeypatch: pytest.MonkeyPatch
@@ -251,8 +252,8 @@ def test_small_test_sets_take_more_trainings(
     workload = spec.load("mlp-digits").with_data(seed=OWN)
     arrays = SimpleNamespace(open=lambda name: np.zeros(tests))
     task = Task(workload, arrays, 1)  # type: ignore[arg-type]
-    seeds = [task.seed_of(launch) for launch in range(1, 12)]
-    assert seeds == [None, *range(OWN + 1, OWN + launches), *[None] * (11 - launches)]
+    seeds = [task.seed_of(launch) for launch in range(1, 14)]
+    assert seeds == [None, *range(OWN + 1, OWN + launches), *[None] * (13 - launches)]
     assert task.seeded(None) is workload and task.seeded(7).data.seed == 7
     assert task.start_of(None) == task.start != task.start_of(OWN + 1)
 

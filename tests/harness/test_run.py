@@ -12,9 +12,10 @@ import pytest
 
 from harness import conductor, run, store
 from harness.curves import learning_curve
+from harness.request import Request
+from harness.request import request as make_request
 from harness.setting import Measuring, Timeouts
 from workloads import datasets
-from workloads.reading import SpecError
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
 
 
-def asked(root: Path, interpreters: dict[str, Path], **changes: Any) -> run.Request:
+def asked(root: Path, interpreters: dict[str, Path], **changes: Any) -> Request:
     options: dict[str, Any] = {
         "frameworks": ["all"],
         "workloads": ["mlp-2-3-2"],
@@ -41,11 +42,11 @@ def asked(root: Path, interpreters: dict[str, Path], **changes: Any) -> run.Requ
         "command": ["python", "cli.py", "run"],
         "root": root,
     }
-    return run.request(**{**options, **changes})
+    return make_request(**{**options, **changes})
 
 
 def execute(
-    request: run.Request, root: Path, patience: Timeouts = run.PATIENCE
+    request: Request, root: Path, patience: Timeouts = run.PATIENCE
 ) -> tuple[store.Record, int, list[dict[str, Any]]]:
     heard: list[dict[str, Any]] = []
     folder, status = run.execute(request, heard.append, root, patience)
@@ -339,24 +340,6 @@ def test_too_large_a_batch_is_told(toy_root: Path, toy_interpreters: dict[str, P
     )
     assert status == 1
     assert "take a smaller batch" in record.every("workload-skipped")[0]["reason"]
-
-
-def test_two_workloads_of_one_name_are_refused(toy_root: Path, tmp_path: Path) -> None:
-    twin = tmp_path / "mlp-2-3-2.toml"
-    twin.write_text((toy_root / "workloads" / "catalogue" / "mlp-2-3-2.toml").read_text())
-    with pytest.raises(SpecError, match="two workloads are named mlp-2-3-2"):
-        asked(toy_root, {}, workloads=["mlp-2-3-2", str(twin)])
-
-
-def test_wrong_words_are_refused_with_the_nearest(toy_root: Path) -> None:
-    with pytest.raises(SpecError, match='did you mean "faulty"'):
-        asked(toy_root, {}, frameworks=["fawlty"])
-    with pytest.raises(SpecError, match='did you mean "well"'):
-        asked(toy_root, {}, modes=["wel"])
-    with pytest.raises(SpecError, match="no framework"):
-        asked(toy_root, {"fulty": Path("/x")})
-    with pytest.raises(SpecError, match="may use"):
-        asked(toy_root, {}, threads=10_000)
 
 
 def test_a_budget_is_shared_between_workloads() -> None:

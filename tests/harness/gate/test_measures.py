@@ -169,8 +169,8 @@ def test_a_slower_machine_makes_the_same_first_step(journal: Journal, tmp_path: 
 def test_memory_is_what_is_above_the_import_where_that_is_known(
     journal: Journal, told: dict[str, Any], expected: tuple[float | None, float | None]
 ) -> None:
-    journal("memory", HEAD, **told)
-    journal("retrained", HEAD, launch=2, seed=1, **told)
+    for launch in (2, 3):
+        journal("retrained", HEAD, launch=launch, seed=1, **told)
     now = journal.read()
     for metric, value in zip((MEMORY, DEVICE_MEMORY), expected, strict=True):
         assert now.value(metric, HEAD) == (None if value is None else pytest.approx(value))
@@ -182,7 +182,7 @@ def test_memory_is_judged_launch_by_launch(journal: Journal) -> None:
     for one, factor in ((HEAD, 1.2), (BASE, 1.0)):
         journal("memory", one, import_rss=100, peak_rss=100 + 500 * factor)
         journal("retrained", one, launch=3, seed=2, import_rss=100, peak_rss=100 + 50 * factor)
-    assert close(journal.read().pair(MEMORY, HEAD, BASE), 1 / 1.2, 1 / 1.2)
+    assert close(journal.read().pair(MEMORY, HEAD, BASE), 1 / 1.2)  # the first one has proved, too
 
 
 def test_right_examples_are_told_by_the_seed_that_trained(journal: Journal) -> None:

@@ -13,8 +13,9 @@ from harness import machine, store
 from harness.gate import baseline, request
 from harness.gate.check import undecided, verdict
 from harness.gate.finding import MISSING
+from harness.machine import usable_cpus
 from harness.recipes import RecipeError
-from harness.run import Request, usable_cpus
+from harness.request import Request
 from harness.store import Run
 from tests.harness.gate.made import HEAD, OTHER, made
 from tests.harness.test_arms import commit, git

@@ -17,7 +17,7 @@ import cli
 import harness.cell
 from harness import guard, places, store
 from harness.gate import baseline, request, shell
-from harness.run import Request
+from harness.request import Request
 from harness.setting import Measuring
 from tests.harness.gate.made import BASE, HEAD, OTHER, made
 
