@@ -53,6 +53,7 @@ class Planted(PyTorch):
         logits = super().predict(inputs)
         part = LARGER.get(self._planted)
         if part and self._ballast is None:
+            # Memory freed below the peak is filled first: else the ballast would raise the peak by less.
             now, peak = _kilobytes("VmRSS"), _kilobytes("VmHWM")
             larger = part * (peak - IMPORTED) + peak - now
             self._ballast = np.ones(int(1024 * larger), dtype=np.uint8)
