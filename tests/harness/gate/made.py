@@ -14,6 +14,9 @@ from harness.store import Run
 from workloads import spec
 
 WORKLOAD = spec.load("mlp-digits")
+Table = dict[str, Any]
+"""A baseline, as its file holds it."""
+
 MACHINE = {"cpu": "A CPU", "cores_usable": 2, "memory_total": 8 * 2**30, "os": "Linux 1.0"}
 
 
