@@ -19,10 +19,10 @@ from harness.gate import baseline, finding, request
 from harness.gate.check import verdict as verdict_of
 from harness.report import changes, document, findings, history
 from harness.report import check as check_report
-from harness.request import request as plain_request
 from harness.setting import Measuring
 from harness.store import Run
 from tests.harness.gate.made import HEAD, OTHER, made
+from tests.toy_request import toy_request
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = ROOT / "docs" / "schema"
@@ -62,13 +62,8 @@ def toy_run(
     monkeypatch.setenv("SAMESTEP_CACHE", str(toy_root / "cache"))
 
     def make(*modes: str, **more: Any) -> Path:
-        options: dict[str, Any] = {
-            "frameworks": ["all"], "workloads": ["mlp-2-3-2"], "modes": modes, "device": "cpu",
-            "threads": 1, "epochs": None, "steps": None, "seed": None, "budget": None, "quick": True,
-            "data": "real", "data_dir": None, "interpreters": toy_interpreters,
-            "out": toy_root / "results", "command": ["python", "cli.py", "run"], "root": toy_root,
-        }  # fmt: skip
-        return run.execute(plain_request(**(options | more)), lambda _: None, toy_root)[0]
+        usual = {"modes": modes, "quick": True, "interpreters": toy_interpreters}
+        return run.execute(toy_request(toy_root, **(usual | more)), lambda _: None, toy_root)[0]
 
     return make
 

@@ -18,28 +18,13 @@ from harness import arms, environments, profile, releases, run, store
 from harness.places import cache_folder
 from harness.recipes import Recipe, RecipeError, Release, load
 from harness.request import Request
-from harness.request import request as make_request
+from tests.toy_request import toy_request
 from tests.wheels import publish
 from workloads.reading import SpecError
 
 
 def request(root: Path, *frameworks: str, **changes: Any) -> Request:
-    options: dict[str, Any] = {
-        "frameworks": frameworks,
-        "workloads": ["mlp-2-3-2"],
-        "modes": [],
-        "device": "cpu",
-        "threads": 1,
-        "seed": None,
-        "quick": True,
-        "data": "real",
-        "data_dir": None,
-        "interpreters": {},
-        "out": root / "results",
-        "command": ["python", "cli.py", "run"],
-        "root": root,
-    }
-    return make_request(**{**options, **changes})
+    return toy_request(root, **({"frameworks": frameworks, "quick": True} | changes))
 
 
 def execute(root: Path, *frameworks: str, **changes: Any) -> tuple[store.Record, int]:

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from harness import comparisons, devices, figures, run, store
-from harness.request import request
 from harness.setting import Measuring
+from tests.toy_request import toy_request
 from workloads import cost, spec
 
 CARD = "Toy card"
@@ -66,13 +66,9 @@ def cuda_root(toy_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     return toy_root
 
 
-def execute(root: Path, interpreters: dict[str, Path], **asked: Any) -> store.Record:
-    options: dict[str, Any] = {
-        "frameworks": ["all"], "workloads": ["mlp-2-3-2"], "modes": ["well"], "threads": 1,
-        "steps": 20, "seed": None, "data": "real", "data_dir": None, "interpreters": interpreters,
-        "out": root / "results", "command": [], "root": root, "parity_steps": 2, **asked,
-    }  # fmt: skip
-    made = replace(request(**options), measuring=Measuring(1, 1, 0.01))
+def execute(root: Path, interpreters: dict[str, Path], **changes: Any) -> store.Record:
+    usual = {"modes": ["well"], "steps": 20, "interpreters": interpreters, "parity_steps": 2}
+    made = replace(toy_request(root, **(usual | changes)), measuring=Measuring(1, 1, 0.01))
     folder, _ = run.execute(made, lambda event: None, root)
     return store.read(folder)
 

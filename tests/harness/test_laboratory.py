@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from harness import calibration, conductor, metrics, run, store
-from harness.request import Request, request
+from harness.request import Request
 from harness.setting import MOST_SEEDS, Measuring, Task
 from harness.starts import write_start
+from tests.toy_request import toy_request
 from workloads import datasets, spec
 
 OWN = 5
@@ -39,13 +40,11 @@ def make(
     monkeypatch.setattr("harness.run.finish", store.read)
 
     def make(*modes: str, measuring: Measuring = CHECKING, **changes: Any) -> Request:
-        options: dict[str, Any] = {
-            "frameworks": ["faulty"], "workloads": ["mlp-2-3-2"], "modes": modes, "device": "cpu",
-            "threads": 1, "epochs": 1, "seed": OWN, "data": "real", "data_dir": None,
-            "interpreters": toy_interpreters, "out": toy_root / "results", "root": toy_root,
-            "parity_steps": 2,
+        usual: dict[str, Any] = {
+            "frameworks": ["faulty"], "modes": modes, "epochs": 1, "seed": OWN,
+            "interpreters": toy_interpreters, "parity_steps": 2,
         }  # fmt: skip
-        return replace(request(**(options | changes)), measuring=measuring)
+        return replace(toy_request(toy_root, **(usual | changes)), measuring=measuring)
 
     return make
 

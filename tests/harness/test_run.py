@@ -13,8 +13,8 @@ import pytest
 from harness import conductor, run, store
 from harness.curves import learning_curve
 from harness.request import Request
-from harness.request import request as make_request
 from harness.setting import Measuring, Timeouts
+from tests.toy_request import toy_request
 from workloads import datasets
 
 
@@ -24,25 +24,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(root: Path, interpreters: dict[str, Path], **changes: Any) -> Request:
-    options: dict[str, Any] = {
-        "frameworks": ["all"],
-        "workloads": ["mlp-2-3-2"],
-        "modes": [],
-        "device": "cpu",
-        "threads": 1,
-        "epochs": 1,
-        "steps": None,
-        "seed": None,
-        "budget": 0.1,
-        "quick": True,
-        "data": "real",
-        "data_dir": None,
-        "interpreters": interpreters,
-        "out": root / "results",
-        "command": ["python", "cli.py", "run"],
-        "root": root,
-    }
-    return make_request(**{**options, **changes})
+    usual = {"epochs": 1, "budget": 0.1, "quick": True, "interpreters": interpreters}
+    return toy_request(root, **(usual | changes))
 
 
 def execute(

@@ -17,11 +17,9 @@ from harness.machine import usable_cpus
 from harness.recipes import RecipeError
 from harness.request import Request
 from harness.store import Run
-from tests.harness.gate.made import HEAD, OTHER, made
+from tests.harness.gate.made import HEAD, OTHER, Table, made
 from tests.harness.test_arms import commit, git
 from workloads.reading import SpecError
-
-Table = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
