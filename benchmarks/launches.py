@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import random
 import sys
 import tempfile
@@ -69,7 +68,7 @@ class Launch:
         scratch = Path(tempfile.mkdtemp(dir=task.scratch))
         variables = recipe.worker_variables(device="cpu", threads=self._threads, scratch=scratch)
         python = environments.prepare(recipe, "cpu").python
-        cpus = sorted(os.sched_getaffinity(0))[: self._threads]
+        cpus = machine.usable_cpus()[: self._threads]
         variables = {**variables, **treatment.variables}
         allocator = process.ALLOCATOR if treatment.keeps_memory else {}
         with mock.patch.object(process, "ALLOCATOR", allocator):
@@ -147,7 +146,7 @@ def main() -> None:
     parser.add_argument("--framework", default="pytorch")
     parser.add_argument("--mode", default="eager")
     parser.add_argument("--workload", default="cifar-cnn-128", choices=spec.names())
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=len(machine.usable_cpus()))
     parser.add_argument("--treatment", action="append", choices=TREATMENTS)
     asked = parser.parse_args()
     workload = spec.load(asked.workload)
