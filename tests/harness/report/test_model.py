@@ -259,6 +259,18 @@ def test_an_empty_run(tmp_path: Path) -> None:
     assert told.sections == () and told.again == ""
 
 
+@pytest.mark.parametrize(("status", "tone"), [("ok", "good"), ("failed", "bad")])
+def test_absent_data_is_as_bad_as_the_run_s_end_says(
+    tmp_path: Path, fake: ModuleType, status: str, tone: str
+) -> None:
+    run = start(tmp_path, fake, CELLS[0], "cifar-cnn/right/slow/cpu/float32")
+    fake.whole_cell(run, CELLS[0])
+    run.append("workload-skipped", workload="cifar-cnn", reason="cifar10 is absent")
+    fake.end(run, status, int(status != "ok"))
+    told = report(run.folder)
+    assert (told.tone, told.verdict) == (tone, "1 of 2 cells ok: 1 skipped")
+
+
 @pytest.mark.parametrize(("status", "words"), [("interrupted", "interrupted"), (None, "no end")])
 def test_a_run_that_was_not_finished(
     tmp_path: Path, fake: ModuleType, status: str | None, words: str
