@@ -221,21 +221,17 @@ class LiveCell:
         return labels, predictions, evaluated["seconds"]
 
     def train_again(self, seed: int) -> None:
-        """Train with another seed, score, and tell its memory: a later launch of a check."""
+        """Train with another seed and score: a later launch of a check, which ends with that."""
         self._worker.thaw()
         self._begin_from(seed)
         trained = self._worker.ask("train", self._setting.timeouts.work, steps=self._task.steps)
-        self._next_step, scored = self._task.steps, {}
-        if self._setting.score:
-            labels, predictions, _ = self._predicted()
-            right = metrics.pack(labels == predictions)
-            accuracy = float(np.mean(labels == predictions))
-            scored = {"examples": len(labels), "accuracy": accuracy, "right": right}
-        used = self._worker.ask("memory", self._setting.timeouts.work)
+        labels, predictions, _ = self._predicted()
         self._begin_from(None)
         self._worker.freeze()
+        right = labels == predictions
+        accuracy, packed = float(right.mean()), metrics.pack(right)
         self.tell("retrained", launch=self.launch, seed=seed, seconds=trained["seconds"],
-                  import_rss=self._import_rss, **scored, **used)  # fmt: skip
+                  examples=len(labels), accuracy=accuracy, right=packed)  # fmt: skip
 
     def _begin_from(self, seed: int | None) -> None:
         self._worker.ask("begin_from", self._setting.timeouts.build,
@@ -295,6 +291,13 @@ class LiveCell:
         joules = meter.joules(before, after)
         card = {} if watch.card is None else {"card": watch.card}
         return {**took, "noise": noise, "joules": joules, **card}
+
+    def tell_peak(self) -> None:
+        """Tell the peak of memory until the end of the rounds: of launches that are only timed."""
+        self._worker.thaw()
+        used = self._worker.ask("memory", self._setting.timeouts.work)
+        self._worker.freeze()
+        self.tell("peaked", launch=self.launch, twin=self.twin, import_rss=self._import_rss, **used)
 
     def tell_clock(self) -> None:
         """On a card, hold our clock against the device's own: they are to agree."""

@@ -89,9 +89,8 @@ class Laboratory:
                 raise
 
     def _wave(self, wave: list[LiveCell], launch: int, active: Sequence[LiveCell]) -> None:
-        """Warm all up, run the rounds, ask for the first step again, end all."""
+        """Warm all up, run the rounds, ask for what is told once and for the first step, end all."""
         try:
-            self._train_again(wave, launch)
             self._add_twin(wave, launch, active)
             self._each(wave, "warming up", lambda one: one.warm_up(), wave)
             self._rounds(wave, launch)
@@ -101,6 +100,9 @@ class Laboratory:
                 self._each(once, "latency", lambda one: one.tell_latency(), wave)
                 if not self._measuring.checking:
                     self._limits(wave)
+            else:
+                self._each(wave, "memory", lambda one: one.tell_peak(), wave)
+                self._train_again(wave, launch)
             self._each(wave, "after the timed part", lambda one: one.prove_again(), wave)
         except BaseException:
             for one in wave:
@@ -120,11 +122,13 @@ class Laboratory:
 
     def _train_again(self, wave: list[LiveCell], launch: int) -> None:
         """In a check, have the cells train with the launch's own seed, one after the other."""
-        seed = self._task.seed_of(launch) if self._measuring.checking else None
+        scoring = self._measuring.checking and self._setting.score
+        seed = self._task.seed_of(launch) if scoring else None
         if seed is not None:
             if not self._task.start_of(seed).exists():  # cells of an earlier turn had it made
                 write_start(self._task, seed)
-            self._each(wave, "training again", lambda one: one.train_again(seed), wave)
+            once = [one for one in wave if not one.twin]
+            self._each(once, "training again", lambda one: one.train_again(seed), wave)
 
     def _rounds(self, wave: list[LiveCell], launch: int) -> None:
         """Time a slice of each kind of every cell, round by round, while the budget lasts."""

@@ -45,8 +45,8 @@ class Measuring:
     the launches are as many as are needed to decide every pair, to come to the precision, or to spend
     the budget.
 
-    A run that is a check is `checking`: its first launches train with a seed of their own each and tell
-    their memory, and single predictions are timed in the rounds too.
+    A run that is a check is `checking`: its first launches train with a seed of their own each, and
+    single predictions are timed in the rounds too.
     """
 
     launches: int = 5

@@ -117,9 +117,7 @@ class Measures:
         if metric.kind:
             parts = summaries.split(cell)
             return self._floors.get((*(parts[part] for part in GROUP), metric.kind), 0.0)
-        if metric is FIRST_STEP:
-            return statistics.noise_floor(self._first_steps_apart)
-        return 0.0
+        return statistics.noise_floor(self._apart(metric))
 
     def launches(self, cell: str) -> int:
         """How often the cell was launched and timed."""
@@ -167,24 +165,29 @@ class Measures:
     @cached_property
     def _once(self) -> dict[tuple[str, str], dict[int, float]]:
         """What is measured once a launch: by metric and cell, the value of each launch."""
+        return self._once_of(twins=False)
+
+    @cached_property
+    def _once_of_twins(self) -> dict[tuple[str, str], dict[int, float]]:
+        return self._once_of(twins=True)
+
+    def _once_of(self, twins: bool) -> dict[tuple[str, str], dict[int, float]]:
         found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
         for event in self.record.events:
+            if bool(event.get("twin")) != twins:
+                continue
             for metric, value in _told(event).items():
                 if value is not None and value > 0:
                     found[metric, str(event.get("cell"))][event.get("launch", 1)] = value
         return found
 
-    @cached_property
-    def _first_steps_apart(self) -> Logs:
-        twins = [one for one in self.record.every("launched") if one.get("twin")]
-        own = [self._by_launch(FIRST_STEP, str(one.get("cell"))) for one in twins]
-        return np.asarray(
-            [
-                np.log(values[one["launch"]] / one["first_step_seconds"])
-                for one, values in zip(twins, own, strict=True)
-                if one["launch"] in values and one.get("first_step_seconds")
-            ]
-        )
+    def _apart(self, metric: Metric) -> Logs:
+        """By how much, of what is measured once a launch, a cell came out apart from its twin."""
+        logs = []
+        for (name, cell), values in self._once_of_twins.items():
+            own = self._by_launch(metric, cell) if name == metric.name else {}
+            logs += [np.log(own[launch] / values[launch]) for launch in values if launch in own]
+        return np.asarray(logs)
 
 
 def _calibration_of(cell: str) -> str:
@@ -196,9 +199,9 @@ def _told(event: Mapping[str, Any]) -> dict[str, float | None]:
     match event["event"]:
         case "first-step":
             return {FIRST_STEP.name: event.get("seconds")}
-        case "launched" if not event.get("twin"):
+        case "launched":
             return {FIRST_STEP.name: event.get("first_step_seconds")}
-        case "memory" | "retrained":
+        case "memory" | "peaked":
             peak, imported = event.get("peak_rss"), event.get("import_rss")
             own = None if peak is None or imported is None else peak - imported
             return {MEMORY.name: own, DEVICE_MEMORY.name: event.get("device_peak")}

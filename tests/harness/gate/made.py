@@ -120,8 +120,8 @@ def _launch(
     first = _noisy(0.1 * how.get("first", 1), draw, noise)
     run.append("launched", one, launch=launch, twin=False, first_step_seconds=first / speed)
     peak = 2e8 + _noisy(1e8 * how.get("memory", 1), draw, noise / 5)
-    run.append("retrained", one, launch=launch, seed=launch, import_rss=int(2e8), peak_rss=int(peak),
-               **_right(how, draw))  # fmt: skip
+    run.append("peaked", one, launch=launch, twin=False, import_rss=int(2e8), peak_rss=int(peak))
+    run.append("retrained", one, launch=launch, seed=launch, **_right(how, draw))
 
 
 def _rounds(

@@ -170,7 +170,7 @@ def test_memory_is_what_is_above_the_import_where_that_is_known(
     journal: Journal, told: dict[str, Any], expected: tuple[float | None, float | None]
 ) -> None:
     for launch in (2, 3):
-        journal("retrained", HEAD, launch=launch, seed=1, **told)
+        journal("peaked", HEAD, launch=launch, twin=False, **told)
     now = journal.read()
     for metric, value in zip((MEMORY, DEVICE_MEMORY), expected, strict=True):
         assert now.value(metric, HEAD) == (None if value is None else pytest.approx(value))
@@ -181,8 +181,15 @@ def test_memory_is_what_is_above_the_import_where_that_is_known(
 def test_memory_is_judged_launch_by_launch(journal: Journal) -> None:
     for one, factor in ((HEAD, 1.2), (BASE, 1.0)):
         journal("memory", one, import_rss=100, peak_rss=100 + 500 * factor)
-        journal("retrained", one, launch=3, seed=2, import_rss=100, peak_rss=100 + 50 * factor)
-    assert close(journal.read().pair(MEMORY, HEAD, BASE), 1 / 1.2)  # the first one has proved, too
+        for launch, peak in ((2, 40), (3, 50)):
+            told = {"import_rss": 100, "peak_rss": 100 + peak * factor}
+            journal("peaked", one, launch=launch, twin=False, **told)
+    journal("peaked", HEAD, launch=3, twin=True, import_rss=100, peak_rss=190)
+    now = journal.read()
+    assert close(now.pair(MEMORY, HEAD, BASE), 1 / 1.2, 1 / 1.2)  # the first one has proved, too
+    assert now.value(MEMORY, BASE) == pytest.approx(math.sqrt(40 * 50))
+    assert now.floor(MEMORY, BASE) == pytest.approx(math.log(90 / 60))
+    assert now.floor(DEVICE_MEMORY, BASE) == now.floor(FIRST_STEP, BASE) == 0
 
 
 def test_right_examples_are_told_by_the_seed_that_trained(journal: Journal) -> None:
@@ -190,7 +197,6 @@ def test_right_examples_are_told_by_the_seed_that_trained(journal: Journal) -> N
     one, two = np.asarray([1, 1, 0, 1], bool), np.asarray([0, 1, 1, 1], bool)
     journal("evaluated", HEAD, examples=4, accuracy=0.75, right=metrics.pack(one))
     journal("retrained", HEAD, launch=2, seed=own + 1, examples=4, right=metrics.pack(two))
-    journal("retrained", HEAD, launch=3, seed=own + 2)  # not scored: made data
     cell = journal.read().cells[HEAD]
     assert {seed: right.tolist() for seed, right in cell.right.items()} == {
         own: one.tolist(), own + 1: two.tolist(),
