@@ -115,9 +115,8 @@ class Measures:
     def floor(self, metric: Metric, cell: str) -> float:
         """By how much, as a logarithm, identical cells came out apart; 0 where none ran twice."""
         if metric.kind:
-            parts = summaries.split(cell)
-            return self._floors.get((*(parts[part] for part in GROUP), metric.kind), 0.0)
-        return statistics.noise_floor(self._apart(metric))
+            return self._floors.get((*_group(cell), metric.kind), 0.0)
+        return statistics.noise_floor(self._apart(metric, _group(cell)))
 
     def launches(self, cell: str) -> int:
         """How often the cell was launched and timed."""
@@ -181,13 +180,20 @@ class Measures:
                     found[metric, str(event.get("cell"))][event.get("launch", 1)] = value
         return found
 
-    def _apart(self, metric: Metric) -> Logs:
-        """By how much, of what is measured once a launch, a cell came out apart from its twin."""
+    def _apart(self, metric: Metric, group: tuple[str, ...]) -> Logs:
+        """By how much, of what is measured once a launch, cells of a group came out apart from twins."""
         logs = []
         for (name, cell), values in self._once_of_twins.items():
-            own = self._by_launch(metric, cell) if name == metric.name else {}
-            logs += [np.log(own[launch] / values[launch]) for launch in values if launch in own]
+            if name == metric.name and _group(cell) == group:
+                own = self._by_launch(metric, cell)
+                logs += [np.log(own[launch] / values[launch]) for launch in values if launch in own]
         return np.asarray(logs)
+
+
+def _group(cell: str) -> tuple[str, ...]:
+    """What its twins' noise holds for."""
+    parts = summaries.split(cell)
+    return tuple(parts[part] for part in GROUP)
 
 
 def _calibration_of(cell: str) -> str:

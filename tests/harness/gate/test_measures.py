@@ -190,6 +190,7 @@ def test_memory_is_judged_launch_by_launch(journal: Journal) -> None:
     assert now.value(MEMORY, BASE) == pytest.approx(math.sqrt(40 * 50))
     assert now.floor(MEMORY, BASE) == pytest.approx(math.log(90 / 60))
     assert now.floor(DEVICE_MEMORY, BASE) == now.floor(FIRST_STEP, BASE) == 0
+    assert now.floor(MEMORY, CNN) == 0  # another workload's
 
 
 def test_right_examples_are_told_by_the_seed_that_trained(journal: Journal) -> None:
