@@ -94,7 +94,7 @@ class Laboratory:
                 raise
 
     def _wave(self, wave: list[LiveCell], launch: int, active: Sequence[LiveCell]) -> None:
-        """Warm all up, run the rounds, ask for what is told once and for the first step, end all."""
+        """Warm all up, run the rounds, ask for what is told once a launch and for the proof, end all."""
         try:
             self._add_twin(wave, launch, active)
             self._each(wave, "warming up", lambda one: one.warm_up(), wave)
@@ -127,8 +127,8 @@ class Laboratory:
 
     def _train_again(self, wave: list[LiveCell], launch: int) -> None:
         """In a check, have the cells train with the launch's own seed, one after the other."""
-        scoring = self._measuring.checking and self._setting.score
-        seed = self._task.seed_of(launch) if scoring else None
+        scored = self._measuring.checking and self._setting.score
+        seed = self._task.seed_of(launch) if scored else None
         if seed is not None:
             if not self._task.start_of(seed).exists():  # cells of an earlier turn had it made
                 write_start(self._task, seed)

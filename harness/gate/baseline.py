@@ -19,9 +19,8 @@ import numpy as np
 
 from frameworks.contract import PRECISIONS
 from harness import devices, figures, machine, metrics, statistics, store, summaries
-from harness.comparisons import GROUP
-from harness.gate.finding import FIRST_STEP, METRICS, Metric
-from harness.gate.measures import Cell, Logs, Measures
+from harness.gate.finding import METRICS, Metric
+from harness.gate.measures import Cell, Logs, Measures, group
 from workloads import cost
 
 SCHEMA = 1
@@ -156,7 +155,7 @@ def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
         },
         "floors": {
             metric.name: round(max(now.floor(metric, one) for one in cells), DIGITS)
-            for metric in METRICS if metric.kind or metric is FIRST_STEP
+            for metric in METRICS
         },
         "cells": {one: _cell(one, cell, now) for one, cell in cells.items()},
     }  # fmt: skip
@@ -212,8 +211,8 @@ def read(path: Path) -> Baseline:
 
 def _rivals(one: str, other: str) -> bool:
     """Whether two cells are of different frameworks and may be compared."""
-    a, b = summaries.split(one), summaries.split(other)
-    return a["framework"] != b["framework"] and all(a[key] == b[key] for key in GROUP)
+    frameworks = {summaries.split(cell)["framework"] for cell in (one, other)}
+    return len(frameworks) == 2 and group(one) == group(other)
 
 
 def _faster(side: Mapping[str, Logs], levels: Mapping[str, float]) -> Logs:

@@ -115,8 +115,8 @@ class Measures:
     def floor(self, metric: Metric, cell: str) -> float:
         """By how much, as a logarithm, identical cells came out apart; 0 where none ran twice."""
         if metric.kind:
-            return self._floors.get((*_group(cell), metric.kind), 0.0)
-        return statistics.noise_floor(self._apart(metric, _group(cell)))
+            return self._floors.get((*group(cell), metric.kind), 0.0)
+        return statistics.noise_floor(self._apart(metric, group(cell)))
 
     def launches(self, cell: str) -> int:
         """How often the cell was launched and timed."""
@@ -158,40 +158,32 @@ class Measures:
         has what the proof left behind. So where there are others, it is left out: one value of another
         kind would be all that a mean and its bounds show.
         """
-        known = self._once.get((metric.name, cell), {})
+        known = self._once.get((metric.name, cell, False), {})
         return {launch: known[launch] for launch in known if launch > 1} or known
 
     @cached_property
-    def _once(self) -> dict[tuple[str, str], dict[int, float]]:
-        """What is measured once a launch: by metric and cell, the value of each launch."""
-        return self._once_of(twins=False)
-
-    @cached_property
-    def _once_of_twins(self) -> dict[tuple[str, str], dict[int, float]]:
-        return self._once_of(twins=True)
-
-    def _once_of(self, twins: bool) -> dict[tuple[str, str], dict[int, float]]:
-        found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    def _once(self) -> dict[tuple[str, str, bool], dict[int, float]]:
+        """What is measured once a launch: by metric, cell and whether a twin, each launch's value."""
+        found: dict[tuple[str, str, bool], dict[int, float]] = defaultdict(dict)
         for event in self.record.events:
-            if bool(event.get("twin")) != twins:
-                continue
+            cell, twin = str(event.get("cell")), bool(event.get("twin"))
             for metric, value in _told(event).items():
                 if value is not None and value > 0:
-                    found[metric, str(event.get("cell"))][event.get("launch", 1)] = value
+                    found[metric, cell, twin][event.get("launch", 1)] = value
         return found
 
-    def _apart(self, metric: Metric, group: tuple[str, ...]) -> Logs:
+    def _apart(self, metric: Metric, where: tuple[str, ...]) -> Logs:
         """By how much, of what is measured once a launch, cells of a group came out apart from twins."""
         logs = []
-        for (name, cell), values in self._once_of_twins.items():
-            if name == metric.name and _group(cell) == group:
+        for (name, cell, twin), values in self._once.items():
+            if twin and name == metric.name and group(cell) == where:
                 own = self._by_launch(metric, cell)
                 logs += [np.log(own[launch] / values[launch]) for launch in values if launch in own]
         return np.asarray(logs)
 
 
-def _group(cell: str) -> tuple[str, ...]:
-    """What its twins' noise holds for."""
+def group(cell: str) -> tuple[str, ...]:
+    """What cells that may be compared share; what twins come out apart by holds for all of them."""
     parts = summaries.split(cell)
     return tuple(parts[part] for part in GROUP)
 

@@ -239,6 +239,10 @@ def test_two_machines_of_no_name_are_not_alike(tmp_path: Path) -> None:
     assert saved(tmp_path, table).unlike(record) == ["processor: of no known name"]
 
 
+def test_every_metric_has_a_floor(table: Table) -> None:
+    assert set(table["floors"]) == {metric.name for metric in METRICS}
+
+
 def test_the_larger_floor_of_both_holds(tmp_path: Path, table: Table) -> None:
     whole = copy.deepcopy(table)
     whole["floors"]["throughput"] = 0.2
