@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,13 @@ def require_variable(framework: str, options: Options, name: str, word: str) -> 
             f"{framework}: deterministic: {name} has not {word}, which is read once: set it before"
             " Python starts"
         )
+
+
+class Memory(NamedTuple):
+    """What an optimiser remembers: `steps` taken since the start, and by slot an array a parameter."""
+
+    steps: int
+    slots: dict[str, dict[str, NDArray]]
 
 
 @dataclass(frozen=True)
@@ -168,25 +176,3 @@ class Adapter(ABC):
             Unavailable: it has no profiler.
         """
         raise Unavailable(f"{type(self).__name__} has no profiler of its own")
-
-
-Answers = dict[str, NDArray]
-"""What the proof asks of an adapter: ``logits`` and ``loss`` of the first step, its
-``gradient/<parameter>``, all weights and state after it (``first/<name>``) and after the last step
-(``last/<name>``), and the ``losses`` of all steps."""
-
-
-def answers(adapter: Adapter, start: Weights, batches: Sequence[Batch]) -> Answers:
-    """Have an adapter take the steps of the proof from `start`, and go back there."""
-    adapter.load(start)
-    step = adapter.step(batches[0])
-    found: Answers = {"logits": step.logits, "loss": np.asarray(step.loss)}
-    found |= {f"gradient/{name}": gradient for name, gradient in step.gradients.items()}
-    losses = [adapter.train(batches[:1])]
-    found |= {f"first/{name}": weight for name, weight in adapter.weights().items()}
-    if len(batches) > 1:
-        losses.append(adapter.train(batches[1:]))
-        found |= {f"last/{name}": weight for name, weight in adapter.weights().items()}
-    found["losses"] = np.concatenate(losses)
-    adapter.load(start)
-    return found

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from frameworks.contract import Adapter, Options, Step, Weights
+from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.blocks import connect
-from frameworks.reference.function import Function
+from frameworks.reference.function import Function, Kinked
 from frameworks.reference.layers import FUNCTIONS, Dropout
 from frameworks.reference.losses import LOSSES
 from frameworks.reference.optimisers import UPDATES
-from frameworks.reference.rounding import EXACT, Rounding
 from workloads.batches import Batch
 from workloads.layers import Residual
 from workloads.spec import Placed, Workload
@@ -23,17 +23,7 @@ from workloads.spec import Placed, Workload
 class Reference(Adapter):
     """Forward, backward and the optimiser in `dtype`, which is float64 but for studies of rounding.
 
-    `kinks` is for studies of ties: a number t for some layers, by name. The gradients of ReLU and
-    of a maximum jump: at 0, and where two elements of a window are equal. Near there, rounding
-    decides which side a framework takes, and one such decision moves the weights by far more than
-    rounding itself does. With t, ReLU's gradient passes where x > t rms(x) instead of x > 0, and
-    max pooling sends it to the first (t >= 0) or the last (t < 0) element that is within
-    abs(t) rms(x) of the window's largest; the rms is over the whole batch. Outputs stay what they
-    are, but for ReLU's units between t rms(x) and 0, which hand on x - t rms(x). Runs with +t and -t
-    of the size of rounding show how far such decisions can move a trajectory.
-
-    `rounding` is for studies of coarser arithmetic: what operands and results of products (dense
-    layers and convolutions, forward and backward) are rounded to.
+    `arithmetic` is for such studies, too: see `frameworks.reference.arithmetic`.
     """
 
     def __init__(
@@ -42,18 +32,17 @@ class Reference(Adapter):
         weights: Weights,
         options: Options,
         dtype: DTypeLike = np.float64,
-        kinks: Mapping[str, float] | None = None,
-        rounding: Rounding = EXACT,
+        arithmetic: Arithmetic = EXACT,
     ) -> None:
-        self._workload, self._rounding = workload, rounding
-        self._dtype, self._kinks = np.dtype(dtype), kinks or {}
-        self._threads = options.threads
+        self._workload, self._arithmetic = workload, arithmetic
+        self._dtype, self._threads = np.dtype(dtype), options.threads
         # The layers keep these arrays and the optimiser moves them in place.
         self._parameters = {k: np.empty(s, dtype) for k, s in workload.parameters.items()}
         self._state = {k: np.empty(s, dtype) for k, s in workload.state.items()}
         leaves = [p for p in workload.leaves if not isinstance(p.layer, Residual)]
         self._functions = {place.name: self._function(place) for place in leaves}
-        self._model = connect(workload.model, self._functions)
+        self._model = connect(workload.model, self._functions, arithmetic)
+        self.kinked = {k: f for k, f in self._functions.items() if isinstance(f, Kinked)}
         self.load(weights)
 
     def _function(self, place: Placed) -> Function:
@@ -63,8 +52,7 @@ class Reference(Adapter):
             place.layer,
             {short: self._parameters[f"{place.name}.{short}"] for short in parameters},
             {short: self._state[f"{place.name}.{short}"] for short in state},
-            self._kinks.get(place.name, 0.0),
-            self._rounding,
+            self._arithmetic,
         )
 
     @staticmethod
@@ -78,7 +66,7 @@ class Reference(Adapter):
         for name, array in (self._parameters | self._state).items():
             array[...] = weights[name]
         self._update = UPDATES[type(self._workload.optimiser)](
-            self._workload.optimiser, self._parameters
+            self._workload.optimiser, self._parameters, self._arithmetic
         )
         self._taken = 0  # steps since the start
 
@@ -88,7 +76,7 @@ class Reference(Adapter):
             dropout.mask = mask
         logits = self._model.forward(batch.inputs.astype(self._dtype))
         loss, gradient = LOSSES[self._workload.loss](
-            logits, batch.labels, self._workload.label_smoothing
+            logits, batch.labels, self._workload.label_smoothing, self._arithmetic
         )
         self._model.backward(gradient)
         gradients = {
@@ -100,15 +88,19 @@ class Reference(Adapter):
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         losses = []
-        rates = self._workload.rates(self._taken, len(batches))
-        for batch, rate in zip(batches, rates, strict=True):
+        for batch in batches:
             step = self.step(batch)
             losses.append(step.loss)
-            self._update.move(step.gradients, rate)
-            for function in self._functions.values():
-                function.settle()
-        self._taken += len(batches)
+            self.update(step.gradients)
         return np.asarray(losses, np.float64)
+
+    def update(self, gradients: Mapping[str, NDArray]) -> None:
+        """Move the weights by `gradients`, and the state by what the last `step` saw."""
+        (rate,) = self._workload.rates(self._taken, 1)
+        self._update.move(gradients, rate)
+        for function in self._functions.values():
+            function.settle()
+        self._taken += 1
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.concatenate([self._model.infer(x.astype(self._dtype)) for x in inputs])

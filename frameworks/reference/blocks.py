@@ -7,6 +7,7 @@ from typing import Protocol
 
 from numpy.typing import NDArray
 
+from frameworks.reference.arithmetic import Arithmetic
 from frameworks.reference.function import Function
 from workloads import layers as spec
 from workloads.spec import Placed
@@ -47,26 +48,30 @@ class Chain:
 class Residual:
     """y = body(x) + shortcut(x), so dx is the sum of what both send back."""
 
-    def __init__(self, body: Part, shortcut: Part) -> None:
-        self._body, self._shortcut = body, shortcut
+    def __init__(self, body: Part, shortcut: Part, arithmetic: Arithmetic) -> None:
+        self._body, self._shortcut, self._arithmetic = body, shortcut, arithmetic
 
     def forward(self, x: NDArray) -> NDArray:
-        return self._body.forward(x) + self._shortcut.forward(x)
+        return self._arithmetic.each(self._body.forward(x) + self._shortcut.forward(x))
 
     def infer(self, x: NDArray) -> NDArray:
-        return self._body.infer(x) + self._shortcut.infer(x)
+        return self._arithmetic.each(self._body.infer(x) + self._shortcut.infer(x))
 
     def backward(self, dy: NDArray) -> NDArray:
-        return self._body.backward(dy) + self._shortcut.backward(dy)
+        return self._arithmetic.each(self._body.backward(dy) + self._shortcut.backward(dy))
 
 
-def connect(places: Iterable[Placed], functions: Mapping[str, Function]) -> Chain:
+def connect(
+    places: Iterable[Placed], functions: Mapping[str, Function], arithmetic: Arithmetic
+) -> Chain:
     """Return the model of `places`, made of the leaves' functions by name."""
     parts: list[Part] = []
     for place in places:
         if isinstance(place.layer, spec.Residual):
-            branches = (connect(branch, functions) for branch in (place.body, place.shortcut))
-            parts.append(Residual(*branches))
+            body, shortcut = (
+                connect(branch, functions, arithmetic) for branch in (place.body, place.shortcut)
+            )
+            parts.append(Residual(body, shortcut, arithmetic))
         else:
             parts.append(functions[place.name])
     return Chain(parts)

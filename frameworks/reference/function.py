@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.reference.rounding import EXACT, Rounding
+from frameworks.reference.arithmetic import EXACT, Arithmetic
 from workloads import layers as spec
 
 
@@ -20,8 +19,7 @@ class Function:
 
     `parameters` and `state` hold the arrays of `layer.parameters` and `layer.state` by short name;
     the parameters are read only, the state is moved by `settle`. `backward` leaves the gradients of
-    the parameters in `gradients`. `kink` and `rounding` are explained in
-    `frameworks.reference.adapter`.
+    the parameters in `gradients`.
     """
 
     def __init__(
@@ -29,14 +27,12 @@ class Function:
         layer: spec.Layer,
         parameters: Mapping[str, NDArray],
         state: Mapping[str, NDArray] | None = None,
-        kink: float = 0.0,
-        rounding: Rounding = EXACT,
+        arithmetic: Arithmetic = EXACT,
     ) -> None:
         self.layer = layer
         self.parameters = parameters
         self.state = state or {}
-        self.kink = kink
-        self.rounding = rounding
+        self.arithmetic = arithmetic
         self.gradients: dict[str, NDArray] = {}
 
     def forward(self, x: NDArray) -> NDArray:
@@ -55,11 +51,18 @@ class Function:
         """Move the state by what the last forward saw: once a training step."""
 
 
-def margin(x: NDArray, kink: float) -> NDArray:
-    """Return ``kink * rms(x)``, the rms over the whole batch, as a scalar of x's dtype."""
-    if not kink:
-        return x.dtype.type(0)
-    return x.dtype.type(kink) * np.sqrt(np.mean(x * x))
+class Kinked(Function):
+    """A layer whose gradient jumps: where x is 0, or where two elements of a window are equal.
+
+    Near there rounding decides which side an implementation takes, and one such decision moves the
+    weights by far more than rounding itself does. For studies of such ties, `reach` says for each
+    element of x how near counts as a tie, and `side` which side ties take: 1 or -1; 0, the
+    definition's. `x` is what the last forward saw.
+    """
+
+    side: int = 0
+    reach: NDArray | float = 0.0
+    x: NDArray
 
 
 def places(shape: tuple[int, ...], size: int, stride: int) -> Iterator[tuple]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.reference.function import Function, margin, places
+from frameworks.reference.function import Function, Kinked, places
 from frameworks.reference.norms import BatchNorm, LayerNorm
 from frameworks.reference.pools import AvgPool, GlobalAvgPool, MaxPool
 from workloads import layers as spec
@@ -20,14 +20,25 @@ class Dense(Function):
     """y = x W^T + b."""
 
     def forward(self, x: NDArray) -> NDArray:
-        operand, result = self.rounding.operand, self.rounding.result
+        operand = self.arithmetic.operand
         self.x, self.weight = operand(x), operand(self.parameters["weight"])
-        return result(self.x @ self.weight.T + self.parameters["bias"])
+        y = self.x @ self.weight.T + self.parameters["bias"]
+        return self._product(y, x.shape[1], self.x, self.weight.T)
 
     def backward(self, dy: NDArray) -> NDArray:
-        read, result = self.rounding.operand(dy), self.rounding.result
-        self.gradients = {"weight": result(read.T @ self.x), "bias": dy.sum(axis=0)}
-        return result(read @ self.weight)
+        read = self.arithmetic.operand(dy)
+        d_weight = self._product(read.T @ self.x, len(dy), read.T, self.x)
+        self.gradients = {"weight": d_weight, "bias": self.arithmetic.sum(dy, 0)}
+        return self._product(read @ self.weight, dy.shape[1], read, self.weight)
+
+    def _product(self, y: NDArray, terms: int, a: NDArray, b: NDArray) -> NDArray:
+        """Return y = a b as the arithmetic has it."""
+        return self.arithmetic.product(y, terms, lambda: np.outer(norm(a, 1), norm(b, 0)))
+
+
+def norm(x: NDArray, axes: int | tuple[int, ...]) -> NDArray:
+    """Return the root of the sum of squares over `axes`."""
+    return np.sqrt(np.square(x).sum(axis=axes))
 
 
 class Conv2d(Function):
@@ -45,8 +56,8 @@ class Conv2d(Function):
     portion_bytes = 2**20
 
     def forward(self, x: NDArray) -> NDArray:
-        self.x = self._padded(self.rounding.operand(x))
-        weight = self.rounding.operand(self.parameters["weight"])
+        self.x = self._padded(self.arithmetic.operand(x))
+        weight = self.arithmetic.operand(self.parameters["weight"])
         self.weight = weight.reshape(self.layer.filters, -1)
         rows_columns = self.layer.output(x.shape[1:])[1:]
         y = np.empty((len(x), self.layer.filters, *rows_columns), x.dtype)
@@ -55,24 +66,52 @@ class Conv2d(Function):
             np.matmul(self.weight, self._columns(self.x[some]), out=flat[some])
         if self.layer.bias:
             y += self.parameters["bias"][:, None, None]
-        return self.rounding.result(y)
+
+        def size() -> NDArray:
+            windows = np.sqrt(self._sum_of_windows(np.square(self.x).sum(axis=1, keepdims=True)))
+            return windows * norm(self.weight, 1)[:, None, None]
+
+        return self.arithmetic.product(y, self.weight.shape[1], size)
 
     def backward(self, dy: NDArray) -> NDArray:
-        flat = self.rounding.operand(dy).reshape(*dy.shape[:2], -1)
-        d_weight = np.zeros_like(self.weight)
-        dx = np.zeros_like(self.x)
+        read = self.arithmetic.operand(dy)
+        flat = read.reshape(*dy.shape[:2], -1)
+        d_weight, dx = np.zeros_like(self.weight), np.zeros_like(self.x)
         for some in self._portions():
             columns = self._columns(self.x[some])
             d_weight += (flat[some] @ columns.transpose(0, 2, 1)).sum(axis=0)
             d_columns = self.weight.T @ flat[some]
             self._scatter(d_columns, dx[some])
-        d_weight = self.rounding.result(d_weight)
-        self.gradients = {"weight": d_weight.reshape(self.parameters["weight"].shape)}
+        self.gradients = {"weight": self._weight_gradient(d_weight, flat)}
         if self.layer.bias:
-            self.gradients["bias"] = dy.sum(axis=(0, 2, 3))
-        height, width = self.x.shape[2:]
+            self.gradients["bias"] = self.arithmetic.sum(dy, (0, 2, 3))
+
+        def size() -> NDArray:
+            windows = np.square(read).sum(axis=1).reshape(len(dy), 1, -1)
+            squares = np.zeros((len(dy), 1, *dx.shape[2:]), dx.dtype)
+            self._scatter(np.repeat(windows, self.layer.kernel**2, axis=1), squares)
+            return np.sqrt(squares) * norm(self.parameters["weight"], (0, 2, 3))[:, None, None]
+
+        dx = self.arithmetic.product(dx, self.layer.filters * self.layer.kernel**2, size)
+        height, width = dx.shape[2:]
         pad = self.layer.padding
-        return self.rounding.result(dx[:, :, pad : height - pad, pad : width - pad])
+        return dx[:, :, pad : height - pad, pad : width - pad]
+
+    def _weight_gradient(self, d_weight: NDArray, flat: NDArray) -> NDArray:
+        """Return dW, (filters, channels k k), as the arithmetic has it, in the weight's shape."""
+
+        def size() -> NDArray:
+            squares = np.square(self.x)
+            places_of = places(self.x.shape, self.layer.kernel, self.layer.stride)
+            columns = np.stack([squares[place].sum(axis=(0, 2, 3)) for place in places_of], axis=1)
+            return np.outer(norm(flat, (0, 2)), np.sqrt(columns.ravel()))
+
+        d_weight = self.arithmetic.product(d_weight, flat[:, 0].size, size)
+        return d_weight.reshape(self.parameters["weight"].shape)
+
+    def _sum_of_windows(self, x: NDArray) -> NDArray:
+        """Return each window's sum: (batch, 1, rows, columns) of an x of one channel."""
+        return sum(x[place] for place in places(x.shape, self.layer.kernel, self.layer.stride))
 
     def _padded(self, x: NDArray) -> NDArray:
         pad = self.layer.padding
@@ -134,51 +173,64 @@ class Dropout(Function):
     mask: NDArray[np.uint8]
 
     def forward(self, x: NDArray) -> NDArray:
-        return x * self.mask / (1 - self.layer.rate)
+        return self.arithmetic.each(x * self.mask / (1 - self.layer.rate))
 
     def infer(self, x: NDArray) -> NDArray:
         return x
 
     def backward(self, dy: NDArray) -> NDArray:
-        return dy * self.mask / (1 - self.layer.rate)
+        return self.arithmetic.each(dy * self.mask / (1 - self.layer.rate))
 
 
-class Relu(Function):
-    """max(x, 0); the gradient passes where x > kink * rms(x).
+class Relu(Kinked):
+    """max(x, 0); the gradient passes where x > side * reach.
 
-    What passes only thanks to the kink is handed on as a little more than 0, so that a maximum finds
+    What passes only thanks to the reach is handed on as a little more than 0, so that a maximum finds
     it among zeros, as it would where rounding had put it above.
     """
 
     def forward(self, x: NDArray) -> NDArray:
-        near = margin(x, self.kink)
-        self.passes = x > near
-        return np.where(self.passes & (x <= 0), x - near, np.maximum(x, 0))
+        self.x, least = x, self.side * self.reach
+        self.passes = x > least
+        return np.where(self.passes & (x <= 0), x - least, np.maximum(x, 0))
+
+    def infer(self, x: NDArray) -> NDArray:
+        return np.maximum(x, 0)
 
     def backward(self, dy: NDArray) -> NDArray:
         return np.where(self.passes, dy, 0)
 
 
+TRANSCENDENTAL = 4
+"""How many roundings an exponential or a hyperbolic tangent counts for: those of frameworks are off by
+up to a few units in the last place."""
+
+
 class Sigmoid(Function):
-    """1 / (1 + exp(-x)), by tanh so that nothing overflows."""
+    """1 / (1 + exp(-x)), by tanh so that nothing overflows.
+
+    An implementation by 1/2 + tanh(x / 2) / 2, which some frameworks have, is off by as much as
+    the rounding of 1/2.
+    """
 
     def forward(self, x: NDArray) -> NDArray:
-        self.y = 0.5 * (1 + np.tanh(0.5 * x))
+        y = 0.5 * (1 + np.tanh(0.5 * x))
+        self.y = self.arithmetic.each(y, 0.5 + y, TRANSCENDENTAL)
         return self.y
 
     def backward(self, dy: NDArray) -> NDArray:
-        return dy * self.y * (1 - self.y)
+        return self.arithmetic.each(dy * self.y * (1 - self.y), np.abs(dy * self.y), 2)
 
 
 class Tanh(Function):
     """The hyperbolic tangent."""
 
     def forward(self, x: NDArray) -> NDArray:
-        self.y = np.tanh(x)
+        self.y = self.arithmetic.each(np.tanh(x), roundings=TRANSCENDENTAL)
         return self.y
 
     def backward(self, dy: NDArray) -> NDArray:
-        return dy * (1 - self.y**2)
+        return self.arithmetic.each(dy * (1 - self.y**2), np.abs(dy), 2)
 
 
 FUNCTIONS: dict[type[spec.Layer], type[Function]] = {

@@ -8,9 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from frameworks.reference.arithmetic import EXACT, Arithmetic
+
 
 def cross_entropy(
-    logits: NDArray, labels: NDArray[np.int64], label_smoothing: float = 0.0
+    logits: NDArray,
+    labels: NDArray[np.int64],
+    label_smoothing: float = 0.0,
+    arithmetic: Arithmetic = EXACT,
 ) -> tuple[float, NDArray]:
     """Return mean(logsumexp(z) - sum_k t_k z_k) and (softmax(z) - t) / batch.
 
@@ -18,17 +23,26 @@ def cross_entropy(
     section 7). As t sums to 1, both are the same for z minus its maximum, whose exponentials are
     at most 1.
     """
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    exponents = np.exp(shifted)
-    sums = exponents.sum(axis=1, keepdims=True)
+    highest = logits.max(axis=1, keepdims=True)
+    # An error in an exponent is a relative error of its exponential.
+    shifted = arithmetic.each(logits - highest, np.abs(logits) + np.abs(highest))
+    exponents = arithmetic.each(np.exp(shifted), roundings=4)
+    sums = arithmetic.sum(exponents, 1, keepdims=True)
     target = np.full_like(logits, label_smoothing / logits.shape[1])
     target[np.arange(len(labels)), labels] += 1 - label_smoothing
-    loss = np.mean(np.log(sums[:, 0]) - np.sum(target * shifted, axis=1))
-    return float(loss), (exponents / sums - target) / len(labels)
+    weighed = arithmetic.sum(target * shifted, 1)
+    logs = np.log(sums[:, 0])
+    losses = arithmetic.each(logs - weighed, np.abs(logs) + np.abs(weighed), 2)
+    softmax = arithmetic.each(exponents / sums, roundings=2)
+    gradient = arithmetic.each(softmax - target, softmax + target) / len(labels)
+    return float(arithmetic.sum(losses, 0) / len(labels)), gradient
 
 
 def mean_squared_error(
-    logits: NDArray, labels: NDArray[np.int64], label_smoothing: float = 0.0
+    logits: NDArray,
+    labels: NDArray[np.int64],
+    label_smoothing: float = 0.0,
+    arithmetic: Arithmetic = EXACT,
 ) -> tuple[float, NDArray]:
     """Return mean(1/2 sum_k (z_k - t_k)^2), t the one-hot label, and (z - t) / batch.
 
@@ -36,8 +50,9 @@ def mean_squared_error(
     """
     difference = logits.copy()
     difference[np.arange(len(labels)), labels] -= 1
-    loss = np.mean(0.5 * np.sum(difference**2, axis=1))
-    return float(loss), difference / len(labels)
+    difference = arithmetic.each(difference)
+    losses = 0.5 * arithmetic.sum(np.square(difference), 1)
+    return float(arithmetic.sum(losses, 0) / len(labels)), difference / len(labels)
 
 
 LOSSES = {"cross-entropy": cross_entropy, "mean-squared-error": mean_squared_error}

@@ -25,40 +25,57 @@ class BatchNorm(Function):
 
     def forward(self, x: NDArray) -> NDArray:
         self.axes = (0, *range(2, x.ndim))  # all but the channels'
-        self.mean = x.mean(axis=self.axes)
-        centred = x - self._wide(self.mean)
-        self.variance = (centred * centred).mean(axis=self.axes)
         self.count = x.size // x.shape[1]  # how many values made each mean
+        total = self.arithmetic.sum
+        self.mean = total(x, self.axes) / self.count
+        centred = x - self._wide(self.mean)
+        self.variance = total(centred * centred, self.axes) / self.count
         self.deviation = np.sqrt(self.variance + self.layer.epsilon)
-        self.h = centred
-        self.h /= self._wide(self.deviation)
-        return self._scaled(self.h)
+        self.h = self._normal(x, self.mean, self.deviation)
+        return self._scaled(self.h, self.mean, self.deviation)
 
     def infer(self, x: NDArray) -> NDArray:
-        deviation = np.sqrt(self.state["variance"] + self.layer.epsilon)
         self.axes = (0, *range(2, x.ndim))
-        return self._scaled((x - self._wide(self.state["mean"])) / self._wide(deviation))
+        deviation = np.sqrt(self.state["variance"] + self.layer.epsilon)
+        mean = self.state["mean"]
+        return self._scaled(self._normal(x, mean, deviation), mean, deviation)
 
     def backward(self, dy: NDArray) -> NDArray:
         # The weight is the same all over a mean, so mean(d) = weight mean(dy).
-        d_bias, d_weight = dy.sum(axis=self.axes), (dy * self.h).sum(axis=self.axes)
+        total, each = self.arithmetic.sum, self.arithmetic.each
+        d_bias, d_weight = total(dy, self.axes), total(dy * self.h, self.axes)
         self.gradients = {"weight": d_weight, "bias": d_bias}
         dx = self.h * self._wide(-d_weight / self.count)
         dx += dy
         dx -= self._wide(d_bias / self.count)
+        dx = each(dx, np.abs(dy), 2)
         dx *= self._wide(self.parameters["weight"] / self.deviation)
         return dx
 
     def settle(self) -> None:
-        momentum = self.layer.momentum
+        momentum, each = self.layer.momentum, self.arithmetic.each
         unbiased = self.variance * self.count / (self.count - 1)
         for name, now in {"mean": self.mean, "variance": unbiased}.items():
-            self.state[name][...] = (1 - momentum) * self.state[name] + momentum * now
+            # Some frameworks have momentum as 1 less a share that is rounded as 1 is.
+            moved = each(momentum * now, np.abs(now))
+            state = (1 - momentum) * self.state[name] + moved
+            self.state[name][...] = self.arithmetic.store(state)
 
-    def _scaled(self, h: NDArray) -> NDArray:
-        y = h * self._wide(self.parameters["weight"])
-        y += self._wide(self.parameters["bias"])
-        return y
+    def _normal(self, x: NDArray, mean: NDArray, deviation: NDArray) -> NDArray:
+        """Return (x - mean) / deviation; some frameworks compute x / deviation - mean / deviation."""
+        mean, deviation = self._wide(mean), self._wide(deviation)
+        shift = self.arithmetic.each(mean)
+        # Where x is the mean, both of their products are rounded alike.
+        moved = np.where(x == mean, mean, self.arithmetic.scale(x, deviation))
+        return (moved - shift) / deviation
+
+    def _scaled(self, h: NDArray, mean: NDArray, deviation: NDArray) -> NDArray:
+        """Return weight h + bias; those frameworks add the bias to the term of the mean."""
+        weight, bias = self.parameters["weight"], self.parameters["bias"]
+        size = np.where(bias == 0, 0.0, np.abs(bias) + np.abs(weight * mean) / deviation)
+        y = h * self._wide(weight)
+        y += self._wide(self.arithmetic.each(bias, size))
+        return self.arithmetic.each(y)
 
     def _wide(self, channels: NDArray) -> NDArray:
         """Return (channels,) as (channels, 1, 1) where x is an image, so that it broadcasts."""
@@ -71,15 +88,21 @@ class LayerNorm(Function):
     layer: spec.LayerNorm
 
     def forward(self, x: NDArray) -> NDArray:
-        centred = x - x.mean(axis=1, keepdims=True)
-        variance = (centred * centred).mean(axis=1, keepdims=True)
-        self.deviation = np.sqrt(variance + self.layer.epsilon)
-        self.h = centred / self.deviation
-        return self.parameters["weight"] * self.h + self.parameters["bias"]
+        mean = self._mean(x)
+        centred = x - mean
+        self.deviation = np.sqrt(self._mean(centred * centred) + self.layer.epsilon)
+        size = (np.abs(x) + np.abs(mean)) / self.deviation
+        self.h = self.arithmetic.each(centred / self.deviation, size, 2)
+        return self.arithmetic.each(self.parameters["weight"] * self.h + self.parameters["bias"])
 
     def backward(self, dy: NDArray) -> NDArray:
-        self.gradients = {"weight": (dy * self.h).sum(axis=0), "bias": dy.sum(axis=0)}
+        total = self.arithmetic.sum
+        self.gradients = {"weight": total(dy * self.h, 0), "bias": total(dy, 0)}
         d = dy * self.parameters["weight"]
-        through_mean = d.mean(axis=1, keepdims=True)
-        through_variance = self.h * (d * self.h).mean(axis=1, keepdims=True)
-        return (d - through_mean - through_variance) / self.deviation
+        through_variance = self.h * self._mean(d * self.h)
+        dx = d - self._mean(d) - through_variance
+        return self.arithmetic.each(dx, np.abs(d), 2) / self.deviation
+
+    def _mean(self, x: NDArray) -> NDArray:
+        """Return each example's mean over its features, (batch, 1)."""
+        return self.arithmetic.sum(x, 1, keepdims=True) / x.shape[1]

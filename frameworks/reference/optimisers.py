@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from frameworks.reference.arithmetic import EXACT, Arithmetic
 from workloads import optimisers as spec
 
 Arrays = Mapping[str, NDArray]
@@ -20,8 +21,10 @@ Arrays = Mapping[str, NDArray]
 class Update(ABC):
     """What moves `weights`, all of one dtype, from before the first step on."""
 
-    def __init__(self, optimiser: spec.Optimiser, weights: Arrays) -> None:
-        self.weights = weights
+    def __init__(
+        self, optimiser: spec.Optimiser, weights: Arrays, arithmetic: Arithmetic = EXACT
+    ) -> None:
+        self.weights, self.arithmetic = weights, arithmetic
         self.scalar = next(iter(weights.values())).dtype.type
         self.decay = self.scalar(optimiser.weight_decay)
 
@@ -36,16 +39,19 @@ class Update(ABC):
 class Sgd(Update):
     """g += weight_decay w;  v = momentum v + g;  w -= rate v."""
 
-    def __init__(self, optimiser: spec.Sgd, weights: Arrays) -> None:
-        super().__init__(optimiser, weights)
+    def __init__(
+        self, optimiser: spec.Sgd, weights: Arrays, arithmetic: Arithmetic = EXACT
+    ) -> None:
+        super().__init__(optimiser, weights, arithmetic)
         self.momentum = self.scalar(optimiser.momentum)
         self.v = self._zeros()
 
     def move(self, gradients: Arrays, rate: float) -> None:
+        store = self.arithmetic.store
         for name, w in self.weights.items():
             g = gradients[name] + self.decay * w
-            v = self.v[name] = self.momentum * self.v[name] + g
-            w -= self.scalar(rate) * v
+            v = self.v[name] = store(self.momentum * self.v[name] + g)
+            w[...] = store(w - self.arithmetic.each(self.scalar(rate) * v))
 
 
 class Adam(Update):
@@ -55,8 +61,10 @@ class Adam(Update):
     w -= rate (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon), t from 1.
     """
 
-    def __init__(self, optimiser: spec.Adam, weights: Arrays) -> None:
-        super().__init__(optimiser, weights)
+    def __init__(
+        self, optimiser: spec.Adam, weights: Arrays, arithmetic: Arithmetic = EXACT
+    ) -> None:
+        super().__init__(optimiser, weights, arithmetic)
         self.beta1, self.beta2 = self.scalar(optimiser.beta1), self.scalar(optimiser.beta2)
         self.epsilon = self.scalar(optimiser.epsilon)
         self.m, self.s = self._zeros(), self._zeros()
@@ -64,13 +72,15 @@ class Adam(Update):
 
     def move(self, gradients: Arrays, rate: float) -> None:
         one, step_rate = self.scalar(1), self.scalar(rate)
+        store = self.arithmetic.store
         self.t += one
         correct_m, correct_s = one - self.beta1**self.t, one - self.beta2**self.t
         for name, w in self.weights.items():
             g = self._decayed(gradients[name], w, step_rate)
-            m = self.m[name] = self.beta1 * self.m[name] + (one - self.beta1) * g
-            s = self.s[name] = self.beta2 * self.s[name] + (one - self.beta2) * g * g
-            w -= step_rate * (m / correct_m) / (np.sqrt(s / correct_s) + self.epsilon)
+            m = self.m[name] = store(self.beta1 * self.m[name] + (one - self.beta1) * g)
+            s = self.s[name] = store(self.beta2 * self.s[name] + (one - self.beta2) * g * g)
+            change = step_rate * (m / correct_m) / (np.sqrt(s / correct_s) + self.epsilon)
+            w[...] = store(w - self.arithmetic.each(change, roundings=4))
 
     def _decayed(self, g: NDArray, w: NDArray, rate: np.floating) -> NDArray:
         """Return the gradient with weight decay in it."""

@@ -7,28 +7,36 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.reference.function import Function, margin, places
+from frameworks.reference.function import Function, Kinked, places
 from workloads import layers as spec
 
 
-class MaxPool(Function):
+class MaxPool(Kinked):
     """The largest of each window; its gradient goes to the first place that holds it.
 
-    With a kink, to the first (kink >= 0) or the last (kink < 0) of those places that hold at least
-    the largest minus abs(kink) * rms(x).
+    With a side, to the first (1) or the last (-1) of those places that hold at least the largest less
+    the largest reach in the window.
     """
 
     layer: spec.MaxPool
 
     def forward(self, x: NDArray) -> NDArray:
-        self.shape = x.shape
-        elements = [x[place] for place in places(x.shape, self.layer.size, self.layer.step)]
+        self.x, self.shape = x, x.shape
+        elements = self._elements(x)
         y = functools.reduce(np.maximum, elements)
-        enough = y - margin(x, abs(self.kink))
+        enough = y
+        if self.side:
+            enough = y - functools.reduce(np.maximum, self._elements(self.reach * np.ones_like(x)))
         self.winner = np.zeros(y.shape, np.intp)  # which of the window's elements, row by row
-        for i in range(len(elements)) if self.kink < 0 else reversed(range(len(elements))):
+        for i in range(len(elements)) if self.side < 0 else reversed(range(len(elements))):
             self.winner[elements[i] >= enough] = i  # the one asked last stays
         return y
+
+    def infer(self, x: NDArray) -> NDArray:
+        return functools.reduce(np.maximum, self._elements(x))
+
+    def _elements(self, x: NDArray) -> list[NDArray]:
+        return [x[place] for place in places(x.shape, self.layer.size, self.layer.step)]
 
     def backward(self, dy: NDArray) -> NDArray:
         dx = np.zeros(self.shape, dy.dtype)
@@ -45,13 +53,14 @@ class AvgPool(Function):
     def forward(self, x: NDArray) -> NDArray:
         self.shape = x.shape
         there = places(x.shape, self.layer.size, self.layer.step)
-        return functools.reduce(np.add, [x[place] for place in there]) / self.layer.size**2
+        windows = np.stack([x[place] for place in there])
+        return self.arithmetic.sum(windows, 0) / self.layer.size**2
 
     def backward(self, dy: NDArray) -> NDArray:
         dx = np.zeros(self.shape, dy.dtype)
         for place in places(self.shape, self.layer.size, self.layer.step):
             dx[place] += dy / self.layer.size**2
-        return dx
+        return self.arithmetic.each(dx)
 
 
 class GlobalAvgPool(Function):
@@ -59,7 +68,7 @@ class GlobalAvgPool(Function):
 
     def forward(self, x: NDArray) -> NDArray:
         self.shape = x.shape
-        return x.mean(axis=(2, 3))
+        return self.arithmetic.sum(x, (2, 3)) / (x.shape[2] * x.shape[3])
 
     def backward(self, dy: NDArray) -> NDArray:
         _, _, height, width = self.shape

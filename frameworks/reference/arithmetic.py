@@ -1,0 +1,185 @@
+"""The arithmetics in which the reference can compute: exact, with coarser products, or with noise.
+
+Each layer hands what it computed to its arithmetic, with the number and the size of the terms that were
+added up. `Arithmetic` gives it back as it is. `Rounded` rounds the operands and results of products to
+fewer bits, as tensor cores do. `Noisy` adds what rounding may have done: a random error of the size that
+any float32 (or coarser) implementation may make at that place. Runs with such noise show how far correct
+implementations may come out apart (Parker 1997, "Monte Carlo arithmetic"; Vignes 2004, "Discrete
+stochastic arithmetic for validating results of numerical software").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Axes = int | tuple[int, ...]
+
+
+class Arithmetic:
+    """What NumPy computes, unchanged."""
+
+    def operand(self, x: NDArray) -> NDArray:
+        """Return what a product reads for x."""
+        return x
+
+    def product(self, y: NDArray, terms: int, size: Callable[[], NDArray]) -> NDArray:
+        """Return what a product writes for y, each element a sum of `terms` products.
+
+        `size` gives the norm of the one factor times that of the other, in a shape that broadcasts
+        to y's.
+        """
+        return y
+
+    def sum(self, x: NDArray, axes: Axes, keepdims: bool = False) -> NDArray:
+        """Return the sum of x over `axes`."""
+        return x.sum(axis=axes, keepdims=keepdims)
+
+    def each(self, y: NDArray, size: NDArray | float | None = None, roundings: int = 1) -> NDArray:
+        """Return y, computed element by element with so many roundings.
+
+        `size` is that of the largest number on the way to an element, where that is not the element.
+        """
+        return y
+
+    def scale(self, x: NDArray, factor: NDArray) -> NDArray:
+        """Return x as it is once it was scaled by `factor`, and back: equal products round alike."""
+        return x
+
+    def store(self, w: NDArray) -> NDArray:
+        """Return a weight, or an element of the state or of an optimiser's memory, as it is kept."""
+        return w
+
+
+EXACT = Arithmetic()
+
+
+@dataclass(frozen=True)
+class Rounded(Arithmetic):
+    """Products whose operands and results keep so many bits of significand; None: all that they have.
+
+    `truncated` drops the other bits instead of rounding to nearest, as some tensor cores do. Arrays
+    are float64.
+    """
+
+    operand_bits: int | None = None
+    result_bits: int | None = None
+    truncated: bool = False
+
+    def operand(self, x: NDArray) -> NDArray:
+        bits = self.operand_bits
+        return x if bits is None else _to_bits(x, bits, self.truncated)
+
+    def product(self, y: NDArray, terms: int, size: Callable[[], NDArray]) -> NDArray:
+        return y if self.result_bits is None else _to_bits(y, self.result_bits, False)
+
+
+def _to_bits(x: NDArray, bits: int, truncated: bool) -> NDArray:
+    mantissa, exponent = np.frexp(x)
+    scaled = np.ldexp(mantissa, bits)
+    return np.ldexp(np.trunc(scaled) if truncated else np.rint(scaled), exponent - bits)
+
+
+FLOAT32 = 2.0**-24
+"""The unit roundoff of float32: the largest relative error of rounding to nearest."""
+
+
+class Noisy(Arithmetic):
+    """Adds a random error of the size of rounding to all that is computed.
+
+    A sum of n terms t that is added up one by one, s_k being the sum of the first k, is off by the
+    rounding errors of n additions, at most u |s_k| each. As s_k is a walk from 0 to s, its size is that
+    of a random walk's, ||t||, and of its end, |s|. Independent errors of that size add up to about
+    u sqrt(n) (||t|| + |s|) (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019); for a dot product of x
+    and w, whose terms have the norm ||x|| ||w|| / sqrt(n), to u (||x|| ||w|| + sqrt(n) |s|). Other
+    orders (blocks, trees) are off by less.
+
+    The error added is uniform between plus and minus `SPREAD` times that. `products` and `between`
+    are for coarser arithmetic: the unit roundoff of operands (and results) of products, and that of
+    single operations between products.
+    """
+
+    SPREAD = 1.0
+
+    def __init__(
+        self,
+        random: np.random.Generator,
+        products: float = 0.0,
+        results: float = 0.0,
+        between: float = FLOAT32,
+    ) -> None:
+        self._random, self._operands, self._results = random, products, results
+        self._between = between
+
+    def operand(self, x: NDArray) -> NDArray:
+        return x + self._error(x, self._operands) * x if self._operands else x
+
+    def product(self, y: NDArray, terms: int, size: Callable[[], NDArray]) -> NDArray:
+        scale = np.abs(y)
+        scale *= np.sqrt(terms)
+        scale += size()
+        scale *= FLOAT32
+        if self._results:
+            scale += self._results * np.abs(y)
+        scale *= self._error(y, 1.0)
+        scale += y
+        return scale
+
+    def sum(self, x: NDArray, axes: Axes, keepdims: bool = False) -> NDArray:
+        y = x.sum(axis=axes, keepdims=keepdims)
+        terms = x.size // max(1, y.size)
+        size = np.sqrt(np.square(x).sum(axis=axes, keepdims=keepdims)) + np.abs(y)
+        size *= ~_exact_in_float32(x, axes, keepdims)
+        return y + self._error(y, FLOAT32) * np.sqrt(terms) * size
+
+    def each(self, y: NDArray, size: NDArray | float | None = None, roundings: int = 1) -> NDArray:
+        scale = np.abs(y) if size is None else size
+        return y + self._error(y, self._between * roundings) * scale
+
+    def scale(self, x: NDArray, factor: NDArray) -> NDArray:
+        # Pseudo-random digits of the operand: the same for the same x and factor.
+        mantissas, _ = np.frexp(x)
+        digits = np.mod(mantissas * (2.0**30 * (1 + self._random.random(factor.shape))), 1.0)
+        return x + (2 * digits - 1) * (self.SPREAD * self._between) * np.abs(x)
+
+    def store(self, w: NDArray) -> NDArray:
+        return w + self._error(w, FLOAT32) * np.abs(w)
+
+    def _error(self, like: NDArray, unit: float) -> NDArray:
+        """Draw an array of relative errors, uniform between plus and minus SPREAD units."""
+        scale = 2 * self.SPREAD * unit
+        return (self._random.random(like.shape, np.float32) - np.float32(0.5)) * scale
+
+
+def _exact_in_float32(x: NDArray, axes: Axes, keepdims: bool) -> NDArray[np.bool_]:
+    """Tell which sums come out exact in float32, whatever their order.
+
+    Those are of terms that are all multiples of a power of two q, with sums of absolute values of less
+    than 2^24 q: so are whole numbers, quantised pixels, and zeros.
+    """
+    total = np.abs(x).sum(axis=axes, keepdims=True)
+    with np.errstate(divide="ignore"):
+        quantum = np.exp2(np.ceil(np.log2(total)) - 24)
+    quantum = np.where(total > 0, quantum, 1.0)
+    multiples = x / quantum
+    exact = np.all(multiples == np.rint(multiples), axis=axes, keepdims=True)
+    return exact if keepdims else exact.squeeze(axes)
+
+
+ROUNDED = {
+    "tf32": (Rounded(11), Rounded(11, truncated=True)),
+    "bfloat16": (Rounded(8, 8), Rounded(8, 8, truncated=True)),
+}
+"""By precision: two ways in which hardware may round."""
+
+
+def noisy(precision: str, random: np.random.Generator) -> Noisy:
+    """Return the noise of a precision of `frameworks.contract`."""
+    if precision == "tf32":
+        return Noisy(random, products=2.0**-11)
+    if precision == "bfloat16":
+        return Noisy(random, products=2.0**-8, results=2.0**-8, between=2.0**-8)
+    return Noisy(random)

@@ -1,0 +1,211 @@
+"""Holds a cell's answers against the reference run, tensor by tensor: equivalent, not, or undecided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frameworks.reference.arithmetic import ROUNDED
+from harness.parity.deviations import sizes
+from harness.parity.reference import ZERO, ReferenceRun
+
+EQUIVALENT, NOT_EQUIVALENT, UNDECIDED = "equivalent", "not equivalent", "undecided"
+
+DECIDES = 0.5
+"""A bound that reaches this share of what it bounds shows nothing."""
+
+NEEDED_STEPS = 2
+"""The step after which an optimiser's memory has been used: until there all has to be decided."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One tensor against the reference's.
+
+    `error`, `bound` and `effect` are norms: of the difference, of what rounding allows of that, and of
+    the right value (of a weight, of what it moved by); `largest`, `largest_bound` and
+    `largest_effect` are the same of the largest element. `steps` is how many were taken. `vanishing`:
+    the right value is zero, so that any bound decides.
+    """
+
+    tensor: str
+    when: str
+    steps: int
+    error: float
+    bound: float
+    effect: float
+    largest: float
+    largest_bound: float
+    largest_effect: float
+    vanishing: bool = False
+
+    @property
+    def share(self) -> float:
+        """How much of its bound is used up; above 1 it fails, and so does what is not a number."""
+        return max(_share(self.error, self.bound), _share(self.largest, self.largest_bound))
+
+    @property
+    def ok(self) -> bool:
+        """Whether the difference is within what rounding allows."""
+        return self.share <= 1
+
+    @property
+    def decides(self) -> bool:
+        """Whether the bound is small enough to show anything."""
+        return self.vanishing or self.bound < DECIDES * self.effect
+
+    @property
+    def place(self) -> str:
+        """The tensor and the moment."""
+        return f"{self.tensor} {self.when}"
+
+
+def _share(error: float, bound: float) -> float:
+    if not math.isfinite(error):
+        return math.inf
+    return error / bound if bound else (0.0 if error == 0 else math.inf)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All checks of one cell, in the order in which a step computes them."""
+
+    checks: tuple[Check, ...]
+    steps: int
+
+    @property
+    def value(self) -> str:
+        """One of EQUIVALENT, NOT_EQUIVALENT and UNDECIDED."""
+        if not self.checks or not all(check.ok for check in self.checks):
+            return NOT_EQUIVALENT
+        return UNDECIDED if self.undecided else EQUIVALENT
+
+    @property
+    def undecided(self) -> list[str]:
+        """What nothing was shown of, though it had to be: tensors with their moments."""
+        return [
+            check.place
+            for check in self.checks
+            if not check.decides and check.steps <= min(self.steps, NEEDED_STEPS)
+        ]
+
+    @property
+    def decided_steps(self) -> int:
+        """Up to which step everything is decided."""
+        open_steps = [check.steps for check in self.checks if not check.decides]
+        decided = [check.steps for check in self.checks]
+        return max([n for n in decided if n < min(open_steps, default=math.inf)], default=0)
+
+    @property
+    def worst(self) -> Check:
+        """The check to name: of the earliest moment that fails, else of all, the nearest its bound."""
+        failed = [check for check in self.checks if not check.ok]
+        first = (
+            [check for check in failed if check.when == failed[0].when] if failed else self.checks
+        )
+        return max(first, key=lambda check: check.share)
+
+    def sentence(self) -> str:
+        """Say it to a person."""
+        if self.value == UNDECIDED:
+            return f"undecided: rounding alone may be half of {_listed(self.undecided)}"
+        if self.value == EQUIVALENT:
+            upto = self.decided_steps
+            return "equivalent" + (
+                f", decided up to step {upto} of {self.steps}" if upto < self.steps else ""
+            )
+        worst = self.worst
+        error, bound, effect = worst.error, worst.bound, worst.effect
+        if not _share(error, bound) > 1:
+            error, bound, effect = worst.largest, worst.largest_bound, worst.largest_effect
+        if not math.isfinite(error):
+            return f"not equivalent: {worst.tensor} is not finite, or missing, {worst.when}"
+        if worst.vanishing or not effect:
+            return (
+                f"not equivalent: {worst.tensor} is {error:.1e} (bound {bound:.0e}) where zero is"
+                f" right, {worst.when}"
+            )
+        return (
+            f"not equivalent: {worst.tensor} differs by {error / effect:.1e}"
+            f" (bound {bound / effect:.0e}) {worst.when}"
+        )
+
+
+def _listed(places: list[str], most: int = 3) -> str:
+    rest = len(places) - most
+    return ", ".join(places[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def judge(answers: Mapping[str, NDArray], run: ReferenceRun, precision: str) -> Verdict:
+    """Hold a cell's answers against the reference; what is missing or of another shape fails.
+
+    Raises:
+        ValueError: the reference run has no bounds for this precision.
+    """
+    if precision in ROUNDED and precision not in run.bounds:
+        raise ValueError(f"the reference run has no bounds for {precision}: name it in precisions")
+    bounds = run.bounds.get(precision, run.bounds["float32"])
+    checks = [*_checks(answers, run, bounds), *_loss_checks(answers, run, bounds)]
+    return Verdict(tuple(sorted(checks, key=lambda check: check.steps)), run.steps)
+
+
+def _checks(
+    answers: Mapping[str, NDArray], run: ReferenceRun, bounds: Mapping[str, NDArray]
+) -> Iterator[Check]:
+    for key, right in run.answers.items():
+        if key == "losses":
+            continue
+        kind, _, name = key.partition("/")
+        tensor, when, steps = _words(kind, name)
+        name = name.partition("/")[2] if kind == "weights" else name
+        origin = run.start[name].astype(np.float64) if kind == "weights" else 0.0
+        check = _check((tensor, when, steps), answers.get(key), right, bounds[key], origin)
+        # What a parameter moved by is also next to nothing where the learning rate is.
+        moved = kind == "weights" and name in run.workload.parameters
+        zero = check.effect <= ZERO * check.bound and not moved
+        yield replace(check, vanishing=zero or name in run.vanishing)
+
+
+def _loss_checks(
+    answers: Mapping[str, NDArray], run: ReferenceRun, bounds: Mapping[str, NDArray]
+) -> Iterator[Check]:
+    """The loss of every step, each against its own bound."""
+    right = run.answers["losses"]
+    losses = np.atleast_1d(answers.get("losses", np.empty(0)))
+    for i, value in enumerate(right):
+        loss = losses[i] if len(losses) == len(right) else None
+        bound = np.full(2, bounds["losses"][i])
+        yield _check(("the loss", f"at step {i + 1}", i + 1), loss, value, bound)
+
+
+def _check(
+    words: tuple[str, str, int],
+    answer: NDArray | None,
+    right: NDArray,
+    bound: NDArray,
+    origin: NDArray | float = 0.0,
+) -> Check:
+    """Compare an answer with the right one; their effect is how far that is from `origin`."""
+    right = np.asarray(right, np.float64)
+    effect, error = sizes(right - origin), np.full(2, math.inf)
+    if answer is not None and np.shape(answer) == right.shape:
+        error = sizes(np.asarray(answer, np.float64) - right)
+    norms, elements = (map(float, column) for column in zip(error, bound, effect, strict=True))
+    return Check(*words, *norms, *elements)
+
+
+def _words(kind: str, name: str) -> tuple[str, str, int]:
+    """Name a tensor and its moment, and say how many steps had been taken."""
+    if kind in ("logits", "loss", "gradient"):
+        titles = {"logits": "logits", "loss": "the loss", "gradient": f"gradient of {name}"}
+        return titles[kind], "at step 1", 1
+    taken, _, rest = name.partition("/")
+    when = f"after step {taken}" if int(taken) else "at the start"
+    if kind == "weights":
+        return f"update of {rest}", when, int(taken)
+    probes = {"one": "one example", "batch": "a batch", "list": "a list of batches"}
+    return f"prediction of {probes[rest]}", when, int(taken)

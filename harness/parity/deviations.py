@@ -1,0 +1,208 @@
+"""Runs of the reference that deviate from the exact one as correct implementations may."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frameworks.answers import Answers, first_step, probes
+from frameworks.contract import Step
+from frameworks.reference.adapter import Reference
+from frameworks.reference.arithmetic import ROUNDED, noisy
+from workloads import layers
+from workloads.batches import Batch
+from workloads.optimisers import Adam
+from workloads.spec import Workload
+
+ROUNDING = 3.0
+"""How many times the largest deviation among the runs with rounding an implementation may deviate."""
+
+REACH = 2.0
+"""How many times the largest deviation of an element makes a tie: of an activation near a kink, or of a
+gradient near zero."""
+
+MOST_TIES = 8
+"""How many elements of a layer are forced to a side: where more are as near to a kink, the runs with
+rounding show what their decisions do."""
+
+Sizes = NDArray[np.float64]
+"""The norm of an array and its largest absolute value: (2,)."""
+
+
+def sizes(x: NDArray) -> Sizes:
+    """Return the norm and the largest absolute value of x; what is not finite is infinite."""
+    flat = np.ravel(x)
+    result = np.array([np.linalg.norm(flat), np.max(np.abs(flat), initial=0.0)])
+    return np.where(np.isfinite(result), result, np.inf)
+
+
+class Largest(defaultdict[str, Sizes]):
+    """By key: the largest deviation of any run so far."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: np.zeros(2))
+
+    def add(self, answers: Mapping[str, NDArray], exact: Mapping[str, NDArray]) -> None:
+        """Take in a run's answers."""
+        for key, array in answers.items():
+            self[key] = np.maximum(self[key], sizes(array - exact[key]))
+
+
+@dataclass(frozen=True)
+class Tied:
+    """A run in which all ties go to one side: those of layers, and those of gradients near zero.
+
+    `found`: what ReLU lets pass thanks to its reach is found by a maximum in whose window nothing else
+    passes; the ties of maxima themselves are left as they are.
+    """
+
+    reference: Reference
+    side: int
+    found: bool = False
+
+    def step(
+        self, batch: Batch, near: Mapping[str, NDArray], slopes: Mapping[str, NDArray], push: bool
+    ) -> tuple[Step, dict[str, NDArray]]:
+        """Return the step, and the gradients to update with.
+
+        `near` is the reach of each kinked layer, `slopes` that of each gradient, which are moved by it
+        where `push`.
+        """
+        for name, function in self.reference.kinked.items():
+            moved = not (self.found and isinstance(function.layer, layers.MaxPool))
+            function.side, function.reach = (self.side if moved else 0), near[name]
+        step = self.reference.step(batch)
+        if not push:
+            return step, step.gradients
+        gradients = {k: g + self.side * slopes[k] for k, g in step.gradients.items()}
+        return step, gradients
+
+
+class Group:
+    """The runs that deviate as one precision may."""
+
+    def __init__(
+        self, make: Callable[..., Reference], workload: Workload, precision: str, samples: int
+    ) -> None:
+        """`make` returns a reference at the start; `samples` is how many have random errors."""
+        seeds = np.random.SeedSequence(workload.data.seed).spawn(samples)
+        generators = [np.random.Generator(np.random.SFC64(seed)) for seed in seeds]
+        self._rounded = [make(arithmetic=noisy(precision, each)) for each in generators]
+        self._tied: list[Tied] = []
+        # Coarse rounding decides ties by itself.
+        if precision in ROUNDED:
+            self._rounded += [make(arithmetic=arithmetic) for arithmetic in ROUNDED[precision]]
+        else:
+            self._rounded.append(make(dtype=np.float32))
+            self._tied = list(_tied(make, workload))
+        # Adam's step is as large for a gradient near zero as for any other: its sign decides.
+        self._push = isinstance(workload.optimiser, Adam)
+        self._relus = [p.name for p in workload.leaves if isinstance(p.layer, layers.Relu)]
+        self._rounding = Largest()
+        self._ties = {side: Largest() for side in (1, -1)}
+        self._losses: list[Sizes] = []
+        self.finite = True
+
+    def step(
+        self, batch: Batch, exact: Step, kinked: Mapping[str, NDArray], first: bool
+    ) -> dict[str, float]:
+        """Take a step in every run; return by how much each gradient's norm may deviate.
+
+        `exact` is the exact run's step, `kinked` what its layers with a kink saw; `first` has the step
+        compared as a whole, and not its loss only.
+        """
+        right = dict(first_step(exact))
+        near = {name: np.zeros_like(x) for name, x in kinked.items()}
+        slopes = {name: np.zeros_like(g) for name, g in exact.gradients.items()}
+        norms, losses = dict.fromkeys(slopes, 0.0), [0.0]
+        for reference in self._rounded:
+            step = reference.step(batch)
+            for name, function in reference.kinked.items():
+                np.maximum(near[name], np.abs(function.x - kinked[name]), out=near[name])
+            for name, gradient in step.gradients.items():
+                difference = np.abs(gradient - exact.gradients[name])
+                np.maximum(slopes[name], difference, out=slopes[name])
+                norms[name] = max(norms[name], float(np.linalg.norm(difference)))
+            losses.append(abs(step.loss - exact.loss))
+            if first:
+                self._rounding.add(dict(first_step(step)), right)
+            reference.update(step.gradients)
+        near = {name: REACH * reach for name, reach in near.items()}
+        for name in self._relus:
+            near[name] = _nearest(kinked[name], near[name])
+        slopes = {name: REACH * reach for name, reach in slopes.items()}
+        ties = {1: 0.0, -1: 0.0}
+        for tied in self._tied:
+            step, gradients = tied.step(batch, near, slopes, self._push)
+            ties[tied.side] = max(ties[tied.side], abs(step.loss - exact.loss))
+            if first:
+                self._ties[tied.side].add(dict(first_step(step)), right)
+            tied.reference.update(gradients)
+        self._add_loss(ROUNDING * max(losses) + math.hypot(*ties.values()))
+        return norms
+
+    def _add_loss(self, bound: float) -> None:
+        """Keep a step's bound of the loss: a scalar may come near by luck, so it never shrinks."""
+        self.finite = bool(np.isfinite(bound))
+        self._losses.append(max([bound, *self._losses[-1:]]))
+
+    def look(self, exact: Answers, batches: Sequence[Batch], steps: int) -> None:
+        """Compare every run's weights and predictions after so many steps with the exact run's."""
+        for largest, references in self._parts():
+            for reference in references:
+                largest.add(looked_at(reference, batches, steps), exact)
+
+    def _parts(self) -> Iterator[tuple[Largest, list[Reference]]]:
+        yield self._rounding, self._rounded
+        for tied in self._tied:
+            yield self._ties[tied.side], [tied.reference]
+
+    def bounds(self) -> dict[str, NDArray]:
+        """Return by key how far an answer may be from the exact one.
+
+        Some ties may go to the one side and some to the other, so both deviations add up, as what is
+        independent does.
+        """
+        up, down = self._ties.values()
+        bounds = {
+            key: ROUNDING * rounding + np.hypot(up[key], down[key])
+            for key, rounding in self._rounding.items()
+        }
+        return bounds | {"losses": np.array(self._losses)}
+
+
+def _nearest(x: NDArray, reach: NDArray) -> NDArray:
+    """Return `reach`, but 0 for elements that more than MOST_TIES others are nearer to zero than."""
+    ratios = np.abs(x) / np.maximum(reach, np.finfo(np.float64).tiny)
+    if np.count_nonzero(ratios < 1) <= MOST_TIES:
+        return reach
+    return np.where(ratios <= np.partition(ratios.ravel(), MOST_TIES)[MOST_TIES], reach, 0.0)
+
+
+def _tied(make: Callable[..., Reference], workload: Workload) -> Iterator[Tied]:
+    kinds = {type(place.layer) for place in workload.leaves}
+    adaptive = isinstance(workload.optimiser, Adam)
+    if adaptive or kinds & {layers.Relu, layers.MaxPool}:
+        yield Tied(make(), 1)
+        yield Tied(make(), -1)
+    if {layers.Relu, layers.MaxPool} <= kinds:
+        yield Tied(make(), -1, found=True)
+
+
+def looked_at(reference: Reference, batches: Sequence[Batch], steps: int) -> Answers:
+    """Return the answers about weights and predictions after so many steps."""
+    inputs = probes(batches)
+    # Once for the longest list: the others are the first of its rows.
+    rows = reference.predict(inputs["list"])
+    answers = {
+        f"predicted/{steps}/{probe}": rows[: sum(map(len, asked))]
+        for probe, asked in inputs.items()
+    }
+    if steps:
+        answers |= {f"weights/{steps}/{name}": w for name, w in reference.weights().items()}
+    return answers

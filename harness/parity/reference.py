@@ -1,0 +1,153 @@
+"""The reference run: what is right for a workload, and how far correct implementations may be from it.
+
+The reference takes the same steps many times, side by side: once in float64, which is right; once in
+float32; several times with random errors of the size of rounding at every operation; and with ties
+decided both ways. What these runs deviate from the first by is the bound of every tensor. docs/parity.md
+derives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from frameworks.answers import Answers, checkpoints, first_step
+from frameworks.contract import Memory, Options, Step, Weights
+from frameworks.reference.adapter import Reference
+from harness.parity.deviations import Group, looked_at
+from workloads.batches import Batch
+from workloads.spec import Workload
+
+DEFAULT_STEPS = 20
+
+SAMPLES = 8
+"""How many runs show what rounding does."""
+
+
+ZERO = 2.0**-24
+"""What is this much smaller than float32's rounding of its terms is float64's rounding of zero."""
+
+
+class ReferenceDiverged(ValueError):
+    """The reference's training does not stay finite."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(
+            f"the reference is not finite from step {step} on: lower the learning rate,"
+            " or normalise the inputs"
+        )
+
+
+@dataclass(frozen=True)
+class ReferenceRun:
+    """The right answers to a workload's first steps, with a bound for each.
+
+    `answers` are float64, by the keys of `frameworks.answers`. `bounds` are by precision and key: what
+    the norm and the largest element of a difference from them may be, (2,), absolute; of "losses"
+    (steps, 2). `vanishing` names the parameters whose gradient is zero in exact arithmetic: nothing
+    depends on them.
+    """
+
+    workload: Workload
+    start: Weights
+    batches: tuple[Batch, ...]
+    memory: Memory | None = None
+    answers: Answers = field(default_factory=dict)
+    bounds: Mapping[str, Mapping[str, NDArray]] = field(default_factory=dict)
+    vanishing: frozenset[str] = frozenset()
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return len(self.batches)
+
+    def reference(self, **options: Any) -> Reference:
+        """Return the reference adapter where this run begins; `options` are its own."""
+        reference = Reference(self.workload, self.start, Options("numpy"), **options)
+        if self.memory is not None:
+            reference.restore(self.memory)
+        return reference
+
+
+def run_reference(
+    workload: Workload,
+    start: Weights,
+    batches: Sequence[Batch],
+    precisions: Iterable[str] = (),
+    memory: Memory | None = None,
+    samples: int = SAMPLES,
+) -> ReferenceRun:
+    """Take a step a batch from `start`, in every way that shows how far rounding may lead.
+
+    `precisions` are those of the cells to compare, beside float32. `memory` is what the optimiser
+    remembers at `start`, where that is the middle of a training. `samples` is how many runs with
+    random errors there are.
+
+    Raises:
+        ReferenceDiverged: a loss or a weight is not finite, in float64 or in float32.
+    """
+    run = ReferenceRun(workload, start, tuple(batches), memory)
+    # One thread: small products split over many threads wait more than they compute.
+    with threadpool_limits(1), np.errstate(all="ignore"):
+        study = _Study(run, sorted({"float32", *precisions}), samples)
+        return study.finish()
+
+
+class _Study:
+    """The exact run and, side by side with it, the groups of runs that deviate from it."""
+
+    def __init__(self, run: ReferenceRun, precisions: Sequence[str], samples: int) -> None:
+        self._run, self._exact = run, run.reference()
+        self._groups = {
+            name: Group(run.reference, run.workload, name, samples) for name in precisions
+        }
+        self._answers: Answers = {}
+        self._vanishing = set(run.workload.parameters)
+
+    def finish(self) -> ReferenceRun:
+        """Take all steps; return the run with its answers and bounds."""
+        marks, losses = set(checkpoints(self._run.steps)), []
+        self._look(0)
+        for number, batch in enumerate(self._run.batches, 1):
+            losses.append(self._step(number, batch))
+            if number in marks:
+                self._look(number)
+        self._answers["losses"] = np.array(losses)
+        bounds = {name: group.bounds() for name, group in self._groups.items()}
+        return replace(
+            self._run, answers=self._answers, bounds=bounds, vanishing=frozenset(self._vanishing)
+        )
+
+    def _step(self, number: int, batch: Batch) -> float:
+        """Take a step in all runs; return the loss."""
+        step = self._exact.step(batch)
+        kinked = {name: function.x for name, function in self._exact.kinked.items()}
+        first = number == 1
+        for name, group in self._groups.items():
+            deviations = group.step(batch, step, kinked, first)
+            if name == "float32":
+                self._keep_vanishing(step, deviations)
+        if first:
+            self._answers |= first_step(step)
+        self._exact.update(step.gradients)
+        if not (np.isfinite(step.loss) and all(g.finite for g in self._groups.values())):
+            raise ReferenceDiverged(number)
+        return step.loss
+
+    def _keep_vanishing(self, step: Step, deviations: Mapping[str, float]) -> None:
+        """Drop the parameters whose gradient is more than float64's rounding of its terms."""
+        for name in tuple(self._vanishing):
+            if np.linalg.norm(step.gradients[name]) > ZERO * deviations[name]:
+                self._vanishing.discard(name)
+
+    def _look(self, steps: int) -> None:
+        """Compare weights and predictions of all runs after so many steps."""
+        exact = looked_at(self._exact, self._run.batches, steps)
+        self._answers |= exact
+        for group in self._groups.values():
+            group.look(exact, self._run.batches, steps)
