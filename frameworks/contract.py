@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,18 @@ class Step:
     gradients: dict[str, NDArray]
 
 
+class Memory(NamedTuple):
+    """What a training goes on from, beside weights and state.
+
+    `steps`: how many were taken since the start. `slots`: by each name in the optimiser's `slots`,
+    an array per parameter in the layout of `weights`. They are float32, or float64 where the
+    framework keeps a multiple of the spec's array and float32 would lose bits on the way back.
+    """
+
+    steps: int
+    slots: dict[str, dict[str, NDArray]]
+
+
 class Adapter(ABC):
     """A workload's model in one framework, built from start weights.
 
@@ -103,6 +116,21 @@ class Adapter(ABC):
         """Go back to a start: set all weights and state, and the optimiser to before its first step.
 
         Nothing is compiled again: later calls run what earlier calls ran.
+        """
+
+    @abstractmethod
+    def memory(self) -> Memory:
+        """Return the count of steps and copies of the optimiser's slots, zeros before the first step.
+
+        After `load` of the weights at that time and `restore` of this, training goes on as it did.
+        """
+
+    @abstractmethod
+    def restore(self, memory: Memory) -> None:
+        """Go on from `memory`; called right after `load` of the weights that go with it.
+
+        Sets the optimiser's slots and the count of steps, which decides rates and bias corrections.
+        Nothing is compiled again.
         """
 
     @abstractmethod
