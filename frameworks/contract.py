@@ -71,13 +71,6 @@ def require_variable(framework: str, options: Options, name: str, word: str) -> 
         )
 
 
-class Memory(NamedTuple):
-    """What an optimiser remembers: `steps` taken since the start, and by slot an array a parameter."""
-
-    steps: int
-    slots: dict[str, dict[str, NDArray]]
-
-
 @dataclass(frozen=True)
 class Step:
     """One training step, looked into: `logits` (batch, classes), the loss, every gradient."""
@@ -85,6 +78,18 @@ class Step:
     logits: NDArray
     loss: float
     gradients: dict[str, NDArray]
+
+
+class Memory(NamedTuple):
+    """What a training goes on from, beside weights and state.
+
+    `steps`: how many were taken since the start. `slots`: by each name in the optimiser's `slots`,
+    an array per parameter in the layout of `weights`. They are float32, or float64 where the
+    framework keeps a multiple of the spec's array and float32 would lose bits on the way back.
+    """
+
+    steps: int
+    slots: dict[str, dict[str, NDArray]]
 
 
 class Adapter(ABC):
@@ -111,6 +116,21 @@ class Adapter(ABC):
         """Go back to a start: set all weights and state, and the optimiser to before its first step.
 
         Nothing is compiled again: later calls run what earlier calls ran.
+        """
+
+    @abstractmethod
+    def memory(self) -> Memory:
+        """Return the count of steps and copies of the optimiser's slots, zeros before the first step.
+
+        After `load` of the weights at that time and `restore` of this, training goes on as it did.
+        """
+
+    @abstractmethod
+    def restore(self, memory: Memory) -> None:
+        """Go on from `memory`; called right after `load` of the weights that go with it.
+
+        Sets the optimiser's slots and the count of steps, which decides rates and bias corrections.
+        Nothing is compiled again.
         """
 
     @abstractmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from workloads.optimisers import Adam
 from workloads.spec import Workload
 
 _FLOAT32 = 4
@@ -37,11 +36,9 @@ def training_flop(workload: Workload) -> int:
 def training_bytes(workload: Workload) -> int:
     """Return the least float32 memory of a training step in bytes.
 
-    Weights, gradients, what the optimiser keeps (a velocity; Adam's two moments), and each layer's
-    output for the whole batch.
+    Weights, gradients, the optimiser's slots, and each layer's output for the whole batch.
     """
-    optimiser = workload.optimiser
-    kept = 2 if isinstance(optimiser, Adam) else int(getattr(optimiser, "momentum", 0) > 0)
     outputs = math.prod(workload.input_shape) + sum(math.prod(p.output) for p in workload.leaves)
-    weights = (2 + kept) * parameter_count(workload) + sum(map(math.prod, workload.state.values()))
+    arrays = 2 + len(workload.optimiser.slots)
+    weights = arrays * parameter_count(workload) + sum(map(math.prod, workload.state.values()))
     return _FLOAT32 * (weights + workload.data.batch * outputs)

@@ -22,6 +22,11 @@ class Optimiser:
     lr: float = field(metadata=number(above=0))
     weight_decay: float = field(default=0.0, metadata=number(low=0), kw_only=True)
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The names, in the formula, of what is kept for each weight from step to step."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Sgd(Optimiser):
@@ -29,6 +34,10 @@ class Sgd(Optimiser):
 
     kind: ClassVar[str] = "sgd"
     momentum: float = field(default=0.0, metadata=number(low=0, below=1))
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("v",) if self.momentum else ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,10 @@ class Adam(Optimiser):
     beta1: float = field(default=0.9, metadata=number(low=0, below=1))
     beta2: float = field(default=0.999, metadata=number(low=0, below=1))
     epsilon: float = field(default=1e-8, metadata=number(above=0))
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        return ("m", "s")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from frameworks.contract import (
     Adapter,
+    Memory,
     Options,
     Step,
     Unavailable,
@@ -61,19 +62,24 @@ class Jax(Adapter):
         apply_precision(options.precision)
         self._model = bind(workload, self._mode, options.precision)
         self._loss = loss_of(workload)
-        # The train step owns its arguments: weights, state and memory are updated in place.
+        # The train step owns its arguments: weights, state and slots are updated in place.
         jit = jax.jit if options.mode == "jit" else lambda function, **_: function
         self._update = jit(self._update_one, donate_argnums=(0, 1, 2))
         self._gradients, self._logits = jit(self._gradients_of), jit(self._forward)
         self.load(weights)
 
     def load(self, weights: Weights) -> None:
-        # As the constructor left them, so that the compiled programs take them as they are.
-        inside = {k: jnp.array(w.transpose(INSIDE[w.ndim])) for k, w in weights.items()}
-        self._weights = {name: inside[name] for name in self._workload.parameters}
-        self._state = {name: inside[name] for name in self._workload.state}
-        self._memory = optimisers.memory(self._workload.optimiser, self._weights)
+        self._weights = _inside(weights, self._workload.parameters)
+        self._state = _inside(weights, self._workload.state)
+        self._slots = optimisers.zeros(self._workload.optimiser, self._weights)
         self._steps = 0
+
+    def memory(self) -> Memory:
+        return Memory(self._steps, {slot: self._canonical(v) for slot, v in self._slots.items()})
+
+    def restore(self, memory: Memory) -> None:
+        self._slots = {slot: _inside(memory.slots[slot], self._weights) for slot in self._slots}
+        self._steps = memory.steps
 
     def _forward(self, weights: Pytree, state: Pytree, x: Array) -> Array:
         return self._model(weights, state, x, None)[0]
@@ -93,15 +99,15 @@ class Jax(Adapter):
         self,
         weights: Pytree,
         state: Pytree,
-        memory: optimisers.Memory,
+        slots: optimisers.Slots,
         row: Array | None,
         *batch: Any,
     ) -> Any:
-        """Return weights, state and memory after one step, and the loss before it."""
+        """Return weights, state and slots after one step, and the loss before it."""
         (loss, (_, state)), gradients = self._gradients_of(weights, state, *batch)
         optimiser = self._workload.optimiser
-        weights, memory = optimisers.update(optimiser, weights, memory, gradients, row)
-        return weights, state, memory, loss
+        weights, slots = optimisers.update(optimiser, weights, slots, gradients, row)
+        return weights, state, slots, loss
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -135,14 +141,14 @@ class Jax(Adapter):
         }
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
-        own, losses = (self._weights, self._state, self._memory), []
+        arrays, losses = (self._weights, self._state, self._slots), []
         rows = optimisers.tuning(self._workload, self._steps, len(batches))
         for (inputs, labels, masks), row in zip(batches, rows, strict=True):
-            *own, loss = self._update(*own, row, inputs, labels, masks)
+            *arrays, loss = self._update(*arrays, row, inputs, labels, masks)
             losses.append(loss)
-        self._weights, self._state, self._memory = own
+        self._weights, self._state, self._slots = arrays
         self._steps += len(batches)
-        jax.block_until_ready((own, losses))
+        jax.block_until_ready((arrays, losses))
         return np.array(jax.device_get(losses), np.float32)
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -173,6 +179,11 @@ class Jax(Adapter):
 
     def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
         return profiling.profile(lambda: self.train(batches), folder)
+
+
+def _inside(arrays: Mapping[str, NDArray], names: Iterable[str]) -> Pytree:
+    """Copies of canonical arrays in the layout inside, float32, as compiled programs take them."""
+    return {k: jnp.array(arrays[k].transpose(INSIDE[arrays[k].ndim]), jnp.float32) for k in names}
 
 
 def apply_threads(threads: int) -> None:

@@ -15,13 +15,12 @@ from frameworks.jax.model import Pytree
 from workloads.optimisers import Adam, AdamW, Optimiser, Sgd
 from workloads.spec import Workload
 
-Memory = tuple[Pytree, ...]
+Slots = dict[str, Pytree]  # by the spec's names: Adam's m and s, SGD's v if it has momentum
 
 
-def memory(optimiser: Optimiser, weights: Pytree) -> Memory:
-    """Return zeros for what is kept a weight: Adam's m and s, SGD's v if it has momentum."""
-    count = 2 if isinstance(optimiser, Adam) else int(getattr(optimiser, "momentum", 0) > 0)
-    return tuple(jax.tree.map(jnp.zeros_like, weights) for _ in range(count))
+def zeros(optimiser: Optimiser, weights: Pytree) -> Slots:
+    """Return the slots before the first step."""
+    return {slot: jax.tree.map(jnp.zeros_like, weights) for slot in optimiser.slots}
 
 
 def tuning(workload: Workload, start: int, count: int) -> Iterable[NDArray[np.float32] | None]:
@@ -44,25 +43,25 @@ def tuning(workload: Workload, start: int, count: int) -> Iterable[NDArray[np.fl
 
 
 def update(
-    optimiser: Optimiser, weights: Pytree, kept: Memory, gradients: Pytree, row: Array | None
-) -> tuple[Pytree, Memory]:
-    """Return weights and what is kept of them after the step; `row` is one of `tuning`'s."""
+    optimiser: Optimiser, weights: Pytree, slots: Slots, gradients: Pytree, row: Array | None
+) -> tuple[Pytree, Slots]:
+    """Return weights and slots after the step; `row` is one of `tuning`'s."""
     if isinstance(optimiser, Adam):
-        return _adam(optimiser, weights, kept, gradients, row)
+        return _adam(optimiser, weights, slots, gradients, row)
     if not isinstance(optimiser, Sgd):
         raise TypeError(f"jax: no optimiser {optimiser.kind}")
     rate = optimiser.lr if row is None else row[0]
     gradients = _with_decay(optimiser, weights, gradients)
-    if kept:
+    if slots:
         momentum = optimiser.momentum
-        gradients = jax.tree.map(lambda v, g: momentum * v + g, kept[0], gradients)
-        kept = (gradients,)
-    return jax.tree.map(lambda w, v: w - rate * v, weights, gradients), kept
+        gradients = jax.tree.map(lambda v, g: momentum * v + g, slots["v"], gradients)
+        slots = {"v": gradients}
+    return jax.tree.map(lambda w, v: w - rate * v, weights, gradients), slots
 
 
 def _adam(
-    adam: Adam, weights: Pytree, kept: Memory, gradients: Pytree, row: Array | None
-) -> tuple[Pytree, Memory]:
+    adam: Adam, weights: Pytree, slots: Slots, gradients: Pytree, row: Array | None
+) -> tuple[Pytree, Slots]:
     if row is None:
         raise TypeError("jax: adam takes a row of rate and bias corrections a step")
     rate, rate_of_m, root_of_s = row[0], row[1], row[2]
@@ -71,13 +70,13 @@ def _adam(
         weights = jax.tree.map(lambda w: w - rate * decay * w, weights)
     elif decay:
         gradients = _with_decay(adam, weights, gradients)
-    m = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, kept[0], gradients)
-    s = jax.tree.map(lambda s, g: beta2 * s + (1 - beta2) * jnp.square(g), kept[1], gradients)
+    m = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, slots["m"], gradients)
+    s = jax.tree.map(lambda s, g: beta2 * s + (1 - beta2) * jnp.square(g), slots["s"], gradients)
 
     def move(w: Array, m: Array, s: Array) -> Array:
         return w - rate_of_m * m / (jnp.sqrt(s) * root_of_s + adam.epsilon)
 
-    return jax.tree.map(move, weights, m, s), (m, s)
+    return jax.tree.map(move, weights, m, s), {"m": m, "s": s}
 
 
 def _with_decay(optimiser: Optimiser, weights: Pytree, gradients: Pytree) -> Pytree:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from frameworks.contract import (
     Adapter,
+    Memory,
     Options,
     Step,
     Unavailable,
@@ -30,6 +31,7 @@ from frameworks.kernels import Kernel
 from frameworks.mxnet import cards, layers, optimisers, profiling
 from frameworks.mxnet.kernels import kernels
 from frameworks.mxnet.norms import Variances
+from frameworks.mxnet.slots import Slots
 from frameworks.profiles import Profile
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -132,7 +134,15 @@ class MXNet(Adapter):
         # A new trainer has no memory; the graphs stay.
         optimiser, self._start = optimisers.make(self._workload)
         self._trainer = gluon.Trainer(self._training.collect_params(), optimiser, kvstore=None)
+        self._slots = Slots(self._trainer, self._workload, self._parameters)
         self._taken = 0
+
+    def memory(self) -> Memory:
+        return Memory(self._taken, self._slots.read(self._taken))
+
+    def restore(self, memory: Memory) -> None:
+        self._slots.write(*memory)
+        self._taken = memory.steps
 
     def _array(self, array: NDArray) -> mx.nd.NDArray:
         """Return an array on the device; on the CPU it shares the memory of `array`."""

@@ -35,24 +35,35 @@ def make(workload: Workload) -> tuple[mx.optimizer.Optimizer, Start | None]:
     raise NotImplementedError(f"mxnet: no optimiser {optimiser.kind}")
 
 
+def scale(workload: Workload, step: int) -> float:
+    """Return s of the SGD step `step`, from 0, after which b = -s v: its rate, or lr where that is 0."""
+    (rate,) = workload.rates(step, 1)
+    return rate or workload.optimiser.lr
+
+
 class ScheduledSgd(mx.optimizer.SGD):
     """MXNet's SGD under a rate that changes.
 
     Its memory is b = momentum b - rate g, w += b: the spec's v, times minus the step's rate. For
-    that to stay so, b follows the rate: "momentum correction", Goyal et al. 2017, section 3. Once
-    a rate is 0 it stays 0 (the end of a cosine), and b has no effect any more.
+    that to stay so, b follows the rate: "momentum correction", Goyal et al. 2017, section 3. Where
+    the rate is 0 (a cosine's end), b goes on by another scale, and moves a copy of the weights.
     """
 
     def __init__(self, workload: Workload, optimiser: spec.Sgd) -> None:
         super().__init__(optimiser.momentum, wd=optimiser.weight_decay)
-        self._rates, self._momentum = workload.rates, optimiser.momentum
+        self._workload, self._momentum = workload, optimiser.momentum
 
     def start(self, step: int) -> None:
         """Take the rate of a step, from 0."""
-        (self.lr,) = self._rates(step, 1)
+        self._moves = self._workload.rates(step, 1) != [0]
+        self.lr = scale(self._workload, step)
         if step:
-            (before,) = self._rates(step - 1, 1)
-            self.momentum = self._momentum * self.lr / before if before else 0.0
+            self.momentum = self._momentum * self.lr / scale(self._workload, step - 1)
+
+    def update_multi_precision(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+        """Move some weights, given as lists."""
+        moved = weight if self._moves else [w.copy() for w in weight]
+        super().update_multi_precision(index, moved, grad, state)
 
 
 class Adam(mx.optimizer.Adam):

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from frameworks.contract import (
     Adapter,
+    Memory,
     Options,
     Step,
     Unavailable,
@@ -117,6 +118,15 @@ class PyTorch(Adapter):
                 tensor.copy_(torch.tensor(weights[name]))
         self._core.reset()
         self._steps = 0
+
+    def memory(self) -> Memory:
+        slots = self._core.slots().items()
+        copies = {slot: {k: canonical(t) for k, t in tensors.items()} for slot, tensors in slots}
+        return Memory(self._steps, copies)
+
+    def restore(self, memory: Memory) -> None:
+        self._core.restore(*memory)
+        self._steps = memory.steps
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         put, train = self._put, self._core.train

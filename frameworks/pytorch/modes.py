@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
 from frameworks.pytorch import optimisers
 from frameworks.pytorch.layers import Dropout, loss_of, named_state
-from frameworks.pytorch.optimisers import Tensors
+from frameworks.pytorch.optimisers import Slots, Tensors
 from workloads.spec import Workload
 
 Masks = Sequence[Tensor]
+Arrays = Mapping[str, Mapping[str, NDArray]]  # by slot and parameter, canonical
 
 
 class Eager:
@@ -38,6 +40,26 @@ class Eager:
     def reset(self) -> None:
         """Set the optimiser to before its first step; it makes its memory anew in that."""
         self._optimiser.state.clear()
+
+    def slots(self) -> Slots:
+        """Return the optimiser's slots, zeros before its first step."""
+        slots = optimisers.zeros(self._workload.optimiser, self._parameters)
+        for name, w in self._parameters.items():
+            state = self._optimiser.state.get(w, {})
+            for slot, tensors in slots.items():
+                tensors[name] = state.get(optimisers.NATIVE[slot], tensors[name])
+        return slots
+
+    def restore(self, steps: int, slots: Arrays) -> None:
+        """Set the optimiser to after `steps` steps; before the first it has no memory."""
+        for name, w in self._parameters.items() if steps else ():
+            state = self._optimiser.state[w]
+            # Fused, Adam counts on the parameter's device; SGD does not count.
+            state["step"] = torch.tensor(float(steps), device=w.device)
+            for slot, arrays in slots.items():
+                # In the parameter's layout, which is what fused kernels go by.
+                tensor = torch.empty_like(w, requires_grad=False)
+                state[optimisers.NATIVE[slot]] = tensor.copy_(torch.tensor(arrays[name]))
 
     def plan(self, start: int, count: int) -> Iterable[Any]:
         """Return what `train` needs beside the batch, a step: the rate, or None where it stays."""
@@ -80,10 +102,8 @@ class Compile:
     def __init__(self, model: nn.Module, workload: Workload, precision: str) -> None:
         self._workload, self._device = workload, next(model.parameters()).device
         self._weights = {name: w.detach() for name, w in model.named_parameters()}  # same memory
-        self._state, self._memory = (
-            named_state(model),
-            optimisers.memory(workload.optimiser, self._weights),
-        )
+        self._state = named_state(model)
+        self._slots = optimisers.zeros(workload.optimiser, self._weights)
         loss, names = loss_of(workload), mask_names(named_dropouts(model))
         forward = in_precision(partial(functional_call, model), precision, self._device)
 
@@ -99,10 +119,10 @@ class Compile:
             return slopes, loss, logits
 
         def train(
-            weights: Tensors, state: Tensors, kept: list[Tensors], row: Tensor | None, *batch: Any
+            weights: Tensors, state: Tensors, slots: Slots, row: Tensor | None, *batch: Any
         ) -> Tensor:
             slopes, value, _ = gradients(weights, state, *batch)
-            optimisers.update(workload.optimiser, weights, kept, slopes, row)
+            optimisers.update(workload.optimiser, weights, slots, slopes, row)
             return value
 
         compiled = torch.compile(fullgraph=True, dynamic=False, mode=self.compiler_mode)
@@ -112,8 +132,18 @@ class Compile:
 
     def reset(self) -> None:
         """Set the optimiser to before its first step, in place: the graphs stay."""
-        for tensor in chain.from_iterable(kept.values() for kept in self._memory):
+        for tensor in chain.from_iterable(tensors.values() for tensors in self._slots.values()):
             tensor.zero_()
+
+    def slots(self) -> Slots:
+        """Return the optimiser's slots."""
+        return self._slots
+
+    def restore(self, steps: int, slots: Arrays) -> None:
+        """Set the optimiser's slots, in place: the graphs stay. Rows of `plan` count the steps."""
+        for slot, tensors in self._slots.items():
+            for name, tensor in tensors.items():
+                tensor.copy_(torch.tensor(slots[slot][name]))
 
     def plan(self, start: int, count: int) -> Iterable[Any]:
         """Return what `train` needs beside the batch, a step: a row of `optimisers.tuning`."""
@@ -129,13 +159,13 @@ class Compile:
     def train(self, x: Tensor, y: Tensor, masks: Masks, row: Tensor | None) -> Tensor:
         """Take one step and return its loss."""
         with torch.no_grad():
-            return self._train(self._weights, self._state, self._memory, row, x, y, masks)
+            return self._train(self._weights, self._state, self._slots, row, x, y, masks)
 
 
 class Replay(Compile):
     """Compiled, then recorded as CUDA graphs and replayed: a step is one launch and not hundreds.
 
-    The graphs are told that weights, state and memory keep their addresses: they may then be updated
+    The graphs are told that weights, state and slots keep their addresses: they may then be updated
     in place. Other inputs are copied to where the graph reads them. What a graph returns is
     overwritten by its next run, so it is copied. On a CPU it is what Compile is.
     """
@@ -144,8 +174,8 @@ class Replay(Compile):
 
     def __init__(self, model: nn.Module, workload: Workload, precision: str) -> None:
         super().__init__(model, workload, precision)
-        for kept in (self._weights, self._state, *self._memory):
-            for tensor in kept.values():
+        for tensors in (self._weights, self._state, *self._slots.values()):
+            for tensor in tensors.values():
                 torch._dynamo.mark_static_address(tensor)
         overwritten = self.forward
         self.forward = lambda x: overwritten(x).clone()

@@ -11,6 +11,10 @@ from workloads.optimisers import Adam, AdamW, Optimiser, Sgd
 from workloads.spec import Workload
 
 Tensors = dict[str, Tensor]
+Slots = dict[str, Tensors]  # by the spec's names: Adam's m and s, SGD's v if it has momentum
+
+NATIVE = {"v": "momentum_buffer", "m": "exp_avg", "s": "exp_avg_sq"}
+"""What torch.optim calls the slots in a parameter's state."""
 
 
 def native(optimiser: Optimiser, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
@@ -28,10 +32,10 @@ def native(optimiser: Optimiser, parameters: Iterable[Tensor]) -> torch.optim.Op
     return kind(parameters, betas=betas, eps=optimiser.epsilon, **common)
 
 
-def memory(optimiser: Optimiser, weights: Tensors) -> list[Tensors]:
-    """Return zeros for what is kept a weight: Adam's m and s, SGD's v if it has momentum."""
-    count = 2 if isinstance(optimiser, Adam) else int(getattr(optimiser, "momentum", 0) > 0)
-    return [{name: torch.zeros_like(w) for name, w in weights.items()} for _ in range(count)]
+def zeros(optimiser: Optimiser, weights: Tensors) -> Slots:
+    """Return the slots before the first step."""
+    names = optimiser.slots
+    return {slot: {name: torch.zeros_like(w) for name, w in weights.items()} for slot in names}
 
 
 def tuning(workload: Workload, start: int, count: int) -> Tensor | None:
@@ -59,23 +63,23 @@ def varies(workload: Workload) -> bool:
 
 
 def update(
-    optimiser: Optimiser, weights: Tensors, kept: list[Tensors], slopes: Tensors, row: Tensor | None
+    optimiser: Optimiser, weights: Tensors, slots: Slots, slopes: Tensors, row: Tensor | None
 ) -> None:
-    """Move weights and what is kept of them, in place; `row` is one of `tuning`'s."""
+    """Move weights and slots, in place; `row` is one of `tuning`'s."""
     for name, w in weights.items():
         g = slopes[name]
         if optimiser.weight_decay and not isinstance(optimiser, AdamW):
             g = g + optimiser.weight_decay * w
         if isinstance(optimiser, Adam) and row is not None:
-            m, s = (one[name] for one in kept)
+            m, s = slots["m"][name], slots["s"][name]
             m.mul_(optimiser.beta1).add_(g, alpha=1 - optimiser.beta1)
             s.mul_(optimiser.beta2).addcmul_(g, g, value=1 - optimiser.beta2)
             if optimiser.weight_decay and isinstance(optimiser, AdamW):
                 w.sub_(row[0] * optimiser.weight_decay * w)
             w.sub_(row[1] * m / (s.sqrt() * row[2] + optimiser.epsilon))
             continue
-        if kept and isinstance(optimiser, Sgd):
-            g = kept[0][name].mul_(optimiser.momentum).add_(g)
+        if slots and isinstance(optimiser, Sgd):
+            g = slots["v"][name].mul_(optimiser.momentum).add_(g)
         if row is None:
             w.sub_(g, alpha=optimiser.lr)
         else:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from frameworks.contract import Adapter, Options, Step, Weights
+from frameworks.contract import Adapter, Memory, Options, Step, Weights
 from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.blocks import connect
 from frameworks.reference.function import Function, Kinked
@@ -69,6 +69,15 @@ class Reference(Adapter):
             self._workload.optimiser, self._parameters, self._arithmetic
         )
         self._taken = 0  # steps since the start
+
+    def memory(self) -> Memory:
+        slots = self._update.slots.items()
+        copies = {slot: {name: a.copy() for name, a in arrays.items()} for slot, arrays in slots}
+        return Memory(self._taken, copies)
+
+    def restore(self, memory: Memory) -> None:
+        self._update.restore(memory)
+        self._taken = memory.steps
 
     def step(self, batch: Batch) -> Step:
         dropouts = [f for f in self._functions.values() if isinstance(f, Dropout)]

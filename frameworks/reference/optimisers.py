@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from frameworks.contract import Memory
 from frameworks.reference.arithmetic import EXACT, Arithmetic
 from workloads import optimisers as spec
 
@@ -19,18 +20,31 @@ Arrays = Mapping[str, NDArray]
 
 
 class Update(ABC):
-    """What moves `weights`, all of one dtype, from before the first step on."""
+    """What moves `weights`, all of one dtype, from before the first step on.
+
+    Each of the optimiser's slots is an attribute of that name.
+    """
 
     def __init__(
         self, optimiser: spec.Optimiser, weights: Arrays, arithmetic: Arithmetic = EXACT
     ) -> None:
-        self.weights, self.arithmetic = weights, arithmetic
+        self.optimiser, self.weights, self.arithmetic = optimiser, weights, arithmetic
         self.scalar = next(iter(weights.values())).dtype.type
         self.decay = self.scalar(optimiser.weight_decay)
 
     @abstractmethod
     def move(self, gradients: Arrays, rate: float) -> None:
         """Take one step; `gradients` has an array a weight, `rate` is this step's learning rate."""
+
+    @property
+    def slots(self) -> dict[str, dict[str, NDArray]]:
+        """The arrays themselves, by slot and weight."""
+        return {slot: getattr(self, slot) for slot in self.optimiser.slots}
+
+    def restore(self, memory: Memory) -> None:
+        """Go on from `memory`, rounded to the weights' dtype."""
+        for slot, arrays in self.slots.items():
+            arrays.update({name: memory.slots[slot][name].astype(self.scalar) for name in arrays})
 
     def _zeros(self) -> dict[str, NDArray]:
         return {name: np.zeros_like(w) for name, w in self.weights.items()}
@@ -69,6 +83,10 @@ class Adam(Update):
         self.epsilon = self.scalar(optimiser.epsilon)
         self.m, self.s = self._zeros(), self._zeros()
         self.t = self.scalar(0)
+
+    def restore(self, memory: Memory) -> None:
+        super().restore(memory)
+        self.t = self.scalar(memory.steps)
 
     def move(self, gradients: Arrays, rate: float) -> None:
         one, step_rate = self.scalar(1), self.scalar(rate)

@@ -19,6 +19,7 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from frameworks.contract import (
     Adapter,
+    Memory,
     Options,
     Step,
     Unavailable,
@@ -152,6 +153,19 @@ class TensorFlow(Adapter):
         for name, variable in self._variables.items():
             variable.assign(layout.native(weights[name], self._shapes[name]))
         self._optimiser.reset()
+
+    def memory(self) -> Memory:
+        names, slots = self._workload.parameters, self._optimiser.slots.items()
+        named = {slot: dict(zip(names, variables, strict=True)) for slot, variables in slots}
+        copies = {slot: self._canonical(variables) for slot, variables in named.items()}
+        return Memory(self._optimiser.steps, copies)
+
+    def restore(self, memory: Memory) -> None:
+        self._optimiser.steps = memory.steps
+        for slot, variables in self._optimiser.slots.items():
+            for name, variable in zip(self._workload.parameters, variables, strict=True):
+                array = np.asarray(memory.slots[slot][name], np.float32)
+                variable.assign(layout.native(array, self._shapes[name]))
 
     def _inputs(self, x: NDArray | tf.Tensor) -> tf.Tensor:
         if isinstance(x, tf.Tensor):

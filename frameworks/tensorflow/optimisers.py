@@ -20,27 +20,29 @@ Scalars = tuple[tf.Tensor, ...]
 
 
 class Update:
-    """Moves variables; `scalars` is how many scalars each step's `apply` takes."""
+    """Moves variables; `scalars` is how many scalars each step's `apply` takes.
+
+    `slots` has a variable for each of those, by the spec's names; `steps` were taken.
+    """
 
     scalars: int
-    slots: int
 
     def __init__(self, workload: Workload, variables: Sequence[tf.Variable]) -> None:
         self._workload, self._variables = workload, variables
-        slots = range(self.slots)
-        self._memory = [[tf.Variable(tf.zeros_like(v)) for v in variables] for _ in slots]
-        self._steps = 0
+        names = workload.optimiser.slots
+        self.slots = {slot: [tf.Variable(tf.zeros_like(v)) for v in variables] for slot in names}
+        self.steps = 0
 
     def reset(self) -> None:
         """Go back to before the first step."""
-        self._steps = 0
-        for slot in self._memory:
-            for variable in slot:
+        self.steps = 0
+        for variables in self.slots.values():
+            for variable in variables:
                 variable.assign(tf.zeros_like(variable))
 
     def take(self, count: int) -> list[Scalars]:
         """Return the scalars of the next `count` steps, which now count as taken."""
-        start, self._steps = self._steps, self._steps + count
+        start, self.steps = self.steps, self.steps + count
         if not self.scalars:
             return [()] * count
         rates = self._workload.rates(start, count)
@@ -63,7 +65,6 @@ class SgdUpdate(Update):
     def __init__(
         self, workload: Workload, optimiser: Sgd, variables: Sequence[tf.Variable]
     ) -> None:
-        self.slots = 1 if optimiser.momentum else 0
         self.scalars = 0 if workload.schedule == Constant() else 1
         super().__init__(workload, variables)
         self._rate = tf.constant(optimiser.lr, tf.float32)
@@ -81,7 +82,7 @@ class SgdUpdate(Update):
             if self.slots:
                 tf.raw_ops.ResourceApplyMomentum(
                     var=w.handle,
-                    accum=self._memory[0][i].handle,
+                    accum=self.slots["v"][i].handle,
                     lr=rate,
                     grad=g,
                     momentum=self._momentum,
@@ -98,8 +99,6 @@ class AdamUpdate(Update):
     e = epsilon c. Both come ready; betas' powers of 0 switch the operation's own correction off,
     which float32 would spoil: 1 - beta2^t has lost 5 digits of 8 at its start.
     """
-
-    slots = 2
 
     def __init__(
         self, workload: Workload, optimiser: Adam, variables: Sequence[tf.Variable]
@@ -123,7 +122,8 @@ class AdamUpdate(Update):
 
     def apply(self, gradients: Sequence[tf.Tensor], *scalars: tf.Tensor) -> None:
         alpha, epsilon, *decay = scalars
-        for w, m, s, g in zip(self._variables, *self._memory, gradients, strict=True):
+        slots = self.slots["m"], self.slots["s"]
+        for w, m, s, g in zip(self._variables, *slots, gradients, strict=True):
             if self._coupled:
                 g = g + self._optimiser.weight_decay * w
             if decay:
