@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,19 @@ from numpy.typing import NDArray
 
 from harness import devices, images, metrics, protocol
 from harness.curves import learning_curve
-from harness.hints import hint
-from harness.parity import Standard, judge
+from harness.parity import (
+    NOT_EQUIVALENT,
+    ReferenceRun,
+    Verdict,
+    diagnosis_timed,
+    hint,
+    judge,
+    timed,
+)
 from harness.plan import Cell
 from harness.process import WorkerFailed, WorkerProcess
 from harness.setting import Setting, Task, Tell, Timeouts
 from harness.statistics import steady_from
-from harness.summaries import NOT_THE_SAME
 
 FIRST_LOSSES = 20
 """How many of the first losses the journal keeps, to compare the frameworks' first steps."""
@@ -28,6 +35,15 @@ WARM_SECONDS, WARM_UP = 0.6, 48
 
 REPEATS = 2
 """How often a disturbed slice is timed again."""
+
+TRAINED, PREDICTED = ("train", "resident"), ("predict", "single")
+"""The kinds of slices."""
+
+UNTIMED_SECONDS = 0.1
+"""How long the slices are that the parity check alone asks for."""
+
+WORST = 8
+"""How many checks of a timed slice the journal keeps: those nearest their bounds."""
 
 
 def build(
@@ -83,6 +99,8 @@ class LiveCell:
         self._scratch = task.scratch / cell.file_name
         self._scratch.mkdir(exist_ok=True)
         self._next_step, self.peak_bytes, self._resident = 0, 0, False
+        self._draw = random.Random(f"{setting.seed} {cell.id} {launch}")  # noqa: S311 (no secret)
+        self._unchecked: set[str] = set()
         log = run / "logs" / f"{self._scratch.name}.log"
         self._recipe = setting.recipes[cell.framework]
         variables = self._recipe.worker_variables(
@@ -115,9 +133,11 @@ class LiveCell:
         self.tell("opened", pid=self._worker.pid, **opened)
         self.tell("built", **built)
         self.tell("first-step", **first_step)
-        if self._task.standard is not None:
-            self._prove(self._task.standard, "before the timed part")
-        if not self._setting.only_proof:
+        if self._task.reference is not None:
+            self._check_parity(self._task.reference, "before timing")
+        if self._setting.only_proof:
+            self._check_untimed()
+        else:
             self._train()
             if self._setting.score:
                 self._score()
@@ -152,36 +172,114 @@ class LiveCell:
         self._resident = on_card and told[1]["resident"]
         return told
 
-    def _prove(self, standard: Standard, when: str) -> None:
-        """Ask for the answers of the proof and judge them; a cell that is not the same fails."""
+    def _check_parity(self, run: ReferenceRun, when: str) -> None:
+        """Ask for the answers of the parity check and judge them; a cell that is not the same fails."""
         wait = self._setting.timeouts.prove
-        proved = self._worker.ask("prove", wait, steps=standard.steps, file=f"{when}.npz")
-        with np.load(proved["answers"]) as arrays:
-            found = dict(arrays)
-        verdict = judge(found, standard, self.cell.precision)
-        advice = hint(found, standard, verdict)
+        asked = self._worker.ask("answer", wait, steps=run.steps, file=f"{when}.npz")
+        with np.load(asked["answers"]) as arrays:
+            answers = dict(arrays)
+        verdict = judge(answers, run, self.cell.precision)
+        advice = hint(answers, run, verdict)
+        self._tell_verdict(verdict, advice, when=when, steps=run.steps, seconds=asked["seconds"])
+
+    def _tell_verdict(self, verdict: Verdict, advice: str | None, **fields: Any) -> None:
+        """Tell a verdict; raise WorkerFailed where the cell is not equivalent."""
+        worst = verdict.worst
+        checks = [dataclasses.asdict(check) | {"share": check.share} for check in verdict.checks]
+        if "kind" in fields:
+            checks = sorted(checks, key=lambda check: -check["share"])[:WORST]
         self.tell(
             "parity",
-            when=when,
-            ok=verdict.ok,
+            verdict=verdict.value,
             sentence=verdict.sentence(),
             hint=advice,
-            steps=standard.steps,
-            seconds=proved["seconds"],
-            worst_share=verdict.worst.share,
-            worst_tensor=f"{verdict.worst.tensor} {verdict.worst.when}",
-            checks=[dataclasses.asdict(check) for check in verdict.checks],
+            worst_share=worst.share,
+            worst_tensor=worst.place,
+            undecided=list(verdict.undecided),
+            checks=checks,
+            **fields,
         )
-        if not verdict.ok:
+        if verdict.value == NOT_EQUIVALENT:
             reason = verdict.sentence() + (f"; {advice}" if advice else "")
-            raise WorkerFailed(NOT_THE_SAME, reason)
+            raise WorkerFailed(NOT_EQUIVALENT, reason)
 
-    def prove_again(self) -> None:
+    def check_again(self) -> None:
         """Ask for the first step once more after the timed part: nothing was optimised away."""
-        if self._task.standard is not None:
+        if self._task.reference is not None:
             self._worker.thaw()
-            self._prove(self._task.standard.first_step(), "after the timed part")
+            self._check_parity(self._task.reference.first_step(), "after timing")
             self._worker.freeze()
+
+    def _check_untimed(self) -> None:
+        """Have slices of every kind made as they are timed, and check them."""
+        for kind in self._kinds():
+            self._ask_slice(kind, UNTIMED_SECONDS)
+            self._check_timed(kind)
+
+    def _kinds(self) -> list[str]:
+        """The kinds of slices that are timed, trainings first: predictions are then by their weights."""
+        there = {"train": True, "resident": self._resident, "predict": True}
+        there["single"] = self._setting.measuring.checking or self._setting.only_proof
+        return [kind for kind in (*TRAINED, *PREDICTED) if there[kind]]
+
+    def _check_drawn(self, number: int) -> None:
+        """After round `number`, draw which of its slices are checked: one of each kind in a launch.
+
+        Of trainings, one in the second half of the rounds; of predictions, one in any.
+        """
+        rounds = self._setting.measuring.rounds
+        for kind in sorted(self._unchecked):
+            first = rounds // 2 + 1 if kind in TRAINED else 1
+            if number >= first and self._draw.random() * (rounds - number + 1) < 1:
+                self._check_timed(kind, round=number)
+
+    def check_rest(self) -> None:
+        """Check the kinds of which no slice was drawn, because the rounds ended early."""
+        if self._unchecked:
+            self._worker.thaw()
+            for kind in sorted(self._unchecked):
+                self._check_timed(kind)
+            self._worker.freeze()
+
+    def _check_timed(self, kind: str, **fields: Any) -> None:
+        """Have what was timed last of `kind` replayed, and judge it; what is not the same fails."""
+        self._unchecked.discard(kind)
+        if self._task.reference is None or self.twin:
+            return
+        began = time.monotonic()
+        asked = self._worker.ask(
+            "replay",
+            self._setting.timeouts.work,
+            kind=kind,
+            seed=self._draw.getrandbits(32),
+            file="timed.npz",
+        )
+        with np.load(asked["arrays"]) as loaded:
+            arrays = dict(loaded)
+        verdict, advice = self._judge_timed(arrays)
+        self._tell_verdict(
+            verdict,
+            advice,
+            when="as timed",
+            kind=kind,
+            launch=self.launch,
+            steps=verdict.steps,
+            seconds=time.monotonic() - began,
+            **fields,
+        )
+
+    def _judge_timed(self, arrays: dict[str, NDArray]) -> tuple[Verdict, str | None]:
+        """Return the verdict on replayed arrays, with a hint."""
+        workload, precision = self._task.workload, self.cell.precision
+        if "drawn" in arrays:
+            verdict = timed.judge_predictions(arrays, workload, precision)
+            start = self._task.reference.start if self._task.reference else {}
+            return verdict, diagnosis_timed.predictions_hint(
+                arrays, workload, precision, verdict, start
+            )
+        run = timed.reference_of(arrays, workload, precision)
+        verdict = timed.judge_training(arrays, run, precision)
+        return verdict, diagnosis_timed.training_hint(arrays, run, verdict)
 
     def _train(self) -> None:
         """Train from the start weights to the budget."""
@@ -201,6 +299,7 @@ class LiveCell:
             final_loss=float(losses[-1]),
             curve=learning_curve(losses, trained["moments"]),
         )
+        self._check_timed("training")
 
     def _score(self) -> None:
         """Have the test set predicted, and score the predictions."""
@@ -209,6 +308,7 @@ class LiveCell:
         right = metrics.pack(labels == predictions)
         self.tell("evaluated", seconds=seconds, examples=len(labels), right=right,
                   predicted=predictions[: images.MOST].tolist(), **scored)  # fmt: skip
+        self._check_timed("evaluate")
 
     def _predicted(self) -> tuple[NDArray, NDArray, float]:
         """Have the test set predicted; return its labels, the predictions, and the seconds."""
@@ -261,36 +361,42 @@ class LiveCell:
         in a check also one of single predictions.
 
         A slice that was disturbed is told with what disturbed it, and timed again, REPEATS times at
-        most. Returns what was told.
+        most. Some slices are then checked, outside the clock. Returns what was told.
         """
         self._worker.thaw()
-        told = []
-        kinds = {"train": 1.0, "predict": 0.5}
-        kinds |= {"resident": 0.5} if self._resident else {}
-        kinds |= {"single": 0.5} if self._setting.measuring.checking else {}
-        for kind, share in kinds.items():
+        slices = []
+        measuring = self._setting.measuring
+        self._unchecked = set(self._kinds()) if number == 1 else self._unchecked
+        for kind in self._kinds():
+            seconds = measuring.seconds * (1.0 if kind == "train" else 0.5)
             # A check would rather have another launch, and takes ratios within a round anyway.
-            for _ in range(1 if self._setting.measuring.checking else 1 + REPEATS):
-                one = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
-                told.append(one | self._slice(kind, share * self._setting.measuring.seconds))
-                self.tell("twin-slice" if self.twin else "slice", **told[-1])
-                if not told[-1]["noise"]:
+            for _ in range(1 if measuring.checking else 1 + REPEATS):
+                place = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
+                slices.append(place | self._slice(kind, seconds))
+                self.tell("twin-slice" if self.twin else "slice", **slices[-1])
+                if not slices[-1]["noise"]:
                     break
+        self._check_drawn(number)
         self._worker.freeze()
-        return [{"cell": self.cell.id, "twin": self.twin, **one} for one in told]
+        return [{"cell": self.cell.id, "twin": self.twin, **each} for each in slices]
 
     def _slice(self, kind: str, seconds: float) -> dict[str, Any]:
         guard, meter = self._setting.watchers.guard, self._setting.watchers.meter
-        wait, start = self._setting.timeouts.work, self._next_step
         watch = guard.watch(self._worker.pid, devices.index(self.cell.device))
         before = meter.read()
-        took = self._worker.ask("slice", wait, kind=kind, start=start, seconds=seconds)
+        took = self._ask_slice(kind, seconds)
         noise, after = watch.noise(), meter.read()
-        if kind in ("train", "resident"):
-            self._next_step += took["steps"]
         joules = meter.joules(before, after)
         card = {} if watch.card is None else {"card": watch.card}
         return {**took, "noise": noise, "joules": joules, **card}
+
+    def _ask_slice(self, kind: str, seconds: float) -> dict[str, Any]:
+        """Have the worker make a slice; the next one goes on behind its steps."""
+        wait, start = self._setting.timeouts.work, self._next_step
+        took = self._worker.ask("slice", wait, kind=kind, start=start, seconds=seconds)
+        if kind in TRAINED:
+            self._next_step += took["steps"]
+        return took
 
     def tell_peak(self) -> None:
         """Tell the peak of memory until the end of the rounds: of launches that are only timed."""
@@ -317,6 +423,7 @@ class LiveCell:
             took = self._worker.ask("latency", self._setting.timeouts.first_step, batch=batch,
                                     seconds=self._setting.measuring.seconds)  # fmt: skip
             self.tell("latency", **took)
+            self._check_timed("latency one" if batch == 1 else "latency")
         self._worker.freeze()
 
     def tell_limits(self) -> None:

@@ -17,12 +17,11 @@ import numpy as np
 from harness import machine
 from harness.cell import LiveCell
 from harness.laboratory import Laboratory
-from harness.parity import Standard, rehearse
+from harness.parity import NOT_EQUIVALENT, ReferenceDiverged, ReferenceRun, run_reference
 from harness.plan import Cell
 from harness.process import WorkerFailed
 from harness.setting import Setting, Task, Tell
 from harness.starts import write_start
-from harness.summaries import NOT_THE_SAME
 from workloads import init
 from workloads.batches import Batches
 from workloads.datasets import Arrays
@@ -51,7 +50,11 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell
         tell("start", None, workload=task.workload.name, sha256=write_start(task))
         if setting.proof_steps and cells:
             precisions = sorted({cell.precision for cell in cells})
-            task.standard = _rehearse(task, setting.proof_steps, precisions, tell)
+            try:
+                task.reference = _run_reference(task, setting.proof_steps, precisions, tell)
+            except ReferenceDiverged as refusal:
+                tell("workload-refused", None, workload=task.workload.name, reason=str(refusal))
+                return len(cells)
         waiting, well, turn = list(cells), 0, 0
         left = setting.measuring.budget
         while waiting:
@@ -83,17 +86,17 @@ def _scratch(task: Task, run: Path) -> Iterator[None]:
         shutil.rmtree(run / "scratch", ignore_errors=True)
 
 
-def _rehearse(task: Task, steps: int, precisions: Sequence[str], tell: Tell) -> Standard:
+def _run_reference(task: Task, steps: int, precisions: Sequence[str], tell: Tell) -> ReferenceRun:
     """Run the reference over the first batches, once for all cells."""
     began = time.monotonic()
     names = (*task.workload.parameters, *task.workload.state)
     weights = {name: np.load(task.start / f"{name}.npy") for name in names}
     train = task.arrays.open("train_inputs"), task.arrays.open("train_labels")
     batches = Batches(*train, np.load(task.start / "order.npy"), task.workload)
-    standard = rehearse(task.workload, weights, batches.take(0, steps), precisions)
+    run = run_reference(task.workload, weights, batches.take(0, steps), precisions)
     seconds = time.monotonic() - began
-    tell("rehearsed", None, workload=task.workload.name, steps=steps, seconds=seconds)
-    return standard
+    tell("reference-run", None, workload=task.workload.name, steps=steps, seconds=seconds)
+    return run
 
 
 def _bring_up_what_fits(
@@ -128,7 +131,7 @@ def _bring_up(
         one.bring_up()
         alive.append(one)
     except WorkerFailed as failure:
-        one.tell_failure(None if failure.status == NOT_THE_SAME else "training", failure)
+        one.tell_failure(None if failure.status == NOT_EQUIVALENT else "training", failure)
     finally:
         if one not in alive:
             one.kill()

@@ -94,11 +94,12 @@ class Laboratory:
                 raise
 
     def _wave(self, wave: list[LiveCell], launch: int, active: Sequence[LiveCell]) -> None:
-        """Warm all up, run the rounds, ask for what is told once a launch and for the proof, end all."""
+        """Warm all up, run the rounds, ask for what comes once a launch and for a last check, end all."""
         try:
             self._add_twin(wave, launch, active)
             self._each(wave, "warming up", lambda one: one.warm_up(), wave)
             self._rounds(wave, launch)
+            self._each(wave, "rounds", lambda one: one.check_rest(), wave)
             if launch == 1:
                 once = [one for one in wave if not one.twin]
                 self._each(once, "clock", lambda one: one.tell_clock(), wave)
@@ -108,7 +109,7 @@ class Laboratory:
             else:
                 self._each(wave, "memory", lambda one: one.tell_peak(), wave)
                 self._train_again(wave, launch)
-            self._each(wave, "after the timed part", lambda one: one.prove_again(), wave)
+            self._each(wave, "after the timed part", lambda one: one.check_again(), wave)
         except BaseException:
             for one in wave:
                 one.kill()

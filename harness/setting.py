@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.energy import Meter
 from harness.environments import Environment
 from harness.guard import Guard
-from harness.parity import Standard
+from harness.parity import ReferenceRun
 from harness.recipes import Recipe
 from workloads.datasets import Arrays
 from workloads.spec import Workload
@@ -98,7 +98,7 @@ class Task:
     steps: int
     scratch: Path = Path()
     """What the workers exchange; the seed can make it again."""
-    standard: Standard | None = None
+    reference: ReferenceRun | None = None
 
     @property
     def start(self) -> Path:

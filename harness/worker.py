@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import random
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 import frameworks
-from frameworks.contract import Adapter, Options, Unavailable, Weights, answers
+from frameworks.answers import answers
+from frameworks.contract import Adapter, Options, Unavailable, Weights
+from frameworks.replays import (
+    Snapshot,
+    TimedPredictions,
+    TimedTraining,
+    in_batches,
+    one_by_one,
+    replay_predictions,
+    replay_training,
+    snapshot,
+)
 from harness import protocol
-from workloads.batches import Batch, Batches, in_order, per_slice
+from workloads.batches import Batch, Batches, in_order, mixed, per_slice
 from workloads.spec import Workload, from_dict
 
 Result = dict[str, Any]
@@ -60,8 +73,12 @@ class Cell:
     batches: Batches
     arrays: dict[str, NDArray]
     folder: Path
+    timed: dict[str, TimedTraining | TimedPredictions]
+    """By kind, what was timed last and may be checked."""
 
     def __init__(self) -> None:
+        self.timed = {}
+        self._random = random.SystemRandom()
         self.seconds_a_step = {"train": 0.0, "resident": 0.0, "predict": 0.0, "single": 0.0}
 
     # Each public method is a job: keyword arguments in, a result out; `emit` sends an event between.
@@ -131,8 +148,8 @@ class Cell:
         seconds, losses = self._train(0, 1)
         return {"seconds": seconds, "loss": float(losses[0])}
 
-    def prove(self, steps: int, file: str, emit: Callable) -> Result:
-        """Answer what the proof asks, over the first `steps` batches; the answers go to `file`.
+    def answer(self, steps: int, file: str, emit: Callable) -> Result:
+        """Answer what the parity check asks, over the first `steps` batches; the answers go to `file`.
 
         Ends at the start weights. It is asked of the model that is timed, and again after that.
         """
@@ -140,25 +157,42 @@ class Cell:
         begin = time.perf_counter()
         np.savez(path, **answers(self.adapter, self.start, self.batches.take(0, steps)))  # type: ignore[arg-type]
         seconds = time.perf_counter() - begin
-        _reset_peak()  # what the proof takes is not the training's
+        _reset_peak()  # what the check takes is not the training's
         return {"answers": str(path), "seconds": seconds}
 
     def train(self, steps: int, emit: Callable) -> Result:
-        """Train `steps` steps from the start weights, in portions; the losses go to losses.npy."""
+        """Train `steps` steps from the start weights, in portions; the losses go to losses.npy.
+
+        One portion is kept to be checked, each with the same probability.
+        """
         self.adapter.load(self.start)
         step, seconds, losses = 0, 0.0, []
         moments = [(0, 0.0)]
         while step < steps:
             count = min(steps - step, self._portion("train", _PORTION_SECONDS))
+            before = snapshot(self.adapter)
             took, portion = self._train(step, count)
-            step, seconds = step + count, seconds + took
             losses.append(portion)
+            if not self._random.randrange(len(losses)):
+                self._keep_training("training", step, count, count, before, portion)
+            step, seconds = step + count, seconds + took
             moments.append((step, seconds))
             self.seconds_a_step["train"] = took / count
             emit("progress", step=step, steps=steps, loss=float(portion[-1]))
         path = self.folder / "losses.npy"
         np.save(path, np.concatenate(losses))
         return {"seconds": seconds, "losses": str(path), "moments": moments}
+
+    def _keep_training(
+        self, kind: str, start: int, steps: int, portion: int, before: Snapshot, losses: NDArray
+    ) -> None:
+        """Keep steps that were timed: from step `start`, going round the first `portion` batches."""
+        self.timed[kind] = TimedTraining(
+            lambda: per_slice(self.batches.take(start, portion), steps),
+            before,
+            snapshot(self.adapter),
+            losses,
+        )
 
     def _train(self, start: int, count: int) -> tuple[float, NDArray]:
         batches = self.batches.take(start, count)
@@ -179,10 +213,17 @@ class Cell:
             if not np.isfinite(logits).all():
                 raise ArithmeticError("logits that are not finite: the training diverged")
             predicted.append(logits.argmax(axis=1))
+            if not self._random.randrange(len(predicted)):
+                self._keep_predictions("evaluate", partial(list, portion), logits)
             emit("progress", examples=sum(map(len, predicted)))
         path = self.folder / "predictions.npy"
         np.save(path, np.concatenate(predicted)[: len(inputs)].astype(np.int64))
         return {"seconds": seconds, "predictions": str(path)}
+
+    def _keep_predictions(
+        self, kind: str, inputs: Callable[[], list[NDArray]], logits: NDArray
+    ) -> None:
+        self.timed[kind] = TimedPredictions(inputs, snapshot(self.adapter), logits)
 
     def warm(self, start: int, seconds: float, emit: Callable) -> Result:
         """Train for about `seconds` in short portions, from step `start`; tell each one's step time."""
@@ -199,18 +240,26 @@ class Cell:
     def latency(self, batch: int, seconds: float, emit: Callable) -> Result:
         """Time single predictions of `batch` examples, input in host memory to logits in host memory.
 
-        About `seconds`, at least 20 and at most 2,000 of them, after some that are not counted.
+        About `seconds`, at least 20 and at most 2,000 of them, after some that are not counted. No
+        two have the same inputs, so that nothing can be remembered.
         """
-        inputs = self.arrays["test_inputs"][:batch]
-        at_hand = list(islice(in_order(inputs, batch, self.workload.data), 1))
+        examples, data = self.arrays["test_inputs"], self.workload.data
         times: list[float] = []
-        for _ in range(_UNCOUNTED):
-            self.adapter.predict(at_hand)
+        logits: list[NDArray] = []
+        for number in range(_UNCOUNTED):
+            self.adapter.predict([mixed(examples, batch, number, data)])
         began = time.perf_counter()
         while len(times) < 20 or (time.perf_counter() - began < seconds and len(times) < 2000):
+            at_hand = [mixed(examples, batch, len(times), data)]
             begin = time.perf_counter()
-            self.adapter.predict(at_hand)
+            logits.append(self.adapter.predict(at_hand))
             times.append(time.perf_counter() - begin)
+        calls = range(len(times))
+        self._keep_predictions(
+            "latency one" if batch == 1 else "latency",
+            lambda: [mixed(examples, batch, number, data) for number in calls],
+            np.concatenate(logits),
+        )
         p50, p90, p99 = np.percentile(times, [50, 90, 99]).tolist()
         return {"batch": batch, "calls": len(times), "seconds": sum(times), "p50": p50, "p90": p90,
                 "p99": p99}  # fmt: skip
@@ -223,7 +272,8 @@ class Cell:
         already, only where the adapter offers it. "single" is inference of one example after the
         other, each ended before the next: its time a step is the mean latency.
         """
-        work: Callable[[list], object] = {
+        trains = kind in ("train", "resident")
+        work: Callable[[list], Any] = {
             "train": self._slice_train,
             "resident": self._slice_train,
             "predict": self._slice_predict,
@@ -232,19 +282,49 @@ class Cell:
         if kind == "single" and not self.seconds_a_step[kind]:
             self._slice_single(self.batches.take(start, 1) * _UNCOUNTED)
         steps = max(10, self._portion(kind, seconds, bounded=False))
-        ready = self.batches.take(start, min(steps, max(1, _PORTION_BYTES // self._batch_bytes())))
+        portion = min(steps, max(1, _PORTION_BYTES // self._batch_bytes()))
+        ready = self.batches.take(start, portion)
         if kind == "resident":
             there = self.adapter.resident(ready)
             if there is None:
                 raise RuntimeError("resident batches were asked of an adapter that has none")
             ready = list(there)
-        batches = per_slice(ready, steps)
+        batches, before = per_slice(ready, steps), snapshot(self.adapter)
         begin, begin_cpu = time.perf_counter(), time.process_time()
-        work(batches)
+        result = work(batches)
         took, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
         self.seconds_a_step[kind] = took / steps
+        if trains:
+            self._keep_training(kind, start, steps, portion, before, result)
+        else:
+            rows = 1 if kind == "single" else None
+            logits = np.concatenate(result) if kind == "single" else result
+            self._keep_predictions(
+                kind,
+                lambda: [
+                    b.inputs[:rows] for b in per_slice(self.batches.take(start, portion), steps)
+                ],
+                logits,
+            )
         samples = steps * (1 if kind == "single" else self.workload.data.batch)
         return {"steps": steps, "samples": samples, "seconds": took, "cpu_seconds": cpu}
+
+    def replay(self, kind: str, seed: int, file: str, emit: Callable) -> Result:
+        """Go through what was timed last of `kind` again, outside the clock; the arrays go to `file`.
+
+        `seed` draws what the reference will compute of it: it is chosen once the slice was taken.
+        """
+        path, begin = self.folder / file, time.perf_counter()
+        timed = self.timed.pop(kind)
+        if isinstance(timed, TimedTraining):
+            arrays = replay_training(self.adapter, timed, seed)
+        else:
+            single = kind in ("single", "latency one")
+            batch = self.workload.data.batch
+            again = in_batches(self.adapter, batch) if single else one_by_one(self.adapter)
+            arrays = replay_predictions(self.adapter, timed, again, seed)
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+        return {"arrays": str(path), "seconds": time.perf_counter() - begin}
 
     def clock(self, start: int, emit: Callable) -> Result:
         """Train for a moment, timed by our clock and by the device's own, where it has one."""
@@ -266,9 +346,8 @@ class Cell:
     def _slice_predict(self, batches: list[Batch]) -> NDArray:
         return self.adapter.predict([batch.inputs for batch in batches])
 
-    def _slice_single(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            self.adapter.predict([batch.inputs[:1]])
+    def _slice_single(self, batches: list[Batch]) -> list[NDArray]:
+        return [self.adapter.predict([batch.inputs[:1]]) for batch in batches]
 
     def memory(self, emit: Callable) -> Result:
         """Return, in bytes, this process's peak and the device allocator's, and what is held now.

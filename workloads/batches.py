@@ -61,6 +61,17 @@ def in_order(inputs: NDArray, batch: int, data: Data) -> Iterator[NDArray[np.flo
         yield normalise(inputs[rows], data)
 
 
+def mixed(inputs: NDArray, batch: int, number: int, data: Data) -> NDArray[np.float32]:
+    """Return a batch of normalised inputs that no other `number` gives, (batch, ...).
+
+    Each example is a mean of two of `inputs`, in a proportion of its own.
+    """
+    random = np.random.Generator(np.random.PCG64([data.seed, number]))
+    rows, others = random.integers(0, len(inputs), (2, batch))
+    share = random.random((batch, *(1 for _ in inputs.shape[1:])), dtype=np.float32)
+    return share * normalise(inputs[rows], data) + (1 - share) * normalise(inputs[others], data)
+
+
 def per_slice(batches: Sequence[Batch], count: int) -> list[Batch]:
     """Return `count` batches by going round and round `batches`."""
     return [batches[i % len(batches)] for i in range(count)]

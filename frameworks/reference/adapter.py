@@ -55,6 +55,10 @@ class Reference(Adapter):
             self._arithmetic,
         )
 
+    def layer(self, name: str) -> Function:
+        """Return a layer by its name in the spec, with what its last forward saw."""
+        return self._functions[name]
+
     @staticmethod
     def versions() -> dict[str, str]:
         return {"numpy": np.__version__, "python": platform.python_version()}

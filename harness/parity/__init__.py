@@ -1,20 +1,19 @@
 """The parity check: a cell computes the reference's step and predictions, or it is not ranked."""
 
-from harness.parity.check import Check, Verdict, judge
-
-from harness.parity.reference import (
-    DEFAULT_STEPS,
-    ReferenceDiverged,
-    ReferenceRun,
-    run_reference,
-)
+from harness.parity.check import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED, Check, Verdict, judge
+from harness.parity.diagnosis import hint
+from harness.parity.reference import DEFAULT_STEPS, ReferenceDiverged, ReferenceRun, run_reference
 
 __all__ = [
     "DEFAULT_STEPS",
+    "EQUIVALENT",
+    "NOT_EQUIVALENT",
+    "UNDECIDED",
     "Check",
     "ReferenceDiverged",
     "ReferenceRun",
     "Verdict",
+    "hint",
     "judge",
     "run_reference",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,10 +72,14 @@ def _share(error: float, bound: float) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All checks of one cell, in the order in which a step computes them."""
+    """All checks of one cell, in the order in which a step computes them.
+
+    `undecided` names what nothing was shown of, though it had to be: tensors with their moments.
+    """
 
     checks: tuple[Check, ...]
     steps: int
+    undecided: tuple[str, ...] = ()
 
     @property
     def value(self) -> str:
@@ -85,20 +89,11 @@ class Verdict:
         return UNDECIDED if self.undecided else EQUIVALENT
 
     @property
-    def undecided(self) -> list[str]:
-        """What nothing was shown of, though it had to be: tensors with their moments."""
-        return [
-            check.place
-            for check in self.checks
-            if not check.decides and check.steps <= min(self.steps, NEEDED_STEPS)
-        ]
-
-    @property
     def decided_steps(self) -> int:
         """Up to which step everything is decided."""
         open_steps = [check.steps for check in self.checks if not check.decides]
         decided = [check.steps for check in self.checks]
-        return max([n for n in decided if n < min(open_steps, default=math.inf)], default=0)
+        return max((n for n in decided if n < min(open_steps, default=math.inf)), default=0)
 
     @property
     def worst(self) -> Check:
@@ -135,7 +130,7 @@ class Verdict:
         )
 
 
-def _listed(places: list[str], most: int = 3) -> str:
+def _listed(places: Sequence[str], most: int = 3) -> str:
     rest = len(places) - most
     return ", ".join(places[:most]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -150,7 +145,10 @@ def judge(answers: Mapping[str, NDArray], run: ReferenceRun, precision: str) -> 
         raise ValueError(f"the reference run has no bounds for {precision}: name it in precisions")
     bounds = run.bounds.get(precision, run.bounds["float32"])
     checks = [*_checks(answers, run, bounds), *_loss_checks(answers, run, bounds)]
-    return Verdict(tuple(sorted(checks, key=lambda check: check.steps)), run.steps)
+    checks.sort(key=lambda check: check.steps)
+    needed = min(run.steps, NEEDED_STEPS)
+    undecided = [c.place for c in checks if not c.decides and c.steps <= needed]
+    return Verdict(tuple(checks), run.steps, tuple(undecided))
 
 
 def _checks(
@@ -163,7 +161,7 @@ def _checks(
         tensor, when, steps = _words(kind, name)
         name = name.partition("/")[2] if kind == "weights" else name
         origin = run.start[name].astype(np.float64) if kind == "weights" else 0.0
-        check = _check((tensor, when, steps), answers.get(key), right, bounds[key], origin)
+        check = compare((tensor, when, steps), answers.get(key), right, bounds[key], origin)
         # What a parameter moved by is also next to nothing where the learning rate is.
         moved = kind == "weights" and name in run.workload.parameters
         zero = check.effect <= ZERO * check.bound and not moved
@@ -179,23 +177,34 @@ def _loss_checks(
     for i, value in enumerate(right):
         loss = losses[i] if len(losses) == len(right) else None
         bound = np.full(2, bounds["losses"][i])
-        yield _check(("the loss", f"at step {i + 1}", i + 1), loss, value, bound)
+        yield compare(("the loss", f"at step {i + 1}", i + 1), loss, value, bound)
 
 
-def _check(
+def compare(
     words: tuple[str, str, int],
     answer: NDArray | None,
     right: NDArray,
     bound: NDArray,
     origin: NDArray | float = 0.0,
 ) -> Check:
-    """Compare an answer with the right one; their effect is how far that is from `origin`."""
+    """Return the check of an answer against the right one.
+
+    `words` are the tensor, the moment and the steps taken. `bound` (2,) is of the norm and of the
+    largest element of their difference; the effect is how far the right one is from `origin`.
+    """
     right = np.asarray(right, np.float64)
     effect, error = sizes(right - origin), np.full(2, math.inf)
     if answer is not None and np.shape(answer) == right.shape:
         error = sizes(np.asarray(answer, np.float64) - right)
-    norms, elements = (map(float, column) for column in zip(error, bound, effect, strict=True))
-    return Check(*words, *norms, *elements)
+    return Check(
+        *words,
+        error=float(error[0]),
+        bound=float(bound[0]),
+        effect=float(effect[0]),
+        largest=float(error[1]),
+        largest_bound=float(bound[1]),
+        largest_effect=float(effect[1]),
+    )
 
 
 def _words(kind: str, name: str) -> tuple[str, str, int]:

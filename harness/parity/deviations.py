@@ -105,7 +105,7 @@ class Group:
         self._relus = [p.name for p in workload.leaves if isinstance(p.layer, layers.Relu)]
         self._rounding = Largest()
         self._ties = {side: Largest() for side in (1, -1)}
-        self._losses: list[Sizes] = []
+        self._losses: list[float] = []
         self.finite = True
 
     def step(

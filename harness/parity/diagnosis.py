@@ -1,116 +1,130 @@
-"""What a failed proof looks like: known patterns, tried on the answers that were found.
+"""What a failed check looks like: known patterns, tried on the answers.
 
 A hint is a guess that fits the numbers, in words that tell where to look. Each pattern asks whether
-one simple relation turns what was found into what is right, far better than it was.
+one simple relation turns the answers into what is right, far better than they were.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.bounds import UNIT_ROUNDOFF
-from harness.parity import Standard, Verdict, rehearse_once
+from frameworks.answers import probes
+from harness.parity import inference
+from harness.parity.check import NOT_EQUIVALENT, Verdict
+from harness.parity.reference import ReferenceRun
+from harness.parity.relations import EXACT, common, difference, factor, precision_of
 from workloads import layers
+from workloads.spec import Workload
 
-Found = Mapping[str, NDArray]
-
-EXACT = 1e-3
-"""A relation explains a difference where it leaves less than this, relative, of what is right."""
+Answers = Mapping[str, NDArray]
 
 SCALED = 1e-4
 """A loss that is off by less than this may be so by rounding, and is not called scaled."""
 
+VARIANCE = 1e3
+"""Where a feature's mean is so many times its deviation, a one-pass variance is off by half a percent."""
 
-def hint(found: Found, standard: Standard, verdict: Verdict) -> str | None:
-    """Return the first pattern that fits a failed cell, or None."""
-    if verdict.ok:
+
+def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
+    """Return the first pattern that fits a cell that failed, or None."""
+    if verdict.value != NOT_EQUIVALENT:
         return None
-    patterns = (
-        _not_finite,
+    of_inference = [
+        check.tensor.startswith("prediction") for check in verdict.checks if not check.ok
+    ]
+    patterns: tuple[Callable[..., Iterator[str]], ...] = (
         _of_another_shape,
+        _variance,
+        _not_finite,
         _loss_scaled,
         _what_if,
         _state,
         _gradients,
         _updates,
         _coarse,
+        _predictions,
     )
+    if all(of_inference):
+        patterns = (_not_finite, _of_another_shape, _predictions)
     for pattern in patterns:
-        for words in pattern(found, standard, verdict):
+        for words in pattern(answers, run, verdict):
             return words
     return None
 
 
-def _off(found: NDArray, right: NDArray) -> float:
-    """||found - right|| / ||right||, infinite where they cannot be compared."""
-    if np.shape(found) != np.shape(right) or not np.any(right):
-        return np.inf
-    return float(np.linalg.norm(np.ravel(found - right)) / np.linalg.norm(np.ravel(right)))
-
-
-def _factor(found: NDArray, right: NDArray) -> float | None:
-    """The number c with found = c right, where there is one."""
-    if np.shape(found) != np.shape(right) or not np.any(right):
-        return None
-    c = float(np.vdot(right, found) / np.vdot(right, right))
-    return c if c and _off(found / c, right) < EXACT else None
-
-
-def _not_finite(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
-    for key, array in found.items():
+def _not_finite(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    for key, array in answers.items():
         if not np.isfinite(array).all():
             yield f"{key.replace('/', ' of ')} has values that are not finite"
 
 
-def _of_another_shape(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
-    for key, right in standard.right.items():
-        if key not in found:
+def _of_another_shape(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    for key, right in run.answers.items():
+        if key not in answers:
             yield f"{key.replace('/', ' of ')} is missing"
-        elif np.shape(found[key]) != np.shape(right):
+        elif np.shape(answers[key]) != np.shape(right):
             yield (
-                f"{key.replace('/', ' of ')} has shape {np.shape(found[key])}, not {np.shape(right)}:"
+                f"{key.replace('/', ' of ')} has shape {np.shape(answers[key])}, not {np.shape(right)}:"
                 " another layout, or pooling that keeps incomplete windows (ceil mode)"
             )
 
 
-def _loss_scaled(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
-    ratio = float(found["loss"] / standard.right["loss"])
-    batch = standard.workload.data.batch
+def _variance(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    """A one-pass variance, E[x^2] - E[x]^2, loses the digits that both have in common."""
+    reference = run.reference()
+    reference.step(run.batches[0])
+    for place in run.workload.leaves:
+        if not isinstance(place.layer, layers.BatchNorm):
+            continue
+        norm: Any = reference.layer(place.name)
+        ratio = float(np.max(np.abs(norm.mean) / norm.deviation))
+        after = run.answers[f"weights/1/{place.name}.variance"]
+        share = difference(answers[f"weights/1/{place.name}.variance"] - 1, after - 1)
+        if ratio > VARIANCE and (share > EXACT or not math.isfinite(share)):
+            yield (
+                f"the variance of {place.name} is off by {share:.1g}, where a mean is {ratio:.0f}"
+                " deviations: a one-pass variance, E[x^2] - E[x]^2, cancels; take the mean first"
+            )
+
+
+def _loss_scaled(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    ratio = float(answers["loss"] / run.answers["loss"])
+    batch = run.workload.data.batch
     factors = [
-        _factor(found[key], right)
-        for key, right in standard.right.items()
-        if key.startswith("gradient/") and np.any(right)
+        factor(answers[key], right)
+        for key, right in run.answers.items()
+        if key.startswith("gradient/") and key.partition("/")[2] not in run.vanishing
     ]
     if abs(ratio / batch - 1) < EXACT and batch > 1:
         yield "the loss is summed over the batch and not averaged"
     elif abs(ratio - 1) > SCALED and all(
-        factor is not None and abs(factor / ratio - 1) < SCALED for factor in factors
+        scale is not None and abs(scale / ratio - 1) < SCALED for scale in factors
     ):
         yield f"the loss and every gradient are {ratio:.6g} times what is right: a scaled loss"
 
 
-def _what_if(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
+def _what_if(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
     """Let the reference compute with a suspect's weights or layers, and see whether that fits."""
-    if _off(found["logits"], standard.right["logits"]) < EXACT:
+    if difference(answers["logits"], run.answers["logits"]) < EXACT:
         return
-    for words, suspect in _suspects(standard):
+    for words, suspect in _suspects(run):
         try:
-            answers = rehearse_once(suspect)
+            logits = suspect.reference().step(suspect.batches[0]).logits
         except ValueError:
             continue  # the suspect's shapes do not even fit
-        if _off(found["logits"], answers["logits"]) < EXACT:
+        if difference(answers["logits"], logits) < EXACT:
             yield words
 
 
-def _suspects(standard: Standard) -> Iterator[tuple[str, Standard]]:
-    def weights(change: Callable[[str, NDArray], NDArray]) -> Standard:
-        changed = {name: change(name, w) for name, w in standard.start.items()}
-        return dataclasses.replace(standard, start=changed)
+def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
+    def weights(change: Callable[[str, NDArray], NDArray]) -> ReferenceRun:
+        return replace(run, start={name: change(name, w) for name, w in run.start.items()})
 
     yield (
         "convolution kernels are transposed (height and width changed places)",
@@ -124,35 +138,29 @@ def _suspects(standard: Standard) -> Iterator[tuple[str, Standard]]:
         "biases are left out",
         weights(lambda name, w: np.zeros_like(w) if name.endswith(".bias") else w),
     )
-    flattened = _dense_after_flatten(standard)
+    flattened = _dense_after_flatten(run.workload)
     if flattened:
         name, shape = flattened
         yield (
             "flatten takes (height, width, channels) and not (channels, height, width)",
             weights(lambda n, w: _reordered(w, shape) if n == name else w),
         )
-    workload = standard.workload
-    if any(isinstance(layer, layers.MaxPool) for layer in workload.layers):
+    if any(isinstance(layer, layers.MaxPool) for layer in run.workload.layers):
         averaged = tuple(
             layers.AvgPool(x.size, x.stride) if isinstance(x, layers.MaxPool) else x
-            for x in workload.layers
+            for x in run.workload.layers
         )
-        yield (
-            "max pooling is replaced by averages",
-            dataclasses.replace(standard, workload=dataclasses.replace(workload, layers=averaged)),
-        )
-    shifted = standard.batches[1:2]
-    if shifted:
-        yield (
-            "it is the next batch's: the order is off by one",
-            dataclasses.replace(standard, batches=shifted),
-        )
+        workload = replace(run.workload, layers=averaged)
+        yield "max pooling is replaced by averages", replace(run, workload=workload)
+    if run.batches[1:]:
+        shifted = replace(run, batches=run.batches[1:2])
+        yield "it is the next batch's: the order is off by one", shifted
 
 
-def _dense_after_flatten(standard: Standard) -> tuple[str, tuple[int, ...]] | None:
+def _dense_after_flatten(workload: Workload) -> tuple[str, tuple[int, ...]] | None:
     """The weight of the dense layer that follows the flatten of an image, and the image's shape."""
     shape: tuple[int, ...] | None = None
-    for place in standard.workload.leaves:
+    for place in workload.leaves:
         if isinstance(place.layer, layers.Flatten) and len(place.input) == 3:
             shape = place.input
         if isinstance(place.layer, layers.Dense) and shape:
@@ -168,95 +176,105 @@ def _reordered(weight: NDArray, shape: tuple[int, ...]) -> NDArray:
     return result
 
 
-def _gradients(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
+def _gradients(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
     names = [
-        name for name in standard.workload.parameters if np.any(standard.right[f"gradient/{name}"])
+        name
+        for name in run.workload.parameters
+        if np.any(run.answers[f"gradient/{name}"]) and name not in run.vanishing
     ]
-    pairs = {n: (found[f"gradient/{n}"], standard.right[f"gradient/{n}"]) for n in names}
-    factors = [_factor(mine, right) for mine, right in pairs.values()]
-    common = _common(factors)
-    if common is not None and abs(common - 1) > EXACT:
-        yield f"every gradient is {common:.6g} times what is right, and the loss is not"
-    for (name, (mine, right)), factor in zip(pairs.items(), factors, strict=True):
-        if _off(mine, right) < EXACT:
+    pairs = {n: (answers[f"gradient/{n}"], run.answers[f"gradient/{n}"]) for n in names}
+    factors = [factor(gradient, right) for gradient, right in pairs.values()]
+    shared = common(factors)
+    if shared is not None and abs(shared - 1) > EXACT:
+        yield f"every gradient is {shared:.6g} times what is right, and the loss is not"
+    for (name, (gradient, right)), scale in zip(pairs.items(), factors, strict=True):
+        if difference(gradient, right) < EXACT:
             continue
-        if right.ndim >= 2 and _off(np.swapaxes(mine, -1, -2), right) < EXACT:
+        if right.ndim >= 2 and difference(np.swapaxes(gradient, -1, -2), right) < EXACT:
             yield f"the gradient of {name} is transposed"
-        if not np.any(mine):
+        if not np.any(gradient):
             yield f"the gradient of {name} is zero: the layer is frozen or cut off"
-        if factor is not None:
-            yield f"the gradient of {name} is {factor:.6g} times what is right"
+        if scale is not None:
+            yield f"the gradient of {name} is {scale:.6g} times what is right"
 
 
-def _common(factors: Sequence[float | None]) -> float | None:
-    """The one number that all factors are, if they are."""
-    known = [factor for factor in factors if factor is not None]
-    if not known or len(known) < len(factors):
-        return None
-    return known[0] if max(known) - min(known) < EXACT * abs(known[0]) else None
-
-
-def _updates(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
+def _updates(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
     """What the weights moved by in the first step, against what they should have."""
     moves = {
-        name: (found[f"first/{name}"] - standard.start[name], right - standard.start[name])
-        for name in standard.workload.parameters
-        if np.any((right := standard.right[f"first/{name}"]) - standard.start[name])
+        name: (answers[f"weights/1/{name}"] - run.start[name], right - run.start[name])
+        for name in run.workload.parameters
+        if name not in run.vanishing
+        and np.any((right := run.answers[f"weights/1/{name}"]) - run.start[name])
     }
-    still = [name for name, (mine, right) in moves.items() if not np.any(mine)]
+    still = [name for name, (moved, right) in moves.items() if not np.any(moved)]
     if still and len(still) < len(moves):
         yield f"{still[0]} does not move: the layer is frozen"
-    factor = _common([_factor(mine, right) for mine, right in moves.values()])
-    momentum = getattr(standard.workload.optimiser, "momentum", 0.0)
-    if factor is not None:
-        if momentum and abs(factor - (1 - momentum)) < EXACT:
+    scale = common([factor(moved, right) for moved, right in moves.values()])
+    momentum = getattr(run.workload.optimiser, "momentum", 0.0)
+    if scale is not None:
+        if momentum and abs(scale - (1 - momentum)) < EXACT:
             yield "momentum with dampening: v = momentum v + (1 - momentum) g"
-        elif abs(factor - 1) > EXACT:
+        elif abs(scale - 1) > EXACT:
             yield (
-                f"every weight moves by {factor:.6g} times what is right: another learning rate,"
+                f"every weight moves by {scale:.6g} times what is right: another learning rate,"
                 " a clipped gradient, or more than one step"
             )
-    yield from _decay(moves, standard)
-    later = [check for check in verdict.checks if check.when.endswith(str(standard.steps))]
-    first = all(_off(mine, right) < EXACT for mine, right in moves.values())
-    if momentum and first and not all(check.ok for check in later):
-        yield "the first step is right, later ones are not: another momentum, or other batches"
+    yield from _decay(moves, run)
+    later = [check for check in verdict.checks if check.steps > 1]
+    first = all(difference(moved, right) < EXACT for moved, right in moves.values())
+    if first and not all(check.ok for check in later):
+        yield (
+            "the first step is right, later ones are not: another momentum, other batches, or lists"
+            " of batches that are trained otherwise than single ones"
+        )
 
 
-def _decay(moves: Mapping[str, tuple[NDArray, NDArray]], standard: Standard) -> Iterator[str]:
+def _decay(moves: Mapping[str, tuple[NDArray, NDArray]], run: ReferenceRun) -> Iterator[str]:
     """Weight decay shows as a rest that is proportional to the weights themselves."""
-    for name, (mine, right) in moves.items():
-        weight = standard.start[name].astype(np.float64)
-        rest = mine - right
-        if not name.endswith(".weight") or _off(mine, right) < 1e-5 or not np.any(weight):
+    for name, (moved, right) in moves.items():
+        weight = run.start[name].astype(np.float64)
+        rest = moved - right
+        if not name.endswith(".weight") or difference(moved, right) < 1e-5 or not np.any(weight):
             continue
         c = float(np.vdot(weight, rest) / np.vdot(weight, weight))
-        if c < 0 and _off(c * weight, rest) < 0.05:
-            rate = standard.workload.rates(0, 1)[0]
+        if c < 0 and difference(c * weight, rest) < 0.05:
+            rate = run.workload.rates(0, 1)[0]
             yield f"weights shrink by themselves: a weight decay of {-c / rate:.2g} more than the spec's"
 
 
-def _state(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
+def _state(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
     """Running means and variances after the first step."""
-    for place in standard.workload.leaves:
+    for place in run.workload.leaves:
         if not isinstance(place.layer, layers.BatchNorm):
             continue
-        keep = 1 - place.layer.momentum
-        mean, variance = f"first/{place.name}.mean", f"first/{place.name}.variance"
-        factor = _factor(found[mean], standard.right[mean])
-        if factor is not None and abs(factor * place.layer.momentum / keep - 1) < EXACT:
+        old = 1 - place.layer.momentum
+        mean, variance = f"weights/1/{place.name}.mean", f"weights/1/{place.name}.variance"
+        scale = factor(answers[mean], run.answers[mean])
+        if scale is not None and abs(scale * place.layer.momentum / old - 1) < EXACT:
             yield "batch norm's momentum is taken for the share of the old value, not of the new"
-        count = standard.workload.data.batch * math.prod(place.input[1:])
-        factor = _factor(found[variance] - keep, standard.right[variance] - keep)
-        if factor is not None and abs(factor * count / (count - 1) - 1) < 0.1 / count:
+        count = run.workload.data.batch * math.prod(place.input[1:])
+        scale = factor(answers[variance] - old, run.answers[variance] - old)
+        if scale is not None and abs(scale * count / (count - 1) - 1) < 0.1 / count:
             yield "batch norm's running variance takes the biased variance (n, not n - 1)"
 
 
-def _coarse(found: Found, standard: Standard, verdict: Verdict) -> Iterator[str]:
+def _coarse(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
     """Errors of one size everywhere are another precision's."""
-    logits = _off(found["logits"], standard.right["logits"])
-    names = {"tf32": "TF32 is on", "bfloat16": "bfloat16 is used"}
-    for precision, words in names.items():
-        unit = UNIT_ROUNDOFF[precision]
-        if unit / 16 < logits < 8 * unit:
-            yield f"errors are of the size of {precision}'s rounding: {words}, or float16 is"
+    yield from precision_of(difference(answers["logits"], run.answers["logits"]))
+
+
+def _predictions(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    """Predictions that are wrong, at the first moment at which some are."""
+    failed = [check for check in verdict.checks if not check.ok and "prediction" in check.tensor]
+    if not failed:
+        return
+    steps, inputs = failed[0].steps, probes(run.batches)
+    names = [*run.workload.parameters, *run.workload.state]
+    after = {name: run.answers[f"weights/{steps}/{name}"] for name in names} if steps else run.start
+    for probe, asked in inputs.items():
+        key = f"predicted/{steps}/{probe}"
+        right = run.answers[key]
+        if difference(answers[key], right) < EXACT and probe != "list":
+            continue
+        about = inference.Predictions(run.workload, np.concatenate(asked), after, run.start)
+        yield from inference.patterns(answers[key], right, about)

@@ -66,6 +66,17 @@ class ReferenceRun:
         """How many steps were taken."""
         return len(self.batches)
 
+    def first_step(self) -> ReferenceRun:
+        """Return the same for the first step alone: what is asked again after the timed part.
+
+        With a single batch, there is no list of several to predict.
+        """
+        taken = (("weights/1/", "predicted/0/", "predicted/1/"), ("logits", "loss", "gradient/"))
+        keys = [k for k in self.answers if k.startswith(taken[0] + taken[1])]
+        answers = {k: self.answers[k] for k in keys if not k.endswith("/list") and k != "losses"}
+        answers["losses"] = self.answers["losses"][:1]
+        return replace(self, batches=self.batches[:1], answers=answers)
+
     def reference(self, **options: Any) -> Reference:
         """Return the reference adapter where this run begins; `options` are its own."""
         reference = Reference(self.workload, self.start, Options("numpy"), **options)

@@ -1,0 +1,178 @@
+"""Takes up what was timed once more, outside the clock: for the parity check of timed slices.
+
+A training is gone through again from the weights, the state and the optimiser's memory before it, one
+batch at a time; predictions are asked for again by other calls than those that were timed. Standard
+library and numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frameworks.answers import Answers
+from frameworks.contract import Adapter, Memory, Weights
+from workloads.batches import Batch
+
+EARLY = 5
+"""How many steps of a training the reference takes, too."""
+
+DRAWN = 4
+"""How many predictions the reference makes, too, beside the first and the last."""
+
+NUDGES = 2
+"""How many replays from weights moved by a unit in the last place show what rounding does."""
+
+
+class Snapshot(NamedTuple):
+    """All that a training goes on from."""
+
+    weights: Weights
+    memory: Memory
+
+
+def snapshot(adapter: Adapter) -> Snapshot:
+    """Return copies of an adapter's weights, state and optimiser's memory."""
+    return Snapshot(adapter.weights(), adapter.memory())
+
+
+def put_back(adapter: Adapter, taken: Snapshot) -> None:
+    """Have an adapter go on from a snapshot."""
+    adapter.load(taken.weights)
+    adapter.restore(taken.memory)
+
+
+@dataclass(frozen=True)
+class TimedTraining:
+    """Steps that were timed: `batches` makes them again; `losses` (steps,) is what `train` returned."""
+
+    batches: Callable[[], list[Batch]]
+    before: Snapshot
+    after: Snapshot
+    losses: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TimedPredictions:
+    """Predictions that were timed: `inputs` makes those of each call again, all of one shape.
+
+    `logits` (calls times batch, classes) is what `predict` returned.
+    """
+
+    inputs: Callable[[], list[NDArray[np.float32]]]
+    before: Snapshot
+    logits: NDArray[np.float32]
+
+
+def replay_training(adapter: Adapter, timed: TimedTraining, seed: int) -> Answers:
+    """Train again; return what is needed to judge both. The adapter goes on from where it was.
+
+    By key: ``start/<name>``, ``memory/<slot>/<name>`` and ``taken`` (the steps before it);
+    ``inputs``, ``labels`` and ``masks/<i>`` of the first EARLY batches; ``timed/...`` and
+    ``replayed/...``, each with ``losses`` and all weights and state ``after/<name>``, the latter also
+    with those after EARLY steps, ``early/<name>``; and where the replay is not the same to the bit, what
+    came of weights that were moved by a unit in the last place, ``nudged<i>/...``. `seed` is for those.
+    """
+    now, batches = snapshot(adapter), timed.batches()
+    result = _beginning(timed.before) | _first_of(batches)
+    result |= {"timed/losses": timed.losses} | _named("timed/after", timed.after.weights)
+    replayed = _one_by_one(adapter, timed.before, batches)
+    result |= {f"replayed/{key}": array for key, array in replayed.items()}
+    if not _same(result, replayed):
+        random = np.random.default_rng(seed)
+        for number in range(NUDGES):
+            weights = {name: _nudged(w, random) for name, w in timed.before.weights.items()}
+            nudged = _one_by_one(adapter, timed.before._replace(weights=weights), batches)
+            result |= {f"nudged{number}/{key}": array for key, array in nudged.items()}
+    put_back(adapter, now)
+    return result
+
+
+def _beginning(before: Snapshot) -> Answers:
+    slots = before.memory.slots.items()
+    memory = {f"memory/{slot}/{name}": a for slot, arrays in slots for name, a in arrays.items()}
+    return _named("start", before.weights) | memory | {"taken": np.asarray(before.memory.steps)}
+
+
+def _first_of(batches: Sequence[Batch]) -> Answers:
+    first = batches[:EARLY]
+    masks = zip(*(batch.masks for batch in first), strict=True)
+    return {
+        "inputs": np.stack([batch.inputs for batch in first]),
+        "labels": np.stack([batch.labels for batch in first]),
+        **{f"masks/{i}": np.stack(layer) for i, layer in enumerate(masks)},
+    }
+
+
+def _named(stem: str, weights: Weights) -> Answers:
+    return {f"{stem}/{name}": array for name, array in weights.items()}
+
+
+def _one_by_one(adapter: Adapter, start: Snapshot, batches: Sequence[Batch]) -> Answers:
+    """Train on one batch a call from `start`."""
+    put_back(adapter, start)
+    losses = [adapter.train([batch]) for batch in batches[:EARLY]]
+    early = _named("early", adapter.weights())
+    losses += [adapter.train([batch]) for batch in batches[EARLY:]]
+    return {"losses": np.concatenate(losses)} | early | _named("after", adapter.weights())
+
+
+def _same(timed: Answers, replayed: Answers) -> bool:
+    """Whether all that a replay and what was timed both have is the same to the bit."""
+    keys = [key for key in replayed if f"timed/{key}" in timed]
+    return all(np.array_equal(timed[f"timed/{key}"], replayed[key]) for key in keys)
+
+
+def _nudged(w: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+    """Return w with each element moved to the next float32 above or below; zeros stay."""
+    towards = np.where(random.random(w.shape) < 0.5, -np.inf, np.inf).astype(np.float32)
+    return np.where(w == 0, w, np.nextafter(w, towards)).astype(np.float32)
+
+
+def replay_predictions(
+    adapter: Adapter,
+    timed: TimedPredictions,
+    again: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]],
+    seed: int,
+) -> Answers:
+    """Predict again by `again`, which returns the logits of a list of inputs.
+
+    By key: ``weights/<name>``; ``timed`` and ``replayed``, both (calls, batch, classes); the drawn
+    calls' numbers ``drawn`` and their ``inputs``. `seed` draws them: the first, the last and some more.
+    """
+    now, inputs = snapshot(adapter), timed.inputs()
+    calls = len(inputs)
+    draw = np.random.default_rng(seed).integers(0, calls, DRAWN)
+    drawn = np.unique([0, *draw, calls - 1])
+    put_back(adapter, timed.before)
+    replayed = again(inputs)
+    put_back(adapter, now)
+    return {
+        **_named("weights", timed.before.weights),
+        "timed": timed.logits.reshape(calls, len(inputs[0]), -1),
+        "replayed": replayed.reshape(calls, len(inputs[0]), -1),
+        "drawn": drawn,
+        "inputs": np.stack([inputs[i] for i in drawn]),
+    }
+
+
+def one_by_one(adapter: Adapter) -> Callable[[Sequence[NDArray]], NDArray]:
+    """Return what predicts a list in a call each."""
+    return lambda inputs: np.concatenate([adapter.predict([x]) for x in inputs])
+
+
+def in_batches(adapter: Adapter, batch: int) -> Callable[[Sequence[NDArray]], NDArray]:
+    """Return what predicts a list of small inputs in whole batches, the last filled up with repeats."""
+
+    def predict(inputs: Sequence[NDArray]) -> NDArray:
+        rows = np.concatenate(inputs)
+        count = -(-len(rows) // batch) * batch
+        filled = rows[np.arange(count) % len(rows)]
+        logits = [adapter.predict([x]) for x in np.split(filled, count // batch)]
+        return np.concatenate(logits)[: len(rows)]
+
+    return predict

@@ -1,0 +1,87 @@
+"""What wrong predictions look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frameworks.contract import Options, Weights
+from frameworks.reference.adapter import Reference
+from harness.parity.relations import EXACT, difference, factor, precision_of
+from workloads import layers
+from workloads.batches import Batch
+from workloads.spec import Workload
+
+DECIMALS = range(4)
+"""To how many decimals logits may have been rounded."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was asked for: `inputs` (examples, ...), at these weights and state.
+
+    `start` are the weights at the start of the training; None where they are not at hand.
+    """
+
+    workload: Workload
+    inputs: NDArray[np.float32]
+    weights: Weights
+    start: Weights | None = None
+
+
+def patterns(logits: NDArray, right: NDArray, asked: Predictions) -> Iterator[str]:
+    """Yield what fits logits (examples, classes) that are not right."""
+    yield from _rounded(logits)
+    if any(isinstance(place.layer, layers.BatchNorm) for place in asked.workload.leaves):
+        yield from _batch_statistics(logits, asked)
+    if asked.start is not None:
+        reference = Reference(asked.workload, asked.start, Options("numpy"))
+        if difference(logits, reference.predict([asked.inputs])) < EXACT:
+            yield "predictions are by the weights of the start: a graph or a cache is stale"
+    yield from _of_others(logits, right)
+    scale = factor(logits, right)
+    if scale is not None and abs(scale - 1) > EXACT / 10:
+        yield f"logits are {scale:.6g} times what is right"
+    yield from precision_of(difference(logits, right))
+
+
+def _rounded(logits: NDArray) -> Iterator[str]:
+    for decimals in DECIMALS:
+        if np.allclose(logits, np.round(logits, decimals), rtol=1e-6, atol=1e-6):
+            yield f"logits are rounded to multiples of {10.0**-decimals:g}"
+            return
+
+
+def _batch_statistics(logits: NDArray, asked: Predictions) -> Iterator[str]:
+    """Forward as in training, without dropout, over the whole and over each batch of it."""
+    workload = asked.workload
+    reference = Reference(workload, asked.weights, Options("numpy"))
+    size, result = workload.data.batch, []
+    for begin in range(0, len(asked.inputs), size):
+        inputs = asked.inputs[begin : begin + size]
+        masks = tuple(
+            np.full((len(inputs), *place.input), 1 - place.layer.rate)
+            for place in workload.leaves
+            if isinstance(place.layer, layers.Dropout)
+        )
+        result.append(reference.step(Batch(inputs, np.zeros(len(inputs), np.int64), masks)).logits)
+    if difference(logits, np.concatenate(result)) < EXACT:
+        yield "batch norm predicts by the batch's own statistics and not by the running ones"
+
+
+def _of_others(logits: NDArray, right: NDArray) -> Iterator[str]:
+    """Whether wrong rows are right for other inputs."""
+    size = np.maximum(np.linalg.norm(right, axis=1), np.finfo(float).tiny)
+    wrong = np.flatnonzero(np.linalg.norm(logits - right, axis=1) > EXACT * size)
+    if not len(wrong) or len(right) < 2:
+        return
+    distances = np.linalg.norm(logits[wrong[:8], None] - right[None], axis=2) / size
+    nearest = distances.argmin(axis=1)
+    if np.all(distances.min(axis=1) < EXACT):
+        yield (
+            f"example {wrong[0] + 1} is answered by the logits of example {nearest[0] + 1}: a cache"
+            " of answers, a buffer that is read before it is filled, or an order that is off"
+        )

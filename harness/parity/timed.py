@@ -1,0 +1,136 @@
+"""Judges slices that were really timed: what they computed is held against replays and the reference.
+
+A training is gone through again one batch at a time from a snapshot of what was before it; the
+reference takes its first steps from there. Both agreeing shows the slice. Predictions are asked for
+again by other calls, and the reference makes some of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from frameworks.contract import Memory, Options
+from frameworks.reference.adapter import Reference
+from frameworks.reference.arithmetic import ROUNDED, noisy
+from frameworks.replays import NUDGES
+from harness.parity.check import Check, Verdict, compare, judge
+from harness.parity.deviations import ROUNDING, sizes
+from harness.parity.reference import ReferenceRun, run_reference
+from workloads.batches import Batch
+from workloads.spec import Workload
+
+SAMPLES = 4
+"""How many runs show what rounding does to the first steps of a slice."""
+
+Arrays = Mapping[str, NDArray]
+
+
+def part(arrays: Arrays, stem: str) -> dict[str, NDArray]:
+    """Return the arrays whose keys begin with ``stem/``, by the rest of the key."""
+    start = f"{stem}/"
+    return {key[len(start) :]: a for key, a in arrays.items() if key.startswith(start)}
+
+
+def reference_of(arrays: Arrays, workload: Workload, precision: str) -> ReferenceRun:
+    """Run the reference over a timed training's first steps, as `frameworks.replays` hands them on."""
+    slots = {slot: part(arrays, f"memory/{slot}") for slot in workload.optimiser.slots}
+    masks = [arrays[f"masks/{i}"] for i in range(sum(key.startswith("masks/") for key in arrays))]
+    batches = [
+        Batch(inputs, labels, tuple(layer[i] for layer in masks))
+        for i, (inputs, labels) in enumerate(zip(arrays["inputs"], arrays["labels"], strict=True))
+    ]
+    memory = Memory(int(arrays["taken"]), slots)
+    return run_reference(workload, part(arrays, "start"), batches, [precision], memory, SAMPLES)
+
+
+def judge_training(arrays: Arrays, run: ReferenceRun, precision: str) -> Verdict:
+    """Hold a timed training against its replay, and both against the reference run.
+
+    It is undecided where rounding may be half of all updates: at the end of a training that has come
+    to rest.
+    """
+    early, timed, replayed = run.steps, part(arrays, "timed"), part(arrays, "replayed")
+    answers = {f"weights/{early}/{name}": w for name, w in part(replayed, "early").items()}
+    asked = {*answers, "losses"}
+    early_run = replace(run, answers={k: a for k, a in run.answers.items() if k in asked})
+    after = judge({**answers, "losses": replayed["losses"][:early]}, early_run, precision)
+    moved = [c for c in after.checks if c.tensor.startswith("update") and not c.vanishing]
+    undecided = () if any(c.decides for c in moved) else tuple(c.place for c in moved)
+    at_once = judge({**answers, "losses": timed["losses"][:early]}, early_run, precision)
+    checks = [replace(check, when=f"{check.when}, replayed") for check in after.checks]
+    checks += [check for check in at_once.checks if not check.tensor.startswith("update")]
+    nudged = [nudge for i in range(NUDGES) if (nudge := part(arrays, f"nudged{i}"))]
+    checks += _as_replayed(timed, replayed, nudged, part(arrays, "start"))
+    return Verdict(tuple(checks), early, undecided)
+
+
+def _as_replayed(
+    timed: Arrays, replayed: Arrays, nudged: list[dict[str, NDArray]], start: Arrays
+) -> Iterator[Check]:
+    """What the slice came to, against its replay; what nudged replays deviate by is the bound."""
+    steps = len(replayed["losses"])
+    for key, right in replayed.items():
+        if key.startswith("early/"):
+            continue
+        name = key.removeprefix("after/")
+        origin = start[name] if key != "losses" else 0.0
+        bound = np.zeros(2)
+        for nudge in nudged:
+            bound = np.maximum(bound, ROUNDING * sizes(_wide(nudge[key]) - right))
+        tensor = "losses" if key == "losses" else f"update of {name}"
+        words = (tensor, f"in the timed list of {steps} batches", steps)
+        yield compare(words, timed.get(key), right, bound, origin)
+
+
+def _wide(x: NDArray) -> NDArray[np.float64]:
+    return np.asarray(x, np.float64)
+
+
+def judge_predictions(arrays: Arrays, workload: Workload, precision: str) -> Verdict:
+    """Hold timed predictions against the reference's, where drawn, and all against their replay."""
+    timed, replayed, drawn = arrays["timed"], arrays["replayed"], arrays["drawn"]
+    right, bounds = predicted(arrays, workload, precision)
+    calls = f"of {len(timed)} timed calls"
+    checks = [
+        compare(("prediction", f"in call {i + 1} {calls}", 0), timed[i], logits, bound)
+        for i, logits, bound in zip(drawn, right, bounds, strict=True)
+    ]
+    # Both may be off by a bound, which is much the same share of all logits.
+    tiny = np.finfo(float).tiny
+    relative = 2 * np.max(bounds / np.maximum([sizes(r) for r in right], tiny))
+    errors = [sizes(d)[0] for d in _wide(timed) - replayed]
+    norms = [max(sizes(logits)[0], tiny) for logits in _wide(replayed)]
+    worst = int(np.argmax(np.divide(errors, norms)))
+    words = ("prediction", f"in call {worst + 1} {calls}, against its replay,", 0)
+    bound = relative * sizes(replayed[worst])
+    checks.append(compare(words, timed[worst], replayed[worst], bound))
+    undecided = [check.place for check in checks if not check.decides]
+    return Verdict(tuple(checks), 0, tuple(undecided))
+
+
+def predicted(
+    arrays: Arrays, workload: Workload, precision: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the drawn predictions by the reference, (drawn, batch, classes), and bounds, (drawn, 2)."""
+    weights, inputs = part(arrays, "weights"), list(arrays["inputs"])
+
+    def logits(**options: object) -> NDArray:
+        reference = Reference(workload, weights, Options("numpy"), **options)  # type: ignore[arg-type]
+        return np.stack([reference.predict([x]) for x in inputs])
+
+    with threadpool_limits(1), np.errstate(all="ignore"):
+        right = logits()
+        seeds = np.random.SeedSequence(workload.data.seed).spawn(SAMPLES)
+        samples = [logits(arithmetic=noisy(precision, np.random.default_rng(s))) for s in seeds]
+        rounded = ROUNDED.get(precision, ())
+        samples += [logits(arithmetic=a) for a in rounded] or [logits(dtype=np.float32)]
+    deviations = np.array([[sizes(d) for d in sample - right] for sample in samples])
+    # A single example may come near by luck: the largest of all is taken, relative to the logits.
+    effects = np.array([sizes(r) for r in right])
+    relative = np.max(deviations / np.maximum(effects, np.finfo(float).tiny), axis=(0, 1))
+    return right, ROUNDING * relative * effects
