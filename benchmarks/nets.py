@@ -42,7 +42,7 @@ DRAWN = "drawn nets"
 
 SLOW = f"how many in modes that take over {SLOW_SECONDS:g} s a net"
 
-HEAVY_FLOP, HEAVY_BATCH, HEAVY_STEPS = 2e9, 8, 5
+HEAVY_FLOP, HEAVY_BATCH, HEAVY_STEPS = 5e9, 8, 5
 """Workloads of the catalogue whose step has more operations are checked at a smaller batch."""
 
 
@@ -58,7 +58,7 @@ def arguments() -> argparse.Namespace:
     named = parser.add_argument_group("named workloads, instead of drawn ones")
     named.add_argument("--file", action="append", default=[], help="a file, or a catalogue's name")
     named.add_argument("--catalogue", action="store_true", help="the whole catalogue")
-    named.add_argument("--seeds", type=int, default=50, help="for each [%(default)s]")
+    named.add_argument("--seeds", type=int, default=50, help="from each one's own on [%(default)s]")
     named.add_argument("--batch", type=int, help="instead of the workload's")
     parser.add_argument("--steps", type=int, help=f"of each check [{check.STEPS}]")
     parser.add_argument("--framework", action="append", choices=sorted(ranked()))
@@ -99,17 +99,19 @@ def drawn_cases(options: argparse.Namespace) -> Iterator[Case]:
 
 
 def named_cases(options: argparse.Namespace) -> Iterator[Case]:
-    """Yield each named workload with each seed; see HEAVY_FLOP. Raises SpecError."""
-    for name in [*options.file, *(spec.names() if options.catalogue else [])]:
-        workload, batch, steps = spec.load(name), options.batch, options.steps
+    """Yield each named workload with its seed and those after it. Raises SpecError."""
+    files = [spec.load(name) for name in options.file]
+    catalogue = [spec.load(name) for name in spec.names() if options.catalogue]
+    for workload in (*files, *catalogue):
+        batch, steps = options.batch, options.steps
         flop = cost.training_flop(workload) * workload.data.batch
-        if name in spec.names() and flop > HEAVY_FLOP:
+        if workload in catalogue and flop > HEAVY_FLOP:
             batch, steps = batch or HEAVY_BATCH, steps or HEAVY_STEPS
-        workload = workload.with_data(batch=batch or workload.data.batch)
-        steps = steps or check.STEPS
-        rows = f"{workload.name}, batch {workload.data.batch}, {steps} steps"
-        for seed in range(options.seeds):
-            yield Case(rows, f"seed {seed}", workload.with_data(seed=seed), steps)
+        data = workload.data
+        batch, steps = batch or data.batch, steps or check.STEPS
+        rows = f"{workload.name}, batch {batch}, {steps} steps"
+        for seed in range(data.seed, data.seed + options.seeds):
+            yield Case(rows, f"seed {seed}", workload.with_data(seed=seed, batch=batch), steps)
 
 
 def run(questions: Iterable[Case], asked: Sequence[Cell], slow_nets: int, results: Results) -> None:

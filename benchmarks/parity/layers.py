@@ -85,6 +85,21 @@ def log_uniform(low: float, high: float) -> SearchStrategy[float]:
     return st.integers(0, 99).map(lambda part: float(f"{low * (high / low) ** (part / 99):.2g}"))
 
 
+ANYWHERE: Mapping[type[Layer], SearchStrategy[Layer]] = {
+    Dense: st.builds(
+        Dense, units=weighted({16: 4, 1: 1, 2: 1, 3: 1, 5: 2, 8: 3, 10: 2, 32: 3, 64: 1})
+    ),
+    BatchNorm: st.builds(
+        BatchNorm,
+        epsilon=st.just(1e-5) | log_uniform(1e-5, 1e-3),
+        momentum=weighted({0.1: 5, 0.01: 2, 0.05: 1, 0.2: 1, 0.3: 2}),
+    ),
+    LayerNorm: st.builds(LayerNorm, epsilon=st.just(1e-5) | log_uniform(1e-6, 1e-3)),
+    Dropout: st.builds(Dropout, rate=weighted({0.5: 3, 0.0: 1, 0.1: 2, 0.25: 3, 0.9: 1})),
+}
+"""Layers with arguments that fit whatever the input's shape."""
+
+
 @st.composite
 def chains(
     draw: DrawFn, shape: Shape, batch: int, shortest: int, longest: int, depth: int = 0
@@ -134,17 +149,10 @@ def _layer(kind: type[Layer], shape: Shape, batch: int, depth: int) -> SearchStr
         return st.builds(kind, size=sizes, stride=weighted({0: 6, 1: 2, 2: 2, 3: 1}))
     if kind is Residual:
         return _residual(shape, batch, depth + 1)
-    arguments: dict[type[Layer], dict[str, SearchStrategy]] = {
-        Dense: {"units": weighted({16: 4, 1: 1, 2: 1, 3: 1, 5: 2, 8: 3, 10: 2, 32: 3, 64: 1})},
-        BatchNorm: {
-            "epsilon": st.just(1e-5) | log_uniform(1e-5, 1e-3),
-            "momentum": weighted({0.1: 5, 0.01: 2, 0.05: 1, 0.2: 1, 0.3: 2}),
-        },
-        LayerNorm: {"epsilon": st.just(1e-5) | log_uniform(1e-6, 1e-3)},
-        Dropout: {"rate": weighted({0.5: 3, 0.0: 1, 0.1: 2, 0.25: 3, 0.9: 1})},
-        PadChannels: {"channels": weighted({0: 1, 1: 2, 2: 2, 4: 2}).map(lambda n: shape[0] + n)},
-    }
-    return st.builds(kind, **arguments.get(kind, {}))
+    if kind is PadChannels:
+        more = weighted({0: 1, 1: 2, 2: 2, 4: 2})
+        return st.builds(PadChannels, channels=more.map(lambda channels: shape[0] + channels))
+    return ANYWHERE[kind] if kind in ANYWHERE else st.just(kind())
 
 
 @st.composite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
@@ -120,7 +121,7 @@ def _data(draw: DrawFn, dataset: str) -> Data:
                 (top, (-100.0,), (1.0,)): 1,
                 (top, (0.5,), (0.01,)): 1,
                 (top, (0.5,), (10.0,)): 1,
-                (top, (0.5, 0.4, 0.3)[:channels], (0.2, 0.3, 0.25)[:channels]): 1,
+                (top, (0.5, 0.4, 0.3)[:channels], (0.2, 0.3, 0.25)[:channels]): channels,
             }
         )
     )
@@ -166,6 +167,7 @@ def _initialisers(draw: DrawFn) -> Init:
     return Init(kind, draw(stds)) if kind == "gaussian" else Init(kind)
 
 
+@cache
 def _optimisers() -> SearchStrategy[Optimiser]:
     plain = st.builds(
         Sgd,
@@ -187,6 +189,7 @@ def _optimisers() -> SearchStrategy[Optimiser]:
     return st.one_of(plain, *adaptive)
 
 
+@cache
 def _schedules() -> SearchStrategy[Schedule]:
     warmup = weighted({0: 6, 1: 1, 2: 1, 5: 2, 10: 1})
     constant = st.builds(Constant, warmup=warmup)
