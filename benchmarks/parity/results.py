@@ -51,13 +51,14 @@ class Results:
         return Counter(result.outcome.value for result in self.results)
 
     def markdown(self) -> Iterator[str]:
-        """Yield the lines of the table, then those of what was refused, then each alarm's."""
+        """Yield the table's lines, then those of what was refused or undecided, then each alarm's."""
         yield f"| {' | '.join(COLUMNS)} |"
         yield f"| {' | '.join('---:' if name in NUMBERS else '---' for name in COLUMNS)} |"
         yield from map(_row, self._rows())
         if self.refused:
             yield f"\n{len(self.refused)} workloads were refused:\n"
             yield from (f"- {case.rows}, {case.label}: {why}" for case, why in self.refused)
+        yield from self._undecided()
         yield from self._alarms()
 
     def _rows(self) -> list[list[Result]]:
@@ -66,6 +67,16 @@ class Results:
             key = (result.case.rows, result.framework, result.mode)
             rows.setdefault(key, []).append(result)
         return list(rows.values())
+
+    def _undecided(self) -> Iterator[str]:
+        """Yield each case that is undecided somewhere, with the first such cell's sentence."""
+        undecided = [r for r in self.results if r.outcome.value == UNDECIDED]
+        if undecided:
+            yield "\nUndecided:\n"
+        for case, group in groupby(undecided, key=lambda result: result.case):
+            results = list(group)
+            cells = f"{len(results)} {'cell' if len(results) == 1 else 'cells'}"
+            yield f"- {case.rows}, {case.label}, {cells}: {results[0].outcome.sentence}"
 
     def _alarms(self) -> Iterator[str]:
         """Yield each case that failed somewhere: its cells, and the case as a file to run alone."""

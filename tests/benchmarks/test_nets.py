@@ -17,8 +17,8 @@ from benchmarks import nets
 from benchmarks.parity import cases, check
 from benchmarks.parity.cases import Case, Given
 from benchmarks.parity.cells import LEAST_MODELS, MODELS_A_PROCESS, SLOW_SECONDS, Cell
-from benchmarks.parity.check import EQUIVALENT, NOT_EQUIVALENT
-from benchmarks.parity.results import FAILED, Results
+from benchmarks.parity.check import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED, Outcome
+from benchmarks.parity.results import FAILED, Result, Results
 from benchmarks.parity.workloads import draw_net
 from harness import recipes
 from harness.parity import Standard
@@ -135,6 +135,18 @@ def test_results_are_counted_listed_and_written(cell: MakeCell) -> None:
     table = json.loads(json.dumps(results.as_dict(), allow_nan=False))
     assert [case["label"] for case in table["cases"]] == ["net 0", "net 1"]
     assert [result["value"] for result in table["results"]].count(FAILED) == 2
+
+
+def test_undecided_cases_are_listed() -> None:
+    case = Case("some", "seed 3", spec.load("mlp-2-3-2"), STEPS)
+    outcome = Outcome(UNDECIDED, 0.5, "logits at step 1", "undecided: it is the logits")
+    results = Results([Result(case, "faulty", mode, outcome, 1.0) for mode in ("well", "slow")])
+    text = "\n".join(results.markdown())
+    assert (
+        "| some | faulty | slow | 0 | 1 | 0 | 0 | 0.50 | logits at step 1 (seed 3) | 1.0 |" in text
+    )
+    assert "- some, seed 3, 2 cells: undecided: it is the logits" in text
+    assert "```toml" not in text
 
 
 def test_a_workload_whose_reference_diverges_is_refused(cell: MakeCell) -> None:
