@@ -1,0 +1,208 @@
+"""Hypothesis strategies for layers: every chain that fits a shape can be drawn, usual ones more often.
+
+All numbers come from short lists and small ranges. Hypothesis mixes literals of the loaded source files
+into wide ranges, so that a seed would draw other nets whenever a file changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice, product
+from typing import TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from workloads.layers import (
+    AvgPool,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    Layer,
+    LayerNorm,
+    MaxPool,
+    PadChannels,
+    Relu,
+    Residual,
+    Shape,
+    Sigmoid,
+    Tanh,
+)
+from workloads.reading import SpecError
+
+T = TypeVar("T")
+Kinds = Mapping[type[Layer], int]
+
+IMAGE_KINDS: Kinds = {
+    Relu: 4,
+    Conv2d: 8,
+    MaxPool: 3,
+    AvgPool: 2,
+    BatchNorm: 4,
+    Residual: 3,
+    Dropout: 1,
+    Sigmoid: 1,
+    Tanh: 1,
+    PadChannels: 1,
+    GlobalAvgPool: 1,
+    Flatten: 1,
+}
+"""How often each layer follows on an image, where it does not follow a product."""
+
+VECTOR_KINDS: Kinds = {
+    Relu: 4,
+    Dense: 8,
+    BatchNorm: 2,
+    LayerNorm: 2,
+    Dropout: 2,
+    Residual: 2,
+    Sigmoid: 2,
+    Tanh: 2,
+    Flatten: 1,
+}
+
+AFTER_A_PRODUCT: Kinds = {Relu: 8, BatchNorm: 8, LayerNorm: 4, Conv2d: 2, Dense: 2}
+"""What differs where the layer before is a convolution or dense."""
+
+LONGEST_BODY = 3
+DEEPEST_RESIDUAL = 2
+"""Residual blocks lie at most this deep in one another."""
+
+SHORTCUTS_TRIED = 20
+"""Of the many windows that bring an image to the body's size, this many can be drawn."""
+
+
+def weighted(weights: Mapping[T, int]) -> SearchStrategy[T]:
+    """Draw a key as often as its weight says. Shrinks towards the first."""
+    return st.sampled_from([value for value, weight in weights.items() for _ in range(weight)])
+
+
+def log_uniform(low: float, high: float) -> SearchStrategy[float]:
+    """Draw a number of two digits from `low` to `high`, each order of magnitude as often."""
+    return st.integers(0, 99).map(lambda part: float(f"{low * (high / low) ** (part / 99):.2g}"))
+
+
+ANYWHERE: Mapping[type[Layer], SearchStrategy[Layer]] = {
+    Dense: st.builds(
+        Dense, units=weighted({16: 4, 1: 1, 2: 1, 3: 1, 5: 2, 8: 3, 10: 2, 32: 3, 64: 1})
+    ),
+    BatchNorm: st.builds(
+        BatchNorm,
+        epsilon=st.just(1e-5) | log_uniform(1e-5, 1e-3),
+        momentum=weighted({0.1: 5, 0.01: 2, 0.05: 1, 0.2: 1, 0.3: 2}),
+    ),
+    LayerNorm: st.builds(LayerNorm, epsilon=st.just(1e-5) | log_uniform(1e-6, 1e-3)),
+    Dropout: st.builds(Dropout, rate=weighted({0.5: 3, 0.0: 1, 0.1: 2, 0.25: 3, 0.9: 1})),
+}
+"""Layers with arguments that fit whatever the input's shape."""
+
+
+@st.composite
+def chains(
+    draw: DrawFn, shape: Shape, batch: int, shortest: int, longest: int, depth: int = 0
+) -> tuple[Layer, ...]:
+    """Draw layers, one after the other, for examples of `shape` in batches of `batch`.
+
+    `depth` is the number of residual blocks around them.
+    """
+    layers: list[Layer] = []
+    for _ in range(draw(st.integers(shortest, longest))):
+        after_product = bool(layers) and isinstance(layers[-1], Conv2d | Dense)
+        kind = draw(weighted(_kinds(shape, batch, after_product, depth)))
+        layers.append(draw(_layer(kind, shape, batch, depth)))
+        shape = layers[-1].output(shape)
+    return tuple(layers)
+
+
+def shape_after(layers: tuple[Layer, ...], shape: Shape) -> Shape:
+    """Return the shape that a chain gives for examples of `shape`."""
+    for layer in layers:
+        shape = layer.output(shape)
+    return shape
+
+
+def norm_fits(shape: Shape, batch: int) -> bool:
+    """Whether a batch norm there has more than one value a channel."""
+    return batch > 1 or any(side > 1 for side in shape[1:])
+
+
+def _kinds(shape: Shape, batch: int, after_product: bool, depth: int) -> Kinds:
+    kinds = dict(IMAGE_KINDS if len(shape) == 3 else VECTOR_KINDS)
+    if after_product:
+        kinds |= {kind: weight for kind, weight in AFTER_A_PRODUCT.items() if kind in kinds}
+    if not norm_fits(shape, batch):
+        del kinds[BatchNorm]
+    if depth == DEEPEST_RESIDUAL:
+        del kinds[Residual]
+    return kinds
+
+
+def _layer(kind: type[Layer], shape: Shape, batch: int, depth: int) -> SearchStrategy[Layer]:
+    """Draw the arguments of a layer of some kind, for a shape that the kind takes."""
+    if kind is Conv2d:
+        return _convolution(shape)
+    if kind in (MaxPool, AvgPool):
+        sizes = weighted({2: 6, 1: 1, 3: 3}).map(lambda size: min(size, *shape[1:]))
+        return st.builds(kind, size=sizes, stride=weighted({0: 6, 1: 2, 2: 2, 3: 1}))
+    if kind is Residual:
+        return _residual(shape, batch, depth + 1)
+    if kind is PadChannels:
+        more = weighted({0: 1, 1: 2, 2: 2, 4: 2})
+        return st.builds(PadChannels, channels=more.map(lambda channels: shape[0] + channels))
+    return ANYWHERE[kind] if kind in ANYWHERE else st.just(kind())
+
+
+@st.composite
+def _convolution(draw: DrawFn, shape: Shape) -> Layer:
+    kernel = min(draw(weighted({3: 6, 1: 2, 2: 1, 4: 1, 5: 3})), *shape[1:])
+    return Conv2d(
+        filters=draw(weighted({4: 3, 1: 1, 2: 1, 3: 1, 6: 2, 8: 4, 12: 1, 16: 1})),
+        kernel=kernel,
+        stride=draw(weighted({1: 6, 2: 3, 3: 1})),
+        padding=draw(st.sampled_from([kernel // 2] * 4 + [0] * 4 + [1, 2])),
+        bias=draw(st.booleans()),
+    )
+
+
+@st.composite
+def _residual(draw: DrawFn, shape: Shape, batch: int, depth: int) -> Layer:
+    body = draw(chains(shape, batch, 1, LONGEST_BODY, depth))
+    end = shape_after(body, shape)
+    if len(end) == len(shape) and end[1:] == shape[1:] and end != shape and draw(st.booleans()):
+        is_image = len(shape) == 3
+        body += (Conv2d(shape[0], 3, padding=1, bias=False) if is_image else Dense(shape[0]),)
+        end = shape
+    shortcut = draw(st.sampled_from(_shortcuts(shape, end)))
+    if shortcut and norm_fits(end, batch) and draw(weighted({False: 2, True: 1})):
+        shortcut += (BatchNorm(),)
+    return Residual(body, shortcut)
+
+
+def _shortcuts(shape: Shape, end: Shape) -> list[tuple[Layer, ...]]:
+    """Return chains that bring examples of `shape` to the shape `end`; the identity where it fits."""
+    if end == shape:
+        return [()]
+    if len(end) == 1:
+        flat: tuple[Layer, ...] = (GlobalAvgPool(),) if len(shape) == 3 else ()
+        return [(*flat, Dense(end[0]))]
+    fitting = (chain for chain in _windows(shape, end) if _fits(chain, shape, end))
+    return list(islice(fitting, SHORTCUTS_TRIED))
+
+
+def _windows(shape: Shape, end: Shape) -> Iterator[tuple[Layer, ...]]:
+    """Yield windows over an image of `shape` with the channels of `end`, the simplest first."""
+    more = () if end[0] == shape[0] else (PadChannels(end[0]),)
+    for padding, kernel, stride in product(range(9), range(1, 6), range(1, shape[1] + 1)):
+        if padding == 0 and end[0] >= shape[0]:
+            yield (AvgPool(kernel, stride), *more)
+        yield (Conv2d(end[0], kernel, stride, padding, bias=False),)
+
+
+def _fits(chain: tuple[Layer, ...], shape: Shape, end: Shape) -> bool:
+    try:
+        return shape_after(chain, shape) == end
+    except SpecError:
+        return False

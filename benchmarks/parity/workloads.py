@@ -1,0 +1,203 @@
+"""Hypothesis strategies for whole workloads, and a way to draw the same ones again by their numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+
+from hypothesis import HealthCheck, Phase, assume, given, seed, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from benchmarks.parity.layers import chains, log_uniform, norm_fits, shape_after, weighted
+from workloads import cost, datasets, spec
+from workloads.layers import (
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    Layer,
+    LayerNorm,
+    Relu,
+    Shape,
+    Sigmoid,
+    Tanh,
+)
+from workloads.optimisers import (
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Optimiser,
+    Schedule,
+    Sgd,
+    Stairs,
+)
+from workloads.spec import Data, Init, Workload
+
+LONGEST = 8
+"""The most layers before those that lead to the classes."""
+
+MOST_FLOP = 60e6
+"""The most operations of a training step: the reference then takes 20 ms at most."""
+
+MOST_BYTES = 16e6
+"""The most float32 memory of a training step."""
+
+LARGEST_COLOUR_BATCH = 8
+
+
+@st.composite
+def workloads(draw: DrawFn) -> Workload:
+    """Draw a valid workload from the whole vocabulary; usual layers and settings come more often."""
+    dataset = draw(weighted({"digits": 16, "xor": 3, "cifar10": 1}))
+    described = datasets.describe(dataset)
+    data = draw(_data(dataset))
+    classes = len(described.classes)
+    layers = draw(_model(tuple(described.shape), classes, data.batch))
+    loss = draw(weighted({"cross-entropy": 3, "mean-squared-error": 1}))
+    smoothing = weighted({0.0: 4, 0.05: 1, 0.1: 2, 0.3: 1})
+    drawn = Workload(
+        name="drawn",
+        title="drawn at random",
+        data=data,
+        layers=layers,
+        init=draw(_initialisers()),
+        loss=loss,
+        label_smoothing=draw(smoothing) if loss == "cross-entropy" else 0.0,
+        optimiser=draw(_optimisers()),
+        schedule=draw(_schedules()),
+        target_accuracy=0.0,
+        input_shape=tuple(described.shape),
+        classes=classes,
+    )
+    workload = spec.from_dict(drawn.to_dict(), "a drawn workload")
+    assume(cost.training_flop(workload) * data.batch <= MOST_FLOP)
+    assume(cost.training_bytes(workload) <= MOST_BYTES)
+    return workload
+
+
+def draw_net(seed_of_all: int, number: int) -> Workload:
+    """Return the net of that number: the same one whichever others are drawn.
+
+    It depends on the release of hypothesis; the workload itself, written to a file, does not.
+    """
+    drawn: list[Workload] = []
+
+    # The first example is always the simplest one, the second is random.
+    @seed(seed_of_all * 1_000_000 + number)
+    @settings(
+        database=None,
+        deadline=None,
+        max_examples=2,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(workloads())
+    def collect(workload: Workload) -> None:
+        drawn.append(workload)
+
+    collect()
+    title = f"net {number} of seed {seed_of_all}"
+    return dataclasses.replace(drawn[-1], name=f"net-{number}", title=title)
+
+
+@st.composite
+def _data(draw: DrawFn, dataset: str) -> Data:
+    """Draw batch, seed and range of the inputs: mostly around 0, sometimes raw or far from 0."""
+    top, channels = float(datasets.describe(dataset).top), datasets.describe(dataset).shape[0]
+    batch = draw(
+        weighted(
+            {16: 4, 1: 1, 2: 1, 3: 2, 4: 2, 5: 1, 7: 2, 8: 3, 13: 1, 31: 1, 32: 4, 50: 1, 64: 3}
+        )
+    )
+    scale, mean, std = draw(
+        weighted(
+            {
+                (top, (0.5,), (0.5,)): 9,
+                (top, (0.0,), (1.0,)): 2,
+                (1.0, (0.0,), (1.0,)): 1,
+                (top, (-100.0,), (1.0,)): 1,
+                (top, (0.5,), (0.01,)): 1,
+                (top, (0.5,), (10.0,)): 1,
+                (top, (0.5, 0.4, 0.3)[:channels], (0.2, 0.3, 0.25)[:channels]): channels,
+            }
+        )
+    )
+    if channels == 3:
+        batch = min(batch, LARGEST_COLOUR_BATCH)
+    return Data(dataset, batch, 1, draw(st.integers(0, 99)), scale, mean, std)
+
+
+@st.composite
+def _model(draw: DrawFn, shape: Shape, classes: int, batch: int) -> tuple[Layer, ...]:
+    """Draw layers from inputs to logits."""
+    layers = draw(chains(shape, batch, 0, LONGEST))
+    shape = shape_after(layers, shape)
+    dense = Dense(classes)
+    if len(shape) == 3:
+        layers += draw(
+            weighted(
+                {
+                    (Flatten(), dense): 3,
+                    (GlobalAvgPool(), dense): 2,
+                    (Conv2d(classes, 1), GlobalAvgPool()): 1,
+                }
+            )
+        )
+    else:
+        layers += (dense,)
+    last: dict[tuple[Layer, ...], int] = {
+        (): 24,
+        (Sigmoid(),): 3,
+        (Tanh(),): 1,
+        (Relu(),): 1,
+        (LayerNorm(),): 1,
+    }
+    if norm_fits((classes,), batch):
+        last |= {(BatchNorm(),): 1}
+    return layers + draw(weighted(last))
+
+
+@st.composite
+def _initialisers(draw: DrawFn) -> Init:
+    kind = draw(st.sampled_from(spec.INITIALISERS))
+    stds = weighted({0.01: 2, 0.001: 1, 0.05: 2, 0.1: 2, 0.5: 1, 1.0: 1})
+    return Init(kind, draw(stds)) if kind == "gaussian" else Init(kind)
+
+
+@cache
+def _optimisers() -> SearchStrategy[Optimiser]:
+    plain = st.builds(
+        Sgd,
+        lr=log_uniform(1e-3, 0.3),
+        momentum=weighted({0.0: 4, 0.5: 1, 0.9: 6, 0.99: 1}),
+        weight_decay=weighted({0.0: 5, 1e-4: 2, 5e-4: 2, 1e-2: 1}),
+    )
+    adaptive = [
+        st.builds(
+            kind,
+            lr=log_uniform(1e-4, 0.03),
+            beta1=weighted({0.9: 7, 0.0: 1, 0.5: 1, 0.8: 1, 0.95: 1}),
+            beta2=weighted({0.999: 7, 0.9: 1, 0.95: 1, 0.99: 2}),
+            epsilon=weighted({1e-8: 7, 1e-7: 1, 1e-5: 1, 1e-3: 1}),
+            weight_decay=weighted({0.0: 4, 1e-4: 1, 1e-2: 3, 0.1: 1}),
+        )
+        for kind in (Adam, AdamW)
+    ]
+    return st.one_of(plain, *adaptive)
+
+
+@cache
+def _schedules() -> SearchStrategy[Schedule]:
+    warmup = weighted({0: 6, 1: 1, 2: 1, 5: 2, 10: 1})
+    constant = st.builds(Constant, warmup=warmup)
+    stairs = st.builds(
+        Stairs,
+        every=st.integers(1, 10),
+        gamma=weighted({0.1: 3, 0.5: 2, 0.9: 1}),
+        warmup=warmup,
+    )
+    cosine = st.builds(Cosine, steps=st.integers(1, 40), warmup=warmup)
+    return st.one_of(constant, constant, stairs, cosine)
