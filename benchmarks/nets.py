@@ -131,7 +131,7 @@ def check_case(given: Given, asked: Iterable[Cell], results: Results) -> None:
     """Run the reference once, ask every cell, and add what comes out to `results`."""
     try:
         reference = check.run_reference(given)
-    except check.Refused as reason:
+    except check.ReferenceDiverged as reason:
         results.refused.append((given.case, str(reason)))
         return
     for cell in asked:

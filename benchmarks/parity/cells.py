@@ -103,7 +103,7 @@ class Cell:
                 threads=1,
                 **start,
             )
-        reply = worker.ask("prove", TIMEOUT, steps=given.case.steps, file="answers.npz")
+        reply = worker.ask("answer", TIMEOUT, steps=given.case.steps, file="answers.npz")
         with np.load(reply["answers"]) as arrays:
             return dict(arrays)
 

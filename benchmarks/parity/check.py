@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.parity.cases import Given
 from harness import parity
-from harness.parity import Standard
+from harness.parity import ReferenceDiverged, ReferenceRun
+from harness.parity.check import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+
+__all__ = [
+    "EQUIVALENT",
+    "NOT_EQUIVALENT",
+    "STEPS",
+    "UNDECIDED",
+    "Outcome",
+    "ReferenceDiverged",
+    "ReferenceRun",
+    "judge",
+    "run_reference",
+]
 
 STEPS = parity.DEFAULT_STEPS
-
-EQUIVALENT, UNDECIDED, NOT_EQUIVALENT = "equivalent", "undecided", "not equivalent"
-
-
-class Refused(ValueError):
-    """The reference gives no answers to hold a cell against, and why."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +37,13 @@ class Outcome:
     sentence: str
 
 
-def run_reference(given: Given) -> Standard:
-    """Run the reference over a case. Raises Refused where its numbers are not finite."""
-    with np.errstate(all="ignore"):
-        run = parity.rehearse(given.case.workload, dict(given.start), given.batches)
-    for name, answer in run.right.items():
-        if not np.isfinite(answer).all():
-            raise Refused(f"the reference diverges: {name} is not finite")
-    return run
+def run_reference(given: Given) -> ReferenceRun:
+    """Run the reference over a case. Raises ReferenceDiverged."""
+    return parity.run_reference(given.case.workload, dict(given.start), given.batches)
 
 
-def judge(answers: Mapping[str, NDArray], reference: Standard) -> Outcome:
+def judge(answers: Mapping[str, NDArray], reference: ReferenceRun) -> Outcome:
     """Hold a cell's float32 answers against the reference's."""
-    with np.errstate(all="ignore"):
-        verdict = parity.judge(answers, reference, "float32")
+    verdict = parity.judge(answers, reference, "float32")
     worst = verdict.worst
-    value = EQUIVALENT if verdict.ok else NOT_EQUIVALENT
-    return Outcome(value, worst.share, f"{worst.tensor} {worst.when}", verdict.sentence())
+    return Outcome(verdict.value, worst.share, f"{worst.tensor} {worst.when}", verdict.sentence())

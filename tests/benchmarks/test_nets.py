@@ -17,11 +17,10 @@ from benchmarks import nets
 from benchmarks.parity import cases, check
 from benchmarks.parity.cases import Case, Given
 from benchmarks.parity.cells import LEAST_MODELS, MODELS_A_PROCESS, SLOW_SECONDS, Cell
-from benchmarks.parity.check import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED, Outcome
+from benchmarks.parity.check import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED, Outcome, ReferenceRun
 from benchmarks.parity.results import FAILED, Result, Results
 from benchmarks.parity.workloads import draw_net
 from harness import recipes
-from harness.parity import Standard
 from harness.process import WorkerFailed
 from tests.frameworks import inside
 from workloads import spec
@@ -156,7 +155,7 @@ def test_a_workload_whose_reference_diverges_is_refused(cell: MakeCell) -> None:
     case = Case("some", "steep", dataclasses.replace(workload, optimiser=optimiser), STEPS)
     nets.run([case], [cell("well")], 40, results)
     assert results.results == []
-    assert "- some, steep: the reference diverges" in "\n".join(results.markdown())
+    assert "- some, steep: the reference is not finite" in "\n".join(results.markdown())
 
 
 def test_a_slow_cell_answers_for_fewer_drawn_nets(cell: MakeCell) -> None:
@@ -170,7 +169,7 @@ def test_a_slow_cell_answers_for_fewer_drawn_nets(cell: MakeCell) -> None:
 
 
 @cache
-def drawn_reference(number: int, folder: Path) -> tuple[Given, Standard]:
+def drawn_reference(number: int, folder: Path) -> tuple[Given, ReferenceRun]:
     """A drawn net and its reference, one for all frameworks."""
     net = draw_net(SEED, number)
     case = Case(nets.DRAWN, f"net {number}", net, check.STEPS)
