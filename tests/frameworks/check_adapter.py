@@ -1,14 +1,15 @@
 """Runs one adapter on tiny nets, inside its framework's environment: arrays in, arrays out.
 
-    python -P check_adapter.py look <framework> <mode> <given.npz> <found.npz>
+    python -P check_adapter.py look <framework> <mode> <given.npz> <found.npz> <net>...
     python -P check_adapter.py refuse <framework> <mode>
 
-Standard library and NumPy only. The test that calls it imports NETS and `look` from here too, to
-ask the reference the same.
+Standard library and NumPy only. The test that calls it imports the nets, `look` and `take_up` from
+here too, to ask the reference the same.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import traceback
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import frameworks
-from frameworks.contract import Adapter, Options, Unavailable, Weights
+from frameworks.contract import Adapter, Memory, Options, Unavailable, Weights
 from workloads.batches import Batch
 from workloads.layers import (
     AvgPool,
@@ -139,8 +140,40 @@ _NETS = (
         optimiser=Adam(0.01, beta1=0.8, beta2=0.99, epsilon=1e-3, weight_decay=0.1),
         schedule=Stairs(every=2, gamma=0.5),
     ),
+    # Of inputs with mean 100 and deviation 0.3: a variance E[x^2] - E[x]^2 has no digit left.
+    _net(
+        "offset",
+        (3, 5, 4),
+        "cross-entropy",
+        Residual(
+            body=(BatchNorm(), Tanh(), Flatten(), Dense(6)),
+            shortcut=(Flatten(), BatchNorm(), Dense(6)),
+        ),
+        *(Tanh(), Dense(4)),
+        classes=4,
+        optimiser=Sgd(0.1),
+    ),
 )
 NETS = {net.name: net for net in _NETS}
+
+_END = Cosine(steps=2, warmup=1)  # Of STEPS, the last two are taken at a rate of 0.
+_UPDATES = {
+    "sgd, cosine": (Sgd(0.1), _END),
+    "sgd, decay": (Sgd(0.1, weight_decay=0.01), Constant()),
+    "momentum, warm-up": (Sgd(0.1, momentum=0.9), Constant(warmup=3)),
+    "momentum, step": (Sgd(0.1, momentum=0.9), Stairs(every=2, gamma=0.3)),
+    "momentum, cosine": (Sgd(0.1, momentum=0.9, weight_decay=0.01), _END),
+    "adam, constant": (Adam(0.01), Constant()),
+    "adam, cosine": (Adam(0.01, weight_decay=0.1), _END),
+    "adamw, step": (AdamW(0.01, weight_decay=0.1), Stairs(every=2, gamma=0.3, warmup=1)),
+}
+UPDATES = {
+    name: dataclasses.replace(NETS["adam"], name=name, optimiser=optimiser, schedule=schedule)
+    for name, (optimiser, schedule) in _UPDATES.items()
+}
+"""One small net with further optimisers and schedules."""
+
+WORKLOADS = NETS | UPDATES
 
 
 def look(adapter: Adapter, weights: Weights, batches: list[Batch]) -> dict[str, Any]:
@@ -168,9 +201,42 @@ def _train(adapter: Adapter, batches: list[Batch]) -> NDArray:
     return np.concatenate([adapter.train(batches[:FIRST]), adapter.train(batches[FIRST:])])
 
 
+def take_up(adapter: Adapter, weights: Weights, batches: list[Batch]) -> dict[str, Any]:
+    """Return what comes of a training that goes on after some steps, and of the same taken up there.
+
+    Arrays by name, of each count of steps: ``<steps>/memory/<slot>/<parameter>``, then
+    ``<steps>/gone on/<what>`` and ``<steps>/taken up/<what>``.
+    """
+    arrays: dict[str, Any] = {}
+    for steps in range(STEPS):
+        adapter.load(weights)
+        if steps:
+            adapter.train(batches[:steps])
+        reached, memory = adapter.weights(), adapter.memory()
+        assert memory.steps == steps
+        gone_on = _outcome(adapter, batches[steps:])
+        adapter.load(reached)
+        adapter.restore(memory)
+        parts = {"memory": _slots(memory), "gone on": gone_on}
+        parts["taken up"] = _outcome(adapter, batches[steps:])
+        for part, named in parts.items():
+            arrays.update({f"{steps}/{part}/{name}": array for name, array in named.items()})
+    return arrays
+
+
+def _outcome(adapter: Adapter, batches: list[Batch]) -> dict[str, NDArray]:
+    return {"losses": adapter.train(batches), **adapter.weights(), **_slots(adapter.memory())}
+
+
+def _slots(memory: Memory) -> dict[str, NDArray]:
+    return {
+        f"{slot}/{k}": array for slot, arrays in memory.slots.items() for k, array in arrays.items()
+    }
+
+
 def given(arrays: Any, net: str) -> tuple[Weights, list[Batch]]:
     """Return a net's start weights and batches from arrays named ``<net>/<what>``."""
-    workload = NETS[net]
+    workload = WORKLOADS[net]
     weights = {name: arrays[f"{net}/{name}"] for name in (*workload.parameters, *workload.state)}
     masks = sorted(key for key in arrays if key.startswith(f"{net}/mask"))
     portions = zip(*(arrays[key] for key in masks), strict=True) if masks else [()] * STEPS
@@ -178,17 +244,23 @@ def given(arrays: Any, net: str) -> tuple[Weights, list[Batch]]:
     return weights, [Batch(*one) for one in zip(inputs, labels, portions, strict=True)]
 
 
-def _look(framework: str, mode: str, arrays: str, found: str) -> None:
-    """Look at every net; one that fails leaves its traceback under ``<net>/failed``."""
+def _look(framework: str, mode: str, arrays: str, found: str, *nets: str) -> None:
+    """Look at some nets; one that fails leaves its traceback under ``<net>/failed``.
+
+    What `take_up` returns is named ``<net>/from <its name>``.
+    """
     answers: dict[str, Any] = {}
     with np.load(arrays) as file:
         loaded = dict(file)
-    for net, workload in NETS.items():
+    for net in nets:
         weights, batches = given(loaded, net)
         try:
-            adapter = frameworks.adapter(framework)(workload, weights, Options(mode))
-            told = {"versions": adapter.versions(), "settings": adapter.settings()}
-            seen = {"told": json.dumps(told), **look(adapter, weights, batches)}
+            adapter = frameworks.adapter(framework)(WORKLOADS[net], weights, Options(mode))
+            described = {"versions": adapter.versions(), "settings": adapter.settings()}
+            seen = {"told": json.dumps(described)}
+            seen.update(look(adapter, weights, batches) if net in NETS else {})
+            taken_up = take_up(adapter, weights, batches)
+            seen.update({f"from {name}": array for name, array in taken_up.items()})
         except Exception:
             seen = {"failed": traceback.format_exc()}
         answers.update({f"{net}/{key}": value for key, value in seen.items()})

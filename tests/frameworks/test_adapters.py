@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
 from tests.frameworks import inside
-from tests.frameworks.check_adapter import NETS, STEPS, given, look
+from tests.frameworks.check_adapter import NETS, STEPS, WORKLOADS, given, look, take_up
 from tests.frameworks.inside import RECIPES
 from workloads.init import dropout_masks, start_weights
 
@@ -30,20 +31,24 @@ TOLERANCE = 1e-5
 # After five steps, five steps' errors have partly added up, and what a weight moved by is a
 # difference of numbers some 5 times as large: up to 4.4e-6 is seen.
 TRAINED_TOLERANCE = 1.5e-5
+# Inputs of mean 100 and deviation 0.3 lose some 300 times as much where a float32 mean is taken off:
+# up to 2.1e-4 is seen, and 9e-3 with a variance E[x^2] - E[x]^2.
+OFFSET = 100
 
 
-def _cases() -> list[Any]:
+def _cases(nets: Iterable[str]) -> list[Any]:
     """Every framework x mode x net."""
     return [
         pytest.param(*case.values, net, marks=case.marks, id=f"{case.id}-{net}")
         for case in inside.modes(everywhere=True)
-        for net in NETS
+        for net in nets
+        if net in NETS or not case.marks  # each net is compiled anew
     ]
 
 
 def _weights(net: str) -> Weights:
     """Start weights, but norms and their state off 1 and 0, where much would look the same."""
-    random, weights = np.random.default_rng(8), start_weights(NETS[net])
+    random, weights = np.random.default_rng(8), start_weights(WORKLOADS[net])
     for name, array in weights.items():
         if name.rpartition(".")[0].rpartition(".")[2].startswith("norm"):
             array += random.uniform(-0.3, 0.3, array.shape).astype(np.float32)
@@ -54,9 +59,11 @@ def _weights(net: str) -> Weights:
 def _given() -> dict[str, np.ndarray]:
     """The weights, inputs, labels and masks of every net, named ``<net>/<what>``."""
     arrays = {}
-    for net, workload in NETS.items():
+    for net, workload in WORKLOADS.items():
         random, shape = np.random.default_rng(7), (STEPS, workload.data.batch)
         inputs = random.standard_normal((*shape, *workload.input_shape), dtype=np.float32)
+        if net == "offset":
+            inputs = np.float32(100) + np.float32(0.3) * inputs
         # Low classes are the more frequent: evenly spread, an untrained net's bias gradients
         # would all but cancel over the batch, and leave little but rounding.
         labels = random.integers(0, workload.classes, (2, *shape)).min(axis=0)
@@ -68,14 +75,29 @@ def _given() -> dict[str, np.ndarray]:
 
 
 @cache
-def _found(framework: str, mode: str) -> dict[str, np.ndarray]:
-    """What the adapter tells of all nets, named as above: one process, for importing is slow."""
+def _answers(framework: str, mode: str) -> dict[str, np.ndarray]:
+    """What the adapter tells of all its nets, named as above: one process, for importing is slow."""
+    nets = [
+        net
+        for *cell, net in (case.values for case in _cases(WORKLOADS))
+        if cell == [framework, mode]
+    ]
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder) / name) for name in ("given.npz", "found.npz")]
         np.savez(files[0], **_given())
-        inside.run(framework, Path(folder), SCRIPT, "look", framework, mode, *files)
+        inside.run(framework, Path(folder), SCRIPT, "look", framework, mode, *files, *nets)
         with np.load(files[1]) as arrays:
             return dict(arrays)
+
+
+def _answers_of(framework: str, mode: str, net: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `look` and `take_up` return, of one net."""
+    inside.skip_without_program(framework, mode)
+    answers, prefix = _answers(framework, mode), f"{net}/"
+    of_net = {k.removeprefix(prefix): v for k, v in answers.items() if k.startswith(prefix)}
+    assert "failed" not in of_net, str(of_net["failed"])[-4000:]
+    taken_up = {k: of_net.pop(k) for k in list(of_net) if k.startswith("from ")}
+    return of_net, {k.removeprefix("from "): v for k, v in taken_up.items()}
 
 
 @cache
@@ -84,22 +106,27 @@ def _right(net: str) -> dict[str, np.ndarray]:
     return look(Reference(NETS[net], weights, Options("numpy")), weights, batches)
 
 
+@cache
+def _right_memory(net: str) -> dict[str, np.ndarray]:
+    weights, batches = given(_given(), net)
+    taken_up = take_up(Reference(WORKLOADS[net], weights, Options("numpy")), weights, batches)
+    return {name: array for name, array in taken_up.items() if "/memory/" in name}
+
+
 def _error(found: np.ndarray, right: np.ndarray) -> float:
     assert found.shape == right.shape
     return float(np.linalg.norm(found.astype(np.float64) - right) / np.linalg.norm(right))
 
 
-@pytest.mark.parametrize(("framework", "mode", "net"), _cases())
+@pytest.mark.parametrize(("framework", "mode", "net"), _cases(NETS))
 def test_the_adapter_takes_the_same_step(framework: str, mode: str, net: str) -> None:
-    inside.skip_without_program(framework, mode)
-    everything, prefix = _found(framework, mode), f"{net}/"
-    found = {k.removeprefix(prefix): v for k, v in everything.items() if k.startswith(prefix)}
-    assert "failed" not in found, str(found["failed"])[-4000:]
+    found, _ = _answers_of(framework, mode, net)
     told = json.loads(str(found.pop("told")))
     assert told["versions"]
     assert told["settings"]
 
     right, start = _right(net), _weights(net)
+    looser = OFFSET if net == "offset" else 1
     assert list(found) == list(right)  # the same names, in the same order
     for name, array in found.items():
         kind, _, parameter = name.partition("/")
@@ -110,10 +137,33 @@ def test_the_adapter_takes_the_same_step(framework: str, mode: str, net: str) ->
             assert np.array_equal(array, start[parameter]), f"{why} {parameter}"
         elif kind.startswith("trained"):
             before = start[parameter].astype(np.float64)
-            assert _error(array - before, right[name] - before) < TRAINED_TOLERANCE, name
+            error = _error(array - before, right[name] - before)
+            assert error < looser * TRAINED_TOLERANCE, name
         else:
             tolerance = TRAINED_TOLERANCE if kind == "predicted" else TOLERANCE
-            assert _error(array, np.asarray(right[name])) < tolerance, name
+            assert _error(array, np.asarray(right[name])) < looser * tolerance, name
+
+
+@pytest.mark.parametrize(("framework", "mode", "net"), _cases(WORKLOADS))
+def test_a_training_is_taken_up_at_any_step_to_the_bit(framework: str, mode: str, net: str) -> None:
+    _, found = _answers_of(framework, mode, net)
+    going_on = [name for name in found if "/gone on/" in name]
+    assert len(going_on) >= STEPS * (1 + len(WORKLOADS[net].parameters))
+    for name in going_on:
+        assert np.array_equal(found[name], found[name.replace("gone on", "taken up")]), name
+
+
+@pytest.mark.parametrize(("framework", "mode", "net"), _cases(WORKLOADS))
+def test_the_memory_is_that_of_the_reference(framework: str, mode: str, net: str) -> None:
+    _, found = _answers_of(framework, mode, net)
+    right = _right_memory(net)
+    assert [name for name in found if "/memory/" in name] == list(right)
+    for name, array in right.items():
+        assert found[name].dtype in (np.float32, np.float64), name
+        if name.startswith("0/"):
+            assert not found[name].any(), name
+        else:
+            assert _error(found[name], array) < TRAINED_TOLERANCE, name
 
 
 @pytest.mark.parametrize("framework", RECIPES)

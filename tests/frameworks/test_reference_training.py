@@ -10,13 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from frameworks.contract import Options, Weights
+from frameworks.contract import Memory, Options, Weights
 from frameworks.reference.adapter import Reference
 from tests.frameworks.test_reference import numerical
 from workloads import layers as spec
 from workloads.batches import Batch
 from workloads.init import dropout_masks, start_weights
-from workloads.optimisers import Adam, AdamW, Constant, Optimiser, Sgd, Stairs
+from workloads.optimisers import (
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Optimiser,
+    Schedule,
+    Sgd,
+    Stairs,
+)
 from workloads.spec import Data, Init, Workload
 
 
@@ -86,6 +95,11 @@ def reference(workload: Workload, **changes: Any) -> Reference:
 
 def same(one: Weights, other: Weights) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in one.keys() | other.keys())
+
+
+def same_memory(one: Memory, other: Memory) -> bool:
+    slots = one.slots.keys() | other.slots.keys()
+    return one.steps == other.steps and all(same(one.slots[s], other.slots[s]) for s in slots)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -231,6 +245,57 @@ def test_load_makes_a_run_repeat_bit_for_bit(optimiser: Optimiser, before: int, 
     assert same(used.weights(), fresh.weights())
 
 
+OPTIMISERS = [
+    Sgd(0.1),
+    Sgd(0.1, momentum=0.9, weight_decay=0.01),
+    Adam(0.1, weight_decay=0.01),
+    AdamW(0.1, weight_decay=0.01),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@given(before=st.integers(0, 4), schedule=st.sampled_from([Constant(), Cosine(2, warmup=1)]))
+@settings(max_examples=10, deadline=None)
+def test_restore_takes_a_run_up_bit_for_bit(
+    optimiser: Optimiser, dtype: type, before: int, schedule: Schedule
+) -> None:
+    layers = NETS["residual"].layers
+    workload = net((2, 5, 4), *layers, optimiser=optimiser, schedule=schedule)
+    steps = batches(workload, 5)
+    whole, resumed = reference(workload, dtype=dtype), reference(workload, dtype=dtype)
+    if before:
+        whole.train(steps[:before])
+    weights, memory = whole.weights(), whole.memory()
+    assert memory.steps == before
+    losses = whole.train(steps[before:])
+    resumed.load(weights)
+    resumed.restore(memory)
+    assert same_memory(resumed.memory(), memory)
+    assert np.array_equal(resumed.train(steps[before:]), losses)
+    assert same(resumed.weights(), whole.weights())
+    assert same_memory(resumed.memory(), whole.memory())
+
+
+def test_the_memory_is_what_the_formulas_keep() -> None:
+    """After one step from zeros, of a gradient with the coupled weight decay in it."""
+    for optimiser in OPTIMISERS:
+        workload = net((5,), *DENSE, optimiser=optimiser)
+        adapter, batch = reference(workload), batches(workload, 1)[0]
+        start, gradients = adapter.weights(), adapter.step(batch).gradients
+        zeros = adapter.memory()
+        adapter.train([batch])
+        memory = adapter.memory()
+        assert tuple(zeros.slots) == tuple(memory.slots) == optimiser.slots
+        for name, shape in workload.parameters.items():
+            decay = 0.0 if isinstance(optimiser, AdamW) else optimiser.weight_decay
+            g = gradients[name] + decay * start[name]
+            after_one = {"v": g, "m": 0.1 * g, "s": 0.001 * g**2}
+            for slot in optimiser.slots:
+                assert np.array_equal(zeros.slots[slot][name], np.zeros(shape))
+                np.testing.assert_allclose(memory.slots[slot][name], after_one[slot], rtol=1e-12)
+
+
 def everywhere(workload: Workload, kink: float) -> dict[str, float]:
     return {place.name: kink for place in workload.leaves}
 
@@ -277,5 +342,11 @@ def test_what_it_hands_out_is_a_copy() -> None:
     for weight in adapter.weights().values():
         weight[:] = 7
     assert same(adapter.weights(), start)
+    memory = adapter.memory()
+    for slot in memory.slots["v"].values():
+        slot[:] = 7
+    assert not any(slot.any() for slot in adapter.memory().slots["v"].values())
+    adapter.restore(memory)
     adapter.train(batches(NETS["residual"], 1))
+    assert all((slot == 7).all() for slot in memory.slots["v"].values())
     assert same(start, start_weights(NETS["residual"]))  # nor does it write to what it was given

@@ -1,4 +1,4 @@
-"""Schedules by their formulas, at the steps where they turn."""
+"""What optimisers keep; schedules by their formulas, at the steps where they turn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workloads.optimisers import SCHEDULES, Constant, Cosine, Stairs
+from workloads.optimisers import (
+    OPTIMISERS,
+    SCHEDULES,
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Optimiser,
+    Sgd,
+    Stairs,
+)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "slots"),
+    [
+        (Sgd(0.1), ()),
+        (Sgd(0.1, momentum=0.9), ("v",)),
+        (Adam(0.1), ("m", "s")),
+        (AdamW(0.1), ("m", "s")),
+    ],
+)
+def test_slots_are_the_names_in_the_formula(optimiser: Optimiser, slots: tuple[str, ...]) -> None:
+    assert optimiser.slots == slots
+    for slot in slots:
+        formula = f"{type(optimiser).__doc__} {Adam.__doc__ if isinstance(optimiser, Adam) else ''}"
+        assert f"{slot} = " in formula
+
+
+def test_every_optimiser_says_what_it_keeps() -> None:
+    for kind in OPTIMISERS.values():
+        assert isinstance(kind(0.1).slots, tuple)
 
 
 def test_constant_is_one() -> None:
