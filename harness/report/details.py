@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness import store
-from harness.report import facts, proof
+from harness.report import facts, parity_tables
 from harness.report.words import plain
 from harness.summaries import OK, number
 
@@ -54,11 +54,11 @@ def _proof(event: Mapping[str, Any], most: int) -> dict[str, Any]:
     checks = event.get("checks") or []
     words = [plain(event.get("when") or "the proof"), plain(event.get("sentence"))]
     words += [plain(event["hint"])] if event.get("hint") else []
-    share = proof.size(event.get("worst_share"))
+    share = parity_tables.size(event.get("worst_share"))
     return {
         "words": ": ".join(words),
         "worst": f"{share} of its bound: {plain(event.get('worst_tensor'))}",
-        "rows": proof.tensors(event, most),
+        "rows": parity_tables.tensors(event, most),
         "of": len(checks),
     }
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness import store
-from harness.report import lab, model, proof
+from harness.report import lab, model, parity_tables
 from harness.report.model import Failure, Report, Section
 from harness.report.words import Tone
 
@@ -56,11 +56,11 @@ def _proofs(report: Report) -> Iterator[str]:
     if not report.proofs:
         return
     yield from ["", "<details><summary>The proof, cell by cell</summary>", ""]
-    yield from table(proof.TITLES, report.proofs, numbers=range(4, 6))
+    yield from table(parity_tables.TITLES, report.proofs, numbers=range(4, 6))
     yield from ["", "</details>"]
     for words, tensors in report.refuted:
         yield from ["", f"**{escape(words)}**", ""]
-        yield from table(proof.TENSORS, tensors, numbers=range(2, 6))
+        yield from table(parity_tables.TENSORS, tensors, numbers=range(2, 6))
 
 
 def _section(section: Section) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from harness import store, summaries
-from harness.report import claims, facts, lab, proof
+from harness.report import claims, facts, lab, parity_tables
 from harness.report.runs import groups, load
 from harness.report.words import (
     Tone,
@@ -157,8 +157,8 @@ def build(record: store.Record) -> Report:
         sections=tuple(_sections(record, table, store.comparisons(record))),
         absent=tuple(absent(record)),
         failures=failures,
-        proofs=tuple(proof.rows(record)),
-        refuted=tuple(proof.failed(record)),
+        proofs=tuple(parity_tables.rows(record)),
+        refuted=tuple(parity_tables.failed(record)),
         facts=tuple(facts.facts(record, table)),
         settings=tuple(facts.settings(record)),
         again=facts.command(record),
@@ -304,7 +304,7 @@ def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
 
 
 def _seal(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
-    said = proof.seal(cells)
+    said = parity_tables.seal(cells)
     return [("good" if said[0] else "bad", said[1])] if said else []
 
 

@@ -9,7 +9,18 @@ from typing import Any
 import pandas as pd
 
 from harness import store
-from harness.report import claims, details, facts, images, model, plots, proof, series, style, thin
+from harness.report import (
+    claims,
+    details,
+    facts,
+    images,
+    model,
+    parity_tables,
+    plots,
+    series,
+    style,
+    thin,
+)
 from harness.report.claims import Claim
 from harness.report.plots import Figure
 from harness.report.runs import Group, Loaded, groups, letter, load
@@ -137,7 +148,7 @@ def build(records: Sequence[store.Record]) -> Page:
     return Page(
         title=f"Run {names[0]}" if len(names) == 1 else count(len(names), "run"),
         claims=[claim for part in parts for claim in part.claims if claim.kind == "train"],
-        seal=proof.seal(proved),
+        seal=parity_tables.seal(proved),
         places=[_place(loaded, number, name, len(names) > 1) for number, name in enumerate(names)],
         parts=parts,
         fields=fields,

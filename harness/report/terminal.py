@@ -18,7 +18,7 @@ from rich.text import Text
 from harness import store, summaries
 from harness.doctor import Finding
 from harness.profile import Profiled
-from harness.report import model, proof
+from harness.report import model, parity_tables
 from harness.report.model import Failure, Report, Section
 from harness.report.words import Tone, plain
 
@@ -83,10 +83,10 @@ def proofs(record: store.Record, console: Console) -> None:
         say(console, "warn", warning)
     for workload, rows in groupby(report.proofs, key=lambda row: row[0]):
         _line(console, Text(f"\n{workload}", "bold"))
-        table(console, proof.TITLES[1:], (row[1:] for row in rows))
+        table(console, parity_tables.TITLES[1:], (row[1:] for row in rows))
     for words, tensors in report.refuted:
         say(console, "bad", words)
-        table(console, proof.TENSORS, tensors)
+        table(console, parity_tables.TENSORS, tensors)
     for name, reason in report.absent:
         say(console, "off", f"{name}: {reason}")
     for failure in report.failures:
