@@ -152,12 +152,12 @@ def named(text: str) -> tuple[str, Path]:
 def judged(record: store.Record) -> tuple[int, int]:
     """Print what came of a run; return how many cells failed, and how many were well.
 
-    What did not fit into the time is neither, nor is the arbiter.
+    What did not fit into the time is neither, nor is the reference.
     """
     table = store.summary(record)
     counts = table["status"].value_counts().to_dict()
     print(f"{', '.join(record.manifest['workloads'])}: {counts}: {record.folder / 'report.md'}")
-    ranked = table.loc[~table["arbiter"], "status"]
+    ranked = table.loc[~table["reference"], "status"]
     return int((~ranked.isin(HARMLESS)).sum()), int(ranked.eq(summaries.OK).sum())
 
 

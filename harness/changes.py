@@ -201,7 +201,7 @@ def _of_workload(
     for cell in shared:
         yield from _accuracy(a, b, cell, level)
         yield from _plain(a, b, cell, (PROOF,))
-        if not a.cells[cell]["arbiter"]:
+        if not a.cells[cell]["reference"]:
             groups[tuple(a.cells[cell][part] for part in GROUP)].append(cell)
     for (_, device, _), cells in groups.items():
         machines = a.machine(device), b.machine(device)

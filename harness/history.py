@@ -88,7 +88,7 @@ def table(results: Path) -> pd.DataFrame:
     with _database(results) as database:
         rows = database.execute(query).fetchall()
     told = pd.DataFrame(rows, columns=names)
-    return told.astype(dict.fromkeys(("arbiter", "quick", "unproved"), bool))
+    return told.astype(dict.fromkeys(("reference", "quick", "unproved"), bool))
 
 
 @contextmanager

@@ -159,7 +159,7 @@ def _environments(session: _Session) -> dict[tuple[str, str], Environment]:
                 "framework-ready",
                 None,
                 **about,
-                arbiter=asked.recipes[name].arbiter,
+                reference=asked.recipes[name].arbiter,
                 commit=asked.recipes[name].commit,
                 origin=result.origin,
                 python=str(result.python),

@@ -42,7 +42,7 @@ SAMPLE_COLUMNS = (
 )  # fmt: skip
 
 COLUMNS = (
-    "cell", *IDENTITY, "rank", "status", "reason", "arbiter",
+    "cell", *IDENTITY, "rank", "status", "reason", "reference",
     "proof", "proof_share", "proof_worst",
     "accuracy", "precision", "recall", "f1", "examples", "reached_target",
     "train_samples_per_s", "train_low", "train_high", "train_slices",
@@ -135,14 +135,14 @@ def counted(table: pd.DataFrame, twins: bool) -> pd.DataFrame:
 def pairs(
     manifest: Mapping[str, Any], events: Sequence[Event], kept: pd.DataFrame, twins: pd.DataFrame
 ) -> pd.DataFrame:
-    """Every pair of cells that may be compared, by `comparisons.pairs`: well ones, no arbiter.
+    """Every pair of cells that may be compared, by `comparisons.pairs`: ok ones, not the reference.
 
     `kept` and `twins` are the run's slices that are `counted`.
     """
     bad = {str(one.get("cell")) for one in events if one["event"] == "cell-failed"}
-    judges = arbiters(manifest, events)
+    references = reference_names(events)
     kept, twins = (
-        table[~table["cell"].isin(bad) & ~table["framework"].isin(judges)]
+        table[~table["cell"].isin(bad) & ~table["framework"].isin(references)]
         for table in (kept, twins)
     )
     return comparisons.pairs(kept, twins, level(manifest))
@@ -172,12 +172,13 @@ def summary(
     for cell in table["cell"].unique():
         by_cell.setdefault(str(cell), [])
     timed = figures.timed(_measured(table), kept, level(manifest))
-    judges = arbiters(manifest, events)
+    references = reference_names(events)
     rows = [
-        _row(cell, own, manifest, events, timed.get(cell), judges) for cell, own in by_cell.items()
+        _row(cell, own, manifest, events, timed.get(cell), references)
+        for cell, own in by_cell.items()
     ]
     specs = manifest.get("workloads") or {}
-    whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"arbiter": bool})
+    whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"reference": bool})
     whole = figures.complete(whole, pairs, events, specs)
     return whole.astype(dict.fromkeys(_COUNTS, "Int64"))
 
@@ -205,14 +206,10 @@ def number(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def arbiters(manifest: Mapping[str, Any], events: Iterable[Event]) -> set[str]:
+def reference_names(events: Iterable[Event]) -> set[str]:
     """The names of the frameworks that say what is right and are never ranked."""
-    told = {
-        str(name) for name, one in (manifest.get("frameworks") or {}).items()
-        if isinstance(one, Mapping) and one.get("arbiter")
-    }  # fmt: skip
     ready = (event for event in events if event["event"] == "framework-ready")
-    return told | {str(event.get("framework")) for event in ready if event.get("arbiter")}
+    return {str(event.get("framework")) for event in ready if event.get("reference")}
 
 
 def _row(
@@ -221,7 +218,7 @@ def _row(
     manifest: Mapping[str, Any],
     events: Sequence[Event],
     timed: Mapping[Any, Any] | None,
-    judges: set[str],
+    references: set[str],
 ) -> dict[str, Any]:
     last = {event["event"]: event for event in own}
 
@@ -235,7 +232,7 @@ def _row(
         **parts,
         "status": status,
         "reason": " ".join(reason.split()),
-        "arbiter": parts["framework"] in judges,
+        "reference": parts["framework"] in references,
         **_proof(own),
         **_quality(parts["workload"], last.get("evaluated", {}), manifest),
         **(figures.UNTIMED if timed is None or status == NOT_THE_SAME else timed),

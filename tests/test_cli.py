@@ -120,7 +120,7 @@ def test_a_run_prints_a_table_and_can_be_reported_again(toy_root: Path, mine: li
     done = process(toy_root, *mine, "--mode=well")
     assert done.returncode == 0, done.stderr
     assert "faulty well" in done.stdout
-    assert "arbiter" in done.stdout
+    assert "the reference, not ranked" in done.stdout
     assert "\x1b" not in done.stdout  # no terminal, no colours
     again = process(toy_root, "report", "latest")
     assert "faulty well" in again.stdout
@@ -279,4 +279,4 @@ def test_the_program_is_installed_by_name() -> None:
     environment = {**os.environ, "COLUMNS": "80"}
     done = subprocess.run([program, "list", "frameworks"], capture_output=True, text=True, cwd="/",
                           timeout=60, env=environment)  # fmt: skip
-    assert "arbiter" in done.stdout, done.stderr
+    assert "reference" in done.stdout, done.stderr

@@ -50,9 +50,9 @@ class Measures:
 
     @cached_property
     def cells(self) -> dict[str, Cell]:
-        """Every cell of the run but the arbiter's."""
+        """Every cell of the run but the reference's."""
         table = self.record.cells
-        rows = table[~table["arbiter"]].to_dict("records")
+        rows = table[~table["reference"]].to_dict("records")
         right = _right(self.record)
         return {
             row["cell"]: Cell(

@@ -187,7 +187,7 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
 def _figures(found: Changes) -> Iterator[Sheet]:
     for workload, told in groupby(found.changes, key=lambda one: _part(one, "workload")):
         own = list(told)
-        # The arbiter has an arithmetic of its own, and no speed to compare.
+        # The reference has an arithmetic of its own, and no speed to compare.
         timed = [one for one in own if one.figure in changes.SPEEDS.values()] or own
         differ = [part for part in model.PLACE if len({_part(one, part) for one in timed}) > 1]
         parts = ("framework", "mode", *differ)

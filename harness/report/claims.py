@@ -52,7 +52,7 @@ def leader(group: Group, cells: pd.DataFrame, kind: str) -> dict[str, Any] | Non
 def claims(group: Group) -> list[Claim]:
     """What can be said of a group: of every run a sentence on training, and one on inference."""
     said: list[Claim] = []
-    for run in group.cells[~group.cells["arbiter"]]["run"].unique():
+    for run in group.cells[~group.cells["reference"]]["run"].unique():
         cells = group.ranked[group.ranked["run"] == run]
         if cells["train_samples_per_s"].notna().any():
             said += filter(None, (_claim(group, cells, kind) for kind in KINDS))

@@ -22,7 +22,7 @@ def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Ite
     """Yield what is to be said of one workload's `cells` (with `label`) and its `pairs`."""
     names = dict(zip(cells["cell"], cells["label"], strict=True))
     trained = pairs[pairs["kind"] == "train"]
-    timed = cells[(cells["train_slices"] > 0) & ~cells["arbiter"]]
+    timed = cells[(cells["train_slices"] > 0) & ~cells["reference"]]
     if (trained["launches"] > 1).any():
         yield from _floor(trained)
     yield from _open(record, names, trained)

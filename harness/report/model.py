@@ -202,15 +202,15 @@ def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) ->
 
 
 def _sorted(cells: pd.DataFrame) -> pd.DataFrame:
-    """By training throughput; then those that failed; the arbiter last."""
+    """By training throughput; then those that failed; the reference last."""
     key = pd.DataFrame(
         {
-            "arbiter": cells["arbiter"].astype(bool),
+            "reference": cells["reference"].astype(bool),
             "failed": cells["status"] != OK,
             "speed": -pd.to_numeric(cells["train_samples_per_s"]),
         }
     )
-    order = key.sort_values(["arbiter", "failed", "speed"], kind="stable", na_position="last")
+    order = key.sort_values(["reference", "failed", "speed"], kind="stable", na_position="last")
     return cells.loc[order.index]
 
 
@@ -222,7 +222,7 @@ def _section(
     pairs: pd.DataFrame,
     said: Sequence[tuple[Tone, str]],
 ) -> Section:
-    ranked = cells[~cells["arbiter"]]
+    ranked = cells[~cells["reference"]]
     labels = _labels(cells, [part for part in PLACE if ranked[part].nunique() > 1])
     entries = cells.to_dict("records")
     rows = [_row(cell, label, columns) for cell, label in zip(entries, labels, strict=True)]
@@ -244,7 +244,7 @@ def notes(
         *_agreement(cells),
         *_targets(record, cells, spec),
         *lab.notes(record, cells, pairs),
-        *_arbiters(cells),
+        *_references(cells),
     ]
 
 
@@ -254,11 +254,11 @@ def _labels(cells: pd.DataFrame, differ: Sequence[str]) -> list[str]:
     return [plain(" ".join(map(str, row))) for row in cells[parts].itertuples(index=False)]
 
 
-def _arbiters(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
-    judges = cells.loc[cells["arbiter"], ["label", "dtype"]]
+def _references(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    references = cells.loc[cells["reference"], ["label", "dtype"]]
     return [
-        ("note", plain(f"{label} ({dtype}): the arbiter, not ranked"))
-        for label, dtype in judges.itertuples(index=False)
+        ("note", plain(f"{label} ({dtype}): the reference, not ranked"))
+        for label, dtype in references.itertuples(index=False)
     ]
 
 
@@ -270,8 +270,8 @@ def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Column]) -> Row:
     status = plain(cell["status"])
     if status != OK:
         return Row(label, _tone(status), status, texts)
-    if cell["arbiter"]:
-        return Row(label, "note", "arbiter", texts)
+    if cell["reference"]:
+        return Row(label, "note", "reference", texts)
     return Row(label, "good", status, texts)
 
 
@@ -281,10 +281,10 @@ def _tone(status: str) -> Tone:
 
 
 def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
-    """How far the first losses are from the arbiter's, or, without it, from their median."""
+    """How far the first losses are from the reference's, or, without it, from their median."""
     losses = cells.dropna(subset=["first_loss"])
-    judge = losses[losses["arbiter"]]["first_loss"]
-    others = losses[~losses["arbiter"]] if len(judge) else losses
+    judge = losses[losses["reference"]]["first_loss"]
+    others = losses[~losses["reference"]] if len(judge) else losses
     lost = cells[cells["first_loss"].isna() & cells["first_step_s"].notna()]["label"]
     notes: list[tuple[Tone, str]] = []
     if len(lost):
@@ -292,7 +292,7 @@ def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
     if len(others) and len(losses) > 1:
         right = float(judge.iloc[0] if len(judge) else losses["first_loss"].median())
         apart = (others["first_loss"] - right).abs() / (abs(right) or 1.0)
-        whose = "the arbiter's" if len(judge) else "their median"
+        whose = "the reference's" if len(judge) else "their median"
         worst = others["label"].iloc[int(apart.argmax())]
         far = others["label"][apart > AGREE]
         said = f"to {apart.max():.1e} (relative; {worst} is the furthest)"

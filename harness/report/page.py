@@ -283,12 +283,12 @@ def _choices(cells: pd.DataFrame, fields: Sequence[Field]) -> list[tuple[Field, 
 
 
 def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
-    """By run and workload as planned, then the fastest first; the arbiter and the failed last."""
+    """By run and workload as planned, then the fastest first; the reference and the failed last."""
     key = pd.DataFrame(
         {
             "run": cells["run"],
             "workload": pd.factorize(cells["workload"])[0],
-            "off": cells["arbiter"] | (cells["status"] != OK),
+            "off": cells["reference"] | (cells["status"] != OK),
             "speed": -pd.to_numeric(cells["train_samples_per_s"]),
         }
     )
@@ -312,5 +312,5 @@ def _line(cell: dict[Any, Any], fields: Sequence[Field]) -> Line:
         else:
             texts.append("-" if missing else field.write(float(value)))
             keys.append("" if missing else f"{float(value):.9g}")
-    ranked = cell["status"] == OK and not cell["arbiter"]
+    ranked = cell["status"] == OK and not cell["reference"]
     return Line(cell["id"], "good" if ranked else "off", tuple(texts), tuple(keys))

@@ -37,7 +37,7 @@ def run(
     made = Run.create(results, told)
     made.append("dataset", workload="toy", name="xor", sha256={"inputs": "ab"})
     for name in ("left", "left@2.9.1", "right"):
-        made.append("framework-ready", framework=name, device="cpu", arbiter=False,
+        made.append("framework-ready", framework=name, device="cpu", reference=False,
                     version="2.13.0+cpu")  # fmt: skip
     for cell in cells[:-1]:
         made.append("first-step", cell, seconds=0.5, loss=2.0)

@@ -30,7 +30,7 @@ def timed(run: Run, cell: str, rates: list[float], launch: int = 1, **more: Any)
 
 def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
     run = Run.create(tmp_path, manifest(CELL, workloads={"toy": {"target_accuracy": 0.9}}))
-    run.append("framework-ready", framework="left", arbiter=True)
+    run.append("framework-ready", framework="left", reference=True)
     run.append("opened", CELL, import_seconds=1.5)
     run.append("first-step", CELL, seconds=0.5, loss=2.0)
     run.append("trained", CELL, steps=40, seconds=3.0, losses=[2.0], final_loss=0.5)
@@ -46,7 +46,7 @@ def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
     run.close()
     record = store.read(run.folder)
     (row,) = store.summary(record).to_dict("records")
-    assert row["status"] == "ok" and row["arbiter"] and row["reached_target"]
+    assert row["status"] == "ok" and row["reference"] and row["reached_target"]
     assert (row["framework"], row["dtype"], row["precision"]) == ("left", "float32", 0.94)
     got = [row[f"train_{word}"] for word in ("low", "samples_per_s", "high")]
     assert got == pytest.approx([30.5] * 3, rel=0.02)  # the wild slice moves it little
@@ -66,7 +66,7 @@ def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
 def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
     cells = [f"toy/{name}/fast/cpu/float32" for name in ("left", "right", "twice", "judge", "lost")]
     run = Run.create(tmp_path, manifest(*cells))
-    run.append("framework-ready", framework="judge", arbiter=True)
+    run.append("framework-ready", framework="judge", reference=True)
     for launch, drift in enumerate((1.0, 3.0, 0.5), start=1):  # the machine's, the same for all
         for cell, speed in zip(cells, (100, 101, 200, 50, 50), strict=True):
             wobble = 1 + 0.005 * ((launch * speed) % 3)
@@ -79,7 +79,7 @@ def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
     run.close()
     record = store.read(run.folder)
     pairs = store.comparisons(record)
-    assert {*pairs["a"], *pairs["b"]} == set(cells[:3])  # neither the arbiter nor what failed
+    assert {*pairs["a"], *pairs["b"]} == set(cells[:3])  # neither the reference nor what failed
     (row,) = pairs[
         (pairs["kind"] == "train") & (pairs["b"] == cells[2]) & (pairs["a"] == cells[0])
     ].to_dict("records")

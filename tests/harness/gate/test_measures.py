@@ -306,7 +306,7 @@ def test_cells_are_told_with_how_they_came_through(tmp_path: Path) -> None:
     assert found[OTHER].accuracy is None
 
 
-def test_the_arbiter_is_no_cell_of_a_check(journal: Journal) -> None:
-    journal("framework-ready", framework="left", arbiter=True, origin="built")
+def test_the_reference_is_no_cell_of_a_check(journal: Journal) -> None:
+    journal("framework-ready", framework="left", reference=True, origin="built")
     journal("cell-done", HEAD)("cell-done", OTHER)
     assert list(journal.read().cells) == [OTHER]

@@ -91,7 +91,7 @@ def begin(run: Run, images: Any = IMAGES) -> None:
     run.append("run-started")
     for name in PACKAGES:
         run.append(
-            "framework-ready", framework=name, title=name.title(), arbiter=name == "reference",
+            "framework-ready", framework=name, title=name.title(), reference=name == "reference",
             origin="lock", python="3.11.7", lock="9f" * 32, seconds=0.4,
         )  # fmt: skip
     run.append(
@@ -281,7 +281,7 @@ def dated_run(results: Path, day: int, odd: str = "", **more: Any) -> Path:
     run = Run.create(results, whole)
     for name in dict.fromkeys(cell.split("/")[1] for cell in cells):
         version = f"2.1{3 if new else 2}.0{odd}" if name.endswith("pytorch") else f"1.0{odd}"
-        run.append("framework-ready", framework=name, title=name, arbiter=False, origin="lock",
+        run.append("framework-ready", framework=name, title=name, reference=False, origin="lock",
                    device="cpu", version=version, seconds=0.4)  # fmt: skip
     run.append("dataset", workload="cnn-digits", name="digits", sha256={"inputs": "ab" * 32})
     for place, cell in enumerate(cells):

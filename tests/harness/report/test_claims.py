@@ -27,7 +27,7 @@ def group(**more: Any) -> Group:
             "name": ["a m", "b m", "c m"],
             "label": ["a m", "b m", "c m"],
             "status": "ok",
-            "arbiter": False,
+            "reference": False,
             "proof": "proved",
             "train_samples_per_s": [300.0, 200.0, 100.0],
             "predict_samples_per_s": [30.0, 20.0, float("nan")],

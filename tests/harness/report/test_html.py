@@ -218,8 +218,8 @@ def test_a_framework_keeps_its_colour(tmp_path: Path, fake: ModuleType) -> None:
     looks = style.styles(cells)
     alone = style.styles(cells[cells["framework"] == "tensorflow"])
     assert all(looks[cell].colour == alone[cell].colour for cell in alone)
-    told = zip(cells["framework"], cells["id"], cells["arbiter"], strict=True)
-    colours = {(name, looks[cell].colour) for name, cell, judge in told if not judge}
+    told = zip(cells["framework"], cells["id"], cells["reference"], strict=True)
+    colours = {(name, looks[cell].colour) for name, cell, reference in told if not reference}
     assert len(colours) == 4 == len({colour for _, colour in colours})
 
 
