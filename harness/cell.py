@@ -18,7 +18,7 @@ from harness.plan import Cell
 from harness.process import WorkerFailed, WorkerProcess
 from harness.setting import Setting, Task, Tell, Timeouts
 from harness.statistics import steady_from
-from harness.summaries import NOT_THE_SAME
+from harness.summaries import NOT_EQUIVALENT
 
 FIRST_LOSSES = 20
 """How many of the first losses the journal keeps, to compare the frameworks' first steps."""
@@ -174,7 +174,7 @@ class LiveCell:
         )
         if not verdict.ok:
             reason = verdict.sentence() + (f"; {advice}" if advice else "")
-            raise WorkerFailed(NOT_THE_SAME, reason)
+            raise WorkerFailed(NOT_EQUIVALENT, reason)
 
     def prove_again(self) -> None:
         """Ask for the first step once more after the timed part: nothing was optimised away."""

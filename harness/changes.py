@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from harness import comparisons, statistics, store, summaries
 from harness.comparisons import FASTER, GROUP, SLOWER
 from harness.differences import Difference, differences, flat
-from harness.summaries import OK, number
+from harness.summaries import OK, UNDECIDED, number
 
 SAME, OPEN, HIGHER, LOWER = "same", "not told apart", "higher", "lower"
 
@@ -33,7 +33,7 @@ TIMES = (
     "first_step_s", "latency1_p50_ms", "latency1_p99_ms", "latency_p50_ms", "latency_p99_ms",
 )  # fmt: skip
 MEMORY = ("peak_memory_bytes", "device_peak_bytes")
-PROOF = "proof_share"
+PARITY = "parity_share"
 
 FINGERPRINT = ("cpu", "cores_usable", "memory_total", "kernel", "governor")
 """What a manifest's machine must have in common, beside the threads, to look like the same one."""
@@ -94,7 +94,7 @@ def compare(before: store.Record, after: store.Record) -> Changes:
     level = max(summaries.level(a.manifest), summaries.level(b.manifest))
     found: list[Change | Refusal] = [*_unmatched(a, b)]
     for workload in dict.fromkeys(a.cells[cell]["workload"] for cell in a.cells if cell in b.cells):
-        if reason := _incomparable(a, b, workload):
+        if reason := _refused(a, b, workload) or _incomparable(a, b, workload):
             found.append(Refusal(workload, "everything", reason))
             continue
         shared = [
@@ -102,6 +102,7 @@ def compare(before: store.Record, after: store.Record) -> Changes:
             if row["workload"] == workload and row["status"] == OK
             and b.cells.get(cell, {}).get("status") == OK
         ]  # fmt: skip
+        found += _undecided(a, b, workload)
         found += _of_workload(a, b, shared, level)
     changes = [one for one in found if isinstance(one, Change)]
     return Changes(
@@ -121,6 +122,7 @@ class _Side:
         self.name = str(record.manifest.get("run") or record.folder.name)
         rows = store.summary(record).to_dict("records")
         self.cells: dict[str, dict[Any, Any]] = {row["cell"]: row for row in rows}
+        self.refused = summaries.refused(record.events)
         self.data = {one.get("workload"): one.get("sha256") for one in record.every("dataset")}
         self.locks = {
             (one.get("framework"), one.get("device", "cpu")): one.get("lock_sha256")
@@ -172,6 +174,24 @@ def _unmatched(a: _Side, b: _Side) -> Iterator[Refusal]:
             yield Refusal(cell, "everything", f"only in {name}: {row['dtype']}{also}")
 
 
+def _refused(a: _Side, b: _Side, workload: str) -> str | None:
+    """Say why a workload was refused, and in which run; None where it was not."""
+    reasons = [
+        f"refused in {name}: {side.refused[workload]}"
+        for name, side in (("A", a), ("B", b))
+        if workload in side.refused
+    ]
+    return "; ".join(reasons) or None
+
+
+def _undecided(a: _Side, b: _Side, workload: str) -> Iterator[Refusal]:
+    """Yield the cells of a workload that are undecided in a run, with the tensors."""
+    for name, side in (("A", a), ("B", b)):
+        for cell, row in side.cells.items():
+            if row["workload"] == workload and row["status"] == UNDECIDED:
+                yield Refusal(cell, "everything", f"in {name} {row['reason']}")
+
+
 def _incomparable(a: _Side, b: _Side, workload: str) -> str | None:
     """Say why nothing of a workload can be compared; None where it can."""
     specs = [flat({**(side.manifest.get("workloads") or {}).get(workload, {}), "title": None})
@@ -200,7 +220,7 @@ def _of_workload(
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for cell in shared:
         yield from _accuracy(a, b, cell, level)
-        yield from _plain(a, b, cell, (PROOF,))
+        yield from _plain(a, b, cell, (PARITY,))
         if not a.cells[cell]["reference"]:
             groups[tuple(a.cells[cell][part] for part in GROUP)].append(cell)
     for (_, device, _), cells in groups.items():

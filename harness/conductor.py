@@ -22,7 +22,7 @@ from harness.plan import Cell
 from harness.process import WorkerFailed
 from harness.setting import Setting, Task, Tell
 from harness.starts import write_start
-from harness.summaries import NOT_THE_SAME
+from harness.summaries import NOT_EQUIVALENT
 from workloads import init
 from workloads.batches import Batches
 from workloads.datasets import Arrays
@@ -128,7 +128,7 @@ def _bring_up(
         one.bring_up()
         alive.append(one)
     except WorkerFailed as failure:
-        one.tell_failure(None if failure.status == NOT_THE_SAME else "training", failure)
+        one.tell_failure(None if failure.status == NOT_EQUIVALENT else "training", failure)
     finally:
         if one not in alive:
             one.kill()

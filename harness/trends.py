@@ -27,7 +27,7 @@ WORTH, POINTS = 0.01, 0.01
 
 KEY = (
     "workload", "name", "mode", "device", "dtype", "ground", "fingerprint", "threads", "data", "quick",
-    "unproved",
+    "no_parity",
 )  # fmt: skip
 """What the runs of a series have in common."""
 

@@ -11,7 +11,7 @@ import pandas as pd
 from harness import comparisons, figures, store, summaries
 from harness.comparisons import TIED
 from harness.report.words import Tone, count, listed, plain
-from harness.summaries import number
+from harness.summaries import UNDECIDED, number
 
 PAIRS = ("training: a", "b", "a over b", "95% interval", "launches", "a is")
 
@@ -27,8 +27,9 @@ def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Ite
         yield from _floor(trained)
     yield from _open(record, names, trained)
     yield from _troubles(record, timed)
-    yield from _limit(record, timed)
-    yield from _launches(record, timed)
+    comparable = timed[timed["parity"] != UNDECIDED]
+    yield from _limit(record, comparable)
+    yield from _launches(record, comparable)
 
 
 def rows(pairs: pd.DataFrame, names: Mapping[str, str]) -> list[tuple[str, ...]]:

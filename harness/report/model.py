@@ -30,11 +30,12 @@ from harness.report.words import (
 )
 from harness.summaries import (
     INTERRUPTED,
+    NOT_EQUIVALENT,
     NOT_RUN,
-    NOT_THE_SAME,
     OK,
     SKIPPED,
     UNAVAILABLE,
+    UNDECIDED,
     number,
 )
 
@@ -137,8 +138,8 @@ class Report:
     sections: tuple[Section, ...]
     absent: tuple[tuple[str, str], ...]
     failures: tuple[Failure, ...]
-    proofs: tuple[tuple[str, ...], ...]
-    refuted: tuple[tuple[str, list[tuple[str, ...]]], ...]
+    parity: tuple[tuple[str, ...], ...]
+    unsettled: tuple[tuple[Tone, str, list[tuple[str, ...]]], ...]
     facts: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str], ...]
     again: str
@@ -153,12 +154,12 @@ def build(record: store.Record) -> Report:
         title=f"samestep run {plain(record.manifest.get('run') or record.folder.name)}",
         tone=tone,
         verdict=said,
-        warnings=tuple(facts.warnings(record)),
+        warnings=(*facts.warnings(record), *facts.refusals(record)),
         sections=tuple(_sections(record, table, store.comparisons(record))),
         absent=tuple(absent(record)),
         failures=failures,
-        proofs=tuple(parity_tables.rows(record)),
-        refuted=tuple(parity_tables.failed(record)),
+        parity=tuple(parity_tables.rows(record)),
+        unsettled=tuple(parity_tables.unsettled(record)),
         facts=tuple(facts.facts(record, table)),
         settings=tuple(facts.settings(record)),
         again=facts.command(record),
@@ -178,17 +179,19 @@ def verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
     elif record.end.get("status") == INTERRUPTED:
         said += "; the run was interrupted; what is here is partial"
     # What was skipped has failed only where it was asked for by name: the run's end knows.
-    well = record.end is not None and record.end.get("status") == OK
-    whole = well and 0 < good == len(table) - int(tally.get(SKIPPED, 0))
-    return ("good" if whole else "bad"), said
+    ended = (record.end or {}).get("status")
+    finished = good + int(tally.get(UNDECIDED, 0))
+    if ended not in (OK, UNDECIDED) or not 0 < finished == len(table) - int(tally.get(SKIPPED, 0)):
+        return "bad", said
+    return ("good" if finished == good else "warn"), said
 
 
 def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) -> list[Section]:
-    made_up = summaries.synthetic(record.manifest)
+    made_up, refused = summaries.synthetic(record.manifest), summaries.refused(record.events)
     claimed = [(group.workload, claims.claims(group)) for group in groups(load([record]))]
     sections = []
     for workload, cells in table.groupby("workload", sort=False):
-        if (cells["status"] == SKIPPED).all():
+        if (cells["status"] == SKIPPED).all() or workload in refused:
             continue
         columns = tuple(
             column for column in COLUMNS
@@ -231,7 +234,7 @@ def _section(
     about = ", ".join(filter(None, [facts.workload(spec), *map(plain, same)]))
     cells = cells.assign(label=labels)
     told = tuple(lab.rows(pairs, dict(zip(cells["cell"], labels, strict=True))))
-    more = notes(record, cells, pairs, spec)
+    more = [*_undecided(cells), *notes(record, cells, pairs, spec)]
     return Section(plain(workload), about, tuple(columns), tuple(rows), (*said, *more), told)
 
 
@@ -240,7 +243,7 @@ def notes(
 ) -> list[tuple[Tone, str]]:
     """What is to be said beneath one workload's `cells` (with `label`) and its `pairs`."""
     return [
-        *_seal(cells),
+        *filter(None, [parity_tables.summary(cells)]),
         *_agreement(cells),
         *_targets(record, cells, spec),
         *lab.notes(record, cells, pairs),
@@ -252,6 +255,15 @@ def _labels(cells: pd.DataFrame, differ: Sequence[str]) -> list[str]:
     """Framework and mode, and the parts in which the cells differ."""
     parts = ["framework", "mode", *differ]
     return [plain(" ".join(map(str, row))) for row in cells[parts].itertuples(index=False)]
+
+
+def _undecided(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    """The undecided cells, each with the tensors that nothing was shown for."""
+    undecided = cells.loc[cells["status"] == UNDECIDED, ["label", "reason"]]
+    return [
+        ("warn", plain(f"{label}: {reason}; shown, and not ranked"))
+        for label, reason in undecided.itertuples(index=False)
+    ]
 
 
 def _references(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
@@ -276,8 +288,10 @@ def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Column]) -> Row:
 
 
 def _tone(status: str) -> Tone:
-    """Of a cell that is not ok: what never began is no fault of its own; the unproved are greyed."""
-    return "off" if status in (NOT_RUN, SKIPPED, UNAVAILABLE, NOT_THE_SAME) else "bad"
+    """Of a cell that is not ok: what never began is no fault of its own; not equivalent is greyed."""
+    if status == UNDECIDED:
+        return "warn"
+    return "off" if status in (NOT_RUN, SKIPPED, UNAVAILABLE, NOT_EQUIVALENT) else "bad"
 
 
 def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
@@ -301,11 +315,6 @@ def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
         of = f"the first losses of {count(len(others), 'cell')}"
         notes.append(("bad" if len(far) else "good", f"{of} agree with {whose} {said}"))
     return notes
-
-
-def _seal(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
-    said = parity_tables.seal(cells)
-    return [("good" if said[0] else "bad", said[1])] if said else []
 
 
 def _targets(

@@ -1,88 +1,131 @@
-"""The proof as tables: a row a cell, and for a cell that failed a row a tensor."""
+"""The parity check as tables: a row a cell; a row a tensor of those that are not found equivalent."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from harness import store, summaries
-from harness.report.words import count, plain
-from harness.summaries import number
+from harness.report.words import Tone, count, plain
+from harness.summaries import DURING, EQUIVALENT, NOT_CHECKED, NOT_EQUIVALENT, UNDECIDED, number
 
-TITLES = ("workload", "cell", "verdict", "nearest its bound", "of it", "s")
-TENSORS = ("tensor", "when", "error", "bound", "largest element", "its bound")
+Event = Mapping[str, Any]
+
+TITLES = ("workload", "cell", "verdict", "nearest its bound", "of it", "witnesses", "s")
+"""Witnesses are slices that were checked while the cell was timed."""
+
+TENSORS = ("tensor", "when", "error", "bound", "largest error", "its bound")
+"""Errors and bounds are parts of the effect, unless that is 0."""
 
 _SHOWN = 12
-"""How many tensors of a failed cell are shown; the journal has all."""
+"""How many tensors of a cell are shown; the journal has all."""
+
+_TONES: dict[str, Tone] = {EQUIVALENT: "good", UNDECIDED: "warn", NOT_EQUIVALENT: "bad"}
 
 
 def rows(record: store.Record) -> Iterator[tuple[str, ...]]:
-    """Every proof that was tried, as texts for TITLES."""
-    for event in record.every("parity"):
-        parts = summaries.split(event["cell"])
+    """Every cell that was checked, as texts for TITLES; what is nearest its bound is over all checks."""
+    for cell, checks in by_cell(record).items():
+        parts = summaries.split(cell)
         place = "" if parts["device"] == "cpu" else f" {parts['device']}"
+        nearest = summaries.nearest_bound(checks)
         yield (
             plain(parts["workload"]),
             plain(f"{parts['framework']} {parts['mode']}{place}"),
-            "same maths" if event.get("ok") else "not the same maths",
-            plain(event.get("worst_tensor")),
-            size(event.get("worst_share")),
-            f"{number(event.get('seconds')) or 0:.1f}",
+            summaries.parity_verdict(checks),
+            plain(nearest.get("worst_tensor")),
+            size(nearest.get("worst_share")),
+            str(len(witnesses(checks))),
+            f"{sum(number(event.get('seconds')) or 0 for event in checks):.1f}",
         )
 
 
-def failed(record: store.Record) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
-    """Every failed proof: its sentence with the hint, and its worst tensors for TENSORS."""
+def by_cell(record: store.Record) -> dict[str, list[Event]]:
+    """The parity events of every cell that was checked, in order."""
+    cells: dict[str, list[Event]] = {}
     for event in record.every("parity"):
-        if event.get("ok"):
-            continue
-        words = f"{plain(event['cell'])}: {plain(event.get('sentence'))}"
-        if event.get("hint"):
-            words += f"; {plain(event['hint'])}"
-        yield words, tensors(event)
+        cells.setdefault(str(event.get("cell")), []).append(event)
+    return cells
 
 
-def tensors(event: Mapping[str, Any], most: int = _SHOWN) -> list[tuple[str, ...]]:
-    """The tensors of a `parity` event that came nearest their bounds, as texts for TENSORS."""
-    return [_tensor(check) for check in _worst(event.get("checks") or [])[:most]]
+def witnesses(checks: Sequence[Event]) -> list[Event]:
+    """Those parity events that are of slices that were timed."""
+    return [event for event in checks if event.get("when") == DURING]
 
 
-def seal(cells: pd.DataFrame) -> tuple[bool, str] | None:
-    """Say in a line what was proved of a workload's cells, and whether it was of all; None: nothing."""
-    tried = cells[cells["proof"] != "not proved"]
-    if not len(tried):
+def unsettled(record: store.Record) -> Iterator[tuple[Tone, str, list[tuple[str, ...]]]]:
+    """Every cell that was checked and not found equivalent: a sentence, and its tensors for TENSORS."""
+    for cell, checks in by_cell(record).items():
+        verdict = summaries.parity_verdict(checks)
+        if verdict != EQUIVALENT:
+            decisive = [event for event in checks if summaries.parity_verdict([event]) == verdict]
+            yield _TONES[verdict], f"{plain(cell)}: {sentence(decisive)}", tensors(decisive[0])
+
+
+def sentence(checks: Sequence[Event]) -> str:
+    """What parity events of one verdict say: the first one's words and hint, or what is undecided."""
+    if summaries.parity_verdict(checks) == UNDECIDED:
+        return plain(summaries.undecided_reason(checks))
+    texts = [checks[0].get("sentence"), checks[0].get("hint")]
+    return "; ".join(plain(text) for text in texts if text)
+
+
+def tensors(event: Event, most: int = _SHOWN) -> list[tuple[str, ...]]:
+    """The tensors of a parity event that are undecided, or else nearest their bounds, for TENSORS."""
+    undecided = set(event.get("undecided") or ())
+
+    def urgency(check: Event) -> tuple[bool, float]:
+        share = number(check.get("share"))
+        named = f"{check.get('tensor')} {check.get('when')}" in undecided
+        return named, math.inf if share is None else share
+
+    checks = sorted(event.get("checks") or (), key=urgency, reverse=True)
+    return [_tensor(check) for check in checks[:most]]
+
+
+def summary(cells: pd.DataFrame) -> tuple[Tone, str] | None:
+    """Say in a line what the parity check found of cells (with `label`); None where none was checked."""
+    checked = cells[cells["parity"] != NOT_CHECKED]
+    if not len(checked):
         return None
-    proved = tried[tried["proof"] == "proved"]
-    if not len(proved):
-        return False, "no cell takes the reference's step"
-    worst = proved.iloc[int(pd.to_numeric(proved["proof_share"]).argmax())]
-    rest = len(tried) - len(proved)
-    return not rest, (
-        f"same maths: proved for {count(len(proved), 'cell')}"
-        + (f", refuted for {rest}" if rest else "")
-        + f"; the error nearest its bound is {worst['proof_share']:.2f} of it"
-        f" ({worst['label']}: {plain(worst['proof_worst'])})"
-    )
+    tally = checked["parity"].value_counts()
+    tone = next(tone for verdict, tone in reversed(_TONES.items()) if verdict in tally)
+    others = [
+        f"{tally[verdict]} {verdict}" for verdict in (NOT_EQUIVALENT, UNDECIDED) if verdict in tally
+    ]
+    equivalent = checked[checked["parity"] == EQUIVALENT]
+    words = [f"{count(len(equivalent), 'cell')} equivalent to the reference", *others]
+    return tone, f"parity check: {', '.join(words)}{_largest(equivalent)}"
+
+
+def _largest(equivalent: pd.DataFrame) -> str:
+    """The error of all equivalent cells that is nearest its bound, as the end of a sentence."""
+    if not len(equivalent):
+        return ""
+    worst = equivalent.iloc[int(pd.to_numeric(equivalent["parity_share"]).argmax())]
+    name = f"{worst['label']}: {plain(worst['parity_worst'])}"
+    return f"; the error nearest its bound is {worst['parity_share']:.2f} of it ({name})"
 
 
 def size(value: Any) -> str:
-    """A relative error or a share; what the journal holds as null was not finite."""
+    """An error or a share; what the journal holds as null was not finite."""
     known = number(value)
     return "not finite" if known is None else f"{known:.2g}"
 
 
-def _worst(checks: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    def share(check: Mapping[str, Any]) -> float:
-        pairs = (("error", "bound"), ("largest", "largest_bound"))
-        found = [(number(check.get(a)), number(check.get(b))) for a, b in pairs]
-        return max(math.inf if a is None or not b else a / b for a, b in found)
-
-    return sorted(checks, key=share, reverse=True)[:_SHOWN]
+def _tensor(check: Event) -> tuple[str, ...]:
+    pairs = (("error", "effect"), ("bound", "effect"),
+             ("largest", "largest_effect"), ("largest_bound", "largest_effect"))  # fmt: skip
+    sizes = (_relative(check.get(part), check.get(effect)) for part, effect in pairs)
+    return (plain(check.get("tensor")), plain(check.get("when")), *sizes)
 
 
-def _tensor(check: Mapping[str, Any]) -> tuple[str, ...]:
-    sizes = (check.get(key) for key in ("error", "bound", "largest", "largest_bound"))
-    return (plain(check.get("tensor")), plain(check.get("when")), *map(size, sizes))
+def _relative(value: Any, effect: Any) -> str:
+    """A norm as a part of the effect's; the norm itself where there is no effect."""
+    known, whole = number(value), number(effect)
+    if known is None or not whole:
+        return size(value) if known is None else f"{size(value)} (absolute)"
+    return size(known / whole)

@@ -25,6 +25,7 @@ class Loaded:
     """Several runs' tables, one below the other: `run` is the record's place, `id` the cell's.
 
     A cell's `name` is its framework and mode; its `label` tells it apart from other runs' cells too.
+    Cells of workloads that were skipped or refused are `left_out` of every ranking.
     """
 
     records: tuple[store.Record, ...]
@@ -136,7 +137,7 @@ def _title(group: Group, same: int = 1) -> str:
 
 def _groups(loaded: Loaded) -> Iterator[Group]:
     cells = loaded.cells
-    planned = cells[cells["status"] != summaries.SKIPPED]
+    planned = cells[~cells["left_out"]]
     keys = ["ground", "device", "dtype"]
     for key, ranked in planned[~planned["reference"]].groupby(keys, sort=False):
         ground, device, dtype = map(str, key)
@@ -179,7 +180,12 @@ def _cells(record: store.Record, number: int) -> pd.DataFrame:
         )
         for workload in table["workload"].unique()
     }
-    return table.assign(run=number, ground=table["workload"].map(ground))
+    refused = table["workload"].isin(summaries.refused(record.events))
+    return table.assign(
+        run=number,
+        ground=table["workload"].map(ground),
+        left_out=refused | (table["status"] == summaries.SKIPPED),
+    )
 
 
 def _samples(record: store.Record) -> pd.DataFrame:
