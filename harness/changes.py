@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,9 +92,11 @@ def compare(before: store.Record, after: store.Record) -> Changes:
     """
     a, b = _Side(before), _Side(after)
     level = max(summaries.level(a.manifest), summaries.level(b.manifest))
-    found: list[Change | Refusal] = [*_unmatched(a, b)]
+    refused = _refused(a, b)
+    found: list[Change | Refusal] = [*_unmatched(a, b, refused)]
+    found += [Refusal(workload, "everything", reason) for workload, reason in refused.items()]
     for workload in dict.fromkeys(a.cells[cell]["workload"] for cell in a.cells if cell in b.cells):
-        if reason := _refused(a, b, workload) or _incomparable(a, b, workload):
+        if reason := refused.get(workload) or _incomparable(a, b, workload):
             found.append(Refusal(workload, "everything", reason))
             continue
         shared = [
@@ -161,11 +163,14 @@ class _Side:
         return float(self.floors.get((*(row[part] for part in GROUP), kind), 0.0))
 
 
-def _unmatched(a: _Side, b: _Side) -> Iterator[Refusal]:
-    """Yield the cells that one run alone has; its counterpart may differ in arithmetic only."""
+def _unmatched(a: _Side, b: _Side, refused: Collection[str]) -> Iterator[Refusal]:
+    """Yield the cells that one run alone has; its counterpart may differ in arithmetic only.
+
+    Those of workloads that were `refused` are left out.
+    """
     for own, other, name, others in ((a, b, "A", "B"), (b, a, "B", "A")):
         for cell, row in own.cells.items():
-            if cell in other.cells:
+            if cell in other.cells or row["workload"] in refused:
                 continue
             stem = cell.rpartition("/")[0]
             dtypes = [one["dtype"] for key, one in other.cells.items()
@@ -174,14 +179,13 @@ def _unmatched(a: _Side, b: _Side) -> Iterator[Refusal]:
             yield Refusal(cell, "everything", f"only in {name}: {row['dtype']}{also}")
 
 
-def _refused(a: _Side, b: _Side, workload: str) -> str | None:
-    """Say why a workload was refused, and in which run; None where it was not."""
-    reasons = [
-        f"refused in {name}: {side.refused[workload]}"
-        for name, side in (("A", a), ("B", b))
-        if workload in side.refused
-    ]
-    return "; ".join(reasons) or None
+def _refused(a: _Side, b: _Side) -> dict[str, str]:
+    """Return the workloads that were refused in a run, each with that run and the reason."""
+    reasons = defaultdict[str, list[str]](list)
+    for name, side in (("A", a), ("B", b)):
+        for workload, reason in side.refused.items():
+            reasons[workload].append(f"refused in {name}: {reason}")
+    return {workload: "; ".join(own) for workload, own in reasons.items()}
 
 
 def _undecided(a: _Side, b: _Side, workload: str) -> Iterator[Refusal]:
@@ -189,7 +193,7 @@ def _undecided(a: _Side, b: _Side, workload: str) -> Iterator[Refusal]:
     for name, side in (("A", a), ("B", b)):
         for cell, row in side.cells.items():
             if row["workload"] == workload and row["status"] == UNDECIDED:
-                yield Refusal(cell, "everything", f"in {name} {row['reason']}")
+                yield Refusal(cell, "everything", f"in {name}: {row['reason']}")
 
 
 def _incomparable(a: _Side, b: _Side, workload: str) -> str | None:

@@ -75,15 +75,17 @@ def sentence(checks: Sequence[Event]) -> str:
 
 def tensors(event: Event, most: int = _SHOWN) -> list[tuple[str, ...]]:
     """The tensors of a parity event that are undecided, or else nearest their bounds, for TENSORS."""
-    undecided = set(event.get("undecided") or ())
+    names, checks = set(event.get("undecided") or ()), event.get("checks") or []
+    undecided = [check for check in checks if f"{check.get('tensor')} {check.get('when')}" in names]
+    return [
+        _tensor(check) for check in sorted(undecided or checks, key=_share, reverse=True)[:most]
+    ]
 
-    def urgency(check: Event) -> tuple[bool, float]:
-        share = number(check.get("share"))
-        named = f"{check.get('tensor')} {check.get('when')}" in undecided
-        return named, math.inf if share is None else share
 
-    checks = sorted(event.get("checks") or (), key=urgency, reverse=True)
-    return [_tensor(check) for check in checks[:most]]
+def _share(check: Event) -> float:
+    """A check's error over its bound; null stands for what is not finite."""
+    share = number(check.get("share"))
+    return math.inf if share is None else share
 
 
 def summary(cells: pd.DataFrame) -> tuple[Tone, str] | None:

@@ -81,7 +81,7 @@ def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[st
         *(("faulty", "cuda", one) for one in devices.PRECISIONS),
     }  # fmt: skip
     assert set(table["status"]) == {"ok"}
-    assert set(table["proof"]) == {"proved"}
+    assert set(table["parity"]) == {"equivalent"}
     held = table.xs("cuda", level="device")["device_used_bytes"]
     assert held.tolist() == [HELD] * 3
     assert table.xs("cpu", level="device")["device_used_bytes"].isna().all()

@@ -10,6 +10,8 @@ import pytest
 
 from harness import store, summaries
 from harness.store import Run
+from harness.summaries import DURING, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from tests.parity_event import TENSOR, parity_event
 
 CELL = "toy/left/fast/cpu/float32"
 
@@ -101,7 +103,7 @@ def test_a_disturbed_slice_gives_way_to_its_repetition(tmp_path: Path) -> None:
 
 def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:
     fates = {"a": "ok", "b": "crashed", "c": "interrupted", "d": "unavailable", "e": "skipped",
-             "f": "not run"}  # fmt: skip
+             "f": "not run", "g": "not run"}  # fmt: skip
     cells = {name: f"{name}/{name}/m/cpu/float32" for name in fates}
     run = Run.create(tmp_path, manifest(*cells.values()))
     run.append("cell-done", cells["a"])
@@ -110,6 +112,7 @@ def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:
     run.append("framework-unavailable", framework="d", device="cuda", reason="on another device")
     run.append("framework-unavailable", framework="d", device="cpu", reason="no wheel")
     run.append("workload-skipped", workload="e", reason="no data")
+    run.append("workload-refused", workload="f", reason="the reference is not finite")
     run.append("cell-started", "z/stray/m/cpu/float32")
     run.close()
     table = store.summary(store.read(run.folder)).set_index("workload")
@@ -117,6 +120,8 @@ def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:
     assert table["status"].to_dict() == {**fates, "z": "interrupted"}
     assert table["reason"]["b"] == "in train: two lines"
     assert (table["reason"]["d"], table["reason"]["e"]) == ("no wheel", "no data")
+    assert table["reason"]["f"] == "the reference is not finite"
+    assert table["reason"]["g"] == "the run ended before the cell began"
 
 
 def test_synthetic_data_has_no_accuracy(tmp_path: Path) -> None:
@@ -156,3 +161,66 @@ def test_slices_that_took_no_time_are_no_speed(tmp_path: Path) -> None:
     (row,) = store.summary(store.read(run.folder)).to_dict("records")
     assert (row["status"], row["launches"], row["train_slices"]) == ("ok", 1, 0)
     assert np.isnan(row["train_samples_per_s"])
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "parity", "status"),
+    [
+        ([], "not checked", "ok"),
+        ([EQUIVALENT, EQUIVALENT], "equivalent", "ok"),
+        ([EQUIVALENT, UNDECIDED, EQUIVALENT], "undecided", "undecided"),
+        ([UNDECIDED, NOT_EQUIVALENT], "not equivalent", "not equivalent"),
+        ([EQUIVALENT, "of the future"], "not equivalent", "not equivalent"),
+        ([None], "not equivalent", "not equivalent"),
+    ],
+)
+def test_of_several_verdicts_of_a_cell_the_worst_holds(
+    tmp_path: Path, verdicts: list[str | None], parity: str, status: str
+) -> None:
+    run = Run.create(tmp_path, manifest(CELL))
+    for place, verdict in enumerate(verdicts):
+        when = {"when": DURING} if place else {}
+        run.append("parity", CELL, **{**parity_event(), "verdict": verdict, **when})
+    run.append("cell-done", CELL)
+    run.close()
+    (row,) = store.summary(store.read(run.folder)).to_dict("records")
+    assert (row["parity"], row["status"]) == (parity, status)
+
+
+def test_what_is_nearest_its_bound_is_over_all_checks_of_a_cell(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, manifest(CELL))
+    for share, tensor in ((0.1, "logits"), (0.4, "update of w after step 20"), (0.2, "loss")):
+        run.append("parity", CELL, **parity_event(worst_share=share, worst_tensor=tensor))
+    run.append("cell-done", CELL)
+    run.close()
+    (row,) = store.summary(store.read(run.folder)).to_dict("records")
+    assert (row["parity_share"], row["parity_worst"]) == (0.4, "update of w after step 20")
+
+
+def test_undecided_tensors_are_named_once_and_the_rest_counted() -> None:
+    events = [parity_event(UNDECIDED), parity_event(UNDECIDED, undecided=[TENSOR, *"abcdef"])]
+    reason = f"parity undecided: {TENSOR}, a, b, c, d and 2 more"
+    assert summaries.undecided_reason(events) == reason
+
+
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("verdict", [UNDECIDED, NOT_EQUIVALENT])
+def test_a_cell_that_is_not_equivalent_is_in_no_pair_and_not_ranked(
+    tmp_path: Path, verdict: str, ended: bool
+) -> None:
+    cells = [f"toy/{name}/fast/cpu/float32" for name in ("left", "right", "third")]
+    run = Run.create(tmp_path, manifest(*cells))
+    for cell, speed in zip(cells, (100, 200, 400), strict=True):
+        for launch in (1, 2, 3):
+            timed(run, cell, [speed * (1 + 0.01 * launch)] * 3, launch)
+    run.append("parity", cells[2], **parity_event())
+    run.append("parity", cells[2], **parity_event(verdict, when=DURING))
+    for cell in cells if ended else ():
+        run.append("cell-done", cell)
+    run.close()
+    record = store.read(run.folder)
+    pairs = store.comparisons(record)
+    assert {*pairs["a"], *pairs["b"]} == set(cells[:2])
+    table = store.summary(record).set_index("cell")
+    assert np.isnan(table["rank"].astype(float)[cells[2]])
+    assert (table["train_samples_per_s"][cells[2]] > 300) == (verdict == UNDECIDED or not ended)

@@ -43,7 +43,7 @@ def table(cells: Mapping[str, Sequence[float | None]], **more: Any) -> pd.DataFr
                 "cell": f"toy/{cell}/cpu/float32", "workload": "toy", "framework": framework,
                 "name": name, "mode": mode, "device": "cpu", "dtype": "float32",
                 "version": version or "1.0", "ground": "g", "fingerprint": "f", "machine": "{}",
-                "threads": 2, "data": "real", "quick": False, "unproved": False, "reference": False,
+                "threads": 2, "data": "real", "quick": False, "no_parity": False, "reference": False,
                 "status": "crashed" if speed is None else "ok", "train_samples_per_s": speed,
                 "steps": 100, "examples": 10_000, **own,
             })  # fmt: skip
@@ -128,7 +128,7 @@ def test_a_series_is_one_machine_one_ground_and_one_setting() -> None:
         "ground": ["g"] * 6 + ["other"] * 6,
         "threads": [2] * 6 + [1] * 6,
         "quick": [False] * 6 + [True] * 6,
-        "unproved": [False] * 6 + [True] * 6,
+        "no_parity": [False] * 6 + [True] * 6,
         "data": ["real"] * 6 + ["synthetic"] * 6,
     }.items():
         told = trends.series(table({"left/a": speeds}, **{column: values}), THROUGHPUT)

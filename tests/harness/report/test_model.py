@@ -51,7 +51,7 @@ def test_a_good_run(tmp_path: Path, fake: ModuleType) -> None:
     assert facts["energy"] == "not measured"
     assert section.notes[0] == (
         "good",
-        "Not proved to be the same maths, but pytorch eager is fastest on cnn-digits: 1.80x (1.79"
+        "Numerical equivalence was not checked, but pytorch eager is fastest on cnn-digits: 1.80x (1.79"
         " to 1.81) tensorflow xla's throughput, same accuracy, about the same memory",
     )
     assert "pytorch eager is fastest on cnn-digits in inference: 1." in section.notes[1][1]
