@@ -27,7 +27,7 @@ from harness.shell import CELLS, OUT, TRAINING, conduct, plainly, results_folder
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="samestep")
 def main() -> None:
-    """Compare deep-learning frameworks that provably take the same training step."""
+    """Compare deep-learning frameworks on numerically equivalent training steps."""
 
 
 for command in (inventory.list_, inventory.env, inventory.data, gate.check, gate.baseline, bisect):
@@ -42,11 +42,15 @@ for command in (inventory.list_, inventory.env, inventory.data, gate.check, gate
 @click.option("--quick", is_flag=True, help="A try-out: one epoch, three short rounds.")
 @click.option("--data", type=click.Choice(["real", "synthetic"]), default="real", show_default=True,
               help="synthetic: made from the seed, for speed only; no accuracy is reported.")  # fmt: skip
-@click.option("--no-parity", is_flag=True, help="No proof; every output then says: not proved.")
+@click.option("--no-parity", is_flag=True, help="Skip the parity check; every output then says so.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
 @plainly
 def run(as_json: bool, **options: Any) -> None:
-    """Prove, train, score and time workloads in every framework, and report."""
+    """Check parity, train, score and time workloads in every framework, and report.
+
+    Exit 0: all ok; 1: a cell failed or is not equivalent; else 3: for some
+    undecided cell nothing was shown.
+    """
     folder, status = conduct(request(**options), as_json)
     _show(folder, as_json)
     sys.exit(status)
@@ -55,16 +59,20 @@ def run(as_json: bool, **options: Any) -> None:
 @main.command()
 @CELLS
 @click.option("--data", type=click.Choice(["real", "synthetic"]), default="synthetic",
-              show_default=True, help="The maths is the same on either.")  # fmt: skip
+              show_default=True, help="synthetic: made from the seed.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
 @plainly
 def parity(as_json: bool, **options: Any) -> None:
-    """Prove, and nothing else: does every framework take the reference's training step?"""
+    """Run the parity check alone: does every framework take the reference's training step?
+
+    Exit 0: all equivalent; 1: a cell failed or is not equivalent; else 3: for some undecided cell nothing
+    was shown.
+    """
     folder, status = conduct(request(only_proof=True, **options), as_json)
     if as_json:
         _show(folder, as_json)
     else:
-        terminal.proofs(store.read(folder), Console())
+        terminal.parity(store.read(folder), Console())
     sys.exit(status)
 
 

@@ -1,4 +1,4 @@
-"""One command for a machine with a card: proof, speed, memory and limits of all that runs there.
+"""One command for a machine with a card: parity, speed, memory and limits of all that runs there.
 
     python benchmarks/gpu_acceptance.py --interpreter pytorch=/usr/bin/python3 --out FOLDER
 
@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ sys.path.append(str(ROOT))
 from harness import devices, machine, run, store, summaries  # noqa: E402
 from harness.parity import DEFAULT_STEPS  # noqa: E402
 from harness.recipes import discover  # noqa: E402
+from harness.report import parity_tables  # noqa: E402
 from harness.request import request  # noqa: E402
 from harness.setting import Measuring  # noqa: E402
 
@@ -34,8 +36,14 @@ SECONDS = 9 * 60 - 30
 
 MOST_BYTES = 10 * 2**20
 
-HARMLESS = (summaries.OK, summaries.UNAVAILABLE, summaries.INTERRUPTED, summaries.NOT_RUN)
-"""What may become of a cell where all is well: its framework is not there, or time is up."""
+HARMLESS = (
+    summaries.OK,
+    summaries.UNDECIDED,
+    summaries.UNAVAILABLE,
+    summaries.INTERRUPTED,
+    summaries.NOT_RUN,
+)
+"""What may become of a cell that did not fail: its framework is not there, or time is up."""
 
 ABSENT = Path("no-interpreter-was-given")
 """Given for frameworks without one, so that nothing is built: they are then unavailable."""
@@ -60,7 +68,7 @@ class Part:
 LARGE = "workloads/large/cifar-cnn-4096.toml"
 
 # The smallest and surest first: what a wrong set-up shows, it shows soon, and what is cut off is the
-# last. The reference takes seconds for each step of a large batch or a deep net, so the proof follows
+# last. The reference takes seconds for each step of a large batch or a deep net, so the check follows
 # few.
 PARTS = (
     Part("cifar-cnn-128", 5, 50),
@@ -96,8 +104,9 @@ def conduct(part: Part, asked: argparse.Namespace, command: Sequence[str]) -> No
 
 def show(event: dict[str, Any]) -> None:
     """Print what a watcher wants to know."""
-    if event["event"] == "parity" and event["when"].startswith("before"):
-        print(f"  {event['cell']}: {event['sentence']}, {event['worst_share']:.0%} of its bound")
+    if event["event"] == "parity" and event["when"] == summaries.BEFORE:
+        share = parity_tables.size(event["worst_share"])
+        print(f"  {event['cell']}: {event['verdict']}, nearest its bound: {share} of it")
     elif event["event"] == "cell-failed":
         print(f"  {event['cell']}: {event['status']}: {event['reason']}")
     elif event["event"] == "framework-unavailable":
@@ -108,7 +117,10 @@ def show(event: dict[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what fits the time; 0 where every cell that could run was proved and timed."""
+    """Run what fits the time; 0 where every cell that could run is equivalent and was timed.
+
+    3 where nothing failed, and some cell is undecided.
+    """
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--interpreter", action="append", default=[], type=named,
                         metavar="NAME=PYTHON")  # fmt: skip
@@ -136,11 +148,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.alarm(0)
     made = [entry.name for entry in store.runs(asked.out) if entry.name not in before]
     told = [judged(store.read(asked.out / name)) for name in made]
-    failed, well = (sum(counts) for counts in zip(*told, strict=True)) if told else (0, 0)
+    tally = sum(told, Counter[str]())
+    well, undecided, failed = (
+        tally[summaries.OK],
+        tally[summaries.UNDECIDED],
+        tally[summaries.FAILED],
+    )
     size = tidy(asked.out)
-    print(f"{well} cells were proved and timed, {failed} failed;"
-          f" {time.monotonic() - began:.0f} s; {size / 2**20:.1f} MB in {asked.out}")  # fmt: skip
-    return int(failed > 0 or not well or size > MOST_BYTES)
+    print(
+        f"{well} cells are equivalent and timed, {undecided} undecided, {failed} failed;"
+        f" {time.monotonic() - began:.0f} s; {size / 2**20:.1f} MB in {asked.out}"
+    )
+    if failed or not well + undecided or size > MOST_BYTES:
+        return 1
+    return 3 if undecided else 0
 
 
 def named(text: str) -> tuple[str, Path]:
@@ -149,16 +170,24 @@ def named(text: str) -> tuple[str, Path]:
     return name, Path(path).expanduser().absolute()
 
 
-def judged(record: store.Record) -> tuple[int, int]:
-    """Print what came of a run; return how many cells failed, and how many were well.
+def judged(record: store.Record) -> Counter[str]:
+    """Print what came of a run; return how many cells are ok, are undecided, and failed.
 
-    What did not fit into the time is neither, nor is the arbiter.
+    What did not fit into the time is none of these, nor is the reference. A workload that was refused
+    counts as one that failed.
     """
     table = store.summary(record)
     counts = table["status"].value_counts().to_dict()
     print(f"{', '.join(record.manifest['workloads'])}: {counts}: {record.folder / 'report.md'}")
-    ranked = table.loc[~table["arbiter"], "status"]
-    return int((~ranked.isin(HARMLESS)).sum()), int(ranked.eq(summaries.OK).sum())
+    ranked = table.loc[~table["reference"], "status"]
+    failed = len(summaries.refused(record.events)) + int((~ranked.isin(HARMLESS)).sum())
+    return Counter(
+        {
+            summaries.OK: int(ranked.eq(summaries.OK).sum()),
+            summaries.UNDECIDED: int(ranked.eq(summaries.UNDECIDED).sum()),
+            summaries.FAILED: failed,
+        }
+    )
 
 
 def tidy(folder: Path) -> int:

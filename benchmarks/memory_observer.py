@@ -144,7 +144,7 @@ def observe(recipe: Recipe, mode: str, workload: Workload, asked: argparse.Names
         how = {"mode": mode, "device": "cpu", "precision": "float32", "threads": asked.threads}
         ask("build", workload=workload.to_dict(), **where, **how)
         ask("first_step")
-        ask("prove", steps=2, file="proof.npz")  # its end sets the worker's peak back
+        ask("answer", steps=2, file="proof.npz")  # its end sets the worker's peak back
         before = observer.processes
         observer.mark()
         ask("train", steps=asked.steps)

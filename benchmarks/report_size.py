@@ -62,7 +62,7 @@ def make(run: Path, cells: int, samples: int) -> None:
     workloads = sorted({name.split("/")[0] for name in names})
     spec = {"title": "made up", "data": {"dataset": "digits", "batch": 32, "epochs": 1}}
     manifest = {
-        "schema": 1, "run": run.name, "started": "2026-11-24T00:00:00+00:00", "cells": names,
+        "schema": 2, "run": run.name, "started": "2026-11-24T00:00:00+00:00", "cells": names,
         "workloads": dict.fromkeys(workloads, spec), "options": {"data": "real", "threads": 2},
         "machine": {"cpu": "made up"}, "command": ["python", "cli.py", "run"],
     }  # fmt: skip
@@ -90,11 +90,15 @@ def _events(place: int) -> Iterator[dict[str, Any]]:
     yield {"event": "first-step", "seconds": rng.random(), "loss": 2.3}
     checks = [
         {"tensor": f"gradient of conv{i}.weight", "when": "at step 1", "error": 1e-7 * (i + 1),
-         "bound": 1e-5, "largest": 1e-7, "largest_bound": 1e-5}
+         "bound": 1e-5, "effect": 1.0, "largest": 1e-7, "largest_bound": 1e-5, "largest_effect": 1.0,
+         "share": 0.01 * (i + 1)}
         for i in range(30)
     ]  # fmt: skip
-    yield {"event": "parity", "when": "before the timed part", "ok": True, "checks": checks,
-           "worst_share": rng.random(), "worst_tensor": "x", "sentence": "same maths"}  # fmt: skip
+    check = {"event": "parity", "verdict": "equivalent", "sentence": "equivalent", "checks": checks,
+             "undecided": [], "worst_share": rng.random(), "worst_tensor": "x"}  # fmt: skip
+    yield {**check, "when": "before timing"}
+    for launch in range(1, LAUNCHES + 1):
+        yield {**check, "when": "during timing", "kind": "train", "launch": launch, "round": 1}
     for step in range(10, 1000, 10):
         yield {"event": "progress", "step": step, "steps": 1000, "loss": 2.3 / step + rng.random()}
     losses = [2.3 - i / 20 for i in range(20)]

@@ -260,7 +260,7 @@ class LiveCell:
         self._tell_verdict(
             verdict,
             advice,
-            when="as timed",
+            when="replayed",
             kind=kind,
             launch=self.launch,
             steps=verdict.steps,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from harness import comparisons, statistics, store, summaries
 from harness.comparisons import FASTER, GROUP, SLOWER
 from harness.differences import Difference, differences, flat
-from harness.summaries import OK, number
+from harness.summaries import OK, UNDECIDED, number
 
 SAME, OPEN, HIGHER, LOWER = "same", "not told apart", "higher", "lower"
 
@@ -33,7 +33,7 @@ TIMES = (
     "first_step_s", "latency1_p50_ms", "latency1_p99_ms", "latency_p50_ms", "latency_p99_ms",
 )  # fmt: skip
 MEMORY = ("peak_memory_bytes", "device_peak_bytes")
-PROOF = "proof_share"
+PARITY = "parity_share"
 
 FINGERPRINT = ("cpu", "cores_usable", "memory_total", "kernel", "governor")
 """What a manifest's machine must have in common, beside the threads, to look like the same one."""
@@ -92,9 +92,11 @@ def compare(before: store.Record, after: store.Record) -> Changes:
     """
     a, b = _Side(before), _Side(after)
     level = max(summaries.level(a.manifest), summaries.level(b.manifest))
-    found: list[Change | Refusal] = [*_unmatched(a, b)]
+    refused = _refused(a, b)
+    found: list[Change | Refusal] = [*_unmatched(a, b, refused)]
+    found += [Refusal(workload, "everything", reason) for workload, reason in refused.items()]
     for workload in dict.fromkeys(a.cells[cell]["workload"] for cell in a.cells if cell in b.cells):
-        if reason := _incomparable(a, b, workload):
+        if reason := refused.get(workload) or _incomparable(a, b, workload):
             found.append(Refusal(workload, "everything", reason))
             continue
         shared = [
@@ -102,6 +104,7 @@ def compare(before: store.Record, after: store.Record) -> Changes:
             if row["workload"] == workload and row["status"] == OK
             and b.cells.get(cell, {}).get("status") == OK
         ]  # fmt: skip
+        found += _undecided(a, b, workload)
         found += _of_workload(a, b, shared, level)
     changes = [one for one in found if isinstance(one, Change)]
     return Changes(
@@ -121,6 +124,7 @@ class _Side:
         self.name = str(record.manifest.get("run") or record.folder.name)
         rows = store.summary(record).to_dict("records")
         self.cells: dict[str, dict[Any, Any]] = {row["cell"]: row for row in rows}
+        self.refused = summaries.refused(record.events)
         self.data = {one.get("workload"): one.get("sha256") for one in record.every("dataset")}
         self.locks = {
             (one.get("framework"), one.get("device", "cpu")): one.get("lock_sha256")
@@ -159,17 +163,37 @@ class _Side:
         return float(self.floors.get((*(row[part] for part in GROUP), kind), 0.0))
 
 
-def _unmatched(a: _Side, b: _Side) -> Iterator[Refusal]:
-    """Yield the cells that one run alone has; its counterpart may differ in arithmetic only."""
+def _unmatched(a: _Side, b: _Side, refused: Collection[str]) -> Iterator[Refusal]:
+    """Yield the cells that one run alone has; its counterpart may differ in arithmetic only.
+
+    Those of workloads that were `refused` are left out.
+    """
     for own, other, name, others in ((a, b, "A", "B"), (b, a, "B", "A")):
         for cell, row in own.cells.items():
-            if cell in other.cells:
+            if cell in other.cells or row["workload"] in refused:
                 continue
             stem = cell.rpartition("/")[0]
             dtypes = [one["dtype"] for key, one in other.cells.items()
                       if key.rpartition("/")[0] == stem]  # fmt: skip
             also = f", where {others} computed in {', '.join(dtypes)}" if dtypes else ""
             yield Refusal(cell, "everything", f"only in {name}: {row['dtype']}{also}")
+
+
+def _refused(a: _Side, b: _Side) -> dict[str, str]:
+    """Return the workloads that were refused in a run, each with that run and the reason."""
+    reasons = defaultdict[str, list[str]](list)
+    for name, side in (("A", a), ("B", b)):
+        for workload, reason in side.refused.items():
+            reasons[workload].append(f"refused in {name}: {reason}")
+    return {workload: "; ".join(own) for workload, own in reasons.items()}
+
+
+def _undecided(a: _Side, b: _Side, workload: str) -> Iterator[Refusal]:
+    """Yield the cells of a workload that are undecided in a run, with the tensors."""
+    for name, side in (("A", a), ("B", b)):
+        for cell, row in side.cells.items():
+            if row["workload"] == workload and row["status"] == UNDECIDED:
+                yield Refusal(cell, "everything", f"in {name}: {row['reason']}")
 
 
 def _incomparable(a: _Side, b: _Side, workload: str) -> str | None:
@@ -200,8 +224,8 @@ def _of_workload(
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for cell in shared:
         yield from _accuracy(a, b, cell, level)
-        yield from _plain(a, b, cell, (PROOF,))
-        if not a.cells[cell]["arbiter"]:
+        yield from _plain(a, b, cell, (PARITY,))
+        if not a.cells[cell]["reference"]:
             groups[tuple(a.cells[cell][part] for part in GROUP)].append(cell)
     for (_, device, _), cells in groups.items():
         machines = a.machine(device), b.machine(device)

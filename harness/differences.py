@@ -17,8 +17,8 @@ PASSING = ("load", "memory_available", "mhz", "swap_used", "memory_pressure", "t
 class Difference:
     """One thing that is not the same; `where` are the cells or frameworks, none for the whole run.
 
-    `kind` is "machine", "options", "samestep", "versions", "settings" or "cells" (status and proof). What
-    a run does not tell is None.
+    `kind` is "machine", "options", "samestep", "versions", "settings" or "cells" (status and parity).
+    What a run does not tell is None.
     """
 
     kind: str
@@ -94,4 +94,4 @@ def _settings(record: store.Record) -> Iterator[tuple[tuple[str, str], Any]]:
 
 def _cells(record: store.Record) -> Iterator[tuple[tuple[str, str], Any]]:
     for row in store.summary(record).to_dict("records"):
-        yield from (((row["cell"], key), row[key]) for key in ("status", "proof"))
+        yield from (((row["cell"], key), row[key]) for key in ("status", "parity"))

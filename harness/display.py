@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from harness.report.words import times
+from harness.summaries import BEFORE, EQUIVALENT, UNDECIDED, undecided_reason
 
 # What a cell's stages weigh in the estimate of what is left: guesses, in one unit.
 _START, _TRAIN, _ROUNDS = 2.0, 3.0, 2.0
@@ -99,7 +100,7 @@ def _now(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
     stages = {
         "cell-started": "starts",
         "built": "takes its first step",
-        "first-step": "is proved",
+        "first-step": "is checked for parity",
         "progress": "predicts the test set",
         "launched": f"starts again, launch {event.get('launch')}",
         "warmed": f"warm, launch {event.get('launch')}",
@@ -125,14 +126,14 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         return f"[yellow]![/] {escape(event['reason'])}"
     if name == "workload-skipped":
         return f"[yellow]![/] {escape(event['workload'])} skipped: {escape(event['reason'])}"
+    if name == "workload-refused":
+        return f"[red]x[/] {escape(event['workload'])} refused: {escape(event['reason'])}"
     if name == "cell-failed":
         return (
             f"[red]x[/] {escape(_short(cell or ''))} {event['status']}: {escape(event['reason'])}"
         )
-    if name == "parity" and event["when"].startswith("before"):
-        nearest = f"nearest its bound: {event['worst_tensor']}, {event['worst_share']:.2f} of it"
-        words = nearest if event["ok"] else event["hint"] or ""
-        return f"  {escape(_short(cell or ''))}: {event['sentence']} ({escape(words)})"
+    if name == "parity" and event["when"] == BEFORE:
+        return f"  {escape(_short(cell or ''))}: {escape(_parity(event))}"
     if name == "trained":
         loss = event["final_loss"]
         words = "not a number" if loss is None else f"{loss:.4f}"
@@ -149,3 +150,13 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         about = f"{event['name']} ({event['source']}), {event['train']} to train, {event['test']} to test"
         return f"  {escape(event['workload'])}: {escape(about)}"
     return None
+
+
+def _parity(event: dict[str, Any]) -> str:
+    """Say what a cell's parity check found: what is nearest its bound, what is undecided, or the hint."""
+    if event["verdict"] == EQUIVALENT:
+        share, tensor = event["worst_share"], event["worst_tensor"]
+        return f"{EQUIVALENT} (nearest its bound: {tensor}, {share:.2f} of it)"
+    if event["verdict"] == UNDECIDED:
+        return undecided_reason([event])
+    return event["sentence"] + (f" ({event['hint']})" if event["hint"] else "")

@@ -130,7 +130,7 @@ def complete(table: pd.DataFrame, pairs: pd.DataFrame, events: Sequence[Event],
     """Return the summary with what only all cells together give: ranks, and what limits each cell."""
     table = table.copy()
     rated = table[
-        (table["status"] == "ok") & ~table["arbiter"] & table["train_samples_per_s"].notna()
+        (table["status"] == "ok") & ~table["reference"] & table["train_samples_per_s"].notna()
     ]
     trained = pairs[pairs["kind"] == "train"]
     for key, group in rated.groupby(list(GROUP), sort=False):

@@ -25,7 +25,7 @@ SCHEMA = 1
 
 RUNS = (
     "run", "started", "samestep", "git_commit", "machine", "fingerprint", "threads", "data", "quick",
-    "unproved",
+    "no_parity",
 )  # fmt: skip
 """The columns of the table of runs; `machine` is the manifest's, as JSON."""
 
@@ -88,7 +88,7 @@ def table(results: Path) -> pd.DataFrame:
     with _database(results) as database:
         rows = database.execute(query).fetchall()
     told = pd.DataFrame(rows, columns=names)
-    return told.astype(dict.fromkeys(("arbiter", "quick", "unproved"), bool))
+    return told.astype(dict.fromkeys(("reference", "quick", "no_parity"), bool))
 
 
 @contextmanager
@@ -171,7 +171,7 @@ def _run(record: store.Record) -> dict[str, Any]:
         "threads": options.get("threads"),
         "data": options.get("data"),
         "quick": bool(options.get("quick")),
-        "unproved": options.get("parity_steps") == 0,
+        "no_parity": options.get("parity_steps") == 0,
     }
 
 

@@ -32,7 +32,7 @@ def frameworks() -> None:
             r.title,
             ", ".join(r.devices),
             ", ".join(r.modes),
-            "arbiter, not ranked" if r.arbiter else "",
+            "reference, not ranked" if r.arbiter else "",
         )
         for r in recipes.discover().values()
     ]

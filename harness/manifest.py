@@ -26,7 +26,7 @@ def of(asked: Request, root: Path) -> dict[str, Any]:
             "threads": asked.threads,
             "seed": asked.seed,
             "parity_steps": asked.proof_steps,
-            "only_proof": asked.only_proof,
+            "only_parity": asked.only_proof,
             "deterministic": asked.deterministic,
             "launches": asked.measuring.launches,
             "rounds": asked.measuring.rounds,

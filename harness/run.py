@@ -17,6 +17,7 @@ from harness.plan import Cell
 from harness.report.files import finish
 from harness.request import Request
 from harness.setting import Measuring, Setting, Task, Timeouts, Watchers
+from harness.summaries import FAILED, INTERRUPTED, OK, UNDECIDED
 from workloads import datasets
 from workloads.datasets import DatasetError
 from workloads.spec import Workload
@@ -27,16 +28,25 @@ Listener = Callable[[dict[str, Any]], None]
 
 
 class _Session:
-    """A run under way: what it needs at every turn, and how many cells have gone wrong."""
+    """A run under way: what it needs at every turn, and what has gone wrong."""
 
     def __init__(
         self, asked: Request, run: store.Run, listener: Listener, timeouts: Timeouts
     ) -> None:
         self.asked, self.run, self.timeouts = asked, run, timeouts
         self._listener = listener
-        self.failures = 0
+        self.failures, self.undecided = 0, False
+
+    @property
+    def outcome(self) -> tuple[str, int]:
+        """How the run ended, and the exit status."""
+        if self.failures:
+            return FAILED, 1
+        return (UNDECIDED, 3) if self.undecided else (OK, 0)
 
     def tell(self, event: str, cell: str | None, **fields: Any) -> None:
+        self.failures += event == "workload-refused"
+        self.undecided |= event == "parity" and fields.get("verdict") == UNDECIDED
         self.run.append(event, cell, **fields)
         self._listener({"event": event, "cell": cell, **fields})
 
@@ -49,27 +59,27 @@ def execute(
 ) -> tuple[Path, int]:
     """Do what was asked for; return the run's folder and the exit status.
 
-    0: all well; 1: a cell failed or could not run. Ctrl-C ends the workers, keeps what there is,
-    and is raised again.
+    0: all ok; 1: a cell failed, is not equivalent or could not run, or a workload was refused; else 3: a
+    cell is undecided. Ctrl-C ends the workers, keeps what there is, and is raised again.
     """
     root = root or project_root()
     run = store.Run.create(asked.results, manifest.of(asked, root))
     session = _Session(asked, run, listener, timeouts)
     if asked.baseline is not None:
         baseline.keep(run.folder, asked.baseline)
-    status = "interrupted"
+    status, exit_code = INTERRUPTED, 1
     try:
         session.tell(
             "run-started", None, cells=len(asked.cells), folder=str(run.folder),
             slices=2 * asked.measuring.launches * asked.measuring.rounds,
         )  # fmt: skip
         _conduct_all(session)
-        status = "failed" if session.failures else "ok"
+        status, exit_code = session.outcome
     finally:
-        session.tell("run-ended", None, status=status, exit_code=int(status != "ok"))
+        session.tell("run-ended", None, status=status, exit_code=exit_code)
         run.close()
         _remember(finish(run.folder), listener)
-    return run.folder, int(session.failures > 0)
+    return run.folder, exit_code
 
 
 def _remember(record: store.Record, listener: Listener) -> None:
@@ -159,7 +169,7 @@ def _environments(session: _Session) -> dict[tuple[str, str], Environment]:
                 "framework-ready",
                 None,
                 **about,
-                arbiter=asked.recipes[name].arbiter,
+                reference=asked.recipes[name].arbiter,
                 commit=asked.recipes[name].commit,
                 origin=result.origin,
                 python=str(result.python),

@@ -100,7 +100,7 @@ CELLS = options(
                  callback=lambda ctx, option, given: dict(given),
                  help="Use this python for a framework, as NAME=/path/to/python."),
     click.option("--parity-steps", type=click.IntRange(min=1), default=DEFAULT_STEPS,
-                 show_default=True, help="Steps that the proof follows."),
+                 show_default=True, help="Steps that the parity check follows."),
     OUT,
 )  # fmt: skip
 

@@ -34,7 +34,7 @@ import pandas as pd
 
 from harness import summaries
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a reader of the last schema would misread a run."""
 
 MANIFEST, JOURNAL, LOGS = "manifest.json", "events.jsonl", "logs"

@@ -18,11 +18,26 @@ from harness import comparisons, figures
 
 Event = Mapping[str, Any]
 
-NOT_THE_SAME = "not the same maths"
-"""The status of a cell whose proof failed: it is greyed, and in no ranking."""
+EQUIVALENT, NOT_EQUIVALENT, UNDECIDED = "equivalent", "not equivalent", "undecided"
+"""The verdicts of the parity check. A cell of the last two has that as its status, and is in no ranking.
+
+Undecided: the bound of some tensor reaches half of the effect, so nothing was shown for the cell.
+"""
+
+NOT_CHECKED = "not checked"
+"""Stands for the verdict of a cell that has none."""
+
+BEFORE, REPLAYED = "before timing", "replayed"
+"""When a cell was checked; the latter is of slices as they are timed."""
 
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
 UNAVAILABLE, SKIPPED, NOT_RUN = "unavailable", "skipped", "not run"
+
+FINISHED = (OK, UNDECIDED)
+"""The statuses of cells that came to their end: their figures are shown."""
+
+_MOST_NAMED = 5
+"""How many undecided tensors a cell's reason names; the journal has all."""
 
 SLICES = {"slice": False, "twin-slice": True}
 """The events that are timed slices, and whether they are a twin's."""
@@ -42,8 +57,8 @@ SAMPLE_COLUMNS = (
 )  # fmt: skip
 
 COLUMNS = (
-    "cell", *IDENTITY, "rank", "status", "reason", "arbiter",
-    "proof", "proof_share", "proof_worst",
+    "cell", *IDENTITY, "rank", "status", "reason", "reference",
+    "parity", "parity_share", "parity_worst",
     "accuracy", "precision", "recall", "f1", "examples", "reached_target",
     "train_samples_per_s", "train_low", "train_high", "train_slices",
     "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
@@ -135,17 +150,25 @@ def counted(table: pd.DataFrame, twins: bool) -> pd.DataFrame:
 def pairs(
     manifest: Mapping[str, Any], events: Sequence[Event], kept: pd.DataFrame, twins: pd.DataFrame
 ) -> pd.DataFrame:
-    """Every pair of cells that may be compared, by `comparisons.pairs`: well ones, no arbiter.
+    """Every pair of cells that may be compared, by `comparisons.pairs`.
+
+    Left out are cells that failed, cells that were not found equivalent, and the reference.
 
     `kept` and `twins` are the run's slices that are `counted`.
     """
-    bad = {str(one.get("cell")) for one in events if one["event"] == "cell-failed"}
-    judges = arbiters(manifest, events)
+    excluded = {str(event.get("cell")) for event in events if _excludes(event)}
+    references = reference_names(events)
     kept, twins = (
-        table[~table["cell"].isin(bad) & ~table["framework"].isin(judges)]
+        table[~table["cell"].isin(excluded) & ~table["framework"].isin(references)]
         for table in (kept, twins)
     )
     return comparisons.pairs(kept, twins, level(manifest))
+
+
+def _excludes(event: Event) -> bool:
+    """Say whether an event keeps its cell out of every comparison."""
+    refuted = event["event"] == "parity" and event.get("verdict") != EQUIVALENT
+    return refuted or event["event"] == "cell-failed"
 
 
 def level(manifest: Mapping[str, Any]) -> float:
@@ -172,12 +195,13 @@ def summary(
     for cell in table["cell"].unique():
         by_cell.setdefault(str(cell), [])
     timed = figures.timed(_measured(table), kept, level(manifest))
-    judges = arbiters(manifest, events)
+    references = reference_names(events)
     rows = [
-        _row(cell, own, manifest, events, timed.get(cell), judges) for cell, own in by_cell.items()
+        _row(cell, own, manifest, events, timed.get(cell), references)
+        for cell, own in by_cell.items()
     ]
     specs = manifest.get("workloads") or {}
-    whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"arbiter": bool})
+    whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"reference": bool})
     whole = figures.complete(whole, pairs, events, specs)
     return whole.astype(dict.fromkeys(_COUNTS, "Int64"))
 
@@ -205,14 +229,19 @@ def number(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def arbiters(manifest: Mapping[str, Any], events: Iterable[Event]) -> set[str]:
+def reference_names(events: Iterable[Event]) -> set[str]:
     """The names of the frameworks that say what is right and are never ranked."""
-    told = {
-        str(name) for name, one in (manifest.get("frameworks") or {}).items()
-        if isinstance(one, Mapping) and one.get("arbiter")
-    }  # fmt: skip
     ready = (event for event in events if event["event"] == "framework-ready")
-    return told | {str(event.get("framework")) for event in ready if event.get("arbiter")}
+    return {str(event.get("framework")) for event in ready if event.get("reference")}
+
+
+def refused(events: Iterable[Event]) -> dict[str, str]:
+    """The workloads that were refused before any of their cells began, each with the reason."""
+    return {
+        str(event.get("workload")): str(event.get("reason") or "no reason given")
+        for event in events
+        if event["event"] == "workload-refused"
+    }
 
 
 def _row(
@@ -221,7 +250,7 @@ def _row(
     manifest: Mapping[str, Any],
     events: Sequence[Event],
     timed: Mapping[Any, Any] | None,
-    judges: set[str],
+    references: set[str],
 ) -> dict[str, Any]:
     last = {event["event"]: event for event in own}
 
@@ -229,16 +258,17 @@ def _row(
         return number(last.get(event, {}).get(key))
 
     parts, specs = split(cell), manifest.get("workloads") or {}
-    status, reason = _status(parts, last, events, timed is not None)
+    checks = [event for event in own if event["event"] == "parity"]
+    status, reason = _status(parts, last, events, timed is not None, checks)
     return {
         "cell": cell,
         **parts,
         "status": status,
         "reason": " ".join(reason.split()),
-        "arbiter": parts["framework"] in judges,
-        **_proof(own),
+        "reference": parts["framework"] in references,
+        **_parity(checks),
         **_quality(parts["workload"], last.get("evaluated", {}), manifest),
-        **(figures.UNTIMED if timed is None or status == NOT_THE_SAME else timed),
+        **(figures.UNTIMED if timed is None or status == NOT_EQUIVALENT else timed),
         **figures.told(own),
         "import_s": of("opened", "import_seconds"),
         "build_s": of("built", "seconds"),
@@ -258,20 +288,25 @@ def _row(
 
 
 def _status(
-    parts: Mapping[str, str], last: Mapping[str, Event], events: Iterable[Event], timed: bool
+    parts: Mapping[str, str],
+    last: Mapping[str, Event],
+    events: Iterable[Event],
+    timed: bool,
+    checks: Sequence[Event],
 ) -> tuple[str, str]:
-    """A cell's status and, where that is not ok, the reason."""
+    """A cell's status and, where that is not ok, the reason; `checks` are its parity events."""
     if (failed := last.get("cell-failed")) is not None:
-        said = str(failed.get("reason") or "no reason given")
+        reason = str(failed.get("reason") or "no reason given")
         phase = failed.get("phase")
-        return str(failed.get("status") or FAILED), f"in {phase}: {said}" if phase else said
+        return str(failed.get("status") or FAILED), f"in {phase}: {reason}" if phase else reason
     if "cell-done" in last:
-        return OK, ""
+        return _done(checks)
     if last or timed:
         return INTERRUPTED, "the journal ends before the cell was done"
     for kind, key, status in (
         ("framework-unavailable", "framework", UNAVAILABLE),
         ("workload-skipped", "workload", SKIPPED),
+        ("workload-refused", "workload", NOT_RUN),
     ):
         for event in events:
             here = event.get("device") in (None, parts["device"])
@@ -280,23 +315,54 @@ def _status(
     return NOT_RUN, "the run ended before the cell began"
 
 
-def _proof(own: Iterable[Event]) -> dict[str, Any]:
-    """Whether the cell was shown to take the reference's step, and what came nearest its bound."""
-    proofs = [event for event in own if event["event"] == "parity"]
-    if not proofs:
-        return {"proof": "not proved", "proof_share": None, "proof_worst": None}
-    worst = max(proofs, key=lambda one: _infinite(one.get("worst_share")))
+def _done(checks: Sequence[Event]) -> tuple[str, str]:
+    """The status of a cell that came to its end, and the reason: what its parity events allow."""
+    verdict = parity_verdict(checks)
+    if verdict in (EQUIVALENT, NOT_CHECKED):
+        return OK, ""
+    if verdict == NOT_EQUIVALENT:  # it should have failed, and must not be ranked
+        return NOT_EQUIVALENT, str(nearest_bound(checks).get("sentence"))
+    return UNDECIDED, undecided_reason(checks)
+
+
+def undecided_reason(checks: Iterable[Event]) -> str:
+    """Name the tensors of a cell's parity events that nothing was shown for, each with its moment."""
+    tensors = list(
+        dict.fromkeys(str(text) for event in checks for text in event.get("undecided") or ())
+    )
+    more = len(tensors) - _MOST_NAMED
+    named = ", ".join(tensors[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"parity undecided: {named or 'the journal does not say of what'}"
+
+
+def parity_verdict(checks: Sequence[Event]) -> str:
+    """The verdict of a cell's parity events together: the worst one; an unknown one is not equivalent."""
+    if not checks:
+        return NOT_CHECKED
+    verdicts = {event.get("verdict") for event in checks}
+    if verdicts <= {EQUIVALENT, UNDECIDED}:
+        return UNDECIDED if UNDECIDED in verdicts else EQUIVALENT
+    return NOT_EQUIVALENT
+
+
+def _parity(checks: Sequence[Event]) -> dict[str, Any]:
+    """The verdict of a cell's parity events, and which tensor came nearest its bound."""
+    nearest = nearest_bound(checks) if checks else {}
     return {
-        "proof": "proved" if all(one.get("ok") for one in proofs) else "failed",
-        "proof_share": number(worst.get("worst_share")),
-        "proof_worst": str(worst.get("worst_tensor")),
+        "parity": parity_verdict(checks),
+        "parity_share": number(nearest.get("worst_share")),
+        "parity_worst": str(nearest["worst_tensor"]) if "worst_tensor" in nearest else None,
     }
 
 
-def _infinite(share: Any) -> float:
-    """A share as the journal holds it: null stands for what is not finite."""
-    known = number(share)
-    return np.inf if known is None else known
+def nearest_bound(checks: Sequence[Event]) -> Event:
+    """The event of some parity events with the largest error over its bound; null is not finite."""
+
+    def share(event: Event) -> float:
+        known = number(event.get("worst_share"))
+        return np.inf if known is None else known
+
+    return max(checks, key=share)
 
 
 def _quality(workload: str, evaluated: Event, manifest: Mapping[str, Any]) -> dict[str, Any]:

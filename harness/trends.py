@@ -27,7 +27,7 @@ WORTH, POINTS = 0.01, 0.01
 
 KEY = (
     "workload", "name", "mode", "device", "dtype", "ground", "fingerprint", "threads", "data", "quick",
-    "unproved",
+    "no_parity",
 )  # fmt: skip
 """What the runs of a series have in common."""
 
@@ -102,9 +102,9 @@ class Series:
 
 
 def series(table: pd.DataFrame, metric: Metric) -> list[Series]:
-    """Return every series of a metric in the history's table; the arbiter's are none."""
+    """Return every series of a metric in the history's table; the reference's are none."""
     told = _valued(table, metric)
-    found = [_series(own, told, metric) for _, own in told[~told["arbiter"]].groupby(
+    found = [_series(own, told, metric) for _, own in told[~told["reference"]].groupby(
         [*KEY, *(["steps"] if metric.share else [])], sort=False, dropna=False
     ) if own["value"].notna().any()]  # fmt: skip
     first = {one.cell: place for place, one in reversed(list(enumerate(found)))}

@@ -65,13 +65,13 @@ def test_the_first_losses_agree_on_every_workload(tmp_path: Path) -> None:
     command = ["parity", "--workload=all", f"--parity-steps={FIRST}", "--mode", modes]
     record, done = run(tmp_path, *command)
     assert done.returncode == 0, done.stdout + done.stderr
-    # The proof (exit status 0) holds every loss to its own bound. In deep nets near-ties of ReLU
+    # The parity check (exit status 0) holds every loss to its own bound. In deep nets near-ties of ReLU
     # move the losses after the first step by a little more than 1e-5, so there it is the first alone.
     apart: dict[tuple[str, str], list[float]] = {}
-    for proof in record.every("parity"):
-        workload, framework = proof["cell"].split("/")[:2]
-        losses = [one for one in proof["checks"] if one["tensor"] == "the loss"]
-        apart[workload, framework] = [one["error"] for one in losses]
+    for event in record.every("parity"):
+        workload, framework = event["cell"].split("/")[:2]
+        losses = [check for check in event["checks"] if check["tensor"] == "the loss"]
+        apart[workload, framework] = [check["error"] / check["effect"] for check in losses]
     assert set(apart) == {(name, framework) for name in spec.names() for framework in discover()}
     assert {len(errors) for errors in apart.values()} == {FIRST + 1}  # step 1's twice
     for (workload, framework), errors in apart.items():

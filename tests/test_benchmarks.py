@@ -98,10 +98,12 @@ def test_the_gpu_acceptance_on_the_cpu(
     status = gpu_acceptance.main(["--device=cpu", "--small", f"--out={tmp_path}", *given])
     said = capsys.readouterr().out
     assert status == 0, said
-    assert f"{recipe.name}/{recipe.modes[0]}/cpu/float32: same maths" in said
+    assert f"{recipe.name}/{recipe.modes[0]}/cpu/float32: equivalent, nearest its bound: " in said
     for other in RANKED[1:]:
         assert f"{other.name} on cpu: unavailable: --interpreter {other.name}=" in said
-    assert said.splitlines()[-1].startswith("1 cells were proved and timed, 0 failed; ")
+    assert said.splitlines()[-1].startswith(
+        "1 cells are equivalent and timed, 0 undecided, 0 failed; "
+    )
     assert gpu_acceptance.tidy(tmp_path) < gpu_acceptance.MOST_BYTES
 
 
@@ -115,7 +117,7 @@ def test_the_gpu_acceptance_ends_in_time_with_what_there_is(
     monkeypatch.setattr(gpu_acceptance, "SECONDS", 2)
     status = gpu_acceptance.main(["--device=cpu", "--small", f"--out={tmp_path}"])
     said = capsys.readouterr().out.splitlines()
-    assert status == 1  # nothing was proved and timed
+    assert status == 1  # nothing is equivalent and was timed
     assert "cifar-cnn in float32" in said[-4] and said[-4].startswith("cut off after ")
     assert said[-3] == "left out: mlp-2-3-2 in float32"
     (report,) = tmp_path.glob("*/report.md")

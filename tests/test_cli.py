@@ -20,7 +20,10 @@ import cli
 from harness import history as database
 from harness import store
 from harness.recipes import discover
+from harness.report import document
 from harness.shell import INTERRUPTED
+from harness.summaries import UNDECIDED
+from tests.parity_event import TENSOR, parity_event
 from workloads import spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,7 +123,7 @@ def test_a_run_prints_a_table_and_can_be_reported_again(toy_root: Path, mine: li
     done = process(toy_root, *mine, "--mode=well")
     assert done.returncode == 0, done.stderr
     assert "faulty well" in done.stdout
-    assert "arbiter" in done.stdout
+    assert "the reference, not ranked" in done.stdout
     assert "\x1b" not in done.stdout  # no terminal, no colours
     again = process(toy_root, "report", "latest")
     assert "faulty well" in again.stdout
@@ -135,6 +138,27 @@ def test_a_run_prints_a_table_and_can_be_reported_again(toy_root: Path, mine: li
         .endswith(f"{run.name}/report.html")
     )
     assert run.name in process(toy_root, "list", "results").stdout
+
+
+@pytest.mark.parametrize("command", [["run"], ["run", "--json"], ["parity"], ["parity", "--json"]])
+def test_an_undecided_cell_is_named_and_ends_the_command_with_3(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = store.Run.create(tmp_path, {"cells": ["toy/left/fast/cpu/float32"]})
+    made.append("parity", "toy/left/fast/cpu/float32", **parity_event(UNDECIDED))
+    made.append("cell-done", "toy/left/fast/cpu/float32")
+    made.append("run-ended", status=UNDECIDED, exit_code=3)
+    made.close()
+    monkeypatch.setattr(cli, "conduct", lambda asked, quiet: (made.folder, 3))
+    result = call(*command)
+    assert result.exit_code == 3
+    assert f"parity undecided: {TENSOR}" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("command", ["run", "parity"])
+def test_help_says_what_an_exit_status_means(command: str) -> None:
+    words = " ".join(call(command, "--help").output.split())
+    assert "1: a cell failed or is not equivalent; else 3: for some undecided cell nothing" in words
 
 
 def test_several_runs_are_reported_together(toy_root: Path, mine: list[str]) -> None:
@@ -208,7 +232,7 @@ def test_json_is_all_there_is_on_standard_output(toy_root: Path, mine: list[str]
     told = json.loads(done.stdout)
     (run,) = told["runs"]
     cells = {cell["mode"]: cell for cell in run["cells"]}
-    assert told["schema"] == 1
+    assert told["schema"] == document.SCHEMA
     again = process(toy_root, "report", run["run"], "--format=json")
     assert json.loads(again.stdout) == told
     assert cells["well"]["status"] == "ok"
@@ -279,4 +303,4 @@ def test_the_program_is_installed_by_name() -> None:
     environment = {**os.environ, "COLUMNS": "80"}
     done = subprocess.run([program, "list", "frameworks"], capture_output=True, text=True, cwd="/",
                           timeout=60, env=environment)  # fmt: skip
-    assert "arbiter" in done.stdout, done.stderr
+    assert "reference" in done.stdout, done.stderr

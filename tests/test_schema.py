@@ -22,6 +22,7 @@ from harness.report import check as check_report
 from harness.setting import Measuring
 from harness.store import Run
 from tests.harness.gate.made import HEAD, OTHER, made
+from tests.parity_event import parity_event
 from tests.toy_request import toy_request
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,6 +172,29 @@ def test_what_is_not_an_event_is_refused() -> None:
             line(wrong)
 
 
+@pytest.mark.parametrize("verdict", ["equivalent", "not equivalent", "undecided"])
+def test_verdicts_and_replayed_slices_are_as_the_schema_says(verdict: str) -> None:
+    line, known = valid("event"), schema("event")["$defs"]
+    replayed = {"when": "replayed", "kind": "latency", "launch": 2, "round": 3}
+    for event in (parity_event(verdict), parity_event(verdict, **replayed)):
+        line({"time": 0, "event": "parity", "cell": HEAD, **event})
+        assert set(event) <= set(known["parity"]["properties"])
+        fields = known["parity"]["properties"]["checks"]["items"]["properties"]
+        assert all(set(check) == set(fields) for check in event["checks"])
+    for wrong in ({"verdict": "proved"}, {"when": "later"}, {"undecided": None}):
+        with pytest.raises(Exception, match="Failed validating"):
+            line({"time": 0, "event": "parity", "cell": HEAD, **parity_event(verdict), **wrong})
+
+
+def test_a_refused_workload_and_a_run_s_end_are_as_the_schema_says() -> None:
+    line = valid("event")
+    line({"time": 0, "event": "workload-refused", "workload": "a", "reason": "not finite"})
+    line({"time": 0, "event": "reference-run", "workload": "a", "steps": 20, "seconds": 1.0})
+    line({"time": 0, "event": "run-ended", "status": "undecided", "exit_code": 3})
+    with pytest.raises(Exception, match="Failed validating"):
+        line({"time": 0, "event": "workload-refused", "workload": "a"})
+
+
 def test_an_event_cannot_be_described_and_unknown() -> None:
     whole = schema("event")
     named = {rule["if"]["properties"]["event"]["const"] for rule in whole["allOf"]}
@@ -191,7 +215,7 @@ def test_a_check_is_as_the_schema_says() -> None:
         "mlp-digits/pytorch@2.9/eager/cpu/float32",
         "mlp-digits/pytorch@2.8/eager/cpu/float32",
     )
-    unknown = finding.Finding(cell, other, finding.PROOF, finding.MISSING, note="crashed")
+    unknown = finding.Finding(cell, other, finding.PARITY, finding.MISSING, note="crashed")
     numbers = np.float64(1.0), float("nan"), -0.1, -0.2, 0.0, 0.03
     known = finding.Finding(cell, other, finding.THROUGHPUT, finding.REGRESSED, *numbers, 5)
     verdict = finding.Verdict([known, unknown], "pytorch@2.8", "old", ("the kernel",))

@@ -36,6 +36,7 @@ from harness.places import project_root
 from harness.recipes import Recipe, discover
 from harness.request import Request, request
 from harness.statistics import LOOKS
+from harness.summaries import UNDECIDED, undecided_reason
 from workloads import spec
 from workloads.reading import SpecError
 
@@ -55,7 +56,7 @@ Tell = Callable[[str], None]
 
 
 class _Unusable(Exception):
-    """A cell cannot run, so that the run under way is of no use."""
+    """A cell cannot run or be compared, so that the run under way is of no use."""
 
     def __init__(self, framework: str, reason: str, folder: str) -> None:
         super().__init__(reason)
@@ -121,8 +122,8 @@ class Bisection:
             folders.append(failure.folder)
             if release is None or failure.framework != f"{self.question.framework}@{release}":
                 raise Unavailable(
-                    f"{failure.framework} cannot run, so nothing can be held against it: {failure};"
-                    " mend that and give the same command again"
+                    f"{failure.framework} cannot be measured, so nothing can be held against it:"
+                    f" {failure}; mend that and give the same command again"
                 ) from failure
             event = {"verdict": SKIPPED, "reason": str(failure), "step": None}
             self.tell(f"  {release} is skipped: {failure}")
@@ -194,7 +195,7 @@ class Bisection:
         return replace(asked, undecided=undecided, measuring=measuring)
 
     def _listener(self) -> run.Listener:
-        """Tell what takes long, and stop a run of which one cell cannot run."""
+        """Tell what takes long, and stop a run of which one cell cannot run or be compared."""
         folder = ""
 
         def hear(event: Mapping[str, Any]) -> None:
@@ -209,7 +210,10 @@ class Bisection:
             elif kind == "cell-failed":
                 name = store.summaries.split(event["cell"])["framework"]
                 raise _Unusable(name, f"{event['status']}: {event['reason']}", folder)
-            elif kind == "workload-skipped":
+            elif kind == "parity" and event["verdict"] == UNDECIDED:
+                name = store.summaries.split(event["cell"])["framework"]
+                raise _Unusable(name, undecided_reason([event]), folder)
+            elif kind in ("workload-skipped", "workload-refused"):
                 raise Unavailable(f"{event['workload']}: {event['reason']}")
 
         return hear

@@ -23,7 +23,7 @@ from harness.gate.finding import METRICS, Metric
 from harness.gate.measures import Cell, Logs, Measures, group
 from workloads import cost
 
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = "baselines"
 COPY = "baseline.json"
 """A check's own copy, in its run's folder: the verdict can be found again from there alone."""
@@ -133,7 +133,7 @@ def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
     cells = {one: cell for one, cell in now.cells.items() if cell.status == summaries.OK}
     run = str(manifest.get("run", record.folder.name))
     if not cells:
-        raise store.StoreError(f"{run} is no baseline: no cell is well")
+        raise store.StoreError(f"{run} is no baseline: no cell is ok")
     for one in cells:
         if (known := _known(now, one)) < LEAST_LAUNCHES:
             raise store.StoreError(
@@ -233,7 +233,7 @@ def _cell(name: str, cell: Cell, now: Measures) -> dict[str, Any]:
     logs = {metric.name: now.against_calibration(metric, name) for metric in METRICS}
     values = {metric.name: now.value(metric, name) for metric in METRICS}
     return {
-        "proof": cell.proof,
+        "parity": cell.parity,
         "values": {
             key: float(f"{value:.6g}") for key, value in values.items() if value is not None
         },
@@ -284,7 +284,7 @@ def _read_cell(name: str, told: Mapping[str, Any]) -> Cell:
     right = {
         int(seed): metrics.unpack(text, count) for seed, (count, text) in told["right"].items()
     }
-    return Cell(summaries.OK, "", str(told["proof"]), right)
+    return Cell(summaries.OK, "", str(told["parity"]), right)
 
 
 def _number(what: str, value: Any, most: float = math.inf) -> None:

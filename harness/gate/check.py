@@ -22,7 +22,7 @@ from harness.gate.finding import (
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
-    PROOF,
+    PARITY,
     REGRESSED,
     SAME,
     Finding,
@@ -31,7 +31,7 @@ from harness.gate.finding import (
 from harness.gate.judge import AccuracyChange, Comparison, accuracy_change, judge
 from harness.gate.measures import Cell, Measures
 from harness.statistics import LOOKS
-from harness.summaries import INTERRUPTED, NOT_THE_SAME, OK
+from harness.summaries import EQUIVALENT, INTERRUPTED, NOT_EQUIVALENT, OK, UNDECIDED
 
 LEVEL = statistics.level_at_looks(len(LOOKS) + 2)
 """Of a check's intervals: it looks at each of LOOKS, when its budget is spent, and at its end."""
@@ -82,13 +82,13 @@ def verdict(record: store.Record) -> Verdict:
     findings: list[Finding] = []
     compared: list[Comparison] = []
     accuracies: list[AccuracyChange] = []
-    well = {OK, NOT_THE_SAME} | ({INTERRUPTED} if record.end is None else set())
+    well = {OK, NOT_EQUIVALENT, UNDECIDED} | ({INTERRUPTED} if record.end is None else set())
     for head, base in check.pairs:
         before = stored.cells.get(base) if stored else now.cells.get(base)
         found = list(_presence(head, base, now.cells.get(head), before, well))
-        lost = any(one.verdict in (MISSING, NOT_COMPARED, REGRESSED) for one in found)
+        lost = any(finding.verdict != SAME for finding in found)
         reason = stored.incomparable(base, record) if stored and not lost else None
-        findings += [Finding(head, base, PROOF, NOT_COMPARED, note=reason)] if reason else found
+        findings += [Finding(head, base, PARITY, NOT_COMPARED, note=reason)] if reason else found
         if lost or reason:
             continue
         compared += _stored(now, stored, head, not unlike) if stored else _paired(now, head, base)
@@ -138,6 +138,8 @@ def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]
 
 def _may_be_told(one: Finding, launches: int) -> bool:
     """Say whether one more launch may tell more of a figure of a cell that had so many."""
+    if one.metric is PARITY:
+        return False
     if one.metric is ACCURACY:
         return one.launches == launches  # the first ones alone train
     if one.metric in (MEMORY, DEVICE_MEMORY):
@@ -157,25 +159,42 @@ def _suspect(one: Finding) -> bool:
 def _presence(
     head: str, base: str, after: Cell | None, before: Cell | None, well: set[str]
 ) -> Iterator[Finding]:
-    """Yield what of the cell itself is lost: that it runs, that its maths is the reference's.
+    """Yield what of the cell itself is lost: that it runs, that it is equivalent to the reference.
 
     `well` are the statuses of cells that run.
     """
     if before is None or before.status not in well:
         why = "not there" if before is None else f"{before.status}: {before.reason}"
-        yield Finding(head, base, PROOF, MISSING, note=f"what it is held against: {why}")
+        yield Finding(head, base, PARITY, MISSING, note=f"what it is held against: {why}")
     elif after is None:
-        yield Finding(head, base, PROOF, MISSING, note=_GONE)
+        yield Finding(head, base, PARITY, MISSING, note=_GONE)
     elif after.status not in well:
-        yield Finding(head, base, PROOF, MISSING, note=f"{after.status}: {after.reason}")
-    elif before.status == NOT_THE_SAME:
-        yield Finding(head, base, PROOF, NOT_COMPARED, note="the base is not the same maths itself")
-    elif after.status == NOT_THE_SAME:
-        yield Finding(head, base, PROOF, REGRESSED, note=f"the proof is lost: {after.reason}")
-    elif before.proof == "proved" and after.proof != "proved":
-        yield Finding(head, base, PROOF, REGRESSED, note="it was proved before, and now is not")
-    elif after.proof == "proved":
-        yield Finding(head, base, PROOF, SAME)
+        yield Finding(head, base, PARITY, MISSING, note=f"{after.status}: {after.reason}")
+    else:
+        yield from _parity(head, base, after, before)
+
+
+def _parity(head: str, base: str, after: Cell, before: Cell) -> Iterator[Finding]:
+    """Yield what became of the equivalence of a cell that runs; nothing where neither was checked."""
+
+    def finding(verdict: str, note: str = "") -> Finding:
+        return Finding(head, base, PARITY, verdict, note=note)
+
+    if before.status == NOT_EQUIVALENT:
+        yield finding(NOT_COMPARED, "the base is not equivalent itself")
+    elif after.status == NOT_EQUIVALENT:
+        yield finding(REGRESSED, f"no longer equivalent: {after.reason}")
+    elif before.parity == UNDECIDED:
+        both = "the base and this cell are" if after.parity == UNDECIDED else "the base is"
+        yield finding(NOT_COMPARED, f"{both} undecided; {before.reason}")
+    elif after.parity == UNDECIDED:
+        yield finding(
+            INCONCLUSIVE, f"nothing was shown for it, so nothing is compared; {after.reason}"
+        )
+    elif before.parity == EQUIVALENT and after.parity != EQUIVALENT:
+        yield finding(REGRESSED, "it was equivalent before, and now is not checked")
+    elif after.parity == EQUIVALENT:
+        yield finding(SAME)
 
 
 def _paired(now: Measures, head: str, base: str) -> Iterator[Comparison]:

@@ -34,10 +34,10 @@ MEMORY = Metric("memory", "bytes")
 DEVICE_MEMORY = Metric("device memory", "bytes")
 FIRST_STEP = Metric("first step", "s", allowance=5.0)
 ACCURACY = Metric("accuracy", "", True)
-PROOF = Metric("proof", "", True)
+PARITY = Metric("parity", "", True)
 
 METRICS = (
-    THROUGHPUT, RESIDENT, INFERENCE, LATENCY, MEMORY, DEVICE_MEMORY, FIRST_STEP, ACCURACY, PROOF,
+    THROUGHPUT, RESIDENT, INFERENCE, LATENCY, MEMORY, DEVICE_MEMORY, FIRST_STEP, ACCURACY, PARITY,
 )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ class Verdict:
         if self.having(MISSING):
             return BROKEN
         known = {SAME, IMPROVED, INCONCLUSIVE, REGRESSED}
-        measured = [one for one in told if one.metric is not PROOF]
+        measured = [one for one in told if one.metric is not PARITY]
         if self.having(NOT_MEASURABLE) or not any(one.verdict in known for one in measured):
             return UNMEASURED
         return PASSED

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from harness import comparisons, metrics, statistics, store, summaries
 from harness.comparisons import GROUP
 from harness.gate.finding import DEVICE_MEMORY, FIRST_STEP, MEMORY, Metric
+from harness.summaries import UNDECIDED
 
 CALIBRATION = "calibration"
 """The fixed work of our own in each round, beside the cells."""
@@ -29,7 +30,7 @@ class Cell:
 
     status: str
     reason: str
-    proof: str
+    parity: str
     right: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
@@ -50,13 +51,13 @@ class Measures:
 
     @cached_property
     def cells(self) -> dict[str, Cell]:
-        """Every cell of the run but the arbiter's."""
+        """Every cell of the run but the reference's."""
         table = self.record.cells
-        rows = table[~table["arbiter"]].to_dict("records")
+        rows = table[~table["reference"]].to_dict("records")
         right = _right(self.record)
         return {
             row["cell"]: Cell(
-                row["status"], row["reason"], row["proof"], right.get(row["cell"], {})
+                row["status"], row["reason"], row["parity"], right.get(row["cell"], {})
             )
             for row in rows
         }
@@ -93,10 +94,15 @@ class Measures:
         return np.asarray([logs[launch] for launch in sorted(logs)])
 
     def calibrated(self, metric: Metric) -> Mapping[str, Logs]:
-        """Every cell's `against_calibration`; taken once, for each is held against the others."""
+        """Every cell's `against_calibration`; taken once, for each is held against the others.
+
+        Cells that are undecided are left out: nothing is compared with them.
+        """
         if metric.name not in self._calibrated:
             self._calibrated[metric.name] = {
-                cell: self.against_calibration(metric, cell) for cell in self.cells
+                name: self.against_calibration(metric, name)
+                for name, cell in self.cells.items()
+                if cell.parity != UNDECIDED
             }
         return self._calibrated[metric.name]
 
@@ -155,8 +161,8 @@ class Measures:
         """What is measured once a launch, of each launch.
 
         A framework's first launch is of another kind: it may compile for those that follow, and its peak
-        has what the proof left behind. So where there are others, it is left out: one value of another
-        kind would be all that a mean and its bounds show.
+        has what the parity check left behind. So where there are others, it is left out: one value of
+        another kind would be all that a mean and its bounds show.
         """
         known = self._once.get((metric.name, cell, False), {})
         return {launch: known[launch] for launch in known if launch > 1} or known

@@ -95,7 +95,7 @@ def save(name: str, run: str | None, out: Path | None, **asked: Any) -> None:
         asked["data"] = asked["data"] or "real"
         folder, status = conduct(request.capture(out=out, **asked), quiet=False)
         if status:
-            raise store.StoreError(f"{folder.name}: not all cells are well, so nothing is kept")
+            raise store.StoreError(f"{folder.name}: not all cells are ok, so nothing is kept")
     else:
         folder = store.resolve(results, run)
     click.echo(baselines.save(results / baselines.FOLDER, baselines.of(store.read(folder), name)))

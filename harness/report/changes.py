@@ -22,7 +22,7 @@ from harness.report import facts, markdown, model, terminal
 from harness.report.words import Tone, count, listed, plain
 from harness.summaries import number
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a reader of the last schema would misread the JSON (docs/schema/changes.schema.json)."""
 
 DIFFERENCES = ("what", "where", "A", "B")
@@ -31,7 +31,7 @@ REFUSED = ("where", "what", "why it is not compared")
 _JUDGED = (*changes.SPEEDS.values(), changes.ACCURACY)
 _COLUMNS = {column.key: column for column in model.COLUMNS}
 _NAMES = {
-    changes.PROOF: "largest error over its bound",
+    changes.PARITY: "largest error over its bound",
     # A table of a run has these beside their p50, which says of what they are.
     "latency1_p99_ms": "latency of one, ms, p99",
     "latency_p99_ms": "latency of a batch, ms, p99",
@@ -169,7 +169,7 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
         yield (
             "note",
             (
-                f"first step, latency, memory and the proof's error have one value a run, so they are not"
+                f"first step, latency, memory and the parity error have one value a run, so they are not"
                 f" judged: {sum(map(_moved, single))} of {len(single)} moved by more than"
                 f" {changes.WITHIN:.0%}"
             ),
@@ -187,7 +187,7 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
 def _figures(found: Changes) -> Iterator[Sheet]:
     for workload, told in groupby(found.changes, key=lambda one: _part(one, "workload")):
         own = list(told)
-        # The arbiter has an arithmetic of its own, and no speed to compare.
+        # The reference has an arithmetic of its own, and no speed to compare.
         timed = [one for one in own if one.figure in changes.SPEEDS.values()] or own
         differ = [part for part in model.PLACE if len({_part(one, part) for one in timed}) > 1]
         parts = ("framework", "mode", *differ)

@@ -30,7 +30,7 @@ from harness.report.markdown import SYMBOLS, escape
 from harness.report.model import Tone
 from harness.report.words import count, listed, plain
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a reader of the last schema would misread the JSON (docs/schema/check.schema.json)."""
 
 MARK = "<!-- samestep check"

@@ -15,6 +15,7 @@ from harness import comparisons
 from harness.comparisons import TIED
 from harness.report.runs import Group, Ratio
 from harness.report.words import Tone, count, listed
+from harness.summaries import EQUIVALENT
 
 KINDS = {"train": "", "predict": " in inference"}
 """The kinds of slices, and how a sentence tells them."""
@@ -52,7 +53,7 @@ def leader(group: Group, cells: pd.DataFrame, kind: str) -> dict[str, Any] | Non
 def claims(group: Group) -> list[Claim]:
     """What can be said of a group: of every run a sentence on training, and one on inference."""
     said: list[Claim] = []
-    for run in group.cells[~group.cells["arbiter"]]["run"].unique():
+    for run in group.cells[~group.cells["reference"]]["run"].unique():
         cells = group.ranked[group.ranked["run"] == run]
         if cells["train_samples_per_s"].notna().any():
             said += filter(None, (_claim(group, cells, kind) for kind in KINDS))
@@ -88,8 +89,8 @@ def _verdict(best: Any, others: pd.DataFrame, where: str, run: int, kind: str) -
     is_tied = pd.Series([one.verdict == TIED for one in others["told"]], index=others.index)
     tied = list(others["name"][is_tied])
     text = f"{_names(best['name'], tied)} fastest on {where}"
-    if not (others["proof"].eq("proved").all() and best["proof"] == "proved"):
-        text = f"Not proved to be the same maths, but {text}"
+    if not others["parity"].eq(EQUIVALENT).all() or best["parity"] != EQUIVALENT:
+        text = f"Numerical equivalence was not checked, but {text}"
     tone: Tone = "note" if tied else "good"
     rest = others[~is_tied].sort_values(f"{kind}_samples_per_s", ascending=False)
     strangers = rest[rest["framework"] != best["framework"]]

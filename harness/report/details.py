@@ -1,17 +1,17 @@
-"""What the page shows of one cell on a click: its figures, its proof, the end of its log."""
+"""What the page shows of one cell on a click: its figures, its parity checks, the end of its log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from harness import store
-from harness.report import facts, proof
-from harness.report.words import plain
-from harness.summaries import OK, number
+from harness import store, summaries
+from harness.report import facts, parity_tables
+from harness.report.words import count, plain
+from harness.summaries import REPLAYED, EQUIVALENT, FINISHED, NOT_EQUIVALENT, UNDECIDED, number
 
 LETTERS = 600_000
 """About how many letters the details of a whole report may take."""
@@ -27,12 +27,10 @@ def details(record: store.Record, cells: pd.DataFrame, of: int) -> Iterator[tupl
     room = LETTERS // max(1, of) // _LETTERS_A_LINE // 2
     lines, tensors = (min(max(room, low), high) for low, high in (_LINES, _TENSORS))
     last: dict[str, dict[str, Mapping[str, Any]]] = {}
-    proofs: dict[str, list[Mapping[str, Any]]] = {}
     for event in record.events:
         if event["event"] in ("cell-started", "cell-failed"):
             last.setdefault(str(event.get("cell")), {})[event["event"]] = event
-        elif event["event"] == "parity":
-            proofs.setdefault(str(event.get("cell")), []).append(event)
+    checked = parity_tables.by_cell(record)
     settings = dict(facts.settings(record))
     for cell in cells.to_dict("records"):
         own = last.get(cell["cell"], {})
@@ -44,22 +42,38 @@ def details(record: store.Record, cells: pd.DataFrame, of: int) -> Iterator[tupl
                 "status": plain(cell["status"]),
                 "reason": plain(cell["reason"]),
                 "settings": settings.get(plain(cell["cell"]), ""),
-                "proofs": [_proof(event, tensors) for event in proofs.get(cell["cell"], ())],
+                "parity": list(_parity(checked.get(cell["cell"], []), tensors)),
                 "log": _end(record.folder, started.get("log"), failed.get("log_tail"), lines),
             },
         )
 
 
-def _proof(event: Mapping[str, Any], most: int) -> dict[str, Any]:
-    checks = event.get("checks") or []
-    words = [plain(event.get("when") or "the proof"), plain(event.get("sentence"))]
-    words += [plain(event["hint"])] if event.get("hint") else []
-    share = proof.size(event.get("worst_share"))
+def _parity(checks: Sequence[Mapping[str, Any]], most: int) -> Iterator[dict[str, Any]]:
+    """A cell's parity checks; those of slices that were timed by their verdicts."""
+    for event in checks:
+        if event.get("when") != REPLAYED:
+            yield _check(plain(event.get("when")), [event], most)
+    for verdict in (NOT_EQUIVALENT, UNDECIDED, EQUIVALENT):
+        replayed = [
+            event
+            for event in parity_tables.replayed(checks)
+            if summaries.parity_verdict([event]) == verdict
+        ]
+        if replayed:
+            yield _check(
+                count(len(replayed), 'replayed slice'), replayed, most
+            )
+
+
+def _check(what: str, checks: Sequence[Mapping[str, Any]], most: int) -> dict[str, Any]:
+    """What parity events of one verdict say, with the tensors of the one nearest its bound."""
+    nearest = summaries.nearest_bound(checks)
+    share = parity_tables.size(nearest.get("worst_share"))
     return {
-        "words": ": ".join(words),
-        "worst": f"{share} of its bound: {plain(event.get('worst_tensor'))}",
-        "rows": proof.tensors(event, most),
-        "of": len(checks),
+        "words": f"{what}: {parity_tables.sentence(checks)}",
+        "nearest": f"{share} of its bound: {plain(nearest.get('worst_tensor'))}",
+        "rows": parity_tables.tensors(nearest, most),
+        "of": len(nearest.get("checks") or []),
     }
 
 
@@ -86,8 +100,8 @@ def _read(folder: Path, log: Any) -> list[str]:
 
 def scores(record: store.Record, cells: pd.DataFrame) -> list[dict[str, Any]]:
     """The distinct outcomes on the test set: confusion, per class, and the cells that share it."""
-    well = cells[cells["status"] == OK]
-    labels = dict(zip(well["cell"], well["label"], strict=True))
+    finished = cells[cells["status"].isin(FINISHED)]
+    labels = dict(zip(finished["cell"], finished["label"], strict=True))
     found: dict[str, dict[str, Any]] = {}
     for event in record.every("evaluated"):
         label, matrix = labels.get(event.get("cell")), event.get("confusion")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness import store
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a reader of the last schema would misread the document (docs/schema/report.schema.json)."""
 
 

@@ -20,10 +20,11 @@ CLOCK = (
     " Reading, decoding and shuffling are outside; import, building and the first step are apart"
 )
 
-PROOF = (
+PARITY = (
     "before it is timed, each cell's first step (logits, loss, every gradient) and its weights and"
-    " losses over {steps} steps are held against a float64 reference, each within a bound derived"
-    " from rounding; the first step once more after the timed part (docs/parity.md)"
+    " losses over {steps} steps are compared with a float64 reference, each within a bound derived"
+    " from rounding, and so are slices that were timed. Undecided: a bound reaches half of the effect,"
+    " so nothing was shown (docs/parity.md)"
 )
 
 _HASHES = 2
@@ -37,7 +38,7 @@ def warnings(record: store.Record) -> Iterator[str]:
     if summaries.synthetic(record.manifest):
         yield "SYNTHETIC DATA: the inputs mean nothing; speeds only, no accuracy is reported"
     if options.get("parity_steps") == 0:
-        yield "NOT PROVED: --no-parity was given; nobody knows whether these compute the same"
+        yield "numerical equivalence was not checked: --no-parity was given"
     if options.get("quick"):
         yield "a --quick run: for a look, not for a claim"
     if record.torn:
@@ -49,6 +50,12 @@ def warnings(record: store.Record) -> Iterator[str]:
             f"the machine was busy at the start: load {load:.1f} on {cores:g} usable cores;"
             " speeds may be off"
         )
+
+
+def refusals(record: store.Record) -> Iterator[str]:
+    """The workloads that were refused, a sentence each: their cells are in no table of a report."""
+    for workload, reason in summaries.refused(record.events).items():
+        yield plain(f"{workload} was refused, and none of its cells was started: {reason}")
 
 
 def shortened(record: store.Record, workload: str) -> str:
@@ -76,7 +83,7 @@ def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]
         yield "scores", "on test data; precision, recall and F1 are plain means over the classes"
     yield "memory", _memory(table)
     if options.get("parity_steps"):
-        yield "proof", PROOF.format(steps=plain(options["parity_steps"]))
+        yield "parity", PARITY.format(steps=plain(options["parity_steps"]))
     asked = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
     asked += (
         ["deterministic algorithms, which may be slower"] if options.get("deterministic") else []

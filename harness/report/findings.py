@@ -15,8 +15,8 @@ from harness.gate.finding import (
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
+    PARITY,
     PASSED,
-    PROOF,
     REGRESSED,
     SAME,
     UNMEASURED,
@@ -64,7 +64,7 @@ def tone(verdict: Verdict, kind: str) -> Tone:
 def overall(verdict: Verdict) -> Tone:
     """The tone of the whole: good only where something was decided, and nothing for the worse."""
     decided = [one for one in verdict.findings
-               if one.verdict in (SAME, IMPROVED) and one.metric != PROOF]  # fmt: skip
+               if one.verdict in (SAME, IMPROVED) and one.metric != PARITY]  # fmt: skip
     passed = verdict.status == PASSED
     if passed and (verdict.having(REGRESSED) or not decided):
         return "warn"
@@ -120,8 +120,6 @@ def figure(metric: Metric, value: float | None) -> str:
 
 def _scale(metric: Metric, largest: float) -> tuple[float, str, Callable[[float], str]]:
     """By what values of about that size are multiplied, their unit then, and how they are written."""
-    if metric == PROOF:
-        return 1.0, "", _proof
     if metric.unit == "":
         return 1.0, "", score
     if metric.unit == "bytes":
@@ -129,10 +127,6 @@ def _scale(metric: Metric, largest: float) -> tuple[float, str, Callable[[float]
     if metric.unit == "s":
         return (1e3, "ms", amount) if largest < 1 else (1.0, "s", seconds)
     return 1.0, metric.unit, amount
-
-
-def _proof(value: float) -> str:
-    return "proved" if value >= 1 else "failed"
 
 
 def change(one: Finding) -> str:

@@ -15,10 +15,10 @@ from harness import store, trends
 from harness.report import facts, model
 from harness.report.model import Tone
 from harness.report.words import count, listed, percent, plain
-from harness.summaries import number
+from harness.summaries import OK, UNDECIDED, number
 from harness.trends import Change, Metric, Series
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a reader of the last schema would misread the JSON (docs/schema/history.schema.json)."""
 
 POINT = (
@@ -28,6 +28,7 @@ POINT = (
     "samestep",
     "git_commit",
     "status",
+    "reason",
     "value",
     "low",
     "high",
@@ -110,7 +111,7 @@ def label(history: History, one: Series) -> str:
         f"threads {about['threads']:g}" if number(about["threads"]) else "",
         "made-up data" if about["data"] == "synthetic" else "",
         "quick runs" if about["quick"] else "",
-        "NOT PROVED" if about["unproved"] else "",
+        "numerical equivalence was not checked" if about["no_parity"] else "",
         f"spec and data {about['ground']}" if len(set(alike)) > 1 else "",
         "" if about["fingerprint"] else "nobody knows whether it is always the same: no changes",
     ]
@@ -133,6 +134,13 @@ def sentence(history: History, one: Series, change: Change) -> str:
     beside = f" against {one.against[0]} alone" if len(one.against) == 1 else ""
     maybe = ", or the machine is" if history.metric.shared and not one.against else ""
     return plain(f"{brief(history, change)}{beside} since {since}{maybe}")
+
+
+def fate(point: Mapping[Any, Any] | pd.Series) -> str:
+    """Why a run has no value: its cell's status, or what is undecided; nothing where it is ok."""
+    if point["status"] == OK:
+        return ""
+    return plain(point["reason"] if point["status"] == UNDECIDED else point["status"])
 
 
 def made_by(point: Mapping[Any, Any] | pd.Series) -> str:

@@ -20,7 +20,6 @@ from harness.report.model import Tone
 from harness.report.plots import Figure, Trace, log_axis
 from harness.report.style import COLOURS, SYMBOLS, Style, text
 from harness.report.words import count, plain
-from harness.summaries import OK
 from harness.trends import Series
 
 MOST = 100
@@ -173,7 +172,7 @@ def _dots(history: History, one: Series, look: Style, floor: float) -> Iterator[
     """The runs: those that are well, with their bars; the same net; those that failed, on the floor."""
     points, scale = one.points, history.metric.scale
     well, heard = points["value"].notna(), points["net"].notna()
-    hollow = "-open" if one.about["quick"] or one.about["unproved"] else ""
+    hollow = "-open" if one.about["quick"] or one.about["no_parity"] else ""
     marker = {"color": look.colour, "symbol": f"{look.symbol}{hollow}", "size": 8}
     cross = {"color": "--bad", "symbol": "x-thin-open", "size": 8}
     own = points[well]
@@ -211,7 +210,7 @@ def _hover(history: History, point: Mapping[Any, Any]) -> str:
         f"{described.get('cpu') or 'a processor'} ({machine.fingerprint(described) or 'not known'})",
         " ".join([*_texts(history, point)[4:6], history.metric.unit]),
         f"net {_texts(history, point)[6]}" if pd.notna(point["net"]) else "",
-        point["status"] if point["status"] != OK else "",
+        said.fate(point),
     ]
     return "<br>".join(text(plain(word)) for word in words if word)
 
@@ -238,7 +237,7 @@ def _texts(history: History, point: Mapping[Any, Any]) -> tuple[str, ...]:
         history.write(point["value"]) if pd.notna(point["value"]) else "-",
         f"({' to '.join(bounds)})" if bounds else "",
         said.net(point["net"]),
-        "" if point["status"] == OK else plain(point["status"]),
+        said.fate(point),
     )
 
 

@@ -15,8 +15,8 @@ from harness import trends
 from harness.report import history as said
 from harness.report import terminal
 from harness.report.history import History
-from harness.report.words import count, plain
-from harness.summaries import OK
+from harness.report.words import Tone, count, plain
+from harness.summaries import OK, UNDECIDED
 from harness.trends import Series
 
 MOST = 40
@@ -99,7 +99,8 @@ class _Drawing:
     def _drawn(self, point: pd.Series, usual: float) -> Text:
         """A run's dot and interval; the level that it belongs to as a tick."""
         if point["status"] != OK:
-            return Text(plain(point["status"]), terminal.STYLES["bad"])
+            tone: Tone = "warn" if point["status"] == UNDECIDED else "bad"
+            return Text(said.fate(point), terminal.STYLES[tone])
         letters = [" "] * self._plot
         letters[self._place(usual)] = self._tick
         if pd.notna(point["low"]) and pd.notna(point["high"]):

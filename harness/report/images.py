@@ -22,7 +22,7 @@ from harness.images import CHANNELS, MOST, ROOM
 from harness.report.runs import Group, Loaded
 from harness.report.style import short
 from harness.report.words import count, plain
-from harness.summaries import OK
+from harness.summaries import FINISHED
 
 MARKS = 2_000
 """About how many images, with what is said of each, a whole report has; a group has 6 at least."""
@@ -190,10 +190,11 @@ def _whole(values: Any) -> list[int]:
 
 def _outcomes(loaded: Loaded, group: Group, shown: int) -> dict[tuple[int, ...], list[str]]:
     """The cells' labels, by what they took the images for."""
-    well = group.cells[group.cells["status"] == OK]
-    labels = dict(zip(zip(well["run"], well["cell"], strict=True), well["label"], strict=True))
+    finished = group.cells[group.cells["status"].isin(FINISHED)]
+    cells = zip(finished["run"], finished["cell"], strict=True)
+    labels = dict(zip(cells, finished["label"], strict=True))
     found: dict[tuple[int, ...], list[str]] = {}
-    for run in well["run"].unique():
+    for run in finished["run"].unique():
         for event in loaded.records[int(run)].every("evaluated"):
             label = labels.get((run, event.get("cell")))
             try:

@@ -11,7 +11,7 @@ import pandas as pd
 from harness import comparisons, figures, store, summaries
 from harness.comparisons import TIED
 from harness.report.words import Tone, count, listed, plain
-from harness.summaries import number
+from harness.summaries import UNDECIDED, number
 
 PAIRS = ("training: a", "b", "a over b", "95% interval", "launches", "a is")
 
@@ -22,13 +22,14 @@ def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Ite
     """Yield what is to be said of one workload's `cells` (with `label`) and its `pairs`."""
     names = dict(zip(cells["cell"], cells["label"], strict=True))
     trained = pairs[pairs["kind"] == "train"]
-    timed = cells[(cells["train_slices"] > 0) & ~cells["arbiter"]]
+    timed = cells[(cells["train_slices"] > 0) & ~cells["reference"]]
     if (trained["launches"] > 1).any():
         yield from _floor(trained)
     yield from _open(record, names, trained)
     yield from _troubles(record, timed)
-    yield from _limit(record, timed)
-    yield from _launches(record, timed)
+    comparable = timed[timed["parity"] != UNDECIDED]
+    yield from _limit(record, comparable)
+    yield from _launches(record, comparable)
 
 
 def rows(pairs: pd.DataFrame, names: Mapping[str, str]) -> list[tuple[str, ...]]:

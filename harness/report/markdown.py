@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness import store
-from harness.report import lab, model, proof
+from harness.report import lab, model, parity_tables
 from harness.report.model import Failure, Report, Section
 from harness.report.words import Tone
 
@@ -41,7 +41,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ["", "## What failed"]
         for failure in report.failures:
             yield from _failure(failure)
-    yield from _proofs(report)
+    yield from _parity(report)
     yield from ["", "## How it was measured", ""]
     yield from table(("what", ""), report.facts)
     if report.settings:
@@ -52,15 +52,15 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ["", "To run it again:", "", *_fence([report.again], "sh")]
 
 
-def _proofs(report: Report) -> Iterator[str]:
-    if not report.proofs:
+def _parity(report: Report) -> Iterator[str]:
+    if not report.parity:
         return
-    yield from ["", "<details><summary>The proof, cell by cell</summary>", ""]
-    yield from table(proof.TITLES, report.proofs, numbers=range(4, 6))
+    yield from ["", "<details><summary>The parity check, cell by cell</summary>", ""]
+    yield from table(parity_tables.TITLES, report.parity, numbers=range(4, 7))
     yield from ["", "</details>"]
-    for words, tensors in report.refuted:
+    for _, words, tensors in report.unsettled:
         yield from ["", f"**{escape(words)}**", ""]
-        yield from table(proof.TENSORS, tensors, numbers=range(2, 6))
+        yield from table(parity_tables.TENSORS, tensors, numbers=range(2, 6))
 
 
 def _section(section: Section) -> Iterator[str]:

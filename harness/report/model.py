@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from harness import store, summaries
-from harness.report import claims, facts, lab, proof
+from harness.report import claims, facts, lab, parity_tables
 from harness.report.runs import groups, load
 from harness.report.words import (
     Tone,
@@ -29,12 +29,15 @@ from harness.report.words import (
     whole,
 )
 from harness.summaries import (
+    EQUIVALENT,
     INTERRUPTED,
+    NOT_CHECKED,
+    NOT_EQUIVALENT,
     NOT_RUN,
-    NOT_THE_SAME,
     OK,
     SKIPPED,
     UNAVAILABLE,
+    UNDECIDED,
     number,
 )
 
@@ -137,8 +140,8 @@ class Report:
     sections: tuple[Section, ...]
     absent: tuple[tuple[str, str], ...]
     failures: tuple[Failure, ...]
-    proofs: tuple[tuple[str, ...], ...]
-    refuted: tuple[tuple[str, list[tuple[str, ...]]], ...]
+    parity: tuple[tuple[str, ...], ...]
+    unsettled: tuple[tuple[Tone, str, list[tuple[str, ...]]], ...]
     facts: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str], ...]
     again: str
@@ -153,12 +156,12 @@ def build(record: store.Record) -> Report:
         title=f"samestep run {plain(record.manifest.get('run') or record.folder.name)}",
         tone=tone,
         verdict=said,
-        warnings=tuple(facts.warnings(record)),
+        warnings=(*facts.warnings(record), *facts.refusals(record)),
         sections=tuple(_sections(record, table, store.comparisons(record))),
         absent=tuple(absent(record)),
         failures=failures,
-        proofs=tuple(proof.rows(record)),
-        refuted=tuple(proof.failed(record)),
+        parity=tuple(parity_tables.rows(record)),
+        unsettled=tuple(parity_tables.unsettled(record)),
         facts=tuple(facts.facts(record, table)),
         settings=tuple(facts.settings(record)),
         again=facts.command(record),
@@ -178,17 +181,19 @@ def verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
     elif record.end.get("status") == INTERRUPTED:
         said += "; the run was interrupted; what is here is partial"
     # What was skipped has failed only where it was asked for by name: the run's end knows.
-    well = record.end is not None and record.end.get("status") == OK
-    whole = well and 0 < good == len(table) - int(tally.get(SKIPPED, 0))
-    return ("good" if whole else "bad"), said
+    ended = (record.end or {}).get("status")
+    finished = good + int(tally.get(UNDECIDED, 0))
+    if ended not in (OK, UNDECIDED) or not 0 < finished == len(table) - int(tally.get(SKIPPED, 0)):
+        return "bad", said
+    return ("good" if finished == good else "warn"), said
 
 
 def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) -> list[Section]:
-    made_up = summaries.synthetic(record.manifest)
+    made_up, refused = summaries.synthetic(record.manifest), summaries.refused(record.events)
     claimed = [(group.workload, claims.claims(group)) for group in groups(load([record]))]
     sections = []
     for workload, cells in table.groupby("workload", sort=False):
-        if (cells["status"] == SKIPPED).all():
+        if (cells["status"] == SKIPPED).all() or workload in refused:
             continue
         columns = tuple(
             column for column in COLUMNS
@@ -202,15 +207,15 @@ def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) ->
 
 
 def _sorted(cells: pd.DataFrame) -> pd.DataFrame:
-    """By training throughput; then those that failed; the arbiter last."""
+    """By training throughput; then those that failed; the reference last."""
     key = pd.DataFrame(
         {
-            "arbiter": cells["arbiter"].astype(bool),
+            "reference": cells["reference"].astype(bool),
             "failed": cells["status"] != OK,
             "speed": -pd.to_numeric(cells["train_samples_per_s"]),
         }
     )
-    order = key.sort_values(["arbiter", "failed", "speed"], kind="stable", na_position="last")
+    order = key.sort_values(["reference", "failed", "speed"], kind="stable", na_position="last")
     return cells.loc[order.index]
 
 
@@ -222,7 +227,7 @@ def _section(
     pairs: pd.DataFrame,
     said: Sequence[tuple[Tone, str]],
 ) -> Section:
-    ranked = cells[~cells["arbiter"]]
+    ranked = cells[~cells["reference"]]
     labels = _labels(cells, [part for part in PLACE if ranked[part].nunique() > 1])
     entries = cells.to_dict("records")
     rows = [_row(cell, label, columns) for cell, label in zip(entries, labels, strict=True)]
@@ -231,7 +236,7 @@ def _section(
     about = ", ".join(filter(None, [facts.workload(spec), *map(plain, same)]))
     cells = cells.assign(label=labels)
     told = tuple(lab.rows(pairs, dict(zip(cells["cell"], labels, strict=True))))
-    more = notes(record, cells, pairs, spec)
+    more = [*_undecided(cells), *notes(record, cells, pairs, spec)]
     return Section(plain(workload), about, tuple(columns), tuple(rows), (*said, *more), told)
 
 
@@ -240,11 +245,11 @@ def notes(
 ) -> list[tuple[Tone, str]]:
     """What is to be said beneath one workload's `cells` (with `label`) and its `pairs`."""
     return [
-        *_seal(cells),
+        *filter(None, [parity_tables.summary(cells)]),
         *_agreement(cells),
         *_targets(record, cells, spec),
         *lab.notes(record, cells, pairs),
-        *_arbiters(cells),
+        *_references(cells),
     ]
 
 
@@ -254,11 +259,20 @@ def _labels(cells: pd.DataFrame, differ: Sequence[str]) -> list[str]:
     return [plain(" ".join(map(str, row))) for row in cells[parts].itertuples(index=False)]
 
 
-def _arbiters(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
-    judges = cells.loc[cells["arbiter"], ["label", "dtype"]]
+def _undecided(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    """The undecided cells, each with the tensors that nothing was shown for."""
+    undecided = cells.loc[cells["status"] == UNDECIDED, ["label", "reason"]]
     return [
-        ("note", plain(f"{label} ({dtype}): the arbiter, not ranked"))
-        for label, dtype in judges.itertuples(index=False)
+        ("warn", plain(f"{label}: {reason}; shown, and not ranked"))
+        for label, reason in undecided.itertuples(index=False)
+    ]
+
+
+def _references(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    references = cells.loc[cells["reference"], ["label", "dtype"]]
+    return [
+        ("note", plain(f"{label} ({dtype}): the reference, not ranked"))
+        for label, dtype in references.itertuples(index=False)
     ]
 
 
@@ -270,21 +284,23 @@ def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Column]) -> Row:
     status = plain(cell["status"])
     if status != OK:
         return Row(label, _tone(status), status, texts)
-    if cell["arbiter"]:
-        return Row(label, "note", "arbiter", texts)
+    if cell["reference"]:
+        return Row(label, "note", "reference", texts)
     return Row(label, "good", status, texts)
 
 
 def _tone(status: str) -> Tone:
-    """Of a cell that is not ok: what never began is no fault of its own; the unproved are greyed."""
-    return "off" if status in (NOT_RUN, SKIPPED, UNAVAILABLE, NOT_THE_SAME) else "bad"
+    """Of a cell that is not ok: what never began is no fault of its own; not equivalent is greyed."""
+    if status == UNDECIDED:
+        return "warn"
+    return "off" if status in (NOT_RUN, SKIPPED, UNAVAILABLE, NOT_EQUIVALENT) else "bad"
 
 
 def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
-    """How far the first losses are from the arbiter's, or, without it, from their median."""
+    """How far the first losses are from the reference's, or, without it, from their median."""
     losses = cells.dropna(subset=["first_loss"])
-    judge = losses[losses["arbiter"]]["first_loss"]
-    others = losses[~losses["arbiter"]] if len(judge) else losses
+    judge = losses[losses["reference"]]["first_loss"]
+    others = losses[~losses["reference"]] if len(judge) else losses
     lost = cells[cells["first_loss"].isna() & cells["first_step_s"].notna()]["label"]
     notes: list[tuple[Tone, str]] = []
     if len(lost):
@@ -292,7 +308,7 @@ def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
     if len(others) and len(losses) > 1:
         right = float(judge.iloc[0] if len(judge) else losses["first_loss"].median())
         apart = (others["first_loss"] - right).abs() / (abs(right) or 1.0)
-        whose = "the arbiter's" if len(judge) else "their median"
+        whose = "the reference's" if len(judge) else "their median"
         worst = others["label"].iloc[int(apart.argmax())]
         far = others["label"][apart > AGREE]
         said = f"to {apart.max():.1e} (relative; {worst} is the furthest)"
@@ -303,16 +319,11 @@ def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
     return notes
 
 
-def _seal(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
-    said = proof.seal(cells)
-    return [("good" if said[0] else "bad", said[1])] if said else []
-
-
 def _targets(
     record: store.Record, cells: pd.DataFrame, spec: Mapping[str, Any]
 ) -> list[tuple[Tone, str]]:
-    """Which cells missed the workload's target accuracy."""
-    told = cells.dropna(subset=["reached_target"])
+    """Which cells missed the workload's target accuracy; of those that are equivalent, or not checked."""
+    told = cells[cells["parity"].isin((EQUIVALENT, NOT_CHECKED))].dropna(subset=["reached_target"])
     if not len(told):
         return []
     target = f"the target accuracy of {spec.get('target_accuracy')}"

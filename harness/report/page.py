@@ -9,7 +9,18 @@ from typing import Any
 import pandas as pd
 
 from harness import store
-from harness.report import claims, details, facts, images, model, plots, proof, series, style, thin
+from harness.report import (
+    claims,
+    details,
+    facts,
+    images,
+    model,
+    parity_tables,
+    plots,
+    series,
+    style,
+    thin,
+)
 from harness.report.claims import Claim
 from harness.report.plots import Figure
 from harness.report.runs import Group, Loaded, groups, letter, load
@@ -52,7 +63,7 @@ FIELDS = (
     Field("limit_share", "share of limit", "{:.1%}".format),
     Field("step_operations", "step, in tiny operations", amount),
     Field("joules_per_sample", "J a sample", "{:.3g}".format),
-    Field("proof_share", "error / bound", "{:.2f}".format),
+    Field("parity_share", "error / bound", "{:.2f}".format),
 )
 
 
@@ -112,7 +123,7 @@ class Page:
 
     title: str
     claims: list[Claim]
-    seal: tuple[bool, str] | None
+    parity: tuple[Tone, str] | None
     places: list[Place]
     parts: list[Part]
     fields: list[Field]
@@ -126,18 +137,18 @@ def build(records: Sequence[store.Record]) -> Page:
     """Return the page of one or several runs; of empty, half done and failed ones, too."""
     loaded = load(records)
     found = groups(loaded)
-    data: dict[str, Any] = {"figures": {}, "cells": {}}
+    data: dict[str, Any] = {"figures": {}, "cells": {}, "tensors": parity_tables.TENSORS}
     parts = _parts(loaded, found, data)
     for number, record in enumerate(records):
         own = loaded.cells[loaded.cells["run"] == number]
         data["cells"] |= details.details(record, own, len(loaded.cells))
     fields = [field for field in FIELDS if _told(loaded.cells, field)]
     names = [plain(one.manifest.get("run") or one.folder.name) for one in records]
-    proved = loaded.cells.assign(label=loaded.cells["workload"] + " " + loaded.cells["label"])
+    named = loaded.cells.assign(label=loaded.cells["workload"] + " " + loaded.cells["label"])
     return Page(
         title=f"Run {names[0]}" if len(names) == 1 else count(len(names), "run"),
         claims=[claim for part in parts for claim in part.claims if claim.kind == "train"],
-        seal=proof.seal(proved),
+        parity=parity_tables.summary(named),
         places=[_place(loaded, number, name, len(names) > 1) for number, name in enumerate(names)],
         parts=parts,
         fields=fields,
@@ -253,7 +264,7 @@ def _place(loaded: Loaded, number: int, name: str, several: bool) -> Place:
         name=name,
         machine=facts.machine(record.manifest.get("machine") or {}),
         verdict=model.verdict(record, table),
-        warnings=list(facts.warnings(record)),
+        warnings=[*facts.warnings(record), *facts.refusals(record)],
         absent=model.absent(record),
         facts=list(facts.facts(record, table)),
         settings=list(facts.settings(record)),
@@ -272,12 +283,12 @@ def _choices(cells: pd.DataFrame, fields: Sequence[Field]) -> list[tuple[Field, 
 
 
 def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
-    """By run and workload as planned, then the fastest first; the arbiter and the failed last."""
+    """By run and workload as planned, then the fastest first; the reference and the failed last."""
     key = pd.DataFrame(
         {
             "run": cells["run"],
             "workload": pd.factorize(cells["workload"])[0],
-            "off": cells["arbiter"] | (cells["status"] != OK),
+            "off": cells["reference"] | (cells["status"] != OK),
             "speed": -pd.to_numeric(cells["train_samples_per_s"]),
         }
     )
@@ -301,5 +312,5 @@ def _line(cell: dict[Any, Any], fields: Sequence[Field]) -> Line:
         else:
             texts.append("-" if missing else field.write(float(value)))
             keys.append("" if missing else f"{float(value):.9g}")
-    ranked = cell["status"] == OK and not cell["arbiter"]
+    ranked = cell["status"] == OK and not cell["reference"]
     return Line(cell["id"], "good" if ranked else "off", tuple(texts), tuple(keys))

@@ -25,6 +25,7 @@ class Loaded:
     """Several runs' tables, one below the other: `run` is the record's place, `id` the cell's.
 
     A cell's `name` is its framework and mode; its `label` tells it apart from other runs' cells too.
+    Cells of workloads that were skipped or refused are `left_out` of every ranking.
     """
 
     records: tuple[store.Record, ...]
@@ -56,7 +57,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that may stand in one ranking, the arbiter's among them, and their comparisons."""
+    """Cells that may stand in one ranking, the reference's among them, and their comparisons."""
 
     key: str
     title: str
@@ -86,9 +87,9 @@ class Group:
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
-        """The cells that are well and no arbiter, the fastest in training first."""
+        """The cells that are ok and not the reference, the fastest in training first."""
         cells = self.cells
-        kept = cells[(cells["status"] == summaries.OK) & ~cells["arbiter"]]
+        kept = cells[(cells["status"] == summaries.OK) & ~cells["reference"]]
         return kept.sort_values("train_samples_per_s", ascending=False, na_position="last")
 
 
@@ -117,7 +118,7 @@ def load(records: Sequence[store.Record]) -> Loaded:
 
 
 def groups(loaded: Loaded) -> list[Group]:
-    """Every ranking of the report, in the order of the plans; an arbiter is in all of its workload."""
+    """Every ranking of the report, in the order of the plans; the reference is in all of its workload."""
     found = list(_groups(loaded))
     alike, same = Counter(one.workload for one in found), Counter(map(_title, found))
     titles = [
@@ -136,11 +137,11 @@ def _title(group: Group, same: int = 1) -> str:
 
 def _groups(loaded: Loaded) -> Iterator[Group]:
     cells = loaded.cells
-    planned = cells[cells["status"] != summaries.SKIPPED]
+    planned = cells[~cells["left_out"]]
     keys = ["ground", "device", "dtype"]
-    for key, ranked in planned[~planned["arbiter"]].groupby(keys, sort=False):
+    for key, ranked in planned[~planned["reference"]].groupby(keys, sort=False):
         ground, device, dtype = map(str, key)
-        judges = planned[planned["arbiter"] & (planned["ground"] == ground)]
+        references = planned[planned["reference"] & (planned["ground"] == ground)]
         first = loaded.records[int(ranked["run"].iloc[0])].manifest
         workload = str(ranked["workload"].iloc[0])
         pairs = loaded.pairs
@@ -154,7 +155,7 @@ def _groups(loaded: Loaded) -> Iterator[Group]:
             dtype=dtype,
             spec=(first.get("workloads") or {}).get(workload) or {},
             made_up=summaries.synthetic(first),
-            cells=pd.concat([ranked, judges]),
+            cells=pd.concat([ranked, references]),
             pairs=pairs[here],
             rows=loaded.rows,
         )
@@ -179,7 +180,12 @@ def _cells(record: store.Record, number: int) -> pd.DataFrame:
         )
         for workload in table["workload"].unique()
     }
-    return table.assign(run=number, ground=table["workload"].map(ground))
+    refused = table["workload"].isin(summaries.refused(record.events))
+    return table.assign(
+        run=number,
+        ground=table["workload"].map(ground),
+        left_out=refused | (table["status"] == summaries.SKIPPED),
+    )
 
 
 def _samples(record: store.Record) -> pd.DataFrame:

@@ -92,10 +92,8 @@ def curves(
     if by == "step":
         title, note, x = (
             "Learning by step",
-            (
-                "Means over stretches of steps. Where the maths is the same, they lie on each other until"
-                " rounding drives them apart."
-            ),
+            "Means over stretches of steps. Equivalent cells lie on each other until rounding drives them"
+            " apart.",
             "step",
         )
     else:

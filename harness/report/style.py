@@ -11,7 +11,7 @@ COLOURS = 8
 """How many colours style.css has, as --c0, --c1 and so on; told apart by the colour-blind too."""
 
 GREY = "--soft"
-"""What is no contestant: the arbiter, a warm-up."""
+"""What is no contestant: the reference, a warm-up."""
 
 MUTE = "--mute"
 """What a framework brings along before it works."""
@@ -50,7 +50,7 @@ def styles(cells: pd.DataFrame) -> dict[int, Style]:
             known.append(mode)
     return {
         cell["id"]: Style(GREY, "cross-thin-open", "dot")
-        if cell["arbiter"]
+        if cell["reference"]
         else _style(places[cell["framework"]], modes[cell["framework"]].index(cell["mode"]))
         for cell in cells.to_dict("records")
     }

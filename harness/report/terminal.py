@@ -18,7 +18,7 @@ from rich.text import Text
 from harness import store, summaries
 from harness.doctor import Finding
 from harness.profile import Profiled
-from harness.report import model, proof
+from harness.report import model, parity_tables
 from harness.report.model import Failure, Report, Section
 from harness.report.words import Tone, plain
 
@@ -74,23 +74,23 @@ def table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[objec
     console.print(shown)
 
 
-def proofs(record: store.Record, console: Console) -> None:
-    """Print the proof of every cell, and of those that failed the worst tensors."""
+def parity(record: store.Record, console: Console) -> None:
+    """Print every cell's parity check, and the tensors of those that are not equivalent or undecided."""
     report = model.build(record)
     _line(console, Text(report.title, "bold"))
     say(console, report.tone, report.verdict)
     for warning in report.warnings:
         say(console, "warn", warning)
-    for workload, rows in groupby(report.proofs, key=lambda row: row[0]):
+    for workload, rows in groupby(report.parity, key=lambda row: row[0]):
         _line(console, Text(f"\n{workload}", "bold"))
-        table(console, proof.TITLES[1:], (row[1:] for row in rows))
-    for words, tensors in report.refuted:
-        say(console, "bad", words)
-        table(console, proof.TENSORS, tensors)
+        table(console, parity_tables.TITLES[1:], (row[1:] for row in rows))
+    for tone, words, tensors in report.unsettled:
+        say(console, tone, words)
+        table(console, parity_tables.TENSORS, tensors)
     for name, reason in report.absent:
         say(console, "off", f"{name}: {reason}")
     for failure in report.failures:
-        if failure.status != summaries.NOT_THE_SAME:
+        if failure.status != summaries.NOT_EQUIVALENT:
             _failure(console, failure)
 
 

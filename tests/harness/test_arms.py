@@ -149,7 +149,7 @@ def test_two_releases_run_side_by_side(versions_root: Path, wheels: Path) -> Non
     assert status == 0
     ids = [f"mlp-2-3-2/toy@{version}/plain/cpu/float32" for version in ("1.0", "1.1")]
     assert store.summary(record)["cell"].tolist() == ids
-    assert store.summary(record)["proof"].tolist() == ["proved", "proved"]
+    assert store.summary(record)["parity"].tolist() == ["equivalent", "equivalent"]
     ready = {event["framework"]: event for event in record.every("framework-ready")}
     assert {name: event["version"] for name, event in ready.items()} == {
         "toy@1.0": "1.0", "toy@1.1": "1.1",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from harness import store
 from harness.changes import Change, Changes, compare
 from harness.store import Run
+from tests.parity_event import parity_event
 
 LEFT, RIGHT, OTHER = (f"toy/{name}/cpu/float32" for name in ("left/fast", "left/slow", "other/one"))
 MACHINE = {"cpu": "A CPU", "cores_usable": 2, "memory_total": 8, "kernel": "6.1", "governor": None}
@@ -52,12 +53,12 @@ def run(
     for name in dict.fromkeys(cell.split("/")[1] for cell in speeds):
         lock = {"left": "1", "other": "1", **(locks or {})}[name]
         made.append("framework-ready", framework=name, device="cpu", origin="built",
-                    arbiter=False, lock_sha256=lock)  # fmt: skip
+                    reference=False, lock_sha256=lock)  # fmt: skip
     for cell, launches in speeds.items():
         made.append("opened", cell, import_seconds=1.0, versions={"lib": "1"})
         made.append("built", cell, seconds=1.0, settings={"layout": "NCHW"})
         made.append("first-step", cell, seconds=0.5, loss=2.0)
-        made.append("parity", cell, ok=True, worst_share=0.25, worst_tensor="logits")
+        made.append("parity", cell, **parity_event())
         made.append("trained", cell, steps=steps, seconds=1.0, final_loss=0.1)
         if accuracy is not None:
             made.append("evaluated", cell, accuracy=accuracy, examples=examples)
@@ -144,7 +145,7 @@ def test_on_another_machine_no_absolute_speed_is_compared(tmp_path: Path, key: s
     assert "not the same machine" in reasons(found) and key in reasons(found)
     assert len(speeds(found, anchored=True)) == 1
     assert of(found, "accuracy")[LEFT].verdict == "not told apart"
-    assert set(of(found, "proof_share")) == {LEFT, OTHER}
+    assert set(of(found, "parity_share")) == {LEFT, OTHER}
     assert set(of(found, "peak_memory_bytes")) == {LEFT, OTHER}  # the same locks
 
 

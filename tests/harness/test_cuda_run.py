@@ -81,7 +81,7 @@ def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[st
         *(("faulty", "cuda", one) for one in devices.PRECISIONS),
     }  # fmt: skip
     assert set(table["status"]) == {"ok"}
-    assert set(table["proof"]) == {"proved"}
+    assert set(table["parity"]) == {"equivalent"}
     held = table.xs("cuda", level="device")["device_used_bytes"]
     assert held.tolist() == [HELD] * 3
     assert table.xs("cpu", level="device")["device_used_bytes"].isna().all()
@@ -113,7 +113,7 @@ def test_each_device_and_arithmetic_has_its_own_limit() -> None:
     rows = [("cpu", "float32"), *(("cuda:1", one) for one in devices.PRECISIONS), ("cuda", "tf32")]
     table = pd.DataFrame(
         [{"cell": f"x/{d}/{p}", "workload": "mlp-digits", "framework": "a", "device": d, "dtype": p,
-          "status": "ok", "arbiter": False, "train_samples_per_s": 1e3, "rank": None} for d, p in rows]
+          "status": "ok", "reference": False, "train_samples_per_s": 1e3, "rank": None} for d, p in rows]
     )  # fmt: skip
     pairs = pd.DataFrame(columns=list(comparisons.COLUMNS))
     specs = {"mlp-digits": workload.to_dict()}

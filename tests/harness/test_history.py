@@ -37,7 +37,7 @@ def run(
     made = Run.create(results, told)
     made.append("dataset", workload="toy", name="xor", sha256={"inputs": "ab"})
     for name in ("left", "left@2.9.1", "right"):
-        made.append("framework-ready", framework=name, device="cpu", arbiter=False,
+        made.append("framework-ready", framework=name, device="cpu", reference=False,
                     version="2.13.0+cpu")  # fmt: skip
     for cell in cells[:-1]:
         made.append("first-step", cell, seconds=0.5, loss=2.0)
@@ -71,7 +71,7 @@ def test_a_run_is_told_whole(tmp_path: Path) -> None:
     assert one["train_low"] < one["train_samples_per_s"] < one["train_high"]
     assert (one["peak_memory_bytes"], one["first_step_s"], one["launches"]) == (1000, 0.5, 2)
     assert (one["run"], one["samestep"], one["git_commit"]) == (folder.name, "0.1.0", "abc")
-    assert (one["threads"], one["data"]) == (2, "real") and not (one["quick"] or one["unproved"])
+    assert (one["threads"], one["data"]) == (2, "real") and not (one["quick"] or one["no_parity"])
     assert one["fingerprint"] == machine.fingerprint(MACHINE)
     assert json.loads(one["machine"]) == MACHINE
     assert set(summaries.COLUMNS) <= set(table.columns)

@@ -14,6 +14,8 @@ from harness import conductor, run, store
 from harness.curves import learning_curve
 from harness.request import Request
 from harness.setting import Measuring, Timeouts
+from harness.summaries import EQUIVALENT, UNDECIDED
+from tests.parity_event import parity_event
 from tests.toy_request import toy_request
 from workloads import datasets
 
@@ -48,8 +50,8 @@ def test_every_fault_costs_its_own_cell_only(
         "well": "ok",
         "slow": "ok",
         "numpy": "ok",
-        "wrong": "not the same maths",
-        "turncoat": "not the same maths",
+        "wrong": "not equivalent",
+        "turncoat": "not equivalent",
         "crash": "crashed",
         "segfault": "crashed",
         "killed": "crashed",
@@ -68,46 +70,49 @@ def test_every_fault_costs_its_own_cell_only(
     assert table.loc["well", "train_samples_per_s"] > 0
 
 
-def test_a_cell_that_is_not_the_same_maths_is_named_and_not_ranked(
+def test_a_cell_that_is_not_equivalent_is_named_and_not_ranked(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
     request = asked(toy_root, toy_interpreters, modes=["well", "wrong", "turncoat"])
     record, status, _ = execute(request, toy_root)
     table = store.summary(record).set_index("mode")
     assert status == 1
-    assert table["proof"].to_dict() == {
-        "well": "proved", "numpy": "proved", "wrong": "failed", "turncoat": "failed",
-    }  # fmt: skip
+    assert table["parity"].to_dict() == {
+        "well": "equivalent",
+        "numpy": "equivalent",
+        "wrong": "not equivalent",
+        "turncoat": "not equivalent",
+    }
     reason = table.loc["wrong", "reason"]
-    assert reason.startswith("not the same maths: gradient of dense")
+    assert reason.startswith("not equivalent: gradient of dense")
     assert "differs by 1.0e-02 (bound " in reason
     assert "every gradient is 1.01 times what is right" in reason
     assert "after the timed part" in table.loc["turncoat", "reason"]
     assert table.loc[["wrong", "turncoat"], "train_samples_per_s"].isna().all()
-    assert table.loc["well", "proof_share"] < 1
+    assert table.loc["well", "parity_share"] < 1
     report = (record.folder / "report.md").read_text()
-    assert "not the same maths" in report
-    assert "same maths: proved for 2 cells, refuted for 2" in report
+    assert "not equivalent" in report
+    assert "parity check: 2 cells equivalent to the reference, 2 not equivalent" in report
 
 
-def test_without_the_proof_every_output_says_so(
+def test_without_the_parity_check_every_output_says_so(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
     request = asked(toy_root, toy_interpreters, modes=["well", "wrong"], no_parity=True)
     record, status, _ = execute(request, toy_root)
     assert status == 0
     assert record.every("parity") == []
-    assert set(store.summary(record)["proof"]) == {"not proved"}
-    assert "NOT PROVED" in (record.folder / "report.md").read_text()
+    assert set(store.summary(record)["parity"]) == {"not checked"}
+    assert "numerical equivalence was not checked" in (record.folder / "report.md").read_text()
 
 
-def test_the_proof_alone_trains_and_times_nothing(
+def test_the_parity_check_alone_trains_and_times_nothing(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
     request = asked(toy_root, toy_interpreters, modes=["well"], only_proof=True, parity_steps=3)
     record, status, _ = execute(request, toy_root)
     assert status == 0
-    assert [one["ok"] for one in record.every("parity")] == [True, True]
+    assert [event["verdict"] for event in record.every("parity")] == ["equivalent"] * 2
     assert {one["steps"] for one in record.every("parity")} == {3}
     assert record.every("trained") == record.every("slice") == []
 
@@ -129,7 +134,7 @@ def test_the_run_leaves_what_it_promises(toy_root: Path, toy_interpreters: dict[
         "logs",
     }
     manifest = json.loads((record.folder / "manifest.json").read_text())
-    assert manifest["schema"] == 1
+    assert manifest["schema"] == store.SCHEMA
     assert manifest["command"][-1] == "x"
     assert manifest["workloads"]["mlp-2-3-2"]["data"]["epochs"] == 1
     assert manifest["options"]["own_epochs"]["mlp-2-3-2"] > 1
@@ -323,6 +328,38 @@ def test_too_large_a_batch_is_told(toy_root: Path, toy_interpreters: dict[str, P
     )
     assert status == 1
     assert "take a smaller batch" in record.every("workload-skipped")[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "failures", "refused", "status", "ending"),
+    [
+        ([EQUIVALENT], 0, False, 0, "ok"),
+        ([EQUIVALENT, UNDECIDED, EQUIVALENT], 0, False, 3, "undecided"),
+        ([UNDECIDED], 1, False, 1, "failed"),
+        ([EQUIVALENT, UNDECIDED], 0, True, 1, "failed"),
+    ],
+)
+def test_a_run_in_which_something_is_undecided_ends_with_3_unless_something_failed(
+    toy_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verdicts: list[str],
+    failures: int,
+    refused: bool,
+    status: int,
+    ending: str,
+) -> None:
+    def conduct(session: run._Session) -> None:
+        for verdict in verdicts:
+            session.tell("parity", session.asked.cells[0].id, **parity_event(verdict))
+        if refused:
+            reason = "the reference is not finite"
+            session.tell("workload-refused", None, workload="mlp-2-3-2", reason=reason)
+        session.failures += failures
+
+    monkeypatch.setattr(run, "_conduct_all", conduct)
+    record, code, _ = execute(asked(toy_root, {}), toy_root)
+    assert code == status
+    assert record.end and (record.end["status"], record.end["exit_code"]) == (ending, status)
 
 
 def test_a_budget_is_shared_between_workloads() -> None:

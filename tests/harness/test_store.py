@@ -160,7 +160,7 @@ def damaged(tmp_path: Path, name: str, content: str | None) -> Path:
         (
             "manifest.json",
             '{"schema": 99}',
-            "has schema 99, this samestep reads 1: update samestep",
+            "has schema 99, this samestep reads 2: update samestep",
         ),
         ("manifest.json", '{"schema": 0}', "read it with the samestep that wrote it"),
         ("events.jsonl", None, "run it again"),

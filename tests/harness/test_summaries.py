@@ -10,6 +10,8 @@ import pytest
 
 from harness import store, summaries
 from harness.store import Run
+from harness.summaries import DURING, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from tests.parity_event import TENSOR, parity_event
 
 CELL = "toy/left/fast/cpu/float32"
 
@@ -30,7 +32,7 @@ def timed(run: Run, cell: str, rates: list[float], launch: int = 1, **more: Any)
 
 def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
     run = Run.create(tmp_path, manifest(CELL, workloads={"toy": {"target_accuracy": 0.9}}))
-    run.append("framework-ready", framework="left", arbiter=True)
+    run.append("framework-ready", framework="left", reference=True)
     run.append("opened", CELL, import_seconds=1.5)
     run.append("first-step", CELL, seconds=0.5, loss=2.0)
     run.append("trained", CELL, steps=40, seconds=3.0, losses=[2.0], final_loss=0.5)
@@ -46,7 +48,7 @@ def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
     run.close()
     record = store.read(run.folder)
     (row,) = store.summary(record).to_dict("records")
-    assert row["status"] == "ok" and row["arbiter"] and row["reached_target"]
+    assert row["status"] == "ok" and row["reference"] and row["reached_target"]
     assert (row["framework"], row["dtype"], row["precision"]) == ("left", "float32", 0.94)
     got = [row[f"train_{word}"] for word in ("low", "samples_per_s", "high")]
     assert got == pytest.approx([30.5] * 3, rel=0.02)  # the wild slice moves it little
@@ -66,7 +68,7 @@ def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
 def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
     cells = [f"toy/{name}/fast/cpu/float32" for name in ("left", "right", "twice", "judge", "lost")]
     run = Run.create(tmp_path, manifest(*cells))
-    run.append("framework-ready", framework="judge", arbiter=True)
+    run.append("framework-ready", framework="judge", reference=True)
     for launch, drift in enumerate((1.0, 3.0, 0.5), start=1):  # the machine's, the same for all
         for cell, speed in zip(cells, (100, 101, 200, 50, 50), strict=True):
             wobble = 1 + 0.005 * ((launch * speed) % 3)
@@ -79,7 +81,7 @@ def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
     run.close()
     record = store.read(run.folder)
     pairs = store.comparisons(record)
-    assert {*pairs["a"], *pairs["b"]} == set(cells[:3])  # neither the arbiter nor what failed
+    assert {*pairs["a"], *pairs["b"]} == set(cells[:3])  # neither the reference nor what failed
     (row,) = pairs[
         (pairs["kind"] == "train") & (pairs["b"] == cells[2]) & (pairs["a"] == cells[0])
     ].to_dict("records")
@@ -101,7 +103,7 @@ def test_a_disturbed_slice_gives_way_to_its_repetition(tmp_path: Path) -> None:
 
 def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:
     fates = {"a": "ok", "b": "crashed", "c": "interrupted", "d": "unavailable", "e": "skipped",
-             "f": "not run"}  # fmt: skip
+             "f": "not run", "g": "not run"}  # fmt: skip
     cells = {name: f"{name}/{name}/m/cpu/float32" for name in fates}
     run = Run.create(tmp_path, manifest(*cells.values()))
     run.append("cell-done", cells["a"])
@@ -110,6 +112,7 @@ def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:
     run.append("framework-unavailable", framework="d", device="cuda", reason="on another device")
     run.append("framework-unavailable", framework="d", device="cpu", reason="no wheel")
     run.append("workload-skipped", workload="e", reason="no data")
+    run.append("workload-refused", workload="f", reason="the reference is not finite")
     run.append("cell-started", "z/stray/m/cpu/float32")
     run.close()
     table = store.summary(store.read(run.folder)).set_index("workload")
@@ -117,6 +120,8 @@ def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:
     assert table["status"].to_dict() == {**fates, "z": "interrupted"}
     assert table["reason"]["b"] == "in train: two lines"
     assert (table["reason"]["d"], table["reason"]["e"]) == ("no wheel", "no data")
+    assert table["reason"]["f"] == "the reference is not finite"
+    assert table["reason"]["g"] == "the run ended before the cell began"
 
 
 def test_synthetic_data_has_no_accuracy(tmp_path: Path) -> None:
@@ -156,3 +161,66 @@ def test_slices_that_took_no_time_are_no_speed(tmp_path: Path) -> None:
     (row,) = store.summary(store.read(run.folder)).to_dict("records")
     assert (row["status"], row["launches"], row["train_slices"]) == ("ok", 1, 0)
     assert np.isnan(row["train_samples_per_s"])
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "parity", "status"),
+    [
+        ([], "not checked", "ok"),
+        ([EQUIVALENT, EQUIVALENT], "equivalent", "ok"),
+        ([EQUIVALENT, UNDECIDED, EQUIVALENT], "undecided", "undecided"),
+        ([UNDECIDED, NOT_EQUIVALENT], "not equivalent", "not equivalent"),
+        ([EQUIVALENT, "of the future"], "not equivalent", "not equivalent"),
+        ([None], "not equivalent", "not equivalent"),
+    ],
+)
+def test_of_several_verdicts_of_a_cell_the_worst_holds(
+    tmp_path: Path, verdicts: list[str | None], parity: str, status: str
+) -> None:
+    run = Run.create(tmp_path, manifest(CELL))
+    for place, verdict in enumerate(verdicts):
+        when = {"when": DURING} if place else {}
+        run.append("parity", CELL, **{**parity_event(), "verdict": verdict, **when})
+    run.append("cell-done", CELL)
+    run.close()
+    (row,) = store.summary(store.read(run.folder)).to_dict("records")
+    assert (row["parity"], row["status"]) == (parity, status)
+
+
+def test_what_is_nearest_its_bound_is_over_all_checks_of_a_cell(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, manifest(CELL))
+    for share, tensor in ((0.1, "logits"), (0.4, "update of w after step 20"), (0.2, "loss")):
+        run.append("parity", CELL, **parity_event(worst_share=share, worst_tensor=tensor))
+    run.append("cell-done", CELL)
+    run.close()
+    (row,) = store.summary(store.read(run.folder)).to_dict("records")
+    assert (row["parity_share"], row["parity_worst"]) == (0.4, "update of w after step 20")
+
+
+def test_undecided_tensors_are_named_once_and_the_rest_counted() -> None:
+    events = [parity_event(UNDECIDED), parity_event(UNDECIDED, undecided=[TENSOR, *"abcdef"])]
+    reason = f"parity undecided: {TENSOR}, a, b, c, d and 2 more"
+    assert summaries.undecided_reason(events) == reason
+
+
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("verdict", [UNDECIDED, NOT_EQUIVALENT])
+def test_a_cell_that_is_not_equivalent_is_in_no_pair_and_not_ranked(
+    tmp_path: Path, verdict: str, ended: bool
+) -> None:
+    cells = [f"toy/{name}/fast/cpu/float32" for name in ("left", "right", "third")]
+    run = Run.create(tmp_path, manifest(*cells))
+    for cell, speed in zip(cells, (100, 200, 400), strict=True):
+        for launch in (1, 2, 3):
+            timed(run, cell, [speed * (1 + 0.01 * launch)] * 3, launch)
+    run.append("parity", cells[2], **parity_event())
+    run.append("parity", cells[2], **parity_event(verdict, when=DURING))
+    for cell in cells if ended else ():
+        run.append("cell-done", cell)
+    run.close()
+    record = store.read(run.folder)
+    pairs = store.comparisons(record)
+    assert {*pairs["a"], *pairs["b"]} == set(cells[:2])
+    table = store.summary(record).set_index("cell")
+    assert np.isnan(table["rank"].astype(float)[cells[2]])
+    assert (table["train_samples_per_s"][cells[2]] > 300) == (verdict == UNDECIDED or not ended)

@@ -43,7 +43,7 @@ def table(cells: Mapping[str, Sequence[float | None]], **more: Any) -> pd.DataFr
                 "cell": f"toy/{cell}/cpu/float32", "workload": "toy", "framework": framework,
                 "name": name, "mode": mode, "device": "cpu", "dtype": "float32",
                 "version": version or "1.0", "ground": "g", "fingerprint": "f", "machine": "{}",
-                "threads": 2, "data": "real", "quick": False, "unproved": False, "arbiter": False,
+                "threads": 2, "data": "real", "quick": False, "no_parity": False, "reference": False,
                 "status": "crashed" if speed is None else "ok", "train_samples_per_s": speed,
                 "steps": 100, "examples": 10_000, **own,
             })  # fmt: skip
@@ -128,7 +128,7 @@ def test_a_series_is_one_machine_one_ground_and_one_setting() -> None:
         "ground": ["g"] * 6 + ["other"] * 6,
         "threads": [2] * 6 + [1] * 6,
         "quick": [False] * 6 + [True] * 6,
-        "unproved": [False] * 6 + [True] * 6,
+        "no_parity": [False] * 6 + [True] * 6,
         "data": ["real"] * 6 + ["synthetic"] * 6,
     }.items():
         told = trends.series(table({"left/a": speeds}, **{column: values}), THROUGHPUT)
@@ -165,18 +165,18 @@ def test_failed_runs_are_shown_and_count_for_nothing() -> None:
     assert one.points["value"][6:8].isna().all() and places(one) == [8]
 
 
-def test_what_never_began_and_the_arbiter_are_no_series() -> None:
+def test_what_never_began_and_the_reference_are_no_series() -> None:
     assert not found({"left/a": FLAT}, status="unavailable")
-    assert not found({"left/a": FLAT}, arbiter=True)
+    assert not found({"left/a": FLAT}, reference=True)
     assert not found({"left/a": [None] * 5})
 
 
-def test_the_arbiter_tells_of_the_machine_too() -> None:
+def test_the_reference_tells_of_the_machine_too() -> None:
     drift = noise(3, 16, 0.2)
     cells = table(
         {"left/a": 100 * drift * with_step(1, 16, 10, 0.9), "judge/a": drift * noise(2, 16)}
     )
-    cells["arbiter"] = cells["name"] == "judge"
+    cells["reference"] = cells["name"] == "judge"
     (one,) = trends.series(cells, THROUGHPUT)
     assert one.against == ("judge",) and places(one) == [10]
 

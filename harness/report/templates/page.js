@@ -204,11 +204,11 @@
     }
     const plots = samples(cell).map((figure) => [make("div", ""), figure]);
     if (plots.length) parts.push(make("h3", "Its samples"), ...plots.map(([place]) => place));
-    for (const proof of told.proofs) {
-      parts.push(make("h3", proof.words), make("p", `nearest its bound: ${proof.worst}`));
-      parts.push(grid(["tensor", "when", "error", "bound", "largest element", "its bound"], proof.rows));
-      if (proof.of > proof.rows.length) {
-        parts.push(make("p", `The ${proof.rows.length} nearest their bounds of ${proof.of}.`));
+    for (const check of told.parity) {
+      parts.push(make("h3", check.words), make("p", `nearest its bound: ${check.nearest}`));
+      parts.push(grid(page.tensors, check.rows));
+      if (check.of > check.rows.length) {
+        parts.push(make("p", `The first ${check.rows.length} of ${check.of}: undecided, or nearest their bounds.`));
       }
     }
     if (told.settings) parts.push(make("h3", "Settings in force"), make("p", told.settings));

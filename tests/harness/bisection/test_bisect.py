@@ -22,7 +22,8 @@ from harness.bisection.bisect import Bisection, prepare
 from harness.bisection.conclusion import conclusion
 from harness.bisection.question import METRICS
 from harness.interpreters import Unavailable
-from harness.summaries import split
+from harness.summaries import UNDECIDED, split
+from tests.parity_event import TENSOR, parity_event
 from tests.wheels import publish
 from workloads.reading import SpecError
 
@@ -35,6 +36,7 @@ class Lab:
     def __init__(self, seconds: Callable[[str], float], noise: float = 0.01) -> None:
         self.seconds, self.noise = seconds, noise
         self.broken: dict[str, str] = {}
+        self.undecided: set[str] = set()
         self.interrupt_at = math.inf
         self.measured: list[list[str]] = []
         self._random = random.Random(1)
@@ -51,6 +53,8 @@ class Lab:
             if version in self.broken:
                 failed = {"status": "crashed", "reason": self.broken[version]}
                 listener({"event": "cell-failed", "cell": cell, **failed})
+            if version in self.undecided:
+                listener({"event": "parity", "cell": cell, **parity_event(UNDECIDED)})
             took = self.seconds(version) * math.exp(self._random.gauss(0, self.noise))
             kept.append("first-step", cell, seconds=took, loss=1.0)
             kept.append("cell-done", cell)
@@ -130,13 +134,23 @@ def test_a_release_that_cannot_run_is_skipped(bisection: Callable[..., Bisection
     assert words.endswith("\n  1.5: crashed: no such operator\n  1.6: crashed: no such operator")
 
 
+def test_a_release_that_is_undecided_is_skipped_and_why_is_said(
+    bisection: Callable[..., Bisection],
+) -> None:
+    lab = Lab(later("1.6", 1.25))
+    lab.undecided = {"1.5", "1.6"}
+    words, status = said(bisection(lab))
+    assert status == 1
+    assert words.endswith(f"\n  1.5: parity undecided: {TENSOR}\n  1.6: parity undecided: {TENSOR}")
+
+
 def test_an_end_that_cannot_run_ends_it_and_leaves_the_log_good(
     bisection: Callable[..., Bisection],
 ) -> None:
     lab = Lab(later("1.6", 1.25))
     lab.broken = {"1.9": "out of memory"}
     one = bisection(lab)
-    with pytest.raises(Unavailable, match=r"toy@1.9 cannot run, .*: crashed: out of memory; mend"):
+    with pytest.raises(Unavailable, match=r"toy@1.9 cannot be measured, .*: out of memory; mend"):
         one.go()
     lab.broken = {}
     assert said(one)[1] == 0

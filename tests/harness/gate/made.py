@@ -11,6 +11,8 @@ import numpy as np
 from harness import metrics, store
 from harness.gate.baseline import keep
 from harness.store import Run
+from harness.summaries import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from tests.parity_event import parity_event
 from workloads import spec
 
 WORKLOAD = spec.load("mlp-digits")
@@ -45,7 +47,8 @@ def made(
     load: Sequence[int] = (),
 ) -> store.Record:
     """A check's run. `cells` says of each by what its figures are multiplied: train, predict, single,
-    memory, first; how many of its 360 test examples are `wrong`; or that it `failed` or `unproved`.
+    memory, first; how many of its 360 test examples are `wrong`; or that it
+    `failed`, has a `wrong_step` (and is not equivalent), or is `undecided`.
 
     `speed` is the machine's; launches in `load` were disturbed, which halves the cells' speed alone.
     """
@@ -76,7 +79,7 @@ def made(
                 _launch(run, one, how, launch, draw, noise, speed)
         _rounds(run, cells, launch, rounds, draw, noise, speed, launch in load)
     for one, how in cells.items():
-        if not (how.get("failed") or how.get("unproved")) and ended:
+        if not (how.get("failed") or how.get("wrong_step")) and ended:
             run.append("cell-done", one)
     if ended:
         run.append("run-ended", status="ok", exit_code=0)
@@ -101,13 +104,13 @@ def _bring_up(
     if how.get("failed"):
         run.append("cell-failed", one, phase="training", status="crashed", reason="killed")
         return
-    if how.get("unproved"):
-        run.append("parity", one, ok=False, worst_share=7.0, worst_tensor="w")
-        run.append("cell-failed", one, phase=None, status="not the same maths", reason="w differs")
+    if how.get("wrong_step"):
+        run.append("parity", one, **parity_event(NOT_EQUIVALENT))
+        run.append("cell-failed", one, phase=None, status=NOT_EQUIVALENT, reason="w differs")
         return
     first = _noisy(0.1 * how.get("first", 1), draw, noise)
     run.append("first-step", one, seconds=first / speed, loss=2.0)
-    run.append("parity", one, ok=True, worst_share=0.1, worst_tensor="w")
+    run.append("parity", one, **parity_event(UNDECIDED if how.get("undecided") else EQUIVALENT))
     run.append("trained", one, steps=10, seconds=1.0, final_loss=0.1)
     run.append("evaluated", one, **_right(how, draw))
     peak = 2e8 + _noisy(1e8 * how.get("memory", 1), draw, noise / 5)
@@ -134,7 +137,7 @@ def _rounds(
         run.append("calibration", workload="mlp-digits", turn=0, launch=launch, round=number,
                    rate=500 * drift)  # fmt: skip
         for one, how in cells.items():
-            if how.get("failed") or how.get("unproved"):
+            if how.get("failed") or how.get("wrong_step"):
                 continue
             for kind in ("train", "predict", "single"):
                 rate = 1000 * drift * drawn[one] * how.get(kind, 1) * _noisy(1.0, draw, noise)

@@ -114,7 +114,7 @@ def test_only_cells_that_are_well_are_kept(tmp_path: Path) -> None:
     cells: dict[str, dict[str, Any]] = {
         HEAD: {},
         OTHER: {"failed": True},
-        THIRD: {"unproved": True},
+        THIRD: {"wrong_step": True},
     }
     assert list(baseline.of(made(tmp_path, cells), "old")["cells"]) == [HEAD]
 

@@ -21,8 +21,8 @@ from harness.gate.finding import (
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
+    PARITY,
     PASSED,
-    PROOF,
     REGRESSED,
     SAME,
     THROUGHPUT,
@@ -34,6 +34,7 @@ from harness.gate.finding import (
 from tests.harness.gate.made import BASE, HEAD, OTHER, cell, made
 
 PAIR = [(HEAD, BASE)]
+THIRD = cell("other@1.0")
 
 
 def told(found: Verdict, cell: str = HEAD) -> dict[str, str]:
@@ -43,7 +44,7 @@ def told(found: Verdict, cell: str = HEAD) -> dict[str, str]:
 def test_identical_arms_are_the_same(tmp_path: Path) -> None:
     found = verdict(made(tmp_path, {HEAD: {}, BASE: {}}, pairs=PAIR))
     assert set(told(found)) == {
-        "throughput", "inference", "latency", "memory", "first step", "accuracy", "proof",
+        "throughput", "inference", "latency", "memory", "first step", "accuracy", "parity",
     }  # fmt: skip
     assert set(told(found).values()) == {SAME}
     assert found.status == PASSED
@@ -83,14 +84,61 @@ def test_a_point_of_accuracy_is_found(tmp_path: Path) -> None:
     assert one.before == pytest.approx(353 / 360)
 
 
-def test_a_lost_proof_is_a_regression_and_hides_the_rest(tmp_path: Path) -> None:
-    found = verdict(made(tmp_path, {HEAD: {"unproved": True}, BASE: {}}, pairs=PAIR))
-    assert told(found) == {"proof": REGRESSED}
+def test_a_cell_that_is_no_longer_equivalent_is_a_regression_and_hides_the_rest(
+    tmp_path: Path,
+) -> None:
+    found = verdict(made(tmp_path, {HEAD: {"wrong_step": True}, BASE: {}}, pairs=PAIR))
+    assert told(found) == {"parity": REGRESSED}
     assert "w differs" in found.findings[0].note
     assert found.status == FAILED
-    other = verdict(made(tmp_path, {HEAD: {}, BASE: {"unproved": True}}, pairs=PAIR))
-    assert told(other) == {"proof": NOT_COMPARED}
+    other = verdict(made(tmp_path, {HEAD: {}, BASE: {"wrong_step": True}}, pairs=PAIR))
+    assert told(other) == {"parity": NOT_COMPARED}
     assert other.status == UNMEASURED
+
+
+@pytest.mark.parametrize(
+    ("head", "base", "kind", "note"),
+    [
+        (
+            "undecided",
+            "",
+            INCONCLUSIVE,
+            "nothing was shown for it, so nothing is compared; parity und",
+        ),
+        (
+            "undecided",
+            "undecided",
+            NOT_COMPARED,
+            "the base and this cell are undecided; parity undec",
+        ),
+        (
+            "",
+            "undecided",
+            NOT_COMPARED,
+            "the base is undecided; parity undecided: gradient of dense1",
+        ),
+        ("wrong_step", "undecided", REGRESSED, "no longer equivalent: w differs"),
+        ("undecided", "wrong_step", NOT_COMPARED, "the base is not equivalent itself"),
+    ],
+)
+def test_nothing_is_compared_of_what_is_undecided(
+    tmp_path: Path, head: str, base: str, kind: str, note: str
+) -> None:
+    cells = {HEAD: {head: True}, BASE: {base: True}, OTHER: {}, THIRD: {}}
+    found = verdict(made(tmp_path, cells, pairs=[*PAIR, (OTHER, THIRD)]))
+    assert told(found) == {"parity": kind}
+    assert found.findings[0].note.startswith(note)
+    assert told(found, OTHER)["throughput"] == SAME
+    assert found.status == (FAILED if kind == REGRESSED else PASSED)
+    alone = verdict(made(tmp_path, {HEAD: {head: True}, BASE: {base: True}}, pairs=PAIR))
+    assert alone.status == (FAILED if kind == REGRESSED else UNMEASURED)
+
+
+def test_a_check_under_way_does_not_wait_for_what_is_undecided(tmp_path: Path) -> None:
+    cells = {HEAD: {"undecided": True}, BASE: {}}
+    record = made(tmp_path, cells, pairs=PAIR, ended=False)
+    assert told(verdict(record)) == {"parity": INCONCLUSIVE}
+    assert undecided(record.folder, {HEAD, BASE}) == (set(), set())
 
 
 @pytest.mark.parametrize("gone", [HEAD, BASE])
@@ -156,7 +204,8 @@ def finding(metric: Metric, kind: str, launches: int = 5, change: float = 0.0) -
         (finding(ACCURACY, INCONCLUSIVE, change=-0.022), True, True),
         (finding(ACCURACY, INCONCLUSIVE, 3, change=-0.022), False, False),  # no more trainings come
         (finding(MEMORY, INCONCLUSIVE, 3, change=0.022), False, False),  # nor is it asked for again
-        (finding(PROOF, NOT_COMPARED, 0), False, False),
+        (finding(PARITY, NOT_COMPARED, 0), False, False),
+        (finding(PARITY, INCONCLUSIVE, 0), False, False),  # no launch will show it
     ],
 )
 def test_more_launches_are_for_what_they_may_decide(
@@ -169,19 +218,18 @@ def test_more_launches_are_for_what_they_may_decide(
 
 
 def test_what_is_measured_elsewhere_is_no_reason_to_go_on(tmp_path: Path) -> None:
-    third = cell("other@1.0")
-    cells: dict[str, dict[str, float]] = {HEAD: {"train": 0.96}, BASE: {}, OTHER: {}, third: {}}
-    pairs = [*PAIR, (OTHER, third)]
+    cells: dict[str, dict[str, float]] = {HEAD: {"train": 0.96}, BASE: {}, OTHER: {}, THIRD: {}}
+    pairs = [*PAIR, (OTHER, THIRD)]
     run = made(tmp_path, cells, pairs=pairs, ended=False, noise=0.02, launches=4).folder
-    here = {OTHER, third}
+    here = {OTHER, THIRD}
     left, suspects = undecided(run, set(cells))
     assert left == set(cells) and suspects >= {HEAD, BASE}
     assert undecided(run, here)[0] == here and not undecided(run, here)[1] & {HEAD, BASE}
     assert undecided(run, {HEAD}) == (set(), set())  # what it is held against is elsewhere
     table = baseline.of(made(tmp_path, {HEAD: {}, OTHER: {}}, seed=7), "old")
     run = made(tmp_path, {HEAD: {"train": 0.96}, OTHER: {}}, baseline=table, noise=0.02).folder
-    assert undecided(run, {HEAD, OTHER, third})[0] == {HEAD, OTHER, third}  # the anchors too
-    assert undecided(run, {third}) == (set(), set())
+    assert undecided(run, {HEAD, OTHER, THIRD})[0] == {HEAD, OTHER, THIRD}  # the anchors too
+    assert undecided(run, {THIRD}) == (set(), set())
 
 
 def test_what_a_later_version_told_of_a_check_is_skipped(tmp_path: Path) -> None:
@@ -246,7 +294,7 @@ def test_other_threads_are_another_machine(tmp_path: Path) -> None:
 
 def test_a_cell_of_the_baseline_that_is_gone_is_missing(tmp_path: Path) -> None:
     found = verdict(made(tmp_path, {HEAD: {}}, baseline=stored(tmp_path)))
-    assert told(found, OTHER) == {PROOF.name: MISSING}
+    assert told(found, OTHER) == {PARITY.name: MISSING}
     assert "save the baseline anew" in found.having(MISSING)[0].note
     assert found.status == BROKEN
 
@@ -255,6 +303,21 @@ def test_another_spec_is_not_compared(tmp_path: Path) -> None:
     table = stored(tmp_path)
     table["workloads"]["mlp-digits"]["spec"] = "0" * 16  # type: ignore[index]
     found = verdict(made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=table))
-    assert {one.verdict for one in found.findings if one.metric is PROOF} >= {NOT_COMPARED}
+    assert {one.verdict for one in found.findings if one.metric is PARITY} >= {NOT_COMPARED}
     assert any("another spec" in one.note for one in found.findings)
     assert found.status == UNMEASURED
+
+
+def test_an_undecided_cell_is_kept_in_no_baseline_and_is_no_anchor(tmp_path: Path) -> None:
+    table = baseline.of(made(tmp_path, {HEAD: {}, OTHER: {"undecided": True}}, seed=7), "old")
+    assert list(table["cells"]) == [HEAD] and table["cells"][HEAD]["parity"] == "equivalent"
+    both = stored(tmp_path)
+    found = verdict(
+        made(
+            tmp_path,
+            {HEAD: {"train": 0.9}, OTHER: {"undecided": True, "train": 0.9}},
+            baseline=both,
+        )
+    )
+    assert told(found, OTHER) == {"parity": INCONCLUSIVE}
+    assert told(found)["throughput"] == REGRESSED  # the other's speed would have hidden it

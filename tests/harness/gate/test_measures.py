@@ -297,16 +297,20 @@ def test_how_long_a_launch_takes_is_the_time_between_two(
 
 def test_cells_are_told_with_how_they_came_through(tmp_path: Path) -> None:
     cells: Mapping[str, Mapping[str, Any]] = {
-        HEAD: {"wrong": 3}, BASE: {"unproved": True}, OTHER: {"failed": True},
+        HEAD: {"wrong": 3}, BASE: {"wrong_step": True}, OTHER: {"failed": True},
     }  # fmt: skip
     found = Measures(made(tmp_path, cells, launches=2)).cells
-    assert [found[one].status for one in cells] == ["ok", "not the same maths", "crashed"]
-    assert [found[one].proof for one in cells] == ["proved", "failed", "not proved"]
+    assert [found[one].status for one in cells] == ["ok", "not equivalent", "crashed"]
+    assert [found[one].parity for one in cells] == [
+        "equivalent",
+        "not equivalent",
+        "not checked",
+    ]
     assert found[HEAD].accuracy == pytest.approx(350 / 360)
     assert found[OTHER].accuracy is None
 
 
-def test_the_arbiter_is_no_cell_of_a_check(journal: Journal) -> None:
-    journal("framework-ready", framework="left", arbiter=True, origin="built")
+def test_the_reference_is_no_cell_of_a_check(journal: Journal) -> None:
+    journal("framework-ready", framework="left", reference=True, origin="built")
     journal("cell-done", HEAD)("cell-done", OTHER)
     assert list(journal.read().cells) == [OTHER]

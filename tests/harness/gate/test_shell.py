@@ -72,9 +72,9 @@ def test_what_is_no_slower_passes_and_leaves_what_it_promises(root: Path) -> Non
     assert (told["status"], told["against"]) == (0, "faulty/slow")
     verdicts = {one["metric"]: one["verdict"] for one in told["findings"]}
     assert verdicts["throughput"] == "improved"
-    assert verdicts["proof"] == verdicts["accuracy"] == verdicts["memory"] == "same"
+    assert verdicts["parity"] == verdicts["accuracy"] == verdicts["memory"] == "same"
     assert set(verdicts) == {
-        "throughput", "inference", "latency", "memory", "first step", "accuracy", "proof",
+        "throughput", "inference", "latency", "memory", "first step", "accuracy", "parity",
     }  # fmt: skip
     suite = ET.fromstring((folder / "check.xml").read_text())  # noqa: S314 (our own file)
     assert suite.get("failures") == suite.get("errors") == "0"
@@ -86,7 +86,7 @@ def test_what_is_no_slower_passes_and_leaves_what_it_promises(root: Path) -> Non
 @pytest.mark.parametrize(
     ("mode", "status", "says"),
     [
-        ("wrong", 1, "the proof is lost: not the same maths: gradient of"),
+        ("wrong", 1, "no longer equivalent: not equivalent: gradient of"),
         ("crash", 2, "crashed: in training:"),
     ],
 )
@@ -112,7 +112,7 @@ def test_a_baseline_is_kept_held_against_and_removed(root: Path) -> None:
                   "--json")  # fmt: skip
     told = json.loads(result.stdout)
     verdicts = {one["metric"]: one["verdict"] for one in told["findings"]}
-    assert verdicts["proof"] == verdicts["accuracy"] == "same"
+    assert verdicts["parity"] == verdicts["accuracy"] == "same"
     assert {"throughput", "inference", "latency", "memory"} <= set(verdicts)
     assert result.exit_code == told["status"] != 2
     checks = [

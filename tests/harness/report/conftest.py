@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from harness.store import Run
+from harness.summaries import DURING, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from tests.parity_event import parity_event
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def begin(run: Run, images: Any = IMAGES) -> None:
     run.append("run-started")
     for name in PACKAGES:
         run.append(
-            "framework-ready", framework=name, title=name.title(), arbiter=name == "reference",
+            "framework-ready", framework=name, title=name.title(), reference=name == "reference",
             origin="lock", python="3.11.7", lock="9f" * 32, seconds=0.4,
         )  # fmt: skip
     run.append(
@@ -203,20 +205,6 @@ NAMES = [*range(10)]
 HOSTILE = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>{{7*7}}"
 
 
-def prove(run: Run, cell: str, ok: bool = True) -> None:
-    """The proof of a cell, as the conductor tells it."""
-    checks = [
-        {"tensor": f"gradient of {name}", "when": "at step 1", "error": error, "bound": 1e-5,
-         "largest": error / 2, "largest_bound": 1e-5}
-        for name, error in (("conv1.weight", 2e-7), ("dense1.bias", 1e-6 if ok else 3e-2))
-    ]  # fmt: skip
-    share = 0.1 if ok else 3000.0
-    run.append("parity", cell, when="before the timed part", ok=ok, hint=None, steps=20,
-               sentence="same maths" if ok else "gradient of dense1.bias is off by 3e-2",
-               seconds=0.4, worst_share=share, worst_tensor="gradient of dense1.bias at step 1",
-               checks=checks)  # fmt: skip
-
-
 def score_classes(run: Run, cell: str, accuracy: float) -> None:
     """Metrics with a confusion matrix and scores a class."""
     right = round(36 * accuracy)
@@ -231,7 +219,7 @@ def score_classes(run: Run, cell: str, accuracy: float) -> None:
 
 
 def rich_run(results: Path, odd: str = "") -> Path:
-    """A run with all that a report can show: proofs, a refuted cell, curves, confusion, noise, logs.
+    """A run with all that a report can show: parity checks, one failed, curves, confusion, noise, logs.
 
     `odd` becomes a workload's, a framework's and a mode's name, a log's line and a version, where given.
     """
@@ -245,10 +233,11 @@ def rich_run(results: Path, odd: str = "") -> Path:
         log = run.folder / "logs" / f"{place}.log"
         log.write_text(f"first line\nthe last line of {cell} {odd}\n")
         wrong = cell.startswith("mlp-digits/mxnet/imperative")
-        prove(run, cell, ok=not wrong)
+        event = parity_event(NOT_EQUIVALENT if wrong else EQUIVALENT)
+        run.append("parity", cell, **event)
         if wrong:
-            fail(run, cell, "not the same maths", phase="prove", signal=None, log_tail=[],
-                 reason="gradient of dense1.bias is off by 3e-2")  # fmt: skip
+            fail(run, cell, NOT_EQUIVALENT, phase=None, signal=None, log_tail=[],
+                 reason=event["sentence"])  # fmt: skip
             continue
         for step in range(25, 676, 25):
             run.append("progress", cell, step=step, steps=675, loss=2.3 / step)
@@ -260,6 +249,49 @@ def rich_run(results: Path, odd: str = "") -> Path:
         run.append("slice", cell, launch=3, round=6, kind="train", steps=100, samples=3200,
                    seconds=1.0, cpu_seconds=1.0, noise=["load of others: 0.4"])  # fmt: skip
         run.append("cell-done", cell)
+    end(run, "failed", 1)
+    return run.folder
+
+
+UNSHOWN = "update of conv1.bias after step 20"
+
+
+def undecided_run(results: Path, undecided: str = "pytorch/eager", **options: Any) -> Path:
+    """A run in which all cells are equivalent, but for one, by far the fastest, which is undecided.
+
+    It was undecided before timing, and a witness of its launches was so for another tensor.
+    """
+    cells = plan("cnn-digits")
+    run = Run.create(results, manifest(cells, parity_steps=20, **options))
+    begin(run)
+    for cell in cells:
+        odd = f"/{undecided}/" in cell
+        verdict, tensors = (UNDECIDED, [UNSHOWN]) if odd else (EQUIVALENT, [])
+        open_cell(run, cell)
+        run.append("parity", cell, **parity_event(verdict, undecided=tensors))
+        train(run, cell, accuracy=0.99 if odd else 0.9722)
+        time_slices(run, cell, speed=1e6 if odd else None)
+        for kind in ("train", "predict"):
+            run.append("parity", cell, **parity_event(when=DURING, kind=kind, launch=2, round=1))
+        if odd:
+            run.append("parity", cell, **parity_event(UNDECIDED, when=DURING, kind="train", launch=3,
+                                                      round=2))  # fmt: skip
+        run.append("cell-done", cell)
+    end(run, UNDECIDED, 3)
+    return run.folder
+
+
+REFUSED = "the reference is not finite from step 6 on: lower the learning rate"
+
+
+def refused_run(results: Path) -> Path:
+    """A run of two workloads of which one was refused."""
+    cells = plan("cnn-digits", "mlp-digits")
+    run = Run.create(results, manifest(cells, parity_steps=20))
+    begin(run)
+    for cell in plan("cnn-digits"):
+        whole_cell(run, cell)
+    run.append("workload-refused", workload="mlp-digits", reason=REFUSED)
     end(run, "failed", 1)
     return run.folder
 
@@ -281,7 +313,7 @@ def dated_run(results: Path, day: int, odd: str = "", **more: Any) -> Path:
     run = Run.create(results, whole)
     for name in dict.fromkeys(cell.split("/")[1] for cell in cells):
         version = f"2.1{3 if new else 2}.0{odd}" if name.endswith("pytorch") else f"1.0{odd}"
-        run.append("framework-ready", framework=name, title=name, arbiter=False, origin="lock",
+        run.append("framework-ready", framework=name, title=name, reference=False, origin="lock",
                    device="cpu", version=version, seconds=0.4)  # fmt: skip
     run.append("dataset", workload="cnn-digits", name="digits", sha256={"inputs": "ab" * 32})
     for place, cell in enumerate(cells):

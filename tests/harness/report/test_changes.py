@@ -92,14 +92,16 @@ def test_nothing_to_compare_is_said(tmp_path: Path, fake: ModuleType) -> None:
     assert both in single and single.count("proves nothing") == 1
 
 
-def test_a_run_that_was_not_proved_or_not_ended_is_said(tmp_path: Path, fake: ModuleType) -> None:
+def test_a_run_that_was_not_checked_or_not_ended_is_said(tmp_path: Path, fake: ModuleType) -> None:
     a = run(tmp_path, fake)
-    unproved = {"options": {**fake.manifest([])["options"], "parity_steps": 0}}
-    b = run(tmp_path, fake, **unproved)
+    unchecked = {"options": {**fake.manifest([])["options"], "parity_steps": 0}}
+    b = run(tmp_path, fake, **unchecked)
     journal = b / "events.jsonl"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
     text = words(shown(a, b))
-    assert "B: NOT PROVED" in text and "B did not come to its end" in text
+    assert (
+        "B: numerical equivalence was not checked" in text and "B did not come to its end" in text
+    )
 
 
 def test_versions_and_settings_that_differ_are_listed(tmp_path: Path, fake: ModuleType) -> None:
@@ -134,7 +136,7 @@ def test_markdown_has_every_table_whole(tmp_path: Path, fake: ModuleType) -> Non
 def test_json_has_every_figure(tmp_path: Path, fake: ModuleType) -> None:
     a, b = run(tmp_path, fake), run(tmp_path, fake, faster=1.4)
     told = json.loads(changes.document(store.read(a), store.read(b)))
-    assert (told["schema"], told["a"], told["b"]) == (1, a.name, b.name)
+    assert (told["schema"], told["a"], told["b"]) == (changes.SCHEMA, a.name, b.name)
     (one,) = (
         one for one in told["changes"]
         if one["figure"] == "train_samples_per_s" and "compile" in one["cell"] and not one["anchor"]

@@ -27,8 +27,8 @@ def group(**more: Any) -> Group:
             "name": ["a m", "b m", "c m"],
             "label": ["a m", "b m", "c m"],
             "status": "ok",
-            "arbiter": False,
-            "proof": "proved",
+            "reference": False,
+            "parity": "equivalent",
             "train_samples_per_s": [300.0, 200.0, 100.0],
             "predict_samples_per_s": [30.0, 20.0, float("nan")],
             "accuracy": [0.972, 0.972, 0.9],
@@ -100,8 +100,9 @@ def test_who_leads_is_the_pairs_to_say() -> None:
     assert claims.leader(none, none.cells, "train")["framework"] == "b"  # type: ignore[index]
 
 
-def test_speed_without_proof_is_no_clean_win() -> None:
-    assert said(group(proof="not proved")).startswith("Not proved to be the same maths, but a m")
+def test_speed_without_the_parity_check_is_no_clean_win() -> None:
+    words = "Numerical equivalence was not checked, but a m is fastest"
+    assert said(group(parity="not checked")).startswith(words)
 
 
 @pytest.mark.parametrize(

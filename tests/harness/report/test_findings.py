@@ -27,7 +27,6 @@ def told(metric: Metric = finding.THROUGHPUT, verdict: str = finding.SAME, *numb
         (finding.FIRST_STEP, 0.9, 1.234, "0.900 → 1.23 s"),
         (finding.MEMORY, 498 * 2**20, 1498 * 2**20, "498 → 1,498 MiB"),
         (finding.ACCURACY, 0.97222, 0.9611, "0.9722 → 0.9611"),
-        (finding.PROOF, 1.0, 0.0, "proved → failed"),
         (finding.THROUGHPUT, 9120.0, None, "9,120 samples/s → -"),
         (finding.ACCURACY, None, 0.5, "- → 0.5000"),
         (finding.MEMORY, None, None, "-"),
@@ -54,7 +53,7 @@ def test_the_order_is_by_urgency_and_of_regressions_by_how_bad_they_are() -> Non
     kinds = [told(verdict=kind) for kind in reversed(findings.ORDER[1:])]
     slight = told(finding.THROUGHPUT, finding.REGRESSED, 1, 1, -0.04, None, None, 0.03)
     grave = told(finding.LATENCY, finding.REGRESSED, 1, 1, 0.4, None, None, 0.06)
-    unknown = told(finding.PROOF, finding.REGRESSED)
+    unknown = told(finding.PARITY, finding.REGRESSED)
     ordered = findings.ordered(Verdict([*kinds, slight, grave, unknown], "x"))
     assert ordered[:3] == [unknown, grave, slight]
     assert [one.verdict for one in ordered[3:]] == list(findings.ORDER[1:])
@@ -80,8 +79,8 @@ def test_the_whole_is_good_only_where_something_was_decided(
     assert findings.overall(Verdict(made, "x", advisory)) == tone
 
 
-def test_a_proof_alone_decides_nothing() -> None:
-    made = [told(finding.PROOF), told(verdict=finding.INCONCLUSIVE)]
+def test_parity_alone_decides_nothing() -> None:
+    made = [told(finding.PARITY), told(verdict=finding.INCONCLUSIVE)]
     assert findings.overall(Verdict(made, "x")) == "warn"
 
 
@@ -121,7 +120,7 @@ def test_a_sentence_has_all_that_is_known() -> None:
     assert findings.sentence(known) == (
         "regressed; -5.0% (-6.0 to -4.0); threshold ±3%; 100 → 95 samples/s; 5 launches; why not"
     )
-    assert findings.sentence(told(finding.PROOF)) == "same"
+    assert findings.sentence(told(finding.PARITY)) == "same"
 
 
 def test_what_makes_it_less_sure_is_said_in_words() -> None:

@@ -54,7 +54,7 @@ def test_it_says_what_a_reader_needs(tmp_path: Path, fake: ModuleType) -> None:
     assert len(text.encode()) < LARGEST
     for words in (
         "pytorch eager is fastest on cnn-digits: 1.80x (1.79 to 1.81)",
-        "same maths: proved for 19 cells, refuted for 1",
+        "parity check: 19 cells equivalent to the reference, 1 not equivalent",
         "gradient of dense1.bias is off by 3e-2",
         "AMD EPYC 9354",
         "python cli.py run --framework all --out 'my results'",
@@ -120,10 +120,12 @@ def test_a_run_that_failed_altogether_has_a_report(tmp_path: Path, fake: ModuleT
     assert data(text)["cells"]["0"]["log"][-1] == "Killed"
 
 
-def test_a_cell_has_the_end_of_its_log_and_its_proof(tmp_path: Path, fake: ModuleType) -> None:
+def test_a_cell_has_the_end_of_its_log_and_its_parity_checks(
+    tmp_path: Path, fake: ModuleType
+) -> None:
     told = data(render(fake.rich_run(tmp_path)))["cells"]["0"]
     assert told["log"] == ["first line", "the last line of cnn-digits/pytorch/eager/cpu/float32"]
-    assert told["proofs"][0]["rows"][0][0] == "gradient of dense1.bias"
+    assert told["parity"][0]["rows"][0][0] == "gradient of dense1.bias"
 
 
 def test_a_log_outside_the_run_is_not_read(tmp_path: Path, fake: ModuleType) -> None:
@@ -218,8 +220,8 @@ def test_a_framework_keeps_its_colour(tmp_path: Path, fake: ModuleType) -> None:
     looks = style.styles(cells)
     alone = style.styles(cells[cells["framework"] == "tensorflow"])
     assert all(looks[cell].colour == alone[cell].colour for cell in alone)
-    told = zip(cells["framework"], cells["id"], cells["arbiter"], strict=True)
-    colours = {(name, looks[cell].colour) for name, cell, judge in told if not judge}
+    told = zip(cells["framework"], cells["id"], cells["reference"], strict=True)
+    colours = {(name, looks[cell].colour) for name, cell, reference in told if not reference}
     assert len(colours) == 4 == len({colour for _, colour in colours})
 
 

@@ -51,7 +51,7 @@ def test_a_good_run(tmp_path: Path, fake: ModuleType) -> None:
     assert facts["energy"] == "not measured"
     assert section.notes[0] == (
         "good",
-        "Not proved to be the same maths, but pytorch eager is fastest on cnn-digits: 1.80x (1.79"
+        "Numerical equivalence was not checked, but pytorch eager is fastest on cnn-digits: 1.80x (1.79"
         " to 1.81) tensorflow xla's throughput, same accuracy, about the same memory",
     )
     assert "pytorch eager is fastest on cnn-digits in inference: 1." in section.notes[1][1]
@@ -63,7 +63,7 @@ def test_a_good_run(tmp_path: Path, fake: ModuleType) -> None:
     assert "1,437 train, 360 test, sha256 train_inputs.npy abababababab" in facts["data digits"]
 
 
-def test_rows_go_by_training_speed_then_failures_then_the_arbiter(
+def test_rows_go_by_training_speed_then_failures_then_the_reference(
     tmp_path: Path, fake: ModuleType
 ) -> None:
     (section, _) = report(fake.mixed_run(tmp_path)).sections
@@ -71,14 +71,14 @@ def test_rows_go_by_training_speed_then_failures_then_the_arbiter(
         "pytorch eager", "tensorflow xla", "tensorflow graph", "jax jit", "tensorflow eager",
         "jax eager", "pytorch compile", "mxnet imperative", "mxnet hybrid", "reference numpy",
     ]  # fmt: skip
-    assert section.rows[-1].status == "arbiter"
-    assert "reference numpy (float64): the arbiter, not ranked" in [
+    assert section.rows[-1].status == "reference"
+    assert "reference numpy (float64): the reference, not ranked" in [
         text for _, text in section.notes
     ]
     assert [row.tone for row in section.rows[5:]] == ["good", "off", "off", "off", "note"]
 
 
-def test_a_fast_arbiter_and_a_failed_fast_cell_still_stand_last(
+def test_a_fast_reference_and_a_failed_fast_cell_still_stand_last(
     tmp_path: Path, fake: ModuleType
 ) -> None:
     run = start(tmp_path, fake, "toy/reference/numpy/cpu/float64", *CELLS)
@@ -134,13 +134,13 @@ def test_a_target_that_a_short_training_missed_is_no_failure(
 
 
 def losses(
-    tmp_path: Path, fake: ModuleType, *each: float | None, arbiter: float | None = None
+    tmp_path: Path, fake: ModuleType, *each: float | None, reference: float | None = None
 ) -> str:
     cells = list(CELLS[: len(each)])
     run = start(tmp_path, fake, *cells)
-    if arbiter is not None:
+    if reference is not None:
         cells.append("toy/reference/numpy/cpu/float64")
-        each = (*each, arbiter)
+        each = (*each, reference)
         fake.begin(run)
     for cell, loss in zip(cells, each, strict=True):
         run.append("first-step", cell, seconds=0.1, loss=loss)
@@ -149,10 +149,11 @@ def losses(
     return said(report(run.folder))
 
 
-def test_first_losses_are_compared_with_the_arbiters(tmp_path: Path, fake: ModuleType) -> None:
-    told = losses(tmp_path, fake, 2.0, 2.000001, arbiter=2.0)
+def test_first_losses_are_compared_with_the_references(tmp_path: Path, fake: ModuleType) -> None:
+    told = losses(tmp_path, fake, 2.0, 2.000001, reference=2.0)
     assert (
-        "2 cells agree with the arbiter's to 5.0e-07 (relative; right slow is the furthest)" in told
+        "2 cells agree with the reference's to 5.0e-07 (relative; right slow is the furthest)"
+        in told
     )
 
 

@@ -1,0 +1,133 @@
+"""The parity check as tables: a row a cell; a row a tensor of those that are not found equivalent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness import store, summaries
+from harness.report.words import Tone, count, plain
+from harness.summaries import REPLAYED, EQUIVALENT, NOT_CHECKED, NOT_EQUIVALENT, UNDECIDED, number
+
+Event = Mapping[str, Any]
+
+TITLES = ("workload", "cell", "verdict", "nearest its bound", "of it", "slices", "s")
+"""Slices: how many were replayed and checked, as they are timed."""
+
+TENSORS = ("tensor", "when", "error", "bound", "largest error", "its bound")
+"""Errors and bounds are parts of the effect, unless that is 0."""
+
+_SHOWN = 12
+"""How many tensors of a cell are shown; the journal has all."""
+
+_TONES: dict[str, Tone] = {EQUIVALENT: "good", UNDECIDED: "warn", NOT_EQUIVALENT: "bad"}
+
+
+def rows(record: store.Record) -> Iterator[tuple[str, ...]]:
+    """Every cell that was checked, as texts for TITLES; what is nearest its bound is over all checks."""
+    for cell, checks in by_cell(record).items():
+        parts = summaries.split(cell)
+        place = "" if parts["device"] == "cpu" else f" {parts['device']}"
+        nearest = summaries.nearest_bound(checks)
+        yield (
+            plain(parts["workload"]),
+            plain(f"{parts['framework']} {parts['mode']}{place}"),
+            summaries.parity_verdict(checks),
+            plain(nearest.get("worst_tensor")),
+            size(nearest.get("worst_share")),
+            str(len(replayed(checks))),
+            f"{sum(number(event.get('seconds')) or 0 for event in checks):.1f}",
+        )
+
+
+def by_cell(record: store.Record) -> dict[str, list[Event]]:
+    """The parity events of every cell that was checked, in order."""
+    cells: dict[str, list[Event]] = {}
+    for event in record.every("parity"):
+        cells.setdefault(str(event.get("cell")), []).append(event)
+    return cells
+
+
+def replayed(checks: Sequence[Event]) -> list[Event]:
+    """Those parity events that are of slices as they are timed."""
+    return [event for event in checks if event.get("when") == REPLAYED]
+
+
+def unsettled(record: store.Record) -> Iterator[tuple[Tone, str, list[tuple[str, ...]]]]:
+    """Every cell that was checked and not found equivalent: a sentence, and its tensors for TENSORS."""
+    for cell, checks in by_cell(record).items():
+        verdict = summaries.parity_verdict(checks)
+        if verdict != EQUIVALENT:
+            decisive = [event for event in checks if summaries.parity_verdict([event]) == verdict]
+            yield _TONES[verdict], f"{plain(cell)}: {sentence(decisive)}", tensors(decisive[0])
+
+
+def sentence(checks: Sequence[Event]) -> str:
+    """What parity events of one verdict say: the first one's words and hint, or what is undecided."""
+    if summaries.parity_verdict(checks) == UNDECIDED:
+        return plain(summaries.undecided_reason(checks))
+    texts = [checks[0].get("sentence"), checks[0].get("hint")]
+    return "; ".join(plain(text) for text in texts if text)
+
+
+def tensors(event: Event, most: int = _SHOWN) -> list[tuple[str, ...]]:
+    """The tensors of a parity event that are undecided, or else nearest their bounds, for TENSORS."""
+    names, checks = set(event.get("undecided") or ()), event.get("checks") or []
+    undecided = [check for check in checks if f"{check.get('tensor')} {check.get('when')}" in names]
+    return [
+        _tensor(check) for check in sorted(undecided or checks, key=_share, reverse=True)[:most]
+    ]
+
+
+def _share(check: Event) -> float:
+    """A check's error over its bound; null stands for what is not finite."""
+    share = number(check.get("share"))
+    return math.inf if share is None else share
+
+
+def summary(cells: pd.DataFrame) -> tuple[Tone, str] | None:
+    """Say in a line what the parity check found of cells (with `label`); None where none was checked."""
+    checked = cells[cells["parity"] != NOT_CHECKED]
+    if not len(checked):
+        return None
+    tally = checked["parity"].value_counts()
+    tone = next(tone for verdict, tone in reversed(_TONES.items()) if verdict in tally)
+    others = [
+        f"{tally[verdict]} {verdict}" for verdict in (NOT_EQUIVALENT, UNDECIDED) if verdict in tally
+    ]
+    equivalent = checked[checked["parity"] == EQUIVALENT]
+    words = [f"{count(len(equivalent), 'cell')} equivalent to the reference", *others]
+    return tone, f"parity check: {', '.join(words)}{_largest(equivalent)}"
+
+
+def _largest(equivalent: pd.DataFrame) -> str:
+    """The error of all equivalent cells that is nearest its bound, as the end of a sentence."""
+    if not len(equivalent):
+        return ""
+    worst = equivalent.iloc[int(pd.to_numeric(equivalent["parity_share"]).argmax())]
+    name = f"{worst['label']}: {plain(worst['parity_worst'])}"
+    return f"; the error nearest its bound is {worst['parity_share']:.2f} of it ({name})"
+
+
+def size(value: Any) -> str:
+    """An error or a share; what the journal holds as null was not finite."""
+    known = number(value)
+    return "not finite" if known is None else f"{known:.2g}"
+
+
+def _tensor(check: Event) -> tuple[str, ...]:
+    pairs = (("error", "effect"), ("bound", "effect"),
+             ("largest", "largest_effect"), ("largest_bound", "largest_effect"))  # fmt: skip
+    sizes = (_relative(check.get(part), check.get(effect)) for part, effect in pairs)
+    return (plain(check.get("tensor")), plain(check.get("when")), *sizes)
+
+
+def _relative(value: Any, effect: Any) -> str:
+    """A norm as a part of the effect's; the norm itself where there is no effect."""
+    known, whole = number(value), number(effect)
+    if known is None or not whole:
+        return size(value) if known is None else f"{size(value)} (absolute)"
+    return size(known / whole)
