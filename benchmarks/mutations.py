@@ -1,4 +1,4 @@
-"""Plants faults in every framework's adapter and shows that the proof catches them.
+"""Plants faults in every framework's adapter and shows that the parity check catches them.
 
     python benchmarks/mutations.py
 
@@ -21,8 +21,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from harness import environments, recipes  # noqa: E402
-from harness.hints import hint  # noqa: E402
-from harness.parity import Standard, Verdict, judge, rehearse  # noqa: E402
+from harness.parity import (  # noqa: E402
+    NOT_EQUIVALENT,
+    ReferenceRun,
+    Verdict,
+    hint,
+    judge,
+    run_reference,
+)
 from harness.process import worker_environment  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
 from workloads import init, spec  # noqa: E402
@@ -36,7 +42,7 @@ SCRIPT = ROOT / "tests" / "frameworks" / "check_mutants.py"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the proof said of one mutant; `fault` is empty for the honest adapter."""
+    """What the parity check says of one mutant; `fault` is empty for the honest adapter."""
 
     framework: str
     fault: str
@@ -59,15 +65,15 @@ def outcomes(framework: str) -> Iterator[Outcome]:
 
 
 def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
-    recipe, standard = recipes.discover()[framework], _standard(name)
+    recipe, run = recipes.discover()[framework], _reference(name)
     python = environments.prepare(recipe, "cpu").python
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         given = {
-            "inputs": np.stack([batch.inputs for batch in standard.batches]),
-            "labels": np.stack([batch.labels for batch in standard.batches]),
+            "inputs": np.stack([batch.inputs for batch in run.batches]),
+            "labels": np.stack([batch.labels for batch in run.batches]),
         }
-        np.savez(folder / "given.npz", **given, **standard.start)  # type: ignore[arg-type]
+        np.savez(folder / "given.npz", **given, **run.start)  # type: ignore[arg-type]
         variables = recipe.worker_variables(device="cpu", threads=1, scratch=folder)
         environment = worker_environment(variables)
         job = [framework, recipe.modes[0], name, str(STEPS), str(folder / "given.npz"), scratch]
@@ -78,32 +84,36 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
         assert json.loads(done.stdout.splitlines()[-1])["done"] == len(faults) + 1  # noqa: S101
         for number, fault in enumerate(["", *faults]):
             with np.load(folder / f"{number}.npz") as arrays:
-                found = dict(arrays)
-            verdict = judge(found, standard, "float32")
-            yield Outcome(framework, fault, verdict, hint(found, standard, verdict))
+                answers = dict(arrays)
+            verdict = judge(answers, run, "float32")
+            yield Outcome(framework, fault, verdict, hint(answers, run, verdict))
 
 
-def _standard(name: str) -> Standard:
+def _reference(name: str) -> ReferenceRun:
     """Inputs like the data set's, from a seed, so that nothing has to be fetched."""
     workload, random = spec.load(name), np.random.default_rng(7)
     shape = (STEPS, workload.data.batch)
     inputs = random.standard_normal((*shape, *workload.input_shape), dtype=np.float32)
     labels = random.integers(0, workload.classes, shape)
     batches = [Batch(inputs[i], labels[i]) for i in range(STEPS)]
-    return rehearse(workload, init.start_weights(workload), batches)
+    return run_reference(workload, init.start_weights(workload), batches)
+
+
+def _mark(verdict: Verdict) -> str:
+    return "caught" if verdict.value == NOT_EQUIVALENT else "MISSED"
 
 
 def main() -> None:
     """Print the table."""
     frameworks = [name for name, recipe in recipes.discover().items() if not recipe.arbiter]
     found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
-    print(f"| fault | {' | '.join(frameworks)} | what the proof says ({native_host()}) |")
+    print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
     for fault in [*COMMON, *NATIVE]:
         cells = [found[name].get(fault) for name in frameworks]
-        marks = ["" if one is None else "MISSED" if one.verdict.ok else "caught" for one in cells]
+        marks = ["" if one is None else _mark(one.verdict) for one in cells]
         shown = found[native_host()][fault]
-        said = shown.verdict.sentence().removeprefix("not the same maths: ")
+        said = shown.verdict.sentence().removeprefix(f"{NOT_EQUIVALENT}: ")
         said += f"; {shown.hint}" if shown.hint else ""
         print(f"| {fault} | {' | '.join(marks)} | {said.replace('|', '/')} |")
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from numpy.typing import NDArray
 
-from frameworks.reference.arithmetic import Arithmetic
+from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.function import Function
 from workloads import layers as spec
 from workloads.spec import Placed
@@ -48,7 +48,7 @@ class Chain:
 class Residual:
     """y = body(x) + shortcut(x), so dx is the sum of what both send back."""
 
-    def __init__(self, body: Part, shortcut: Part, arithmetic: Arithmetic) -> None:
+    def __init__(self, body: Part, shortcut: Part, arithmetic: Arithmetic = EXACT) -> None:
         self._body, self._shortcut, self._arithmetic = body, shortcut, arithmetic
 
     def forward(self, x: NDArray) -> NDArray:

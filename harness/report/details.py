@@ -60,9 +60,7 @@ def _parity(checks: Sequence[Mapping[str, Any]], most: int) -> Iterator[dict[str
             if summaries.parity_verdict([event]) == verdict
         ]
         if replayed:
-            yield _check(
-                count(len(replayed), 'replayed slice'), replayed, most
-            )
+            yield _check(count(len(replayed), "replayed slice"), replayed, most)
 
 
 def _check(what: str, checks: Sequence[Mapping[str, Any]], most: int) -> dict[str, Any]:

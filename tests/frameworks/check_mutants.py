@@ -1,4 +1,4 @@
-"""Runs in a framework's environment: has an honest adapter and its mutants answer the proof.
+"""Runs in a framework's environment: has an honest adapter and its mutants answer the parity check.
 
 python -P check_mutants.py FRAMEWORK MODE WORKLOAD STEPS GIVEN.npz FOLDER FAULT...
 """
@@ -14,7 +14,8 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 import frameworks
-from frameworks.contract import Options, answers
+from frameworks.answers import answers
+from frameworks.contract import Options
 from tests.frameworks.mutants import FAULTS, Mutant
 from workloads import spec
 from workloads.batches import Batch

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from frameworks.contract import Adapter, Options, Step, Weights
+from frameworks.contract import Adapter, Memory, Options, Step, Weights
 from workloads import layers
 from workloads.batches import Batch
 from workloads.init import start_weights
@@ -63,6 +63,15 @@ class Mutant:
     def train(self, batches: Sequence[Batch]) -> np.ndarray:
         fed = [self.batch(batch) for batch in self.batches(batches)]
         return self.scale * self.inner.train(fed)[: len(batches)]
+
+    def predict(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
+        return self.inner.predict(inputs)
+
+    def memory(self) -> Memory:
+        return self.inner.memory()
+
+    def restore(self, memory: Memory) -> None:
+        self.inner.restore(memory)
 
 
 def _optimiser(**changes: Any) -> Callable[[Any, Workload], Workload]:

@@ -1,4 +1,4 @@
-"""The proof catches planted faults: the common ones in every framework, native ones in one.
+"""The parity check catches planted faults: the common ones in every framework, native ones in one.
 
 The table in docs/parity.md is made from the same outcome, by benchmarks/mutations.py.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.mutations import Outcome, native_host, outcomes
+from harness.parity import EQUIVALENT, NOT_EQUIVALENT
 from harness.recipes import discover
 from tests.frameworks.mutants import COMMON, NATIVE
 
@@ -24,8 +25,8 @@ def test_every_planted_fault_is_caught_and_the_honest_adapter_is_not(
 ) -> None:
     honest = [one for one in outcome if not one.fault]
     assert honest
-    assert all(one.verdict.ok for one in honest), honest[0].verdict.sentence()
-    missed = [one.fault for one in outcome if one.fault and one.verdict.ok]
+    assert all(one.verdict.value == EQUIVALENT for one in honest), honest[0].verdict.sentence()
+    missed = [o.fault for o in outcome if o.fault and o.verdict.value != NOT_EQUIVALENT]
     assert missed == []
     expected = set(COMMON) | (set(NATIVE) if outcome[0].framework == native_host() else set())
     assert {one.fault for one in outcome} - {""} == expected

@@ -1,4 +1,4 @@
-"""The arbiter's layers and losses: their gradients against finite differences, their values by hand."""
+"""The reference's layers and losses: their gradients against finite differences, their values by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from frameworks.reference.blocks import Chain, Residual
-from frameworks.reference.function import Function
+from frameworks.reference.function import Function, Kinked
 from frameworks.reference.layers import FUNCTIONS, Conv2d, Dropout
 from frameworks.reference.losses import LOSSES, cross_entropy, mean_squared_error
 from workloads import layers as spec
@@ -218,52 +218,64 @@ def test_convolution_in_portions_is_the_whole_one(size: int, seed: int) -> None:
         np.testing.assert_allclose(parts.gradients[name], gradient, rtol=1e-12, atol=1e-12)
 
 
+def kinked(layer: spec.Layer, side: int, reach: float | NDArray) -> Kinked:
+    function = FUNCTIONS[type(layer)](layer, {})
+    assert isinstance(function, Kinked)
+    function.side, function.reach = side, reach
+    return function
+
+
 @given(
     layer=st.sampled_from([spec.Relu(), spec.MaxPool(2), spec.MaxPool(2, stride=1)]),
-    kink=st.sampled_from([1e-9, -1e-9]),
+    side=st.sampled_from([1, -1]),
     seed=seeds,
 )
 @settings(max_examples=20, deadline=None)
-def test_a_kink_changes_nothing_where_nothing_is_near(
-    layer: spec.Layer, kink: float, seed: int
+def test_a_reach_changes_nothing_where_nothing_is_near(
+    layer: spec.Layer, side: int, seed: int
 ) -> None:
     x = apart(np.random.default_rng(seed), (2, 2, 4, 5))
-    plain = FUNCTIONS[type(layer)](layer, {})
-    moved = FUNCTIONS[type(layer)](layer, {}, kink=kink)
+    plain, moved = kinked(layer, 0, 0.0), kinked(layer, side, 1e-9)
     y = plain.forward(x)
     assert np.array_equal(moved.forward(x), y)
     assert np.array_equal(moved.backward(y), plain.backward(y))
 
 
 @pytest.mark.parametrize(
-    ("kink", "passes"), [(0.0, [0, 0, 1, 1]), (0.1, [0, 0, 0, 1]), (-0.1, [0, 1, 1, 1])]
+    ("side", "passes"), [(0, [0, 0, 1, 1]), (1, [0, 0, 0, 1]), (-1, [0, 1, 1, 1])]
 )
-def test_relu_with_a_kink(kink: float, passes: list[float]) -> None:
-    relu, x = FUNCTIONS[spec.Relu](spec.Relu(), {}, kink=kink), np.array([[-2.0, 0.0, 0.1, 2.0]])
-    handed_on = -kink * np.sqrt(np.mean(x * x)) if kink < 0 else 0.0  # the rms is 1.4
+def test_relu_with_ties_to_a_side(side: int, passes: list[float]) -> None:
+    relu, x = kinked(spec.Relu(), side, 0.1), np.array([[-2.0, 0.0, 0.1, 2.0]])
+    handed_on = 0.1 if side < 0 else 0.0
     assert relu.forward(x).tolist() == [[0.0, handed_on, 0.1, 2.0]]
     assert relu.backward(np.ones((1, 4))).tolist() == [passes]
+    assert relu.infer(x).tolist() == [[0.0, 0.0, 0.1, 2.0]]
+
+
+def test_the_reach_is_each_elements_own() -> None:
+    relu = kinked(spec.Relu(), 1, np.array([[0.5, 0.0]]))
+    relu.forward(np.array([[0.2, 0.2]]))
+    assert relu.backward(np.ones((1, 2))).tolist() == [[0.0, 1.0]]
 
 
 @pytest.mark.parametrize(
-    ("kink", "winner"), [(0.0, [0, 1, 0, 0]), (0.1, [1, 0, 0, 0]), (-0.1, [0, 0, 1, 0])]
+    ("side", "winner"), [(0, [0, 1, 0, 0]), (1, [1, 0, 0, 0]), (-1, [0, 0, 1, 0])]
 )
-def test_maxpool_with_a_kink(kink: float, winner: list[float]) -> None:
-    pool = FUNCTIONS[spec.MaxPool](spec.MaxPool(2), {}, kink=kink)
-    assert pool.forward(np.array([[[[2.0, 2.1], [2.1, 0.0]]]])).tolist() == [[[[2.1]]]]
+def test_maxpool_with_ties_to_a_side(side: int, winner: list[float]) -> None:
+    pool, x = kinked(spec.MaxPool(2), side, 0.2), np.array([[[[2.0, 2.1], [2.1, 0.0]]]])
+    assert pool.forward(x).tolist() == pool.infer(x).tolist() == [[[[2.1]]]]
     assert pool.backward(np.ones((1, 1, 1, 1))).reshape(-1).tolist() == winner
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_maximum_finds_what_only_a_kink_lets_pass(place: int) -> None:
+def test_a_maximum_finds_what_only_a_tie_lets_pass(place: int) -> None:
     """Rounding may put a unit just above 0 in a window of zeros: then the gradient goes through it."""
     x = np.full((1, 1, 2, 2), -1.0)
     x.reshape(-1)[place] = -1e-9
-    relu = FUNCTIONS[spec.Relu](spec.Relu(), {}, kink=-1e-6)
-    pool = FUNCTIONS[spec.MaxPool](spec.MaxPool(2), {})
+    relu, pool = kinked(spec.Relu(), -1, 1e-6), kinked(spec.MaxPool(2), 0, 0.0)
     pool.forward(relu.forward(x))
-    through = relu.backward(pool.backward(np.ones((1, 1, 1, 1)))).reshape(-1)
-    assert through.tolist() == [float(i == place) for i in range(4)]
+    passed = relu.backward(pool.backward(np.ones((1, 1, 1, 1))))
+    assert passed.reshape(-1).tolist() == np.eye(4)[place].tolist()
 
 
 @pytest.mark.parametrize("name", LOSSES)

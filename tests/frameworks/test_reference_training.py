@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from frameworks.contract import Memory, Options, Weights
+from frameworks.contract import Memory, Options, Step, Weights
 from frameworks.reference.adapter import Reference
+from frameworks.reference.arithmetic import Noisy
 from tests.frameworks.test_reference import numerical
 from workloads import layers as spec
 from workloads.batches import Batch
@@ -296,16 +297,12 @@ def test_the_memory_is_what_the_formulas_keep() -> None:
                 np.testing.assert_allclose(memory.slots[slot][name], after_one[slot], rtol=1e-12)
 
 
-def everywhere(workload: Workload, kink: float) -> dict[str, float]:
-    return {place.name: kink for place in workload.leaves}
-
-
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("optimiser", [Sgd(0.1, weight_decay=0.1), Adam(0.1), AdamW(0.1)])
 def test_float32_stays_float32(name: str, optimiser: Optimiser) -> None:
     layers = NETS[name].layers
     workload = net(NETS[name].input_shape, *layers, optimiser=optimiser, loss=NETS[name].loss)
-    adapter = reference(workload, dtype=np.float32, kinks=everywhere(workload, 1e-6))
+    adapter = reference(workload, dtype=np.float32)
     steps = batches(workload, 2)
     step = adapter.step(steps[0])
     adapter.train(steps)
@@ -317,23 +314,39 @@ def test_float32_stays_float32(name: str, optimiser: Optimiser) -> None:
     assert {array.dtype for array in everything} == {np.dtype(np.float32)}
 
 
-def test_a_kink_moves_gradients_and_the_loss_by_no_more_than_itself() -> None:
+def test_ties_move_gradients_and_the_loss_by_no_more_than_their_reach() -> None:
     workload = NETS["conv"]
     batch = batches(workload, 1)[0]
-    kinks = (None, 0.0, 0.3, -0.3, 1e-7, -1e-7)
-    plain, zero, up, down, *slight = (
-        reference(workload, **({} if t is None else {"kinks": everywhere(workload, t)})).step(batch)
-        for t in kinks
-    )
-    assert same(plain.gradients, zero.gradients)
+
+    def step(side: int, reach: float) -> Step:
+        adapter = reference(workload)
+        for function in adapter.kinked.values():
+            function.side, function.reach = side, reach
+        return adapter.step(batch)
+
+    plain, up, down = step(0, 0.3), step(1, 0.3), step(-1, 0.3)
+    assert same(plain.gradients, reference(workload).step(batch).gradients)
     for moved in (up, down):
         assert not same(moved.gradients, plain.gradients)
     assert not same(up.gradients, down.gradients)
     # Up, fewer gradients pass and nothing else changes; down, some zeros are handed on as a little more.
     assert (up.loss, up.logits.tolist()) == (plain.loss, plain.logits.tolist())
     assert down.loss != plain.loss
-    for moved in slight:
+    for moved in (step(1, 1e-7), step(-1, 1e-7)):
         assert moved.loss == pytest.approx(plain.loss, rel=1e-6)
+
+
+def test_noise_is_of_the_size_of_rounding_and_another_each_time() -> None:
+    for name, workload in NETS.items():
+        random, steps = np.random.default_rng(3), batches(workload, 1)
+        exact = reference(workload).step(steps[0])
+        noisy = reference(workload, arithmetic=Noisy(random))
+        first, second = noisy.step(steps[0]), noisy.step(steps[0])
+        assert first.loss != exact.loss != second.loss != first.loss, name
+        assert first.loss == pytest.approx(exact.loss, rel=1e-4)
+        for key, gradient in exact.gradients.items():
+            error = np.linalg.norm(first.gradients[key] - gradient)
+            assert 0 < error < 1e-2 * max(1, np.linalg.norm(gradient)), (name, key)
 
 
 def test_what_it_hands_out_is_a_copy() -> None:

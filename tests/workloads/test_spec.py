@@ -98,6 +98,28 @@ def test_an_error_names_file_place_value_and_what_is_right(
         assert part in str(error.value)
 
 
+NORM = '{ kind = "dense", units = 10 }, { kind = "batchnorm" }'
+
+
+@pytest.mark.parametrize(("batch", "refused"), [(1, True), (2, False)])
+def test_batch_norm_over_a_single_value_is_refused(
+    tmp_path: Path, batch: int, refused: bool
+) -> None:
+    text = GOOD.replace("batch = 8", f"batch = {batch}")
+    text = text.replace('{ kind = "dense", units = 10 }', NORM)
+    path = write(tmp_path, text)
+    if not refused:
+        assert spec.load(path).data.batch == batch
+        return
+    with pytest.raises(SpecError, match="norm1: batchnorm over a single value .* take a larger"):
+        spec.load(path)
+
+
+def test_batch_norm_over_the_pixels_of_one_image_is_not_refused(tmp_path: Path) -> None:
+    text = GOOD.replace("batch = 8", "batch = 1").replace('"relu"', '"batchnorm"')
+    assert spec.load(write(tmp_path, text)).data.batch == 1
+
+
 def test_an_unknown_workload_gets_the_nearest_name() -> None:
     with pytest.raises(SpecError, match='did you mean "mlp-digits"'):
         spec.load("mlp-digit")

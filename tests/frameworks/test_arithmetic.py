@@ -1,0 +1,90 @@
+"""Rounded products round as hardware does; noise is of the size that the derivation says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frameworks.reference.arithmetic import EXACT, FLOAT32, ROUNDED, Noisy
+
+
+def noise(seed: int = 0) -> Noisy:
+    return Noisy(np.random.default_rng(seed))
+
+
+def test_operands_and_results_are_rounded_as_coarser_arithmetic_does() -> None:
+    x = np.array([1 + 2.0**-11, 1 + 2.0**-10, -(1 + 2.0**-9 - 2.0**-12), 3e-40, 0.0])
+    assert EXACT.operand(x) is x
+    nearest, truncated = (arithmetic.operand(x) for arithmetic in ROUNDED["tf32"])
+    assert nearest.tolist() == [1, 1 + 2.0**-10, -(1 + 2.0**-9), nearest[3], 0]
+    assert truncated.tolist() == [1, 1 + 2.0**-10, -(1 + 2.0**-10), truncated[3], 0]
+    assert np.abs(nearest - x)[:3].max() <= 2.0**-11
+    operand = ROUNDED["bfloat16"][0].operand(np.array([1 + 2.0**-7, 1 + 2.0**-8 + 2.0**-20]))
+    assert operand.tolist() == [1 + 2.0**-7, 1 + 2.0**-7]
+
+
+def test_exact_arithmetic_changes_nothing() -> None:
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert EXACT.sum(x, 0).tolist() == [4.0, 6.0]
+    for result in (
+        EXACT.each(x),
+        EXACT.store(x),
+        EXACT.scale(x, x),
+        EXACT.product(x, 2, lambda: x),
+    ):
+        assert result is x
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([1e-30, 1.0, 1e30]))
+def test_an_element_is_off_by_a_rounding_at_most(seed: int, scale: float) -> None:
+    x = scale * np.random.default_rng(seed).standard_normal((4, 5))
+    for result in (noise(seed).each(x), noise(seed).store(x), noise(seed).scale(x, np.ones(5))):
+        assert np.abs(result - x).max() > 0
+        assert np.all(np.abs(result - x) <= FLOAT32 * np.abs(x) * (1 + 1e-6))
+    assert np.all(np.abs(noise(seed).each(x, size=10 * scale) - x) <= 10 * scale * FLOAT32 * 1.001)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), terms=st.integers(2, 400))
+def test_a_sum_is_off_by_the_sizes_of_its_terms_and_of_itself(seed: int, terms: int) -> None:
+    x = np.random.default_rng(seed).standard_normal((terms, 3))
+    result, right = noise(seed).sum(x, 0), x.sum(axis=0)
+    size = np.sqrt(terms) * (np.linalg.norm(x, axis=0) + np.abs(right))
+    assert np.all(np.abs(result - right) <= FLOAT32 * size * (1 + 1e-6))
+    assert np.any(result != right)
+
+
+def test_a_sum_that_cancels_is_off_by_the_size_of_its_terms() -> None:
+    x = np.concatenate([np.full(50, 1 / 3), np.full(50, -1 / 3)])[:, None]
+    assert abs(x.sum()) < 1e-14
+    errors = [abs(noise(seed).sum(x, 0)[0]) for seed in range(20)]
+    assert 1e-8 < max(errors) < 10 * FLOAT32 * 10 / 3
+
+
+@pytest.mark.parametrize("values", [[100.0] * 32, [10000 + k / 16 for k in range(32)], [0.0] * 5])
+def test_what_adds_up_exactly_in_float32_has_no_noise(values: list[float]) -> None:
+    x = np.array(values)[:, None]
+    assert noise().sum(x, 0)[0] == x.sum()
+    assert noise().sum(x, 0, keepdims=True).shape == (1, 1)
+
+
+def test_what_does_not_add_up_exactly_has_noise() -> None:
+    x = np.array([10000 + k / 4096 for k in range(4096)])[:, None]
+    assert noise().sum(x, 0)[0] != x.sum()
+
+
+def test_equal_products_are_rounded_alike() -> None:
+    x = np.array([[0.3, 0.7], [0.3, 0.7], [0.1, 0.7]])
+    scaled = noise().scale(x, np.ones((1, 2)))
+    assert np.array_equal(scaled[0], scaled[1])
+    assert scaled[2, 1] == scaled[0, 1]
+
+
+def test_zeros_stay_zeros() -> None:
+    x = np.zeros((3, 4))
+    for result in (noise().each(x), noise().store(x), noise().sum(x, 0)):
+        assert not result.any()
+    assert not noise().product(x, 4, lambda: np.zeros((3, 4))).any()
