@@ -143,8 +143,9 @@ def judge(answers: Mapping[str, NDArray], run: ReferenceRun, precision: str) -> 
     """
     if precision in ROUNDED and precision not in run.bounds:
         raise ValueError(f"the reference run has no bounds for {precision}: name it in precisions")
-    bounds = run.bounds.get(precision, run.bounds["float32"])
-    checks = [*_checks(answers, run, bounds), *_loss_checks(answers, run, bounds)]
+    named = precision if precision in run.bounds else "float32"
+    bounds, apart = run.bounds[named], run.apart[named]
+    checks = [*_checks(answers, run, bounds, apart), *_loss_checks(answers, run, bounds)]
     checks.sort(key=lambda check: check.steps)
     needed = min(run.steps, NEEDED_STEPS)
     undecided = [c.place for c in checks if not c.decides and c.steps <= needed]
@@ -152,7 +153,10 @@ def judge(answers: Mapping[str, NDArray], run: ReferenceRun, precision: str) -> 
 
 
 def _checks(
-    answers: Mapping[str, NDArray], run: ReferenceRun, bounds: Mapping[str, NDArray]
+    answers: Mapping[str, NDArray],
+    run: ReferenceRun,
+    bounds: Mapping[str, NDArray],
+    apart: Mapping[str, NDArray],
 ) -> Iterator[Check]:
     for key, right in run.answers.items():
         if key == "losses":
@@ -161,7 +165,8 @@ def _checks(
         tensor, when, steps = _words(kind, name)
         name = name.partition("/")[2] if kind == "weights" else name
         origin = run.start[name].astype(np.float64) if kind == "weights" else 0.0
-        check = compare((tensor, when, steps), answers.get(key), right, bounds[key], origin)
+        words, marks = (tensor, when, steps), apart.get(key)
+        check = compare(words, answers.get(key), right, bounds[key], origin, marks)
         # What a parameter moved by is also next to nothing where the learning rate is.
         moved = kind == "weights" and name in run.workload.parameters
         zero = check.effect <= ZERO * check.bound and not moved
@@ -186,16 +191,18 @@ def compare(
     right: NDArray,
     bound: NDArray,
     origin: NDArray | float = 0.0,
+    apart: NDArray | None = None,
 ) -> Check:
     """Return the check of an answer against the right one.
 
     `words` are the tensor, the moment and the steps taken. `bound` (2,) is of the norm and of the
-    largest element of their difference; the effect is how far the right one is from `origin`.
+    largest element of their difference; the effect is how far the right one is from `origin`. Norms
+    leave out the elements that `apart` marks.
     """
     right = np.asarray(right, np.float64)
-    effect, error = sizes(right - origin), np.full(2, math.inf)
+    effect, error = sizes(right - origin, apart), np.full(2, math.inf)
     if answer is not None and np.shape(answer) == right.shape:
-        error = sizes(np.asarray(answer, np.float64) - right)
+        error = sizes(np.asarray(answer, np.float64) - right, apart)
     return Check(
         *words,
         error=float(error[0]),

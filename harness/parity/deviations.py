@@ -34,10 +34,14 @@ Sizes = NDArray[np.float64]
 """The norm of an array and its largest absolute value: (2,)."""
 
 
-def sizes(x: NDArray) -> Sizes:
-    """Return the norm and the largest absolute value of x; what is not finite is infinite."""
+def sizes(x: NDArray, apart: NDArray | None = None) -> Sizes:
+    """Return the norm and the largest absolute value of x; what is not finite is infinite.
+
+    The elements that `apart` marks do not count for the norm.
+    """
     flat = np.ravel(x)
-    result = np.array([np.linalg.norm(flat), np.max(np.abs(flat), initial=0.0)])
+    counted = flat if apart is None else flat[~np.ravel(apart)]
+    result = np.array([np.linalg.norm(counted), np.max(np.abs(flat), initial=0.0)])
     return np.where(np.isfinite(result), result, np.inf)
 
 
@@ -47,10 +51,16 @@ class Largest(defaultdict[str, Sizes]):
     def __init__(self) -> None:
         super().__init__(lambda: np.zeros(2))
 
-    def add(self, answers: Mapping[str, NDArray], exact: Mapping[str, NDArray]) -> None:
-        """Take in a run's answers."""
+    def add(
+        self,
+        answers: Mapping[str, NDArray],
+        exact: Mapping[str, NDArray],
+        apart: Mapping[str, NDArray] | None = None,
+    ) -> None:
+        """Take in a run's answers; `apart` marks by key the elements that norms leave out."""
+        marks = apart or {}
         for key, array in answers.items():
-            self[key] = np.maximum(self[key], sizes(array - exact[key]))
+            self[key] = np.maximum(self[key], sizes(array - exact[key], marks.get(key)))
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,8 @@ class Group:
         self._rounding = Largest()
         self._ties = {side: Largest() for side in (1, -1)}
         self._losses: list[float] = []
+        self._coins: dict[str, NDArray] = {}
+        self.apart: dict[str, NDArray] = {}
         self.finite = True
 
     def step(
@@ -136,6 +148,7 @@ class Group:
         for name in self._relus:
             near[name] = _nearest(kinked[name], near[name])
         slopes = {name: REACH * reach for name, reach in slopes.items()}
+        self._toss(exact.gradients, slopes)
         ties = {1: 0.0, -1: 0.0}
         for tied in self._tied:
             step, gradients = tied.step(batch, near, slopes, self._push)
@@ -146,16 +159,32 @@ class Group:
         self._add_loss(ROUNDING * max(losses) + math.hypot(*ties.values()))
         return norms
 
+    def _toss(self, gradients: Mapping[str, NDArray], slopes: Mapping[str, NDArray]) -> None:
+        """Mark the elements whose update was a coin's: gradients within rounding of zero.
+
+        What does not depend on an element has a gradient of exactly zero, in every run.
+        """
+        if self._push:
+            for name, gradient in gradients.items():
+                coins = (np.abs(gradient) <= slopes[name]) & (slopes[name] > 0)
+                self._coins[name] = self._coins.get(name, False) | coins
+
     def _add_loss(self, bound: float) -> None:
         """Keep a step's bound of the loss: a scalar may come near by luck, so it never shrinks."""
         self.finite = bool(np.isfinite(bound))
         self._losses.append(max([bound, *self._losses[-1:]]))
 
     def look(self, exact: Answers, batches: Sequence[Batch], steps: int) -> None:
-        """Compare every run's weights and predictions after so many steps with the exact run's."""
+        """Compare every run's weights and predictions after so many steps with the exact run's.
+
+        `apart` then also marks, by key, the elements of weights that were a coin's: a norm says nothing
+        of them, and only their largest deviation is bounded.
+        """
+        coins = {f"weights/{steps}/{name}": marks for name, marks in self._coins.items()}
+        self.apart |= {key: marks for key, marks in coins.items() if marks.any()}
         for largest, references in self._parts():
             for reference in references:
-                largest.add(looked_at(reference, batches, steps), exact)
+                largest.add(looked_at(reference, batches, steps), exact, self.apart)
 
     def _parts(self) -> Iterator[tuple[Largest, list[Reference]]]:
         yield self._rounding, self._rounded

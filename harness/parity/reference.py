@@ -49,8 +49,9 @@ class ReferenceRun:
 
     `answers` are float64, by the keys of `frameworks.answers`. `bounds` are by precision and key: what
     the norm and the largest element of a difference from them may be, (2,), absolute; of "losses"
-    (steps, 2). `vanishing` names the parameters whose gradient is zero in exact arithmetic: nothing
-    depends on them.
+    (steps, 2). `apart` marks, by precision and key, the elements of weights that Adam moved by the
+    sign of a gradient that may be either: norms leave them out. `vanishing` names the parameters whose
+    gradient is zero in exact arithmetic: nothing depends on them.
     """
 
     workload: Workload
@@ -59,6 +60,7 @@ class ReferenceRun:
     memory: Memory | None = None
     answers: Answers = field(default_factory=dict)
     bounds: Mapping[str, Mapping[str, NDArray]] = field(default_factory=dict)
+    apart: Mapping[str, Mapping[str, NDArray]] = field(default_factory=dict)
     vanishing: frozenset[str] = frozenset()
 
     @property
@@ -131,7 +133,11 @@ class _Study:
         self._answers["losses"] = np.array(losses)
         bounds = {name: group.bounds() for name, group in self._groups.items()}
         return replace(
-            self._run, answers=self._answers, bounds=bounds, vanishing=frozenset(self._vanishing)
+            self._run,
+            answers=self._answers,
+            bounds=bounds,
+            apart={name: group.apart for name, group in self._groups.items()},
+            vanishing=frozenset(self._vanishing),
         )
 
     def _step(self, number: int, batch: Batch) -> float:

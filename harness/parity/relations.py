@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -41,7 +42,12 @@ def common(factors: Sequence[float | None]) -> float | None:
 
 
 def precision_of(error: float) -> Iterator[str]:
-    """Say which coarse precision rounds by a relative error of this size."""
-    for name, (unit, words) in UNITS.items():
-        if unit / 16 < error < 8 * unit:
-            yield f"errors are of the size of {name}'s rounding: {words}, or float16 is"
+    """Say which coarse precision rounds by a relative error of about this size, the nearest one."""
+    near = {
+        abs(math.log2(error / unit)): (name, words)
+        for name, (unit, words) in UNITS.items()
+        if unit / 16 < error < 8 * unit
+    }
+    if near:
+        name, words = near[min(near)]
+        yield f"errors are of the size of {name}'s rounding: {words}, or float16 is"

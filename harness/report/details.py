@@ -11,7 +11,7 @@ import pandas as pd
 from harness import store, summaries
 from harness.report import facts, parity_tables
 from harness.report.words import count, plain
-from harness.summaries import REPLAYED, EQUIVALENT, FINISHED, NOT_EQUIVALENT, UNDECIDED, number
+from harness.summaries import EQUIVALENT, FINISHED, NOT_EQUIVALENT, REPLAYED, UNDECIDED, number
 
 LETTERS = 600_000
 """About how many letters the details of a whole report may take."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness import store, summaries
 from harness.report.words import Tone, count, plain
-from harness.summaries import REPLAYED, EQUIVALENT, NOT_CHECKED, NOT_EQUIVALENT, UNDECIDED, number
+from harness.summaries import EQUIVALENT, NOT_CHECKED, NOT_EQUIVALENT, REPLAYED, UNDECIDED, number
 
 Event = Mapping[str, Any]
 

@@ -42,8 +42,15 @@ def test_a_planted_fault_is_not_equivalent(fault: str) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
     "key",
-    ["logits", "loss", "gradient/conv1.weight", "weights/6/dense1.bias", "losses"]
-    + ["predicted/0/one", "predicted/6/list"],
+    [
+        "logits",
+        "loss",
+        "gradient/conv1.weight",
+        "weights/6/dense1.bias",
+        "losses",
+        "predicted/0/one",
+        "predicted/6/list",
+    ],
 )
 def test_what_is_not_finite_is_never_equivalent(bad: float, key: str) -> None:
     run = run_of(CNN)
