@@ -124,7 +124,7 @@ class BatchStatistics(Inference):
 
 class Coarse(Inference):
     def predict(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
-        return self.inner.predict([self._rounded(x) for x in inputs])
+        return self._rounded(self.inner.predict([self._rounded(x) for x in inputs]))
 
     def _rounded(self, x: np.ndarray) -> np.ndarray:
         bits = x.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
