@@ -28,7 +28,7 @@ from harness.gate.finding import (
 from harness.report import findings, github, junit, terminal
 from harness.report.markdown import SYMBOLS, escape
 from harness.report.model import Tone
-from harness.report.words import count, listed, plain
+from harness.report.words import count, plain
 
 SCHEMA = 2
 """Raised when a reader of the last schema would misread the JSON (docs/schema/check.schema.json)."""
@@ -160,12 +160,13 @@ def _part(verdict: Verdict, told: Sequence[Finding]) -> Iterator[str]:
         figures = findings.values(one), findings.change(one), findings.within(one)
         yield _row([_code(one.cell), escape(one.metric.name), *figures, said])
     yield ""
-    places: dict[tuple[str, str], list[str]] = {}
+    places: dict[str, dict[str, list[str]]] = {}
     for one in told:
         if one.note:
-            places.setdefault((one.cell, one.note), []).append(escape(one.metric.name))
-    for (cell, note), metrics in places.items():
-        yield f"- {_code(cell)} {listed(metrics)}: {_text(note)}"
+            own = places.setdefault(one.note, {})
+            own.setdefault(_code(one.cell), []).append(escape(one.metric.name))
+    for note, cells in places.items():
+        yield f"- {findings.named(cells)}: {_text(note)}"
 
 
 def _row(texts: Iterable[str]) -> str:

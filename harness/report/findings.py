@@ -175,12 +175,12 @@ def noted(told: Iterable[Finding], parts: Sequence[str]) -> list[tuple[str, str]
         own = places.setdefault((one.verdict, plain(one.note)), {})
         own.setdefault(label(one.cell, parts), []).append(one.metric.name)
     return [
-        (kind, f"{_named(own)}: {note}" if note else _named(own))
+        (kind, f"{named(own)}: {note}" if note else named(own))
         for (kind, note), own in places.items()
     ]
 
 
-def _named(places: Mapping[str, Sequence[str]]) -> str:
+def named(places: Mapping[str, Sequence[str]]) -> str:
     """Some cells with their metrics; of many cells the first, and how many more there are."""
     named = [f"{cell} {listed(metrics)}" for cell, metrics in places.items()]
     if len(named) <= _PLACES:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from harness.display import Display
-from harness.summaries import BEFORE, DURING, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from harness.summaries import BEFORE, REPLAYED, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from tests.parity_event import TENSOR, parity_event
 
 CELL = "toy/left/fast/cpu/float32"
@@ -34,7 +34,7 @@ def said(event: str, cell: str | None = None, **fields: Any) -> str:
 )
 def test_a_cell_s_verdict_is_said_before_it_is_timed(event: dict[str, Any], words: str) -> None:
     assert said("parity", CELL, **event) == f"  toy: left fast: {words}\n"
-    assert event["when"] == BEFORE and not said("parity", CELL, **{**event, "when": DURING})
+    assert event["when"] == BEFORE and not said("parity", CELL, **{**event, "when": REPLAYED})
 
 
 def test_a_refused_workload_is_said() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from harness import store, summaries
 from harness.store import Run
-from harness.summaries import DURING, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from harness.summaries import REPLAYED, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from tests.parity_event import TENSOR, parity_event
 
 CELL = "toy/left/fast/cpu/float32"
@@ -179,7 +179,7 @@ def test_of_several_verdicts_of_a_cell_the_worst_holds(
 ) -> None:
     run = Run.create(tmp_path, manifest(CELL))
     for place, verdict in enumerate(verdicts):
-        when = {"when": DURING} if place else {}
+        when = {"when": REPLAYED} if place else {}
         run.append("parity", CELL, **{**parity_event(), "verdict": verdict, **when})
     run.append("cell-done", CELL)
     run.close()
@@ -214,7 +214,7 @@ def test_a_cell_that_is_not_equivalent_is_in_no_pair_and_not_ranked(
         for launch in (1, 2, 3):
             timed(run, cell, [speed * (1 + 0.01 * launch)] * 3, launch)
     run.append("parity", cells[2], **parity_event())
-    run.append("parity", cells[2], **parity_event(verdict, when=DURING))
+    run.append("parity", cells[2], **parity_event(verdict, when=REPLAYED))
     for cell in cells if ended else ():
         run.append("cell-done", cell)
     run.close()

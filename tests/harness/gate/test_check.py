@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from harness import store
 from harness.gate import baseline
@@ -31,7 +33,9 @@ from harness.gate.finding import (
     Metric,
     Verdict,
 )
+from harness.report import check, github, junit
 from tests.harness.gate.made import BASE, HEAD, OTHER, cell, made
+from tests.parity_event import TENSOR
 
 PAIR = [(HEAD, BASE)]
 THIRD = cell("other@1.0")
@@ -132,6 +136,20 @@ def test_nothing_is_compared_of_what_is_undecided(
     assert found.status == (FAILED if kind == REGRESSED else PASSED)
     alone = verdict(made(tmp_path, {HEAD: {head: True}, BASE: {base: True}}, pairs=PAIR))
     assert alone.status == (FAILED if kind == REGRESSED else UNMEASURED)
+
+
+@pytest.mark.parametrize("base", ["", "undecided"])
+def test_every_output_of_a_check_names_what_is_undecided(tmp_path: Path, base: str) -> None:
+    cells = {HEAD: {"undecided": True}, BASE: {base: True}}
+    found = verdict(made(tmp_path, cells, pairs=PAIR))
+    out = io.StringIO()
+    check.show(found, Console(file=out, width=300))
+    outputs = [out.getvalue(), check.markdown(found), check.document(found), junit.render(found)]
+    outputs += (
+        [] if base else ["\n".join(github.commands(found))]
+    )  # what is not compared is not there
+    for text in outputs:
+        assert f"parity undecided: {TENSOR}" in " ".join(text.split())
 
 
 def test_a_check_under_way_does_not_wait_for_what_is_undecided(tmp_path: Path) -> None:

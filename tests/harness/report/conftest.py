@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.store import Run
-from harness.summaries import DURING, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from harness.summaries import REPLAYED, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from tests.parity_event import parity_event
 
 
@@ -272,9 +272,9 @@ def undecided_run(results: Path, undecided: str = "pytorch/eager", **options: An
         train(run, cell, accuracy=0.99 if odd else 0.9722)
         time_slices(run, cell, speed=1e6 if odd else None)
         for kind in ("train", "predict"):
-            run.append("parity", cell, **parity_event(when=DURING, kind=kind, launch=2, round=1))
+            run.append("parity", cell, **parity_event(when=REPLAYED, kind=kind, launch=2, round=1))
         if odd:
-            run.append("parity", cell, **parity_event(UNDECIDED, when=DURING, kind="train", launch=3,
+            run.append("parity", cell, **parity_event(UNDECIDED, when=REPLAYED, kind="train", launch=3,
                                                       round=2))  # fmt: skip
         run.append("cell-done", cell)
     end(run, UNDECIDED, 3)

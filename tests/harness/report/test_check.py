@@ -119,6 +119,14 @@ def test_advisory_another_machine_and_notes_are_said() -> None:
     assert "✗" not in text
 
 
+def test_a_reason_that_several_cells_have_is_said_once() -> None:
+    reason = "not run: the reference is not finite from step 6 on"
+    names = [f"pytorch/{mode}" for mode in ("eager", "compile", "graph", "xla")]
+    made = [told(finding.MISSING, name=name, note=reason) for name in names]
+    for text in (shown(Verdict(made, "git:main"), 200), check.markdown(Verdict(made, "git:main"))):
+        assert text.count(reason) == 1 and "and 3 more cells" in text
+
+
 class Latin(io.StringIO):
     encoding = "latin-1"
 

@@ -14,6 +14,8 @@ from harness import store
 from harness.report import model
 from harness.report.words import amount, listed, plain, seconds
 from harness.store import Run
+from harness.summaries import EQUIVALENT, UNDECIDED
+from tests.parity_event import parity_event
 from workloads import spec
 
 CELLS = ("toy/left/fast/cpu/float32", "toy/right/slow/cpu/float32", "toy/third/m/cpu/float32")
@@ -197,6 +199,21 @@ def test_the_rate_of_tiny_operations_is_told_of_each_framework(
     )
     assert "takes as long as 3,2" in told  # batches of 32 samples
     assert "this machine's limits: 1 Gflop/s (float32 product)" in told
+
+
+def test_an_undecided_cell_is_not_the_one_nearest_to_the_limit(
+    tmp_path: Path, fake: ModuleType
+) -> None:
+    run = Run.create(tmp_path, fake.manifest(CELLS[:2]))
+    run.update_manifest(workloads={"toy": spec.load("mlp-digits").to_dict()})
+    for cell, speed, verdict in zip(CELLS, (1e6, 320.0), (UNDECIDED, EQUIVALENT), strict=False):
+        run.append("parity", cell, **parity_event(verdict))
+        fake.time_slices(run, cell, speed=speed)
+        run.append("limits", cell, rates={"float32 product": 1e12, "tiny operations": 1e4})
+        run.append("cell-done", cell)
+    fake.end(run)
+    notes = said(report(run.folder))
+    assert "right slow comes nearest to its own" in notes and "a step of right slow takes" in notes
 
 
 def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -> None:
