@@ -32,8 +32,8 @@ from harness.setting import Measuring  # noqa: E402
 
 WORKLOAD = ROOT / "benchmarks" / "faults.toml"
 
-MEASURING = Measuring(launches=1, rounds=2, seconds=1.0)
-"""A slice of a second is a long list of batches in the slowest framework too."""
+MEASURING = Measuring(launches=1, rounds=2, seconds=2.0)
+"""A slice of two seconds is a long list of batches in the slowest framework too."""
 
 OK, CAUGHT = "ok", "caught"
 
@@ -114,15 +114,15 @@ def outcomes(
     }
 
 
-def table(found: Mapping[str, Mapping[str, Outcome]]) -> Iterable[str]:
-    """Yield the lines of the table of `outcomes`, by framework."""
-    first = next(iter(found))
-    yield f"| fault | {' | '.join(found)} | what the run says ({first}) |"
-    yield f"| --- |{' --- |' * len(found)} --- |"
-    for fault in found[first]:
+def table(results: Mapping[str, Mapping[str, Outcome]]) -> Iterable[str]:
+    """Yield the lines of the table; `results` has each framework's `outcomes`."""
+    first = next(iter(results))
+    yield f"| fault | {' | '.join(results)} | what the run says ({first}) |"
+    yield f"| --- |{' --- |' * len(results)} --- |"
+    for fault in results[first]:
         if fault != HONEST:
-            verdicts = " | ".join(_shown(outcomes[fault].verdict) for outcomes in found.values())
-            reason = found[first][fault].reason.replace("|", "/")
+            verdicts = " | ".join(_shown(result[fault].verdict) for result in results.values())
+            reason = results[first][fault].reason.replace("|", "/")
             yield f"| {FAULTS[fault].__doc__} | {verdicts} | {reason} |"
 
 
@@ -138,12 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--framework", action="append", choices=[*hosts], help="default: all")
     parser.add_argument("--fault", action="append", choices=faults, help="default: all")
     given = parser.parse_args(arguments)
-    found = {}
+    results = {}
     for name in given.framework or hosts:
         python = environments.prepare(hosts[name], "cpu").python
-        found[name] = outcomes(hosts[name], python, given.fault or faults)
-    print("\n".join(table(found)))
-    wrong = {name: each[HONEST] for name, each in found.items() if each[HONEST].verdict != OK}
+        results[name] = outcomes(hosts[name], python, given.fault or faults)
+    print("\n".join(table(results)))
+    wrong = {name: each[HONEST] for name, each in results.items() if each[HONEST].verdict != OK}
     for name, honest in wrong.items():
         print(f"{name}: the honest adapter is not ok: {honest.verdict}: {honest.reason}")
     return int(bool(wrong))

@@ -95,8 +95,10 @@ class BatchesAccumulated(OfLongLists):
     """in a long list two batches make one step"""
 
     def train_long(self, batches: list[Batch]) -> Losses:
-        pairs = [_joined(batches[i : i + 2]) for i in range(0, len(batches), 2)]
-        return np.repeat(self.inner.train(pairs), 2)[: len(batches)]
+        pairs = [_joined(batches[i : i + 2]) for i in range(0, len(batches) - 1, 2)]
+        losses = np.repeat(self.inner.train(pairs), 2)
+        rest = batches[2 * len(pairs) :]
+        return np.concatenate([losses, self.inner.train(rest)]) if rest else losses
 
 
 def _joined(batches: list[Batch]) -> Batch:
