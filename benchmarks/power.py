@@ -58,16 +58,24 @@ MKL_NUM_THREADS = "{{threads}}"
 """
 
 
-def project(folder: Path) -> Path:
-    """Copy the project to `folder`, with the planted framework and no other; return its root."""
+def copied(folder: Path, planted: Path) -> Path:
+    """Copy the project to `folder`; its one framework is `planted`, without its environment.toml.
+
+    Returns the copy's root. The other frameworks' adapters are there, to be built on.
+    """
     root = folder / "project"
     for room in ("workloads", "frameworks", "harness"):
         hidden = shutil.ignore_patterns("__pycache__", "environment.toml")
         shutil.copytree(ROOT / room, root / room, ignore=hidden)
-    planted = root / "frameworks" / "planted"
-    shutil.copytree(ROOT / "benchmarks" / "planted", planted)
+    shutil.copytree(planted, root / "frameworks" / "planted")
+    return root
+
+
+def project(folder: Path) -> Path:
+    """Copy the project to `folder`, with the planted framework and no other; return its root."""
+    root = copied(folder, ROOT / "benchmarks" / "planted")
     modes = ", ".join(f'"{mode}"' for mode in (*IDENTICAL, *SLOWED))
-    (planted / "environment.toml").write_text(RECIPE.format(modes=modes))
+    (root / "frameworks" / "planted" / "environment.toml").write_text(RECIPE.format(modes=modes))
     return root
 
 

@@ -1,0 +1,382 @@
+"""Each planted fault is what its sentence says, and nothing else: else "caught" would mean little."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from benchmarks.faults import WORKLOAD
+from benchmarks.planted_faults.catalogue import FAULTS, HONEST
+from benchmarks.planted_faults.fault import LONG, Fault
+from benchmarks.planted_faults.inference import INFERENCE, in_bfloat16
+from benchmarks.planted_faults.training import LATE, TRAINING, OfLongLists
+from frameworks.contract import Options, Weights
+from frameworks.reference.adapter import Reference
+from frameworks.reference.layers import FUNCTIONS
+from workloads import spec
+from workloads.batches import Batch
+from workloads.init import dropout_masks, start_weights
+from workloads.layers import Conv2d
+
+NET = spec.load(str(WORKLOAD)).with_data(batch=8)
+START = start_weights(NET)
+RANDOM = np.random.default_rng(0)
+EXAMPLES = RANDOM.standard_normal((64, NET.data.batch, *NET.input_shape), dtype=np.float32)
+LABELS = RANDOM.integers(0, NET.classes, (64, NET.data.batch))
+BATCHES = [Batch(EXAMPLES[i], LABELS[i], dropout_masks(NET, i)) for i in range(64)]
+LIST = BATCHES[: LONG + 6]
+INPUTS = [batch.inputs for batch in LIST]
+ALL = [name for name in FAULTS if name != HONEST]
+
+
+class Honest(Reference):
+    """The reference with an optimiser's memory that can be read and set, as the contract will have."""
+
+    def memory(self) -> Any:
+        return self._taken, {name: v.copy() for name, v in self._update.v.items()}  # type: ignore[attr-defined]
+
+    def restore(self, memory: Any) -> None:
+        self._taken, slots = memory
+        self._update.v = {name: v.copy() for name, v in slots.items()}  # type: ignore[attr-defined]
+
+
+def honest(workload: spec.Workload = NET) -> Honest:
+    return Honest(workload, START, Options("numpy"))
+
+
+def planted(name: str) -> Fault:
+    return FAULTS[name](Honest, NET, START, Options("numpy"))
+
+
+def trained(batches: list[Batch], workload: spec.Workload = NET) -> Weights:
+    adapter = honest(workload)
+    adapter.train(batches)
+    return adapter.weights()
+
+
+def same(weights: Weights, others: Weights) -> bool:
+    return all(np.array_equal(weights[name], others[name]) for name in START)
+
+
+def parts(logits: NDArray) -> list[NDArray]:
+    return list(logits.reshape(-1, NET.data.batch, NET.classes))
+
+
+def test_there_are_enough_faults_and_each_says_what_it_is() -> None:
+    sentences = [FAULTS[name].__doc__ for name in ALL]
+    assert len(ALL) == len(TRAINING) + len(INFERENCE) >= 16
+    assert len({*sentences}) == len(sentences) and None not in sentences
+
+
+def test_the_honest_mode_is_the_adapter_itself() -> None:
+    adapter, right = planted(HONEST), honest()
+    assert np.array_equal(adapter.train(LIST), right.train(LIST))
+    assert same(adapter.weights(), right.weights())
+    assert np.array_equal(adapter.predict(INPUTS), right.predict(INPUTS))
+    assert np.array_equal(adapter.step(LIST[0]).logits, right.step(LIST[0]).logits)
+    adapter.load(START)
+    assert same(adapter.weights(), START)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_fault_shows_in_the_first_three_steps(name: str) -> None:
+    adapter = planted(name)
+    adapter.load(START)
+    losses = np.append(adapter.train(BATCHES[:1]), adapter.train(BATCHES[1:3]))
+    assert losses == pytest.approx(honest().train(BATCHES[:3]), rel=1e-6)  # some are float32
+    assert same(adapter.weights(), trained(BATCHES[:3]))
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if issubclass(FAULTS[n], OfLongLists)])
+def test_a_list_that_is_not_long_is_trained_as_it_should_be(name: str) -> None:
+    adapter, right = planted(name), honest()
+    assert np.array_equal(adapter.train(BATCHES[:LONG]), right.train(BATCHES[:LONG]))
+    assert same(adapter.weights(), right.weights())
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if FAULTS[n] in INFERENCE])
+def test_a_fault_of_predictions_trains_as_it_should(name: str) -> None:
+    adapter, right = planted(name), honest()
+    adapter.predict(INPUTS)
+    assert np.array_equal(adapter.train(BATCHES), right.train(BATCHES))
+    assert same(adapter.weights(), right.weights())
+
+
+def joined(first: Batch, second: Batch) -> Batch:
+    masks = [np.concatenate(pair) for pair in zip(first.masks, second.masks, strict=True)]
+    inputs = np.concatenate([first.inputs, second.inputs])
+    return Batch(inputs, np.concatenate([first.labels, second.labels]), tuple(masks))
+
+
+TRAINED_INSTEAD: dict[str, Callable[[list[Batch]], list[Batch]]] = {
+    "every-second-batch": lambda b: [b[i] for i in range(0, len(b), 2)],
+    "first-batch-again": lambda b: [b[0] for _ in b],
+    "list-reversed": lambda b: [b[30 - i] for i in range(31)],
+    "inputs-of-batch-before": lambda b: [
+        Batch(b[max(i - 1, 0)].inputs, b[i].labels, b[i].masks) for i in range(len(b))
+    ],
+    "masks-reused": lambda b: [Batch(x.inputs, x.labels, b[0].masks) for x in b],
+    "masks-ignored": lambda b: [
+        Batch(x.inputs, x.labels, tuple(m * 0 + 1 for m in x.masks)) for x in b
+    ],
+    "remainder-left-out": lambda b: b[:16],
+    "batches-accumulated": lambda b: [*(joined(b[i], b[i + 1]) for i in range(0, 30, 2)), b[30]],
+    "last-batch-wrong": lambda b: [*b[:30], b[0]],
+    "losses-of-step-before": lambda b: b,
+    "losses-overwritten": lambda b: b,
+    "last-update-late": lambda b: b,
+}
+
+"""By fault: what the honest adapter has to be given to do the same with LIST, which has 31 batches."""
+
+LOSSES_REPORTED: dict[str, Callable[[NDArray], list[float]]] = {
+    "every-second-batch": lambda losses: [losses[i // 2] for i in range(31)],
+    "remainder-left-out": lambda losses: [losses[min(i, 15)] for i in range(31)],
+    "batches-accumulated": lambda losses: [losses[i // 2] for i in range(31)],
+    "losses-of-step-before": lambda losses: [losses[max(i - 1, 0)] for i in range(31)],
+    "losses-overwritten": lambda losses: [losses[30]] * 31,
+}
+"""By fault: what it makes of the losses of that; of the others, nothing."""
+
+
+@pytest.mark.parametrize("name", TRAINED_INSTEAD)
+def test_what_is_trained_instead_of_a_long_list(name: str) -> None:
+    instead = TRAINED_INSTEAD[name](LIST)
+    adapter, right = planted(name), honest()
+    losses, of_instead = adapter.train(LIST), right.train(instead)
+    reported = LOSSES_REPORTED.get(name, list)(of_instead)
+    assert losses == pytest.approx(reported, rel=1e-12) and len(losses) == len(LIST)
+    assert same(adapter.weights(), right.weights())
+    if instead is not LIST:
+        assert not same(right.weights(), trained(LIST))
+
+
+def test_the_rate_is_one_percent_larger_in_long_lists_and_momentum_goes_on() -> None:
+    optimiser = dataclasses.replace(NET.optimiser, lr=1.01 * NET.optimiser.lr)
+    larger = trained(LIST, dataclasses.replace(NET, optimiser=optimiser))
+    adapter, right = planted("rate-larger"), trained(LIST)
+    adapter.train(LIST)
+    for name, weight in adapter.weights().items():
+        assert np.allclose(weight, larger[name], rtol=1e-6, atol=1e-7), name
+        assert name in NET.state or not np.allclose(weight, right[name], rtol=1e-6, atol=1e-7)
+
+
+def test_momentum_is_forgotten_at_the_beginning_of_a_long_list() -> None:
+    adapter, right = planted("momentum-forgotten"), honest()
+    for each in (adapter, right):
+        each.train(BATCHES[40:50])
+    right.load(right.weights())  # before its first step the optimiser remembers nothing
+    assert np.array_equal(adapter.train(LIST), right.train(LIST))
+    assert same(adapter.weights(), right.weights())
+
+
+def test_the_state_stays_in_long_lists_and_nothing_else_does() -> None:
+    adapter, right = planted("state-still"), honest()
+    for each in (adapter, right):
+        each.train(BATCHES[40:50])
+    before = adapter.weights()
+    assert np.array_equal(adapter.train(LIST), right.train(LIST))
+    after = adapter.weights()
+    assert all(np.array_equal(after[name], before[name]) for name in NET.state)
+    assert not any(np.array_equal(right.weights()[name], before[name]) for name in NET.state)
+    for each in (adapter, right):  # with the momentum that the list left
+        each.train(BATCHES[50:55])
+    assert all(np.array_equal(adapter.weights()[n], right.weights()[n]) for n in NET.parameters)
+
+
+def test_the_last_update_of_a_long_list_is_late_and_made_once() -> None:
+    adapter, right = planted("last-update-late"), honest()
+    assert np.array_equal(adapter.train(LIST), right.train(LIST))
+    waiting: Any = adapter.__dict__["_adapter"]
+    assert same(waiting.weights(), trained(LIST[:-1]))
+    assert np.array_equal(adapter.predict(INPUTS), right.predict(INPUTS))
+    assert same(waiting.weights(), trained(LIST))
+
+
+def test_weights_are_read_from_a_cache_after_long_lists_only() -> None:
+    adapter = planted("weights-cached")
+    adapter.train(BATCHES[:3])
+    before = adapter.weights()
+    adapter.train(LIST)
+    assert same(adapter.weights(), before)
+    assert same(adapter.inner.weights(), trained([*BATCHES[:3], *LIST]))
+    adapter.train(BATCHES[:3])
+    assert same(adapter.weights(), trained([*BATCHES[:3], *LIST, *BATCHES[:3]]))
+    adapter.load(START)
+    assert same(adapter.weights(), START)
+
+
+@pytest.mark.parametrize("name", ["steps-left-out", "steps-left-out-since-load"])
+def test_every_second_step_is_left_out_after_forty(name: str) -> None:
+    adapter = planted(name)
+    adapter.train(BATCHES[:LATE])
+    assert same(adapter.weights(), trained(BATCHES[:LATE]))
+    losses = adapter.train(BATCHES[LATE : LATE + 6])
+    assert same(adapter.weights(), trained([*BATCHES[:LATE], *BATCHES[LATE : LATE + 6 : 2]]))
+    assert len(losses) == 6 and np.isfinite(losses).all()
+    adapter.load(START)
+    adapter.train(BATCHES[:2])
+    assert same(adapter.weights(), trained(BATCHES[: 2 if name.endswith("load") else 1]))
+
+
+def test_the_first_layer_is_frozen_after_forty_steps_and_no_other() -> None:
+    adapter, right = planted("first-layer-frozen"), honest()
+    for each in (adapter, right):
+        each.train(BATCHES[:LATE])
+    before = adapter.weights()
+    assert same(before, right.weights())
+    for each in (adapter, right):
+        each.train(BATCHES[LATE : LATE + 1])
+    after, moved = adapter.weights(), right.weights()
+    frozen = {name for name in START if np.array_equal(after[name], before[name])}
+    assert frozen == {"conv1.weight"}
+    assert {name for name in START if not np.array_equal(after[name], moved[name])} == frozen
+    adapter.train(BATCHES[LATE + 1 : LATE + 3])
+    assert np.array_equal(adapter.weights()["conv1.weight"], before["conv1.weight"])
+
+
+def test_what_a_second_load_leaves_as_it_was() -> None:
+    def loaded(name: str) -> Fault:
+        adapter = planted(name)
+        adapter.load(START)
+        adapter.train(BATCHES[:3])
+        adapter.load(START)
+        return adapter
+
+    before = trained(BATCHES[:3])
+    assert same(loaded("load-ignored").weights(), before)
+
+    keeps_state = loaded("load-keeps-state").weights()
+    assert all(np.array_equal(keeps_state[name], before[name]) for name in NET.state)
+    assert all(np.array_equal(keeps_state[name], START[name]) for name in NET.parameters)
+
+    keeps_momentum, first = loaded("load-keeps-momentum"), trained(BATCHES[:1])
+    assert same(keeps_momentum.weights(), START)
+    _, slots = keeps_momentum.memory()
+    keeps_momentum.train(BATCHES[:1])
+    rate = NET.optimiser.lr * NET.optimiser.momentum  # type: ignore[attr-defined]
+    for name, v in slots.items():
+        assert np.any(v)
+        assert np.allclose(keeps_momentum.weights()[name], first[name] - rate * v)
+
+
+@given(st.floats(1.0, 2.0, width=32), st.integers(-100, 100), st.sampled_from([-1.0, 0.0, 1.0]))
+def test_bfloat16_is_float32_with_eight_bits_of_significand(
+    significand: float, exponent: int, sign: float
+) -> None:
+    array = np.array([sign * significand * 2.0**exponent])
+    rounded = in_bfloat16(array.astype(np.float32))
+    assert rounded.dtype == np.float32
+    fraction, power = np.frexp(array)
+    assert np.array_equal(rounded, np.ldexp(np.rint(np.ldexp(fraction, 8)), power - 8))
+
+
+PREDICTED_INSTEAD: dict[str, Callable[[list[NDArray]], list[NDArray]]] = {
+    "predictions-rounded": lambda z: [np.rint(10 * x) / 10 for x in z],
+    "probabilities": lambda z: [np.exp(x) / np.exp(x).sum(axis=1, keepdims=True) for x in z],
+    "neighbours-logits": lambda z: [z[i - i % 2] for i in range(len(z))],
+    "logits-overwritten": lambda z: [z[-1] for _ in z],
+    "last-prediction-wrong": lambda z: [*z[:-1], z[0]],
+}
+"""By fault: what it makes of the honest logits of a long list, batch by batch."""
+
+
+@pytest.mark.parametrize("name", PREDICTED_INSTEAD)
+@pytest.mark.parametrize("count", [LONG + 5, LONG + 6])
+def test_what_is_predicted_instead_for_a_long_list(name: str, count: int) -> None:
+    right = parts(honest().predict(INPUTS[:count]))
+    wrong = np.concatenate(PREDICTED_INSTEAD[name](right))
+    assert np.allclose(planted(name).predict(INPUTS[:count]), wrong, rtol=1e-12, atol=0)
+    assert not np.allclose(wrong, np.concatenate(right))
+
+
+@pytest.mark.parametrize(
+    "name", ["neighbours-logits", "logits-overwritten", "last-prediction-wrong"]
+)
+def test_few_batches_are_predicted_as_they_should_be(name: str) -> None:
+    inputs = INPUTS[: 3 if name.startswith("last") else LONG]
+    assert np.array_equal(planted(name).predict(inputs), honest().predict(inputs))
+
+
+def test_predictions_in_bfloat16_are_by_rounded_inputs_and_weights() -> None:
+    adapter, right = planted("predictions-in-bfloat16"), honest()
+    for each in (adapter, right):
+        each.train(BATCHES[:3])
+    exact = right.predict(INPUTS)
+    right.load({name: in_bfloat16(weight) for name, weight in right.weights().items()})
+    assert np.array_equal(adapter.predict(INPUTS), right.predict([in_bfloat16(x) for x in INPUTS]))
+    off = np.linalg.norm(adapter.predict(INPUTS) - exact) / np.linalg.norm(exact)
+    assert 2**-12 < off < 2**-6
+
+
+def test_batch_statistics_are_the_batchs_own_and_dropout_stays_out() -> None:
+    adapter, right = planted("batch-statistics"), honest()
+    for each in (adapter, right):
+        each.train(BATCHES[:3])
+    weights, layer = right.weights(), NET.layers[0]
+    convolved = FUNCTIONS[Conv2d](layer, {"weight": weights["conv1.weight"]}).forward(INPUTS[7])
+    mean, variance = convolved.mean(axis=(0, 2, 3)), convolved.var(axis=(0, 2, 3))
+    right.load({**weights, "norm1.mean": mean, "norm1.variance": variance})
+    assert np.allclose(adapter.predict([INPUTS[7]]), right.predict([INPUTS[7]]), rtol=1e-5)
+    assert same(adapter.weights(), weights)
+
+
+def test_cached_predictions_see_neither_new_weights_nor_new_contents() -> None:
+    adapter, batch = planted("predictions-cached"), INPUTS[0].copy()
+    before = adapter.predict([batch])
+    adapter.train(BATCHES[:3])
+    assert np.array_equal(adapter.predict([batch]), before)
+    batch[...] = INPUTS[1]
+    assert np.array_equal(adapter.predict([batch]), before)
+    assert len(adapter.predict([batch[:1]])) == 1  # at the same address
+    fresh = INPUTS[2].copy()
+    assert np.array_equal(adapter.predict([fresh]), adapter.inner.predict([fresh]))
+
+
+@pytest.mark.parametrize("name", ["singles-scaled", "singles-of-start"])
+def test_a_single_example_alone_is_predicted_otherwise(name: str) -> None:
+    adapter, right = planted(name), honest()
+    for each in (adapter, right):
+        each.train(BATCHES[:3])
+    start = honest().predict([INPUTS[0][:1]])
+    wrong = {"singles-scaled": 1.001 * right.predict([INPUTS[0][:1]]), "singles-of-start": start}
+    assert np.allclose(adapter.predict([INPUTS[0][:1]]), wrong[name], rtol=1e-6)
+    for inputs in (INPUTS[:1], [x[:1] for x in INPUTS[:2]]):
+        assert np.array_equal(adapter.predict(inputs), right.predict(inputs))
+
+
+def test_which_old_weights_predictions_are_made_with() -> None:
+    def by(weights: Weights) -> NDArray:
+        adapter = honest()
+        adapter.load(weights)
+        return adapter.predict(INPUTS)
+
+    stale = planted("predictions-stale-after-load")
+    stale.load(START)
+    stale.train(BATCHES[:3])
+    assert np.array_equal(stale.predict(INPUTS), by(trained(BATCHES[:3])))
+    stale.load(START)
+    stale.train(BATCHES[:1])
+    assert np.array_equal(stale.predict(INPUTS), by(trained(BATCHES[:3])))
+
+    first = planted("weights-of-first-prediction")
+    first.train(BATCHES[:1])
+    first.predict(INPUTS[:1])
+    first.train(BATCHES[1:3])
+    assert np.array_equal(first.predict(INPUTS), by(trained(BATCHES[:1])))
+
+    behind = planted("weights-before-last-step")
+    behind.train(LIST)
+    assert np.array_equal(behind.predict(INPUTS), by(trained(LIST[:-1])))
+    behind.train(BATCHES[:3])
+    assert np.array_equal(behind.predict(INPUTS), by(trained([*LIST, *BATCHES[:3]])))
+    behind.train(LIST)
+    behind.load(START)
+    assert np.array_equal(behind.predict(INPUTS), by(START))

@@ -1,0 +1,62 @@
+"""A whole run catches every fault that is planted in its timed path, and not the honest adapter."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import faults
+from benchmarks.faults import CAUGHT, OK, Outcome, outcome, table
+from benchmarks.planted_faults.catalogue import FAULTS, HONEST
+from harness import recipes
+from harness.setting import Measuring
+
+SHORT = Measuring(launches=1, rounds=2, seconds=0.2)
+
+CLOCK_ONLY = {"last-update-late"}
+"""Faults that change no value: every call hands back what it should, only later than the clock says."""
+
+
+@pytest.mark.slow
+def test_a_run_catches_every_planted_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path))
+    results = faults.outcomes(recipes.discover()["reference"], Path(sys.executable), FAULTS, SHORT)
+    assert results.pop(HONEST) == Outcome(OK)
+    assert {*results} == {*FAULTS} - {HONEST}
+    escaped = {name: each for name, each in results.items() if each.verdict != CAUGHT}
+    assert {*escaped} <= CLOCK_ONLY, escaped
+
+
+def test_the_journal_says_which_cells_are_caught() -> None:
+    honest = {"event": "parity", "ok": True, "hint": None, "sentence": "", "when": "before"}
+    refuted = {**honest, "ok": False, "sentence": "logits differ", "hint": "frozen"}
+    crashed = {"event": "cell-failed", "status": "crashed", "reason": "SIGSEGV"}
+    done = {"event": "cell-done"}
+    assert outcome([honest, honest, done]) == Outcome(OK)
+    assert outcome([honest, refuted, crashed]) == Outcome(CAUGHT, "logits differ; frozen (before)")
+    assert outcome([honest, crashed]) == Outcome("crashed", "SIGSEGV")
+
+
+def test_the_table_has_a_row_a_fault_and_a_column_a_framework() -> None:
+    first = {HONEST: Outcome(OK), "list-reversed": Outcome(CAUGHT, "a|b")}
+    second = {HONEST: Outcome(OK), "list-reversed": Outcome(OK)}
+    lines = [*table({"first": first, "second": second})]
+    assert lines[0] == "| fault | first | second | what the run says (first) |"
+    assert len(lines) == 3
+    sentence = FAULTS["list-reversed"].__doc__
+    assert lines[2] == f"| {sentence} | caught | MISSED | a/b |"
+
+
+def test_the_planted_framework_is_built_as_its_host(tmp_path: Path) -> None:
+    for host in recipes.discover().values():
+        root = faults.project(tmp_path / host.name, host)
+        (planted,) = recipes.discover(root).values()
+        variables = {"PLANTED_IN": host.name, "PLANTED_MODE": host.modes[0]}
+        assert planted.variables == {**host.variables, **variables}
+        assert planted.modes == tuple(FAULTS)
+        assert planted.packages == host.packages
+        assert not planted.arbiter
+        assert re.search(host.title, planted.title)
