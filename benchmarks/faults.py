@@ -25,6 +25,7 @@ sys.path.append(str(ROOT))
 from benchmarks.planted_faults.catalogue import FAULTS, HONEST  # noqa: E402
 from benchmarks.power import copied  # noqa: E402
 from harness import environments, recipes, store  # noqa: E402
+from harness.parity import NOT_EQUIVALENT  # noqa: E402
 from harness.recipes import Recipe  # noqa: E402
 from harness.request import Request, request  # noqa: E402
 from harness.run import execute  # noqa: E402
@@ -52,7 +53,7 @@ class Outcome:
 def outcome(events: Iterable[Mapping[str, Any]]) -> Outcome:
     """Judge one cell by its events. The only place that knows how the journal words a verdict."""
     for event in events:
-        if event["event"] == "parity" and not event["ok"]:
+        if event["event"] == "parity" and event["verdict"] == NOT_EQUIVALENT:
             hint = f"; {event['hint']}" if event["hint"] else ""
             return Outcome(CAUGHT, f"{event['sentence']}{hint} ({event['when']})")
         if event["event"] == "cell-failed":

@@ -22,9 +22,17 @@ from threadpoolctl import threadpool_limits
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from frameworks.contract import Options, Step, answers  # noqa: E402
+from frameworks.answers import answers  # noqa: E402
+from frameworks.contract import Options, Step  # noqa: E402
 from frameworks.reference.adapter import Reference  # noqa: E402
-from harness.parity import DEFAULT_STEPS, Standard, Verdict, judge, rehearse  # noqa: E402
+from harness.parity import (  # noqa: E402
+    DEFAULT_STEPS,
+    NOT_EQUIVALENT,
+    ReferenceRun,
+    Verdict,
+    judge,
+    run_reference,
+)
 from harness.places import cache_folder  # noqa: E402
 from workloads import datasets, init, spec  # noqa: E402
 from workloads.batches import Batch, Batches  # noqa: E402
@@ -60,24 +68,28 @@ class ParityCheck:
         inputs, labels = arrays.open("train_inputs"), arrays.open("train_labels")
         order = init.batch_order(workload, len(labels), steps)
         batches = Batches(inputs, labels, order, workload).take(0, steps)
-        self._standard: Standard = rehearse(workload, init.start_weights(workload), batches)
+        self._run: ReferenceRun = run_reference(workload, init.start_weights(workload), batches)
 
     def _verdict(self, tensor: str, x: float) -> Verdict:
-        start = self._standard.start
-        adapter = Scaled(self._standard.workload, start, Options("numpy"), dtype=np.float32)
+        start = self._run.start
+        adapter = Scaled(self._run.workload, start, Options("numpy"), dtype=np.float32)
         adapter.tensor, adapter.factor = tensor, 1 + x
         with threadpool_limits(1):
-            scaled = answers(adapter, start, self._standard.batches)
-        return judge(scaled, self._standard, "float32")
+            scaled = answers(adapter, start, self._run.batches)
+        return judge(scaled, self._run, "float32")
 
     def catches(self, tensor: str, x: float) -> bool:
         """Say whether a gradient that is 1 + x times what it should be is called not equivalent."""
-        return not self._verdict(tensor, x).ok
+        return self._verdict(tensor, x).value == NOT_EQUIVALENT
 
     def bound(self, tensor: str) -> float:
         """Return the bound of the relative error of a tensor's gradient at step 1."""
         checks = self._verdict(tensor, 0.0).checks
-        return next(check.bound for check in checks if check.tensor == f"gradient of {tensor}")
+        return next(
+            check.bound / check.effect
+            for check in checks
+            if check.tensor == f"gradient of {tensor}"
+        )
 
     def caught_by(self, tensor: str, x: float) -> str:
         """Return the tensor and the moment that the check names."""

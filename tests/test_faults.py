@@ -31,12 +31,12 @@ def test_a_run_catches_every_planted_fault(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_journal_says_which_cells_are_caught() -> None:
-    honest = {"event": "parity", "ok": True, "hint": None, "sentence": "", "when": "before"}
-    refuted = {**honest, "ok": False, "sentence": "logits differ", "hint": "frozen"}
+    honest = {"event": "parity", "verdict": "equivalent", "hint": None, "sentence": "", "when": "x"}
+    refuted = {**honest, "verdict": "not equivalent", "sentence": "logits differ", "hint": "frozen"}
     crashed = {"event": "cell-failed", "status": "crashed", "reason": "SIGSEGV"}
     done = {"event": "cell-done"}
     assert outcome([honest, honest, done]) == Outcome(OK)
-    assert outcome([honest, refuted, crashed]) == Outcome(CAUGHT, "logits differ; frozen (before)")
+    assert outcome([honest, refuted, crashed]) == Outcome(CAUGHT, "logits differ; frozen (x)")
     assert outcome([honest, crashed]) == Outcome("crashed", "SIGSEGV")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness import store, summaries
 from harness.store import Run
-from harness.summaries import REPLAYED, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from harness.summaries import EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import TENSOR, parity_event
 
 CELL = "toy/left/fast/cpu/float32"

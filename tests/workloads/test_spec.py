@@ -111,7 +111,7 @@ def test_batch_norm_over_a_single_value_is_refused(
     if not refused:
         assert spec.load(path).data.batch == batch
         return
-    with pytest.raises(SpecError, match="norm1: batchnorm over a single value .* take a larger"):
+    with pytest.raises(SpecError, match=r"norm1: batchnorm over a single value .* take a larger"):
         spec.load(path)
 
 
