@@ -30,7 +30,7 @@ def checkpoints(steps: int) -> list[int]:
 
 def probes(batches: Sequence[Batch]) -> dict[str, list[NDArray[np.float32]]]:
     """Return the inputs that are predicted at each checkpoint: one example, a batch, a list of some."""
-    inputs = [batch.inputs for batch in batches[:3]]
+    inputs = [batch.inputs for batch in batches[:2]]
     return {"one": [inputs[0][:1]], "batch": inputs[:1], "list": inputs}
 
 

@@ -39,7 +39,7 @@ REPEATS = 2
 TRAINED, PREDICTED = ("train", "resident"), ("predict", "single")
 """The kinds of slices."""
 
-UNTIMED_SECONDS = 0.1
+UNTIMED_SECONDS = 0.3
 """How long the slices are that the parity check alone asks for."""
 
 WORST = 8

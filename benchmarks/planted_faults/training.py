@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,22 +161,19 @@ class LossesOverwritten(OfLongLists):
 
 
 class LastUpdateLate(OfLongLists):
-    """a long list returns before its last update, which the next call of anything makes"""
+    """a long list returns before its last update, which the next training makes"""
 
-    _adapter: Any
     _late: Batch | None = None
 
-    @property
-    def inner(self) -> Any:
-        """The honest adapter, once it has made the update that is due."""
+    def load(self, weights: Weights) -> None:
+        self._late = None
+        self.inner.load(weights)
+
+    def train(self, batches: Sequence[Batch]) -> Losses:
         late, self._late = self._late, None
         if late is not None:
-            self._adapter.train([late])
-        return self._adapter
-
-    @inner.setter
-    def inner(self, adapter: Any) -> None:
-        self._adapter = adapter
+            self.inner.train([late])
+        return super().train(batches)
 
     def train_long(self, batches: list[Batch]) -> Losses:
         losses = self.inner.train(batches[:-1])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +32,11 @@ gradient near zero."""
 MOST_TIES = 8
 """How many elements of a layer are forced to a side: where more are as near to a kink, the runs with
 rounding show what their decisions do."""
+
+WORTH_A_THREAD = 5e7
+"""Multiply-adds of a batch from which on runs that go side by side gain more than threads cost."""
+
+T = TypeVar("T")
 
 Sizes = NDArray[np.float64]
 """The norm of an array and its largest absolute value: (2,)."""
@@ -113,6 +121,9 @@ class Group:
         # Adam's step is as large for a gradient near zero as for any other: its sign decides.
         self._push = isinstance(workload.optimiser, Adam)
         self._relus = [p.name for p in workload.leaves if isinstance(p.layer, layers.Relu)]
+        self._pool: Executor | None = None
+        if work_of(workload) > WORTH_A_THREAD:
+            self._pool = ThreadPoolExecutor(os.cpu_count())
         self._rounding = Largest()
         self._ties = {side: Largest() for side in (1, -1)}
         self._losses: list[float] = []
@@ -132,8 +143,8 @@ class Group:
         near = {name: np.zeros_like(x) for name, x in kinked.items()}
         slopes = {name: np.zeros_like(g) for name, g in exact.gradients.items()}
         norms, losses = dict.fromkeys(slopes, 0.0), [0.0]
-        for reference in self._rounded:
-            step = reference.step(batch)
+        steps = self._each(lambda reference: reference.step(batch), self._rounded)
+        for reference, step in zip(self._rounded, steps, strict=True):
             for name, function in reference.kinked.items():
                 np.maximum(near[name], np.abs(function.x - kinked[name]), out=near[name])
             for name, gradient in step.gradients.items():
@@ -143,21 +154,26 @@ class Group:
             losses.append(abs(step.loss - exact.loss))
             if first:
                 self._rounding.add(dict(first_step(step)), right)
-            reference.update(step.gradients)
+        gradients = [step.gradients for step in steps]
+        self._each(lambda pair: pair[0].update(pair[1]), zip(self._rounded, gradients, strict=True))
         near = {name: REACH * reach for name, reach in near.items()}
         for name in self._relus:
             near[name] = _nearest(kinked[name], near[name])
         slopes = {name: REACH * reach for name, reach in slopes.items()}
         self._toss(exact.gradients, slopes)
         ties = {1: 0.0, -1: 0.0}
-        for tied in self._tied:
-            step, gradients = tied.step(batch, near, slopes, self._push)
+        tied_steps = self._each(lambda tied: tied.step(batch, near, slopes, self._push), self._tied)
+        for tied, (step, pushed) in zip(self._tied, tied_steps, strict=True):
             ties[tied.side] = max(ties[tied.side], abs(step.loss - exact.loss))
             if first:
                 self._ties[tied.side].add(dict(first_step(step)), right)
-            tied.reference.update(gradients)
+            tied.reference.update(pushed)
         self._add_loss(ROUNDING * max(losses) + math.hypot(*ties.values()))
         return norms
+
+    def _each(self, work: Callable[[Any], T], parts: Iterable[Any]) -> list[T]:
+        """Do the same for every run, side by side where that is worth it."""
+        return list(self._pool.map(work, parts) if self._pool else map(work, parts))
 
     def _toss(self, gradients: Mapping[str, NDArray], slopes: Mapping[str, NDArray]) -> None:
         """Mark the elements whose update was a coin's: gradients within rounding of zero.
@@ -183,8 +199,9 @@ class Group:
         coins = {f"weights/{steps}/{name}": marks for name, marks in self._coins.items()}
         self.apart |= {key: marks for key, marks in coins.items() if marks.any()}
         for largest, references in self._parts():
-            for reference in references:
-                largest.add(looked_at(reference, batches, steps), exact, self.apart)
+            looks = self._each(lambda reference: looked_at(reference, batches, steps), references)
+            for answers in looks:
+                largest.add(answers, exact, self.apart)
 
     def _parts(self) -> Iterator[tuple[Largest, list[Reference]]]:
         yield self._rounding, self._rounded
@@ -203,6 +220,12 @@ class Group:
             for key, rounding in self._rounding.items()
         }
         return bounds | {"losses": np.array(self._losses)}
+
+
+def work_of(workload: Workload) -> float:
+    """Return the multiply-adds of a batch's forward pass."""
+    macs = sum(place.layer.multiply_adds(place.input) for place in workload.leaves)
+    return float(workload.data.batch * macs)
 
 
 def _nearest(x: NDArray, reach: NDArray) -> NDArray:

@@ -19,14 +19,18 @@ from threadpoolctl import threadpool_limits
 from frameworks.answers import Answers, checkpoints, first_step
 from frameworks.contract import Memory, Options, Step, Weights
 from frameworks.reference.adapter import Reference
-from harness.parity.deviations import Group, looked_at
+from harness.parity.deviations import Group, looked_at, work_of
 from workloads.batches import Batch
 from workloads.spec import Workload
 
 DEFAULT_STEPS = 20
 
-SAMPLES = 8
-"""How many runs show what rounding does."""
+SAMPLES, FEWER = 8, 3
+"""How many runs with random errors show what rounding does; fewer where a step is work for seconds:
+its tensors are so large that one run shows as much."""
+
+SECONDS_OF_WORK = 1e9
+"""Multiply-adds of a batch that make it so."""
 
 
 ZERO = 2.0**-24
@@ -93,18 +97,20 @@ def run_reference(
     batches: Sequence[Batch],
     precisions: Iterable[str] = (),
     memory: Memory | None = None,
-    samples: int = SAMPLES,
+    samples: int | None = None,
 ) -> ReferenceRun:
     """Take a step a batch from `start`, in every way that shows how far rounding may lead.
 
     `precisions` are those of the cells to compare, beside float32. `memory` is what the optimiser
     remembers at `start`, where that is the middle of a training. `samples` is how many runs with
-    random errors there are.
+    random errors there are: SAMPLES or FEWER, unless said.
 
     Raises:
         ReferenceDiverged: a loss or a weight is not finite, in float64 or in float32.
     """
     run = ReferenceRun(workload, start, tuple(batches), memory)
+    if samples is None:
+        samples = FEWER if work_of(workload) > SECONDS_OF_WORK else SAMPLES
     # One thread: small products split over many threads wait more than they compute.
     with threadpool_limits(1), np.errstate(all="ignore"):
         study = _Study(run, sorted({"float32", *precisions}), samples)
