@@ -1,0 +1,301 @@
+"""Timed slices that are what they should be are equivalent; wrong ones are not, with a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from frameworks.contract import Adapter
+from frameworks.replays import (
+    TimedPredictions,
+    TimedTraining,
+    in_batches,
+    one_by_one,
+    put_back,
+    replay_predictions,
+    replay_training,
+    snapshot,
+)
+from harness.parity import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED, Verdict
+from harness.parity.diagnosis_timed import predictions_hint, training_hint
+from harness.parity.timed import judge_predictions, judge_training, reference_of
+from tests.harness.parity.cases import NORMED, Single, adapter_of, batches, net, run_of
+from workloads.batches import Batch
+
+COUNT = 12
+
+
+def timed_training(adapter: Adapter, count: int = COUNT, warm: int = 5) -> dict[str, NDArray]:
+    """Train in one call after some steps, and replay that."""
+    steps = batches(NORMED, warm + count)
+    adapter.train(steps[:warm])
+    before = snapshot(adapter)
+    losses = adapter.train(steps[warm:])
+    timed = TimedTraining(
+        lambda: batches(NORMED, warm + count)[warm:], before, snapshot(adapter), losses
+    )
+    return replay_training(adapter, timed, seed=0)
+
+
+def judged(arrays: dict[str, NDArray], workload: Any = NORMED) -> tuple[Verdict, str]:
+    run = reference_of(arrays, workload, "float32")
+    verdict = judge_training(arrays, run, "float32")
+    return verdict, training_hint(arrays, run, verdict) or ""
+
+
+class Wrong(Single):
+    """An adapter whose long lists are trained by `path`."""
+
+    path: Callable[[Any, Sequence[Batch]], NDArray]
+    long = 3
+
+    def train(self, batches: Sequence[Batch]) -> NDArray:
+        honest = partial(Single.train, self)
+        return self.path(honest, batches) if len(batches) > self.long else honest(batches)
+
+
+def test_an_honest_training_is_equivalent_and_goes_on_where_it_was() -> None:
+    adapter = adapter_of(run_of(NORMED))
+    verdict, hint = judged(timed_training(adapter))
+    assert (verdict.value, hint) == (EQUIVALENT, "")
+    places = {check.when for check in verdict.checks}
+    assert f"in the timed list of {COUNT} batches" in places
+    other = adapter_of(run_of(NORMED))
+    other.train(batches(NORMED, 5))
+    other.train(batches(NORMED, 5 + COUNT)[5:])
+    assert np.array_equal(adapter.train(batches(NORMED, 1)), other.train(batches(NORMED, 1)))
+
+
+def half(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    return np.repeat(honest(steps[::2]), 2)[: len(steps)]
+
+
+def again(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    return honest([steps[0]] * len(steps))  # type: ignore[no-any-return]
+
+
+def masks(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    return honest([step._replace(masks=steps[0].masks) for step in steps])  # type: ignore[no-any-return]
+
+
+def undropped(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    whole = [tuple(np.full(m.shape, 0.75) for m in step.masks) for step in steps]
+    return honest([step._replace(masks=w) for step, w in zip(steps, whole, strict=True)])  # type: ignore[no-any-return]
+
+
+def last(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    return honest([*steps[:-1], steps[0]])  # type: ignore[no-any-return]
+
+
+def before(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    losses = honest(steps)
+    return np.concatenate([losses[:1], losses[:-1]])
+
+
+def unfinished(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    adapter = honest.args[0]  # type: ignore[attr-defined]
+    losses = honest(steps[:-1])
+    return np.append(losses, adapter.step(steps[-1]).loss)
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        (half, "every second batch is left out"),
+        (again, "the first batch is trained again and again"),
+        (masks, "dropout's first masks are used for all batches"),
+        (undropped, "dropout is off"),
+        (last, "the last batch is another"),
+        (before, "each loss is that of the step before"),
+        (unfinished, "an update is left out, or not done when train returns"),
+    ],
+)
+def test_another_path_for_lists_is_named(path: Callable, says: str) -> None:
+    adapter = adapter_of(run_of(NORMED), type("Planted", (Wrong,), {"path": staticmethod(path)}))
+    verdict, hint = judged(timed_training(adapter))
+    assert verdict.value == NOT_EQUIVALENT
+    assert says in hint
+    assert "in a list of 12 batches, and not one by one" in hint
+
+
+class Faster(Single):
+    """Moves 1% further in long lists."""
+
+    def train(self, batches: Sequence[Batch]) -> NDArray:
+        before, losses = self.weights(), super().train(batches)
+        if len(batches) > 3:
+            memory, after = self.memory(), self.weights()
+            names = self._workload.parameters
+            self.load(after | {n: after[n] + 0.01 * (after[n] - before[n]) for n in names})
+            self.restore(memory)
+        return losses
+
+
+class Unmoved(Single):
+    """Leaves batch norm's state as it was in long lists."""
+
+    def train(self, batches: Sequence[Batch]) -> NDArray:
+        before, losses = self.weights(), super().train(batches)
+        if len(batches) > 3:
+            memory, after = self.memory(), self.weights()
+            self.load(after | {name: before[name] for name in self._workload.state})
+            self.restore(memory)
+        return losses
+
+
+class Frozen(Single):
+    """Its first layer stands still once 4 steps were taken."""
+
+    def update(self, gradients: Any) -> None:
+        start = self._parameters["conv1.weight"].copy()
+        super().update(gradients)
+        if self.memory().steps > 4:
+            self._parameters["conv1.weight"][...] = start
+
+
+class Skipping(Single):
+    """Leaves out every second update once 4 steps were taken."""
+
+    def update(self, gradients: Any) -> None:
+        taken = self.memory().steps
+        if taken < 5 or taken % 2 == 0:
+            super().update(gradients)
+        else:
+            self._taken += 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (Faster, "another learning rate"),
+        (Unmoved, "norm1.mean is not moved, though all weights are right"),
+        (Frozen, "conv1.weight does not move: a layer is frozen"),
+        (Skipping, "every second step is left out"),
+    ],
+)
+def test_a_wrong_update_is_named(kind: type[Single], says: str) -> None:
+    verdict, hint = judged(timed_training(adapter_of(run_of(NORMED), kind)))
+    assert verdict.value == NOT_EQUIVALENT
+    assert says in hint
+
+
+def test_a_replay_that_rounds_otherwise_is_equivalent_within_what_nudges_show() -> None:
+    class Rounding(Single):
+        """Lists end with another rounding than single batches."""
+
+        def train(self, batches: Sequence[Batch]) -> NDArray:
+            losses = super().train(batches)
+            if len(batches) > 3:
+                for weight in self._parameters.values():
+                    weight[...] = np.nextafter(weight, np.float32(np.inf))
+            return losses
+
+    arrays = timed_training(adapter_of(run_of(NORMED), Rounding))
+    assert any(key.startswith("nudged1/") for key in arrays)
+    assert judged(arrays)[0].value == EQUIVALENT
+
+
+def test_a_training_that_has_come_to_rest_is_undecided() -> None:
+    layers, optimiser = {"kind": "flatten"}, {"kind": "sgd", "lr": 1e-9}
+    rest = net(layers, optimiser=optimiser, init={"kind": "uniform-fan-in"})
+    adapter, steps = adapter_of(run_of(rest)), batches(rest, 8)
+    before = snapshot(adapter)
+    losses = adapter.train(steps)
+    timed = TimedTraining(lambda: steps, before, snapshot(adapter), losses)
+    verdict, _ = judged(replay_training(adapter, timed, seed=0), rest)
+    assert verdict.value == UNDECIDED
+    assert "update of dense1.weight after step 5" in verdict.undecided
+
+
+def timed_predictions(adapter: Adapter, single: bool = False) -> tuple[dict[str, NDArray], NDArray]:
+    """Predict in one call (singles: one by one) after some steps, and replay that."""
+    adapter.train(batches(NORMED, 5))
+    rows = 1 if single else None
+    inputs = [batch.inputs[:rows] for batch in batches(NORMED, COUNT)]
+    logits = (
+        np.concatenate([adapter.predict([x]) for x in inputs])
+        if single
+        else adapter.predict(inputs)
+    )
+    timed = TimedPredictions(lambda: inputs, snapshot(adapter), logits)
+    replay = in_batches(adapter, 8) if single else one_by_one(adapter)
+    return replay_predictions(adapter, timed, replay, seed=0), logits
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_honest_predictions_are_equivalent(single: bool) -> None:
+    arrays, _ = timed_predictions(adapter_of(run_of(NORMED)), single)
+    verdict = judge_predictions(arrays, NORMED, "float32")
+    assert verdict.value == EQUIVALENT
+    assert {0, COUNT - 1} <= {*arrays["drawn"].tolist()}
+    assert predictions_hint(arrays, NORMED, "float32", verdict, run_of(NORMED).start) is None
+
+
+class Neighbours(Single):
+    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
+        logits = np.split(super().predict(inputs), len(inputs))
+        logits[1::2] = logits[: len(logits) - 1 : 2]
+        return np.concatenate(logits)
+
+
+class LastWrong(Single):
+    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
+        logits = np.split(super().predict(inputs), len(inputs))
+        return np.concatenate([*logits[:-1], logits[0]])
+
+
+class SinglesScaled(Single):
+    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
+        logits = super().predict(inputs)
+        return logits * np.float32(1.001) if len(logits) == 1 else logits
+
+
+class Rounded(Single):
+    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
+        return np.round(super().predict(inputs), 1)
+
+
+class Cached(Single):
+    """Answers what it has seen at the same address."""
+
+    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
+        self.first = getattr(self, "first", None) or {}
+        for x in inputs:
+            self.first.setdefault(x.shape, super().predict([x]))
+        return np.concatenate([self.first[x.shape] for x in inputs])
+
+
+@pytest.mark.parametrize(
+    ("kind", "single", "says"),
+    [
+        (Neighbours, False, "is answered by the logits of call"),
+        (LastWrong, False, "the last call of 12"),
+        (
+            SinglesScaled,
+            True,
+            "logits are 1.001 times what is right, in timed calls, and not in others",
+        ),
+        (Rounded, False, "rounded to multiples of 0.1"),
+        (Cached, True, "is answered by the logits of"),
+    ],
+)
+def test_wrong_predictions_are_named(kind: type[Single], single: bool, says: str) -> None:
+    arrays, _ = timed_predictions(adapter_of(run_of(NORMED), kind), single)
+    verdict = judge_predictions(arrays, NORMED, "float32")
+    assert verdict.value == NOT_EQUIVALENT
+    hint = predictions_hint(arrays, NORMED, "float32", verdict, run_of(NORMED).start)
+    assert says in (hint or "")
+
+
+def test_a_snapshot_takes_an_adapter_back() -> None:
+    adapter, steps = adapter_of(run_of(NORMED)), batches(NORMED, 6)
+    adapter.train(steps[:2])
+    taken = snapshot(adapter)
+    losses = adapter.train(steps[2:])
+    put_back(adapter, taken)
+    assert np.array_equal(adapter.train(steps[2:]), losses)
