@@ -49,7 +49,7 @@ def details(record: store.Record, cells: pd.DataFrame, of: int) -> Iterator[tupl
 
 
 def _parity(checks: Sequence[Mapping[str, Any]], most: int) -> Iterator[dict[str, Any]]:
-    """A cell's parity checks; those of slices that were timed by their verdicts."""
+    """A cell's parity checks; witnesses by their verdicts, those that are equivalent without tensors."""
     for event in checks:
         if event.get("when") != DURING:
             yield _check(plain(event.get("when")), [event], most)
@@ -60,9 +60,8 @@ def _parity(checks: Sequence[Mapping[str, Any]], most: int) -> Iterator[dict[str
             if summaries.parity_verdict([event]) == verdict
         ]
         if witnesses:
-            yield _check(
-                f"{count(len(witnesses), 'witness', 'witnesses')} {DURING}", witnesses, most
-            )
+            what = f"{count(len(witnesses), 'witness', 'witnesses')} {DURING}"
+            yield _check(what, witnesses, 0 if verdict == EQUIVALENT else most)
 
 
 def _check(what: str, checks: Sequence[Mapping[str, Any]], most: int) -> dict[str, Any]:
