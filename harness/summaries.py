@@ -336,10 +336,23 @@ def undecided_reason(checks: Iterable[Event]) -> str:
 
 
 def parity_verdict(checks: Sequence[Event]) -> str:
-    """The verdict of a cell's parity events together: the worst one; an unknown one is not equivalent."""
+    """The verdict of a cell's parity events together: the worst one; an unknown one is not equivalent.
+
+    Of replayed slices of one kind, one that is equivalent decides for those that are undecided: a
+    training that has come to rest shows nothing any more.
+    """
     if not checks:
         return NOT_CHECKED
-    verdicts = {event.get("verdict") for event in checks}
+    decided = {event.get("kind") for event in checks if event.get("verdict") == EQUIVALENT}
+    verdicts = {
+        event.get("verdict")
+        for event in checks
+        if not (
+            event.get("when") == REPLAYED
+            and event.get("verdict") == UNDECIDED
+            and event.get("kind") in decided
+        )
+    }
     if verdicts <= {EQUIVALENT, UNDECIDED}:
         return UNDECIDED if UNDECIDED in verdicts else EQUIVALENT
     return NOT_EQUIVALENT

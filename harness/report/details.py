@@ -49,7 +49,7 @@ def details(record: store.Record, cells: pd.DataFrame, of: int) -> Iterator[tupl
 
 
 def _parity(checks: Sequence[Mapping[str, Any]], most: int) -> Iterator[dict[str, Any]]:
-    """A cell's parity checks; those of slices that were timed by their verdicts."""
+    """A cell's parity checks; replayed slices by their verdicts, equivalent ones without tensors."""
     for event in checks:
         if event.get("when") != REPLAYED:
             yield _check(plain(event.get("when")), [event], most)
@@ -60,7 +60,8 @@ def _parity(checks: Sequence[Mapping[str, Any]], most: int) -> Iterator[dict[str
             if summaries.parity_verdict([event]) == verdict
         ]
         if replayed:
-            yield _check(count(len(replayed), "replayed slice"), replayed, most)
+            shown = 0 if verdict == EQUIVALENT else most
+            yield _check(count(len(replayed), "replayed slice"), replayed, shown)
 
 
 def _check(what: str, checks: Sequence[Mapping[str, Any]], most: int) -> dict[str, Any]:

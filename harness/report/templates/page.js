@@ -206,6 +206,7 @@
     if (plots.length) parts.push(make("h3", "Its samples"), ...plots.map(([place]) => place));
     for (const check of told.parity) {
       parts.push(make("h3", check.words), make("p", `nearest its bound: ${check.nearest}`));
+      if (!check.rows.length) continue;
       parts.push(grid(page.tensors, check.rows));
       if (check.of > check.rows.length) {
         parts.push(make("p", `The first ${check.rows.length} of ${check.of}: undecided, or nearest their bounds.`));

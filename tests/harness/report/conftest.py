@@ -259,7 +259,7 @@ UNSHOWN = "update of conv1.bias after step 20"
 def undecided_run(results: Path, undecided: str = "pytorch/eager", **options: Any) -> Path:
     """A run in which all cells are equivalent, but for one, by far the fastest, which is undecided.
 
-    It was undecided before timing, and a witness of its launches was so for another tensor.
+    It was undecided before timing, and a replayed slice was so for another tensor.
     """
     cells = plan("cnn-digits")
     run = Run.create(results, manifest(cells, parity_steps=20, **options))

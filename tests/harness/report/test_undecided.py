@@ -158,6 +158,7 @@ def test_its_details_have_each_verdict_and_the_replayed_slices_together(folder: 
         "1 replayed slice: parity undecided: gradient of dense1.bias at step 1",
         "2 replayed slices: equivalent",
     ]
+    assert undecided["parity"][2]["rows"] == []
     # What is undecided, as parts of the effect: a bound of half of it or more.
     assert undecided["parity"][1]["rows"] == [
         ("gradient of dense1.bias", "at step 1", "0.12", "0.6", "0.12", "0.6")
