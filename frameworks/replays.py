@@ -48,11 +48,14 @@ def put_back(adapter: Adapter, taken: Snapshot) -> None:
 
 @dataclass(frozen=True)
 class TimedTraining:
-    """Steps that were timed: `batches` makes them again; `losses` (steps,) is what `train` returned."""
+    """Steps that were timed: `batches` makes them again; `losses` (steps,) is what `train` returned.
+
+    `after` is None where only the losses are known.
+    """
 
     batches: Callable[[], list[Batch]]
     before: Snapshot
-    after: Snapshot
+    after: Snapshot | None
     losses: NDArray[np.float32]
 
 
@@ -60,11 +63,10 @@ class TimedTraining:
 class TimedPredictions:
     """Predictions that were timed: `inputs` makes those of each call again, all of one shape.
 
-    `logits` (calls times batch, classes) is what `predict` returned.
+    `logits` (calls times batch, classes) is what `predict` returned. Nothing was trained since.
     """
 
     inputs: Callable[[], list[NDArray[np.float32]]]
-    before: Snapshot
     logits: NDArray[np.float32]
 
 
@@ -73,13 +75,16 @@ def replay_training(adapter: Adapter, timed: TimedTraining, seed: int) -> Answer
 
     By key: ``start/<name>``, ``memory/<slot>/<name>`` and ``taken`` (the steps before it);
     ``inputs``, ``labels`` and ``masks/<i>`` of the first EARLY batches; ``timed/...`` and
-    ``replayed/...``, each with ``losses`` and all weights and state ``after/<name>``, the latter also
-    with those after EARLY steps, ``early/<name>``; and where the replay is not the same to the bit, what
+    ``replayed/...``, each with ``losses``, all weights and state ``after/<name>`` and the optimiser's
+    memory ``memory/<slot>/<name>``, the latter also with weights and state after EARLY steps,
+    ``early/<name>``; and where the replay is not the same to the bit, what
     came of weights that were moved by a unit in the last place, ``nudged<i>/...``. `seed` is for those.
     """
     now, batches = snapshot(adapter), timed.batches()
     result = _beginning(timed.before) | _first_of(batches)
-    result |= {"timed/losses": timed.losses} | _named("timed/after", timed.after.weights)
+    result["timed/losses"] = timed.losses
+    if timed.after is not None:
+        result |= {f"timed/{key}": array for key, array in _end(timed.after).items()}
     replayed = _one_by_one(adapter, timed.before, batches)
     result |= {f"replayed/{key}": array for key, array in replayed.items()}
     if not _same(result, replayed):
@@ -93,9 +98,17 @@ def replay_training(adapter: Adapter, timed: TimedTraining, seed: int) -> Answer
 
 
 def _beginning(before: Snapshot) -> Answers:
-    slots = before.memory.slots.items()
-    memory = {f"memory/{slot}/{name}": a for slot, arrays in slots for name, a in arrays.items()}
-    return _named("start", before.weights) | memory | {"taken": np.asarray(before.memory.steps)}
+    taken = np.asarray(before.memory.steps)
+    return _named("start", before.weights) | _remembered(before.memory) | {"taken": taken}
+
+
+def _end(after: Snapshot) -> Answers:
+    return _named("after", after.weights) | _remembered(after.memory)
+
+
+def _remembered(memory: Memory) -> Answers:
+    slots = memory.slots.items()
+    return {f"memory/{slot}/{name}": a for slot, arrays in slots for name, a in arrays.items()}
 
 
 def _first_of(batches: Sequence[Batch]) -> Answers:
@@ -118,7 +131,7 @@ def _one_by_one(adapter: Adapter, start: Snapshot, batches: Sequence[Batch]) -> 
     losses = [adapter.train([batch]) for batch in batches[:EARLY]]
     early = _named("early", adapter.weights())
     losses += [adapter.train([batch]) for batch in batches[EARLY:]]
-    return {"losses": np.concatenate(losses)} | early | _named("after", adapter.weights())
+    return {"losses": np.concatenate(losses)} | early | _end(snapshot(adapter))
 
 
 def _same(timed: Answers, replayed: Answers) -> bool:
@@ -144,15 +157,13 @@ def replay_predictions(
     By key: ``weights/<name>``; ``timed`` and ``replayed``, both (calls, batch, classes); the drawn
     calls' numbers ``drawn`` and their ``inputs``. `seed` draws them: the first, the last and some more.
     """
-    now, inputs = snapshot(adapter), timed.inputs()
+    inputs = timed.inputs()
     calls = len(inputs)
     draw = np.random.default_rng(seed).integers(0, calls, DRAWN)
     drawn = np.unique([0, *draw, calls - 1])
-    put_back(adapter, timed.before)
     replayed = again(inputs)
-    put_back(adapter, now)
     return {
-        **_named("weights", timed.before.weights),
+        **_named("weights", adapter.weights()),
         "timed": timed.logits.reshape(calls, len(inputs[0]), -1),
         "replayed": replayed.reshape(calls, len(inputs[0]), -1),
         "drawn": drawn,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import random
 import time
 from pathlib import Path
 from typing import Any
@@ -12,16 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import devices, images, metrics, protocol
+from harness.checks import TRAININGS, Checks
 from harness.curves import learning_curve
-from harness.parity import (
-    NOT_EQUIVALENT,
-    ReferenceRun,
-    Verdict,
-    diagnosis_timed,
-    hint,
-    judge,
-    timed,
-)
 from harness.plan import Cell
 from harness.process import WorkerFailed, WorkerProcess
 from harness.setting import Setting, Task, Tell, Timeouts
@@ -36,14 +26,8 @@ WARM_SECONDS, WARM_UP = 0.6, 48
 REPEATS = 2
 """How often a disturbed slice is timed again."""
 
-TRAINED, PREDICTED = ("train", "resident"), ("predict", "single")
-"""The kinds of slices."""
-
 UNTIMED_SECONDS = 0.3
 """How long the slices are that the parity check alone asks for."""
-
-WORST = 8
-"""How many checks of a timed slice the journal keeps: those nearest their bounds."""
 
 
 def build(
@@ -99,8 +83,6 @@ class LiveCell:
         self._scratch = task.scratch / cell.file_name
         self._scratch.mkdir(exist_ok=True)
         self._next_step, self.peak_bytes, self._resident = 0, 0, False
-        self._draw = random.Random(f"{setting.seed} {cell.id} {launch}")  # noqa: S311 (no secret)
-        self._unchecked: set[str] = set()
         log = run / "logs" / f"{self._scratch.name}.log"
         self._recipe = setting.recipes[cell.framework]
         variables = self._recipe.worker_variables(
@@ -111,6 +93,17 @@ class LiveCell:
         if launch == 1:
             self.tell("cell-started", log=str(log.relative_to(run)))
         self._worker = WorkerProcess(python, self._recipe.root, log, variables, setting.cpus)
+        self._checks = None
+        if task.reference is not None and not twin:
+            self._checks = Checks(
+                self._worker,
+                task.workload,
+                cell.precision,
+                task.reference,
+                self.tell,
+                setting.timeouts,
+                seed=f"{setting.seed} {cell.id} {launch}",
+            )
 
     def tell(self, event: str, **fields: Any) -> None:
         """Write an event of this cell to the journal."""
@@ -133,8 +126,8 @@ class LiveCell:
         self.tell("opened", pid=self._worker.pid, **opened)
         self.tell("built", **built)
         self.tell("first-step", **first_step)
-        if self._task.reference is not None:
-            self._check_parity(self._task.reference, "before timing")
+        if self._checks:
+            self._checks.before_timing()
         if self._setting.only_proof:
             self._check_untimed()
         else:
@@ -145,6 +138,10 @@ class LiveCell:
             self.peak_bytes = used["peak_rss"] or 0
             held = self._setting.watchers.guard.driver.memory_of(self._worker.pid)
             self.tell("memory", import_rss=self._import_rss, device_used=held, **used)
+            # Only now: what a replay takes is not the training's.
+            self._replay("training")
+            if self._setting.score:
+                self._replay("evaluate")
         self._worker.freeze()
 
     def launch_again(self) -> None:
@@ -172,114 +169,36 @@ class LiveCell:
         self._resident = on_card and told[1]["resident"]
         return told
 
-    def _check_parity(self, run: ReferenceRun, when: str) -> None:
-        """Ask for the answers of the parity check and judge them; a cell that is not the same fails."""
-        wait = self._setting.timeouts.prove
-        asked = self._worker.ask("answer", wait, steps=run.steps, file=f"{when}.npz")
-        with np.load(asked["answers"]) as arrays:
-            answers = dict(arrays)
-        verdict = judge(answers, run, self.cell.precision)
-        advice = hint(answers, run, verdict)
-        self._tell_verdict(verdict, advice, when=when, steps=run.steps, seconds=asked["seconds"])
-
-    def _tell_verdict(self, verdict: Verdict, advice: str | None, **fields: Any) -> None:
-        """Tell a verdict; raise WorkerFailed where the cell is not equivalent."""
-        worst = verdict.worst
-        checks = [dataclasses.asdict(check) | {"share": check.share} for check in verdict.checks]
-        if "kind" in fields:
-            checks = sorted(checks, key=lambda check: -check["share"])[:WORST]
-        self.tell(
-            "parity",
-            verdict=verdict.value,
-            sentence=verdict.sentence(),
-            hint=advice,
-            worst_share=worst.share,
-            worst_tensor=worst.place,
-            undecided=list(verdict.undecided),
-            checks=checks,
-            **fields,
-        )
-        if verdict.value == NOT_EQUIVALENT:
-            reason = verdict.sentence() + (f"; {advice}" if advice else "")
-            raise WorkerFailed(NOT_EQUIVALENT, reason)
-
     def check_again(self) -> None:
-        """Ask for the first step once more after the timed part: nothing was optimised away."""
-        if self._task.reference is not None:
+        """Check the first step once more, after the timed part."""
+        if self._checks:
             self._worker.thaw()
-            self._check_parity(self._task.reference.first_step(), "after timing")
+            self._checks.after_timing()
+            self._worker.freeze()
+
+    def check_rest(self) -> None:
+        """Check the kinds of slices of which none was checked, because the rounds ended early."""
+        if self._checks:
+            self._worker.thaw()
+            self._checks.rest(launch=self.launch)
             self._worker.freeze()
 
     def _check_untimed(self) -> None:
         """Have slices of every kind made as they are timed, and check them."""
-        for kind in self._kinds():
+        for kind in self._kinds() if self._checks else ():
             self._ask_slice(kind, UNTIMED_SECONDS)
-            self._check_timed(kind)
+            self._replay(kind)
+
+    def _replay(self, kind: str) -> None:
+        """Check what was timed last of `kind`."""
+        if self._checks:
+            self._checks.replay(kind, launch=self.launch)
 
     def _kinds(self) -> list[str]:
         """The kinds of slices that are timed, trainings first: predictions are then by their weights."""
-        there = {"train": True, "resident": self._resident, "predict": True}
-        there["single"] = self._setting.measuring.checking or self._setting.only_proof
-        return [kind for kind in (*TRAINED, *PREDICTED) if there[kind]]
-
-    def _check_drawn(self, number: int) -> None:
-        """After round `number`, draw which of its slices are checked: one of each kind in a launch.
-
-        Of trainings, one in the second half of the rounds; of predictions, one in any.
-        """
-        rounds = self._setting.measuring.rounds
-        for kind in sorted(self._unchecked):
-            first = rounds // 2 + 1 if kind in TRAINED else 1
-            if number >= first and self._draw.random() * (rounds - number + 1) < 1:
-                self._check_timed(kind, round=number)
-
-    def check_rest(self) -> None:
-        """Check the kinds of which no slice was drawn, because the rounds ended early."""
-        if self._unchecked:
-            self._worker.thaw()
-            for kind in sorted(self._unchecked):
-                self._check_timed(kind)
-            self._worker.freeze()
-
-    def _check_timed(self, kind: str, **fields: Any) -> None:
-        """Have what was timed last of `kind` replayed, and judge it; what is not the same fails."""
-        self._unchecked.discard(kind)
-        if self._task.reference is None or self.twin:
-            return
-        began = time.monotonic()
-        asked = self._worker.ask(
-            "replay",
-            self._setting.timeouts.work,
-            kind=kind,
-            seed=self._draw.getrandbits(32),
-            file="timed.npz",
-        )
-        with np.load(asked["arrays"]) as loaded:
-            arrays = dict(loaded)
-        verdict, advice = self._judge_timed(arrays)
-        self._tell_verdict(
-            verdict,
-            advice,
-            when="replayed",
-            kind=kind,
-            launch=self.launch,
-            steps=verdict.steps,
-            seconds=time.monotonic() - began,
-            **fields,
-        )
-
-    def _judge_timed(self, arrays: dict[str, NDArray]) -> tuple[Verdict, str | None]:
-        """Return the verdict on replayed arrays, with a hint."""
-        workload, precision = self._task.workload, self.cell.precision
-        if "drawn" in arrays:
-            verdict = timed.judge_predictions(arrays, workload, precision)
-            start = self._task.reference.start if self._task.reference else {}
-            return verdict, diagnosis_timed.predictions_hint(
-                arrays, workload, precision, verdict, start
-            )
-        run = timed.reference_of(arrays, workload, precision)
-        verdict = timed.judge_training(arrays, run, precision)
-        return verdict, diagnosis_timed.training_hint(arrays, run, verdict)
+        singles = self._setting.measuring.checking or self._setting.only_proof
+        there = {"train": True, "resident": self._resident, "predict": True, "single": singles}
+        return [kind for kind in there if there[kind]]
 
     def _train(self) -> None:
         """Train from the start weights to the budget."""
@@ -299,7 +218,6 @@ class LiveCell:
             final_loss=float(losses[-1]),
             curve=learning_curve(losses, trained["moments"]),
         )
-        self._check_timed("training")
 
     def _score(self) -> None:
         """Have the test set predicted, and score the predictions."""
@@ -308,7 +226,6 @@ class LiveCell:
         right = metrics.pack(labels == predictions)
         self.tell("evaluated", seconds=seconds, examples=len(labels), right=right,
                   predicted=predictions[: images.MOST].tolist(), **scored)  # fmt: skip
-        self._check_timed("evaluate")
 
     def _predicted(self) -> tuple[NDArray, NDArray, float]:
         """Have the test set predicted; return its labels, the predictions, and the seconds."""
@@ -366,7 +283,8 @@ class LiveCell:
         self._worker.thaw()
         slices = []
         measuring = self._setting.measuring
-        self._unchecked = set(self._kinds()) if number == 1 else self._unchecked
+        if self._checks and number == 1:
+            self._checks.begin(self._kinds())
         for kind in self._kinds():
             seconds = measuring.seconds * (1.0 if kind == "train" else 0.5)
             # A check would rather have another launch, and takes ratios within a round anyway.
@@ -376,7 +294,8 @@ class LiveCell:
                 self.tell("twin-slice" if self.twin else "slice", **slices[-1])
                 if not slices[-1]["noise"]:
                     break
-        self._check_drawn(number)
+        if self._checks:
+            self._checks.draw(number, measuring.rounds, launch=self.launch)
         self._worker.freeze()
         return [{"cell": self.cell.id, "twin": self.twin, **each} for each in slices]
 
@@ -394,7 +313,7 @@ class LiveCell:
         """Have the worker make a slice; the next one goes on behind its steps."""
         wait, start = self._setting.timeouts.work, self._next_step
         took = self._worker.ask("slice", wait, kind=kind, start=start, seconds=seconds)
-        if kind in TRAINED:
+        if kind in TRAININGS:
             self._next_step += took["steps"]
         return took
 
@@ -423,7 +342,7 @@ class LiveCell:
             took = self._worker.ask("latency", self._setting.timeouts.first_step, batch=batch,
                                     seconds=self._setting.measuring.seconds)  # fmt: skip
             self.tell("latency", **took)
-            self._check_timed("latency one" if batch == 1 else "latency")
+            self._replay("latency one" if batch == 1 else "latency")
         self._worker.freeze()
 
     def tell_limits(self) -> None:

@@ -33,7 +33,7 @@ class Timeouts:
     open: float = 300
     build: float = 300
     first_step: float = 900
-    prove: float = 900
+    parity: float = 900
     work: float = 300
 
 

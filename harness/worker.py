@@ -37,6 +37,7 @@ from frameworks.replays import (
     TimedTraining,
     in_batches,
     one_by_one,
+    put_back,
     replay_predictions,
     replay_training,
     snapshot,
@@ -49,6 +50,9 @@ Result = dict[str, Any]
 
 _PORTION_SECONDS = 0.5
 """How much training is done between two events."""
+
+_REPLAYED_PORTIONS = 3
+"""How many portions of a training can be replayed."""
 
 _WARM_SECONDS = 0.05
 """How much training is timed as one portion while a worker warms up."""
@@ -73,6 +77,7 @@ class Cell:
     batches: Batches
     arrays: dict[str, NDArray]
     folder: Path
+    first_losses: NDArray
     timed: dict[str, TimedTraining | TimedPredictions]
     """By kind, what was timed last and may be checked."""
 
@@ -163,25 +168,31 @@ class Cell:
     def train(self, steps: int, emit: Callable) -> Result:
         """Train `steps` steps from the start weights, in portions; the losses go to losses.npy.
 
-        One portion is kept to be checked, each with the same probability.
+        The first portions can be replayed.
         """
         self.adapter.load(self.start)
         step, seconds, losses = 0, 0.0, []
         moments = [(0, 0.0)]
         while step < steps:
             count = min(steps - step, self._portion("train", _PORTION_SECONDS))
-            before = snapshot(self.adapter)
             took, portion = self._train(step, count)
-            losses.append(portion)
-            if not self._random.randrange(len(losses)):
-                self._keep_training("training", step, count, count, before, portion)
             step, seconds = step + count, seconds + took
+            losses.append(portion)
             moments.append((step, seconds))
             self.seconds_a_step["train"] = took / count
             emit("progress", step=step, steps=steps, loss=float(portion[-1]))
         path = self.folder / "losses.npy"
         np.save(path, np.concatenate(losses))
+        self.first_losses = np.concatenate(losses[:_REPLAYED_PORTIONS])
         return {"seconds": seconds, "losses": str(path), "moments": moments}
+
+    def _training(self) -> TimedTraining:
+        """Return the first portions of the training: they began at the start weights."""
+        now, count = snapshot(self.adapter), len(self.first_losses)
+        self.adapter.load(self.start)
+        before = snapshot(self.adapter)
+        put_back(self.adapter, now)
+        return TimedTraining(partial(self.batches.take, 0, count), before, None, self.first_losses)
 
     def _keep_training(
         self, kind: str, start: int, steps: int, portion: int, before: Snapshot, losses: NDArray
@@ -223,7 +234,7 @@ class Cell:
     def _keep_predictions(
         self, kind: str, inputs: Callable[[], list[NDArray]], logits: NDArray
     ) -> None:
-        self.timed[kind] = TimedPredictions(inputs, snapshot(self.adapter), logits)
+        self.timed[kind] = TimedPredictions(inputs, logits)
 
     def warm(self, start: int, seconds: float, emit: Callable) -> Result:
         """Train for about `seconds` in short portions, from step `start`; tell each one's step time."""
@@ -289,12 +300,13 @@ class Cell:
             if there is None:
                 raise RuntimeError("resident batches were asked of an adapter that has none")
             ready = list(there)
-        batches, before = per_slice(ready, steps), snapshot(self.adapter)
+        batches = per_slice(ready, steps)
+        before = snapshot(self.adapter) if trains else None
         begin, begin_cpu = time.perf_counter(), time.process_time()
         result = work(batches)
         took, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
         self.seconds_a_step[kind] = took / steps
-        if trains:
+        if before is not None:
             self._keep_training(kind, start, steps, portion, before, result)
         else:
             rows = 1 if kind == "single" else None
@@ -315,7 +327,7 @@ class Cell:
         `seed` draws what the reference will compute of it: it is chosen once the slice was taken.
         """
         path, begin = self.folder / file, time.perf_counter()
-        timed = self.timed.pop(kind)
+        timed = self._training() if kind == "training" else self.timed.pop(kind)
         if isinstance(timed, TimedTraining):
             arrays = replay_training(self.adapter, timed, seed)
         else:

@@ -75,14 +75,18 @@ def _as_replayed(
     """What the slice came to, against its replay; what nudged replays deviate by is the bound."""
     steps = len(replayed["losses"])
     for key, right in replayed.items():
-        if key.startswith("early/"):
+        if key.startswith("early/") or (key not in timed and "losses" in timed and len(timed) == 1):
             continue
-        name = key.removeprefix("after/")
-        origin = start[name] if key != "losses" else 0.0
+        name = key.partition("/")[2]
+        origin = start[name] if key.startswith("after/") else 0.0
         bound = np.zeros(2)
         for nudge in nudged:
             bound = np.maximum(bound, ROUNDING * sizes(_wide(nudge[key]) - right))
-        tensor = "losses" if key == "losses" else f"update of {name}"
+        kinds = {
+            "after": f"update of {name}",
+            "memory": f"the optimiser's {name.replace('/', ' of ')}",
+        }
+        tensor = kinds.get(key.partition("/")[0], key)
         words = (tensor, f"in the timed list of {steps} batches", steps)
         yield compare(words, timed.get(key), right, bound, origin)
 

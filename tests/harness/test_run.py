@@ -41,7 +41,7 @@ def execute(
 def test_every_fault_costs_its_own_cell_only(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    patience = Timeouts(prove=3, work=3)
+    patience = Timeouts(parity=3, work=3)
     record, status, _ = execute(asked(toy_root, toy_interpreters), toy_root, patience)
     table = store.summary(record).set_index("mode")
     assert status == 1

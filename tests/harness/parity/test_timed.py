@@ -169,9 +169,33 @@ class Skipping(Single):
             self._taken += 1
 
 
+class Forgetful(Single):
+    """Forgets its momentum at the end of long lists."""
+
+    def train(self, batches: Sequence[Batch]) -> NDArray:
+        losses = super().train(batches)
+        if len(batches) > 3:
+            memory = self.memory()
+            empty = {name: np.zeros_like(v) for name, v in memory.slots["v"].items()}
+            self.restore(memory._replace(slots={"v": empty}))
+        return losses
+
+
+def test_a_training_of_which_only_the_losses_are_known_is_checked_by_them() -> None:
+    adapter, steps = adapter_of(run_of(NORMED)), batches(NORMED, COUNT)
+    before = snapshot(adapter)
+    losses = adapter.train(steps)
+    for wrong, value in ((0.0, EQUIVALENT), (0.01, NOT_EQUIVALENT)):
+        timed = TimedTraining(
+            lambda: steps, before, None, losses * (1 + wrong * (np.arange(COUNT) > 8))
+        )
+        assert judged(replay_training(adapter, timed, seed=0))[0].value == value
+
+
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
+        (Forgetful, "weights are right and the optimiser's memory is not"),
         (Faster, "another learning rate"),
         (Unmoved, "norm1.mean is not moved, though all weights are right"),
         (Frozen, "conv1.weight does not move: a layer is frozen"),
@@ -222,7 +246,7 @@ def timed_predictions(adapter: Adapter, single: bool = False) -> tuple[dict[str,
         if single
         else adapter.predict(inputs)
     )
-    timed = TimedPredictions(lambda: inputs, snapshot(adapter), logits)
+    timed = TimedPredictions(lambda: inputs, logits)
     replay = in_batches(adapter, 8) if single else one_by_one(adapter)
     return replay_predictions(adapter, timed, replay, seed=0), logits
 
