@@ -87,6 +87,10 @@ FLOAT32 = 2.0**-24
 """The unit roundoff of float32: the largest relative error of rounding to nearest."""
 
 
+PAIRS = 128
+"""How many pairs of terms are looked at for equal ones."""
+
+
 class Noisy(Arithmetic):
     """Adds a random error of the size of rounding to all that is computed.
 
@@ -95,14 +99,15 @@ class Noisy(Arithmetic):
     of a random walk's, ||t||, and of its end, |s|. Independent errors of that size add up to about
     u sqrt(n) (||t|| + |s|) (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019); for a dot product of x
     and w, whose terms have the norm ||x|| ||w|| / sqrt(n), to u (||x|| ||w|| + sqrt(n) |s|). Other
-    orders (blocks, trees) are off by less.
+    orders (blocks, trees) are off by less. Equal terms are rounded alike, for as long as the partial
+    sum is of one exponent: their errors add up as n does. Where two terms are equal with probability
+    c, sqrt(n) is sqrt(n + c n^2).
 
-    The error added is uniform between plus and minus `SPREAD` times that. `products` and `between`
-    are for coarser arithmetic: the unit roundoff of operands (and results) of products, and that of
-    single operations between products.
+    The error added is that, times a number between -1 and 1 that is drawn for each element, plus one
+    that is drawn once: equal terms, and constants, are rounded alike in every step, so errors may all
+    lean one way. `products`, `results` and `between` are for coarser arithmetic: the unit roundoff of
+    operands and results of products, and that of single operations between products.
     """
-
-    SPREAD = 1.0
 
     def __init__(
         self,
@@ -112,7 +117,7 @@ class Noisy(Arithmetic):
         between: float = FLOAT32,
     ) -> None:
         self._random, self._operands, self._results = random, products, results
-        self._between = between
+        self._between, self._lean = between, random.uniform(-1, 1)
 
     def operand(self, x: NDArray) -> NDArray:
         return x + self._error(x, self._operands) * x if self._operands else x
@@ -133,7 +138,19 @@ class Noisy(Arithmetic):
         terms = x.size // max(1, y.size)
         size = np.sqrt(np.square(x).sum(axis=axes, keepdims=keepdims)) + np.abs(y)
         size *= ~_exact_in_float32(x, axes, keepdims)
-        return y + self._error(y, FLOAT32) * np.sqrt(terms) * size
+        walk = np.sqrt(terms + self._equal(x, axes, keepdims) * terms**2)
+        return y + self._error(y, FLOAT32) * walk * size
+
+    def _equal(self, x: NDArray, axes: Axes, keepdims: bool) -> NDArray:
+        """Return how often two terms of a sum are equal, zeros apart, by drawing some pairs."""
+        summed = axes if isinstance(axes, tuple) else (axes,)
+        terms = np.moveaxis(x, summed, range(len(summed)))  # what is not summed over is behind
+        sides = terms.shape[: len(summed)]
+        first, second = (tuple(self._random.integers(0, s, PAIRS) for s in sides) for _ in "ab")
+        others = np.any([a != b for a, b in zip(first, second, strict=True)], axis=0)
+        equal = (terms[first] == terms[second]) & (terms[first] != 0)
+        share = np.mean(equal[others], axis=0) if others.any() else np.zeros(equal.shape[1:])
+        return np.expand_dims(share, summed) if keepdims else share
 
     def each(self, y: NDArray, size: NDArray | float | None = None, roundings: int = 1) -> NDArray:
         scale = np.abs(y) if size is None else size
@@ -143,15 +160,15 @@ class Noisy(Arithmetic):
         # Pseudo-random digits of the operand: the same for the same x and factor.
         mantissas, _ = np.frexp(x)
         digits = np.mod(mantissas * (2.0**30 * (1 + self._random.random(factor.shape))), 1.0)
-        return x + (2 * digits - 1) * (self.SPREAD * self._between) * np.abs(x)
+        return x + (2 * digits - 1) * self._between * np.abs(x)
 
     def store(self, w: NDArray) -> NDArray:
-        return w + self._error(w, FLOAT32) * np.abs(w)
+        return w + (self._error(w, FLOAT32) - self._lean * FLOAT32) * np.abs(w)
 
     def _error(self, like: NDArray, unit: float) -> NDArray:
-        """Draw an array of relative errors, uniform between plus and minus SPREAD units."""
-        scale = 2 * self.SPREAD * unit
-        return (self._random.random(like.shape, np.float32) - np.float32(0.5)) * scale
+        """Draw an array of relative errors."""
+        drawn = self._random.random(like.shape, np.float32)
+        return (2 * drawn - np.float32(1 - self._lean)) * unit
 
 
 def _exact_in_float32(x: NDArray, axes: Axes, keepdims: bool) -> NDArray[np.bool_]:
