@@ -187,3 +187,33 @@ def in_batches(adapter: Adapter, batch: int) -> Callable[[Sequence[NDArray]], ND
         return np.concatenate(logits)[: len(rows)]
 
     return predict
+
+
+def from_start(
+    adapter: Adapter,
+    start: Weights,
+    batches: Callable[[], list[Batch]],
+    losses: NDArray[np.float32],
+) -> TimedTraining:
+    """Return a training that began at the start weights; the adapter goes on from where it was."""
+    now = snapshot(adapter)
+    adapter.load(start)
+    before = snapshot(adapter)
+    put_back(adapter, now)
+    return TimedTraining(batches, before, None, losses)
+
+
+class Kept(dict[str, TimedTraining | TimedPredictions]):
+    """By kind, what was timed last."""
+
+    def replay(self, kind: str, adapter: Adapter, batch: int, seed: int) -> Answers:
+        """Go through what was timed last of `kind` again, and forget it.
+
+        Predictions of single examples are made again in batches of `batch`.
+        """
+        timed = self.pop(kind)
+        if isinstance(timed, TimedTraining):
+            return replay_training(adapter, timed, seed)
+        single = len(timed.inputs()[0]) == 1 < batch
+        again = in_batches(adapter, batch) if single else one_by_one(adapter)
+        return replay_predictions(adapter, timed, again, seed)

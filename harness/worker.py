@@ -31,18 +31,8 @@ from numpy.typing import NDArray
 import frameworks
 from frameworks.answers import answers
 from frameworks.contract import Adapter, Options, Unavailable, Weights
-from frameworks.replays import (
-    Snapshot,
-    TimedPredictions,
-    TimedTraining,
-    in_batches,
-    one_by_one,
-    put_back,
-    replay_predictions,
-    replay_training,
-    snapshot,
-)
-from harness import protocol
+from frameworks.replays import Kept, TimedPredictions, TimedTraining, from_start, snapshot
+from harness import protocol, resident
 from workloads.batches import Batch, Batches, in_order, mixed, per_slice
 from workloads.spec import Workload, from_dict
 
@@ -78,11 +68,9 @@ class Cell:
     arrays: dict[str, NDArray]
     folder: Path
     first_losses: NDArray
-    timed: dict[str, TimedTraining | TimedPredictions]
-    """By kind, what was timed last and may be checked."""
 
     def __init__(self) -> None:
-        self.timed = {}
+        self.timed = Kept()
         self._random = random.SystemRandom()
         self.seconds_a_step = {"train": 0.0, "resident": 0.0, "predict": 0.0, "single": 0.0}
 
@@ -98,15 +86,15 @@ class Cell:
         start = time.perf_counter()
         self.adapter_class = frameworks.adapter(framework)
         seconds = time.perf_counter() - start
-        resident = _memory("status", "VmRSS")["VmRSS"]
-        _reset_peak()
+        size = resident.memory("status", "VmRSS")["VmRSS"]
+        resident.reset_peak()
         return {
             "import_seconds": seconds,
             "versions": self.adapter_class.versions(),
             "python": platform.python_version(),
             "numpy": np.__version__,
             "allocator": {k: v for k, v in os.environ.items() if k.startswith("MALLOC_")},
-            "rss": resident,
+            "rss": size,
         }
 
     def build(
@@ -162,7 +150,7 @@ class Cell:
         begin = time.perf_counter()
         np.savez(path, **answers(self.adapter, self.start, self.batches.take(0, steps)))  # type: ignore[arg-type]
         seconds = time.perf_counter() - begin
-        _reset_peak()  # what the check takes is not the training's
+        resident.reset_peak()  # what the check takes is not the training's
         return {"answers": str(path), "seconds": seconds}
 
     def train(self, steps: int, emit: Callable) -> Result:
@@ -186,25 +174,6 @@ class Cell:
         self.first_losses = np.concatenate(losses[:_REPLAYED_PORTIONS])
         return {"seconds": seconds, "losses": str(path), "moments": moments}
 
-    def _training(self) -> TimedTraining:
-        """Return the first portions of the training: they began at the start weights."""
-        now, count = snapshot(self.adapter), len(self.first_losses)
-        self.adapter.load(self.start)
-        before = snapshot(self.adapter)
-        put_back(self.adapter, now)
-        return TimedTraining(partial(self.batches.take, 0, count), before, None, self.first_losses)
-
-    def _keep_training(
-        self, kind: str, start: int, steps: int, portion: int, before: Snapshot, losses: NDArray
-    ) -> None:
-        """Keep steps that were timed: from step `start`, going round the first `portion` batches."""
-        self.timed[kind] = TimedTraining(
-            lambda: per_slice(self.batches.take(start, portion), steps),
-            before,
-            snapshot(self.adapter),
-            losses,
-        )
-
     def _train(self, start: int, count: int) -> tuple[float, NDArray]:
         batches = self.batches.take(start, count)
         begin = time.perf_counter()
@@ -214,10 +183,15 @@ class Cell:
     def evaluate(self, emit: Callable) -> Result:
         """Predict the whole test set; the predicted classes go to predictions.npy."""
         inputs, batch = self.arrays["test_inputs"], self.workload.data.batch
-        predicted, portion = [], []
+        predicted: list[NDArray] = []
         seconds, at_once = 0.0, max(1, _PORTION_BYTES // self._batch_bytes())
-        batches = in_order(inputs, batch, self.workload.data)
-        while portion := list(islice(batches, at_once)):
+
+        def taken(number: int) -> list[NDArray]:
+            """Portion `number` of the test set, from 0."""
+            batches = in_order(inputs, batch, self.workload.data, number * at_once)
+            return list(islice(batches, at_once))
+
+        while portion := taken(len(predicted)):
             begin = time.perf_counter()
             logits = self.adapter.predict(portion)
             seconds += time.perf_counter() - begin
@@ -225,16 +199,12 @@ class Cell:
                 raise ArithmeticError("logits that are not finite: the training diverged")
             predicted.append(logits.argmax(axis=1))
             if not self._random.randrange(len(predicted)):
-                self._keep_predictions("evaluate", partial(list, portion), logits)
+                again = partial(taken, len(predicted) - 1)
+                self.timed["evaluate"] = TimedPredictions(again, logits)
             emit("progress", examples=sum(map(len, predicted)))
         path = self.folder / "predictions.npy"
         np.save(path, np.concatenate(predicted)[: len(inputs)].astype(np.int64))
         return {"seconds": seconds, "predictions": str(path)}
-
-    def _keep_predictions(
-        self, kind: str, inputs: Callable[[], list[NDArray]], logits: NDArray
-    ) -> None:
-        self.timed[kind] = TimedPredictions(inputs, logits)
 
     def warm(self, start: int, seconds: float, emit: Callable) -> Result:
         """Train for about `seconds` in short portions, from step `start`; tell each one's step time."""
@@ -266,8 +236,7 @@ class Cell:
             logits.append(self.adapter.predict(at_hand))
             times.append(time.perf_counter() - begin)
         calls = range(len(times))
-        self._keep_predictions(
-            "latency one" if batch == 1 else "latency",
+        self.timed["latency one" if batch == 1 else "latency"] = TimedPredictions(
             lambda: [mixed(examples, batch, number, data) for number in calls],
             np.concatenate(logits),
         )
@@ -306,17 +275,17 @@ class Cell:
         result = work(batches)
         took, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
         self.seconds_a_step[kind] = took / steps
+
+        def again() -> list[Batch]:
+            return per_slice(self.batches.take(start, portion), steps)
+
         if before is not None:
-            self._keep_training(kind, start, steps, portion, before, result)
+            self.timed[kind] = TimedTraining(again, before, snapshot(self.adapter), result)
         else:
             rows = 1 if kind == "single" else None
             logits = np.concatenate(result) if kind == "single" else result
-            self._keep_predictions(
-                kind,
-                lambda: [
-                    b.inputs[:rows] for b in per_slice(self.batches.take(start, portion), steps)
-                ],
-                logits,
+            self.timed[kind] = TimedPredictions(
+                lambda: [batch.inputs[:rows] for batch in again()], logits
             )
         samples = steps * (1 if kind == "single" else self.workload.data.batch)
         return {"steps": steps, "samples": samples, "seconds": took, "cpu_seconds": cpu}
@@ -327,14 +296,10 @@ class Cell:
         `seed` draws what the reference will compute of it: it is chosen once the slice was taken.
         """
         path, begin = self.folder / file, time.perf_counter()
-        timed = self._training() if kind == "training" else self.timed.pop(kind)
-        if isinstance(timed, TimedTraining):
-            arrays = replay_training(self.adapter, timed, seed)
-        else:
-            single = kind in ("single", "latency one")
-            batch = self.workload.data.batch
-            again = in_batches(self.adapter, batch) if single else one_by_one(self.adapter)
-            arrays = replay_predictions(self.adapter, timed, again, seed)
+        if kind == "training":
+            take = partial(self.batches.take, 0, len(self.first_losses))
+            self.timed[kind] = from_start(self.adapter, self.start, take, self.first_losses)
+        arrays = self.timed.replay(kind, self.adapter, self.workload.data.batch, seed)
         np.savez(path, **arrays)  # type: ignore[arg-type]
         return {"arrays": str(path), "seconds": time.perf_counter() - begin}
 
@@ -368,8 +333,8 @@ class Cell:
         pss: the present one, pages shared with other processes divided among them.
         """
         return {
-            "peak_rss": _memory("status", "VmHWM")["VmHWM"],
-            "pss": _memory("smaps_rollup", "Pss")["Pss"],
+            "peak_rss": resident.memory("status", "VmHWM")["VmHWM"],
+            "pss": resident.memory("smaps_rollup", "Pss")["Pss"],
             "device_peak": self.adapter.device_peak_bytes(),
         }
 
@@ -426,27 +391,6 @@ def _shortest(run: Callable[[], object], seconds: float) -> float:
 
 def _map(path: Path) -> NDArray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _memory(file: str, *keys: str) -> dict[str, int | None]:
-    """Return entries of a file of /proc/self in bytes, None where it does not tell them.
-
-    The peak is VmHWM and not ru_maxrss: that is inherited from the process that started this one.
-    """
-    try:
-        lines = Path("/proc/self", file).read_text().splitlines()
-    except OSError:
-        lines = []
-    told = {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
-    return {key: int(told[key][0]) * 1024 if told.get(key) else None for key in keys}
-
-
-def _reset_peak() -> None:
-    """Set VmHWM back to the present size, where the kernel lets us; else it counts from the start."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
 
 
 def _die_with_parent() -> None:

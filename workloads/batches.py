@@ -51,12 +51,16 @@ class Batches:
         return Batch(inputs, self._labels[row], dropout_masks(self._workload, step))
 
 
-def in_order(inputs: NDArray, batch: int, data: Data) -> Iterator[NDArray[np.float32]]:
+def in_order(
+    inputs: NDArray, batch: int, data: Data, first: int = 0
+) -> Iterator[NDArray[np.float32]]:
     """Yield all of `inputs`, normalised, in batches of one shape; the last is filled up with repeats.
+
+    Begins with batch number `first`, from 0.
 
     Compiled modes need one shape, and every example has to be scored: the caller cuts the surplus.
     """
-    for start in range(0, len(inputs), batch):
+    for start in range(first * batch, len(inputs), batch):
         rows = np.arange(start, start + batch) % len(inputs)
         yield normalise(inputs[rows], data)
 
