@@ -62,8 +62,9 @@ def test_a_witness_that_is_not_equivalent_is_told_with_its_hint(tmp_path: Path) 
 def test_sizes_are_parts_of_the_effect_where_there_is_one(
     sizes: dict[str, Any], texts: tuple[str, ...]
 ) -> None:
-    check = {"tensor": "w", "when": "after step 1", "share": 0.1, "effect": 2.0, "error": 0.024,
-             "bound": 0.24, "largest_effect": 2.0, "largest": 0.024, "largest_bound": 0.24}  # fmt: skip
+    norms = {"error": 0.024, "bound": 0.24, "effect": 2.0}
+    largest = {"largest": 0.024, "largest_bound": 0.24, "largest_effect": 2.0}
+    check = {"tensor": "w", "when": "after step 1", "share": 0.1, **norms, **largest}
     event = parity_event(checks=[{**check, **sizes}])
     assert parity_tables.tensors(event) == [("w", "after step 1", *texts)]
 
