@@ -94,8 +94,8 @@ def _events(place: int) -> Iterator[dict[str, Any]]:
          "share": 0.01 * (i + 1)}
         for i in range(30)
     ]  # fmt: skip
-    check = {"event": "parity", "verdict": "equivalent", "sentence": "equivalent", "checks": checks,
-             "undecided": [], "worst_share": rng.random(), "worst_tensor": "x"}  # fmt: skip
+    check: dict[str, Any] = {"event": "parity", "verdict": "equivalent", "sentence": "equivalent"}
+    check |= {"checks": checks, "undecided": [], "worst_share": rng.random(), "worst_tensor": "x"}
     yield {**check, "when": "before timing"}
     for launch in range(1, LAUNCHES + 1):
         yield {**check, "when": "during timing", "kind": "train", "launch": launch, "round": 1}

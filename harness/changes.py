@@ -185,7 +185,7 @@ def _refused(a: _Side, b: _Side) -> dict[str, str]:
     for name, side in (("A", a), ("B", b)):
         for workload, reason in side.refused.items():
             reasons[workload].append(f"refused in {name}: {reason}")
-    return {workload: "; ".join(own) for workload, own in reasons.items()}
+    return {workload: "; ".join(texts) for workload, texts in reasons.items()}
 
 
 def _undecided(a: _Side, b: _Side, workload: str) -> Iterator[Refusal]:

@@ -343,7 +343,8 @@ def parity_verdict(checks: Sequence[Event]) -> str:
     """
     if not checks:
         return NOT_CHECKED
-    decided = {event.get("kind") for event in checks if event.get("verdict") == EQUIVALENT}
+    replayed = [event for event in checks if event.get("when") == REPLAYED]
+    decided = {event.get("kind") for event in replayed if event.get("verdict") == EQUIVALENT}
     verdicts = {
         event.get("verdict")
         for event in checks

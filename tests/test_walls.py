@@ -18,11 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 GUARD = """
 import sys
 ours = {"workloads", "frameworks", "harness"}
+WORKER = ("harness.worker", "harness.protocol", "harness.resident")
 class Guard:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
         fine = top in sys.stdlib_module_names or top == "numpy" or top in ours
-        if name.startswith("harness.") and name not in ("harness.worker", "harness.protocol"):
+        if name.startswith("harness.") and name not in WORKER:
             fine = False
         if not fine:
             raise ImportError("the wall: " + name)
@@ -41,7 +42,7 @@ def worker_modules() -> list[str]:
     files += [path for name in arbiters for path in ROOT.glob(f"frameworks/{name}/*.py")]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
     ours = sorted(name.removesuffix(".__init__") for name in names)
-    return [*ours, "harness.protocol", "harness.worker"]
+    return [*ours, "harness.protocol", "harness.resident", "harness.worker"]
 
 
 def guarded(*modules: str) -> subprocess.CompletedProcess[str]:

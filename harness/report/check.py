@@ -163,8 +163,8 @@ def _part(verdict: Verdict, told: Sequence[Finding]) -> Iterator[str]:
     places: dict[str, dict[str, list[str]]] = {}
     for one in told:
         if one.note:
-            own = places.setdefault(one.note, {})
-            own.setdefault(_code(one.cell), []).append(escape(one.metric.name))
+            cells = places.setdefault(one.note, {})
+            cells.setdefault(_code(one.cell), []).append(escape(one.metric.name))
     for note, cells in places.items():
         yield f"- {findings.named(cells)}: {_text(note)}"
 

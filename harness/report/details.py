@@ -11,7 +11,7 @@ import pandas as pd
 from harness import store, summaries
 from harness.report import facts, parity_tables
 from harness.report.words import count, plain
-from harness.summaries import EQUIVALENT, FINISHED, NOT_EQUIVALENT, REPLAYED, UNDECIDED, number
+from harness.summaries import BEFORE, EQUIVALENT, FINISHED, number
 
 LETTERS = 600_000
 """About how many letters the details of a whole report may take."""
@@ -49,19 +49,18 @@ def details(record: store.Record, cells: pd.DataFrame, of: int) -> Iterator[tupl
 
 
 def _parity(checks: Sequence[Mapping[str, Any]], most: int) -> Iterator[dict[str, Any]]:
-    """A cell's parity checks; replayed slices by their verdicts, equivalent ones without tensors."""
+    """A cell's parity checks by when they were made and their verdicts.
+
+    Those that are equivalent have tensors only before timing: there may be many afterwards.
+    """
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for event in checks:
-        if event.get("when") != REPLAYED:
-            yield _check(plain(event.get("when")), [event], most)
-    for verdict in (NOT_EQUIVALENT, UNDECIDED, EQUIVALENT):
-        replayed = [
-            event
-            for event in parity_tables.replayed(checks)
-            if summaries.parity_verdict([event]) == verdict
-        ]
-        if replayed:
-            shown = 0 if verdict == EQUIVALENT else most
-            yield _check(count(len(replayed), "replayed slice"), replayed, shown)
+        key = plain(event.get("when")), summaries.parity_verdict([event])
+        groups.setdefault(key, []).append(event)
+    for (when, verdict), events in groups.items():
+        what = when if len(events) == 1 else f"{when} ({count(len(events), 'check')})"
+        brief = verdict == EQUIVALENT and when != BEFORE
+        yield _check(what, events, 0 if brief else most)
 
 
 def _check(what: str, checks: Sequence[Mapping[str, Any]], most: int) -> dict[str, Any]:

@@ -17,8 +17,16 @@ Event = Mapping[str, Any]
 TITLES = ("workload", "cell", "verdict", "nearest its bound", "of it", "slices", "s")
 """Slices: how many were replayed and checked, as they are timed."""
 
-TENSORS = ("tensor", "when", "error", "bound", "largest error", "its bound")
-"""Errors and bounds are parts of the effect, unless that is 0."""
+TENSORS = ("tensor", "when", "relative error", "its bound", "largest element's", "its bound")
+"""Errors and bounds are parts of the effect; where there is none, they are absolute, and say so."""
+
+_SIZES = (
+    ("error", "effect"),
+    ("bound", "effect"),
+    ("largest", "largest_effect"),
+    ("largest_bound", "largest_effect"),
+)
+"""The norms of a check that TENSORS has, and of what they are parts."""
 
 _SHOWN = 12
 """How many tensors of a cell are shown; the journal has all."""
@@ -119,15 +127,13 @@ def size(value: Any) -> str:
 
 
 def _tensor(check: Event) -> tuple[str, ...]:
-    pairs = (("error", "effect"), ("bound", "effect"),
-             ("largest", "largest_effect"), ("largest_bound", "largest_effect"))  # fmt: skip
-    sizes = (_relative(check.get(part), check.get(effect)) for part, effect in pairs)
+    sizes = (_relative(check.get(part), check.get(effect)) for part, effect in _SIZES)
     return (plain(check.get("tensor")), plain(check.get("when")), *sizes)
 
 
 def _relative(value: Any, effect: Any) -> str:
     """A norm as a part of the effect's; the norm itself where there is no effect."""
-    known, whole = number(value), number(effect)
-    if known is None or not whole:
-        return size(value) if known is None else f"{size(value)} (absolute)"
-    return size(known / whole)
+    norm, whole = number(value), number(effect)
+    if norm is None:
+        return size(value)
+    return size(norm / whole) if whole else f"{size(norm)} (absolute)"

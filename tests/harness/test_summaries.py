@@ -179,12 +179,21 @@ def test_of_several_verdicts_of_a_cell_the_worst_holds(
 ) -> None:
     run = Run.create(tmp_path, manifest(CELL))
     for place, verdict in enumerate(verdicts):
-        when = {"when": REPLAYED} if place else {}
+        when = {"when": REPLAYED, "kind": f"kind {place}"} if place else {}
         run.append("parity", CELL, **{**parity_event(), "verdict": verdict, **when})
     run.append("cell-done", CELL)
     run.close()
     (row,) = store.summary(store.read(run.folder)).to_dict("records")
     assert (row["parity"], row["status"]) == (parity, status)
+
+
+def test_a_replayed_slice_that_is_decided_decides_for_its_kind() -> None:
+    before, rest = parity_event(), parity_event(UNDECIDED, when=REPLAYED, kind="train")
+    decided = parity_event(when=REPLAYED, kind="train")
+    other = parity_event(when=REPLAYED, kind="predict")
+    assert summaries.parity_verdict([before, rest]) == UNDECIDED
+    assert summaries.parity_verdict([before, rest, other]) == UNDECIDED
+    assert summaries.parity_verdict([before, rest, decided]) == EQUIVALENT
 
 
 def test_what_is_nearest_its_bound_is_over_all_checks_of_a_cell(tmp_path: Path) -> None:

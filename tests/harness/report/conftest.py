@@ -274,8 +274,8 @@ def undecided_run(results: Path, undecided: str = "pytorch/eager", **options: An
         for kind in ("train", "predict"):
             run.append("parity", cell, **parity_event(when=REPLAYED, kind=kind, launch=2, round=1))
         if odd:
-            run.append("parity", cell, **parity_event(UNDECIDED, when=REPLAYED, kind="train", launch=3,
-                                                      round=2))  # fmt: skip
+            replayed = {"when": REPLAYED, "kind": "train", "launch": 3, "round": 2}
+            run.append("parity", cell, **parity_event(UNDECIDED, **replayed))
         run.append("cell-done", cell)
     end(run, UNDECIDED, 3)
     return run.folder

@@ -155,12 +155,12 @@ def test_its_details_have_each_verdict_and_the_replayed_slices_together(folder: 
     (undecided,) = (cell for cell in cells.values() if cell["status"] == "undecided")
     assert [check["words"] for check in undecided["parity"]] == [
         "before timing: parity undecided: update of conv1.bias after step 20",
-        "1 replayed slice: parity undecided: gradient of dense1.bias at step 1",
-        "2 replayed slices: equivalent",
+        "replayed (2 checks): equivalent",
+        "replayed: parity undecided: gradient of dense1.bias at step 1",
     ]
-    assert undecided["parity"][2]["rows"] == []
+    assert undecided["parity"][1]["rows"] == []
     # What is undecided, as parts of the effect: a bound of half of it or more.
-    assert undecided["parity"][1]["rows"] == [
+    assert undecided["parity"][2]["rows"] == [
         ("gradient of dense1.bias", "at step 1", "0.12", "0.6", "0.12", "0.6")
     ]
 
