@@ -6,6 +6,7 @@ limit. Standard library and numpy only.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,6 +29,16 @@ class Kernel:
 
     run: Callable[[], object]
     amount: int
+
+    def rate(self, seconds: float) -> float:
+        """Return the amount a second of the fastest of several runs, at least 3, in about `seconds`."""
+        self.run()  # makes its threads and buffers, and compiles
+        times: list[float] = []
+        while len(times) < 3 or sum(times) < seconds:
+            begin = time.perf_counter()
+            self.run()
+            times.append(time.perf_counter() - begin)
+        return self.amount / min(times)
 
 
 @dataclass(frozen=True)

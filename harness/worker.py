@@ -7,11 +7,9 @@ library, numpy and one framework only.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import random
-import signal
 import socket
 import sys
 import time
@@ -32,7 +30,7 @@ import frameworks
 from frameworks.answers import answers
 from frameworks.contract import Adapter, Options, Unavailable, Weights
 from frameworks.replays import Kept, TimedPredictions, TimedTraining, from_start, snapshot
-from harness import protocol, resident
+from harness import protocol, this_process
 from workloads.batches import Batch, Batches, in_order, mixed, per_slice
 from workloads.spec import Workload, from_dict
 
@@ -86,8 +84,8 @@ class Cell:
         start = time.perf_counter()
         self.adapter_class = frameworks.adapter(framework)
         seconds = time.perf_counter() - start
-        size = resident.memory("status", "VmRSS")["VmRSS"]
-        resident.reset_peak()
+        size = this_process.memory("status", "VmRSS")["VmRSS"]
+        this_process.reset_peak()
         return {
             "import_seconds": seconds,
             "versions": self.adapter_class.versions(),
@@ -150,7 +148,7 @@ class Cell:
         begin = time.perf_counter()
         np.savez(path, **answers(self.adapter, self.start, self.batches.take(0, steps)))  # type: ignore[arg-type]
         seconds = time.perf_counter() - begin
-        resident.reset_peak()  # what the check takes is not the training's
+        this_process.reset_peak()  # what the check takes is not the training's
         return {"answers": str(path), "seconds": seconds}
 
     def train(self, steps: int, emit: Callable) -> Result:
@@ -254,8 +252,8 @@ class Cell:
         """
         trains = kind in ("train", "resident")
         work: Callable[[list], Any] = {
-            "train": self._slice_train,
-            "resident": self._slice_train,
+            "train": self.adapter.train,
+            "resident": self.adapter.train,
             "predict": self._slice_predict,
             "single": self._slice_single,
         }[kind]
@@ -317,9 +315,6 @@ class Cell:
         device = self.adapter.device_seconds(work)
         return {"steps": count if took else 0, "seconds": took, "device_seconds": device}
 
-    def _slice_train(self, batches: list[Batch]) -> NDArray:
-        return self.adapter.train(batches)
-
     def _slice_predict(self, batches: list[Batch]) -> NDArray:
         return self.adapter.predict([batch.inputs for batch in batches])
 
@@ -333,8 +328,8 @@ class Cell:
         pss: the present one, pages shared with other processes divided among them.
         """
         return {
-            "peak_rss": resident.memory("status", "VmHWM")["VmHWM"],
-            "pss": resident.memory("smaps_rollup", "Pss")["Pss"],
+            "peak_rss": this_process.memory("status", "VmHWM")["VmHWM"],
+            "pss": this_process.memory("smaps_rollup", "Pss")["Pss"],
             "device_peak": self.adapter.device_peak_bytes(),
         }
 
@@ -363,8 +358,7 @@ class Cell:
         """
         rates = {}
         for name, kernel in self.adapter.kernels().items():
-            kernel.run()  # makes its threads and buffers, and compiles
-            rates[name] = kernel.amount / _shortest(kernel.run, seconds)
+            rates[name] = kernel.rate(seconds)
             emit("progress", kernel=name)
         return {"rates": rates}
 
@@ -379,25 +373,8 @@ class Cell:
         return min(steps, max(1, _PORTION_BYTES // self._batch_bytes())) if bounded else steps
 
 
-def _shortest(run: Callable[[], object], seconds: float) -> float:
-    """Return the seconds of the fastest of several runs, which take about `seconds`: 3 or more."""
-    took: list[float] = []
-    while len(took) < 3 or sum(took) < seconds:
-        begin = time.perf_counter()
-        run()
-        took.append(time.perf_counter() - begin)
-    return min(took)
-
-
 def _map(path: Path) -> NDArray:
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when the conductor dies, even while it is frozen."""
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, from linux/prctl.h
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _serve(channel: protocol.Channel) -> None:
@@ -431,5 +408,5 @@ def _jobs(channel: protocol.Channel) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    _die_with_parent()
+    this_process.die_with_parent()
     _serve(protocol.Channel(socket.socket(fileno=int(sys.argv[1]))))

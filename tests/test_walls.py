@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GUARD = """
 import sys
 ours = {"workloads", "frameworks", "harness"}
-WORKER = ("harness.worker", "harness.protocol", "harness.resident")
+WORKER = ("harness.worker", "harness.protocol", "harness.this_process")
 class Guard:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
@@ -42,7 +42,7 @@ def worker_modules() -> list[str]:
     files += [path for name in arbiters for path in ROOT.glob(f"frameworks/{name}/*.py")]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
     ours = sorted(name.removesuffix(".__init__") for name in names)
-    return [*ours, "harness.protocol", "harness.resident", "harness.worker"]
+    return [*ours, "harness.protocol", "harness.this_process", "harness.worker"]
 
 
 def guarded(*modules: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ import pytest
 from harness import store
 from harness.report import parity_tables
 from harness.store import Run
-from harness.summaries import BEFORE, DURING, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from harness.summaries import BEFORE, EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import TENSOR, parity_event
 
 LEFT, RIGHT = "toy/left/fast/cpu/float32", "toy/right/slow/cuda:1/float32"
@@ -25,14 +25,16 @@ def record(folder: Path, *events: tuple[str, dict[str, Any]]) -> store.Record:
     return store.read(run.folder)
 
 
-def test_a_cell_has_one_row_with_its_witnesses_and_the_worst_share_of_all(tmp_path: Path) -> None:
-    witness = {"when": DURING, "kind": "train", "launch": 1, "round": 1, "seconds": 0.3}
+def test_a_cell_has_one_row_with_its_replayed_slices_and_the_worst_share_of_all(
+    tmp_path: Path,
+) -> None:
+    replayed = {"when": REPLAYED, "kind": "train", "launch": 1, "round": 1, "seconds": 0.3}
     made = record(
         tmp_path,
         (LEFT, parity_event(when=BEFORE)),
         (RIGHT, parity_event(NOT_EQUIVALENT, worst_share=float("inf"))),
-        (LEFT, parity_event(**witness)),
-        (LEFT, parity_event(**witness, worst_share=0.7, worst_tensor="logits at step 31")),
+        (LEFT, parity_event(**replayed)),
+        (LEFT, parity_event(**replayed, worst_share=0.7, worst_tensor="logits at step 31")),
     )
     assert list(parity_tables.rows(made)) == [
         ("toy", "left fast", "equivalent", "logits at step 31", "0.7", "2", "1.0"),
@@ -40,8 +42,8 @@ def test_a_cell_has_one_row_with_its_witnesses_and_the_worst_share_of_all(tmp_pa
     ]
 
 
-def test_a_witness_that_is_not_equivalent_is_told_with_its_hint(tmp_path: Path) -> None:
-    wrong = parity_event(NOT_EQUIVALENT, when=DURING, hint="a scaled loss", kind="train")
+def test_a_replayed_slice_that_is_not_equivalent_is_told_with_its_hint(tmp_path: Path) -> None:
+    wrong = parity_event(NOT_EQUIVALENT, when=REPLAYED, hint="a scaled loss", kind="train")
     made = record(tmp_path, (LEFT, parity_event(UNDECIDED)), (LEFT, wrong), (RIGHT, parity_event()))
     ((tone, words, tensors),) = parity_tables.unsettled(made)
     assert (tone, words) == ("bad", f"{LEFT}: {wrong['sentence']}; a scaled loss")

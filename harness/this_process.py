@@ -1,7 +1,10 @@
-"""This process's memory, as Linux counts it. Worker side: the standard library only."""
+"""What a worker asks of the kernel about itself. Worker side: the standard library only."""
 
 from __future__ import annotations
 
+import ctypes
+import signal
+import sys
 from pathlib import Path
 
 
@@ -24,3 +27,10 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the conductor dies, even while it is frozen."""
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, from linux/prctl.h
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
