@@ -24,7 +24,8 @@ class Kernel:
     """One whole operation: `run` does it once and returns when the device has finished.
 
     `amount` is the work in it: the flop of a product, the bytes that a copy reads and writes, how many
-    tiny operations are started.
+    tiny operations are started. Its rate is the best and not the median, for a limit is what is
+    possible.
     """
 
     run: Callable[[], object]

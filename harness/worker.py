@@ -48,6 +48,9 @@ _WARM_SECONDS = 0.05
 _LEAST_PORTIONS = 12
 """Fewer step times than this tell no steady state."""
 
+_MOST_CALLS = 2000
+"""The most single predictions that are timed."""
+
 _UNCOUNTED = 5
 """Predictions before the first that counts: the first traces and compiles for its shape."""
 
@@ -222,25 +225,25 @@ class Cell:
         About `seconds`, at least 20 and at most 2,000 of them, after some that are not counted. No
         two have the same inputs, so that nothing can be remembered.
         """
-        examples, data = self.arrays["test_inputs"], self.workload.data
+        fresh = partial(mixed, self.arrays["test_inputs"], batch, data=self.workload.data)
+        for number in range(_MOST_CALLS, _MOST_CALLS + _UNCOUNTED):
+            self.adapter.predict([fresh(number)])
         times: list[float] = []
         logits: list[NDArray] = []
-        for number in range(_UNCOUNTED):
-            self.adapter.predict([mixed(examples, batch, number, data)])
         began = time.perf_counter()
-        while len(times) < 20 or (time.perf_counter() - began < seconds and len(times) < 2000):
-            at_hand = [mixed(examples, batch, len(times), data)]
+        while len(times) < 20 or (
+            time.perf_counter() - began < seconds and len(times) < _MOST_CALLS
+        ):
+            inputs = [fresh(len(times))]
             begin = time.perf_counter()
-            logits.append(self.adapter.predict(at_hand))
+            logits.append(self.adapter.predict(inputs))
             times.append(time.perf_counter() - begin)
-        calls = range(len(times))
         self.timed["latency one" if batch == 1 else "latency"] = TimedPredictions(
-            lambda: [mixed(examples, batch, number, data) for number in calls],
-            np.concatenate(logits),
+            lambda: [fresh(number) for number in range(len(times))], np.concatenate(logits)
         )
         p50, p90, p99 = np.percentile(times, [50, 90, 99]).tolist()
-        return {"batch": batch, "calls": len(times), "seconds": sum(times), "p50": p50, "p90": p90,
-                "p99": p99}  # fmt: skip
+        total = {"batch": batch, "calls": len(times), "seconds": sum(times)}
+        return total | {"p50": p50, "p90": p90, "p99": p99}
 
     def slice(self, kind: str, start: int, seconds: float, emit: Callable) -> Result:
         """Time about `seconds` (at least 10 steps) of training or of inference, from step `start`.
@@ -254,11 +257,11 @@ class Cell:
         work: Callable[[list], Any] = {
             "train": self.adapter.train,
             "resident": self.adapter.train,
-            "predict": self._slice_predict,
-            "single": self._slice_single,
+            "predict": lambda some: self.adapter.predict([batch.inputs for batch in some]),
+            "single": lambda some: [self.adapter.predict([batch.inputs[:1]]) for batch in some],
         }[kind]
         if kind == "single" and not self.seconds_a_step[kind]:
-            self._slice_single(self.batches.take(start, 1) * _UNCOUNTED)
+            work(self.batches.take(start, 1) * _UNCOUNTED)
         steps = max(10, self._portion(kind, seconds, bounded=False))
         portion = min(steps, max(1, _PORTION_BYTES // self._batch_bytes()))
         ready = self.batches.take(start, portion)
@@ -304,22 +307,16 @@ class Cell:
     def clock(self, start: int, emit: Callable) -> Result:
         """Train for a moment, timed by our clock and by the device's own, where it has one."""
         count = self._portion("train", _PORTION_SECONDS)
-        batches, took = self.batches.take(start, count), 0.0
+        batches = self.batches.take(start, count)
+        took: list[float] = []
 
         def work() -> None:
-            nonlocal took
             begin = time.perf_counter()
             self.adapter.train(batches)
-            took = time.perf_counter() - begin
+            took.append(time.perf_counter() - begin)
 
         device = self.adapter.device_seconds(work)
-        return {"steps": count if took else 0, "seconds": took, "device_seconds": device}
-
-    def _slice_predict(self, batches: list[Batch]) -> NDArray:
-        return self.adapter.predict([batch.inputs for batch in batches])
-
-    def _slice_single(self, batches: list[Batch]) -> list[NDArray]:
-        return [self.adapter.predict([batch.inputs[:1]]) for batch in batches]
+        return {"steps": count * len(took), "seconds": sum(took), "device_seconds": device}
 
     def memory(self, emit: Callable) -> Result:
         """Return, in bytes, this process's peak and the device allocator's, and what is held now.
@@ -351,10 +348,8 @@ class Cell:
     def limits(self, seconds: float, emit: Callable) -> Result:
         """Time each of the framework's kernels for about `seconds`; return the best rate of each.
 
-        A product's in flop/s, a copy's in bytes/s read and written, tiny operations' in starts/s. The
-        best and not the median, for a limit is what is possible. Their arrays (600 MiB, on a GPU 3 GiB)
-        go when it returns, but a framework's allocator may keep the memory: ask once memory has been
-        measured.
+        Their arrays (600 MiB, on a GPU 3 GiB) go when it returns, but a framework's allocator may keep
+        the memory: ask once memory has been measured.
         """
         rates = {}
         for name, kernel in self.adapter.kernels().items():
