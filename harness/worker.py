@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
@@ -188,7 +189,6 @@ class Cell:
         seconds, at_once = 0.0, max(1, _PORTION_BYTES // self._batch_bytes())
 
         def taken(number: int) -> list[NDArray]:
-            """Portion `number` of the test set, from 0."""
             batches = in_order(inputs, batch, self.workload.data, number * at_once)
             return list(islice(batches, at_once))
 
@@ -296,19 +296,18 @@ class Cell:
 
         `seed` draws what the reference will compute of it: it is chosen once the slice was taken.
         """
-        path, begin = self.folder / file, time.perf_counter()
+        path = self.folder / file
         if kind == "training":
             take = partial(self.batches.take, 0, len(self.first_losses))
             self.timed[kind] = from_start(self.adapter, self.start, take, self.first_losses)
         arrays = self.timed.replay(kind, self.adapter, self.workload.data.batch, seed)
         np.savez(path, **arrays)  # type: ignore[arg-type]
-        return {"arrays": str(path), "seconds": time.perf_counter() - begin}
+        return {"arrays": str(path)}
 
     def clock(self, start: int, emit: Callable) -> Result:
         """Train for a moment, timed by our clock and by the device's own, where it has one."""
-        count = self._portion("train", _PORTION_SECONDS)
+        count, took = self._portion("train", _PORTION_SECONDS), list[float]()
         batches = self.batches.take(start, count)
-        took: list[float] = []
 
         def work() -> None:
             begin = time.perf_counter()
@@ -324,11 +323,12 @@ class Cell:
         peak_rss: the largest resident set since the proof, or since the import where there was none.
         pss: the present one, pages shared with other processes divided among them.
         """
-        return {
-            "peak_rss": this_process.memory("status", "VmHWM")["VmHWM"],
-            "pss": this_process.memory("smaps_rollup", "Pss")["Pss"],
-            "device_peak": self.adapter.device_peak_bytes(),
-        }
+        peak, present = (
+            this_process.memory("status", "VmHWM"),
+            this_process.memory("smaps_rollup", "Pss"),
+        )
+        device_peak = self.adapter.device_peak_bytes()
+        return {"peak_rss": peak["VmHWM"], "pss": present["Pss"], "device_peak": device_peak}
 
     def profile(self, steps: int, emit: Callable) -> Result:
         """Train `steps` steps, warm, under the framework's own profiler; end at the start weights.
@@ -340,10 +340,10 @@ class Cell:
         emit("progress", warm=steps)
         folder = self.folder / "profile"
         folder.mkdir()
-        found = self.adapter.profile(batches, folder)
+        profile = self.adapter.profile(batches, folder)
         self.adapter.load(self.start)
-        longest = sorted(found.operators, key=lambda one: -one.self_us)
-        return {"trace": str(found.trace), "operators": [asdict(one) for one in longest]}
+        longest = sorted(profile.operators, key=lambda operator: -operator.self_us)
+        return {"trace": str(profile.trace), "operators": [asdict(each) for each in longest]}
 
     def limits(self, seconds: float, emit: Callable) -> Result:
         """Time each of the framework's kernels for about `seconds`; return the best rate of each.
@@ -363,8 +363,8 @@ class Cell:
 
     def _portion(self, kind: str, seconds: float, bounded: bool = True) -> int:
         """Return how many steps take about `seconds`, by the last time seen; 10 if none was."""
-        known = self.seconds_a_step[kind]
-        steps = max(1, round(seconds / known)) if known else 10
+        step = self.seconds_a_step[kind]
+        steps = max(1, round(seconds / step)) if step else 10
         return min(steps, max(1, _PORTION_BYTES // self._batch_bytes())) if bounded else steps
 
 
@@ -386,20 +386,16 @@ def _serve(channel: protocol.Channel) -> None:
         except Exception as error:
             traceback.print_exc()
             status = "unavailable" if isinstance(error, Unavailable | ImportError) else "failed"
-            reason = (
-                str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
-            )
-            emit("failed", status=status, reason=reason)
+            says = "" if isinstance(error, Unavailable) else f"{type(error).__name__}: "
+            emit("failed", status=status, reason=f"{says}{error}")
         else:
             emit("done", result=result)
 
 
 def _jobs(channel: protocol.Channel) -> Iterator[dict[str, Any]]:
-    while True:
-        try:
+    with suppress(protocol.Closed):
+        while True:
             yield channel.receive()
-        except protocol.Closed:
-            return
 
 
 if __name__ == "__main__":
