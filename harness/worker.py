@@ -69,7 +69,6 @@ class Cell:
     batches: Batches
     arrays: dict[str, NDArray]
     folder: Path
-    first_losses: NDArray
 
     def __init__(self) -> None:
         self.timed = Kept()
@@ -80,10 +79,8 @@ class Cell:
 
     def open(self, framework: str, version: int, folder: str, emit: Callable) -> Result:
         """Import the framework. `folder` is where this cell's arrays are handed back."""
-        if version != protocol.VERSION:
-            raise RuntimeError(
-                f"protocol {version} asked for, this worker speaks {protocol.VERSION}"
-            )
+        if version != (ours := protocol.VERSION):
+            raise RuntimeError(f"protocol {version} asked for, this worker speaks {ours}")
         self.folder = Path(folder)
         start = time.perf_counter()
         self.adapter_class = frameworks.adapter(framework)
