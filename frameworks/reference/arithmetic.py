@@ -45,10 +45,6 @@ class Arithmetic:
         """
         return y
 
-    def scale(self, x: NDArray, factor: NDArray) -> NDArray:
-        """Return x as it is once it was scaled by `factor`, and back: equal products round alike."""
-        return x
-
     def store(self, w: NDArray) -> NDArray:
         """Return a weight, or an element of the state or of an optimiser's memory, as it is kept."""
         return w
@@ -91,6 +87,10 @@ PAIRS = 128
 """How many pairs of terms are looked at for equal ones."""
 
 
+MIXER = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number that spreads bits: 2^64 over the golden ratio (Knuth, TAOCP vol. 3, section 6.4)."""
+
+
 class Noisy(Arithmetic):
     """Adds a random error of the size of rounding to all that is computed.
 
@@ -101,11 +101,12 @@ class Noisy(Arithmetic):
     and w, whose terms have the norm ||x|| ||w|| / sqrt(n), to u (||x|| ||w|| + sqrt(n) |s|). Other
     orders (blocks, trees) are off by less. Equal terms are rounded alike, for as long as the partial
     sum is of one exponent: their errors add up as n does. Where two terms are equal with probability
-    c, sqrt(n) is sqrt(n + c n^2).
+    c, sqrt(n) is sqrt(n + c n^2). The terms of one example come together, and are alike: the norm of the
+    sums by example, too, is how far partial sums walk.
 
-    The error added is that, times a number between -1 and 1 that is drawn for each element, plus one
-    that is drawn once: equal terms, and constants, are rounded alike in every step, so errors may all
-    lean one way. `products`, `results` and `between` are for coarser arithmetic: the unit roundoff of
+    The error added is that, times a number between -1 and 1 that is drawn for each value, the same for
+    equal ones, plus one that is drawn once: constants are rounded alike in every step, so errors may
+    all lean one way. `products`, `results` and `between` are for coarser arithmetic: the unit roundoff of
     operands and results of products, and that of single operations between products.
     """
 
@@ -136,10 +137,19 @@ class Noisy(Arithmetic):
     def sum(self, x: NDArray, axes: Axes, keepdims: bool = False) -> NDArray:
         y = x.sum(axis=axes, keepdims=keepdims)
         terms = x.size // max(1, y.size)
-        size = np.sqrt(np.square(x).sum(axis=axes, keepdims=keepdims)) + np.abs(y)
+        size = self._walk(x, axes, keepdims) + np.abs(y)
         size *= ~_exact_in_float32(x, axes, keepdims)
-        walk = np.sqrt(terms + self._equal(x, axes, keepdims) * terms**2)
-        return y + self._error(y, FLOAT32) * walk * size
+        roundings = np.sqrt(terms + self._equal(x, axes, keepdims) * terms**2)
+        return y + self._error(y, FLOAT32) * roundings * size
+
+    def _walk(self, x: NDArray, axes: Axes, keepdims: bool) -> NDArray:
+        """Return how far partial sums walk: by the terms' norm, and by that of whole examples' sums."""
+        size = np.sqrt(np.square(x).sum(axis=axes, keepdims=keepdims))
+        if isinstance(axes, tuple) and len(axes) > 1:
+            examples = x.sum(axis=axes[1:], keepdims=True)
+            by_example = np.sqrt(np.square(examples).sum(axis=axes[0], keepdims=True))
+            size = size + (by_example if keepdims else by_example.squeeze(axes))
+        return size
 
     def _equal(self, x: NDArray, axes: Axes, keepdims: bool) -> NDArray:
         """Return how often two terms of a sum are equal, zeros apart, by drawing some pairs."""
@@ -156,19 +166,18 @@ class Noisy(Arithmetic):
         scale = np.abs(y) if size is None else size
         return y + self._error(y, self._between * roundings) * scale
 
-    def scale(self, x: NDArray, factor: NDArray) -> NDArray:
-        # Pseudo-random digits of the operand: the same for the same x and factor.
-        mantissas, _ = np.frexp(x)
-        digits = np.mod(mantissas * (2.0**30 * (1 + self._random.random(factor.shape))), 1.0)
-        return x + (2 * digits - 1) * self._between * np.abs(x)
-
     def store(self, w: NDArray) -> NDArray:
         return w + (self._error(w, FLOAT32) - self._lean * FLOAT32) * np.abs(w)
 
     def _error(self, like: NDArray, unit: float) -> NDArray:
-        """Draw an array of relative errors."""
-        drawn = self._random.random(like.shape, np.float32)
-        return (2 * drawn - np.float32(1 - self._lean)) * unit
+        """Return relative errors: pseudo-random, another each time, the same for the same value."""
+        bits = np.ascontiguousarray(like, np.float64).view(np.uint64)
+        digits = bits * (self._random.integers(2**64, dtype=np.uint64) | np.uint64(1))
+        digits ^= digits >> np.uint64(29)
+        digits *= MIXER
+        digits >>= np.uint64(11)  # 53 bits
+        errors = (digits * 2.0**-52 - (1 - self._lean)) * unit
+        return errors.reshape(np.shape(like))
 
 
 def _exact_in_float32(x: NDArray, axes: Axes, keepdims: bool) -> NDArray[np.bool_]:

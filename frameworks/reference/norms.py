@@ -11,8 +11,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from frameworks.reference.arithmetic import Arithmetic
 from frameworks.reference.function import Function
 from workloads import layers as spec
+
+
+def normal(x: NDArray, mean: NDArray, deviation: NDArray, arithmetic: Arithmetic) -> NDArray:
+    """Return (x - mean) / deviation; some frameworks compute x / deviation - mean / deviation."""
+    shift = arithmetic.each(mean, roundings=2)
+    # Where x is the mean, both of their products are rounded alike.
+    moved = np.where(x == mean, mean, arithmetic.each(x))
+    return (moved - shift) / deviation
 
 
 class BatchNorm(Function):
@@ -56,18 +65,14 @@ class BatchNorm(Function):
         momentum, each = self.layer.momentum, self.arithmetic.each
         unbiased = self.variance * self.count / (self.count - 1)
         for name, now in {"mean": self.mean, "variance": unbiased}.items():
-            # Some frameworks have momentum as 1 less a share that is rounded as 1 is.
+            # Some frameworks have momentum as 1 less a share that is rounded as 1 is, and some keep a
+            # multiple of the state.
             moved = each(momentum * now, np.abs(now))
             state = (1 - momentum) * self.state[name] + moved
-            self.state[name][...] = self.arithmetic.store(state)
+            self.state[name][...] = each(state, roundings=3)
 
     def _normal(self, x: NDArray, mean: NDArray, deviation: NDArray) -> NDArray:
-        """Return (x - mean) / deviation; some frameworks compute x / deviation - mean / deviation."""
-        mean, deviation = self._wide(mean), self._wide(deviation)
-        shift = self.arithmetic.each(mean)
-        # Where x is the mean, both of their products are rounded alike.
-        moved = np.where(x == mean, mean, self.arithmetic.scale(x, deviation))
-        return (moved - shift) / deviation
+        return normal(x, self._wide(mean), self._wide(deviation), self.arithmetic)
 
     def _scaled(self, h: NDArray, mean: NDArray, deviation: NDArray) -> NDArray:
         """Return weight h + bias; those frameworks add the bias to the term of the mean."""
@@ -91,8 +96,7 @@ class LayerNorm(Function):
         mean = self._mean(x)
         centred = x - mean
         self.deviation = np.sqrt(self._mean(centred * centred) + self.layer.epsilon)
-        size = (np.abs(x) + np.abs(mean)) / self.deviation
-        self.h = self.arithmetic.each(centred / self.deviation, size, 2)
+        self.h = normal(x, mean, self.deviation, self.arithmetic)
         return self.arithmetic.each(self.parameters["weight"] * self.h + self.parameters["bias"])
 
     def backward(self, dy: NDArray) -> NDArray:

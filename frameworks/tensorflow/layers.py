@@ -134,10 +134,22 @@ class Forward:
                 axes = [images.index("H"), images.index("W")]
                 return lambda x: tf.reduce_mean(x, axes)
             case spec.PadChannels(channels=channels):
-                more = channels - place.input[0]
-                pads = [[0, more if axis == "C" else 0] for axis in images]
-                return lambda x: tf.pad(x, pads)
+                return pad_channels(channels - place.input[0], images.index("C"))
         return None
+
+
+def pad_channels(more: int, axis: int) -> Function:
+    """Return what appends `more` channels of zeros.
+
+    Not by tf.pad: with a convolution behind it, TensorFlow's oneDNN rewriting takes the padding for one
+    of rows and columns ("input depth must be evenly divisible by filter depth").
+    """
+
+    def function(x: tf.Tensor) -> tf.Tensor:
+        shape = [more if i == axis else side for i, side in enumerate(x.shape)]
+        return tf.concat([x, tf.zeros(shape, x.dtype)], axis)
+
+    return function
 
 
 def in_bfloat16(product: Callable[..., tf.Tensor], *variables: tf.Variable | None) -> Function:

@@ -22,7 +22,7 @@ from workloads.batches import Batch
 from workloads.optimisers import Adam
 from workloads.spec import Workload
 
-ROUNDING = 3.0
+ROUNDING = 4.0
 """How many times the largest deviation among the runs with rounding an implementation may deviate."""
 
 REACH = 2.0
