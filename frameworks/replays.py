@@ -192,12 +192,19 @@ def in_batches(adapter: Adapter, batch: int) -> Callable[[Sequence[NDArray]], ND
 def from_start(
     adapter: Adapter,
     start: Weights,
+    lead: Sequence[Batch],
     batches: Callable[[], list[Batch]],
     losses: NDArray[np.float32],
 ) -> TimedTraining:
-    """Return a training that began at the start weights; the adapter goes on from where it was."""
+    """Return a training that came after that on `lead` from the start weights.
+
+    It was timed without a snapshot, so `lead` is trained again, one by one. The adapter goes on from
+    where it was.
+    """
     now = snapshot(adapter)
     adapter.load(start)
+    for batch in lead:
+        adapter.train([batch])
     before = snapshot(adapter)
     put_back(adapter, now)
     return TimedTraining(batches, before, None, losses)

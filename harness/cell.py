@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import devices, images, metrics, protocol
-from harness.checks import TRAININGS, Checks
+from harness.checks import Checks
 from harness.curves import learning_curve
 from harness.plan import Cell
 from harness.process import WorkerFailed, WorkerProcess
@@ -186,6 +186,7 @@ class LiveCell:
     def _check_untimed(self) -> None:
         """Have slices of every kind made as they are timed, and check them."""
         for kind in self._kinds() if self._checks else ():
+            self._ask_slice(kind, UNTIMED_SECONDS)  # a short one: the speed is not known yet
             self._ask_slice(kind, UNTIMED_SECONDS)
             self._replay(kind)
 
@@ -313,7 +314,7 @@ class LiveCell:
         """Have the worker make a slice; the next one goes on behind its steps."""
         wait, start = self._setting.timeouts.work, self._next_step
         took = self._worker.ask("slice", wait, kind=kind, start=start, seconds=seconds)
-        if kind in TRAININGS:
+        if kind in ("train", "resident"):
             self._next_step += took["steps"]
         return took
 

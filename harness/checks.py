@@ -24,9 +24,6 @@ from harness.process import WorkerFailed, WorkerProcess
 from harness.setting import Timeouts
 from workloads.spec import Workload
 
-TRAININGS = ("train", "resident")
-"""The kinds of slices that train."""
-
 WORST = 8
 """How many checks of a timed slice the journal keeps: those nearest their bounds."""
 
@@ -74,12 +71,11 @@ class Checks:
     def draw(self, number: int, rounds: int, **fields: Any) -> None:
         """After round `number` of `rounds`, draw which of its slices are checked.
 
-        In a launch that is one of each kind: of trainings in the second half of the rounds, of
-        predictions in any. It is drawn once the slices were taken: no code can have known.
+        In a launch that is one of each kind, from the second half of the rounds: the slices of the first
+        are short, before the speed is known. It is drawn once they were taken: no code can have known.
         """
         for kind in sorted(self._open):
-            first = rounds // 2 + 1 if kind in TRAININGS else 1
-            if number >= first and self._random.random() * (rounds - number + 1) < 1:
+            if number > rounds // 2 and self._random.random() * (rounds - number + 1) < 1:
                 self.replay(kind, round=number, **fields)
 
     def rest(self, **fields: Any) -> None:

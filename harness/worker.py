@@ -40,9 +40,6 @@ Result = dict[str, Any]
 _PORTION_SECONDS = 0.5
 """How much training is done between two events."""
 
-_REPLAYED_PORTIONS = 3
-"""How many portions of a training can be replayed."""
-
 _WARM_SECONDS = 0.05
 """How much training is timed as one portion while a worker warms up."""
 
@@ -155,7 +152,7 @@ class Cell:
     def train(self, steps: int, emit: Callable) -> Result:
         """Train `steps` steps from the start weights, in portions; the losses go to losses.npy.
 
-        The first portions can be replayed.
+        The second portion can be replayed: the first is short, before the speed is known.
         """
         self.adapter.load(self.start)
         step, seconds, losses = 0, 0.0, []
@@ -170,7 +167,7 @@ class Cell:
             emit("progress", step=step, steps=steps, loss=float(portion[-1]))
         path = self.folder / "losses.npy"
         np.save(path, np.concatenate(losses))
-        self.first_losses = np.concatenate(losses[:_REPLAYED_PORTIONS])
+        self.first_losses = losses[:2]
         return {"seconds": seconds, "losses": str(path), "moments": moments}
 
     def _train(self, start: int, count: int) -> tuple[float, NDArray]:
@@ -295,8 +292,10 @@ class Cell:
         """
         path = self.folder / file
         if kind == "training":
-            take = partial(self.batches.take, 0, len(self.first_losses))
-            self.timed[kind] = from_start(self.adapter, self.start, take, self.first_losses)
+            *lead, losses = self.first_losses
+            before = self.batches.take(0, sum(map(len, lead)))
+            take = partial(self.batches.take, len(before), len(losses))
+            self.timed[kind] = from_start(self.adapter, self.start, before, take, losses)
         arrays = self.timed.replay(kind, self.adapter, self.workload.data.batch, seed)
         np.savez(path, **arrays)  # type: ignore[arg-type]
         return {"arrays": str(path)}

@@ -35,9 +35,8 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
     """Return the first pattern that fits a cell that failed, or None."""
     if verdict.value != NOT_EQUIVALENT:
         return None
-    of_inference = [
-        check.tensor.startswith("prediction") for check in verdict.checks if not check.ok
-    ]
+    failed = [check for check in verdict.checks if not check.ok]
+    first = [check for check in failed if check.steps == failed[0].steps]
     patterns: tuple[Callable[..., Iterator[str]], ...] = (
         _of_another_shape,
         _variance,
@@ -50,7 +49,7 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         _coarse,
         _predictions,
     )
-    if all(of_inference):
+    if all(check.tensor.startswith("prediction") for check in first):
         patterns = (_not_finite, _of_another_shape, _predictions)
     for pattern in patterns:
         for words in pattern(answers, run, verdict):
@@ -278,3 +277,7 @@ def _predictions(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Itera
             continue
         about = inference.Predictions(run.workload, np.concatenate(asked), after, run.start)
         yield from inference.patterns(answers[key], right, about)
+    yield (
+        "predictions are wrong where training is right: look at the way of inference, and at what of"
+        " batch norm's state `load` sets"
+    )

@@ -35,6 +35,9 @@ class Predictions:
 def patterns(logits: NDArray, right: NDArray, asked: Predictions) -> Iterator[str]:
     """Yield what fits logits (examples, classes) that are not right."""
     yield from _rounded(logits)
+    powers = np.exp(right - right.max(axis=1, keepdims=True))
+    if difference(logits, powers / powers.sum(axis=1, keepdims=True)) < EXACT:
+        yield "predictions are probabilities, softmax(logits), and not logits"
     if any(isinstance(place.layer, layers.BatchNorm) for place in asked.workload.leaves):
         yield from _batch_statistics(logits, asked)
     if asked.start is not None:
