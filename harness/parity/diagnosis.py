@@ -36,7 +36,8 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
     if verdict.value != NOT_EQUIVALENT:
         return None
     failed = [check for check in verdict.checks if not check.ok]
-    first = [check for check in failed if check.steps == failed[0].steps]
+    predictions = [check.tensor.startswith("prediction") for check in failed]
+    step_is_right = not any(check.when == "at step 1" for check in failed)
     patterns: tuple[Callable[..., Iterator[str]], ...] = (
         _of_another_shape,
         _variance,
@@ -49,7 +50,7 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         _coarse,
         _predictions,
     )
-    if all(check.tensor.startswith("prediction") for check in first):
+    if all(predictions) or (predictions[0] and step_is_right):
         patterns = (_not_finite, _of_another_shape, _predictions)
     for pattern in patterns:
         for words in pattern(answers, run, verdict):
