@@ -50,7 +50,8 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         _coarse,
         _predictions,
     )
-    if all(predictions) or (predictions[0] and step_is_right):
+    at_the_start = predictions[0] and failed[0].steps == 0
+    if all(predictions) or (at_the_start and step_is_right):
         patterns = (_not_finite, _of_another_shape, _predictions)
     for pattern in patterns:
         for words in pattern(answers, run, verdict):
