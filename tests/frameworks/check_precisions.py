@@ -21,7 +21,8 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 import frameworks
-from frameworks.contract import PRECISIONS, Options, Unavailable, answers
+from frameworks.answers import answers
+from frameworks.contract import PRECISIONS, Options, Unavailable
 from workloads import spec
 from workloads.batches import Batch
 
@@ -42,7 +43,7 @@ def _flags(framework: str) -> dict[str, Any]:
 
 
 def _answers(framework: str, mode: str, folder: str, *names: str) -> dict[str, Any]:
-    """Take the proof's steps in bfloat16; return what is told, by workload."""
+    """Answer the parity check in bfloat16; return what is told, by workload."""
     return {name: _answered(framework, mode, Path(folder), name) for name in names}
 
 

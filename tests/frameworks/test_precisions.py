@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.parity import Standard, judge, rehearse
+from harness.parity import NOT_EQUIVALENT, ReferenceRun, judge, run_reference
 from tests.frameworks import inside
 from workloads import init, spec
 from workloads.batches import Batch
@@ -39,14 +39,14 @@ def test_tf32_is_off_in_float32_and_on_in_tf32_by_the_frameworks_own_flags(
 
 
 @cache
-def standard(name: str) -> Standard:
+def reference_run(name: str) -> ReferenceRun:
     """Inputs like the data set's, from a seed, and what is right for them."""
     workload, random = spec.load(name), np.random.default_rng(7)
     shape = (STEPS, workload.data.batch)
     inputs = random.standard_normal((*shape, *workload.input_shape), dtype=np.float32)
     labels = random.integers(0, workload.classes, shape)
     batches = [Batch(x, y) for x, y in zip(inputs, labels, strict=True)]
-    return rehearse(workload, init.start_weights(workload), batches, ["bfloat16"])
+    return run_reference(workload, init.start_weights(workload), batches, ["bfloat16"])
 
 
 @pytest.mark.parametrize(("framework", "mode"), inside.modes())
@@ -55,7 +55,7 @@ def test_bfloat16_takes_the_same_step_within_its_own_bounds(
 ) -> None:
     inside.skip_without_program(framework, mode)
     for name in WORKLOADS:
-        right = standard(name)
+        right = reference_run(name)
         arrays = {
             "inputs": np.stack([batch.inputs for batch in right.batches]),
             "labels": np.stack([batch.labels for batch in right.batches]),
@@ -72,6 +72,7 @@ def test_bfloat16_takes_the_same_step_within_its_own_bounds(
         assert (told[name]["bfloat16"], told[name]["predicted"]) == ("bfloat16", "float32")
         with np.load(tmp_path / f"{name}-found.npz") as file:
             found = dict(file)
-        verdict = judge(found, standard(name), "bfloat16")
-        assert verdict.ok, verdict.sentence()
-        assert not judge(found, standard(name), "float32").ok  # it is bfloat16 indeed
+        verdict = judge(found, reference_run(name), "bfloat16")
+        assert verdict.value != NOT_EQUIVALENT, verdict.sentence()
+        # It is bfloat16 indeed.
+        assert judge(found, reference_run(name), "float32").value == NOT_EQUIVALENT
