@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.reference.arithmetic import EXACT, Arithmetic
@@ -19,7 +20,8 @@ class Function:
 
     `parameters` and `state` hold the arrays of `layer.parameters` and `layer.state` by short name;
     the parameters are read only, the state is moved by `settle`. `backward` leaves the gradients of
-    the parameters in `gradients`.
+    the parameters in `gradients`, and in `terms` about the sum of the sizes of what each one sums: the
+    norm of dy times that of what it is multiplied by.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Function:
         self.state = state or {}
         self.arithmetic = arithmetic
         self.gradients: dict[str, NDArray] = {}
+        self.terms: dict[str, float] = {}
 
     def forward(self, x: NDArray) -> NDArray:
         """Return the output as in training."""
@@ -46,6 +49,12 @@ class Function:
     def backward(self, dy: NDArray) -> NDArray:
         """Return the loss's gradient of the last forward's x, given that of its output."""
         raise NotImplementedError
+
+    def sizes(self, dy: NDArray, factor: NDArray) -> dict[str, float]:
+        """Return `terms` of a weight that multiplies `factor`, and of a bias."""
+        size = float(np.linalg.norm(dy))
+        ones = np.sqrt(dy.size / dy.shape[1])
+        return {"weight": size * float(np.linalg.norm(factor)), "bias": size * float(ones)}
 
     def settle(self) -> None:
         """Move the state by what the last forward saw: once a training step."""

@@ -29,6 +29,7 @@ class Dense(Function):
         read = self.arithmetic.operand(dy)
         d_weight = self._product(read.T @ self.x, len(dy), read.T, self.x)
         self.gradients = {"weight": d_weight, "bias": self.arithmetic.sum(dy, 0)}
+        self.terms = self.sizes(dy, self.x)
         return self._product(read @ self.weight, dy.shape[1], read, self.weight)
 
     def _product(self, y: NDArray, terms: int, a: NDArray, b: NDArray) -> NDArray:
@@ -85,6 +86,7 @@ class Conv2d(Function):
         self.gradients = {"weight": self._weight_gradient(d_weight, flat)}
         if self.layer.bias:
             self.gradients["bias"] = self.arithmetic.sum(dy, (0, 2, 3))
+        self.terms = self.sizes(dy, self.x)
 
         def size() -> NDArray:
             windows = np.square(read).sum(axis=1).reshape(len(dy), 1, -1)

@@ -54,6 +54,7 @@ class BatchNorm(Function):
         total, each = self.arithmetic.sum, self.arithmetic.each
         d_bias, d_weight = total(dy, self.axes), total(dy * self.h, self.axes)
         self.gradients = {"weight": d_weight, "bias": d_bias}
+        self.terms = self.sizes(dy, self.h)
         dx = self.h * self._wide(-d_weight / self.count)
         dx += dy
         dx -= self._wide(d_bias / self.count)
@@ -102,6 +103,7 @@ class LayerNorm(Function):
     def backward(self, dy: NDArray) -> NDArray:
         total = self.arithmetic.sum
         self.gradients = {"weight": total(dy * self.h, 0), "bias": total(dy, 0)}
+        self.terms = self.sizes(dy, self.h)
         d = dy * self.parameters["weight"]
         through_variance = self.h * self._mean(d * self.h)
         dx = d - self._mean(d) - through_variance

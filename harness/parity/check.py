@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from frameworks.reference.arithmetic import ROUNDED
 from harness.parity.deviations import sizes
-from harness.parity.reference import ZERO, ReferenceRun
+from harness.parity.reference import DECIDES, ZERO, ReferenceRun
 
 EQUIVALENT, NOT_EQUIVALENT, UNDECIDED = "equivalent", "not equivalent", "undecided"
-
-DECIDES = 0.5
-"""A bound that reaches this share of what it bounds shows nothing."""
 
 NEEDED_STEPS = 2
 """The step after which an optimiser's memory has been used: until there all has to be decided."""

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from frameworks.answers import Answers, checkpoints, first_step
 from frameworks.contract import Memory, Options, Step, Weights
 from frameworks.reference.adapter import Reference
-from harness.parity.deviations import Group, looked_at, work_of
+from harness.parity.deviations import ROUNDING, Group, looked_at, work_of
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -32,6 +32,12 @@ its tensors are so large that one run shows as much."""
 SECONDS_OF_WORK = 1e9
 """Multiply-adds of a batch that make it so."""
 
+
+DECIDES = 0.5
+"""A bound that reaches this share of what it bounds shows nothing."""
+
+CANCELS = 1e-3
+"""A gradient that is this much smaller than its terms together is what is left of their cancelling."""
 
 ZERO = 2.0**-24
 """What is this much smaller than float32's rounding of its terms is float64's rounding of zero."""
@@ -55,7 +61,7 @@ class ReferenceRun:
     the norm and the largest element of a difference from them may be, (2,), absolute; of "losses"
     (steps, 2). `apart` marks, by precision and key, the elements of weights that Adam moved by the
     sign of a gradient that may be either: norms leave them out. `vanishing` names the parameters whose
-    gradient is zero in exact arithmetic: nothing depends on them.
+    gradient cancels: it is rounding, and far smaller than its terms, so that nothing depends on them.
     """
 
     workload: Workload
@@ -163,9 +169,13 @@ class _Study:
         return step.loss
 
     def _keep_vanishing(self, step: Step, deviations: Mapping[str, float]) -> None:
-        """Drop the parameters whose gradient is more than float64's rounding of its terms."""
+        """Drop the parameters whose gradient is more than rounding, or not far smaller than its terms."""
         for name in tuple(self._vanishing):
-            if np.linalg.norm(step.gradients[name]) > ZERO * deviations[name]:
+            layer, _, short = name.rpartition(".")
+            size = float(np.linalg.norm(step.gradients[name]))
+            terms = self._exact.layer(layer).terms[short]
+            hidden = size * DECIDES <= ROUNDING * deviations[name]
+            if not hidden or max(size, deviations[name]) > CANCELS * terms:
                 self._vanishing.discard(name)
 
     def _look(self, steps: int) -> None:
