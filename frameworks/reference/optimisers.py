@@ -110,6 +110,8 @@ class AdamW(Adam):
 
     def _decayed(self, g: NDArray, w: NDArray, rate: np.floating) -> NDArray:
         w -= rate * self.decay * w
+        # Some multiply by 1 - rate weight_decay, which is rounded as 1 is.
+        w[...] = self.arithmetic.each(w, roundings=2)
         return g
 
 
