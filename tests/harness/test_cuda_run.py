@@ -80,8 +80,11 @@ def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[st
         ("reference", "cpu", "float64"), ("faulty", "cpu", "float32"),
         *(("faulty", "cuda", one) for one in devices.PRECISIONS),
     }  # fmt: skip
-    assert set(table["status"]) == {"ok"}
-    assert set(table["parity"]) == {"equivalent"}
+    # Coarse arithmetic decides little on a net of three units.
+    exact = table.index.get_level_values("dtype").isin(("float64", "float32"))
+    assert set(table.loc[exact, "parity"]) == {"equivalent"}
+    assert set(table.loc[exact, "status"]) == {"ok"}
+    assert set(table["parity"]) <= {"equivalent", "undecided"}
     held = table.xs("cuda", level="device")["device_used_bytes"]
     assert held.tolist() == [HELD] * 3
     assert table.xs("cpu", level="device")["device_used_bytes"].isna().all()

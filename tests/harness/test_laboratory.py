@@ -80,9 +80,15 @@ def test_a_check_trains_in_every_launch_and_tells_what_came_of_it(
     assert len(scored) == 1 and len(scored | set(by_seed.values())) == 4
     # And then it was checked from the workload's own start again.
     assert all(event["verdict"] == "equivalent" for event in record.every("parity"))
-    assert Counter(one["when"] for one in record.every("parity")) == {
-        "before timing": 2, "after timing": 2 * 4 + 2,
-    }  # fmt: skip
+    when = Counter(event["when"] for event in record.every("parity"))
+    launches = 2 * 4
+    assert (when["before timing"], when["after timing"]) == (2, launches)
+    # In every launch a slice of each kind; and once training, scoring, and both latencies.
+    kinds = Counter(e["kind"] for e in record.every("parity") if e["when"] == "replayed")
+    each_launch = dict.fromkeys(("train", "predict", "single"), launches)
+    assert kinds == each_launch | dict.fromkeys(
+        ("training", "evaluate", "latency", "latency one"), 2
+    )
     times_each_figure_once_a_round(record)
     tells_its_peak_before_it_trains_again(record)
 

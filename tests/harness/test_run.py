@@ -87,7 +87,7 @@ def test_a_cell_that_is_not_equivalent_is_named_and_not_ranked(
     assert reason.startswith("not equivalent: gradient of dense")
     assert "differs by 1.0e-02 (bound " in reason
     assert "every gradient is 1.01 times what is right" in reason
-    assert "after the timed part" in table.loc["turncoat", "reason"]
+    assert "replayed" in table.loc["turncoat", "reason"]
     assert table.loc[["wrong", "turncoat"], "train_samples_per_s"].isna().all()
     assert table.loc["well", "parity_share"] < 1
     report = (record.folder / "report.md").read_text()
@@ -112,8 +112,11 @@ def test_the_parity_check_alone_trains_and_times_nothing(
     request = asked(toy_root, toy_interpreters, modes=["well"], only_proof=True, parity_steps=3)
     record, status, _ = execute(request, toy_root)
     assert status == 0
-    assert [event["verdict"] for event in record.every("parity")] == ["equivalent"] * 2
-    assert {one["steps"] for one in record.every("parity")} == {3}
+    checks = record.every("parity")
+    assert {event["verdict"] for event in checks} == {"equivalent"}
+    assert [event["steps"] for event in checks if event["when"] == "before timing"] == [3, 3]
+    kinds = [event["kind"] for event in checks if event["when"] == "replayed"]
+    assert kinds == ["train", "predict", "single"] * 2
     assert record.every("trained") == record.every("slice") == []
 
 
