@@ -61,7 +61,7 @@ class ReferenceRun:
     the norm and the largest element of a difference from them may be, (2,), absolute; of "losses"
     (steps, 2). `apart` marks, by precision and key, the elements of weights that Adam moved by the
     sign of a gradient that may be either: norms leave them out. `vanishing` names the parameters whose
-    gradient cancels: it is rounding, and far smaller than its terms, so that nothing depends on them.
+    first gradient cancels: it is rounding, and far smaller than its terms. Nothing depends on them.
     """
 
     workload: Workload
@@ -132,7 +132,7 @@ class _Study:
             name: Group(run.reference, run.workload, name, samples) for name in precisions
         }
         self._answers: Answers = {}
-        self._vanishing = set(run.workload.parameters)
+        self._vanishing: frozenset[str] = frozenset()
 
     def finish(self) -> ReferenceRun:
         """Take all steps; return the run with its answers and bounds."""
@@ -149,7 +149,7 @@ class _Study:
             answers=self._answers,
             bounds=bounds,
             apart={name: group.apart for name, group in self._groups.items()},
-            vanishing=frozenset(self._vanishing),
+            vanishing=self._vanishing,
         )
 
     def _step(self, number: int, batch: Batch) -> float:
@@ -159,8 +159,8 @@ class _Study:
         first = number == 1
         for name, group in self._groups.items():
             deviations = group.step(batch, step, kinked, first)
-            if name == "float32":
-                self._keep_vanishing(step, deviations)
+            if first and name == "float32":
+                self._vanishing = self._cancelling(step, deviations)
         if first:
             self._answers |= first_step(step)
         self._exact.update(step.gradients)
@@ -168,15 +168,16 @@ class _Study:
             raise ReferenceDiverged(number)
         return step.loss
 
-    def _keep_vanishing(self, step: Step, deviations: Mapping[str, float]) -> None:
-        """Drop the parameters whose gradient is more than rounding, or not far smaller than its terms."""
-        for name in tuple(self._vanishing):
+    def _cancelling(self, step: Step, deviations: Mapping[str, float]) -> frozenset[str]:
+        """Return the parameters whose gradient is rounding, and far smaller than its terms."""
+        names = set()
+        for name, gradient in step.gradients.items():
             layer, _, short = name.rpartition(".")
-            size = float(np.linalg.norm(step.gradients[name]))
-            terms = self._exact.layer(layer).terms[short]
+            size, terms = float(np.linalg.norm(gradient)), self._exact.layer(layer).terms[short]
             hidden = size * DECIDES <= ROUNDING * deviations[name]
-            if not hidden or max(size, deviations[name]) > CANCELS * terms:
-                self._vanishing.discard(name)
+            if hidden and max(size, deviations[name]) <= CANCELS * terms:
+                names.add(name)
+        return frozenset(names)
 
     def _look(self, steps: int) -> None:
         """Compare weights and predictions of all runs after so many steps."""
