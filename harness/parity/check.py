@@ -164,10 +164,26 @@ def _checks(
         origin = run.start[name].astype(np.float64) if kind == "weights" else 0.0
         words, marks = (tensor, when, steps), apart.get(key)
         check = compare(words, answers.get(key), right, bounds[key], origin, marks)
+        check = replace(check, effect=max(check.effect, _state_scale(run, name, steps)))
         # What a parameter moved by is also next to nothing where the learning rate is.
         moved = kind == "weights" and name in run.workload.parameters
         zero = check.effect <= ZERO * check.bound and not moved
         yield replace(check, vanishing=zero or name in run.vanishing)
+
+
+def _state_scale(run: ReferenceRun, name: str, steps: int) -> float:
+    """Return what counts as the effect on a running mean or variance, however little it moved; else 0.
+
+    That is the share of the batches in it, times the variance; for the mean, times the deviation, by
+    which its errors count.
+    """
+    layer, _, short = name.rpartition(".")
+    if name not in run.workload.state or not steps:
+        return 0.0
+    place = next(place for place in run.workload.leaves if place.name == layer)
+    share = 1 - (1 - getattr(place.layer, "momentum", 0.0)) ** steps
+    variance = run.answers[f"weights/{steps}/{layer}.variance"]
+    return share * float(np.linalg.norm(variance if short == "variance" else np.sqrt(variance)))
 
 
 def _loss_checks(
