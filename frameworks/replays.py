@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from frameworks.answers import Answers
 from frameworks.contract import Adapter, Memory, Weights
 from workloads.batches import Batch
+from workloads.cost import SECONDS_OF_WORK, batch_work
+from workloads.spec import Workload
 
-EARLY = 5
-"""How many steps of a training the reference takes, too."""
+EARLY, FEWER = 5, 2
+"""How many steps of a training the reference takes, too; fewer where they are work for seconds."""
 
 DRAWN = 4
 """How many predictions the reference makes, too, beside the first and the last."""
@@ -70,28 +72,35 @@ class TimedPredictions:
     logits: NDArray[np.float32]
 
 
-def replay_training(adapter: Adapter, timed: TimedTraining, seed: int) -> Answers:
+def early_steps(workload: Workload) -> int:
+    """Return how many steps of a timed training the reference takes, too."""
+    return FEWER if batch_work(workload) > SECONDS_OF_WORK else EARLY
+
+
+def replay_training(
+    adapter: Adapter, timed: TimedTraining, seed: int, early: int = EARLY
+) -> Answers:
     """Train again; return what is needed to judge both. The adapter goes on from where it was.
 
     By key: ``start/<name>``, ``memory/<slot>/<name>`` and ``taken`` (the steps before it);
-    ``inputs``, ``labels`` and ``masks/<i>`` of the first EARLY batches; ``timed/...`` and
+    ``inputs``, ``labels`` and ``masks/<i>`` of the first `early` batches; ``timed/...`` and
     ``replayed/...``, each with ``losses``, all weights and state ``after/<name>`` and the optimiser's
-    memory ``memory/<slot>/<name>``, the latter also with weights and state after EARLY steps,
+    memory ``memory/<slot>/<name>``, the latter also with weights and state after `early` steps,
     ``early/<name>``; and where the replay is not the same to the bit, what
     came of weights that were moved by a unit in the last place, ``nudged<i>/...``. `seed` is for those.
     """
     now, batches = snapshot(adapter), timed.batches()
-    result = _beginning(timed.before) | _first_of(batches)
+    result = _beginning(timed.before) | _first_of(batches[:early])
     result["timed/losses"] = timed.losses
     if timed.after is not None:
         result |= {f"timed/{key}": array for key, array in _end(timed.after).items()}
-    replayed = _one_by_one(adapter, timed.before, batches)
+    replayed = _one_by_one(adapter, timed.before, batches, early)
     result |= {f"replayed/{key}": array for key, array in replayed.items()}
     if not _same(result, replayed):
         random = np.random.default_rng(seed)
         for number in range(NUDGES):
             weights = {name: _nudged(w, random) for name, w in timed.before.weights.items()}
-            nudged = _one_by_one(adapter, timed.before._replace(weights=weights), batches)
+            nudged = _one_by_one(adapter, timed.before._replace(weights=weights), batches, early)
             result |= {f"nudged{number}/{key}": array for key, array in nudged.items()}
     put_back(adapter, now)
     return result
@@ -111,8 +120,7 @@ def _remembered(memory: Memory) -> Answers:
     return {f"memory/{slot}/{name}": a for slot, arrays in slots for name, a in arrays.items()}
 
 
-def _first_of(batches: Sequence[Batch]) -> Answers:
-    first = batches[:EARLY]
+def _first_of(first: Sequence[Batch]) -> Answers:
     masks = zip(*(batch.masks for batch in first), strict=True)
     return {
         "inputs": np.stack([batch.inputs for batch in first]),
@@ -125,13 +133,13 @@ def _named(stem: str, weights: Weights) -> Answers:
     return {f"{stem}/{name}": array for name, array in weights.items()}
 
 
-def _one_by_one(adapter: Adapter, start: Snapshot, batches: Sequence[Batch]) -> Answers:
+def _one_by_one(adapter: Adapter, start: Snapshot, batches: Sequence[Batch], early: int) -> Answers:
     """Train on one batch a call from `start`."""
     put_back(adapter, start)
-    losses = [adapter.train([batch]) for batch in batches[:EARLY]]
-    early = _named("early", adapter.weights())
-    losses += [adapter.train([batch]) for batch in batches[EARLY:]]
-    return {"losses": np.concatenate(losses)} | early | _end(snapshot(adapter))
+    losses = [adapter.train([batch]) for batch in batches[:early]]
+    soon = _named("early", adapter.weights())
+    losses += [adapter.train([batch]) for batch in batches[early:]]
+    return {"losses": np.concatenate(losses)} | soon | _end(snapshot(adapter))
 
 
 def _same(timed: Answers, replayed: Answers) -> bool:
@@ -213,14 +221,15 @@ def from_start(
 class Kept(dict[str, TimedTraining | TimedPredictions]):
     """By kind, what was timed last."""
 
-    def replay(self, kind: str, adapter: Adapter, batch: int, seed: int) -> Answers:
+    def replay(self, kind: str, adapter: Adapter, workload: Workload, seed: int) -> Answers:
         """Go through what was timed last of `kind` again, and forget it.
 
-        Predictions of single examples are made again in batches of `batch`.
+        Predictions of single examples are made again in batches of the workload's size.
         """
+        batch = workload.data.batch
         timed = self.pop(kind)
         if isinstance(timed, TimedTraining):
-            return replay_training(adapter, timed, seed)
+            return replay_training(adapter, timed, seed, early_steps(workload))
         single = len(timed.inputs()[0]) == 1 < batch
         again = in_batches(adapter, batch) if single else one_by_one(adapter)
         return replay_predictions(adapter, timed, again, seed)

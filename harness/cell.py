@@ -186,8 +186,9 @@ class LiveCell:
     def _check_untimed(self) -> None:
         """Have slices of every kind made as they are timed, and check them."""
         for kind in self._kinds() if self._checks else ():
-            self._ask_slice(kind, UNTIMED_SECONDS)  # a short one: the speed is not known yet
-            self._ask_slice(kind, UNTIMED_SECONDS)
+            took = self._ask_slice(kind, UNTIMED_SECONDS)
+            if took["seconds"] < UNTIMED_SECONDS:  # it was short, for the speed was not known yet
+                self._ask_slice(kind, UNTIMED_SECONDS)
             self._replay(kind)
 
     def _replay(self, kind: str) -> None:

@@ -296,7 +296,7 @@ class Cell:
             before = self.batches.take(0, sum(map(len, lead)))
             take = partial(self.batches.take, len(before), len(losses))
             self.timed[kind] = from_start(self.adapter, self.start, before, take, losses)
-        arrays = self.timed.replay(kind, self.adapter, self.workload.data.batch, seed)
+        arrays = self.timed.replay(kind, self.adapter, self.workload, seed)
         np.savez(path, **arrays)  # type: ignore[arg-type]
         return {"arrays": str(path)}
 

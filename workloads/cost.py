@@ -22,6 +22,15 @@ def inference_flop(workload: Workload) -> int:
     return 2 * sum(place.layer.multiply_adds(place.input) for place in workload.leaves)
 
 
+SECONDS_OF_WORK = 1e9
+"""Multiply-adds of a batch that make a step of the reference a matter of seconds."""
+
+
+def batch_work(workload: Workload) -> float:
+    """Return the multiply-adds of a batch's forward pass."""
+    return inference_flop(workload) / 2 * workload.data.batch
+
+
 def training_flop(workload: Workload) -> int:
     """Return floating-point operations to train on one example.
 

@@ -19,6 +19,7 @@ from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import ROUNDED, noisy
 from workloads import layers
 from workloads.batches import Batch
+from workloads.cost import batch_work
 from workloads.optimisers import Adam
 from workloads.spec import Workload
 
@@ -122,7 +123,7 @@ class Group:
         self._push = isinstance(workload.optimiser, Adam)
         self._relus = [p.name for p in workload.leaves if isinstance(p.layer, layers.Relu)]
         self._pool: Executor | None = None
-        if work_of(workload) > WORTH_A_THREAD:
+        if batch_work(workload) > WORTH_A_THREAD:
             self._pool = ThreadPoolExecutor(os.cpu_count())
         self._rounding = Largest()
         self._ties = {side: Largest() for side in (1, -1)}
@@ -220,12 +221,6 @@ class Group:
             for key, rounding in self._rounding.items()
         }
         return bounds | {"losses": np.array(self._losses)}
-
-
-def work_of(workload: Workload) -> float:
-    """Return the multiply-adds of a batch's forward pass."""
-    macs = sum(place.layer.multiply_adds(place.input) for place in workload.leaves)
-    return float(workload.data.batch * macs)
 
 
 def _nearest(x: NDArray, reach: NDArray) -> NDArray:

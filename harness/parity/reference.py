@@ -19,8 +19,9 @@ from threadpoolctl import threadpool_limits
 from frameworks.answers import Answers, checkpoints, first_step
 from frameworks.contract import Memory, Options, Step, Weights
 from frameworks.reference.adapter import Reference
-from harness.parity.deviations import ROUNDING, Group, looked_at, work_of
+from harness.parity.deviations import ROUNDING, Group, looked_at
 from workloads.batches import Batch
+from workloads.cost import SECONDS_OF_WORK, batch_work
 from workloads.spec import Workload
 
 DEFAULT_STEPS = 20
@@ -28,9 +29,6 @@ DEFAULT_STEPS = 20
 SAMPLES, FEWER = 8, 3
 """How many runs with random errors show what rounding does; fewer where a step is work for seconds:
 its tensors are so large that one run shows as much."""
-
-SECONDS_OF_WORK = 1e9
-"""Multiply-adds of a batch that make it so."""
 
 
 DECIDES = 0.5
@@ -116,7 +114,7 @@ def run_reference(
     """
     run = ReferenceRun(workload, start, tuple(batches), memory)
     if samples is None:
-        samples = FEWER if work_of(workload) > SECONDS_OF_WORK else SAMPLES
+        samples = FEWER if batch_work(workload) > SECONDS_OF_WORK else SAMPLES
     # One thread: small products split over many threads wait more than they compute.
     with threadpool_limits(1), np.errstate(all="ignore"):
         study = _Study(run, sorted({"float32", *precisions}), samples)

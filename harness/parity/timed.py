@@ -22,10 +22,11 @@ from harness.parity.check import Check, Verdict, compare, judge
 from harness.parity.deviations import ROUNDING, sizes
 from harness.parity.reference import ReferenceRun, run_reference
 from workloads.batches import Batch
+from workloads.cost import SECONDS_OF_WORK, batch_work
 from workloads.spec import Workload
 
-SAMPLES = 4
-"""How many runs show what rounding does to the first steps of a slice."""
+SAMPLES, FEWER = 4, 2
+"""How many runs show what rounding does to the first steps of a slice; fewer for large nets."""
 
 Arrays = Mapping[str, NDArray]
 
@@ -45,7 +46,8 @@ def reference_of(arrays: Arrays, workload: Workload, precision: str) -> Referenc
         for i, (inputs, labels) in enumerate(zip(arrays["inputs"], arrays["labels"], strict=True))
     ]
     memory = Memory(int(arrays["taken"]), slots)
-    return run_reference(workload, part(arrays, "start"), batches, [precision], memory, SAMPLES)
+    samples = FEWER if batch_work(workload) > SECONDS_OF_WORK else SAMPLES
+    return run_reference(workload, part(arrays, "start"), batches, [precision], memory, samples)
 
 
 def judge_training(arrays: Arrays, run: ReferenceRun, precision: str) -> Verdict:
