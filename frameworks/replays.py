@@ -26,6 +26,10 @@ EARLY, FEWER = 5, 2
 DRAWN = 4
 """How many predictions the reference makes, too, beside the first and the last."""
 
+MOST_CALLS, ENDS = 300, 50
+"""How many timed predictions are drawn to be made again where there are more; how many of the first
+and of the last are, in any case."""
+
 NUDGES = 2
 """How many replays from weights moved by a unit in the last place show what rounding does."""
 
@@ -70,6 +74,10 @@ class TimedPredictions:
 
     inputs: Callable[[], list[NDArray[np.float32]]]
     logits: NDArray[np.float32]
+
+
+SINGLES = ("single", "latency one")
+"""The kinds of timed predictions of single examples."""
 
 
 def early_steps(workload: Workload) -> int:
@@ -162,18 +170,26 @@ def replay_predictions(
 ) -> Answers:
     """Predict again by `again`, which returns the logits of a list of inputs.
 
-    By key: ``weights/<name>``; ``timed`` and ``replayed``, both (calls, batch, classes); the drawn
-    calls' numbers ``drawn`` and their ``inputs``. `seed` draws them: the first, the last and some more.
+    By key: ``weights/<name>``; the numbers of ``calls``, all or some hundreds; of those ``timed`` and
+    ``replayed``, both (calls, batch, classes); which of them the reference makes, ``drawn``, and their
+    ``inputs``. `seed` draws them; the first and the last are among them.
     """
-    inputs = timed.inputs()
-    calls = len(inputs)
-    draw = np.random.default_rng(seed).integers(0, calls, DRAWN)
-    drawn = np.unique([0, *draw, calls - 1])
+    everything, random = timed.inputs(), np.random.default_rng(seed)
+    count = len(everything)
+    calls = np.arange(count)
+    if count > MOST_CALLS:
+        # The first, the last, and some between.
+        some = random.integers(0, count, MOST_CALLS)
+        calls = np.unique([*calls[:ENDS], *some, *calls[-ENDS:]])
+    inputs = [everything[call] for call in calls]
+    drawn = np.unique([0, *random.integers(0, len(calls), DRAWN), len(calls) - 1])
     replayed = again(inputs)
+    logits = timed.logits.reshape(count, len(inputs[0]), -1)
     return {
         **_named("weights", adapter.weights()),
-        "timed": timed.logits.reshape(calls, len(inputs[0]), -1),
-        "replayed": replayed.reshape(calls, len(inputs[0]), -1),
+        "calls": calls,
+        "timed": logits[calls],
+        "replayed": replayed.reshape(len(calls), len(inputs[0]), -1),
         "drawn": drawn,
         "inputs": np.stack([inputs[i] for i in drawn]),
     }
@@ -230,6 +246,6 @@ class Kept(dict[str, TimedTraining | TimedPredictions]):
         timed = self.pop(kind)
         if isinstance(timed, TimedTraining):
             return replay_training(adapter, timed, seed, early_steps(workload))
-        single = len(timed.inputs()[0]) == 1 < batch
+        single = kind in SINGLES and batch > 1
         again = in_batches(adapter, batch) if single else one_by_one(adapter)
         return replay_predictions(adapter, timed, again, seed)

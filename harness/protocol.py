@@ -16,7 +16,7 @@ import socket
 import time
 from typing import Any
 
-VERSION = 6
+VERSION = 7
 """Raised when a message changes its meaning; both sides compare it in the first job."""
 
 _LONGEST_LINE = 16 * 2**20

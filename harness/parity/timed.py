@@ -101,9 +101,12 @@ def judge_predictions(arrays: Arrays, workload: Workload, precision: str) -> Ver
     """Hold timed predictions against the reference's, where drawn, and all against their replay."""
     timed, replayed, drawn = arrays["timed"], arrays["replayed"], arrays["drawn"]
     right, bounds = predicted(arrays, workload, precision)
-    calls = f"of {len(timed)} timed calls"
+    calls = arrays["calls"]
+    last = calls[-1] + 1
     checks = [
-        compare(("prediction", f"in call {i + 1} {calls}", 0), timed[i], logits, bound)
+        compare(
+            ("prediction", f"in timed call {calls[i] + 1} of {last}", 0), timed[i], logits, bound
+        )
         for i, logits, bound in zip(drawn, right, bounds, strict=True)
     ]
     # Both may be off by a bound, which is much the same share of all logits.
@@ -112,7 +115,8 @@ def judge_predictions(arrays: Arrays, workload: Workload, precision: str) -> Ver
     errors = [sizes(d)[0] for d in _wide(timed) - replayed]
     norms = [max(sizes(logits)[0], tiny) for logits in _wide(replayed)]
     worst = int(np.argmax(np.divide(errors, norms)))
-    words = ("prediction", f"in call {worst + 1} {calls}, against its replay,", 0)
+    where = f"in timed call {calls[worst] + 1} of {last}, against its replay,"
+    words = ("prediction", where, 0)
     bound = relative * sizes(replayed[worst])
     checks.append(compare(words, timed[worst], replayed[worst], bound))
     undecided = [check.place for check in checks if not check.decides]
