@@ -66,7 +66,7 @@ def test_the_first_losses_agree_on_every_workload(tmp_path: Path) -> None:
     record, done = run(tmp_path, *command)
     # 3: nothing failed; a net as deep as ResNet-20 may be undecided after so few steps.
     assert done.returncode in (0, 3), done.stdout + done.stderr
-    # The parity check (exit status 0 or 3) holds every loss to its own bound. In deep nets near-ties of ReLU
+    # The parity check holds every loss to its own bound. In deep nets near-ties of ReLU
     # move the losses after the first step by a little more than 1e-5, so there it is the first alone.
     apart: dict[tuple[str, str], list[float]] = {}
     for event in record.every("parity"):
