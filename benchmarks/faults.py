@@ -25,11 +25,11 @@ sys.path.append(str(ROOT))
 from benchmarks.planted_faults.catalogue import FAULTS, HONEST  # noqa: E402
 from benchmarks.power import copied  # noqa: E402
 from harness import environments, recipes, store  # noqa: E402
-from harness.parity import NOT_EQUIVALENT  # noqa: E402
 from harness.recipes import Recipe  # noqa: E402
 from harness.request import Request, request  # noqa: E402
 from harness.run import execute  # noqa: E402
 from harness.setting import Measuring  # noqa: E402
+from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 
 WORKLOAD = ROOT / "benchmarks" / "faults.toml"
 

@@ -30,6 +30,7 @@ from harness.recipes import discover  # noqa: E402
 from harness.report import parity_tables  # noqa: E402
 from harness.request import request  # noqa: E402
 from harness.setting import Measuring  # noqa: E402
+from harness.verdicts import BEFORE, UNDECIDED  # noqa: E402
 
 SECONDS = 9 * 60 - 30
 """What an acceptance may take; ending workers and writing a report take the rest of nine minutes."""
@@ -38,7 +39,7 @@ MOST_BYTES = 10 * 2**20
 
 HARMLESS = (
     summaries.OK,
-    summaries.UNDECIDED,
+    UNDECIDED,
     summaries.UNAVAILABLE,
     summaries.INTERRUPTED,
     summaries.NOT_RUN,
@@ -104,7 +105,7 @@ def conduct(part: Part, asked: argparse.Namespace, command: Sequence[str]) -> No
 
 def show(event: dict[str, Any]) -> None:
     """Print what a watcher wants to know."""
-    if event["event"] == "parity" and event["when"] == summaries.BEFORE:
+    if event["event"] == "parity" and event["when"] == BEFORE:
         share = parity_tables.size(event["worst_share"])
         print(f"  {event['cell']}: {event['verdict']}, nearest its bound: {share} of it")
     elif event["event"] == "cell-failed":
@@ -151,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tally = sum(told, Counter[str]())
     well, undecided, failed = (
         tally[summaries.OK],
-        tally[summaries.UNDECIDED],
+        tally[UNDECIDED],
         tally[summaries.FAILED],
     )
     size = tidy(asked.out)
@@ -184,7 +185,7 @@ def judged(record: store.Record) -> Counter[str]:
     return Counter(
         {
             summaries.OK: int(ranked.eq(summaries.OK).sum()),
-            summaries.UNDECIDED: int(ranked.eq(summaries.UNDECIDED).sum()),
+            UNDECIDED: int(ranked.eq(UNDECIDED).sum()),
             summaries.FAILED: failed,
         }
     )

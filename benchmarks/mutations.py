@@ -22,7 +22,6 @@ sys.path.append(str(ROOT))
 
 from harness import environments, recipes  # noqa: E402
 from harness.parity import (  # noqa: E402
-    NOT_EQUIVALENT,
     ReferenceRun,
     Verdict,
     hint,
@@ -30,6 +29,7 @@ from harness.parity import (  # noqa: E402
     run_reference,
 )
 from harness.process import worker_environment  # noqa: E402
+from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
 from workloads import init, spec  # noqa: E402
 from workloads.batches import Batch  # noqa: E402

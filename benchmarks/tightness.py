@@ -27,13 +27,13 @@ from frameworks.contract import Options, Step  # noqa: E402
 from frameworks.reference.adapter import Reference  # noqa: E402
 from harness.parity import (  # noqa: E402
     DEFAULT_STEPS,
-    NOT_EQUIVALENT,
     ReferenceRun,
     Verdict,
     judge,
     run_reference,
 )
 from harness.places import cache_folder  # noqa: E402
+from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from workloads import datasets, init, spec  # noqa: E402
 from workloads.batches import Batch, Batches  # noqa: E402
 from workloads.spec import Workload  # noqa: E402

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from harness import comparisons, statistics, store, summaries
 from harness.comparisons import FASTER, GROUP, SLOWER
 from harness.differences import Difference, differences, flat
-from harness.summaries import OK, UNDECIDED, number
+from harness.summaries import OK, number
+from harness.verdicts import UNDECIDED
 
 SAME, OPEN, HIGHER, LOWER = "same", "not told apart", "higher", "lower"
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.parity import (
-    NOT_EQUIVALENT,
     ReferenceRun,
     Verdict,
     diagnosis_timed,
@@ -22,6 +21,7 @@ from harness.parity import (
 )
 from harness.process import WorkerFailed, WorkerProcess
 from harness.setting import Timeouts
+from harness.verdicts import AFTER, BEFORE, NOT_EQUIVALENT, REPLAYED
 from workloads.spec import Workload
 
 WORST = 8
@@ -49,11 +49,11 @@ class Checks:
 
     def before_timing(self) -> None:
         """Ask for all answers of the parity check."""
-        self._answers(self._reference, "before timing")
+        self._answers(self._reference, BEFORE)
 
     def after_timing(self) -> None:
         """Ask for the first step once more: nothing was optimised away."""
-        self._answers(self._reference.first_step(), "after timing")
+        self._answers(self._reference.first_step(), AFTER)
 
     def _answers(self, run: ReferenceRun, when: str) -> None:
         wait = self._timeouts.parity
@@ -93,7 +93,7 @@ class Checks:
             arrays = dict(loaded)
         verdict, advice = self._judge_replay(arrays)
         seconds = time.monotonic() - began
-        fields |= {"when": "replayed", "kind": kind, "steps": verdict.steps, "seconds": seconds}
+        fields |= {"when": REPLAYED, "kind": kind, "steps": verdict.steps, "seconds": seconds}
         self._say(verdict, advice, **fields)
 
     def _judge_replay(self, arrays: dict[str, NDArray]) -> tuple[Verdict, str | None]:

@@ -17,11 +17,12 @@ import numpy as np
 from harness import machine
 from harness.cell import LiveCell
 from harness.laboratory import Laboratory
-from harness.parity import NOT_EQUIVALENT, ReferenceDiverged, ReferenceRun, run_reference
+from harness.parity import ReferenceDiverged, ReferenceRun, run_reference
 from harness.plan import Cell
 from harness.process import WorkerFailed
 from harness.setting import Setting, Task, Tell
 from harness.starts import write_start
+from harness.verdicts import NOT_EQUIVALENT
 from workloads import init
 from workloads.batches import Batches
 from workloads.datasets import Arrays

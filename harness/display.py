@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from harness.report.words import times
-from harness.summaries import BEFORE, EQUIVALENT, UNDECIDED, undecided_reason
+from harness.verdicts import BEFORE, EQUIVALENT, UNDECIDED, undecided_reason
 
 # What a cell's stages weigh in the estimate of what is left: guesses, in one unit.
 _START, _TRAIN, _ROUNDS = 2.0, 3.0, 2.0

@@ -17,7 +17,8 @@ from harness.plan import Cell
 from harness.report.files import finish
 from harness.request import Request
 from harness.setting import Measuring, Setting, Task, Timeouts, Watchers
-from harness.summaries import FAILED, INTERRUPTED, OK, UNDECIDED
+from harness.summaries import FAILED, INTERRUPTED, OK
+from harness.verdicts import UNDECIDED, by_cell, parity_verdict
 from workloads import datasets
 from workloads.datasets import DatasetError
 from workloads.spec import Workload
@@ -35,20 +36,24 @@ class _Session:
     ) -> None:
         self.asked, self.run, self.timeouts = asked, run, timeouts
         self._listener = listener
-        self.failures, self.undecided = 0, False
+        self.failures = 0
+        self._checks: list[dict[str, Any]] = []
 
     @property
     def outcome(self) -> tuple[str, int]:
         """How the run ended, and the exit status."""
         if self.failures:
             return FAILED, 1
-        return (UNDECIDED, 3) if self.undecided else (OK, 0)
+        verdicts = {parity_verdict(checks) for checks in by_cell(self._checks).values()}
+        return (UNDECIDED, 3) if UNDECIDED in verdicts else (OK, 0)
 
     def tell(self, event: str, cell: str | None, **fields: Any) -> None:
         self.failures += event == "workload-refused"
-        self.undecided |= event == "parity" and fields.get("verdict") == UNDECIDED
+        whole_event = {"event": event, "cell": cell, **fields}
+        if event == "parity":
+            self._checks.append(whole_event)
         self.run.append(event, cell, **fields)
-        self._listener({"event": event, "cell": cell, **fields})
+        self._listener(whole_event)
 
 
 def execute(

@@ -15,29 +15,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness import comparisons, figures
+from harness.verdicts import (
+    EQUIVALENT,
+    NOT_CHECKED,
+    NOT_EQUIVALENT,
+    UNDECIDED,
+    by_cell,
+    parity_verdict,
+    undecided_reason,
+)
 
 Event = Mapping[str, Any]
-
-EQUIVALENT, NOT_EQUIVALENT, UNDECIDED = "equivalent", "not equivalent", "undecided"
-"""The verdicts of the parity check. A cell of the last two has that as its status, and is in no ranking.
-
-Undecided: the bound of some tensor reaches half of the effect, so nothing was shown for the cell.
-"""
-
-NOT_CHECKED = "not checked"
-"""Stands for the verdict of a cell that has none."""
-
-BEFORE, REPLAYED = "before timing", "replayed"
-"""When a cell was checked; the latter is of slices as they are timed."""
 
 OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
 UNAVAILABLE, SKIPPED, NOT_RUN = "unavailable", "skipped", "not run"
 
 FINISHED = (OK, UNDECIDED)
 """The statuses of cells that came to their end: their figures are shown."""
-
-_MOST_NAMED = 5
-"""How many undecided tensors a cell's reason names; the journal has all."""
 
 SLICES = {"slice": False, "twin-slice": True}
 """The events that are timed slices, and whether they are a twin's."""
@@ -156,19 +150,16 @@ def pairs(
 
     `kept` and `twins` are the run's slices that are `counted`.
     """
-    excluded = {str(event.get("cell")) for event in events if _excludes(event)}
+    excluded = {str(event.get("cell")) for event in events if event["event"] == "cell-failed"}
+    excluded |= {
+        cell for cell, checks in by_cell(events).items() if parity_verdict(checks) != EQUIVALENT
+    }
     references = reference_names(events)
     kept, twins = (
         table[~table["cell"].isin(excluded) & ~table["framework"].isin(references)]
         for table in (kept, twins)
     )
     return comparisons.pairs(kept, twins, level(manifest))
-
-
-def _excludes(event: Event) -> bool:
-    """Say whether an event keeps its cell out of every comparison."""
-    refuted = event["event"] == "parity" and event.get("verdict") != EQUIVALENT
-    return refuted or event["event"] == "cell-failed"
 
 
 def level(manifest: Mapping[str, Any]) -> float:
@@ -188,17 +179,17 @@ def summary(
 
     `table` has the run's slices, `kept` those that are `counted`, `pairs` its comparisons.
     """
-    by_cell: dict[str, list[Event]] = {str(cell): [] for cell in manifest.get("cells") or ()}
+    of_cell: dict[str, list[Event]] = {str(cell): [] for cell in manifest.get("cells") or ()}
     for event in events:
         if event.get("cell") is not None:
-            by_cell.setdefault(str(event["cell"]), []).append(event)
+            of_cell.setdefault(str(event["cell"]), []).append(event)
     for cell in table["cell"].unique():
-        by_cell.setdefault(str(cell), [])
+        of_cell.setdefault(str(cell), [])
     timed = figures.timed(_measured(table), kept, level(manifest))
     references = reference_names(events)
     rows = [
         _row(cell, own, manifest, events, timed.get(cell), references)
-        for cell, own in by_cell.items()
+        for cell, own in of_cell.items()
     ]
     specs = manifest.get("workloads") or {}
     whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"reference": bool})
@@ -323,40 +314,6 @@ def _done(checks: Sequence[Event]) -> tuple[str, str]:
     if verdict == NOT_EQUIVALENT:  # it should have failed, and must not be ranked
         return NOT_EQUIVALENT, str(nearest_bound(checks).get("sentence"))
     return UNDECIDED, undecided_reason(checks)
-
-
-def undecided_reason(checks: Iterable[Event]) -> str:
-    """Name the tensors of a cell's parity events that nothing was shown for, each with its moment."""
-    tensors = list(
-        dict.fromkeys(str(text) for event in checks for text in event.get("undecided") or ())
-    )
-    more = len(tensors) - _MOST_NAMED
-    named = ", ".join(tensors[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"parity undecided: {named or 'the journal does not say of what'}"
-
-
-def parity_verdict(checks: Sequence[Event]) -> str:
-    """The verdict of a cell's parity events together: the worst one; an unknown one is not equivalent.
-
-    Of replayed slices of one kind, one that is equivalent decides for those that are undecided: a
-    training that has come to rest shows nothing any more.
-    """
-    if not checks:
-        return NOT_CHECKED
-    replayed = [event for event in checks if event.get("when") == REPLAYED]
-    decided = {event.get("kind") for event in replayed if event.get("verdict") == EQUIVALENT}
-    verdicts = {
-        event.get("verdict")
-        for event in checks
-        if not (
-            event.get("when") == REPLAYED
-            and event.get("verdict") == UNDECIDED
-            and event.get("kind") in decided
-        )
-    }
-    if verdicts <= {EQUIVALENT, UNDECIDED}:
-        return UNDECIDED if UNDECIDED in verdicts else EQUIVALENT
-    return NOT_EQUIVALENT
 
 
 def _parity(checks: Sequence[Event]) -> dict[str, Any]:

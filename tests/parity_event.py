@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.summaries import BEFORE, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from harness.verdicts import BEFORE, EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 
 TENSOR = "gradient of dense1.bias at step 1"
 """The tensor nearest its bound, and of an undecided cell the one that nothing was shown for."""

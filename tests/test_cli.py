@@ -22,7 +22,7 @@ from harness import store
 from harness.recipes import discover
 from harness.report import document
 from harness.shell import INTERRUPTED
-from harness.summaries import UNDECIDED
+from harness.verdicts import UNDECIDED
 from tests.parity_event import TENSOR, parity_event
 from workloads import spec
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmarks.parity.cases import Given
 from harness import parity
 from harness.parity import ReferenceDiverged, ReferenceRun
-from harness.parity.check import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 
 __all__ = [
     "EQUIVALENT",

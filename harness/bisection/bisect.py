@@ -36,7 +36,7 @@ from harness.places import project_root
 from harness.recipes import Recipe, discover
 from harness.request import Request, request
 from harness.statistics import LOOKS
-from harness.summaries import UNDECIDED, undecided_reason
+from harness.verdicts import REPLAYED, UNDECIDED, by_cell, parity_verdict, undecided_reason
 from workloads import spec
 from workloads.reading import SpecError
 
@@ -197,6 +197,7 @@ class Bisection:
     def _listener(self) -> run.Listener:
         """Tell what takes long, and stop a run of which one cell cannot run or be compared."""
         folder = ""
+        checks: list[Mapping[str, Any]] = []
 
         def hear(event: Mapping[str, Any]) -> None:
             nonlocal folder
@@ -210,13 +211,26 @@ class Bisection:
             elif kind == "cell-failed":
                 name = store.summaries.split(event["cell"])["framework"]
                 raise _Unusable(name, f"{event['status']}: {event['reason']}", folder)
-            elif kind == "parity" and event["verdict"] == UNDECIDED:
-                name = store.summaries.split(event["cell"])["framework"]
-                raise _Unusable(name, undecided_reason([event]), folder)
+            elif kind == "parity":
+                checks.append(event)
+                # What was replayed may still be decided by a later slice.
+                if event["when"] != REPLAYED:
+                    self._refuse_undecided(checks, event["cell"], folder)
+            elif kind == "cell-done":
+                self._refuse_undecided(checks, event["cell"], folder)
             elif kind in ("workload-skipped", "workload-refused"):
                 raise Unavailable(f"{event['workload']}: {event['reason']}")
 
         return hear
+
+    @staticmethod
+    def _refuse_undecided(events: list[Mapping[str, Any]], cell: str, folder: str) -> None:
+        """Raise where the parity `events` of a cell come to undecided."""
+        checks = by_cell(events).get(cell, [])
+        if parity_verdict(checks) == UNDECIDED:
+            raise _Unusable(
+                store.summaries.split(cell)["framework"], undecided_reason(checks), folder
+            )
 
 
 def _settled(question: Question, search: Search, records: list[store.Record]) -> bool:

@@ -31,7 +31,8 @@ from harness.gate.finding import (
 from harness.gate.judge import AccuracyChange, Comparison, accuracy_change, judge
 from harness.gate.measures import Cell, Measures
 from harness.statistics import LOOKS
-from harness.summaries import EQUIVALENT, INTERRUPTED, NOT_EQUIVALENT, OK, UNDECIDED
+from harness.summaries import INTERRUPTED, OK
+from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 
 LEVEL = statistics.level_at_looks(len(LOOKS) + 2)
 """Of a check's intervals: it looks at each of LOOKS, when its budget is spent, and at its end."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from harness import comparisons, metrics, statistics, store, summaries
 from harness.comparisons import GROUP
 from harness.gate.finding import DEVICE_MEMORY, FIRST_STEP, MEMORY, Metric
-from harness.summaries import UNDECIDED
+from harness.verdicts import UNDECIDED
 
 CALIBRATION = "calibration"
 """The fixed work of our own in each round, beside the cells."""

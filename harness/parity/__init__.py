@@ -1,14 +1,11 @@
 """The parity check: a cell computes the reference's step and predictions, or it is not ranked."""
 
-from harness.parity.check import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED, Check, Verdict, judge
+from harness.parity.check import Check, Verdict, judge
 from harness.parity.diagnosis import hint
 from harness.parity.reference import DEFAULT_STEPS, ReferenceDiverged, ReferenceRun, run_reference
 
 __all__ = [
     "DEFAULT_STEPS",
-    "EQUIVALENT",
-    "NOT_EQUIVALENT",
-    "UNDECIDED",
     "Check",
     "ReferenceDiverged",
     "ReferenceRun",

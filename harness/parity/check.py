@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from frameworks.reference.arithmetic import ROUNDED
 from harness.parity.deviations import sizes
 from harness.parity.reference import DECIDES, ZERO, ReferenceRun
-
-EQUIVALENT, NOT_EQUIVALENT, UNDECIDED = "equivalent", "not equivalent", "undecided"
+from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 
 NEEDED_STEPS = 2
 """The step after which an optimiser's memory has been used: until there all has to be decided."""

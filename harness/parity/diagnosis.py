@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from frameworks.answers import probes
 from harness.parity import inference
-from harness.parity.check import NOT_EQUIVALENT, Verdict
+from harness.parity.check import Verdict
 from harness.parity.reference import ReferenceRun
 from harness.parity.relations import EXACT, common, difference, factor, precision_of
+from harness.verdicts import NOT_EQUIVALENT
 from workloads import layers
 from workloads.spec import Workload
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.parity import inference
-from harness.parity.check import NOT_EQUIVALENT, Verdict
+from harness.parity.check import Verdict
 from harness.parity.reference import ReferenceRun
 from harness.parity.relations import EXACT, common, difference, factor
 from harness.parity.timed import Arrays, part, predicted
+from harness.verdicts import NOT_EQUIVALENT
 from workloads import layers
 from workloads.batches import Batch
 from workloads.spec import Workload

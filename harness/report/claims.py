@@ -15,7 +15,7 @@ from harness import comparisons
 from harness.comparisons import TIED
 from harness.report.runs import Group, Ratio
 from harness.report.words import Tone, count, listed
-from harness.summaries import EQUIVALENT
+from harness.verdicts import EQUIVALENT
 
 KINDS = {"train": "", "predict": " in inference"}
 """The kinds of slices, and how a sentence tells them."""

@@ -11,7 +11,8 @@ import pandas as pd
 from harness import store, summaries
 from harness.report import facts, parity_tables
 from harness.report.words import count, plain
-from harness.summaries import BEFORE, EQUIVALENT, FINISHED, number
+from harness.summaries import FINISHED, number
+from harness.verdicts import BEFORE, EQUIVALENT, by_cell, parity_verdict
 
 LETTERS = 600_000
 """About how many letters the details of a whole report may take."""
@@ -30,7 +31,7 @@ def details(record: store.Record, cells: pd.DataFrame, of: int) -> Iterator[tupl
     for event in record.events:
         if event["event"] in ("cell-started", "cell-failed"):
             last.setdefault(str(event.get("cell")), {})[event["event"]] = event
-    checked = parity_tables.by_cell(record)
+    checked = by_cell(record.events)
     settings = dict(facts.settings(record))
     for cell in cells.to_dict("records"):
         own = last.get(cell["cell"], {})
@@ -55,7 +56,7 @@ def _parity(checks: Sequence[Mapping[str, Any]], most: int) -> Iterator[dict[str
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for event in checks:
-        key = plain(event.get("when")), summaries.parity_verdict([event])
+        key = plain(event.get("when")), parity_verdict([event])
         groups.setdefault(key, []).append(event)
     for (when, verdict), events in groups.items():
         what = when if len(events) == 1 else f"{when} ({count(len(events), 'check')})"

@@ -15,8 +15,9 @@ from harness import store, trends
 from harness.report import facts, model
 from harness.report.model import Tone
 from harness.report.words import count, listed, percent, plain
-from harness.summaries import OK, UNDECIDED, number
+from harness.summaries import OK, number
 from harness.trends import Change, Metric, Series
+from harness.verdicts import UNDECIDED
 
 SCHEMA = 2
 """Raised when a reader of the last schema would misread the JSON (docs/schema/history.schema.json)."""

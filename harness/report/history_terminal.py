@@ -16,8 +16,9 @@ from harness.report import history as said
 from harness.report import terminal
 from harness.report.history import History
 from harness.report.words import Tone, count, plain
-from harness.summaries import OK, UNDECIDED
+from harness.summaries import OK
 from harness.trends import Series
+from harness.verdicts import UNDECIDED
 
 MOST = 40
 """The runs of a series that are shown; changes before them are told too."""

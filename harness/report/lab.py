@@ -11,7 +11,8 @@ import pandas as pd
 from harness import comparisons, figures, store, summaries
 from harness.comparisons import TIED
 from harness.report.words import Tone, count, listed, plain
-from harness.summaries import UNDECIDED, number
+from harness.summaries import number
+from harness.verdicts import UNDECIDED
 
 PAIRS = ("training: a", "b", "a over b", "95% interval", "launches", "a is")
 

@@ -28,18 +28,8 @@ from harness.report.words import (
     seconds,
     whole,
 )
-from harness.summaries import (
-    EQUIVALENT,
-    INTERRUPTED,
-    NOT_CHECKED,
-    NOT_EQUIVALENT,
-    NOT_RUN,
-    OK,
-    SKIPPED,
-    UNAVAILABLE,
-    UNDECIDED,
-    number,
-)
+from harness.summaries import INTERRUPTED, NOT_RUN, OK, SKIPPED, UNAVAILABLE, number
+from harness.verdicts import EQUIVALENT, NOT_CHECKED, NOT_EQUIVALENT, UNDECIDED
 
 AGREE = 1e-5
 """First losses further apart than this (relative) are not one and the same computation."""

@@ -10,7 +10,17 @@ import pandas as pd
 
 from harness import store, summaries
 from harness.report.words import Tone, count, plain
-from harness.summaries import EQUIVALENT, NOT_CHECKED, NOT_EQUIVALENT, REPLAYED, UNDECIDED, number
+from harness.summaries import number
+from harness.verdicts import (
+    EQUIVALENT,
+    NOT_CHECKED,
+    NOT_EQUIVALENT,
+    REPLAYED,
+    UNDECIDED,
+    by_cell,
+    parity_verdict,
+    undecided_reason,
+)
 
 Event = Mapping[str, Any]
 
@@ -36,27 +46,19 @@ _TONES: dict[str, Tone] = {EQUIVALENT: "good", UNDECIDED: "warn", NOT_EQUIVALENT
 
 def rows(record: store.Record) -> Iterator[tuple[str, ...]]:
     """Every cell that was checked, as texts for TITLES; what is nearest its bound is over all checks."""
-    for cell, checks in by_cell(record).items():
+    for cell, checks in by_cell(record.events).items():
         parts = summaries.split(cell)
         place = "" if parts["device"] == "cpu" else f" {parts['device']}"
         nearest = summaries.nearest_bound(checks)
         yield (
             plain(parts["workload"]),
             plain(f"{parts['framework']} {parts['mode']}{place}"),
-            summaries.parity_verdict(checks),
+            parity_verdict(checks),
             plain(nearest.get("worst_tensor")),
             size(nearest.get("worst_share")),
             str(len(replayed(checks))),
             f"{sum(number(event.get('seconds')) or 0 for event in checks):.1f}",
         )
-
-
-def by_cell(record: store.Record) -> dict[str, list[Event]]:
-    """The parity events of every cell that was checked, in order."""
-    cells: dict[str, list[Event]] = {}
-    for event in record.every("parity"):
-        cells.setdefault(str(event.get("cell")), []).append(event)
-    return cells
 
 
 def replayed(checks: Sequence[Event]) -> list[Event]:
@@ -66,17 +68,17 @@ def replayed(checks: Sequence[Event]) -> list[Event]:
 
 def unsettled(record: store.Record) -> Iterator[tuple[Tone, str, list[tuple[str, ...]]]]:
     """Every cell that was checked and not found equivalent: a sentence, and its tensors for TENSORS."""
-    for cell, checks in by_cell(record).items():
-        verdict = summaries.parity_verdict(checks)
+    for cell, checks in by_cell(record.events).items():
+        verdict = parity_verdict(checks)
         if verdict != EQUIVALENT:
-            decisive = [event for event in checks if summaries.parity_verdict([event]) == verdict]
+            decisive = [event for event in checks if parity_verdict([event]) == verdict]
             yield _TONES[verdict], f"{plain(cell)}: {sentence(decisive)}", tensors(decisive[0])
 
 
 def sentence(checks: Sequence[Event]) -> str:
     """What parity events of one verdict say: the first one's words and hint, or what is undecided."""
-    if summaries.parity_verdict(checks) == UNDECIDED:
-        return plain(summaries.undecided_reason(checks))
+    if parity_verdict(checks) == UNDECIDED:
+        return plain(undecided_reason(checks))
     texts = [checks[0].get("sentence"), checks[0].get("hint")]
     return "; ".join(plain(text) for text in texts if text)
 

@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import store, summaries
+from harness import store
 from harness.doctor import Finding
 from harness.profile import Profiled
 from harness.report import model, parity_tables
 from harness.report.model import Failure, Report, Section
 from harness.report.words import Tone, plain
+from harness.verdicts import NOT_EQUIVALENT
 
 STYLES: dict[Tone, str] = {
     "good": "green",
@@ -90,7 +91,7 @@ def parity(record: store.Record, console: Console) -> None:
     for name, reason in report.absent:
         say(console, "off", f"{name}: {reason}")
     for failure in report.failures:
-        if failure.status != summaries.NOT_EQUIVALENT:
+        if failure.status != NOT_EQUIVALENT:
             _failure(console, failure)
 
 

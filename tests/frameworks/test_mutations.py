@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.mutations import Outcome, native_host, outcomes
-from harness.parity import EQUIVALENT, NOT_EQUIVALENT
 from harness.recipes import discover
+from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.frameworks.mutants import COMMON, NATIVE
 
 RANKED = sorted(name for name, recipe in discover().items() if not recipe.arbiter)

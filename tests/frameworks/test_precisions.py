@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.parity import NOT_EQUIVALENT, ReferenceRun, judge, run_reference
+from harness.parity import ReferenceRun, judge, run_reference
+from harness.verdicts import NOT_EQUIVALENT
 from tests.frameworks import inside
 from workloads import init, spec
 from workloads.batches import Batch

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from harness.display import Display
-from harness.summaries import BEFORE, EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
+from harness.verdicts import BEFORE, EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import TENSOR, parity_event
 
 CELL = "toy/left/fast/cpu/float32"

@@ -14,7 +14,7 @@ from harness import conductor, run, store
 from harness.curves import learning_curve
 from harness.request import Request
 from harness.setting import Measuring, Timeouts
-from harness.summaries import EQUIVALENT, UNDECIDED
+from harness.verdicts import EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import parity_event
 from tests.toy_request import toy_request
 from workloads import datasets
@@ -363,6 +363,19 @@ def test_a_run_in_which_something_is_undecided_ends_with_3_unless_something_fail
     record, code, _ = execute(asked(toy_root, {}), toy_root)
     assert code == status
     assert record.end and (record.end["status"], record.end["exit_code"]) == (ending, status)
+
+
+def test_a_run_whose_undecided_replay_is_decided_by_a_later_one_ends_with_0(
+    toy_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def conduct(session: run._Session) -> None:
+        for verdict in (UNDECIDED, EQUIVALENT):
+            event = parity_event(verdict, when=REPLAYED, kind="train")
+            session.tell("parity", session.asked.cells[0].id, **event)
+
+    monkeypatch.setattr(run, "_conduct_all", conduct)
+    record, code, _ = execute(asked(toy_root, {}), toy_root)
+    assert record.end and (record.end["status"], code) == ("ok", 0)
 
 
 def test_a_budget_is_shared_between_workloads() -> None:

@@ -10,7 +10,14 @@ import pytest
 
 from harness import store, summaries
 from harness.store import Run
-from harness.summaries import EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
+from harness.verdicts import (
+    EQUIVALENT,
+    NOT_EQUIVALENT,
+    REPLAYED,
+    UNDECIDED,
+    parity_verdict,
+    undecided_reason,
+)
 from tests.parity_event import TENSOR, parity_event
 
 CELL = "toy/left/fast/cpu/float32"
@@ -191,9 +198,9 @@ def test_a_replayed_slice_that_is_decided_decides_for_its_kind() -> None:
     before, rest = parity_event(), parity_event(UNDECIDED, when=REPLAYED, kind="train")
     decided = parity_event(when=REPLAYED, kind="train")
     other = parity_event(when=REPLAYED, kind="predict")
-    assert summaries.parity_verdict([before, rest]) == UNDECIDED
-    assert summaries.parity_verdict([before, rest, other]) == UNDECIDED
-    assert summaries.parity_verdict([before, rest, decided]) == EQUIVALENT
+    assert parity_verdict([before, rest]) == UNDECIDED
+    assert parity_verdict([before, rest, other]) == UNDECIDED
+    assert parity_verdict([before, rest, decided]) == EQUIVALENT
 
 
 def test_what_is_nearest_its_bound_is_over_all_checks_of_a_cell(tmp_path: Path) -> None:
@@ -209,7 +216,7 @@ def test_what_is_nearest_its_bound_is_over_all_checks_of_a_cell(tmp_path: Path) 
 def test_undecided_tensors_are_named_once_and_the_rest_counted() -> None:
     events = [parity_event(UNDECIDED), parity_event(UNDECIDED, undecided=[TENSOR, *"abcdef"])]
     reason = f"parity undecided: {TENSOR}, a, b, c, d and 2 more"
-    assert summaries.undecided_reason(events) == reason
+    assert undecided_reason(events) == reason
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -233,3 +240,15 @@ def test_a_cell_that_is_not_equivalent_is_in_no_pair_and_not_ranked(
     table = store.summary(record).set_index("cell")
     assert np.isnan(table["rank"].astype(float)[cells[2]])
     assert (table["train_samples_per_s"][cells[2]] > 300) == (verdict == UNDECIDED or not ended)
+
+
+def test_a_cell_whose_replays_are_decided_in_the_end_is_compared(tmp_path: Path) -> None:
+    cells = [f"toy/{name}/fast/cpu/float32" for name in ("left", "right")]
+    run = Run.create(tmp_path, manifest(*cells))
+    for cell in cells:
+        timed(run, cell, [100.0, 101.0, 102.0], 1)
+        for verdict in (UNDECIDED, EQUIVALENT):
+            run.append("parity", cell, **parity_event(verdict, when=REPLAYED, kind="train"))
+    run.close()
+    pairs = store.comparisons(store.read(run.folder))
+    assert {*pairs["a"], *pairs["b"]} == set(cells)

@@ -22,7 +22,8 @@ from harness.bisection.bisect import Bisection, prepare
 from harness.bisection.conclusion import conclusion
 from harness.bisection.question import METRICS
 from harness.interpreters import Unavailable
-from harness.summaries import UNDECIDED, split
+from harness.summaries import split
+from harness.verdicts import EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import TENSOR, parity_event
 from tests.wheels import publish
 from workloads.reading import SpecError
@@ -37,6 +38,7 @@ class Lab:
         self.seconds, self.noise = seconds, noise
         self.broken: dict[str, str] = {}
         self.undecided: set[str] = set()
+        self.undecided_replay: set[str] = set()
         self.interrupt_at = math.inf
         self.measured: list[list[str]] = []
         self._random = random.Random(1)
@@ -55,6 +57,10 @@ class Lab:
                 listener({"event": "cell-failed", "cell": cell, **failed})
             if version in self.undecided:
                 listener({"event": "parity", "cell": cell, **parity_event(UNDECIDED)})
+            for verdict in (UNDECIDED, EQUIVALENT) if version in self.undecided_replay else ():
+                event = parity_event(verdict, when=REPLAYED, kind="train")
+                listener({"event": "parity", "cell": cell, **event})
+            listener({"event": "cell-done", "cell": cell})
             took = self.seconds(version) * math.exp(self._random.gauss(0, self.noise))
             kept.append("first-step", cell, seconds=took, loss=1.0)
             kept.append("cell-done", cell)
@@ -142,6 +148,15 @@ def test_a_release_that_is_undecided_is_skipped_and_why_is_said(
     words, status = said(bisection(lab))
     assert status == 1
     assert words.endswith(f"\n  1.5: parity undecided: {TENSOR}\n  1.6: parity undecided: {TENSOR}")
+
+
+def test_a_release_whose_undecided_replay_is_decided_later_is_measured(
+    bisection: Callable[..., Bisection],
+) -> None:
+    lab = Lab(later("1.6", 1.25))
+    lab.undecided_replay = set(RELEASES)
+    words, status = said(bisection(lab))
+    assert (status, words.count(" in 1.6; 1.5 is the last good one")) == (0, 1)
 
 
 def test_an_end_that_cannot_run_ends_it_and_leaves_the_log_good(

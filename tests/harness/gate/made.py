@@ -11,7 +11,7 @@ import numpy as np
 from harness import metrics, store
 from harness.gate.baseline import keep
 from harness.store import Run
-from harness.summaries import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from tests.parity_event import parity_event
 from workloads import spec
 

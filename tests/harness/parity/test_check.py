@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from frameworks.answers import first_step
 from frameworks.reference.arithmetic import ROUNDED
-from harness.parity import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED, judge, run_reference
+from harness.parity import judge, run_reference
+from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from tests.frameworks.mutants import COMMON
 from tests.harness.parity.cases import NORMED, Single, answered, catalogue, net, run_of
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from frameworks.contract import Step, Weights
-from harness.parity import NOT_EQUIVALENT, hint, judge, run_reference
+from harness.parity import hint, judge, run_reference
+from harness.verdicts import NOT_EQUIVALENT
 from tests.frameworks.mutants import COMMON, Mutant
 from tests.harness.parity.cases import NORMED, Single, answered, batches, catalogue, net, run_of
 from workloads import init, layers

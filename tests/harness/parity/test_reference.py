@@ -7,14 +7,8 @@ import pytest
 
 from frameworks.answers import answers, checkpoints
 from frameworks.reference.adapter import Reference
-from harness.parity import (
-    EQUIVALENT,
-    NOT_EQUIVALENT,
-    ReferenceDiverged,
-    ReferenceRun,
-    judge,
-    run_reference,
-)
+from harness.parity import ReferenceDiverged, ReferenceRun, judge, run_reference
+from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.harness.parity.cases import (
     NORMED,
     Single,

@@ -21,9 +21,10 @@ from frameworks.replays import (
     replay_training,
     snapshot,
 )
-from harness.parity import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED, Verdict
+from harness.parity import Verdict
 from harness.parity.diagnosis_timed import predictions_hint, training_hint
 from harness.parity.timed import judge_predictions, judge_training, reference_of
+from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from tests.harness.parity.cases import NORMED, Single, adapter_of, batches, net, run_of
 from workloads.batches import Batch
 

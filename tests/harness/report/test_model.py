@@ -14,7 +14,7 @@ from harness import store
 from harness.report import model
 from harness.report.words import amount, listed, plain, seconds
 from harness.store import Run
-from harness.summaries import EQUIVALENT, UNDECIDED
+from harness.verdicts import EQUIVALENT, UNDECIDED
 from tests.parity_event import parity_event
 from workloads import spec
 

@@ -11,7 +11,7 @@ import pytest
 from harness import store
 from harness.report import parity_tables
 from harness.store import Run
-from harness.summaries import BEFORE, EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
+from harness.verdicts import BEFORE, EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import TENSOR, parity_event
 
 LEFT, RIGHT = "toy/left/fast/cpu/float32", "toy/right/slow/cuda:1/float32"
