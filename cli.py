@@ -58,8 +58,13 @@ def run(as_json: bool, **options: Any) -> None:
 
 @main.command()
 @CELLS
-@click.option("--data", type=click.Choice(["real", "synthetic"]), default="synthetic",
-              show_default=True, help="synthetic: made from the seed.")  # fmt: skip
+@click.option(
+    "--data",
+    type=click.Choice(["real", "synthetic"]),
+    default="synthetic",
+    show_default=True,
+    help="synthetic: made from the seed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON, nothing else.")
 @plainly
 def parity(as_json: bool, **options: Any) -> None:
@@ -68,7 +73,7 @@ def parity(as_json: bool, **options: Any) -> None:
     Exit 0: all equivalent; 1: a cell failed or is not equivalent; else 3: for some undecided cell nothing
     was shown.
     """
-    folder, status = conduct(request(only_proof=True, **options), as_json)
+    folder, status = conduct(request(only_parity=True, **options), as_json)
     if as_json:
         _show(folder, as_json)
     else:
@@ -130,14 +135,14 @@ def history(cell: str | None, metric: str, form: str, opened: bool, out: Path | 
     results = results_folder(out)
     for reason in history_room.update(results):
         click.echo(f"left out: {reason}", err=True)
-    found = history_report.build(history_room.table(results), metric, cell)
+    view = history_report.build(history_room.table(results), metric, cell)
     if opened or form == "html":
-        _page(history_page.write(found, results, cell), opened)
+        _page(history_page.write(view, results, cell), opened)
     elif form == "table":
-        history_terminal.show(found, Console())
+        history_terminal.show(view, Console())
     else:
         write = {"json": history_report.document, "csv": history_report.csv}[form]
-        click.echo(write(found), nl=False)
+        click.echo(write(view), nl=False)
 
 
 @main.command()
@@ -163,8 +168,10 @@ def compare(run_a: str, run_b: str, form: str, out: Path | None) -> None:
 @plainly
 def profile(cell: str, out: Path | None) -> None:
     """Trace some training steps of CELL, named as in a report, by its framework's own profiler."""
-    found = profile_room.profile(cell, results_folder(out), lambda text: click.echo(text, err=True))
-    terminal.profile(found, Console())
+    profiled = profile_room.profile(
+        cell, results_folder(out), lambda text: click.echo(text, err=True)
+    )
+    terminal.profile(profiled, Console())
 
 
 @main.command()

@@ -55,7 +55,7 @@ class Part:
     """One run: a workload in one arithmetic, and how much of it."""
 
     workload: str
-    proof_steps: int
+    parity_steps: int
     train_steps: int
     dtype: str = "float32"
     launches: int = 2
@@ -97,7 +97,7 @@ def conduct(part: Part, asked: argparse.Namespace, command: Sequence[str]) -> No
     asked_for = request(
         frameworks=["all"], workloads=[_path(part.workload)], modes=asked.mode, device=asked.device,
         dtype=part.dtype, threads=None, seed=0, data="synthetic", data_dir=None, interpreters=given,
-        out=asked.out, command=command, steps=part.train_steps, parity_steps=part.proof_steps,
+        out=asked.out, command=command, steps=part.train_steps, parity_steps=part.parity_steps,
     )  # fmt: skip
     asked_for = replace(asked_for, measuring=Measuring(part.launches, rounds=3, seconds=0.2))
     run.execute(asked_for, show)

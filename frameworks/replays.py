@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from frameworks.answers import Answers
 from frameworks.contract import Adapter, Memory, Weights
 from workloads.batches import Batch
-from workloads.cost import SECONDS_OF_WORK, batch_work
+from workloads.cost import is_heavy
 from workloads.spec import Workload
 
 EARLY, FEWER = 5, 2
@@ -82,7 +82,7 @@ SINGLES = ("single", "latency one")
 
 def early_steps(workload: Workload) -> int:
     """Return how many steps of a timed training the reference takes, too."""
-    return FEWER if batch_work(workload) > SECONDS_OF_WORK else EARLY
+    return FEWER if is_heavy(workload) else EARLY
 
 
 def replay_training(
@@ -234,7 +234,7 @@ def from_start(
     return TimedTraining(batches, before, None, losses)
 
 
-class Kept(dict[str, TimedTraining | TimedPredictions]):
+class LastTimed(dict[str, TimedTraining | TimedPredictions]):
     """By kind, what was timed last."""
 
     def replay(self, kind: str, adapter: Adapter, workload: Workload, seed: int) -> Answers:

@@ -121,14 +121,14 @@ class LiveCell:
         )
 
     def bring_up(self) -> None:
-        """Build, prove, train to the budget and score: a cell's first launch. Left frozen."""
+        """Build, check parity, train to the budget and score: a cell's first launch. Left frozen."""
         opened, built, first_step = self._build()
         self.tell("opened", pid=self._worker.pid, **opened)
         self.tell("built", **built)
         self.tell("first-step", **first_step)
         if self._checks:
             self._checks.before_timing()
-        if self._setting.only_proof:
+        if self._setting.only_parity:
             self._check_untimed()
         else:
             self._train()
@@ -160,14 +160,14 @@ class LiveCell:
     def _build(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Import, build, take the first step; return what the worker tells of each."""
         threads, wait = self._setting.threads, self._setting.timeouts
-        told = build(
+        replies = build(
             self._worker, self._recipe.name, self.cell, self._task, threads, self._scratch, wait,
             self._setting.deterministic,
         )  # fmt: skip
-        self._import_rss = told[0]["rss"]
+        self._import_rss = replies[0]["rss"]
         on_card = devices.kind(self.cell.device) != devices.CPU
-        self._resident = on_card and told[1]["resident"]
-        return told
+        self._resident = on_card and replies[1]["resident"]
+        return replies
 
     def check_again(self) -> None:
         """Check the first step once more, after the timed part."""
@@ -198,7 +198,7 @@ class LiveCell:
 
     def _kinds(self) -> list[str]:
         """The kinds of slices that are timed, trainings first: predictions are then by their weights."""
-        singles = self._setting.measuring.checking or self._setting.only_proof
+        singles = self._setting.measuring.checking or self._setting.only_parity
         there = {"train": True, "resident": self._resident, "predict": True, "single": singles}
         return [kind for kind in there if there[kind]]
 
@@ -225,8 +225,8 @@ class LiveCell:
         """Have the test set predicted, and score the predictions."""
         labels, predictions, seconds = self._predicted()
         scored = metrics.score(labels, predictions, self._task.workload.classes)
-        right = metrics.pack(labels == predictions)
-        self.tell("evaluated", seconds=seconds, examples=len(labels), right=right,
+        correct = metrics.pack(labels == predictions)
+        self.tell("evaluated", seconds=seconds, examples=len(labels), right=correct,
                   predicted=predictions[: images.MOST].tolist(), **scored)  # fmt: skip
 
     def _predicted(self) -> tuple[NDArray, NDArray, float]:
@@ -247,8 +247,8 @@ class LiveCell:
         labels, predictions, _ = self._predicted()
         self._begin_from(None)
         self._worker.freeze()
-        right = labels == predictions
-        accuracy, packed = float(right.mean()), metrics.pack(right)
+        correct = labels == predictions
+        accuracy, packed = float(correct.mean()), metrics.pack(correct)
         self.tell("retrained", launch=self.launch, seed=seed, seconds=trained["seconds"],
                   examples=len(labels), accuracy=accuracy, right=packed)  # fmt: skip
 
@@ -299,7 +299,7 @@ class LiveCell:
         if self._checks:
             self._checks.draw(number, measuring.rounds, launch=self.launch)
         self._worker.freeze()
-        return [{"cell": self.cell.id, "twin": self.twin, **each} for each in slices]
+        return [{"cell": self.cell.id, "twin": self.twin, **timed} for timed in slices]
 
     def _slice(self, kind: str, seconds: float) -> dict[str, Any]:
         guard, meter = self._setting.watchers.guard, self._setting.watchers.meter
@@ -351,8 +351,8 @@ class LiveCell:
         """Measure how fast the machine multiplies and copies by this framework's own means."""
         self._worker.thaw()
         began, seconds = time.monotonic(), self._setting.measuring.seconds
-        found = self._worker.ask("limits", self._setting.timeouts.work, seconds=seconds)
-        self.tell("limits", seconds=time.monotonic() - began, **found)
+        limits = self._worker.ask("limits", self._setting.timeouts.work, seconds=seconds)
+        self.tell("limits", seconds=time.monotonic() - began, **limits)
         self._worker.freeze()
 
     def end(self) -> None:

@@ -57,12 +57,12 @@ class Checks:
 
     def _answers(self, run: ReferenceRun, when: str) -> None:
         wait = self._timeouts.parity
-        asked = self._worker.ask("answer", wait, steps=run.steps, file=f"{when}.npz")
-        with np.load(asked["answers"]) as arrays:
+        reply = self._worker.ask("answer", wait, steps=run.steps, file=f"{when}.npz")
+        with np.load(reply["answers"]) as arrays:
             answers = dict(arrays)
         verdict = judge(answers, run, self._precision)
         advice = hint(answers, run, verdict)
-        self._say(verdict, advice, when=when, steps=run.steps, seconds=asked["seconds"])
+        self._say(verdict, advice, when=when, steps=run.steps, seconds=reply["seconds"])
 
     def begin(self, kinds: Iterable[str]) -> None:
         """Begin the rounds of a launch, in which slices of these kinds are timed."""
@@ -88,8 +88,8 @@ class Checks:
         self._open.discard(kind)
         began, seed = time.monotonic(), self._random.getrandbits(32)
         wait = self._timeouts.work
-        asked = self._worker.ask("replay", wait, kind=kind, seed=seed, file="timed.npz")
-        with np.load(asked["arrays"]) as loaded:
+        reply = self._worker.ask("replay", wait, kind=kind, seed=seed, file="timed.npz")
+        with np.load(reply["arrays"]) as loaded:
             arrays = dict(loaded)
         verdict, advice = self._judge_replay(arrays)
         seconds = time.monotonic() - began

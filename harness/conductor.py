@@ -49,31 +49,31 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell
     """
     with _scratch(task, run):
         tell("start", None, workload=task.workload.name, sha256=write_start(task))
-        if setting.proof_steps and cells:
+        if setting.parity_steps and cells:
             precisions = sorted({cell.precision for cell in cells})
             try:
-                task.reference = _run_reference(task, setting.proof_steps, precisions, tell)
+                task.reference = _run_reference(task, setting.parity_steps, precisions, tell)
             except ReferenceDiverged as refusal:
                 tell("workload-refused", None, workload=task.workload.name, reason=str(refusal))
                 return len(cells)
-        waiting, well, turn = list(cells), 0, 0
+        waiting, completed, turn = list(cells), 0, 0
         left = setting.measuring.budget
         while waiting:
             alive = _bring_up_what_fits(waiting, task, setting, run, tell)
             if waiting:
-                together = [one.cell.id for one in alive]
+                together = [live.cell.id for live in alive]
                 tell("in-turn", None, workload=task.workload.name, turn=turn, cells=together)
             budget = None if left is None else left * len(alive) / max(1, len(alive) + len(waiting))
             began = time.monotonic()
             lab = Laboratory(task, setting, run, tell, turn, budget)
-            done = alive if setting.only_proof else lab.measure(alive)
+            done = alive if setting.only_parity else lab.measure(alive)
             # What a check spends beyond its budget, on suspects, is not taken from those that wait.
             spent = time.monotonic() - began
             left = None if left is None or budget is None else left - min(spent, budget)
-            for one in done:
-                one.tell("cell-done")
-            well, turn = well + len(done), turn + 1
-        return len(cells) - well
+            for live in done:
+                live.tell("cell-done")
+            completed, turn = completed + len(done), turn + 1
+        return len(cells) - completed
 
 
 @contextlib.contextmanager
@@ -103,16 +103,16 @@ def _run_reference(task: Task, steps: int, precisions: Sequence[str], tell: Tell
 def _bring_up_what_fits(
     waiting: list[Cell], task: Task, setting: Setting, run: Path, tell: Tell
 ) -> list[LiveCell]:
-    """Bring up cells from the front of `waiting` for as long as memory holds them; return the well."""
+    """Bring up cells from the front of `waiting` while memory holds them; return those that came up."""
     alive: list[LiveCell] = []
     try:
         while waiting and (len(alive) < 2 or room_for_one_more(alive)):
             _bring_up(waiting.pop(0), task, setting, run, tell, alive)
-            if setting.only_proof and alive:
+            if setting.only_parity and alive:
                 alive[-1].end()
     except BaseException:
-        for one in alive:
-            one.kill()
+        for live in alive:
+            live.kill()
         raise
     return alive
 
@@ -120,19 +120,19 @@ def _bring_up_what_fits(
 def room_for_one_more(alive: Sequence[LiveCell]) -> bool:
     """Say whether memory holds one more worker as large as the largest, with a twin beside it."""
     free = machine.memory_free()
-    return free is None or free > 2 * SPARE * max(one.peak_bytes for one in alive)
+    return free is None or free > 2 * SPARE * max(live.peak_bytes for live in alive)
 
 
 def _bring_up(
     cell: Cell, task: Task, setting: Setting, run: Path, tell: Tell, alive: list[LiveCell]
 ) -> None:
     """Start a cell and add it to `alive`, warm and frozen; one that fails is told of and ended."""
-    one = LiveCell(cell, task, setting, run, tell)
+    live = LiveCell(cell, task, setting, run, tell)
     try:
-        one.bring_up()
-        alive.append(one)
+        live.bring_up()
+        alive.append(live)
     except WorkerFailed as failure:
-        one.tell_failure(None if failure.status == NOT_EQUIVALENT else "training", failure)
+        live.tell_failure(None if failure.status == NOT_EQUIVALENT else "training", failure)
     finally:
-        if one not in alive:
-            one.kill()
+        if live not in alive:
+            live.kill()

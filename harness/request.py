@@ -47,8 +47,8 @@ class Request:
     results: Path
     skip_absent: bool
     command: Sequence[str]
-    proof_steps: int
-    only_proof: bool
+    parity_steps: int
+    only_parity: bool
     deterministic: bool
     undecided: Undecided | None = None
     """What says, instead of the throughput of all pairs, which cells are worth more launches."""
@@ -79,7 +79,7 @@ def request(
     quick: bool = False,
     parity_steps: int = DEFAULT_STEPS,
     no_parity: bool = False,
-    only_proof: bool = False,
+    only_parity: bool = False,
     deterministic: bool = False,
     root: Path | None = None,
 ) -> Request:
@@ -128,8 +128,8 @@ def request(
         results=out or root / "results",
         skip_absent=not workloads,
         command=command,
-        proof_steps=0 if no_parity else parity_steps,
-        only_proof=only_proof,
+        parity_steps=0 if no_parity else parity_steps,
+        only_parity=only_parity,
         deterministic=deterministic,
         options={
             "data": data,

@@ -110,8 +110,8 @@ def _conduct_all(session: _Session) -> None:
         watchers=Watchers(Guard(machine.usable_cpus()), manifest.meter(asked)),
         score=not asked.synthetic,
         timeouts=session.timeouts,
-        proof_steps=asked.proof_steps,
-        only_proof=asked.only_proof,
+        parity_steps=asked.parity_steps,
+        only_parity=asked.only_parity,
         undecided=asked.undecided,
     )
     for task in tasks:

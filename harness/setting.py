@@ -84,8 +84,8 @@ class Setting:
     watchers: Watchers
     score: bool
     timeouts: Timeouts
-    proof_steps: int
-    only_proof: bool = False
+    parity_steps: int
+    only_parity: bool = False
     undecided: Undecided | None = None
 
 

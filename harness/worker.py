@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 import frameworks
 from frameworks.answers import answers
 from frameworks.contract import Adapter, Options, Unavailable, Weights
-from frameworks.replays import Kept, TimedPredictions, TimedTraining, from_start, snapshot
+from frameworks.replays import LastTimed, TimedPredictions, TimedTraining, from_start, snapshot
 from harness import protocol, this_process
 from workloads.batches import Batch, Batches, in_order, mixed, per_slice
 from workloads.spec import Workload, from_dict
@@ -68,7 +68,7 @@ class Cell:
     folder: Path
 
     def __init__(self) -> None:
-        self.timed = Kept()
+        self.timed = LastTimed()
         self._random = random.SystemRandom()
         self.seconds_a_step = {"train": 0.0, "resident": 0.0, "predict": 0.0, "single": 0.0}
 

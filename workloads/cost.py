@@ -22,13 +22,18 @@ def inference_flop(workload: Workload) -> int:
     return 2 * sum(place.layer.multiply_adds(place.input) for place in workload.leaves)
 
 
-SECONDS_OF_WORK = 1e9
+_HEAVY = 1e9
 """Multiply-adds of a batch that make a step of the reference a matter of seconds."""
 
 
 def batch_work(workload: Workload) -> float:
     """Return the multiply-adds of a batch's forward pass."""
     return inference_flop(workload) / 2 * workload.data.batch
+
+
+def is_heavy(workload: Workload) -> bool:
+    """Return whether a step of the reference is a matter of seconds."""
+    return batch_work(workload) > _HEAVY
 
 
 def training_flop(workload: Workload) -> int:

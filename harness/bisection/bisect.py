@@ -181,7 +181,7 @@ class Bisection:
             interpreters={},
             out=self.results,
             budget=question.budget,
-            only_proof=metric is FIRST_STEP,
+            only_parity=metric is FIRST_STEP,
             root=self.root,
         )
         measuring = replace(asked.measuring, checking=metric not in (THROUGHPUT, INFERENCE))

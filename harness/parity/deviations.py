@@ -76,13 +76,13 @@ class Largest(defaultdict[str, Sizes]):
 class Tied:
     """A run in which all ties go to one side: those of layers, and those of gradients near zero.
 
-    `found`: what ReLU lets pass thanks to its reach is found by a maximum in whose window nothing else
-    passes; the ties of maxima themselves are left as they are.
+    `keeps_max_ties`: those of max-pooling are left as they are. A maximum then takes what ReLU lets pass
+    thanks to its reach, where nothing else in the window passes.
     """
 
     reference: Reference
     side: int
-    found: bool = False
+    keeps_max_ties: bool = False
 
     def step(
         self, batch: Batch, near: Mapping[str, NDArray], slopes: Mapping[str, NDArray], push: bool
@@ -93,7 +93,7 @@ class Tied:
         where `push`.
         """
         for name, function in self.reference.kinked.items():
-            moved = not (self.found and isinstance(function.layer, layers.MaxPool))
+            moved = not (self.keeps_max_ties and isinstance(function.layer, layers.MaxPool))
             function.side, function.reach = (self.side if moved else 0), near[name]
         step = self.reference.step(batch)
         if not push:
@@ -238,7 +238,7 @@ def _tied(make: Callable[..., Reference], workload: Workload) -> Iterator[Tied]:
         yield Tied(make(), 1)
         yield Tied(make(), -1)
     if {layers.Relu, layers.MaxPool} <= kinds:
-        yield Tied(make(), -1, found=True)
+        yield Tied(make(), -1, keeps_max_ties=True)
 
 
 def looked_at(reference: Reference, batches: Sequence[Batch], steps: int) -> Answers:

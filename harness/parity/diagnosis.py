@@ -79,11 +79,12 @@ def _of_another_shape(answers: Answers, run: ReferenceRun, verdict: Verdict) -> 
 
 def _variance(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
     """A one-pass variance, E[x^2] - E[x]^2, loses the digits that both have in common."""
+    norms = [place for place in run.workload.leaves if isinstance(place.layer, layers.BatchNorm)]
+    if not norms:
+        return
     reference = run.reference()
     reference.step(run.batches[0])
-    for place in run.workload.leaves:
-        if not isinstance(place.layer, layers.BatchNorm):
-            continue
+    for place in norms:
         norm: Any = reference.layer(place.name)
         ratio = float(np.max(np.abs(norm.mean) / norm.deviation))
         after = run.answers[f"weights/1/{place.name}.variance"]

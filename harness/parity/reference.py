@@ -21,7 +21,7 @@ from frameworks.contract import Memory, Options, Step, Weights
 from frameworks.reference.adapter import Reference
 from harness.parity.deviations import ROUNDING, Group, looked_at
 from workloads.batches import Batch
-from workloads.cost import SECONDS_OF_WORK, batch_work
+from workloads.cost import is_heavy
 from workloads.spec import Workload
 
 DEFAULT_STEPS = 20
@@ -81,9 +81,9 @@ class ReferenceRun:
 
         With a single batch, there is no list of several to predict.
         """
-        taken = (("weights/1/", "predicted/0/", "predicted/1/"), ("logits", "loss", "gradient/"))
-        keys = [k for k in self.answers if k.startswith(taken[0] + taken[1])]
-        answers = {k: self.answers[k] for k in keys if not k.endswith("/list") and k != "losses"}
+        starts = "logits", "loss", "gradient/", "weights/1/", "predicted/0/", "predicted/1/"
+        keys = [k for k in self.answers if k.startswith(starts) and not k.endswith("/list")]
+        answers = {key: self.answers[key] for key in keys}
         answers["losses"] = self.answers["losses"][:1]
         return replace(self, batches=self.batches[:1], answers=answers)
 
@@ -114,7 +114,7 @@ def run_reference(
     """
     run = ReferenceRun(workload, start, tuple(batches), memory)
     if samples is None:
-        samples = FEWER if batch_work(workload) > SECONDS_OF_WORK else SAMPLES
+        samples = FEWER if is_heavy(workload) else SAMPLES
     # One thread: small products split over many threads wait more than they compute.
     with threadpool_limits(1), np.errstate(all="ignore"):
         study = _Study(run, sorted({"float32", *precisions}), samples)

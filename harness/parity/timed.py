@@ -22,7 +22,7 @@ from harness.parity.check import Check, Verdict, compare, judge
 from harness.parity.deviations import ROUNDING, sizes
 from harness.parity.reference import ReferenceRun, run_reference
 from workloads.batches import Batch
-from workloads.cost import SECONDS_OF_WORK, batch_work
+from workloads.cost import is_heavy
 from workloads.spec import Workload
 
 SAMPLES, FEWER = 4, 2
@@ -46,7 +46,7 @@ def reference_of(arrays: Arrays, workload: Workload, precision: str) -> Referenc
         for i, (inputs, labels) in enumerate(zip(arrays["inputs"], arrays["labels"], strict=True))
     ]
     memory = Memory(int(arrays["taken"]), slots)
-    samples = FEWER if batch_work(workload) > SECONDS_OF_WORK else SAMPLES
+    samples = FEWER if is_heavy(workload) else SAMPLES
     return run_reference(workload, part(arrays, "start"), batches, [precision], memory, samples)
 
 
@@ -58,17 +58,21 @@ def judge_training(arrays: Arrays, run: ReferenceRun, precision: str) -> Verdict
     """
     early, timed, replayed = run.steps, part(arrays, "timed"), part(arrays, "replayed")
     answers = {f"weights/{early}/{name}": w for name, w in part(replayed, "early").items()}
-    asked = {*answers, "losses"}
-    early_run = replace(run, answers={k: a for k, a in run.answers.items() if k in asked})
+    early_run = _restricted(run, {*answers, "losses"})
     after = judge({**answers, "losses": replayed["losses"][:early]}, early_run, precision)
     moved = [c for c in after.checks if c.tensor.startswith("update") and not c.vanishing]
     undecided = () if any(c.decides for c in moved) else tuple(c.place for c in moved)
-    at_once = judge({**answers, "losses": timed["losses"][:early]}, early_run, precision)
     checks = [replace(check, when=f"{check.when}, replayed") for check in after.checks]
-    checks += [check for check in at_once.checks if not check.tensor.startswith("update")]
+    losses_run = _restricted(run, {"losses"})
+    checks += judge({"losses": timed["losses"][:early]}, losses_run, precision).checks
     nudged = [nudge for i in range(NUDGES) if (nudge := part(arrays, f"nudged{i}"))]
     checks += _as_replayed(timed, replayed, nudged, part(arrays, "start"))
     return Verdict(tuple(checks), early, undecided)
+
+
+def _restricted(run: ReferenceRun, keys: set[str]) -> ReferenceRun:
+    """The run with those answers alone, so that nothing else is judged."""
+    return replace(run, answers={key: run.answers[key] for key in run.answers if key in keys})
 
 
 def _as_replayed(

@@ -63,8 +63,9 @@ def tone(verdict: Verdict, kind: str) -> Tone:
 
 def overall(verdict: Verdict) -> Tone:
     """The tone of the whole: good only where something was decided, and nothing for the worse."""
-    decided = [one for one in verdict.findings
-               if one.verdict in (SAME, IMPROVED) and one.metric != PARITY]  # fmt: skip
+    decided = [
+        one for one in verdict.findings if one.verdict in (SAME, IMPROVED) and one.metric != PARITY
+    ]
     passed = verdict.status == PASSED
     if passed and (verdict.having(REGRESSED) or not decided):
         return "warn"

@@ -52,8 +52,14 @@ def run(
         made.append("dataset", workload="toy", name="xor", sha256={"inputs": data})
     for name in dict.fromkeys(cell.split("/")[1] for cell in speeds):
         lock = {"left": "1", "other": "1", **(locks or {})}[name]
-        made.append("framework-ready", framework=name, device="cpu", origin="built",
-                    reference=False, lock_sha256=lock)  # fmt: skip
+        made.append(
+            "framework-ready",
+            framework=name,
+            device="cpu",
+            origin="built",
+            reference=False,
+            lock_sha256=lock,
+        )
     for cell, launches in speeds.items():
         made.append("opened", cell, import_seconds=1.0, versions={"lib": "1"})
         made.append("built", cell, seconds=1.0, settings={"layout": "NCHW"})

@@ -16,7 +16,7 @@ def test_what_is_not_said_is_as_usual(toy_root: Path) -> None:
     assert {cell.framework for cell in made.cells} == set(made.recipes)
     assert (made.seed, made.steps, made.synthetic, made.skip_absent) == (0, None, False, False)
     assert made.results == toy_root / "results" and made.threads >= 1
-    assert made.measuring.budget is None and made.proof_steps > 0
+    assert made.measuring.budget is None and made.parity_steps > 0
 
 
 def test_without_a_workload_the_usual_ones_are_taken(toy_root: Path) -> None:

@@ -109,7 +109,7 @@ def test_without_the_parity_check_every_output_says_so(
 def test_the_parity_check_alone_trains_and_times_nothing(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    request = asked(toy_root, toy_interpreters, modes=["well"], only_proof=True, parity_steps=3)
+    request = asked(toy_root, toy_interpreters, modes=["well"], only_parity=True, parity_steps=3)
     record, status, _ = execute(request, toy_root)
     assert status == 0
     checks = record.every("parity")

@@ -109,8 +109,15 @@ def test_a_disturbed_slice_gives_way_to_its_repetition(tmp_path: Path) -> None:
 
 
 def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:
-    fates = {"a": "ok", "b": "crashed", "c": "interrupted", "d": "unavailable", "e": "skipped",
-             "f": "not run", "g": "not run"}  # fmt: skip
+    fates = {
+        "a": "ok",
+        "b": "crashed",
+        "c": "interrupted",
+        "d": "unavailable",
+        "e": "skipped",
+        "f": "not run",
+        "g": "not run",
+    }
     cells = {name: f"{name}/{name}/m/cpu/float32" for name in fates}
     run = Run.create(tmp_path, manifest(*cells.values()))
     run.append("cell-done", cells["a"])

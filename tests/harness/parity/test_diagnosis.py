@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from frameworks.contract import Step, Weights
-from harness.parity import hint, judge, run_reference
+from harness.parity import Verdict, hint, judge, run_reference
 from harness.verdicts import NOT_EQUIVALENT
 from tests.frameworks.mutants import COMMON, Mutant
 from tests.harness.parity.cases import NORMED, Single, answered, batches, catalogue, net, run_of
@@ -74,6 +74,14 @@ class Biased(Mutant):
         return super().train(batches)
 
 
+def judged(mutant: type[Mutant]) -> tuple[Verdict, str]:
+    """Return the verdict on a mutant's answers for a net with batch norms, and the hint."""
+    run = run_of(NORMED)
+    answers = answered(run, lambda *rest: mutant(Single, *rest))
+    verdict = judge(answers, run, "float32")
+    return verdict, hint(answers, run, verdict) or ""
+
+
 @pytest.mark.parametrize(
     ("mutant", "says"),
     [
@@ -82,11 +90,9 @@ class Biased(Mutant):
     ],
 )
 def test_batch_norms_conventions_get_their_hint(mutant: type[Mutant], says: str) -> None:
-    run = run_of(NORMED)
-    answers = answered(run, lambda *rest: mutant(Single, *rest))
-    verdict = judge(answers, run, "float32")
+    verdict, advice = judged(mutant)
     assert verdict.value == NOT_EQUIVALENT
-    assert says in (hint(answers, run, verdict) or "")
+    assert says in advice
 
 
 class Inference(Mutant):
@@ -160,12 +166,10 @@ class Stale(Inference):
     ],
 )
 def test_wrong_predictions_get_their_hint(mutant: type[Mutant], says: str) -> None:
-    run = run_of(NORMED)
-    answers = answered(run, lambda *rest: mutant(Single, *rest))
-    verdict = judge(answers, run, "float32")
+    verdict, advice = judged(mutant)
     assert verdict.value == NOT_EQUIVALENT
     assert all(check.tensor.startswith("prediction") for check in verdict.checks if not check.ok)
-    assert says in (hint(answers, run, verdict) or "")
+    assert says in advice
 
 
 class OnePass(Single):

@@ -236,8 +236,15 @@ def rich_run(results: Path, odd: str = "") -> Path:
         event = parity_event(NOT_EQUIVALENT if wrong else EQUIVALENT)
         run.append("parity", cell, **event)
         if wrong:
-            fail(run, cell, NOT_EQUIVALENT, phase=None, signal=None, log_tail=[],
-                 reason=event["sentence"])  # fmt: skip
+            fail(
+                run,
+                cell,
+                NOT_EQUIVALENT,
+                phase=None,
+                signal=None,
+                log_tail=[],
+                reason=event["sentence"],
+            )
             continue
         for step in range(25, 676, 25):
             run.append("progress", cell, step=step, steps=675, loss=2.3 / step)

@@ -268,8 +268,13 @@ def test_a_press_on_a_cell_shows_its_details(page: Page, report: Path) -> None:
     page.press("\n")
     page.wait("document.querySelector('dialog[open] .main-svg')")
     text = page.js("return document.getElementById('detail').textContent")
-    for words in ("the last line of cnn-digits/pytorch/eager", "gradient of conv1.weight",
-                  "before timing: equivalent", "Its samples", "layout NCHW"):  # fmt: skip
+    for words in (
+        "the last line of cnn-digits/pytorch/eager",
+        "gradient of conv1.weight",
+        "before timing: equivalent",
+        "Its samples",
+        "layout NCHW",
+    ):
         assert words in text, words
     page.press("\ue00c")  # Escape
     page.wait("!document.querySelector('dialog[open]')")
