@@ -12,16 +12,21 @@ import click
 from rich.console import Console
 
 from harness import doctor as doctor_room
-from harness import history as history_room
-from harness import inventory, store, trends
-from harness import profile as profile_room
-from harness.arguments import Duration, Percent
-from harness.bisection.shell import bisect
-from harness.gate import shell as gate
-from harness.report import changes, document, files, history_page, history_terminal, html, terminal
-from harness.report import history as history_report
-from harness.request import request
-from harness.shell import CELLS, OUT, TRAINING, conduct, plainly, results_folder
+from harness.analysis import history_series
+from harness.commands import check as gate
+from harness.commands import inventory
+from harness.commands.bisect import bisect
+from harness.commands.options import CELLS, OUT, TRAINING, conduct, plainly, results_folder
+from harness.commands.types import Duration, Percent
+from harness.report import compare as changes
+from harness.report import document, formats, terminal
+from harness.report.history import content as history_report
+from harness.report.history import html_page, terminal_table
+from harness.report.html import renderer
+from harness.results import history_db as history_room
+from harness.results import store
+from harness.runner import profile as profile_room
+from harness.runner.request import request
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -91,7 +96,7 @@ def _show(folder: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option("--format", "form", type=click.Choice(["table", "html", *files.TEXTS]),
+@click.option("--format", "form", type=click.Choice(["table", "html", *formats.TEXTS]),
               default="table", show_default=True)  # fmt: skip
 @click.option("--open", "opened", is_flag=True, help="Write the HTML, and open it in a browser.")
 @OUT
@@ -101,12 +106,12 @@ def report(runs: tuple[str, ...], form: str, opened: bool, out: Path | None) -> 
     results = results_folder(out)
     records = list(map(store.read, dict.fromkeys(store.resolve(results, run) for run in runs)))
     if opened or form == "html":
-        _page(html.write(records, html.place(records, results)), opened)
+        _page(renderer.write(records, renderer.place(records, results)), opened)
     elif form == "table":
         for record in records:
             terminal.show(record, Console())
     else:
-        click.echo(files.text(records, form), nl=False)
+        click.echo(formats.text(records, form), nl=False)
 
 
 def _page(path: Path, opened: bool) -> None:
@@ -118,7 +123,10 @@ def _page(path: Path, opened: bool) -> None:
 @main.command()
 @click.argument("cell", required=False)
 @click.option(
-    "--metric", type=click.Choice([*trends.METRICS]), default="throughput", show_default=True
+    "--metric",
+    type=click.Choice([*history_series.METRICS]),
+    default="throughput",
+    show_default=True,
 )
 @click.option(
     "--format",
@@ -137,9 +145,9 @@ def history(cell: str | None, metric: str, form: str, opened: bool, out: Path | 
         click.echo(f"left out: {reason}", err=True)
     view = history_report.build(history_room.table(results), metric, cell)
     if opened or form == "html":
-        _page(history_page.write(view, results, cell), opened)
+        _page(html_page.write(view, results, cell), opened)
     elif form == "table":
-        history_terminal.show(view, Console())
+        terminal_table.show(view, Console())
     else:
         write = {"json": history_report.document, "csv": history_report.csv}[form]
         click.echo(write(view), nl=False)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness import store, summaries
-from harness.places import project_root
-from harness.store import StoreError
+from harness.paths import project_root
+from harness.results import store, tables
+from harness.results.store import StoreError
 
 __all__ = ["Run", "StoreError", "load"]
 
@@ -43,7 +43,7 @@ def load(run: str | Path) -> Run:
         folder=record.folder,
         manifest=record.manifest,
         summary=store.summary(record),
-        samples=record.slices.astype(dict.fromkeys(summaries.NAMES, str)),  # plain, no categories
+        samples=record.slices.astype(dict.fromkeys(tables.NAMES, str)),  # plain, no categories
         pairs=record.pairs.copy(),
         events=pd.DataFrame(
             record.events, columns=None if record.events else ["time", "event", "cell"]

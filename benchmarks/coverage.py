@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness import comparisons, machine, statistics  # noqa: E402
-from harness.statistics import LEVEL, LOOKS  # noqa: E402
+from harness.machine import host  # noqa: E402
+from harness.results import pairwise  # noqa: E402
+from harness.stats import intervals  # noqa: E402
+from harness.stats.intervals import LEVEL, LOOKS  # noqa: E402
 
 Array = NDArray[np.float64]
 
@@ -86,7 +88,7 @@ class Run:
     def floor(self, trial: int, launches: int) -> float:
         """Return the noise floor of a run of so many launches, of all cells."""
         active = range(len(self.twins))
-        return statistics.noise_floor(
+        return intervals.noise_floor(
             [self.twin(trial, launch, active) for launch in range(1, launches + 1)]
         )
 
@@ -96,7 +98,7 @@ class Ending:
     """How a run that may stop early ended: what it told apart, ever and in the end, and when."""
 
     ever: bool
-    ratios: dict[tuple[int, int], statistics.Ratio]
+    ratios: dict[tuple[int, int], intervals.Ratio]
     told: set[tuple[int, int]]
     launches: int
 
@@ -122,8 +124,8 @@ def draw(
 
 
 def stop_early(run: Run, trial: int) -> Ending:
-    """Judge a run as `harness.laboratory` does: at LOOKS, dropping the cells that are decided."""
-    level, cells = comparisons.level(open_ended=True), len(run.twins)
+    """Judge a run as `harness.runner.rounds` does: at LOOKS, dropping the cells that are decided."""
+    level, cells = pairwise.level(open_ended=True), len(run.twins)
     active, ever = list(range(cells)), False
     ran = np.zeros((cells, LOOKS[-1]), dtype=bool)
     twins: list[float] = []
@@ -132,12 +134,12 @@ def stop_early(run: Run, trial: int) -> Ending:
         twins.append(run.twin(trial, launch, active))
         if launch not in LOOKS:
             continue
-        floor = statistics.noise_floor(twins)
+        floor = intervals.noise_floor(twins)
         ratios = {
-            (a, b): statistics.ratio(logs[trial, ran[a] & ran[b]], floor, level)
+            (a, b): intervals.ratio(logs[trial, ran[a] & ran[b]], floor, level)
             for (a, b), logs in run.pairs.items()
         }
-        told = statistics.holm({pair: one.p for pair, one in ratios.items()}, 1 - level)
+        told = intervals.holm({pair: one.p for pair, one in ratios.items()}, 1 - level)
         ever |= bool(told)
         active = sorted({cell for pair in ratios if pair not in told for cell in pair})
         if not active:
@@ -152,13 +154,13 @@ def coverage(noise: Noise, trials: int, seed: int) -> dict[str, list[float]]:
         random = np.random.default_rng((seed, launches))
         run = Run(_slower(draw(noise, trials, launches, 3, random), DIFFERENCE))
         logs, truth = run.pairs[0, 1], math.exp(DIFFERENCE)
-        bare = [statistics.ratio(one) for one in logs]
-        wide = [statistics.ratio(one, run.floor(n, launches)) for n, one in enumerate(logs)]
+        bare = [intervals.ratio(one) for one in logs]
+        wide = [intervals.ratio(one, run.floor(n, launches)) for n, one in enumerate(logs)]
         held.setdefault("a ratio, before the floor widens it", []).append(_holding(bare, truth))
         held.setdefault("a ratio, as reported", []).append(_holding(wide, truth))
         for words, drift in (("without drift", 0.0), ("with drift", noise.drift)):
             alone = draw(replace(noise, drift=drift), trials, launches, 1, random)[:, :, 0]
-            speeds = [statistics.speed(one) for one in alone]
+            speeds = [intervals.speed(one) for one in alone]
             held.setdefault(f"a cell's speed, {words}", []).append(_holding(speeds, 1.0))
     return held
 
@@ -208,17 +210,17 @@ def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[floa
     return *shares, len(right) / trials, median, late, held
 
 
-def _five(run: Run, floored: bool = True) -> list[statistics.Ratio]:
+def _five(run: Run, floored: bool = True) -> list[intervals.Ratio]:
     """Return the first pair's ratio in each trial, from 5 launches."""
     logs = run.pairs[0, 1][:, :5]
     floors = (run.floor(n, 5) if floored else 0.0 for n in range(len(logs)))
-    return [statistics.ratio(one, floor) for one, floor in zip(logs, floors, strict=True)]
+    return [intervals.ratio(one, floor) for one, floor in zip(logs, floors, strict=True)]
 
 
 def _ratios(rates: Array, a: int, b: int) -> Array:
     trials, launches, _, rounds = rates.shape
     one, other = (rates[:, :, cell].reshape(-1, rounds) for cell in (a, b))
-    return statistics.launch_ratios(one, other).reshape(trials, launches)
+    return intervals.launch_ratios(one, other).reshape(trials, launches)
 
 
 def _slower(rates: Array, difference: float) -> Array:
@@ -231,14 +233,14 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean([*values]))
 
 
-def _holding(found: Sequence[statistics.Interval], truth: float) -> float:
+def _holding(found: Sequence[intervals.Interval], truth: float) -> float:
     return _mean(one.low <= truth <= one.high for one in found)
 
 
 def _peek(logs: Array) -> int:
     """Return the launch at which somebody who looks after each would tell a pair apart; 0 for none."""
     counts = range(2, len(logs) + 1)
-    return next((n for n in counts if statistics.ratio(logs[:n]).p <= ALPHA), 0)
+    return next((n for n in counts if intervals.ratio(logs[:n]).p <= ALPHA), 0)
 
 
 def _normal(random: np.random.Generator, sd: float, shape: tuple[int, ...]) -> Array:
@@ -284,7 +286,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     trials, seed = asked.trials, asked.seed
-    print(f"{date.today()}, {machine.describe()['cpu']}; {trials:,} trials a figure, seed {seed}")
+    print(f"{date.today()}, {host.describe()['cpu']}; {trials:,} trials a figure, seed {seed}")
     held = [coverage(noise, trials, seed + n) for n, noise in enumerate(COVERED)]
     for what in held[0]:
         _table(

@@ -22,8 +22,9 @@ sys.path.append(str(ROOT))
 from rich.console import Console  # noqa: E402
 from rich.text import Text  # noqa: E402
 
-from harness import store  # noqa: E402
-from harness.report import html, terminal  # noqa: E402
+from harness.report import terminal  # noqa: E402
+from harness.report.html import renderer  # noqa: E402
+from harness.results import store  # noqa: E402
 
 WIDTH = 100
 """Letters a line in the picture."""
@@ -73,7 +74,7 @@ def screenshots(record: store.Record, folder: Path) -> None:
         options.add_argument(flag)
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     with tempfile.TemporaryDirectory() as scratch:
-        page = html.write([record], Path(scratch) / "report.html")
+        page = renderer.write([record], Path(scratch) / "report.html")
         for name, (width, height, theme) in PAGES.items():
             size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

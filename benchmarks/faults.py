@@ -24,11 +24,12 @@ sys.path.append(str(ROOT))
 
 from benchmarks.planted_faults.catalogue import FAULTS, HONEST  # noqa: E402
 from benchmarks.power import copied  # noqa: E402
-from harness import environments, recipes, store  # noqa: E402
-from harness.recipes import Recipe  # noqa: E402
-from harness.request import Request, request  # noqa: E402
-from harness.run import execute  # noqa: E402
-from harness.setting import Measuring  # noqa: E402
+from harness.environments import builder, framework_spec  # noqa: E402
+from harness.environments.framework_spec import Recipe  # noqa: E402
+from harness.results import store  # noqa: E402
+from harness.runner.context import Measuring  # noqa: E402
+from harness.runner.request import Request, request  # noqa: E402
+from harness.runner.run import execute  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 
 WORKLOAD = ROOT / "benchmarks" / "faults.toml"
@@ -76,7 +77,7 @@ def project(folder: Path, host: Recipe) -> Path:
         f"requirements.cpu = {json.dumps(host.requirements['cpu'])}",
         *(f"variables.{name} = {json.dumps(value)}" for name, value in variables.items()),
     ]
-    path = root / "frameworks" / "planted" / recipes.FILE_NAME
+    path = root / "frameworks" / "planted" / framework_spec.FILE_NAME
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root
 
@@ -133,7 +134,9 @@ def _shown(verdict: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; return the exit status."""
-    hosts = {name: recipe for name, recipe in recipes.discover().items() if not recipe.arbiter}
+    hosts = {
+        name: recipe for name, recipe in framework_spec.discover().items() if not recipe.arbiter
+    }
     faults = [name for name in FAULTS if name != HONEST]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--framework", action="append", choices=[*hosts], help="default: all")
@@ -141,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     results = {}
     for name in given.framework or hosts:
-        python = environments.prepare(hosts[name], "cpu").python
+        python = builder.prepare(hosts[name], "cpu").python
         results[name] = outcomes(hosts[name], python, given.fault or faults)
     print("\n".join(table(results)))
     wrong = {name: each[HONEST] for name, each in results.items() if each[HONEST].verdict != OK}

@@ -31,16 +31,20 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from benchmarks.power import RECIPE, project  # noqa: E402
-from harness import environments, machine, recipes, setting, statistics, store  # noqa: E402
+from harness.environments import builder, framework_spec  # noqa: E402
 from harness.gate import request  # noqa: E402
-from harness.gate.check import LEVEL, TRIM, Check, unsettled, verdict  # noqa: E402
-from harness.gate.finding import METRICS, REGRESSED, Finding  # noqa: E402
-from harness.gate.judge import MARGIN, THRESHOLD, Comparison, accuracy_change, judge  # noqa: E402
-from harness.gate.measures import Measures  # noqa: E402
-from harness.request import OPEN_ENDED, Request  # noqa: E402
-from harness.run import execute  # noqa: E402
-from harness.setting import MOST_SEEDS  # noqa: E402
-from harness.statistics import LOOKS  # noqa: E402
+from harness.gate.decide import MARGIN, THRESHOLD, Comparison, accuracy_change, judge  # noqa: E402
+from harness.gate.evaluate import LEVEL, TRIM, Check, unsettled, verdict  # noqa: E402
+from harness.gate.findings import METRICS, REGRESSED, Finding  # noqa: E402
+from harness.machine import host  # noqa: E402
+from harness.results import store  # noqa: E402
+from harness.results.launches import Measures  # noqa: E402
+from harness.runner import context  # noqa: E402
+from harness.runner.context import MOST_SEEDS  # noqa: E402
+from harness.runner.request import OPEN_ENDED, Request  # noqa: E402
+from harness.runner.run import execute  # noqa: E402
+from harness.stats import intervals  # noqa: E402
+from harness.stats.intervals import LOOKS  # noqa: E402
 
 WORKLOAD = "cnn-digits"
 PLANTS = {
@@ -91,7 +95,7 @@ def planted(folder: Path) -> Path:
 
 def asked(root: Path, mode: str, budget: float | None, seed: int) -> Request:
     """Return the request of the check, as the command line makes it."""
-    python = environments.prepare(recipes.discover(ROOT)["pytorch"], "cpu").python
+    python = builder.prepare(framework_spec.discover(ROOT)["pytorch"], "cpu").python
     return request.against(
         "planted/a", frameworks=["planted"], workloads=[WORKLOAD], modes=[mode], device="cpu",
         threads=None, seed=seed, data="real", data_dir=None, interpreters={"planted": python},
@@ -102,7 +106,7 @@ def asked(root: Path, mode: str, budget: float | None, seed: int) -> Request:
 def trials(plant: str, count: int, budget: float | None, quiet: bool) -> None:
     """Check a pair again and again, and print what came of each."""
     about = "quiet" if quiet else "with load half of the time"
-    print(f"{date.today()}, {machine.describe()['cpu']}; {WORKLOAD}; {plant} planted; {about}\n")
+    print(f"{date.today()}, {host.describe()['cpu']}; {WORKLOAD}; {plant} planted; {about}\n")
     print("| trial | exit | regressed | inconclusive | throughput | launches | whole check, s |")
     print("| ---: | ---: | --- | --- | --- | ---: | ---: |")
     alarms = 0
@@ -130,7 +134,7 @@ def trials(plant: str, count: int, budget: float | None, quiet: bool) -> None:
 
 def pool(launches: int, quiet: bool, keep: Path | None) -> None:
     """Run all cells for many launches, each with a training; then draw checks from them."""
-    setting.LEAST_SEEDS = setting.MOST_SEEDS = launches
+    context.LEAST_SEEDS = context.MOST_SEEDS = launches
     with tempfile.TemporaryDirectory() as folder, load(quiet):
         root = planted(keep or Path(folder))
         made = asked(root, "b", None, 0)
@@ -151,7 +155,7 @@ def draws(run: Path, most: int) -> None:
     about = (
         f"{now.launches(next(iter(now.cells)))} launches of {run.name}; checks of {most} at most"
     )
-    print(f"\n{date.today()}, {machine.describe()['cpu']}; {WORKLOAD}; {about}, {DRAWS} of each\n")
+    print(f"\n{date.today()}, {host.describe()['cpu']}; {WORKLOAD}; {about}, {DRAWS} of each\n")
     print("| planted | found | anything else | launches, median | 95% of checks |")
     print("| --- | ---: | ---: | ---: | ---: |")
     looks = [look for look in LOOKS if look <= most] + ([most] if most not in LOOKS else [])
@@ -189,7 +193,7 @@ def _check(
         compared = []
         for metric, found in logs.items():
             floor = now.floor(metric, x)
-            ratio = statistics.ratio(found[order[:look]], level=LEVEL, trim=TRIM)
+            ratio = intervals.ratio(found[order[:look]], level=LEVEL, trim=TRIM)
             compared.append(Comparison(metric, x, y, ratio, floor, None, None))
         before, after = ([side[seed] for seed in seeds[: min(look, MOST_SEEDS)]] for side in sides)
         accuracy = [accuracy_change(x, y, before, after, LEVEL)]

@@ -24,12 +24,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness import devices, machine, run, store, summaries  # noqa: E402
+from harness.environments.framework_spec import discover  # noqa: E402
+from harness.machine import devices, host  # noqa: E402
 from harness.parity import DEFAULT_STEPS  # noqa: E402
-from harness.recipes import discover  # noqa: E402
 from harness.report import parity_tables  # noqa: E402
-from harness.request import request  # noqa: E402
-from harness.setting import Measuring  # noqa: E402
+from harness.results import store, tables  # noqa: E402
+from harness.runner import run  # noqa: E402
+from harness.runner.context import Measuring  # noqa: E402
+from harness.runner.request import request  # noqa: E402
 from harness.verdicts import BEFORE, UNDECIDED  # noqa: E402
 
 SECONDS = 9 * 60 - 30
@@ -38,11 +40,11 @@ SECONDS = 9 * 60 - 30
 MOST_BYTES = 10 * 2**20
 
 HARMLESS = (
-    summaries.OK,
+    tables.OK,
     UNDECIDED,
-    summaries.UNAVAILABLE,
-    summaries.INTERRUPTED,
-    summaries.NOT_RUN,
+    tables.UNAVAILABLE,
+    tables.INTERRUPTED,
+    tables.NOT_RUN,
 )
 """What may become of a cell that did not fail: its framework is not there, or time is up."""
 
@@ -134,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arithmetics = devices.precisions("all", asked.device)
     parts = [part for part in (SMALL if asked.small else PARTS) if part.dtype in arithmetics]
     began, before = time.monotonic(), {entry.name for entry in store.runs(asked.out)}
-    described = machine.describe()
+    described = host.describe()
     print(f"cards: {described['gpus'] or described['no_gpu_because']}")
     signal.signal(signal.SIGALRM, signal.default_int_handler)  # as Ctrl-C: what there is, is kept
     signal.alarm(SECONDS)
@@ -151,9 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = [judged(store.read(asked.out / name)) for name in made]
     tally = sum(told, Counter[str]())
     well, undecided, failed = (
-        tally[summaries.OK],
+        tally[tables.OK],
         tally[UNDECIDED],
-        tally[summaries.FAILED],
+        tally[tables.FAILED],
     )
     size = tidy(asked.out)
     print(
@@ -181,12 +183,12 @@ def judged(record: store.Record) -> Counter[str]:
     counts = table["status"].value_counts().to_dict()
     print(f"{', '.join(record.manifest['workloads'])}: {counts}: {record.folder / 'report.md'}")
     ranked = table.loc[~table["reference"], "status"]
-    failed = len(summaries.refused(record.events)) + int((~ranked.isin(HARMLESS)).sum())
+    failed = len(tables.refused(record.events)) + int((~ranked.isin(HARMLESS)).sum())
     return Counter(
         {
-            summaries.OK: int(ranked.eq(summaries.OK).sum()),
+            tables.OK: int(ranked.eq(tables.OK).sum()),
             UNDECIDED: int(ranked.eq(UNDECIDED).sum()),
-            summaries.FAILED: failed,
+            tables.FAILED: failed,
         }
     )
 

@@ -26,11 +26,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness import environments, machine, process, protocol, recipes  # noqa: E402
-from harness.places import cache_folder  # noqa: E402
-from harness.process import WorkerProcess  # noqa: E402
-from harness.setting import Task  # noqa: E402
-from harness.starts import write_start  # noqa: E402
+from harness import protocol  # noqa: E402
+from harness.environments import builder, framework_spec  # noqa: E402
+from harness.machine import host  # noqa: E402
+from harness.paths import cache_folder  # noqa: E402
+from harness.runner import process  # noqa: E402
+from harness.runner.context import Task  # noqa: E402
+from harness.runner.initial_state import write_start  # noqa: E402
+from harness.runner.process import WorkerProcess  # noqa: E402
 from workloads import datasets, spec  # noqa: E402
 
 WAIT = 300.0
@@ -63,12 +66,12 @@ class Launch:
     """One worker, warm and frozen."""
 
     def __init__(self, asked: argparse.Namespace, treatment: Treatment, task: Task) -> None:
-        recipe = recipes.discover()[asked.framework]
+        recipe = framework_spec.discover()[asked.framework]
         self._threads = treatment.threads or asked.threads
         scratch = Path(tempfile.mkdtemp(dir=task.scratch))
         variables = recipe.worker_variables(device="cpu", threads=self._threads, scratch=scratch)
-        python = environments.prepare(recipe, "cpu").python
-        cpus = machine.usable_cpus()[: self._threads]
+        python = builder.prepare(recipe, "cpu").python
+        cpus = host.usable_cpus()[: self._threads]
         variables = {**variables, **treatment.variables}
         allocator = process.ALLOCATOR if treatment.keeps_memory else {}
         with mock.patch.object(process, "ALLOCATOR", allocator):
@@ -146,13 +149,13 @@ def main() -> None:
     parser.add_argument("--framework", default="pytorch")
     parser.add_argument("--mode", default="eager")
     parser.add_argument("--workload", default="cifar-cnn-128", choices=spec.names())
-    parser.add_argument("--threads", type=int, default=len(machine.usable_cpus()))
+    parser.add_argument("--threads", type=int, default=len(host.usable_cpus()))
     parser.add_argument("--treatment", action="append", choices=TREATMENTS)
     asked = parser.parse_args()
     workload = spec.load(asked.workload)
     arrays = datasets.prepare(workload.data.dataset, cache_folder() / "datasets", seed=0,
                               synthetic=True)  # fmt: skip
-    print(f"{date.today()}, {machine.describe()['cpu']}; {asked.workload}, {asked.framework}"
+    print(f"{date.today()}, {host.describe()['cpu']}; {asked.workload}, {asked.framework}"
           f" {asked.mode}, {asked.threads} threads; {asked.batches} x {asked.launches} launches,"
           f" {asked.rounds} rounds of {asked.seconds} s\n")  # fmt: skip
     print("| treatment | between launches | between rounds | a slice | images/s |")

@@ -3,7 +3,7 @@
     python benchmarks/levels.py [--trials 2000] [--seed 0]
 
 Values are drawn whose truth is known and judged by the function that judges stored runs
-(`harness/levels.py`). Prints the tables of docs/history.md.
+(`harness/stats/changepoints.py`). Prints the tables of docs/history.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness.levels import change_points  # noqa: E402
+from harness.stats.changepoints import change_points  # noqa: E402
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Array]

@@ -27,10 +27,12 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness import environments, machine, protocol, recipes  # noqa: E402
-from harness.places import cache_folder  # noqa: E402
-from harness.process import WorkerProcess  # noqa: E402
-from harness.recipes import Recipe  # noqa: E402
+from harness import protocol  # noqa: E402
+from harness.environments import builder, framework_spec  # noqa: E402
+from harness.environments.framework_spec import Recipe  # noqa: E402
+from harness.machine import host  # noqa: E402
+from harness.paths import cache_folder  # noqa: E402
+from harness.runner.process import WorkerProcess  # noqa: E402
 from workloads import cost, datasets, init, spec  # noqa: E402
 from workloads.spec import Workload  # noqa: E402
 
@@ -105,9 +107,9 @@ class Seen:
 @contextmanager
 def started(recipe: Recipe, threads: int, folder: Path) -> Iterator[WorkerProcess]:
     """A worker of a framework, ended at the end."""
-    python = environments.prepare(recipe, "cpu").python
+    python = builder.prepare(recipe, "cpu").python
     variables = recipe.worker_variables(device="cpu", threads=threads, scratch=folder)
-    cpus = sorted(machine.affinity())[:threads]
+    cpus = sorted(host.affinity())[:threads]
     worker = WorkerProcess(python, ROOT, folder / "log", variables, cpus)
     try:
         yield worker
@@ -165,7 +167,7 @@ def row(workload: Workload, recipe: Recipe, mode: str, seen: Seen) -> str:
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    names = sorted(recipes.discover())
+    names = sorted(framework_spec.discover())
     parser.add_argument("--framework", action="append", choices=names, help="default: all")
     parser.add_argument("--mode", action="append", help="default: all of the framework's")
     parser.add_argument("--workload", action="append", help="default: cnn-digits, cifar-cnn-128")
@@ -177,7 +179,7 @@ def options() -> argparse.Namespace:
 def main() -> None:
     """Observe and print line by line."""
     asked = options()
-    here = machine.describe()
+    here = host.describe()
     print(f"{date.today()}, {here['cpu']}, {here['kernel']}; {asked.steps} steps, "
           f"threads: {asked.threads}, a look every {Observer.interval * 1000:g} ms\n")  # fmt: skip
     titles = ("workload", "framework", "mode", "ours, MiB", "observer, MiB", "ratio",
@@ -185,7 +187,7 @@ def main() -> None:
     print(f"| {' | '.join(titles)} |\n|{' --- |' * 3}{' ---: |' * (len(titles) - 3)}")
     for name in asked.workload or ("cnn-digits", "cifar-cnn-128"):
         workload = spec.load(name)
-        for recipe in recipes.discover().values():
+        for recipe in framework_spec.discover().values():
             if recipe.arbiter or recipe.name not in (asked.framework or [recipe.name]):
                 continue
             for mode in [

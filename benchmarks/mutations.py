@@ -20,7 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness import environments, recipes  # noqa: E402
+from harness.environments import builder, framework_spec  # noqa: E402
 from harness.parity import (  # noqa: E402
     ReferenceRun,
     Verdict,
@@ -28,7 +28,7 @@ from harness.parity import (  # noqa: E402
     judge,
     run_reference,
 )
-from harness.process import worker_environment  # noqa: E402
+from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
 from workloads import init, spec  # noqa: E402
@@ -52,7 +52,7 @@ class Outcome:
 
 def native_host() -> str:
     """The framework whose own code the native faults are planted in, named by its folder."""
-    return next(name for name in recipes.discover() if name.startswith("py"))
+    return next(name for name in framework_spec.discover() if name.startswith("py"))
 
 
 def outcomes(framework: str) -> Iterator[Outcome]:
@@ -65,8 +65,8 @@ def outcomes(framework: str) -> Iterator[Outcome]:
 
 
 def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
-    recipe, run = recipes.discover()[framework], _reference(name)
-    python = environments.prepare(recipe, "cpu").python
+    recipe, run = framework_spec.discover()[framework], _reference(name)
+    python = builder.prepare(recipe, "cpu").python
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         given = {
@@ -105,7 +105,7 @@ def _mark(verdict: Verdict) -> str:
 
 def main() -> None:
     """Print the table."""
-    frameworks = [name for name, recipe in recipes.discover().items() if not recipe.arbiter]
+    frameworks = [name for name, recipe in framework_spec.discover().items() if not recipe.arbiter]
     found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")

@@ -32,9 +32,10 @@ from benchmarks.parity.cells import SLOW_SECONDS, Cell  # noqa: E402
 from benchmarks.parity.check import Outcome  # noqa: E402
 from benchmarks.parity.results import FAILED, Result, Results  # noqa: E402
 from benchmarks.parity.workloads import draw_net  # noqa: E402
-from harness import environments, machine, recipes  # noqa: E402
-from harness.process import WorkerFailed  # noqa: E402
-from harness.recipes import Recipe  # noqa: E402
+from harness.environments import builder, framework_spec  # noqa: E402
+from harness.environments.framework_spec import Recipe  # noqa: E402
+from harness.machine import host  # noqa: E402
+from harness.runner.process import WorkerFailed  # noqa: E402
 from workloads import cost, spec  # noqa: E402
 from workloads.reading import SpecError  # noqa: E402
 
@@ -69,20 +70,22 @@ def arguments() -> argparse.Namespace:
 
 def ranked() -> dict[str, Recipe]:
     """Return all frameworks but the reference."""
-    return {name: recipe for name, recipe in recipes.discover().items() if not recipe.arbiter}
+    return {
+        name: recipe for name, recipe in framework_spec.discover().items() if not recipe.arbiter
+    }
 
 
 def cells(frameworks: Sequence[str] | None, modes: Sequence[str] | None) -> list[Cell]:
     """Return a cell for each framework and mode that can run here; say which cannot."""
     chosen = [recipe for name, recipe in ranked().items() if name in (frameworks or ranked())]
-    prepared = environments.prepare_all(chosen, "cpu")
+    prepared = builder.prepare_all(chosen, "cpu")
     runnable = []
     for recipe in chosen:
         environment = prepared[recipe.label]
         for mode in recipe.modes_on("cpu"):
             if modes and mode not in modes:
                 continue
-            if isinstance(environment, environments.Unavailable):
+            if isinstance(environment, builder.Unavailable):
                 progress(f"{recipe.name} {mode} is left out: {environment}")
             elif lacking := recipe.missing_program(mode):
                 progress(f"{recipe.name} {mode} is left out: {lacking}")
@@ -165,7 +168,7 @@ def main() -> int:
         for cell in asked:
             cell.close()
     source = "" if named else f"; seed {options.seed}, hypothesis {hypothesis.__version__}"
-    print(f"{date.today()}, {machine.describe()['cpu']}{source}\n")
+    print(f"{date.today()}, {host.describe()['cpu']}{source}\n")
     print("\n".join(results.markdown()))
     if options.json:
         options.json.write_text(json.dumps(results.as_dict(), indent=1) + "\n", "utf-8")

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness import store  # noqa: E402
+from harness.results import store  # noqa: E402
 
 
 def parts(record: store.Record) -> dict[str, float]:

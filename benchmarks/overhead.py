@@ -22,9 +22,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness import environments, machine, recipes  # noqa: E402
-from harness.process import worker_environment  # noqa: E402
-from harness.recipes import Recipe  # noqa: E402
+from harness.environments import builder, framework_spec  # noqa: E402
+from harness.environments.framework_spec import Recipe  # noqa: E402
+from harness.machine import host  # noqa: E402
+from harness.runner.process import worker_environment  # noqa: E402
 
 BENCHMARKS = Path(__file__).parent
 LOOPS = sorted(path.stem for path in (BENCHMARKS / "loops").glob("*.py"))
@@ -76,16 +77,16 @@ def options() -> argparse.Namespace:
 def main() -> None:
     """Measure and print line by line."""
     asked = options()
-    here = machine.describe()
+    here = host.describe()
     print(f"{date.today()}, {here['cpu']}, {here['cores_usable']} cores, load {here['load']}")
     print(f"{asked.workload}, {asked.threads} threads; ratio = throughput of adapter / plain loop")
     print(f"{asked.launches} launches x {asked.rounds} rounds x 4 slices of {asked.slice} s")
     print(f"{'framework':<12}{'mode':<12}{'batch':>5}{'loop st/s':>12}{'ratio':>8}"
           f"   {'launches':<14}   rounds")  # fmt: skip
-    for name, recipe in recipes.discover().items():
+    for name, recipe in framework_spec.discover().items():
         if name not in (asked.framework or LOOPS):
             continue
-        python = environments.prepare(recipe, "cpu").python
+        python = builder.prepare(recipe, "cpu").python
         for mode in [
             mode for mode in recipe.modes_on("cpu") if mode in (asked.mode or recipe.modes)
         ]:

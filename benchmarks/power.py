@@ -28,12 +28,15 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from harness import comparisons, environments, machine, recipes, statistics, store  # noqa: E402
-from harness.comparisons import TIED  # noqa: E402
-from harness.request import OPEN_ENDED, Request, request  # noqa: E402
-from harness.run import execute  # noqa: E402
-from harness.setting import Measuring  # noqa: E402
-from harness.statistics import LEVEL, LOOKS  # noqa: E402
+from harness.environments import builder, framework_spec  # noqa: E402
+from harness.machine import host  # noqa: E402
+from harness.results import pairwise, store  # noqa: E402
+from harness.results.pairwise import TIED  # noqa: E402
+from harness.runner.context import Measuring  # noqa: E402
+from harness.runner.request import OPEN_ENDED, Request, request  # noqa: E402
+from harness.runner.run import execute  # noqa: E402
+from harness.stats import intervals  # noqa: E402
+from harness.stats.intervals import LEVEL, LOOKS  # noqa: E402
 
 IDENTICAL = ("a", "b", "c", "d", "e", "f", "g")
 SLOWED = ("slow2", "slow5", "slow10")
@@ -81,7 +84,7 @@ def project(folder: Path) -> Path:
 
 def asked(root: Path, modes: tuple[str, ...], measuring: Measuring, seed: int) -> Request:
     """Return the request of a run over `modes`, as the command line makes it."""
-    python = environments.prepare(recipes.discover(ROOT)["pytorch"], "cpu").python
+    python = builder.prepare(framework_spec.discover(ROOT)["pytorch"], "cpu").python
     made = request(
         frameworks=["planted"], workloads=["cnn-digits"], modes=list(modes), device="cpu",
         threads=None, seed=seed, data="synthetic", data_dir=None, steps=1, no_parity=True,
@@ -100,10 +103,10 @@ def aa(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[Any, ...]]:
         for block in range(int(table["launch"].max()) // GROUP):
             launches = range(block * GROUP + 1, (block + 1) * GROUP + 1)
             own, again = (
-                comparisons.counted(part[part["launch"].isin(launches) & (part["kind"] == kind)])
+                pairwise.counted(part[part["launch"].isin(launches) & (part["kind"] == kind)])
                 for part in (same, twins)
             )
-            pairs = comparisons.pairs(own, again)
+            pairs = pairwise.pairs(own, again)
             count += len(pairs)
             together += int((pairs["verdict"] != TIED).sum())
             alone += int((pairs["p"] < 1 - LEVEL).sum())
@@ -115,7 +118,7 @@ def aa(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[Any, ...]]:
 
 def rates(table: pd.DataFrame, mode: str) -> NDArray[np.float64]:
     """Return a mode's training samples a second, (launches, rounds)."""
-    own = comparisons.counted(table[(table["mode"] == mode) & (table["kind"] == "train")])
+    own = pairwise.counted(table[(table["mode"] == mode) & (table["kind"] == "train")])
     wide = own.pivot(index="launch", columns="round", values="samples_per_s")
     return wide.reindex(range(1, int(table["launch"].max()) + 1)).to_numpy()
 
@@ -124,22 +127,22 @@ def power(table: pd.DataFrame, twins: pd.DataFrame, mode: str) -> NDArray[np.flo
     """Return the share of draws in which the slow-down is found by each of LOOKS."""
     draw = np.random.default_rng(0)
     slowed = rates(table, mode)
-    logs = [statistics.launch_ratios(rates(table, one), slowed) for one in IDENTICAL]
+    logs = [intervals.launch_ratios(rates(table, one), slowed) for one in IDENTICAL]
     alike = np.concatenate(
         [
-            statistics.launch_ratios(rates(table, one), rates(twins, one))
+            intervals.launch_ratios(rates(table, one), rates(twins, one))
             for one in twins["mode"].unique()
             if one in IDENTICAL
         ]
     )
-    level = statistics.level_at_looks(len(LOOKS) + 1)
+    level = intervals.level_at_looks(len(LOOKS) + 1)
     found = np.zeros(len(LOOKS))
     for _ in range(DRAWS):
         one = draw.permutation(logs[draw.integers(len(logs))])
         other = draw.permutation(alike[np.isfinite(alike)])
         for place, look in enumerate(LOOKS):
-            floor = statistics.noise_floor(other[:look])
-            if look <= one.size and statistics.ratio(one[:look], floor, level).p < 1 - level:
+            floor = intervals.noise_floor(other[:look])
+            if look <= one.size and intervals.ratio(one[:look], floor, level).p < 1 - level:
                 found[place:] += 1
                 break
     return found / DRAWS
@@ -165,7 +168,7 @@ def report(table: pd.DataFrame, about: str) -> None:
     """Print the tables."""
     table["noise"] = table["noise"].fillna("")
     twins, table = table[table["twin"]], table[~table["twin"]]
-    print(f"{date.today()}, {machine.describe()['cpu']}; cnn-digits; {about}\n")
+    print(f"{date.today()}, {host.describe()['cpu']}; cnn-digits; {about}\n")
     print("| kind | comparisons | told apart, each alone | by Holm | SD of log ratio | largest |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for row in aa(table, twins):
@@ -179,9 +182,7 @@ def report(table: pd.DataFrame, about: str) -> None:
 
 def trials(mode: str, count: int, budget: float) -> None:
     """Run a pair again and again with a budget, and print what came of each."""
-    print(
-        f"{date.today()}, {machine.describe()['cpu']}; cnn-digits; a pair, --budget {budget:g}s\n"
-    )
+    print(f"{date.today()}, {host.describe()['cpu']}; cnn-digits; a pair, --budget {budget:g}s\n")
     print("| trial | verdict | ratio | launches | measuring, s | whole run, s |")
     print("| ---: | --- | --- | ---: | ---: | ---: |")
     found = 0
@@ -195,7 +196,7 @@ def trials(mode: str, count: int, budget: float) -> None:
             record = store.read(run)
         pairs = store.comparisons(record)
         (pair,) = pairs[pairs["kind"] == "train"].to_dict("records")
-        found += pair["verdict"] == comparisons.FASTER  # "a" is the first of the two by name
+        found += pair["verdict"] == pairwise.FASTER  # "a" is the first of the two by name
         times = [event["time"] for event in record.every("slice")]
         print(f"| {trial + 1} | {pair['verdict']} | {pair['ratio']:.3f} ({pair['low']:.3f} to"
               f" {pair['high']:.3f}) | {pair['launches']} | {max(times) - min(times):.0f} |"

@@ -137,11 +137,11 @@ def _slices(journal: Any, cells: list[str], samples: int) -> None:
 
 def _report(run: Path) -> None:
     """Report the run, and print what that took as JSON."""
-    from harness import store
-    from harness.report import html
+    from harness.report.html import renderer
+    from harness.results import store
 
     begin = time.perf_counter()
-    path = html.write([store.read(run)], run / "report.html")
+    path = renderer.write([store.read(run)], run / "report.html")
     seconds = time.perf_counter() - begin
     used = resource.getrusage(resource.RUSAGE_SELF)
     told = {"seconds": seconds, "cpu": used.ru_utime, "peak": used.ru_maxrss * 1024}

@@ -32,7 +32,7 @@ from harness.parity import (  # noqa: E402
     judge,
     run_reference,
 )
-from harness.places import cache_folder  # noqa: E402
+from harness.paths import cache_folder  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from workloads import datasets, init, spec  # noqa: E402
 from workloads.batches import Batch, Batches  # noqa: E402

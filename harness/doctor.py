@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import cards, devices, machine, recipes, shelf
-from harness.energy import Meter
-from harness.environments import OLDEST_PYTHON
-from harness.guard import Guard, Noise
-from harness.installer import InstallError, uv_program
-from harness.places import CACHE_VARIABLE, cache_folder, project_root
-from harness.recipes import Program, Recipe
-from harness.report.words import count, gibibytes, listed, plain
+from harness.environments import cache as shelf
+from harness.environments import framework_spec, gpu_support
+from harness.environments.builder import OLDEST_PYTHON
+from harness.environments.framework_spec import Program, Recipe
+from harness.environments.installer import InstallError, uv_program
+from harness.machine import devices, host
+from harness.machine.energy import Meter
+from harness.machine.interference import Guard, Noise
+from harness.paths import CACHE_VARIABLE, cache_folder, project_root
+from harness.text import count, gibibytes, listed, plain
 from workloads import datasets
 
 Level = Literal["ok", "warning", "error"]
@@ -69,7 +71,7 @@ def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding
     """Examine this machine for the project in `root` with its cache. Never raises."""
     cache = cache or cache_folder()
     found, known = _recipes(root or project_root())
-    told = machine.describe()
+    told = host.describe()
     checks: list[Callable[[], Iterator[Finding]]] = [
         _python,
         _uv,
@@ -101,8 +103,8 @@ def _safely(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
 
 def _recipes(root: Path) -> tuple[list[Finding], list[Recipe]]:
     try:
-        return [], list(recipes.discover(root).values())
-    except (recipes.RecipeError, OSError) as error:
+        return [], list(framework_spec.discover(root).values())
+    except (framework_spec.RecipeError, OSError) as error:
         return [Finding("error", f"a framework's recipe is wrong: {error}", "correct it")], []
 
 
@@ -237,7 +239,7 @@ def _cores(told: Mapping[str, Any]) -> Iterator[Finding]:
         mend = f"give whole cores instead (a cpuset), or at least run with --threads {whole}"
         yield Finding("warning", what, mend)
     load = told.get("load")
-    if load and load[0] > machine.BUSY * usable:
+    if load and load[0] > host.BUSY * usable:
         what = f"the machine is busy: load {load[0]:.1f} on {usable:g} cores"
         yield Finding("warning", what, "wait, or end other programs, before you measure")
 
@@ -272,7 +274,7 @@ def _swap(told: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _noise() -> Iterator[Finding]:
     """What disturbs measuring at this moment, while nothing of ours runs."""
-    watch = Guard(sorted(machine.affinity())).watch(os.getpid())
+    watch = Guard(sorted(host.affinity())).watch(os.getpid())
     time.sleep(LOOK_SECONDS)
     noise = watch.noise()
     for words in noise:
@@ -306,7 +308,7 @@ def _gpus(told: Mapping[str, Any]) -> Iterator[Finding]:
         ]
         what = ", ".join(filter(None, words))
         busy, others = gpu.get("busy_percent") or 0, gpu.get("processes") or 0
-        if busy > 100 * machine.BUSY:
+        if busy > 100 * host.BUSY:
             yield Finding("warning", f"{what}: busy", "wait until its other programs have ended")
         elif others:
             what += f": held by {count(others, 'other program')}"
@@ -326,7 +328,7 @@ def _builds(known: list[Recipe], told: Mapping[str, Any]) -> Iterator[Finding]:
     different = {card.get("capability"): card for card in reversed(told.get("gpus") or ())}
     ranked = [recipe for recipe in known if not recipe.arbiter]
     for card in different.values():
-        able = [(r, cards.lock_that_fits(r, card)) for r in ranked]
+        able = [(r, gpu_support.lock_that_fits(r, card)) for r in ranked]
         fits = [f"{r.title} ({lock})" for r, lock in able if lock]
         if fits:
             driver = f"driver {card['driver']}" if card.get("driver") else "the driver"
@@ -337,7 +339,7 @@ def _builds(known: list[Recipe], told: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _unusable(recipe: Recipe, card: devices.Card) -> Finding:
-    what = f"{recipe.title}: {cards.refusal(recipe, card, given=False)}"
+    what = f"{recipe.title}: {gpu_support.refusal(recipe, card, given=False)}"
     if devices.CUDA in recipe.devices:
         return Finding("warning", what, "update the NVIDIA driver")
     mend = f"give a build for it with --interpreter {recipe.name}=PYTHON, or leave it on the CPU"

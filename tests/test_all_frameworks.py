@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness import store
-from harness.recipes import discover
+from harness.environments.framework_spec import discover
+from harness.results import store
 from workloads import spec
 from workloads.layers import Conv2d
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.recipes import discover
+from harness.environments.framework_spec import discover
 from tests.frameworks import inside
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 import cli
-from harness.gate import finding
-from harness.gate.finding import Finding, Verdict
-from harness.report import check
+from harness.gate import findings
+from harness.gate.findings import Finding, Verdict
+from harness.report.gate import outputs
 
 ROOT = Path(__file__).resolve().parents[1]
 GITHUB = yaml.safe_load((ROOT / "docs" / "ci" / "github.yml").read_text(encoding="utf-8"))
@@ -136,16 +136,16 @@ def test_what_is_not_measurable_alone_is_let_through(
 
 def page(kind: str) -> str:
     cell = "mlp-digits/pytorch/eager/cpu/float32"
-    return check.markdown(Verdict([Finding(cell, cell, finding.THROUGHPUT, kind)], "git:main"))
+    return outputs.markdown(Verdict([Finding(cell, cell, findings.THROUGHPUT, kind)], "git:main"))
 
 
 @pytest.mark.parametrize(
     ("before", "asked"),
     [
         (None, ["--silent repos/o/r/issues/5/comments -F body=@./run/check.md"]),
-        (finding.SAME, []),
+        (findings.SAME, []),
         (
-            finding.REGRESSED,
+            findings.REGRESSED,
             ["--silent --method PATCH repos/o/r/issues/comments/77 -F body=@./run/check.md"],
         ),
     ],
@@ -154,7 +154,7 @@ def test_a_comment_is_made_once_and_edited_where_the_verdict_is_another(
     tmp_path: Path, before: str | None, asked: list[str]
 ) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "check.md").write_text(page(finding.SAME))
+    (tmp_path / "run" / "check.md").write_text(page(findings.SAME))
     listed = f"77 {page(before).splitlines()[0]}" if before else ""
     (tmp_path / "listed").write_text(listed)
     # A gh that lists what is there, filtered as it was asked to, and keeps what else it is asked for.
@@ -175,4 +175,4 @@ def test_a_check_that_said_nothing_leaves_no_comment(tmp_path: Path) -> None:
 
 
 def test_the_comment_is_found_by_the_mark_that_the_markdown_has() -> None:
-    assert f'startswith("{check.MARK}")' in script("Comment")
+    assert f'startswith("{outputs.MARK}")' in script("Comment")

@@ -17,11 +17,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
-from harness import history as database
-from harness import store
-from harness.recipes import discover
+from harness.commands.options import INTERRUPTED
+from harness.environments.framework_spec import discover
 from harness.report import document
-from harness.shell import INTERRUPTED
+from harness.results import history_db as database
+from harness.results import store
 from harness.verdicts import UNDECIDED
 from tests.parity_event import TENSOR, parity_event
 from workloads import spec

@@ -11,8 +11,8 @@ import pytest
 from benchmarks import faults
 from benchmarks.faults import CAUGHT, OK, Outcome, outcome, table
 from benchmarks.planted_faults.catalogue import FAULTS, HONEST
-from harness import recipes
-from harness.setting import Measuring
+from harness.environments import framework_spec
+from harness.runner.context import Measuring
 
 SHORT = Measuring(launches=1, rounds=2, seconds=0.6)
 
@@ -20,7 +20,9 @@ SHORT = Measuring(launches=1, rounds=2, seconds=0.6)
 @pytest.mark.slow
 def test_a_run_catches_every_planted_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path))
-    results = faults.outcomes(recipes.discover()["reference"], Path(sys.executable), FAULTS, SHORT)
+    results = faults.outcomes(
+        framework_spec.discover()["reference"], Path(sys.executable), FAULTS, SHORT
+    )
     assert results.pop(HONEST) == Outcome(OK)
     assert {*results} == {*FAULTS} - {HONEST}
     escaped = {name: each for name, each in results.items() if each.verdict != CAUGHT}
@@ -48,9 +50,9 @@ def test_the_table_has_a_row_a_fault_and_a_column_a_framework() -> None:
 
 
 def test_the_planted_framework_is_built_as_its_host(tmp_path: Path) -> None:
-    for host in recipes.discover().values():
+    for host in framework_spec.discover().values():
         root = faults.project(tmp_path / host.name, host)
-        (planted,) = recipes.discover(root).values()
+        (planted,) = framework_spec.discover(root).values()
         variables = {"PLANTED_IN": host.name, "PLANTED_MODE": host.modes[0]}
         assert planted.variables == {**host.variables, **variables}
         assert planted.modes == tuple(FAULTS)

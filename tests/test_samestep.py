@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import samestep
-from harness import comparisons, summaries
-from harness.store import Run
+from harness.results import pairwise, tables
+from harness.results.store import Run
 
 CELLS = ("toy/left/fast/cpu/float32", "toy/right/slow/cpu/float32")
 
@@ -32,10 +32,10 @@ def test_a_run_is_read_as_frames(tmp_path: Path) -> None:
     run = samestep.load(folder)
     assert (run.name, run.folder) == (folder.name, folder)
     assert run.manifest["cells"] == list(CELLS)
-    assert tuple(run.summary.columns) == summaries.COLUMNS and len(run.summary) == 2
-    assert tuple(run.samples.columns) == summaries.SAMPLE_COLUMNS and len(run.samples) == 4
+    assert tuple(run.summary.columns) == tables.COLUMNS and len(run.summary) == 2
+    assert tuple(run.samples.columns) == tables.SAMPLE_COLUMNS and len(run.samples) == 4
     assert "category" not in map(str, run.samples.dtypes)
-    assert tuple(run.pairs.columns) == comparisons.COLUMNS and len(run.pairs) == 1
+    assert tuple(run.pairs.columns) == pairwise.COLUMNS and len(run.pairs) == 1
     assert list(run.events["event"]) == ["run-started", *["latency", "cell-done"] * 2]
     assert run.events.query("event == 'latency'")["p50"].tolist() == [0.5, 0.5]
     assert samestep.load(str(folder)).name == run.name

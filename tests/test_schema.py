@@ -13,14 +13,18 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from harness import comparisons, run, store, summaries, trends
-from harness import history as database
-from harness.gate import baseline, finding, request
-from harness.gate.check import verdict as verdict_of
-from harness.report import changes, document, findings, history
-from harness.report import check as check_report
-from harness.setting import Measuring
-from harness.store import Run
+from harness.analysis import history_series
+from harness.gate import baseline, findings, request
+from harness.gate.evaluate import verdict as verdict_of
+from harness.report import compare, document
+from harness.report.gate import outputs as check_report
+from harness.report.gate import wording
+from harness.report.history import content
+from harness.results import history_db as database
+from harness.results import pairwise, store, tables
+from harness.results.store import Run
+from harness.runner import run
+from harness.runner.context import Measuring
 from tests.harness.gate.made import HEAD, OTHER, made
 from tests.parity_event import parity_event
 from tests.toy_request import toy_request
@@ -74,12 +78,12 @@ def test_a_real_run_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
     check(folder)
     described(folder)
     both = store.read(folder), store.read(toy_run("well", data="synthetic"))
-    valid("changes")(json.loads(changes.document(*both)))
+    valid("changes")(json.loads(compare.document(*both)))
     assert database.update(folder.parent) == []
     table = database.table(folder.parent)
     assert set(table["run"]) == {record.folder.name for record in both}
     for metric in ("throughput", "memory", "accuracy", "first-step"):
-        valid("history")(json.loads(history.document(history.build(table, metric, None))))
+        valid("history")(json.loads(content.document(content.build(table, metric, None))))
 
 
 def test_a_run_on_images_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
@@ -109,7 +113,7 @@ def described(folder: Path) -> None:
 def test_a_run_that_looks_and_stops_is_as_the_schemas_say(
     toy_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.conductor.room_for_one_more", lambda alive: False)
+    monkeypatch.setattr("harness.runner.schedule.room_for_one_more", lambda alive: False)
     folder = toy_run("well", "slow", precision=0.9, workloads=["mlp-2-3-2", "cifar-cnn"])
     kinds = {event["event"] for event in events(folder)}
     assert {"in-turn", "stopped", "workload-skipped", "launched"} <= kinds
@@ -204,8 +208,8 @@ def test_an_event_cannot_be_described_and_unknown() -> None:
 def test_the_versions_are_those_of_the_code() -> None:
     told = {name: schema(name)["properties"]["schema"]["const"]
             for name in ("manifest", "report", "changes", "check", "history", "baseline")}  # fmt: skip
-    expected = {"manifest": store.SCHEMA, "report": document.SCHEMA, "changes": changes.SCHEMA,
-                "check": check_report.SCHEMA, "history": history.SCHEMA,
+    expected = {"manifest": store.SCHEMA, "report": document.SCHEMA, "changes": compare.SCHEMA,
+                "check": check_report.SCHEMA, "history": content.SCHEMA,
                 "baseline": baseline.SCHEMA}  # fmt: skip
     assert told == expected
 
@@ -215,10 +219,10 @@ def test_a_check_is_as_the_schema_says() -> None:
         "mlp-digits/pytorch@2.9/eager/cpu/float32",
         "mlp-digits/pytorch@2.8/eager/cpu/float32",
     )
-    unknown = finding.Finding(cell, other, finding.PARITY, finding.MISSING, note="crashed")
+    unknown = findings.Finding(cell, other, findings.PARITY, findings.MISSING, note="crashed")
     numbers = np.float64(1.0), float("nan"), -0.1, -0.2, 0.0, 0.03
-    known = finding.Finding(cell, other, finding.THROUGHPUT, finding.REGRESSED, *numbers, 5)
-    verdict = finding.Verdict([known, unknown], "pytorch@2.8", "old", ("the kernel",))
+    known = findings.Finding(cell, other, findings.THROUGHPUT, findings.REGRESSED, *numbers, 5)
+    verdict = findings.Verdict([known, unknown], "pytorch@2.8", "old", ("the kernel",))
     told = json.loads(check_report.document(verdict))
     valid("check")(told)
     assert told["status"] == verdict.status and told["findings"][0]["after"] is None
@@ -226,32 +230,32 @@ def test_a_check_is_as_the_schema_says() -> None:
     assert set(told) == set(whole["properties"]) == set(whole["required"])
     one = whole["$defs"]["finding"]
     assert set(told["findings"][0]) == set(one["properties"]) == set(one["required"])
-    assert sorted(one["properties"]["verdict"]["enum"]) == sorted(findings.ORDER)
+    assert sorted(one["properties"]["verdict"]["enum"]) == sorted(wording.ORDER)
 
 
 def test_the_reports_columns_are_the_summarys() -> None:
     cell = schema("report")["$defs"]["cell"]
-    assert list(cell["properties"]) == list(summaries.COLUMNS) == cell["required"]
+    assert list(cell["properties"]) == list(tables.COLUMNS) == cell["required"]
 
 
 def test_the_historys_fields_are_the_codes() -> None:
     parts = schema("history")["$defs"]
     assert (
-        set(parts["point"]["properties"]) == set(history.POINT) == set(parts["point"]["required"])
+        set(parts["point"]["properties"]) == set(content.POINT) == set(parts["point"]["required"])
     )
-    assert set(trends.KEY) < set(parts["series"]["properties"])
-    assert schema("history")["properties"]["metric"]["enum"] == [*trends.METRICS]
-    words = {word for one in trends.METRICS.values() for word in (one.rises, one.falls)}
+    assert set(history_series.KEY) < set(parts["series"]["properties"])
+    assert schema("history")["properties"]["metric"]["enum"] == [*history_series.METRICS]
+    words = {word for one in history_series.METRICS.values() for word in (one.rises, one.falls)}
     assert set(parts["change"]["properties"]["word"]["enum"]) == words
 
 
 @pytest.mark.parametrize(
     ("table", "columns"),
     [
-        ("summary.csv", summaries.COLUMNS),
-        ("samples.csv", summaries.SAMPLE_COLUMNS),
-        ("pairs", comparisons.COLUMNS),
-        ("history --format csv", history.COLUMNS),
+        ("summary.csv", tables.COLUMNS),
+        ("samples.csv", tables.SAMPLE_COLUMNS),
+        ("pairs", pairwise.COLUMNS),
+        ("history --format csv", content.COLUMNS),
     ],
 )
 def test_every_column_is_documented_and_nothing_else(table: str, columns: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import frameworks
-from harness.recipes import discover
+from harness.environments.framework_spec import discover
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,9 +56,9 @@ def test_worker_modules_need_the_standard_library_and_numpy_only() -> None:
 
 
 def test_the_guard_can_fail() -> None:
-    done = guarded("harness.store")
+    done = guarded("harness.results.store")
     assert done.returncode != 0
-    assert "the wall: harness.store" in done.stderr
+    assert "the wall: harness.results" in done.stderr
 
 
 def test_the_harness_imports_no_framework() -> None:
@@ -97,7 +97,7 @@ def test_a_file_named_after_a_library_shadows_nothing(toy_root: Path, tmp_path: 
         (place / "json.py").write_text("raise SystemExit('shadowed')")
     code = (
         "import sys; from pathlib import Path\n"
-        "from harness.process import WorkerProcess\n"
+        "from harness.runner.process import WorkerProcess\n"
         "from harness import protocol\n"
         "w = WorkerProcess(Path(sys.executable), Path(sys.argv[1]), Path(sys.argv[2]), {})\n"
         "print(w.ask('open', 60, framework='faulty', version=protocol.VERSION, folder='.')['numpy'])\n"

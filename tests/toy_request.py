@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.request import Request, request
+from harness.runner.request import Request, request
 
 
 def toy_request(root: Path, **changes: Any) -> Request:

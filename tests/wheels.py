@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy
 
-from harness.locks import lock
-from harness.recipes import load
+from harness.environments.framework_spec import load
+from harness.environments.lockfiles import lock
 
 
 def wheel(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.places import cache_folder
+from harness.paths import cache_folder
 from workloads import datasets, init
 from workloads.batches import Batch, Batches
 from workloads.datasets import Arrays

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from benchmarks.parity.cases import Given
 from harness import protocol
-from harness.process import WorkerFailed, WorkerProcess
-from harness.recipes import Recipe
+from harness.environments.framework_spec import Recipe
+from harness.runner.process import WorkerFailed, WorkerProcess
 from workloads.spec import Workload
 
 MODELS_A_PROCESS = 25

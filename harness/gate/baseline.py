@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from frameworks.contract import PRECISIONS
-from harness import devices, figures, machine, metrics, statistics, store, summaries
-from harness.gate.finding import METRICS, Metric
-from harness.gate.measures import Cell, Logs, Measures, group
+from harness.gate.findings import METRICS, Metric
+from harness.machine import devices, host
+from harness.results import aggregates, classification, store, tables
+from harness.results.launches import Cell, Logs, Measures, group
+from harness.stats import intervals
 from workloads import cost
 
 SCHEMA = 2
@@ -75,7 +77,7 @@ class Baseline:
         whole = [one for one in others
                  if len(then[one]) == len(before) and len(now[one]) == len(after)]  # fmt: skip
         if whole:
-            levels = {one: statistics.pseudomedian(then[one]) for one in whole}
+            levels = {one: intervals.pseudomedian(then[one]) for one in whole}
             sides.append((before - _faster(then, levels), after - _faster(now, levels)))
         told = [side for side in sides if np.isfinite(_change(side))]
         return min(told, key=_change) if told else (before, np.full(1, np.nan))
@@ -91,17 +93,17 @@ class Baseline:
     def unlike(self, record: store.Record) -> list[str]:
         """In words, what of the run's machine is not the baseline's."""
         ours, theirs = self.told["machine"], record.manifest.get("machine") or {}
-        found = machine.unlike(ours, theirs)
+        found = host.unlike(ours, theirs)
         threads = (record.manifest.get("options") or {}).get("threads")
         if threads != self.told["threads"]:
             found.append(f"threads: {self.told['threads']}, then {threads}")
-        if not (machine.fingerprint(ours) and machine.fingerprint(theirs)) and not found:
+        if not (host.fingerprint(ours) and host.fingerprint(theirs)) and not found:
             found.append("processor: of no known name")
         return found
 
     def incomparable(self, cell: str, record: store.Record) -> str | None:
         """Say why nothing of a cell can be compared; None where it can."""
-        workload = summaries.split(cell)["workload"]
+        workload = tables.split(cell)["workload"]
         then, now = self.told["workloads"].get(workload), _workloads(record).get(workload)
         if then is None or now is None:
             return "its workload is not in both"
@@ -130,7 +132,7 @@ def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
     Raises StoreError where it does not do for one.
     """
     now, manifest = Measures(record), record.manifest
-    cells = {one: cell for one, cell in now.cells.items() if cell.status == summaries.OK}
+    cells = {one: cell for one, cell in now.cells.items() if cell.status == tables.OK}
     run = str(manifest.get("run", record.folder.name))
     if not cells:
         raise store.StoreError(f"{run} is no baseline: no cell is ok")
@@ -148,7 +150,7 @@ def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
         "threads": (manifest.get("options") or {}).get("threads"),
         "asked": _asked(manifest),
         "machine": manifest.get("machine") or {},
-        "fingerprint": machine.fingerprint(manifest.get("machine") or {}),
+        "fingerprint": host.fingerprint(manifest.get("machine") or {}),
         "workloads": _workloads(record),
         "versions": {
             str(one.get("framework")): one.get("version") for one in record.every("framework-ready")
@@ -211,7 +213,7 @@ def read(path: Path) -> Baseline:
 
 def _rivals(one: str, other: str) -> bool:
     """Whether two cells are of different frameworks and may be compared."""
-    frameworks = {summaries.split(cell)["framework"] for cell in (one, other)}
+    frameworks = {tables.split(cell)["framework"] for cell in (one, other)}
     return len(frameworks) == 2 and group(one) == group(other)
 
 
@@ -225,7 +227,7 @@ def _faster(side: Mapping[str, Logs], levels: Mapping[str, float]) -> Logs:
 
 
 def _change(sides: tuple[Logs, Logs]) -> float:
-    then, now = map(statistics.pseudomedian, sides)
+    then, now = map(intervals.pseudomedian, sides)
     return abs(now - then)
 
 
@@ -242,14 +244,15 @@ def _cell(name: str, cell: Cell, now: Measures) -> dict[str, Any]:
         },
         "accuracy": cell.accuracy,
         "right": {
-            str(seed): [right.size, metrics.pack(right)] for seed, right in cell.right.items()
+            str(seed): [right.size, classification.pack(right)]
+            for seed, right in cell.right.items()
         },
     }
 
 
 def _checked(told: Mapping[str, Any]) -> Baseline:
     """Return what a file holds as a baseline. Raises one of _WRONG where a check could not use it."""
-    machine.fingerprint(told["machine"])  # it reads all that is compared
+    host.fingerprint(told["machine"])  # it reads all that is compared
     asked = [told["asked"][key] for key in ("epochs", "steps", "seed")]
     for value in (told["threads"], *(one for one in asked if one is not None)):
         if operator.index(value) < 0:
@@ -272,7 +275,7 @@ def _checked(told: Mapping[str, Any]) -> Baseline:
 
 
 def _read_cell(name: str, told: Mapping[str, Any]) -> Cell:
-    parts = summaries.split(name)
+    parts = tables.split(name)
     known = devices.NAME.fullmatch(parts["device"]) and parts["dtype"] in PRECISIONS
     if not (known and all(parts.values())):
         raise ValueError(f"{name!r:.40} names no cell")
@@ -282,9 +285,10 @@ def _read_cell(name: str, told: Mapping[str, Any]) -> Cell:
         for value in logs:
             _number(key, 0 if value is None else value, most=FAR)
     right = {
-        int(seed): metrics.unpack(text, count) for seed, (count, text) in told["right"].items()
+        int(seed): classification.unpack(text, count)
+        for seed, (count, text) in told["right"].items()
     }
-    return Cell(summaries.OK, "", str(told["parity"]), right)
+    return Cell(tables.OK, "", str(told["parity"]), right)
 
 
 def _number(what: str, value: Any, most: float = math.inf) -> None:
@@ -309,7 +313,7 @@ def _workloads(record: store.Record) -> dict[str, dict[str, Any]]:
     data = {str(one.get("workload")): one.get("sha256") for one in record.every("dataset")}
     found = {}
     for name, spec in (record.manifest.get("workloads") or {}).items():
-        workload = figures.workload_of(spec)
+        workload = aggregates.workload_of(spec)
         found[name] = {
             "spec": store.digest({**spec, "title": None}, 16),
             "data": store.digest(data.get(name), 16),

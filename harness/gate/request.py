@@ -7,14 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import arms, machine, plan, store, summaries
+from harness.environments import variants
 from harness.gate import baseline
-from harness.gate.check import Check, undecided
-from harness.places import project_root
-from harness.plan import Cell
-from harness.request import Request
-from harness.request import request as make_request
-from harness.setting import Measuring
+from harness.gate.evaluate import Check, undecided
+from harness.machine import host
+from harness.paths import project_root
+from harness.results import store, tables
+from harness.runner import plan
+from harness.runner.context import Measuring
+from harness.runner.plan import Cell
+from harness.runner.request import Request
+from harness.runner.request import request as make_request
 from workloads.reading import SpecError
 
 SECONDS = 120.0
@@ -38,12 +41,12 @@ def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], thres
     Raises:
         SpecError, RecipeError: there is no such thing, or nothing to hold a cell against.
     """
-    of_git = arms.GIT in word  # and so may have slashes of its own
+    of_git = variants.GIT in word  # and so may have slashes of its own
     other, _, mode = (word, "", "") if of_git else word.partition("/")
     options["threads"] = options.get("threads") or _threads()
     head = make_request(frameworks=frameworks, modes=modes, **options)
     names = [recipe.name for recipe in head.recipes.values() if not recipe.arbiter]
-    others = [f"{name}@{word}" for name in names] if word.startswith(arms.GIT) else [other]
+    others = [f"{name}@{word}" for name in names] if word.startswith(variants.GIT) else [other]
     base = make_request(frameworks=others, modes=[mode] if mode else modes, **options)
     pairs = [
         (one, found) for one in head.cells if not head.recipes[one.framework].arbiter
@@ -80,7 +83,7 @@ def stored(table: Mapping[str, Any], *, frameworks: Sequence[str], workloads: Se
         table["cells"], framework=frameworks, workload=[*named], mode=modes,
         device=[] if options.get("device") in (None, "auto") else [options["device"]],
     )  # fmt: skip
-    held = {part: _values(checked, part) for part in summaries.IDENTITY}
+    held = {part: _values(checked, part) for part in tables.IDENTITY}
     one_device, one_dtype = (len(held[part]) == 1 for part in ("device", "dtype"))
     root = options.get("root") or project_root()
     asked = make_request(**{
@@ -110,12 +113,12 @@ def _narrowed(cells: Iterable[str], **wanted: Sequence[str]) -> list[str]:
     for part, words in wanted.items():
         known = _values(left, part)
         chosen = plan.choose(words, known, f"{part} of the baseline") or known
-        left = [cell for cell in left if summaries.split(cell)[part] in chosen]
+        left = [cell for cell in left if tables.split(cell)[part] in chosen]
     return left
 
 
 def _values(cells: Iterable[str], part: str) -> list[str]:
-    return list(dict.fromkeys(summaries.split(cell)[part] for cell in cells))
+    return list(dict.fromkeys(tables.split(cell)[part] for cell in cells))
 
 
 def _usual(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def _usual(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, An
     asked, given = table["asked"], {key: one for key, one in options.items() if one is not None}
     given["deterministic"] = bool(given.get("deterministic") or asked["deterministic"])
     usual = {key: asked[key] for key in ("data", "seed", "epochs", "steps")}
-    usual["threads"] = min(table["threads"], len(machine.usable_cpus()))
+    usual["threads"] = min(table["threads"], len(host.usable_cpus()))
     if {"epochs", "steps"} & {*given}:
         usual |= {"epochs": None, "steps": None}
     return {**options, **usual, **given}
@@ -132,7 +135,7 @@ def _usual(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, An
 def _is_here(label: str, root: Path) -> bool:
     """Say whether this project still has a framework of a baseline."""
     try:
-        return bool(arms.choose([label], root))
+        return bool(variants.choose([label], root))
     except SpecError:
         return False
 
@@ -163,7 +166,7 @@ def table_of(text: str, results: Path) -> Mapping[str, Any]:
 
 
 def _threads() -> int:
-    return max(1, len(machine.usable_cpus()) - SPARED)
+    return max(1, len(host.usable_cpus()) - SPARED)
 
 
 def _measuring(budget: float | None, pairs: int) -> Measuring:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from harness import store
+from harness.results import store
 
 SCHEMA = 2
 """Raised when a reader of the last schema would misread the document (docs/schema/report.schema.json)."""

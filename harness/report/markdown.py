@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness import store
-from harness.report import lab, model, parity_tables
-from harness.report.model import Failure, Report, Section
-from harness.report.words import Tone
+from harness.report import content, parity_tables, timing_notes
+from harness.report.content import Failure, Report, Section
+from harness.results import store
+from harness.text import Tone
 
 SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
 # An underscore within a word is no markup; anywhere else it may be.
@@ -17,7 +17,7 @@ _SPECIAL = re.compile(r"([\\`*\[\]<>|~#&]|_(?![^\W_])|(?<![^\W_])_)")
 
 def render(record: store.Record) -> str:
     """Return the whole report of a run."""
-    return "\n".join(_lines(model.build(record))) + "\n"
+    return "\n".join(_lines(content.build(record))) + "\n"
 
 
 def escape(text: str) -> str:
@@ -74,7 +74,7 @@ def _section(section: Section) -> Iterator[str]:
     yield from (f"- {SYMBOLS[tone]} {escape(note)}" for tone, note in section.notes)
     if section.pairs:
         yield from ["", "<details><summary>Every pair of cells</summary>", ""]
-        yield from table(lab.PAIRS, section.pairs, numbers=range(2, 5))
+        yield from table(timing_notes.PAIRS, section.pairs, numbers=range(2, 5))
         yield from ["", "</details>"]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness import store, summaries
-from harness.report.words import Tone, count, plain
-from harness.summaries import number
+from harness.results import store, tables
+from harness.results.tables import number
+from harness.text import Tone, count, plain
 from harness.verdicts import (
     EQUIVALENT,
     NOT_CHECKED,
@@ -47,9 +47,9 @@ _TONES: dict[str, Tone] = {EQUIVALENT: "good", UNDECIDED: "warn", NOT_EQUIVALENT
 def rows(record: store.Record) -> Iterator[tuple[str, ...]]:
     """Every cell that was checked, as texts for TITLES; what is nearest its bound is over all checks."""
     for cell, checks in by_cell(record.events).items():
-        parts = summaries.split(cell)
+        parts = tables.split(cell)
         place = "" if parts["device"] == "cpu" else f" {parts['device']}"
-        nearest = summaries.nearest_bound(checks)
+        nearest = tables.nearest_bound(checks)
         yield (
             plain(parts["workload"]),
             plain(f"{parts['framework']} {parts['mode']}{place}"),

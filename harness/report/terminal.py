@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import store
 from harness.doctor import Finding
-from harness.profile import Profiled
-from harness.report import model, parity_tables
-from harness.report.model import Failure, Report, Section
-from harness.report.words import Tone, plain
+from harness.report import content, parity_tables
+from harness.report.content import Failure, Report, Section
+from harness.results import store
+from harness.runner.profile import Profiled
+from harness.text import Tone, plain
 from harness.verdicts import NOT_EQUIVALENT
 
 STYLES: dict[Tone, str] = {
@@ -51,7 +51,7 @@ _TAIL = 3  # lines of a failed cell's log; report.md has all
 def show(record: store.Record, console: Console | None = None) -> None:
     """Print a run's report."""
     console = console or Console()
-    report = model.build(record)
+    report = content.build(record)
     _line(console, Text(report.title, "bold"))
     say(console, report.tone, report.verdict)
     for warning in report.warnings:
@@ -77,7 +77,7 @@ def table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[objec
 
 def parity(record: store.Record, console: Console) -> None:
     """Print every cell's parity check, and the tensors of those that are not equivalent or undecided."""
-    report = model.build(record)
+    report = content.build(record)
     _line(console, Text(report.title, "bold"))
     say(console, report.tone, report.verdict)
     for warning in report.warnings:

@@ -20,8 +20,8 @@ from benchmarks.parity.cells import LEAST_MODELS, MODELS_A_PROCESS, SLOW_SECONDS
 from benchmarks.parity.check import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED, Outcome, ReferenceRun
 from benchmarks.parity.results import FAILED, Result, Results
 from benchmarks.parity.workloads import draw_net
-from harness import recipes
-from harness.process import WorkerFailed
+from harness.environments import framework_spec
+from harness.runner.process import WorkerFailed
 from tests.frameworks import inside
 from workloads import spec
 from workloads.spec import Workload
@@ -37,7 +37,7 @@ DRAWN, SEED = 6, 0
 @pytest.fixture
 def cell(toy_root: Path) -> Iterator[MakeCell]:
     """Make cells of the toy framework, by its mode."""
-    recipe = recipes.load(toy_root / "frameworks" / "faulty" / "environment.toml")
+    recipe = framework_spec.load(toy_root / "frameworks" / "faulty" / "environment.toml")
     made: list[Cell] = []
 
     def make(mode: str) -> Cell:

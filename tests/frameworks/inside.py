@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 import frameworks
-from harness import environments, recipes
-from harness.process import worker_environment
+from harness.environments import builder, framework_spec
+from harness.runner.process import worker_environment
 
 RECIPES = {
     name: recipe
-    for name, recipe in recipes.discover().items()
+    for name, recipe in framework_spec.discover().items()
     if name in frameworks.names() and not recipe.arbiter
 }
 
@@ -41,8 +41,8 @@ def modes(everywhere: bool = False) -> list[Any]:
 def python(framework: str) -> Path:
     """The framework's Python; the test is skipped where there can be none."""
     try:
-        return environments.prepare(RECIPES[framework], "cpu").python
-    except environments.Unavailable as reason:
+        return builder.prepare(RECIPES[framework], "cpu").python
+    except builder.Unavailable as reason:
         # Where all wheels exist, CI may not pass because nothing could be built.
         if os.environ.get("CI") and (sys.platform, platform.machine()) == ("linux", "x86_64"):
             raise

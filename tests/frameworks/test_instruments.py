@@ -10,7 +10,7 @@ import pytest
 from frameworks.contract import Options, Unavailable
 from frameworks.kernels import LAUNCHES, launches, numpy_kernels
 from frameworks.reference.adapter import Reference
-from harness.machine import usable_cpus
+from harness.machine.host import usable_cpus
 from tests.frameworks import inside
 from tests.frameworks.inside import RECIPES
 from workloads import spec

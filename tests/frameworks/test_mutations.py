@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.mutations import Outcome, native_host, outcomes
-from harness.recipes import discover
+from harness.environments.framework_spec import discover
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.frameworks.mutants import COMMON, NATIVE
 

@@ -13,8 +13,10 @@ import pandas as pd
 import psutil
 import pytest
 
-from harness import comparisons, devices, figures, run, store
-from harness.setting import Measuring
+from harness.machine import devices
+from harness.results import aggregates, pairwise, store
+from harness.runner import run
+from harness.runner.context import Measuring
 from tests.toy_request import toy_request
 from workloads import cost, spec
 
@@ -108,7 +110,7 @@ def test_each_device_and_arithmetic_has_its_own_limit() -> None:
     events = [{"event": "limits", "cell": f"mlp-digits/{name}/b/{device}/float32", "rates": told}
               for name, device, told in (("a", "cpu", cpu), ("a", "cuda:1", rates),
                                          ("other", "cuda:1", {"tiny operations": 9e9}))]  # fmt: skip
-    limits = figures.limits(events)
+    limits = aggregates.limits(events)
     assert not any("tiny" in name for name in limits)  # a framework's own
     assert limits["float32 product"] == 1e9
     assert limits["tf32 product on cuda:1"] == 4e12
@@ -118,9 +120,9 @@ def test_each_device_and_arithmetic_has_its_own_limit() -> None:
         [{"cell": f"x/{d}/{p}", "workload": "mlp-digits", "framework": "a", "device": d, "dtype": p,
           "status": "ok", "reference": False, "train_samples_per_s": 1e3, "rank": None} for d, p in rows]
     )  # fmt: skip
-    pairs = pd.DataFrame(columns=list(comparisons.COLUMNS))
+    pairs = pd.DataFrame(columns=list(pairwise.COLUMNS))
     specs = {"mlp-digits": workload.to_dict()}
-    complete = figures.complete(table, pairs, events, specs)
+    complete = aggregates.complete(table, pairs, events, specs)
     share, steps = complete["limit_share"], 1e3 / workload.data.batch
     flop = cost.training_flop(workload) * 1e3
     assert share[:4].tolist() == pytest.approx([flop / m for m in (1e9, 1e12, 4e12, 8e12)])

@@ -12,8 +12,8 @@ import pytest
 
 from harness import doctor
 from harness.doctor import Finding
-from harness.guard import Noise
-from harness.installer import InstallError
+from harness.environments.installer import InstallError
+from harness.machine.interference import Noise
 
 WELL = {
     "cores_logical": 4, "cores_affinity": 4, "cores_quota": None, "cores_usable": 4,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from harness import metrics, store
 from harness.gate.baseline import keep
-from harness.store import Run
+from harness.results import classification, store
+from harness.results.store import Run
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from tests.parity_event import parity_event
 from workloads import spec
@@ -95,7 +95,7 @@ def _right(how: Mapping[str, Any], draw: np.random.Generator) -> dict[str, Any]:
     right = np.ones(360, dtype=bool)
     right[:7] = False
     right[draw.choice(353, how.get("wrong", 0), replace=False) + 7] = False
-    return {"examples": 360, "accuracy": float(right.mean()), "right": metrics.pack(right)}
+    return {"examples": 360, "accuracy": float(right.mean()), "right": classification.pack(right)}
 
 
 def _bring_up(

@@ -12,11 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.gate import baseline
-from harness.gate.finding import (
-    MEMORY,
-    THROUGHPUT,
-)
-from harness.gate.measures import Logs
+from harness.gate.findings import MEMORY, THROUGHPUT
+from harness.results.launches import Logs
 from tests.harness.gate.made import cell
 
 lawful = settings(deadline=None, derandomize=True, max_examples=25)

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import store
 from harness.gate import baseline
-from harness.gate.check import verdict
-from harness.gate.finding import (
+from harness.gate.evaluate import verdict
+from harness.gate.findings import (
     DEVICE_MEMORY,
     INCONCLUSIVE,
     METRICS,
@@ -28,7 +27,8 @@ from harness.gate.finding import (
     THROUGHPUT,
     Verdict,
 )
-from harness.gate.measures import Measures
+from harness.results import store
+from harness.results.launches import Measures
 from tests.harness.gate.made import HEAD, OTHER, Table, cell, made
 
 lawful = settings(deadline=None, derandomize=True, max_examples=25)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import store
 from harness.gate import baseline
-from harness.gate.check import verdict
+from harness.gate.evaluate import verdict
+from harness.results import store
 from tests.harness.gate.made import HEAD, OTHER, Table, made
 
 lawful = settings(deadline=None, derandomize=True)

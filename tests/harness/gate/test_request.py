@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.harness.environments.test_variants import commit, git
 
-from harness import machine, store
+from harness.environments.framework_spec import RecipeError
 from harness.gate import baseline, request
-from harness.gate.check import undecided, verdict
-from harness.gate.finding import MISSING
-from harness.machine import usable_cpus
-from harness.recipes import RecipeError
-from harness.request import Request
-from harness.store import Run
+from harness.gate.evaluate import undecided, verdict
+from harness.gate.findings import MISSING
+from harness.machine import host
+from harness.machine.host import usable_cpus
+from harness.results import store
+from harness.results.store import Run
+from harness.runner.request import Request
 from tests.harness.gate.made import HEAD, OTHER, Table, made
-from tests.harness.test_arms import commit, git
 from workloads.reading import SpecError
 
 
@@ -170,7 +171,7 @@ def table(tmp_path: Path) -> Table:
         cell("well", workload="mlp-digits"): kept["cells"][HEAD],
     }
     kept |= {
-        "cells": cells, "threads": 1, "machine": machine.describe(),
+        "cells": cells, "threads": 1, "machine": host.describe(),
         "asked": {"data": "synthetic", "seed": 5, "epochs": None, "steps": 7, "deterministic": False},
     }  # fmt: skip
     return dict(baseline.read(baseline.save(tmp_path, kept)).told)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.store import Run
+from harness.results.store import Run
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import parity_event
 

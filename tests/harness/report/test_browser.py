@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from harness import history as database
-from harness import store
-from harness.report import history, history_page, html
+from harness.report.history import content, html_page
+from harness.report.html import renderer
+from harness.results import history_db as database
+from harness.results import store
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
@@ -105,14 +106,14 @@ def fakes(request: pytest.FixtureRequest) -> ModuleType:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, fakes: ModuleType) -> Path:
     folder = tmp_path_factory.mktemp("rich")
-    return html.write([store.read(fakes.rich_run(folder))], folder / "report.html")
+    return renderer.write([store.read(fakes.rich_run(folder))], folder / "report.html")
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory, fakes: ModuleType) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     run = fakes.rich_run(folder, fakes.HOSTILE)
-    return html.write([store.read(run)], folder / "report.html")
+    return renderer.write([store.read(run)], folder / "report.html")
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +121,8 @@ def over_time(tmp_path_factory: pytest.TempPathFactory, fakes: ModuleType) -> Pa
     """The history of many runs, whose names are hostile; one plot has a change."""
     results = fakes.dated_runs(tmp_path_factory.mktemp("dated"), fakes.HOSTILE.replace("/", ""))
     database.update(results)
-    found = history.build(database.table(results), "throughput", None)
-    return history_page.write(found, results, None)
+    found = content.build(database.table(results), "throughput", None)
+    return html_page.write(found, results, None)
 
 
 def scroll(page: Page) -> None:
@@ -175,7 +176,7 @@ def test_runs_that_came_to_little_have_a_page_too(
         failed: ["no cell can be ranked", "0 of 10 cells ok", "the machine was short of memory"],
     }
     for run, words in said.items():
-        page.open(html.write([store.read(run.folder)], run.folder / "report.html"), size)
+        page.open(renderer.write([store.read(run.folder)], run.folder / "report.html"), size)
         scroll(page)
         text = page.js("return document.body.innerText")
         assert not [one for one in words if one not in text], text[:500]

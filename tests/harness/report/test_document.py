@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from harness import store
-from harness.report import changes, document
+from harness.report import compare, document
+from harness.results import store
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "docs" / "schema"
 
@@ -32,7 +32,7 @@ def test_made_up_runs_are_as_the_schemas_say(tmp_path: Path, fake: ModuleType, k
     check("event", map(json.loads, (folder / store.JOURNAL).read_text().splitlines()))
     check("report", [json.loads(document.render([record]))])
     other = store.read(fake.good_run(tmp_path, threads=1))
-    check("changes", [json.loads(changes.document(record, other))])
+    check("changes", [json.loads(compare.document(record, other))])
 
 
 def test_every_run_stands_under_its_name(tmp_path: Path, fake: ModuleType) -> None:

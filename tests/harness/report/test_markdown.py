@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from harness import store
 from harness.report import markdown
-from harness.report.words import plain
-from harness.store import Run
+from harness.results import store
+from harness.results.store import Run
+from harness.text import plain
 
 
 def render(folder: Path) -> str:

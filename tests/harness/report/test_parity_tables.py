@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness import store
 from harness.report import parity_tables
-from harness.store import Run
+from harness.results import store
+from harness.results.store import Run
 from harness.verdicts import BEFORE, EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import TENSOR, parity_event
 

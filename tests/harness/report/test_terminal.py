@@ -10,10 +10,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from harness import store
 from harness.doctor import Finding
 from harness.report import terminal
-from harness.store import Run
+from harness.results import store
+from harness.results.store import Run
 
 
 def show(folder: Path, width: int, **console: object) -> str:

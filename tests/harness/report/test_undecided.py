@@ -14,26 +14,14 @@ from types import ModuleType
 import pytest
 from rich.console import Console
 
-from harness import changes as compared
-from harness import history as database
-from harness import store
-from harness.report import (
-    changes,
-    claims,
-    document,
-    files,
-    history,
-    history_page,
-    history_terminal,
-    html,
-    markdown,
-    model,
-    page,
-    plots,
-    style,
-    terminal,
-)
-from harness.report.runs import groups, load
+from harness.analysis import compare_runs as compared
+from harness.report import compare, content, document, formats, headlines, markdown, terminal
+from harness.report.groups import groups, load
+from harness.report.history import content as history
+from harness.report.history import html_page, terminal_table
+from harness.report.html import plots, renderer, run_page, style
+from harness.results import history_db as database
+from harness.results import store
 
 CELL = "cnn-digits/pytorch/eager/cpu/float32"
 NAMED = "parity undecided: update of conv1.bias after step 20, gradient of dense1.bias at step 1"
@@ -78,7 +66,7 @@ def test_it_keeps_its_figures_and_has_no_rank_and_no_pair(folder: Path) -> None:
 def test_it_leads_in_no_claim_no_plot_and_no_count(folder: Path) -> None:
     loaded = load([store.read(folder)])
     (group,) = groups(loaded)
-    told = claims.claims(group)
+    told = headlines.claims(group)
     assert [claim.text.partition(":")[0] for claim in told] == [
         "pytorch compile is fastest on cnn-digits",
         "pytorch compile is fastest on cnn-digits in inference",
@@ -87,12 +75,12 @@ def test_it_leads_in_no_claim_no_plot_and_no_count(folder: Path) -> None:
     (cell,) = loaded.cells.loc[loaded.cells["cell"] == CELL, "id"]
     for figure in (plots.ranking(group, looks, "train"), plots.pareto(group, looks)):
         assert figure and all(cell not in trace["meta"] for trace in figure.traces)
-    (section,) = model.build(store.read(folder)).sections
+    (section,) = content.build(store.read(folder)).sections
     assert ("good", "9 cells reached the target accuracy of 0.95") in section.notes
 
 
 def test_the_run_is_neither_good_nor_bad(folder: Path, tmp_path: Path, fake: ModuleType) -> None:
-    report = model.build(store.read(folder))
+    report = content.build(store.read(folder))
     assert (report.tone, report.verdict) == ("warn", "9 of 10 cells ok: 1 undecided")
     (row,) = (row for row in report.sections[0].rows if row.status == "undecided")
     assert (row.label, row.tone) == ("pytorch eager", "warn")
@@ -105,12 +93,12 @@ def test_every_output_of_a_run_names_its_tensors(folder: Path) -> None:
     assert "pytorch eager undecided gradient of dense1.bias at step 1 0.2 3" in parity
     assert f"{CELL}: {NAMED}" in parity
     assert f"pytorch eager: {NAMED}" in markdown.render(record)
-    shown = visible(html.render([record]))
+    shown = visible(renderer.render([record]))
     assert f"pytorch eager undecided {NAMED}" in shown  # in the list of what is not ranked
     line = "parity check: 9 cells equivalent to the reference, 1 undecided;"
     for text in (shown, markdown.render(record)):
         assert line in text
-    rows = {row["cell"]: row for row in csv.DictReader(io.StringIO(files.text([record], "csv")))}
+    rows = {row["cell"]: row for row in csv.DictReader(io.StringIO(formats.text([record], "csv")))}
     assert (rows[CELL]["status"], rows[CELL]["reason"]) == ("undecided", NAMED)
     (run,) = json.loads(document.render([record]))["runs"]
     told = {cell["cell"]: cell for cell in run["cells"]}[CELL]
@@ -122,9 +110,9 @@ def test_a_comparison_of_runs_names_it_and_does_not_compare_it(
 ) -> None:
     before, after = store.read(fake.good_run(tmp_path)), store.read(folder)
     for text in (
-        printed(lambda console: changes.show(before, after, console)),
-        changes.render(before, after),
-        changes.document(before, after),
+        printed(lambda console: compare.show(before, after, console)),
+        compare.render(before, after),
+        compare.document(before, after),
     ):
         assert f"in B: {NAMED}" in text
     found = compared.compare(before, after)
@@ -137,8 +125,8 @@ def test_the_history_shows_it_without_a_value(tmp_path: Path, fake: ModuleType) 
     fake.undecided_run(tmp_path)
     assert database.update(tmp_path) == []
     series = history.build(database.table(tmp_path), "throughput", "pytorch/eager")
-    assert NAMED in printed(lambda console: history_terminal.show(series, console))
-    assert NAMED in visible(history_page.render(series))
+    assert NAMED in printed(lambda console: terminal_table.show(series, console))
+    assert NAMED in visible(html_page.render(series))
     (told,) = json.loads(history.document(series))["series"]
     points = {point["status"]: point for point in told["points"]}
     assert points["ok"]["value"] > 0 and points["undecided"]["value"] is None
@@ -151,7 +139,7 @@ def test_the_history_shows_it_without_a_value(tmp_path: Path, fake: ModuleType) 
 
 
 def test_its_details_have_each_verdict_and_the_replayed_slices_together(folder: Path) -> None:
-    cells = page.build([store.read(folder)]).data["cells"]
+    cells = run_page.build([store.read(folder)]).data["cells"]
     (undecided,) = (cell for cell in cells.values() if cell["status"] == "undecided")
     assert [check["words"] for check in undecided["parity"]] == [
         "before timing: parity undecided: update of conv1.bias after step 20",
@@ -171,10 +159,10 @@ def test_a_refused_workload_is_said_once_in_every_output(tmp_path: Path, fake: M
         "terminal": printed(lambda console: terminal.show(record, console)),
         "parity": printed(lambda console: terminal.parity(record, console)),
         "markdown": markdown.render(record),
-        "page": visible(html.render([record])),
-        "comparison": printed(lambda console: changes.show(record, good, console)),
-        "comparison's markdown": changes.render(good, record),
-        "comparison's JSON": changes.document(record, good),
+        "page": visible(renderer.render([record])),
+        "comparison": printed(lambda console: compare.show(record, good, console)),
+        "comparison's markdown": compare.render(good, record),
+        "comparison's JSON": compare.document(record, good),
     }
     assert {name: text.count(fake.REFUSED) for name, text in outputs.items()} == dict.fromkeys(
         outputs, 1
@@ -182,6 +170,6 @@ def test_a_refused_workload_is_said_once_in_every_output(tmp_path: Path, fake: M
     assert "mlp-digits was refused" in outputs["terminal"]
     table = store.summary(record).set_index("workload").loc["mlp-digits"]
     assert set(table["status"]) == {"not run"} and set(table["reason"]) == {fake.REFUSED}
-    assert model.build(record).tone == "bad"
-    assert [section.workload for section in model.build(record).sections] == ["cnn-digits"]
+    assert content.build(record).tone == "bad"
+    assert [section.workload for section in content.build(record).sections] == ["cnn-digits"]
     assert [group.workload for group in groups(load([record]))] == ["cnn-digits"]

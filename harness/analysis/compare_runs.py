@@ -1,0 +1,339 @@
+"""What changed from one run, A, to another, B: its figures, cell by cell. Pure functions on two records.
+
+Cells are matched by their ids. Two runs did not share their rounds: what the machine did between them
+is in no interval of an absolute speed. So these are compared only on what looks like the same machine,
+and are advisory even there; the ratio to a cell that both runs have, the anchor, was taken within each
+run's rounds, and holds on any machine. What is around the figures is `harness.analysis.context_diff`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.analysis.context_diff import Difference, differences, flat
+from harness.results import pairwise, store, tables
+from harness.results.pairwise import FASTER, GROUP, SLOWER
+from harness.results.tables import OK, number
+from harness.stats import intervals
+from harness.verdicts import UNDECIDED
+
+SAME, OPEN, HIGHER, LOWER = "same", "not told apart", "higher", "lower"
+
+WITHIN, POINTS = 0.05, 0.01
+"""What counts as the same: an interval that lies within this part of a speed, or these of accuracy."""
+
+SPEEDS = {"train": "train_samples_per_s", "predict": "predict_samples_per_s"}
+ACCURACY = "accuracy"
+TIMES = (
+    "first_step_s", "latency1_p50_ms", "latency1_p99_ms", "latency_p50_ms", "latency_p99_ms",
+)  # fmt: skip
+MEMORY = ("peak_memory_bytes", "device_peak_bytes")
+PARITY = "parity_share"
+
+FINGERPRINT = ("cpu", "cores_usable", "memory_total", "kernel", "governor")
+"""What a manifest's machine must have in common, beside the threads, to look like the same one."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure of one cell, before (A) and after (B).
+
+    `figure` is a column of the summary; with an `anchor` both values are the cell's over that cell's.
+    `change` is after over before, of accuracy after minus before, with its 95% bounds. Without bounds
+    (a single value, or launch, a run) there are no `low`, `high` and `p`, and no verdict.
+    """
+
+    cell: str
+    figure: str
+    before: float
+    after: float
+    change: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    verdict: str | None = None
+    anchor: str | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What of a workload, a cell or a device cannot be compared, and why."""
+
+    where: str
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Everything that changed from run `a` to run `b`, and what cannot be compared."""
+
+    a: str
+    b: str
+    changes: tuple[Change, ...]
+    differences: tuple[Difference, ...]
+    refused: tuple[Refusal, ...]
+
+    @property
+    def advisory(self) -> bool:
+        """Whether absolute speeds are among the changes."""
+        return any(one.anchor is None and one.figure in SPEEDS.values() for one in self.changes)
+
+
+def compare(before: store.Record, after: store.Record) -> Changes:
+    """Return what changed from run `before` to run `after`; refuse what is not comparable.
+
+    Verdicts hold for all cells of a figure together (Holm).
+    """
+    a, b = _Side(before), _Side(after)
+    level = max(tables.level(a.manifest), tables.level(b.manifest))
+    refused = _refused(a, b)
+    found: list[Change | Refusal] = [*_unmatched(a, b, refused)]
+    found += [Refusal(workload, "everything", reason) for workload, reason in refused.items()]
+    for workload in dict.fromkeys(a.cells[cell]["workload"] for cell in a.cells if cell in b.cells):
+        if reason := refused.get(workload) or _incomparable(a, b, workload):
+            found.append(Refusal(workload, "everything", reason))
+            continue
+        shared = [
+            cell for cell, row in a.cells.items()
+            if row["workload"] == workload and row["status"] == OK
+            and b.cells.get(cell, {}).get("status") == OK
+        ]  # fmt: skip
+        found += _undecided(a, b, workload)
+        found += _of_workload(a, b, shared, level)
+    changes = [one for one in found if isinstance(one, Change)]
+    return Changes(
+        a.name,
+        b.name,
+        tuple(_judged(changes, level)),
+        tuple(differences(before, after)),
+        tuple(dict.fromkeys(one for one in found if isinstance(one, Refusal))),
+    )
+
+
+class _Side:
+    """One of the two runs, and what is asked of it more than once."""
+
+    def __init__(self, record: store.Record) -> None:
+        self.manifest = record.manifest
+        self.name = str(record.manifest.get("run") or record.folder.name)
+        rows = store.summary(record).to_dict("records")
+        self.cells: dict[str, dict[Any, Any]] = {row["cell"]: row for row in rows}
+        self.refused = tables.refused(record.events)
+        self.data = {one.get("workload"): one.get("sha256") for one in record.every("dataset")}
+        self.locks = {
+            (one.get("framework"), one.get("device", "cpu")): one.get("lock_sha256")
+            for one in record.every("framework-ready")
+        }
+        samples = store.samples(record)
+        samples = samples[samples["round"] != tables.WARM_UP]
+        self.rates: dict[str, dict[str, NDArray]] = {
+            str(kind): pairwise.rates(own) for kind, own in samples.groupby("kind", observed=True)
+        }
+        pairs = store.comparisons(record)[[*GROUP, "kind", "floor"]].drop_duplicates()
+        self.floors = {tuple(key): floor for *key, floor in pairs.itertuples(index=False)}
+
+    def machine(self, device: str) -> dict[str, Any]:
+        """What tells the machine, and how much of it was used, from another one."""
+        told = self.manifest.get("machine") or {}
+        found = {key: told.get(key) for key in FINGERPRINT}
+        found["threads"] = (self.manifest.get("options") or {}).get("threads")
+        if device != "cpu":
+            found["gpus"] = [(gpu.get("name"), gpu.get("driver")) for gpu in told.get("gpus") or ()]
+        return found
+
+    def logs(self, kind: str, cell: str, anchor: str | None = None) -> NDArray:
+        """The logarithm, by launch, of a cell's speed, or of its speed over the anchor's."""
+        rates = self.rates.get(kind, {})
+        if cell not in rates or anchor not in (None, *rates):
+            return np.empty(0)
+        if anchor is None:
+            return intervals.launch_speeds(rates[cell])
+        return intervals.launch_ratios(rates[cell], rates[anchor])
+
+    def floor(self, kind: str, cell: str) -> float:
+        """By how much identical cells came out apart where this cell was timed."""
+        row = self.cells[cell]
+        return float(self.floors.get((*(row[part] for part in GROUP), kind), 0.0))
+
+
+def _unmatched(a: _Side, b: _Side, refused: Collection[str]) -> Iterator[Refusal]:
+    """Yield the cells that one run alone has; its counterpart may differ in arithmetic only.
+
+    Those of workloads that were `refused` are left out.
+    """
+    for own, other, name, others in ((a, b, "A", "B"), (b, a, "B", "A")):
+        for cell, row in own.cells.items():
+            if cell in other.cells or row["workload"] in refused:
+                continue
+            stem = cell.rpartition("/")[0]
+            dtypes = [one["dtype"] for key, one in other.cells.items()
+                      if key.rpartition("/")[0] == stem]  # fmt: skip
+            also = f", where {others} computed in {', '.join(dtypes)}" if dtypes else ""
+            yield Refusal(cell, "everything", f"only in {name}: {row['dtype']}{also}")
+
+
+def _refused(a: _Side, b: _Side) -> dict[str, str]:
+    """Return the workloads that were refused in a run, each with that run and the reason."""
+    reasons = defaultdict[str, list[str]](list)
+    for name, side in (("A", a), ("B", b)):
+        for workload, reason in side.refused.items():
+            reasons[workload].append(f"refused in {name}: {reason}")
+    return {workload: "; ".join(texts) for workload, texts in reasons.items()}
+
+
+def _undecided(a: _Side, b: _Side, workload: str) -> Iterator[Refusal]:
+    """Yield the cells of a workload that are undecided in a run, with the tensors."""
+    for name, side in (("A", a), ("B", b)):
+        for cell, row in side.cells.items():
+            if row["workload"] == workload and row["status"] == UNDECIDED:
+                yield Refusal(cell, "everything", f"in {name}: {row['reason']}")
+
+
+def _incomparable(a: _Side, b: _Side, workload: str) -> str | None:
+    """Say why nothing of a workload can be compared; None where it can."""
+    specs = [flat({**(side.manifest.get("workloads") or {}).get(workload, {}), "title": None})
+             for side in (a, b)]  # fmt: skip
+    if specs[0] != specs[1]:
+        return f"another spec: {_apart(*specs)}"
+    hashes = [side.data.get(workload) for side in (a, b)]
+    for name, known in zip("AB", hashes, strict=True):
+        if not known:
+            return f"no hash vouches for its data in {name}"
+    if hashes[0] != hashes[1]:
+        return f"other data: {_apart(*(flat(known or {}) for known in hashes))}"
+    return None
+
+
+def _apart(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    """Name what differs, at most three, with both values."""
+    keys = [key for key in {**a, **b} if a.get(key) != b.get(key)]
+    told = [f"{key} {str(a.get(key))[:40]} in A, {str(b.get(key))[:40]} in B" for key in keys[:3]]
+    return "; ".join(told + ([f"and {len(keys) - 3} more"] if keys[3:] else []))
+
+
+def _of_workload(
+    a: _Side, b: _Side, shared: Sequence[str], level: float
+) -> Iterator[Change | Refusal]:
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for cell in shared:
+        yield from _accuracy(a, b, cell, level)
+        yield from _plain(a, b, cell, (PARITY,))
+        if not a.cells[cell]["reference"]:
+            groups[tuple(a.cells[cell][part] for part in GROUP)].append(cell)
+    for (_, device, _), cells in groups.items():
+        machines = a.machine(device), b.machine(device)
+        alike = machines[0] == machines[1] and machines[0]["cpu"] is not None
+        for cell in cells:
+            if alike or _same_build(a, b, cell):
+                yield from _plain(a, b, cell, MEMORY)
+            else:
+                yield Refusal(cell, "memory", "another machine or threads, and another lock")
+        if machines[0]["threads"] != machines[1]["threads"]:
+            threads = f"{machines[0]['threads']} threads in A, {machines[1]['threads']} in B"
+            yield Refusal(device, "speeds and times", threads)
+            continue
+        if alike:
+            for cell in cells:
+                yield from _plain(a, b, cell, TIMES)
+                yield from _speeds(a, b, cell, None, level)
+        else:
+            said = _apart(*machines) or "a processor that is not known"
+            yield Refusal(device, "absolute speeds and times", f"not the same machine: {said}")
+        yield from _anchored(a, b, cells, level)
+
+
+def _accuracy(a: _Side, b: _Side, cell: str, level: float) -> Iterator[Change | Refusal]:
+    rows = a.cells[cell], b.cells[cell]
+    x, y = (number(row[ACCURACY]) for row in rows)
+    n, m, *steps = (int(number(row[key]) or 0) for key in ("examples", "steps") for row in rows)
+    if x is None or y is None or not n or not m:
+        return
+    if steps[0] != steps[1]:
+        yield Refusal(cell, ACCURACY, f"trained {steps[0]} steps in A, {steps[1]} in B")
+        return
+    told, p = intervals.share_change((x, n), (y, m), level)
+    yield Change(cell, ACCURACY, x, y, told.estimate, told.low, told.high, p)
+
+
+def _plain(a: _Side, b: _Side, cell: str, figures: Iterable[str]) -> Iterator[Change]:
+    """Yield figures that have one value a run, and so no interval."""
+    for figure in figures:
+        before, after = (number(side.cells[cell][figure]) for side in (a, b))
+        if before and after:
+            yield Change(cell, figure, before, after, after / before)
+
+
+def _speeds(a: _Side, b: _Side, cell: str, anchor: str | None, level: float) -> Iterator[Change]:
+    """Yield a cell's speeds, or those over the anchor's, where both runs have them.
+
+    What identical cells came out apart by is added up over the two runs: either may lean.
+    """
+    for kind, figure in SPEEDS.items():
+        x, y = (side.logs(kind, cell, anchor) for side in (a, b))
+        told = intervals.change(x, y, a.floor(kind, cell) + b.floor(kind, cell), level)
+        if not told.launches:
+            continue
+        before, after = (math.exp(np.nanmean(logs)) for logs in (x, y))
+        change = Change(cell, figure, before, after, told.estimate, anchor=anchor)
+        if told.launches > 1:
+            change = replace(change, low=told.low, high=told.high, p=told.p)
+        yield change
+
+
+def _anchored(a: _Side, b: _Side, cells: Sequence[str], level: float) -> Iterator[Change | Refusal]:
+    """Yield speeds over the anchor's: of those built alike in both runs the one with most launches."""
+
+    def launches(cell: str) -> int:
+        return min(int(np.isfinite(side.logs("train", cell)).sum()) for side in (a, b))
+
+    timed = [cell for cell in sorted(cells) if launches(cell)]
+    if not timed:
+        return
+    anchor = max(timed, key=lambda cell: (_same_build(a, b, cell), launches(cell)))
+    if len(timed) == 1:
+        yield Refusal(anchor, "relative speeds", "no other cell was timed in both runs")
+    for cell in cells:
+        if cell != anchor:
+            yield from _speeds(a, b, cell, anchor, level)
+
+
+def _same_build(a: _Side, b: _Side, cell: str) -> bool:
+    """Say whether a cell's framework was built from the same lock in both runs."""
+    row = a.cells[cell]
+    locks = [side.locks.get((row["framework"], row["device"])) for side in (a, b)]
+    return locks[0] is not None and locks[0] == locks[1]
+
+
+def _judged(changes: Sequence[Change], level: float) -> Iterator[Change]:
+    """Yield every change with its verdict, where it has bounds."""
+    families: dict[tuple[str, bool], dict[str, float]] = defaultdict(dict)
+    for one in changes:
+        if one.p is not None:
+            families[one.figure, one.anchor is None][one.cell] = one.p
+    apart = {family: intervals.holm(p, 1 - level) for family, p in families.items()}
+    for one in changes:
+        told_apart = one.cell in apart.get((one.figure, one.anchor is None), ())
+        yield replace(one, verdict=_verdict(one, told_apart))
+
+
+def _verdict(one: Change, told_apart: bool) -> str | None:
+    """Say the same of what is surely within the margin; else whether and where it went."""
+    if one.low is None or one.high is None:
+        return None
+    share = one.figure == ACCURACY
+    down, none, up = (-POINTS, 0.0, POINTS) if share else (1 / (1 + WITHIN), 1.0, 1 + WITHIN)
+    if down <= one.low and one.high <= up:
+        return SAME
+    if not told_apart or one.low <= none <= one.high:
+        return OPEN
+    if share:
+        return HIGHER if one.change > 0 else LOWER
+    return FASTER if one.change > 1 else SLOWER

@@ -1,0 +1,260 @@
+"""How a figure went over runs and versions, and where it changed. Pure functions on the history's table.
+
+A series is one cell on machines that are alike, computing the same thing with the same settings:
+nothing else is ever joined. Machines drift from day to day, and that is in no run's interval. So a speed
+is looked at beside those of the run's other frameworks: what moves all of them is the machine's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.results import tables
+from harness.stats import intervals
+from harness.stats.changepoints import change_points
+
+FEWEST = 4
+"""Runs that a series needs before it can show a change: two before and two after."""
+
+WORTH, POINTS = 0.01, 0.01
+"""The least change that is told: this part of the figure, or these of accuracy."""
+
+KEY = (
+    "workload", "name", "mode", "device", "dtype", "ground", "fingerprint", "threads", "data", "quick",
+    "no_parity",
+)  # fmt: skip
+"""What the runs of a series have in common."""
+
+CELL = KEY[:5]
+"""What a cell is, whatever the framework's version, the machine and the settings."""
+
+_NEVER_BEGAN = (tables.UNAVAILABLE, tables.SKIPPED, tables.NOT_RUN)
+_POLISHES = 10
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of the summary, by its columns; `rises` and `falls` are what its changes are called.
+
+    `shared`: a slow machine moves those of all cells. `share`: a part of one, compared by differences
+    where others are by ratios.
+    """
+
+    column: str
+    unit: str
+    rises: str
+    falls: str
+    more_is_better: bool
+    bounds: tuple[str, str] | None = None
+    shared: bool = False
+    share: bool = False
+    elsewhere: str | None = None  # the column for other devices than the CPU, if it is another one
+    scale: float = 1.0  # what a unit is in the column
+
+
+METRICS: Mapping[str, Metric] = {
+    "throughput": Metric("train_samples_per_s", "samples/s", "faster", "slower", True,
+                         ("train_low", "train_high"), shared=True),
+    "predict": Metric("predict_samples_per_s", "samples/s", "faster", "slower", True,
+                      ("predict_low", "predict_high"), shared=True),
+    "memory": Metric("peak_memory_bytes", "MiB", "more", "less", False,
+                     elsewhere="device_peak_bytes", scale=2**20),
+    "accuracy": Metric("accuracy", "accuracy", "higher", "lower", True, share=True),
+    "latency": Metric("latency1_p50_ms", "ms", "slower", "faster", False, shared=True),
+    "first-step": Metric("first_step_s", "s", "slower", "faster", False, shared=True),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """A new level, from the point at `place` on.
+
+    `size` is the logarithm of new over old, of accuracy new minus old; against the other frameworks
+    where the series has some.
+    """
+
+    place: int
+    size: float
+    word: str
+    better: bool
+
+
+@dataclass(frozen=True)
+class Series:
+    """A cell's figure over runs: `points` has a row a run, those that failed too (without `value`).
+
+    They are in the order of the versions' first runs, and within a version of time. `against` are the
+    frameworks that it was held against, and `net` then is the value over that of its first level without
+    what moved all of them. `about` is what is common to its runs, as the history's columns.
+    """
+
+    cell: str
+    points: pd.DataFrame
+    changes: tuple[Change, ...]
+    against: tuple[str, ...]
+    about: Mapping[str, object]
+
+
+def series(table: pd.DataFrame, metric: Metric) -> list[Series]:
+    """Return every series of a metric in the history's table; the reference's are none."""
+    told = _valued(table, metric)
+    found = [_series(own, told, metric) for _, own in told[~told["reference"]].groupby(
+        [*KEY, *(["steps"] if metric.share else [])], sort=False, dropna=False
+    ) if own["value"].notna().any()]  # fmt: skip
+    first = {one.cell: place for place, one in reversed(list(enumerate(found)))}
+    return sorted(found, key=lambda one: first[one.cell])
+
+
+def levels(one: Series) -> Iterator[tuple[int, int]]:
+    """Yield the first place and the one behind the last of every level of a series."""
+    yield from pairwise([0, *(change.place for change in one.changes), len(one.points)])
+
+
+def _valued(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return the cells that began, with `value`, `low`, `high`, and `y`, in which steps add up."""
+    told = table[~table["status"].isin(_NEVER_BEGAN)].copy()
+    ok = told["status"] == tables.OK
+    value = _floats(told[metric.column])
+    if metric.elsewhere:
+        value = value.where(told["device"] == "cpu", _floats(told[metric.elsewhere]))
+    told["value"] = value.where(ok & ((value > 0) | metric.share))
+    for name, column in zip(("low", "high"), metric.bounds or (), strict=False):
+        told[name] = _floats(told[column]).where(ok)
+    told["y"] = told["value"] if metric.share else np.log(told["value"])
+    # A run that failed took no steps: it stands with the one before it, or the one after.
+    steps = _floats(told["steps"]).groupby([told[name] for name in KEY], dropna=False)
+    told["steps"] = steps.transform(lambda own: own.ffill().bfill())
+    return told[~ok | told["value"].notna()].reindex(
+        columns=[*told.columns, *({"low", "high"} - set(told.columns))]
+    )
+
+
+def _floats(column: pd.Series) -> pd.Series:
+    return pd.to_numeric(column, errors="coerce").astype(float)
+
+
+def _series(own: pd.DataFrame, told: pd.DataFrame, metric: Metric) -> Series:
+    points = own.iloc[_order(own)].reset_index(drop=True)
+    about = {name: points[name].iloc[-1] for name in (*KEY, "machine")}
+    known = points[points["value"].notna()]
+    votes = _votes(known, told) if metric.shared else known[[]]
+    known = known.loc[votes.index]
+    y = known["y"].to_numpy() - _together(votes)
+    places = _places(known, y, votes, metric) if about["fingerprint"] else []
+    net = np.exp(y - np.median(y[: (*places, y.size)[0]])) if votes.shape[1] else np.nan
+    return Series(
+        cell="/".join(str(about[part]) for part in CELL),
+        points=points.assign(net=pd.Series(net, known.index)),
+        changes=tuple(
+            Change(
+                place=int(known.index[place]),
+                size=size,
+                word=metric.rises if size > 0 else metric.falls,
+                better=(size > 0) == metric.more_is_better,
+            )
+            for place, size in zip(places, _sizes(y, places), strict=True)
+        ),
+        against=tuple(map(str, votes.columns)),
+        about=about,
+    )
+
+
+def _order(points: pd.DataFrame) -> list[int]:
+    """Return the order of the points: a version's stand together, where its first run was."""
+    version = points["version"].fillna("").astype(str)
+    turn = pd.Series(pd.factorize(points["run"])[0], points.index)
+    first = turn.groupby(version).transform("min")
+    numbers = [tuple(map(int, re.findall(r"\d+", one))) for one in version]
+    keys = list(zip(first, numbers, version, turn, strict=True))
+    return sorted(range(len(keys)), key=lambda place: keys[place])
+
+
+def _votes(known: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
+    """Return how far from its usual each other framework (a column) was, for each point that has others.
+
+    By median polish over cells (Tukey 1977), a vote a framework: runs need not have the same cells. All
+    points and no column where fewer than half of them, or than FEWEST, have others.
+    """
+    mine = known.iloc[0]
+    others = told[
+        told["run"].isin(known["run"])
+        & (told["ground"] == mine["ground"])
+        & (told["device"] == mine["device"])
+        & (told["name"] != mine["name"])
+        & told["y"].notna()
+    ]
+    heard = known[known["run"].isin(others["run"])]
+    if len(heard) < max(FEWEST, len(known) / 2):
+        return known[[]]
+    wide = others.pivot_table(index="run", columns=["name", "cell"], values="y")
+    together = pd.Series(0.0, wide.index)
+    for _ in range(_POLISHES):
+        usual = wide.sub(together, axis=0).median()
+        votes = wide.sub(usual, axis=1).T.groupby(level="name").median().T
+        together = votes.median(axis=1)
+    return votes.loc[heard["run"]].set_index(heard.index)
+
+
+def _together(votes: pd.DataFrame) -> NDArray[np.float64]:
+    """Return how far all moved together, point by point; 0 where nobody votes."""
+    return votes.median(axis=1).to_numpy() if votes.shape[1] else np.zeros(len(votes))
+
+
+def _places(
+    known: pd.DataFrame, y: NDArray[np.float64], votes: pd.DataFrame, metric: Metric
+) -> list[int]:
+    """Return where `y` changes; without the changes, the smallest first, that are not worth telling."""
+    places = change_points(y)
+    while places:
+        odd = [
+            (abs(size), place)
+            for size, place, part in zip(
+                _sizes(y, places), places, _parts(places, y.size), strict=True
+            )
+            if not (_worth(known, size, part, metric) and _its_own(known, votes, size, part))
+        ]
+        if not odd:
+            break
+        places.remove(min(odd)[1])
+    return places
+
+
+def _parts(places: Sequence[int], count: int) -> list[tuple[slice, slice]]:
+    """Return, of each change, what is before it and what is after it up to the next ones."""
+    ends = [0, *places, count]
+    return [(slice(a, b), slice(b, c)) for a, b, c in zip(ends, ends[1:], ends[2:], strict=False)]
+
+
+def _sizes(y: NDArray[np.float64], places: Sequence[int]) -> list[float]:
+    return [
+        float(np.median(y[after]) - np.median(y[before]))
+        for before, after in _parts(places, y.size)
+    ]
+
+
+def _worth(known: pd.DataFrame, size: float, part: tuple[slice, slice], metric: Metric) -> bool:
+    """Say whether a change is large enough to tell; of accuracy, for its number of test examples."""
+    if not metric.share:
+        return abs(size) >= WORTH
+    sides = [known.iloc[side] for side in part]
+    shares = [(float(one["value"].mean()), int(one["examples"].min() or 0)) for one in sides]
+    if abs(size) < POINTS or not all(examples for _, examples in shares):
+        return False
+    return intervals.share_change(shares[0], shares[1])[1] < 1 - intervals.LEVEL
+
+
+def _its_own(
+    known: pd.DataFrame, votes: pd.DataFrame, size: float, part: tuple[slice, slice]
+) -> bool:
+    """Say whether a change shows against most of the others, and so is not that of one of them."""
+    steps = votes.rsub(known["y"], axis=0)
+    before, after = (steps.iloc[side].median() for side in part)
+    seen = ((after - before).dropna() / size) >= 0.5
+    return bool(seen.mean() > 0.5) if len(seen) else True

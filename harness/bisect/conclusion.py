@@ -1,0 +1,41 @@
+"""What a search found, in a sentence, and its exit status."""
+
+from __future__ import annotations
+
+from harness.bisect.question import CHANGED, OPEN, Question, in_words
+from harness.bisect.search import Search
+from harness.text import count, listed
+
+FOUND, A_RANGE, NO_CHANGE = 0, 1, 3
+"""Exit statuses: one release; only a range of releases; no change that is certain."""
+
+
+def conclusion(question: Question, search: Search) -> tuple[str, int]:
+    """Return the last words on a search that is done, and the exit status."""
+    assert search.whole is not None and search.step is not None  # noqa: S101 (it is done)
+    first, last = search.releases[0], search.releases[-1]
+    spent = f"{count(search.runs, 'run')}, {_minutes(search.seconds)}"
+    whole = f"from {first} to {last} {in_words(question, search.whole)}"
+    if search.whole_moved != CHANGED:
+        more = "; a larger --budget would tell more" if search.whole_moved == OPEN else ""
+        return f"no change is told apart: {whole}; {spent}{more}", NO_CHANGE
+    good, bad = search.ends
+    also = "" if (good, bad) == (first, last) else f"; {whole}"
+    if not search.step.sign:
+        return (
+            f"{whole}, but no single release is told apart: {good} and {bad} are the nearest"
+            f" ({in_words(question, search.step)}); {spent}"
+        ), A_RANGE
+    step = in_words(question, search.step)
+    if search.between:
+        return (
+            f"{step} in one of {listed([*search.between, bad])}; {good} is the last good one{also};"
+            f" {spent}" + "".join(f"\n  {one}: {search.left_out[one]}" for one in search.between)
+        ), A_RANGE
+    return f"{step} in {bad}; {good} is the last good one{also}; {spent}", FOUND
+
+
+def _minutes(seconds: float) -> str:
+    return (
+        count(round(seconds / 60), "minute") if seconds >= 90 else count(round(seconds), "second")
+    )

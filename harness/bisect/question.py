@@ -1,0 +1,184 @@
+"""What is asked of a release, and how a measurement answers it: which side is it nearer to?
+
+Statistics are the gate's: values by launch, Student's interval, widened by what identical cells came
+out apart by, at a level that holds for repeated looks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.gate.decide import accuracy_change
+from harness.gate.evaluate import LEVEL
+from harness.gate.findings import (
+    ACCURACY,
+    DEVICE_MEMORY,
+    FIRST_STEP,
+    INFERENCE,
+    LATENCY,
+    MEMORY,
+    THROUGHPUT,
+    Metric,
+)
+from harness.machine import devices
+from harness.results import store
+from harness.results.launches import Measures
+from harness.runner import plan
+from harness.stats import intervals
+from harness.text import percent
+
+METRICS = {
+    "throughput": THROUGHPUT,
+    "predict": INFERENCE,
+    "latency": LATENCY,
+    "first-step": FIRST_STEP,
+    "memory": MEMORY,
+    "accuracy": ACCURACY,
+}
+
+LEAST = 0.01
+"""What is surely less than this (as a logarithm; of the accuracy, a point) is no change."""
+
+GOOD, BAD, OPEN = "good", "bad", "open"
+"""What a release in the middle is nearer to."""
+
+CHANGED, UNCHANGED = "changed", "unchanged"
+"""What came of two releases side by side; OPEN where neither is sure."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked; a log answers one question. Releases are as the index writes them."""
+
+    framework: str
+    good: str
+    bad: str
+    metric: str
+    workload: str
+    mode: str
+    device: str
+    threads: int
+    budget: float
+
+    @property
+    def measured(self) -> Metric:
+        """The metric, as the gate knows it."""
+        on_card = devices.kind(self.device) != devices.CPU
+        return DEVICE_MEMORY if self.metric == "memory" and on_card else METRICS[self.metric]
+
+    def cell(self, release: str) -> str:
+        """The id of a release's cell."""
+        label = f"{self.framework}@{release}"
+        return plan.Cell(self.workload, label, self.mode, self.device, "float32").id
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much a release is better than another: a logarithm, or a difference of accuracies.
+
+    The interval is NaN below two launches. `count` is of launches, or of trainings.
+    """
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    @property
+    def sign(self) -> int:
+        """1 for certainly better, -1 for certainly worse, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+    def told(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Difference:
+        """From JSON."""
+        mean, low, high = (
+            math.nan if told[key] is None else float(told[key]) for key in ("mean", "low", "high")
+        )
+        return cls(mean, low, high, told["count"])
+
+
+def better(
+    records: Sequence[store.Record], question: Question, release: str, *others: str
+) -> Difference:
+    """Return by how much a release was better than others, in the mean of these."""
+    metric, seen = question.measured, [Measures(record) for record in records]
+    head, bases = question.cell(release), [question.cell(other) for other in others]
+    if metric is ACCURACY:
+        return _more_accurate(seen[-1], head, bases)
+    logs = np.concatenate(
+        [np.mean([one.pair(metric, head, base) for base in bases], axis=0) for one in seen]
+    )
+    floor = max(one.floor(metric, head) for one in seen)
+    ratio = intervals.ratio(logs, floor, LEVEL)
+    mean, low, high = (
+        math.log(value) if value > 0 else math.nan for value in (ratio.estimate, ratio.low, ratio.high)
+    )  # fmt: skip
+    return Difference(mean, low, high, ratio.launches)
+
+
+def side(
+    records: Sequence[store.Record], question: Question, release: str, ends: tuple[str, str],
+    change: Difference,
+) -> tuple[str, Difference]:  # fmt: skip
+    """Say which of two ends, the good and the bad one, a release is nearer to; with what tells it.
+
+    `change` is by how much the bad end is better, whose sign alone matters. What tells is how the
+    release stands to the middle of both. Where that is not sure, but the release is surely apart from
+    both, a part of the change came on either side of it: then the nearer one by what is known will do.
+    """
+    good, bad = ends
+    up = 1 if change.mean > 0 else -1
+    lean = better(records, question, release, good, bad)
+    apart = better(records, question, release, good), better(records, question, bad, release)
+    if not lean.sign and any(one.sign != up for one in apart):
+        return OPEN, lean
+    return (BAD if lean.mean * up > 0 else GOOD), lean
+
+
+def moved(change: Difference) -> str:
+    """Say whether two releases differ."""
+    if change.sign and abs(change.mean) > LEAST:
+        return CHANGED
+    return UNCHANGED if max(-change.low, change.high) < LEAST else OPEN
+
+
+def in_words(question: Question, change: Difference) -> str:
+    """Say how the metric moved: throughput fell by 11% (9.0% to 13%)."""
+    metric, name = question.measured, question.metric.replace("-", " ")
+    told = [change.mean, change.low, change.high]
+    if metric is not ACCURACY:
+        told = [math.expm1(one if metric.higher_is_better else -one) for one in told]
+    way = "fell" if told[0] < 0 else "rose"
+    size, *bounds = [abs(told[0]), *sorted(one if way == "rose" else -one for one in told[1:])]
+    write = "{:.4f}".format if metric is ACCURACY else _percent
+    known = all(map(math.isfinite, bounds))
+    return f"{name} {way} by {write(size)}" + (
+        f" ({write(bounds[0])} to {write(bounds[1])})" if known else " (one launch, no interval)"
+    )
+
+
+def _percent(value: float) -> str:
+    return percent(value) if value >= 0 else f"-{percent(-value)}"
+
+
+def _more_accurate(seen: Measures, head: str, bases: Sequence[str]) -> Difference:
+    """Over the test examples of every training; the releases trained with the same seeds."""
+    rights = [seen.cells[cell].right for cell in (head, *bases)]
+    seeds = sorted(set[int].intersection(*map(set, rights)))
+    if not seeds:
+        return Difference(math.nan, math.nan, math.nan, 0)
+    mine, *others = [[np.asarray(right[seed], dtype=float) for seed in seeds] for right in rights]
+    before: list[NDArray] = [np.mean(both, axis=0) for both in zip(*others, strict=True)]
+    change = accuracy_change(head, bases[0], before, mine, LEVEL).change
+    return Difference(change.estimate, change.low, change.high, change.launches)

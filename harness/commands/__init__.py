@@ -1,0 +1,1 @@
+"""The commands of `cli.py`: options, errors in one line, progress."""

@@ -1,0 +1,100 @@
+"""What the command line takes besides words and numbers: durations, parts, names with a path."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.machine import devices
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a text as ``90``, ``90s``, ``2m`` or ``1h``.
+
+    Raises:
+        ValueError: it is none of these, or not more than 0.
+    """
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    try:
+        seconds = float(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError(f'"{text}": give a time as 90s, 2m or 1h')
+    return seconds
+
+
+class Duration(click.ParamType):
+    """A time as ``90s``, ``2m`` or ``1h``, in seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse `value`."""
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def parse_percent(text: str) -> float:
+    """Return the part of one that a text as ``2%`` says.
+
+    Raises:
+        ValueError: it is no such text, or not between 0% and 100%.
+    """
+    try:
+        part = float(text.removesuffix("%")) / 100 if text.endswith("%") else math.nan
+    except ValueError:
+        part = math.nan
+    if not 0 < part < 1:
+        raise ValueError(f'"{text}": give a part in percent, as 2%')
+    return part
+
+
+class Percent(click.ParamType):
+    """A part as ``2%``, of one."""
+
+    name = "percent"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse `value`."""
+        try:
+            return parse_percent(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Named(click.ParamType):
+    """``NAME=PATH``, PATH an existing file."""
+
+    name = "NAME=PATH"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Path]:
+        """Parse `value`."""
+        name, equals, path = value.partition("=")
+        if not (name and equals and path):
+            self.fail(f'"{value}": give a framework and its python, as NAME=/path/to/python')
+        # Not resolved: a virtual environment's python is a link, and what it links to is not it.
+        return name, Path(path).expanduser().absolute()
+
+
+class Device(click.ParamType):
+    """``cpu``, ``cuda``, ``cuda:1`` (the second card), or ``auto``."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check `value`."""
+        if value != "auto" and not devices.NAME.fullmatch(value):
+            self.fail(f'"{value}": give cpu, cuda, cuda:1 for the second card, or auto', param, ctx)
+        return str(value)

@@ -1,0 +1,1 @@
+"""The environment of each framework: its specification, lock, interpreter and cache."""

@@ -1,0 +1,331 @@
+"""Makes each framework's own environment: built from its lock with uv, or an interpreter given.
+
+A built one lies under `<cache>/environments/<framework>-<device>-<hash>`, where the hash is over
+the lock's bytes, the Python version and the platform, and is reused as long as it stands there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from harness.environments import cache, lockfiles, releases
+from harness.environments import probe as pythons
+from harness.environments.framework_spec import Recipe
+from harness.environments.installer import Cancelled, InstallError, run_uv
+from harness.environments.probe import Unavailable
+
+__all__ = [
+    "Built",
+    "Cancelled",
+    "Environment",
+    "Report",
+    "Unavailable",
+    "built",
+    "prepare",
+    "prepare_all",
+    "remove",
+]
+
+Report = Callable[[str, str], None]
+"""Told (a framework's label, what happens) while environments are made; called from several threads."""
+
+OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Python that can run one framework's workers."""
+
+    framework: str
+    device: str
+    python: Path
+    version: str
+    """Of the framework's own distribution."""
+    lock: str | None
+    """The lock file's name, such as `cpu.txt`; None for an interpreter given."""
+    lock_hash: str | None
+    """SHA-256 of the lock file, in hex; None for an interpreter given."""
+    origin: str
+    """`built` or `given`."""
+    seconds: float
+    """How long `prepare` took."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `built` tells of one environment in the cache."""
+
+    name: str
+    framework: str
+    device: str
+    version: str
+    bytes: int
+    when: datetime
+    python: Path
+
+
+@dataclass(frozen=True)
+class _Site:
+    """What decides where one environment stands."""
+
+    recipe: Recipe
+    device: str
+    lock: Path
+
+    @property
+    def locked(self) -> bool:
+        """Whether its lock is there; one that is made on the fly may not be yet."""
+        if self.recipe.lock_folder is not None:
+            return lockfiles.made(self.recipe, self.lock)
+        return self.lock.is_file()
+
+    @property
+    def lock_hash(self) -> str:
+        return hashlib.sha256(self.lock.read_bytes()).hexdigest()
+
+    @property
+    def folder(self) -> Path:
+        rest = f"{self.recipe.python} {sysconfig.get_platform()}".encode()
+        digest = hashlib.sha256(self.lock.read_bytes() + rest).hexdigest()[:12]
+        return cache.shelf() / f"{self.recipe.name}-{self.device}-{digest}"
+
+
+def prepare(
+    recipe: Recipe,
+    device: str,
+    *,
+    interpreter: Path | None = None,
+    report: Report | None = None,
+    cancel: threading.Event | None = None,
+) -> Environment:
+    """The environment of one framework on one device: reused, built, or around `interpreter`.
+
+    Raises Unavailable with one human line, Cancelled when `cancel` is set meanwhile.
+    """
+    began = time.monotonic()
+    if device not in recipe.devices and not (interpreter and device in recipe.given):
+        # By agreement the first of a recipe's limits says why a device is missing.
+        why = f": {recipe.limits[0]}" if recipe.limits else ""
+        raise Unavailable(f"runs on {' and '.join(recipe.devices)}, not on {device}{why}")
+    try:
+        if interpreter is not None:
+            environment = _given(recipe, device, interpreter, cancel)
+        else:
+            environment = _made(recipe, device, report or (lambda name, text: None), cancel)
+    except InstallError as error:
+        raise Unavailable(str(error)) from error
+    return replace(environment, seconds=time.monotonic() - began)
+
+
+def prepare_all(
+    recipes: Iterable[Recipe],
+    device: str,
+    *,
+    interpreters: Mapping[str, Path] | None = None,
+    report: Report | None = None,
+) -> dict[str, Environment | Unavailable]:
+    """`prepare` for many frameworks at once, by label. On Ctrl-C every build ends and is removed."""
+    wanted = list(recipes)
+    given = interpreters or {}
+    cancel = threading.Event()
+
+    def one(recipe: Recipe) -> Environment | Unavailable:
+        try:
+            return prepare(
+                recipe, device, interpreter=given.get(recipe.label), report=report, cancel=cancel
+            )
+        except Unavailable as reason:
+            return reason
+
+    with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
+        try:
+            jobs = {recipe.label: pool.submit(one, recipe) for recipe in wanted}
+            return {label: job.result() for label, job in jobs.items()}
+        except BaseException:
+            cancel.set()
+            raise
+
+
+def built() -> list[Built]:
+    """The environments in the cache, by name."""
+    found = []
+    for folder in cache.standing():
+        stamp = cache.read_stamp(folder) or {}
+        found.append(
+            Built(
+                name=folder.name,
+                framework=stamp.get("framework", ""),
+                device=stamp.get("device", ""),
+                version=stamp.get("version", ""),
+                bytes=cache.size(folder),
+                when=cache.when(folder),
+                python=cache.python_of(folder),
+            )
+        )
+    return found
+
+
+def remove(framework: str | None = None) -> list[str]:
+    """Remove one framework's environments from the cache, or all; returns their names."""
+    removed = []
+    for folder in cache.standing():
+        stamp = cache.read_stamp(folder) or {}
+        if framework in (None, stamp.get("framework")):
+            with cache.rebuilding(folder, lambda: None, None):
+                cache.take_down(folder)
+            removed.append(folder.name)
+    cache.sweep()
+    return removed
+
+
+def _made(
+    recipe: Recipe, device: str, report: Report, cancel: threading.Event | None
+) -> Environment:
+    """One that stands, else the first that can be built, in the order of the recipe's locks."""
+    sites = [_Site(recipe, device, path) for path in recipe.lock_paths(device)]
+    for site in sites:
+        if recipe.lock_folder is None and not site.locked:
+            raise Unavailable(
+                f"{recipe.name}/{site.lock.name} is missing: write it with"
+                f" python cli.py env lock {recipe.name}"
+            )
+    try:
+        return _first(sites, report, cancel)
+    except InstallError as error:
+        if error.not_offered and recipe.lock_folder is not None:
+            raise Unavailable(f"{error}; {releases.offered(recipe)}") from error
+        raise
+    except OSError as error:
+        raise Unavailable(
+            f"the folder {cache.shelf().parent} cannot be used: {error.strerror or error}; mend that, or"
+            " set SAMESTEP_CACHE to another folder"
+        ) from error
+
+
+def _first(sites: list[_Site], report: Report, cancel: threading.Event | None) -> Environment:
+    for site in sites:
+        environment = _reuse(site, cancel) if site.locked else None
+        if environment is not None:
+            return environment
+    for site in sites[:-1]:
+        try:
+            return _build(site, report, cancel)
+        except InstallError as error:
+            if not error.not_offered:
+                raise
+            report(site.recipe.label, f"no {site.lock.name} here, trying the next one: {error}")
+    return _build(sites[-1], report, cancel)
+
+
+def _reuse(site: _Site, cancel: threading.Event | None) -> Environment | None:
+    """The environment that stands in its place, or None where there is none or a broken one."""
+    stamp, python = cache.read_stamp(site.folder), cache.python_of(site.folder)
+    if stamp is None or not python.exists():
+        return None
+    try:
+        environment = Environment(**{**stamp, "python": python})
+    except TypeError:  # noted by another version of samestep
+        return None
+    _check_libraries(site.recipe, python, cancel)
+    return environment
+
+
+def _build(site: _Site, report: Report, cancel: threading.Event | None) -> Environment:
+    """Build, try, put up. Raises InstallError, Unavailable, Cancelled."""
+    recipe, began = site.recipe, time.monotonic()
+    if not site.locked:
+        report(recipe.label, f"locking {site.lock.name}")
+        lockfiles.make(recipe, site.lock, cancel)
+    folder = site.folder
+    cache.sweep()
+
+    def waiting() -> None:
+        report(recipe.label, "waiting for another build of the same")
+
+    with cache.rebuilding(folder, waiting, cancel) as held:
+        environment = _reuse(site, cancel)
+        if environment is not None:
+            return environment
+        with cache.fresh(folder) as partial:
+            python = cache.python_of(partial)
+            report(recipe.label, f"building from {site.lock.name}")
+            _install(site, partial, cancel, held)
+            report(recipe.label, "first import")
+            pythons.first_import(recipe, site.device, python, cancel)
+            environment = Environment(
+                framework=recipe.name,
+                device=site.device,
+                python=cache.python_of(folder),
+                version=pythons.probe(recipe, python, cancel).version(recipe),
+                lock=site.lock.name,
+                lock_hash=site.lock_hash,
+                origin="built",
+                seconds=time.monotonic() - began,
+            )
+            cache.write_stamp(partial, asdict(environment) | {"python": recipe.python})
+    return environment
+
+
+def _install(site: _Site, partial: Path, cancel: threading.Event | None, held: int) -> None:
+    """Make the virtual environment and install exactly what the lock says."""
+    mine = f"{sys.version_info.major}.{sys.version_info.minor}"
+    base = sys.executable if mine == site.recipe.python else site.recipe.python
+    python = cache.python_of(partial)
+
+    def uv(*arguments: str) -> None:
+        run_uv(arguments, folder=partial.parent, cancel=cancel, keep=(held,))
+
+    uv("venv", "--quiet", "--no-project", "--relocatable", "--python", base, str(partial))
+    _check_libraries(site.recipe, python, cancel)
+    # Compiled at once, so that the first launch reads the same files as every later one. Wheels
+    # only: a build from source would take an hour, and give something else on each machine.
+    uv(
+        *("pip", "install", "--quiet", "--python", str(python), "--require-hashes", "--no-deps"),
+        *("--only-binary", ":all:", "--compile-bytecode", "--requirements", str(site.lock)),
+    )
+
+
+def _check_libraries(recipe: Recipe, python: Path, cancel: threading.Event | None) -> None:
+    if any(library.wanted_here() for library in recipe.libraries):
+        pythons.probe(recipe, python, cancel).require_libraries(recipe)
+
+
+def _given(
+    recipe: Recipe, device: str, interpreter: Path, cancel: threading.Event | None
+) -> Environment:
+    """An interpreter of the user's own, when it can run this framework's workers."""
+    found = shutil.which(Path(interpreter).expanduser())
+    if found is None:
+        raise Unavailable(f"--interpreter {recipe.label}={interpreter}: no such program")
+    # Not resolved: a virtual environment's Python is a link, and is known by where the link lies.
+    python = Path(os.path.abspath(found))  # noqa: PTH100 - Path.resolve would follow it
+    told = pythons.probe(recipe, python, cancel)
+    if told.python < OLDEST_PYTHON:
+        version, oldest = (".".join(map(str, v)) for v in (told.python, OLDEST_PYTHON))
+        raise Unavailable(f"{python} is Python {version}; give one of version {oldest} or later")
+    told.require_libraries(recipe)
+    if "numpy" not in told.versions:
+        raise Unavailable(f"{python} has no numpy; install it there")
+    if recipe.release not in (None, told.version(recipe).partition("+")[0]):
+        raise Unavailable(f"{python} has {told.version(recipe)}; give one with {recipe.release}")
+    return Environment(
+        framework=recipe.name,
+        device=device,
+        python=python,
+        version=told.version(recipe),
+        lock=None,
+        lock_hash=None,
+        origin="given",
+        seconds=0.0,
+    )

@@ -1,0 +1,142 @@
+"""The cache's shelf of built environments: what stands there, who holds a place, what to sweep.
+
+An environment appears whole or not at all: it is built beside its place, in `.partial-<name>`, and
+renamed; it goes the same way back. Whoever does either holds `.lock-<name>`. uv inherits that lock,
+so a builder that is killed holds it until its uv has ended too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.environments.installer import Cancelled
+from harness.paths import cache_folder
+
+_STAMP = "samestep.json"
+_PARTIAL = ".partial-"
+_LOCK = ".lock-"
+_POLL_SECONDS = 0.1
+
+
+def shelf() -> Path:
+    """The folder of the environments; it need not exist."""
+    return cache_folder() / "environments"
+
+
+def standing() -> list[Path]:
+    """The environments that stand on the shelf, by name."""
+    return [path for path in sorted(shelf().glob("[!.]*")) if read_stamp(path) is not None]
+
+
+def python_of(folder: Path) -> Path:
+    """An environment's interpreter."""
+    return folder / "bin" / "python"
+
+
+def read_stamp(folder: Path) -> dict[str, Any] | None:
+    """What was noted of an environment when it was done; None where none stands."""
+    try:
+        return dict(json.loads((folder / _STAMP).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_stamp(folder: Path, values: Mapping[str, Any]) -> None:
+    """Note what an environment is, as the last thing before it is put up."""
+    (folder / _STAMP).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def when(folder: Path) -> datetime:
+    """When an environment was built, in UTC."""
+    return datetime.fromtimestamp((folder / _STAMP).stat().st_mtime, UTC)
+
+
+def size(folder: Path) -> int:
+    """Bytes on disk, files that the package cache shares included."""
+    return sum(
+        (Path(where) / name).lstat().st_blocks * 512
+        for where, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+@contextmanager
+def rebuilding(
+    folder: Path, waiting: Callable[[], None], cancel: threading.Event | None
+) -> Iterator[int]:
+    """Hold a place; yields the lock's descriptor. `waiting` is called once if another holds it."""
+    shelf().mkdir(parents=True, exist_ok=True)
+    with _lock_file(folder) as descriptor:
+        if not _claim(descriptor):
+            waiting()
+            while not _claim(descriptor):
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled
+                time.sleep(_POLL_SECONDS)
+        yield descriptor
+
+
+@contextmanager
+def fresh(folder: Path) -> Iterator[Path]:
+    """A folder to build in, which takes `folder`'s place when the block ends well.
+
+    The place must be held. Whatever stood there, or was left by a killed build, is removed first.
+    """
+    take_down(folder)
+    partial = _partial(folder)
+    try:
+        yield partial
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def take_down(folder: Path) -> None:
+    """Remove an environment whose place is held; if killed midway, nothing seems to stand there."""
+    partial = _partial(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    if folder.exists():
+        folder.rename(partial)
+        shutil.rmtree(partial)
+
+
+def sweep() -> None:
+    """Remove what killed builds left: every unfinished folder whose lock nobody holds."""
+    for partial in shelf().glob(_PARTIAL + "*"):
+        with _lock_file(partial.with_name(partial.name.removeprefix(_PARTIAL))) as descriptor:
+            if _claim(descriptor):
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(_PARTIAL + folder.name)
+
+
+@contextmanager
+def _lock_file(folder: Path) -> Iterator[int]:
+    # The file stays: removing it would let two hold "the same" lock, one of them on a ghost.
+    path = folder.with_name(_LOCK + folder.name)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _claim(descriptor: int) -> bool:
+    """Take the lock if nobody has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

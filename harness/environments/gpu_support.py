@@ -1,0 +1,50 @@
+"""Whether a framework can use a card, told before anything is built or started: run and doctor ask."""
+
+from __future__ import annotations
+
+from harness.environments.framework_spec import Recipe
+from harness.machine import devices
+from harness.machine.devices import Card
+
+
+def refusal(recipe: Recipe, card: Card | None, given: bool) -> str | None:
+    """Return in one line why a framework cannot run on cuda here, or None.
+
+    `card` is None where nothing is known of it; `given` says that the user gave an interpreter, of
+    whose libraries nothing is known before it starts.
+    """
+    if devices.CUDA not in recipe.devices:
+        return None if given and devices.CUDA in recipe.given else _no_build(recipe, card)
+    return None if given else _old_driver(recipe, card)
+
+
+def lock_that_fits(recipe: Recipe, card: Card) -> str | None:
+    """Return the name of the first CUDA lock whose libraries run on the card's driver, or None."""
+    if devices.CUDA not in recipe.devices:
+        return None
+    names = [path.name for path in recipe.lock_paths(devices.CUDA)]
+    return next((name for name in names if _runs(recipe, name, card)), None)
+
+
+def _runs(recipe: Recipe, lock: str, card: Card) -> bool:
+    least, here = recipe.drivers.get(lock), card.get("driver")
+    return not least or not here or devices.version(here) >= devices.version(least)
+
+
+def _old_driver(recipe: Recipe, card: Card | None) -> str | None:
+    if card is None or lock_that_fits(recipe, card):
+        return None
+    (lock, *_) = (path.name for path in recipe.lock_paths(devices.CUDA))
+    needed = f"the libraries of {lock} need an NVIDIA driver {recipe.drivers[lock]} or later"
+    return f"{needed}, here is {card['driver']}: update the driver, or give an --interpreter"
+
+
+def _no_build(recipe: Recipe, card: Card | None) -> str:
+    # By agreement the first of a recipe's limits says why a device is missing.
+    why = f": {recipe.limits[0].rstrip('.')}" if recipe.limits else ""
+    mine = [str(one) for one in ((card or {}).get("name"), (card or {}).get("capability")) if one]
+    if len(mine) == 2:
+        why += f"; this card, {mine[0]}, has compute capability {mine[1]}"
+    if devices.CUDA in recipe.given:
+        why += f"; a build that knows the card can be given: --interpreter {recipe.label}=PYTHON"
+    return f"runs on {' and '.join(recipe.devices)}, not on cuda{why}"

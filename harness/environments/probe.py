@@ -1,0 +1,105 @@
+"""Asks a Python what it is: its version, the packages it has, the shared libraries it can load."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.environments import installer
+from harness.environments.framework_spec import Recipe
+
+_PROBE_SECONDS = 60.0
+_IMPORT_SECONDS = 300.0
+
+# Run by the Python that is asked. Answers in JSON; loads nothing but the standard library.
+_PROBE = """
+import ctypes, importlib.metadata, json, sys
+packages, libraries = json.loads(sys.argv[1])
+versions, missing = {}, []
+for name in packages:
+    try:
+        versions[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+for name in libraries:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        missing.append(name)
+print(json.dumps({"python": sys.version_info[:3], "versions": versions, "missing": missing}))
+"""
+
+
+class Unavailable(Exception):
+    """This framework cannot run here. One human line: what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a Python says of itself, seen from one recipe."""
+
+    python: tuple[int, int, int]
+    versions: Mapping[str, str]
+    """Of numpy and of the recipe's packages, those that are installed."""
+    missing: tuple[str, ...]
+    """The recipe's shared libraries that do not load."""
+
+    def require_libraries(self, recipe: Recipe) -> None:
+        """Raise Unavailable for the first shared library that does not load, with its mend."""
+        for library in recipe.libraries:
+            if library.name in self.missing:
+                raise Unavailable(f"the shared library {library.name} is missing: {library.mend}")
+
+    def version(self, recipe: Recipe) -> str:
+        """The version of the first of the recipe's packages that is there, else Unavailable."""
+        for name in recipe.packages:
+            if name in self.versions:
+                return self.versions[name]
+        raise Unavailable(f"this Python has no {' or '.join(recipe.packages)}; install it there")
+
+
+def probe(recipe: Recipe, python: Path, cancel: threading.Event | None = None) -> Told:
+    """Ask `python`, within a minute. Raises Unavailable, InstallError, Cancelled."""
+    libraries = [library.name for library in recipe.libraries if library.wanted_here()]
+    question = json.dumps([["numpy", *recipe.packages], libraries])
+    code, out, err = installer.run(
+        [str(python), "-I", "-c", _PROBE, question],
+        environ=_clean(),
+        seconds=_PROBE_SECONDS,
+        cancel=cancel,
+    )
+    try:
+        told = json.loads(out)
+        return Told(tuple(told["python"]), told["versions"], tuple(told["missing"]))
+    except (ValueError, TypeError, KeyError):
+        said = installer.human(err, os.environ)
+        raise Unavailable(
+            f"{python} does not answer as a Python 3.11 or later would (exit status {code}): {said}"
+        ) from None
+
+
+def first_import(
+    recipe: Recipe, device: str, python: Path, cancel: threading.Event | None = None
+) -> None:
+    """Import the framework once, as a worker will. Raises Unavailable with the import's error."""
+    with tempfile.TemporaryDirectory(prefix="samestep-") as scratch:
+        variables = recipe.worker_variables(device=device, threads=1, scratch=Path(scratch))
+        code, _, err = installer.run(
+            [str(python), "-I", "-c", f"import numpy, {recipe.module}"],
+            environ={**_clean(), **variables},
+            seconds=_IMPORT_SECONDS,
+            cancel=cancel,
+        )
+    if code:
+        said = installer.human(err, os.environ)
+        raise Unavailable(f"`import {recipe.module}` fails right after installation: {said}")
+
+
+def _clean() -> dict[str, str]:
+    """This process's variables, less those that would turn another Python's imports."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

@@ -1,0 +1,222 @@
+"""What of a framework is meant: as it stands here, another release, or its adapter at another commit.
+
+A word is ``NAME``, ``NAME@2.9.1`` or ``NAME@git:REF``. Each gives a recipe of its own, known by its
+label, so that a run holds several of them side by side as it holds several frameworks.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from harness import protocol
+from harness.environments.framework_spec import (
+    FILE_NAME,
+    Recipe,
+    RecipeError,
+    Release,
+    discover,
+    load,
+)
+from harness.paths import cache_folder
+from harness.runner import plan
+from workloads.reading import SpecError, nearest
+
+GIT = "git:"
+_SHORT = 7
+_ROOMS = ("frameworks", "harness", "workloads")
+_SPEAKS = re.compile(r"^VERSION = (\d+)$", re.MULTILINE)
+
+
+def choose(asked: Iterable[str], root: Path) -> dict[str, Recipe]:
+    """Return the recipes asked for by label, in the order of the frameworks' names.
+
+    Each of `asked` may hold several words with commas between them; "all" is every framework as it
+    stands here.
+
+    Raises:
+        SpecError: a name is not known, a version is none, or git does not know the commit.
+        RecipeError: a recipe, here or at that commit, is wrong.
+    """
+    known = discover(root)
+    words = plan.words(asked)
+    plain = plan.choose([word for word in words if "@" not in word], list(known), "framework")
+    found = [known[name] for name in plain]
+    found += [_arm(word, known, root) for word in words if "@" in word]
+    found.sort(key=lambda recipe: list(known).index(recipe.name))
+    return {recipe.label: recipe for recipe in found}
+
+
+def _arm(word: str, known: Mapping[str, Recipe], root: Path) -> Recipe:
+    name, _, arm = word.partition("@")
+    if name not in known:
+        raise SpecError(
+            f'"{word}": no framework "{name}"{nearest(name, list(known))}; known: {", ".join(known)}'
+        )
+    if arm.startswith(GIT):
+        return _at_commit(name, arm.removeprefix(GIT), root)
+    try:
+        version = Version(arm)
+    except InvalidVersion:
+        raise SpecError(
+            f'"{word}": "{arm}" is no version; give a release, as {name}@1.2.3, or a commit of'
+            f" this project, as {name}@{GIT}main"
+        ) from None
+    if version.local:
+        raise SpecError(f'"{word}": give the release alone, {name}@{version.public}: the device'
+                        " decides which build is taken")  # fmt: skip
+    return at_release(known[name], version)
+
+
+def at_release(recipe: Recipe, version: Version) -> Recipe:
+    """Return the recipe with the framework's own packages at another release.
+
+    Its locks are made on the fly, unless the release is the one that is locked here.
+    """
+    arm = replace(recipe, arm=str(version), title=f"{recipe.title} {version}")
+    locked = _locked(recipe)
+    if version == locked:
+        return arm
+    changes = [one for one in recipe.releases if version < one.below]
+    names = {name: f"{arm.label}-{name}" for name in recipe.requirements}
+    return replace(
+        arm,
+        python=next((one.python for one in reversed(changes) if one.python), recipe.python),
+        requirements={
+            names[name]: _pinned(recipe, _changed(name, lines, changes), version, locked)
+            for name, lines in recipe.requirements.items()
+        },
+        locks={
+            device: tuple(f"{names[file.removesuffix('.txt')]}.txt" for file in files)
+            for device, files in recipe.locks.items()
+        },
+        drivers={},  # what another release's libraries need is not known
+        lock_folder=cache_folder() / "locks",
+    )
+
+
+def _locked(recipe: Recipe) -> Version | None:
+    """Return the release of the framework that the requirements here pin, or None."""
+    lines = [Requirement(line) for lines in recipe.requirements.values() for line in lines]
+    pins = [_pin(one) for one in lines if _own(recipe, one)]
+    return next((Version(pin[1].public) for pin in pins if pin), None)
+
+
+def _own(recipe: Recipe, requirement: Requirement) -> bool:
+    names = map(canonicalize_name, recipe.packages)
+    return canonicalize_name(requirement.name) in names
+
+
+def _pin(requirement: Requirement) -> tuple[str, Version] | None:
+    """Return the operator and the version of a requirement that allows one only."""
+    for one in requirement.specifier:
+        if one.operator in ("==", "===") and not one.version.endswith("*"):
+            return one.operator, Version(one.version)
+    return None
+
+
+def _changed(name: str, lines: Sequence[str], changes: Iterable[Release]) -> list[str]:
+    """Put a release's own requirements in the place of those on the same packages."""
+    changed = {canonicalize_name(Requirement(line).name): line for line in lines}
+    for change in changes:
+        if not change.locks or name in change.locks:
+            changed |= {canonicalize_name(Requirement(r).name): r for r in change.requirements}
+    return list(changed.values())
+
+
+def _pinned(
+    recipe: Recipe, lines: Iterable[str], version: Version, locked: Version | None
+) -> tuple[str, ...]:
+    """Pin the framework's packages to `version`; one that went along with them may be no newer."""
+    pinned = []
+    for line in lines:
+        wanted = Requirement(line)
+        operator, old = _pin(wanted) or ("==", None)
+        if _own(recipe, wanted):
+            build = f"+{old.local}" if old and old.local else ""
+            bound = f"{operator}{version}{build}"
+        elif old is not None and old == locked:
+            bound = f"<={version}"
+        else:
+            bound = str(wanted.specifier)
+        extras = f"[{','.join(sorted(wanted.extras))}]" if wanted.extras else ""
+        marker = f" ; {wanted.marker}" if wanted.marker else ""
+        pinned.append(f"{wanted.name}{extras}{bound}{marker}")
+    return tuple(pinned)
+
+
+def _at_commit(name: str, ref: str, root: Path) -> Recipe:
+    word = f"{name}@{GIT}{ref}"
+    if not ref or _git(root, "rev-parse", "--is-inside-work-tree") is None:
+        why = "git has no checkout there" if ref else "name a commit, a tag or a branch"
+        raise SpecError(f"{word}: {why} ({root}); or compare releases, as {name}@1.2.3")
+    told = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    if not told:
+        raise SpecError(
+            f'{word}: git knows no commit "{ref}" here; `git log --oneline` lists commits,'
+            " `git fetch` brings more"
+        )
+    commit = told.decode().strip()
+    short = GIT + commit[:_SHORT]
+    tree = _tree(commit, root, word)
+    try:
+        recipe = load(tree / "frameworks" / name / FILE_NAME)
+    except FileNotFoundError:
+        raise SpecError(f"{word}: the tree at {short} has no framework {name}") from None
+    except RecipeError as error:
+        raise RecipeError(f"{word}: the tree at {short} cannot be compared: {error}") from error
+    title = f"{recipe.title} ({short})"
+    return replace(recipe, arm=short, title=title, commit=commit)
+
+
+def _tree(commit: str, root: Path, word: str) -> Path:
+    """Return the folder with the rooms of a commit that workers run from; made once, and whole.
+
+    Raises SpecError where it is no tree of this project, or its workers speak another protocol.
+    """
+    folder = cache_folder() / "refs" / commit
+    if not folder.is_dir():
+        packed = _git(root, "archive", "--format=tar", commit, *_ROOMS)
+        if packed is None:
+            raise SpecError(f"{word}: its tree lacks {', '.join(_ROOMS)}: it is not this project's")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as partial:
+            aside = Path(partial, "tree")
+            with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+                archive.extractall(aside, filter="data")
+            if not folder.is_dir():
+                aside.rename(folder)
+    try:
+        spoken = _SPEAKS.search((folder / "harness" / "protocol.py").read_text(encoding="utf-8"))
+    except OSError:
+        spoken = None
+    version = spoken[1] if spoken else "none"
+    if version != str(protocol.VERSION):
+        raise SpecError(
+            f"{word}: the tree at {GIT}{commit[:_SHORT]} speaks protocol {version}, this one"
+            f" {protocol.VERSION}: it cannot be compared; take a newer commit"
+        )
+    return folder
+
+
+def _git(root: Path, *arguments: str) -> bytes | None:
+    """Return what git prints, or None where it fails or is not there."""
+    program = shutil.which("git")
+    if program is None:
+        return None
+    done = subprocess.run(
+        [program, "-C", str(root), *arguments], capture_output=True, env={**os.environ, "LC_ALL": "C"}
+    )  # fmt: skip
+    return None if done.returncode else done.stdout

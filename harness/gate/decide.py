@@ -1,0 +1,181 @@
+"""From measurements to findings: has it got worse by more than is let through, and how sure is that?
+
+The estimate is over launches. Worse: by more than the threshold, and for certain (Holm, over everything
+that is checked together, at a level that holds for repeated looks). Same: for certain not worse by
+more. Neither: inconclusive. The threshold is never below what identical cells came out apart by.
+docs/regressions.md has what this finds and what it does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.gate.findings import (
+    ACCURACY,
+    IMPROVED,
+    INCONCLUSIVE,
+    NOT_MEASURABLE,
+    REGRESSED,
+    SAME,
+    Finding,
+    Metric,
+)
+from harness.stats import intervals
+from harness.stats.intervals import Interval, Ratio
+
+THRESHOLD, MARGIN = 0.03, 0.005
+"""What is let through unless told otherwise: a part of a speed or a memory; a part of the accuracy."""
+
+CEILING = 0.25
+"""Half of an interval's width, as a logarithm, from which nothing can be said at all; times the metric's
+allowance."""
+
+FAR = 200
+"""More launches than this nobody waits for."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A metric of a cell before and after, by how much it got better (above 1), and how surely.
+
+    `floor` is what identical cells came out apart by, as a logarithm. It is no part of `ratio`: launches
+    differ by as much, and it is their number that the bounds come from.
+    """
+
+    metric: Metric
+    cell: str
+    base: str
+    ratio: Ratio
+    floor: float
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True)
+class AccuracyChange:
+    """The accuracy of a cell before and after, on the same examples after the same trainings."""
+
+    cell: str
+    base: str
+    change: Interval
+    p: float
+    before: float
+    after: float
+
+
+def judge(
+    compared: Sequence[Comparison], accuracies: Sequence[AccuracyChange],
+    threshold: float, margin: float, level: float, seconds_a_launch: float | None = None,
+) -> list[Finding]:  # fmt: skip
+    """Return a finding for each comparison; `level` is that of their intervals."""
+    tests = {(one.metric.name, one.cell): one.ratio.p for one in compared}
+    tests |= {(ACCURACY.name, one.cell): one.p for one in accuracies}
+    certain = intervals.holm(tests, 1 - level)
+    return [
+        _speed(one, threshold, (one.metric.name, one.cell) in certain, seconds_a_launch)
+        for one in compared
+    ] + [_accuracy(one, margin, (ACCURACY.name, one.cell) in certain) for one in accuracies]
+
+
+def accuracy_change(
+    cell: str, base: str, before: Sequence[NDArray], after: Sequence[NDArray], level: float,
+) -> AccuracyChange:  # fmt: skip
+    """Return how the accuracy changed, from which examples were right after each of the trainings.
+
+    Right is 1 and wrong is 0; in between is what several cells had right in the mean.
+
+    Both sides trained with the same seeds, so examples are paired, and what counts is those that one
+    side alone had right (McNemar, Psychometrika 12, 1947). Their error is the larger of that of as
+    many coins and that of the seeds' own differences, for trainings may differ as wholes.
+    """
+    gained = [y.astype(float) - x for x, y in zip(before, after, strict=True)]
+    every = np.concatenate(gained)
+    change = float(every.mean())
+    coins = float(np.square(every).sum()) / every.size**2
+    means = np.asarray([one.mean() for one in gained])
+    seeds = float(means.var(ddof=1)) / means.size if means.size > 1 else 0.0
+    error = math.sqrt(max(coins, seeds))
+    p = math.erfc(abs(change) / error / math.sqrt(2)) if error else 1.0
+    half = intervals.normal_quantile(level) * error
+    found = Interval(change, change - half, change + half, means.size)
+    old, new = (float(np.mean(np.concatenate(side))) for side in (before, after))
+    return AccuracyChange(cell, base, found, p, old, new)
+
+
+def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | None) -> Finding:
+    """Judge one ratio; with what is let through, as a logarithm on either side of 0."""
+    ratio = one.ratio
+    least = max(math.log1p(threshold * one.metric.allowance), one.floor)
+    mean = math.log(ratio.estimate) if ratio.launches else math.nan
+    low, high = (
+        (math.log(bound) for bound in (ratio.low, ratio.high)) if _known(ratio) else (math.nan,) * 2
+    )
+    finding = Finding(
+        one.cell, one.base, one.metric, INCONCLUSIVE, one.before, one.after,
+        *_changes(one.metric, ratio), threshold=math.expm1(least), launches=ratio.launches,
+    )  # fmt: skip
+    half, ceiling = (high - low) / 2, max(CEILING * one.metric.allowance, least)
+    if not half < ceiling:
+        few = {0: "no launch was undisturbed", 1: "one launch proves nothing"}
+        wide = f"after {ratio.launches} launches it is not known to ±{math.expm1(ceiling):.0%}"
+        why = few.get(ratio.launches, wide)
+        return replace(
+            finding,
+            verdict=NOT_MEASURABLE,
+            note=f"{why}; quiet the machine, or give it more --budget",
+        )
+    if certain and abs(mean) > least:
+        return replace(finding, verdict=REGRESSED if mean < 0 else IMPROVED)
+    if low > -least and mean <= least:
+        return replace(finding, verdict=SAME)
+    return replace(finding, note=_wanted(mean, half, least, ratio.launches, seconds))
+
+
+def _accuracy(one: AccuracyChange, margin: float, certain: bool) -> Finding:
+    change = one.change
+    finding = Finding(
+        one.cell, one.base, ACCURACY, INCONCLUSIVE, one.before, one.after, change.estimate,
+        change.low, change.high, margin, change.launches,
+    )  # fmt: skip
+    if certain and abs(change.estimate) > margin:
+        return replace(finding, verdict=REGRESSED if change.estimate < 0 else IMPROVED)
+    if change.low > -margin and change.estimate <= margin:
+        return replace(finding, verdict=SAME)
+    return replace(
+        finding,
+        note="trainings differ too much to tell: give a larger --margin, or train longer by --epochs",
+    )
+
+
+def _known(ratio: Ratio) -> bool:
+    return math.isfinite(ratio.low) and ratio.low > 0 and math.isfinite(ratio.high)
+
+
+def _changes(metric: Metric, ratio: Ratio) -> tuple[float | None, float | None, float | None]:
+    """Return the metric's change and its bounds, as parts of what it was before."""
+    told = (ratio.estimate, ratio.low, ratio.high)
+    if not metric.higher_is_better:
+        told = (
+            1 / ratio.estimate,
+            1 / ratio.high if ratio.high else math.nan,
+            1 / ratio.low if ratio.low else math.nan,
+        )
+    first, low, high = (value - 1 if math.isfinite(value) else None for value in told)
+    return first, low, high
+
+
+def _wanted(mean: float, half: float, least: float, launches: int, seconds: float | None) -> str:
+    """Say how many launches would decide, for bounds narrow as the root of the launches."""
+    away = abs(abs(mean) - least)
+    wanted = launches * (half / away) ** 2 if away else math.inf
+    if not wanted < FAR:
+        return f"too near to {math.expm1(least):.1%} to be decided: give another --threshold"
+    more = max(1, math.ceil(wanted) - launches)
+    time = f", {more * seconds / 60:.0f} minutes," if seconds and more * seconds > 90 else ""
+    launch = "launch" if more == 1 else "launches"
+    return f"about {more} more {launch}{time} would decide: give it more --budget"

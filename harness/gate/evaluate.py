@@ -1,0 +1,230 @@
+"""A check, from a run's record to its verdict: what is held against what, and what came of it.
+
+The run's manifest says what was to be checked, so the store alone is enough, while it goes and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.gate import baseline
+from harness.gate.baseline import Baseline
+from harness.gate.decide import AccuracyChange, Comparison, accuracy_change, judge
+from harness.gate.findings import (
+    ACCURACY,
+    DEVICE_MEMORY,
+    FIRST_STEP,
+    INCONCLUSIVE,
+    MEMORY,
+    METRICS,
+    MISSING,
+    NOT_COMPARED,
+    NOT_MEASURABLE,
+    PARITY,
+    REGRESSED,
+    SAME,
+    Finding,
+    Verdict,
+)
+from harness.results import store
+from harness.results.launches import Cell, Measures
+from harness.results.tables import INTERRUPTED, OK
+from harness.stats import intervals
+from harness.stats.intervals import LOOKS
+from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+
+LEVEL = intervals.level_at_looks(len(LOOKS) + 2)
+"""Of a check's intervals: it looks at each of LOOKS, when its budget is spent, and at its end."""
+
+_GONE = (
+    "neither this project nor this machine has it any more; is that meant, save the baseline anew"
+)
+
+TRIM = 0.1
+"""The part of the launches that is left out on either side: on a busy machine some go wholly astray.
+
+Of fewer than ten none is: what is left would have bounds too wide to decide anything."""
+
+SUSPECT = 0.7
+"""A part of the threshold: what is worse by more than this is measured again, whatever the metric."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a run was to check, as its manifest holds it.
+
+    `pairs` are a cell and what it is held against: another cell of the run, or itself in the baseline.
+    `threshold` is a part of a figure, `margin` one of the accuracy.
+    """
+
+    against: str
+    pairs: Sequence[tuple[str, str]]
+    threshold: float
+    margin: float
+    stored: bool = False
+
+    @classmethod
+    def of(cls, record: store.Record) -> Check:
+        """Raises StoreError where the run was no check."""
+        told = record.manifest.get("check")
+        if not isinstance(told, Mapping):
+            name = record.manifest.get("run", record.folder.name)
+            raise store.StoreError(f"{name} was no check: make one with `python cli.py check`")
+        pairs = [(head, base) for head, base in told["pairs"]]
+        return cls(told["against"], pairs, told["threshold"], told["margin"], told["stored"])
+
+
+def verdict(record: store.Record) -> Verdict:
+    """Return all findings of a check. Raises StoreError where the run was none."""
+    check, now = Check.of(record), Measures(record)
+    stored = baseline.read(record.folder / baseline.COPY) if check.stored else None
+    unlike = stored.unlike(record) if stored else []
+    findings: list[Finding] = []
+    compared: list[Comparison] = []
+    accuracies: list[AccuracyChange] = []
+    well = {OK, NOT_EQUIVALENT, UNDECIDED} | ({INTERRUPTED} if record.end is None else set())
+    for head, base in check.pairs:
+        before = stored.cells.get(base) if stored else now.cells.get(base)
+        found = list(_presence(head, base, now.cells.get(head), before, well))
+        lost = any(finding.verdict != SAME for finding in found)
+        reason = stored.incomparable(base, record) if stored and not lost else None
+        findings += [Finding(head, base, PARITY, NOT_COMPARED, note=reason)] if reason else found
+        if lost or reason:
+            continue
+        compared += _stored(now, stored, head, not unlike) if stored else _paired(now, head, base)
+        accuracies += _accuracy(now.cells[head], before, head, base)
+    findings += judge(
+        compared, accuracies, check.threshold, check.margin, LEVEL, now.seconds_a_launch
+    )
+    advisory = f"the baseline is of another machine ({'; '.join(unlike)})" if unlike else ""
+    return Verdict(findings, check.against, advisory, unlike)
+
+
+def undecided(run: Path, here: set[str]) -> tuple[set[str], set[str]]:
+    """Return the cells of a check that more launches may decide, and the suspects among them.
+
+    Of those that are `here`, being measured now: other workloads' launches are over, or to come. With
+    what they are held against. A cell that has got worse for certain needs no more launches.
+    """
+    record = store.read(run)
+    left, suspected = unsettled(
+        [one for one in verdict(record).findings if {one.cell, one.base} <= here]
+    )
+    stored = Check.of(record).stored
+
+    def cells(some: Sequence[Finding]) -> set[str]:
+        names = {cell for one in some for cell in (one.cell, one.base)}
+        return here if names and stored else names  # in their launches the anchors too
+
+    return cells(left), cells(suspected)
+
+
+def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """Return what more launches may decide, and what of it is suspect.
+
+    A cell that has got worse for certain needs no more launches.
+    """
+    done = {one.cell for one in findings if one.verdict == REGRESSED}
+    launches = {one.cell: 0 for one in findings}
+    for one in findings:
+        launches[one.cell] = max(launches[one.cell], one.launches)
+    open_ = [
+        one for one in findings
+        if one.cell not in done and one.verdict in (INCONCLUSIVE, NOT_MEASURABLE)
+        and _may_be_told(one, launches[one.cell])
+    ]  # fmt: skip
+    return open_, [one for one in open_ if one.verdict == INCONCLUSIVE and _suspect(one)]
+
+
+def _may_be_told(one: Finding, launches: int) -> bool:
+    """Say whether one more launch may tell more of a figure of a cell that had so many."""
+    if one.metric is PARITY:
+        return False
+    if one.metric is ACCURACY:
+        return one.launches == launches  # the first ones alone train
+    if one.metric in (MEMORY, DEVICE_MEMORY):
+        return one.launches >= launches - 1  # and of those the very first one's peak does not count
+    if one.metric is FIRST_STEP and one.verdict == INCONCLUSIVE:
+        return _suspect(one)  # one value a launch: to be sure takes longer than anyone waits
+    return True
+
+
+def _suspect(one: Finding) -> bool:
+    if one.change is None or one.threshold is None:
+        return False
+    worse = -one.change if one.metric.higher_is_better else one.change
+    return worse > SUSPECT * one.threshold
+
+
+def _presence(
+    head: str, base: str, after: Cell | None, before: Cell | None, well: set[str]
+) -> Iterator[Finding]:
+    """Yield what of the cell itself is lost: that it runs, that it is equivalent to the reference.
+
+    `well` are the statuses of cells that run.
+    """
+    if before is None or before.status not in well:
+        why = "not there" if before is None else f"{before.status}: {before.reason}"
+        yield Finding(head, base, PARITY, MISSING, note=f"what it is held against: {why}")
+    elif after is None:
+        yield Finding(head, base, PARITY, MISSING, note=_GONE)
+    elif after.status not in well:
+        yield Finding(head, base, PARITY, MISSING, note=f"{after.status}: {after.reason}")
+    else:
+        yield from _parity(head, base, after, before)
+
+
+def _parity(head: str, base: str, after: Cell, before: Cell) -> Iterator[Finding]:
+    """Yield what became of the equivalence of a cell that runs; nothing where neither was checked."""
+
+    def finding(verdict: str, note: str = "") -> Finding:
+        return Finding(head, base, PARITY, verdict, note=note)
+
+    if before.status == NOT_EQUIVALENT:
+        yield finding(NOT_COMPARED, "the base is not equivalent itself")
+    elif after.status == NOT_EQUIVALENT:
+        yield finding(REGRESSED, f"no longer equivalent: {after.reason}")
+    elif before.parity == UNDECIDED:
+        both = "the base and this cell are" if after.parity == UNDECIDED else "the base is"
+        yield finding(NOT_COMPARED, f"{both} undecided; {before.reason}")
+    elif after.parity == UNDECIDED:
+        yield finding(
+            INCONCLUSIVE, f"nothing was shown for it, so nothing is compared; {after.reason}"
+        )
+    elif before.parity == EQUIVALENT and after.parity != EQUIVALENT:
+        yield finding(REGRESSED, "it was equivalent before, and now is not checked")
+    elif after.parity == EQUIVALENT:
+        yield finding(SAME)
+
+
+def _paired(now: Measures, head: str, base: str) -> Iterator[Comparison]:
+    """Yield every metric of two cells of one run."""
+    for metric in METRICS:
+        logs = now.pair(metric, head, base)
+        if len(logs):
+            floor = now.floor(metric, head)
+            ratio = intervals.ratio(logs, level=LEVEL, trim=TRIM)
+            before, after = now.value(metric, base), now.value(metric, head)
+            yield Comparison(metric, head, base, ratio, floor, before, after)
+
+
+def _stored(now: Measures, then: Baseline, cell: str, alike: bool) -> Iterator[Comparison]:
+    """Yield every metric of a cell and of itself in a baseline, of a machine that is `alike` or not."""
+    for metric in METRICS:
+        sides = then.anchored(metric, cell, now.calibrated(metric), alike)
+        if sides is not None:
+            floor = max(now.floor(metric, cell), then.floor(metric))
+            ratio = intervals.change(*sides, level=LEVEL, trim=TRIM)
+            before, after = then.value(metric, cell), now.value(metric, cell)
+            yield Comparison(metric, cell, cell, ratio, floor, before, after)
+
+
+def _accuracy(after: Cell, before: Cell | None, head: str, base: str) -> Iterator[AccuracyChange]:
+    held = before.right if before else {}
+    seeds = [one for one in sorted({*after.right} & {*held})
+             if after.right[one].size == held[one].size > 0]  # fmt: skip
+    if seeds:
+        old, new = ([side[seed] for seed in seeds] for side in (held, after.right))
+        yield accuracy_change(head, base, old, new, LEVEL)

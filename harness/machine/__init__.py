@@ -1,0 +1,1 @@
+"""What the machine is, what it can do, and what disturbs it."""

@@ -1,0 +1,279 @@
+"""What changed between two runs, on a terminal, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.text import Text
+
+from harness.analysis import compare_runs
+from harness.analysis.compare_runs import Change, Changes
+from harness.analysis.context_diff import Difference
+from harness.report import content, markdown, provenance, terminal
+from harness.results import store, tables
+from harness.results.pairwise import SLOWER
+from harness.results.tables import number
+from harness.text import Tone, count, listed, plain
+
+SCHEMA = 2
+"""Raised when a reader of the last schema would misread the JSON (docs/schema/changes.schema.json)."""
+
+DIFFERENCES = ("what", "where", "A", "B")
+REFUSED = ("where", "what", "why it is not compared")
+
+_JUDGED = (*compare_runs.SPEEDS.values(), compare_runs.ACCURACY)
+_COLUMNS = {column.key: column for column in content.COLUMNS}
+_NAMES = {
+    compare_runs.PARITY: "largest error over its bound",
+    # A table of a run has these beside their p50, which says of what they are.
+    "latency1_p99_ms": "latency of one, ms, p99",
+    "latency_p99_ms": "latency of a batch, ms, p99",
+}
+_VALUE, _PLACES = 32, 3  # letters of a value that differs; cells that are named one by one
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table with its heading; the columns from `numbers` on stand to the right."""
+
+    heading: str
+    titles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: range = range(0)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that is shown, in order: sentences, then tables."""
+
+    title: str
+    notes: tuple[tuple[Tone, str], ...]
+    sheets: tuple[Sheet, ...]
+
+
+def build(before: store.Record, after: store.Record) -> Page:
+    """Return what is to be said of the changes from run `before` to run `after`."""
+    found = compare_runs.compare(before, after)
+    notes = [*_warnings("A", before), *_warnings("B", after), *_verdicts(found), *_grounds(found)]
+    sheets = [*_figures(found)]
+    if found.refused:
+        sheets.append(Sheet("not compared", REFUSED, tuple(_refusals(found))))
+    for kind, own in groupby(found.differences, key=lambda one: one.kind):
+        sheets.append(Sheet(f"not the same: {kind}", DIFFERENCES, tuple(map(_difference, own))))
+    return Page(f"samestep: from A, {plain(found.a)}, to B, {plain(found.b)}",
+                tuple(notes), tuple(sheets))  # fmt: skip
+
+
+def show(before: store.Record, after: store.Record, console: Console) -> None:
+    """Print what changed."""
+    page = build(before, after)
+    console.print(Text(page.title, "bold"), overflow="fold")
+    for tone, sentence in page.notes:
+        terminal.say(console, tone, sentence)
+    for sheet in page.sheets:
+        console.print(Text(f"\n{sheet.heading}", "bold"), overflow="fold")
+        terminal.table(console, sheet.titles, sheet.rows)
+
+
+def render(before: store.Record, after: store.Record) -> str:
+    """Return what changed as Markdown."""
+    page = build(before, after)
+    lines = [f"# {markdown.escape(page.title)}", ""]
+    lines += (f"- {markdown.SYMBOLS[tone]} {markdown.escape(said)}" for tone, said in page.notes)
+    for sheet in page.sheets:
+        lines += ["", f"## {markdown.escape(sheet.heading)}", ""]
+        lines += markdown.table(sheet.titles, sheet.rows, sheet.numbers)
+    return "\n".join(lines) + "\n"
+
+
+def document(before: store.Record, after: store.Record) -> str:
+    """Return what changed as JSON."""
+    told = {"schema": SCHEMA, **dataclasses.asdict(compare_runs.compare(before, after))}
+    return json.dumps(store.strict(told), indent=2, allow_nan=False) + "\n"
+
+
+def _warnings(name: str, record: store.Record) -> Iterator[tuple[Tone, str]]:
+    yield from (("warn", f"{name}: {warning}") for warning in provenance.warnings(record))
+    if record.end is None or record.end.get("status") == tables.INTERRUPTED:
+        yield "warn", f"{name} did not come to its end: what is here is partial"
+    table = store.summary(record)
+    unsteady = table[table["steady"].eq(False) & (table["status"] == tables.OK)]["cell"]
+    if len(unsteady):
+        yield "warn", f"{name}: {listed(map(plain, unsteady))} never got steady: rely on no speed"
+
+
+def _verdicts(found: Changes) -> Iterator[tuple[Tone, str]]:
+    """Yield a sentence a figure: how many cells went where."""
+    unjudged: dict[str, None] = {}
+    for (figure, relative), own in _families(found.changes):
+        tally = Counter(one.verdict for one in own if one.verdict)
+        if not tally:
+            unjudged[_name(figure)] = None
+            continue
+        told = listed(f"{count(n, 'cell')} {verdict}" for verdict, n in tally.most_common())
+        worse = tally[SLOWER] + tally[compare_runs.LOWER]
+        tone: Tone = "bad" if worse else "note"
+        yield tone, f"{_name(figure)}{' over the anchor' if relative else ''}: {told}"
+    if unjudged:
+        yield "warn", f"{listed(unjudged)}: one launch a run proves nothing: nothing is judged"
+    if not found.changes:
+        yield "bad", "nothing can be compared: see below"
+
+
+def _families(own: Sequence[Change]) -> Iterator[tuple[tuple[str, bool], list[Change]]]:
+    """Yield what is judged together: of one figure, of all cells, absolute or over the anchor's."""
+    told: dict[tuple[str, bool], list[Change]] = {}
+    for one in own:
+        told.setdefault((one.figure, one.anchor is not None), []).append(one)
+    order = [(figure, relative) for figure in _JUDGED for relative in (False, True)]
+    yield from ((key, told[key]) for key in order if key in told)
+
+
+def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
+    """Yield how far the figures can be relied upon."""
+    if any(one.verdict is not None for one in found.changes):
+        yield (
+            "note",
+            (
+                f"intervals are 95%; same: the interval lies within {compare_runs.WITHIN:.0%} (accuracy:"
+                f" {compare_runs.POINTS:g}); faster or slower by Holm's rule over all cells of a figure"
+            ),
+        )
+    if found.advisory:
+        yield (
+            "warn",
+            (
+                "absolute speeds are advisory: A and B were not timed in the same rounds, and how the"
+                " machine drifted between them is in no interval (Welch's, over each run's launches)"
+            ),
+        )
+    changed = {place for one in found.differences if one.kind == "versions" for place in one.where}
+    relative = any(one.anchor for one in found.changes)
+    if relative and not found.advisory:
+        yield "warn", "this was another machine: ratios may have changed for that alone"
+    for anchor in dict.fromkeys(one.anchor for one in found.changes if one.anchor):
+        also = tables.split(anchor)["framework"] in changed
+        yield (
+            ("warn", f"the anchor {plain(anchor)} did not stay as it was: ratios to it hide that")
+            if also
+            else ("note", f"ratios to {plain(anchor)} were taken within each run's rounds")
+        )
+    if single := [one for one in found.changes if one.figure not in _JUDGED]:
+        yield (
+            "note",
+            (
+                f"first step, latency, memory and the parity error have one value a run, so they are not"
+                f" judged: {sum(map(_moved, single))} of {len(single)} moved by more than"
+                f" {compare_runs.WITHIN:.0%}"
+            ),
+        )
+    if any(one.figure == compare_runs.ACCURACY for one in found.changes):
+        yield (
+            "note",
+            (
+                "accuracy's interval is Newcombe's, on the number of test examples; what another seed"
+                " would have given is not in it"
+            ),
+        )
+
+
+def _figures(found: Changes) -> Iterator[Sheet]:
+    for workload, told in groupby(found.changes, key=lambda one: _part(one, "workload")):
+        own = list(told)
+        # The reference has an arithmetic of its own, and no speed to compare.
+        timed = [one for one in own if one.figure in compare_runs.SPEEDS.values()] or own
+        differ = [part for part in content.PLACE if len({_part(one, part) for one in timed}) > 1]
+        parts = ("framework", "mode", *differ)
+        for (figure, _), rows in _families(own):
+            yield _sheet(plain(workload), figure, rows, parts)
+        if moved := [one for one in own if _moved(one)]:
+            titles = ("cell", "what", "A", "B", "B over A")
+            texts = ((_label(one.cell, parts), _name(one.figure), *_values(one)) for one in moved)
+            heading = f"{plain(workload)}: what has one value a run, and moved"
+            yield Sheet(heading, titles, tuple(texts), range(2, 5))
+
+
+def _sheet(workload: str, figure: str, rows: Sequence[Change], parts: Sequence[str]) -> Sheet:
+    anchors = dict.fromkeys(_label(one.anchor, parts) for one in rows if one.anchor)
+    over = f" over {listed(anchors)}'s" if anchors else ""
+    change = "B minus A" if figure == compare_runs.ACCURACY else "B over A"
+    titles = ("cell", "A", "B", change, "95% interval", "so B is")
+    texts = (
+        (
+            _label(one.cell, parts),
+            *_values(one),
+            _interval(one),
+            one.verdict or "not judged: one launch",
+        )
+        for one in rows
+    )
+    return Sheet(f"{workload}: {_name(figure)}{over}", titles, tuple(texts), range(1, 5))
+
+
+def _moved(one: Change) -> bool:
+    """Whether a figure that has one value a run is worth a line."""
+    most = 1 + compare_runs.WITHIN
+    return one.figure not in _JUDGED and not 1 / most <= one.change <= most
+
+
+def _part(one: Change, part: str) -> str:
+    return tables.split(one.cell)[part]
+
+
+def _label(cell: str, parts: Sequence[str]) -> str:
+    own = tables.split(cell)
+    return plain(" ".join(own[part] for part in parts))
+
+
+def _name(figure: str) -> str:
+    return _NAMES[figure] if figure in _NAMES else _COLUMNS[figure].name
+
+
+def _values(one: Change) -> tuple[str, str, str]:
+    column = _COLUMNS.get(one.figure)
+    write = column.write if column and one.anchor is None else "{:.3f}".format
+    return write(one.before), write(one.after), _signed(one, one.change)
+
+
+def _signed(one: Change, value: float) -> str:
+    return f"{value:+.4f}" if one.figure == compare_runs.ACCURACY else f"{value:.3f}"
+
+
+def _interval(one: Change) -> str:
+    if one.low is None or one.high is None:
+        return "-"
+    return f"{_signed(one, one.low)} to {_signed(one, one.high)}"
+
+
+def _refusals(found: Changes) -> Iterator[tuple[str, ...]]:
+    told: dict[tuple[str, str], list[str]] = {}
+    for one in found.refused:
+        told.setdefault((one.what, one.reason), []).append(one.where)
+    for (what, reason), places in told.items():
+        yield _places(places), plain(what), plain(reason)
+
+
+def _difference(one: Difference) -> tuple[str, ...]:
+    return (plain(one.what), _places(one.where), _value(one.before), _value(one.after))
+
+
+def _places(names: Sequence[str]) -> str:
+    shown = names if len(names) <= _PLACES else [f"{len(names)} of them, as {names[0]}"]
+    return plain(", ".join(shown))
+
+
+def _value(value: Any) -> str:
+    if value is None or (
+        number(value) is None and pd.api.types.is_scalar(value) and pd.isna(value)
+    ):
+        return "-"
+    text = plain(value)
+    return text if len(text) <= _VALUE else f"{text[: _VALUE - 1]}…"

@@ -1,0 +1,360 @@
+"""What every report says, whatever its format: tables of texts, and sentences. No layout here.
+
+Rows are sorted by speed; a rank is given where launches support it, and cells that they do not tell
+apart share one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness.report import headlines, parity_tables, provenance, timing_notes
+from harness.report.groups import groups, load
+from harness.results import store, tables
+from harness.results.tables import INTERRUPTED, NOT_RUN, OK, SKIPPED, UNAVAILABLE, number
+from harness.text import (
+    Tone,
+    amount,
+    count,
+    listed,
+    mebibytes,
+    percent,
+    plain,
+    score,
+    seconds,
+    whole,
+)
+from harness.verdicts import EQUIVALENT, NOT_CHECKED, NOT_EQUIVALENT, UNDECIDED
+
+AGREE = 1e-5
+"""First losses further apart than this (relative) are not one and the same computation."""
+
+PLACE = ("device", "dtype")
+"""What a section says once where its cells have it in common."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: the summary's key, its headings, its texts, and how soon it goes (high first)."""
+
+    key: str
+    title: str
+    name: str  # the heading where there is room
+    write: Callable[[float], str]
+    goes: int
+    quality: bool = False  # has no meaning on synthetic data
+    optional: bool = False  # left out where no cell has it
+
+
+COLUMNS = (
+    Column("rank", "#", "rank", whole, 0, optional=True),
+    Column("accuracy", "acc", "accuracy", score, 1, quality=True),
+    Column("precision", "prec", "precision", score, 8, quality=True),
+    Column("recall", "recall", "recall", score, 9, quality=True),
+    Column("f1", "F1", "F1", score, 10, quality=True),
+    Column("train_samples_per_s", "train/s", "training samples/s", amount, 0),
+    Column("train_low", "from", "from (95%)", amount, 9, optional=True),
+    Column("train_high", "to", "to (95%)", amount, 9, optional=True),
+    Column("predict_samples_per_s", "infer/s", "inference samples/s", amount, 2),
+    Column("latency1_p50_ms", "ms p50", "latency of one, ms, p50", amount, 7, optional=True),
+    Column("latency1_p90_ms", "p90", "p90", amount, 11, optional=True),
+    Column("latency1_p99_ms", "p99", "p99", amount, 8, optional=True),
+    Column("latency_p50_ms", "batch p50", "latency of a batch, ms, p50", amount, 11, optional=True),
+    Column("latency_p90_ms", "p90", "p90", amount, 12, optional=True),
+    Column("latency_p99_ms", "p99", "p99", amount, 12, optional=True),
+    Column("limit_share", "limit", "share of the limit", percent, 6, optional=True),
+    Column("step_operations", "ops", "a step, in tiny operations", amount, 11, optional=True),
+    Column("cores_used", "cores", "cores used", amount, 10, optional=True),
+    Column("joules_per_sample", "J", "joules a sample", amount, 6, optional=True),
+    Column("first_step_s", "first s", "first step, s", seconds, 3),
+    Column("import_s", "import s", "import, s", seconds, 10),
+    Column("peak_memory_bytes", "MiB", "peak memory, MiB", mebibytes, 4),
+    Column(
+        "import_memory_bytes", "import MiB", "framework's own, MiB", mebibytes, 10, optional=True
+    ),
+    Column(
+        "memory_floor_bytes", "floor MiB", "the spec's floor, MiB", mebibytes, 11, optional=True
+    ),
+    Column("device_peak_bytes", "GPU MiB", "GPU peak, MiB", mebibytes, 4, optional=True),
+    Column("device_used_bytes", "held MiB", "held on the GPU, MiB", mebibytes, 9, optional=True),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell as texts, one a column of its section; "-" where there is nothing."""
+
+    label: str
+    tone: Tone
+    status: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One workload's table, and what is to be said beneath it."""
+
+    workload: str
+    about: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[tuple[Tone, str], ...]
+    pairs: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that did not get through: its reason, the last lines of its log, where the log is."""
+
+    tone: Tone
+    cell: str
+    status: str
+    reason: str
+    tail: tuple[str, ...]
+    log: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report shows, in order."""
+
+    title: str
+    tone: Tone
+    verdict: str
+    warnings: tuple[str, ...]
+    sections: tuple[Section, ...]
+    absent: tuple[tuple[str, str], ...]
+    failures: tuple[Failure, ...]
+    parity: tuple[tuple[str, ...], ...]
+    unsettled: tuple[tuple[Tone, str, list[tuple[str, ...]]], ...]
+    facts: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str], ...]
+    again: str
+
+
+def build(record: store.Record) -> Report:
+    """Return the report of a run; of one that is empty, half done or all failed, too."""
+    table = store.summary(record)
+    failures = _failures(record, table)
+    tone, said = verdict(record, table)
+    return Report(
+        title=f"samestep run {plain(record.manifest.get('run') or record.folder.name)}",
+        tone=tone,
+        verdict=said,
+        warnings=(*provenance.warnings(record), *provenance.refusals(record)),
+        sections=tuple(_sections(record, table, store.comparisons(record))),
+        absent=tuple(absent(record)),
+        failures=failures,
+        parity=tuple(parity_tables.rows(record)),
+        unsettled=tuple(parity_tables.unsettled(record)),
+        facts=tuple(provenance.facts(record, table)),
+        settings=tuple(provenance.settings(record)),
+        again=provenance.command(record),
+    )
+
+
+def verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
+    """The run in a line: how many cells are well, and whether it came to its end."""
+    tally = table["status"].value_counts()
+    good = int(tally.get(OK, 0))
+    others = [f"{n} {status}" for status, n in tally.items() if status != OK]
+    said = f"{good} of {count(len(table), 'cell')} ok" + (f": {listed(others)}" if others else "")
+    if not len(table):
+        said = "no cell was planned: nothing was measured"
+    if record.end is None:
+        said += "; the run has no end: it still goes on, or was killed; what is here is partial"
+    elif record.end.get("status") == INTERRUPTED:
+        said += "; the run was interrupted; what is here is partial"
+    # What was skipped has failed only where it was asked for by name: the run's end knows.
+    ended = (record.end or {}).get("status")
+    finished = good + int(tally.get(UNDECIDED, 0))
+    if ended not in (OK, UNDECIDED) or not 0 < finished == len(table) - int(tally.get(SKIPPED, 0)):
+        return "bad", said
+    return ("good" if finished == good else "warn"), said
+
+
+def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) -> list[Section]:
+    made_up, refused = tables.synthetic(record.manifest), tables.refused(record.events)
+    claimed = [(group.workload, headlines.claims(group)) for group in groups(load([record]))]
+    sections = []
+    for workload, cells in table.groupby("workload", sort=False):
+        if (cells["status"] == SKIPPED).all() or workload in refused:
+            continue
+        columns = tuple(
+            column for column in COLUMNS
+            if not (column.quality and made_up)
+            and not (column.optional and cells[column.key].isna().all())
+        )  # fmt: skip
+        own = pairs[pairs["workload"] == workload]
+        said = [(one.tone, one.text) for name, told in claimed if name == workload for one in told]
+        sections.append(_section(record, str(workload), _sorted(cells), columns, own, said))
+    return sections
+
+
+def _sorted(cells: pd.DataFrame) -> pd.DataFrame:
+    """By training throughput; then those that failed; the reference last."""
+    key = pd.DataFrame(
+        {
+            "reference": cells["reference"].astype(bool),
+            "failed": cells["status"] != OK,
+            "speed": -pd.to_numeric(cells["train_samples_per_s"]),
+        }
+    )
+    order = key.sort_values(["reference", "failed", "speed"], kind="stable", na_position="last")
+    return cells.loc[order.index]
+
+
+def _section(
+    record: store.Record,
+    workload: str,
+    cells: pd.DataFrame,
+    columns: Sequence[Column],
+    pairs: pd.DataFrame,
+    said: Sequence[tuple[Tone, str]],
+) -> Section:
+    ranked = cells[~cells["reference"]]
+    labels = _labels(cells, [part for part in PLACE if ranked[part].nunique() > 1])
+    entries = cells.to_dict("records")
+    rows = [_row(cell, label, columns) for cell, label in zip(entries, labels, strict=True)]
+    spec = (record.manifest.get("workloads") or {}).get(workload) or {}
+    same = [str(ranked[part].iloc[0]) for part in PLACE if ranked[part].nunique() == 1]
+    about = ", ".join(filter(None, [provenance.workload(spec), *map(plain, same)]))
+    cells = cells.assign(label=labels)
+    told = tuple(timing_notes.rows(pairs, dict(zip(cells["cell"], labels, strict=True))))
+    more = [*_undecided(cells), *notes(record, cells, pairs, spec)]
+    return Section(plain(workload), about, tuple(columns), tuple(rows), (*said, *more), told)
+
+
+def notes(
+    record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame, spec: Mapping[str, Any]
+) -> list[tuple[Tone, str]]:
+    """What is to be said beneath one workload's `cells` (with `label`) and its `pairs`."""
+    return [
+        *filter(None, [parity_tables.summary(cells)]),
+        *_agreement(cells),
+        *_targets(record, cells, spec),
+        *timing_notes.notes(record, cells, pairs),
+        *_references(cells),
+    ]
+
+
+def _labels(cells: pd.DataFrame, differ: Sequence[str]) -> list[str]:
+    """Framework and mode, and the parts in which the cells differ."""
+    parts = ["framework", "mode", *differ]
+    return [plain(" ".join(map(str, row))) for row in cells[parts].itertuples(index=False)]
+
+
+def _undecided(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    """The undecided cells, each with the tensors that nothing was shown for."""
+    undecided = cells.loc[cells["status"] == UNDECIDED, ["label", "reason"]]
+    return [
+        ("warn", plain(f"{label}: {reason}; shown, and not ranked"))
+        for label, reason in undecided.itertuples(index=False)
+    ]
+
+
+def _references(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    references = cells.loc[cells["reference"], ["label", "dtype"]]
+    return [
+        ("note", plain(f"{label} ({dtype}): the reference, not ranked"))
+        for label, dtype in references.itertuples(index=False)
+    ]
+
+
+def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Column]) -> Row:
+    texts = tuple(
+        "-" if (value := number(cell[column.key])) is None else column.write(value)
+        for column in columns
+    )
+    status = plain(cell["status"])
+    if status != OK:
+        return Row(label, _tone(status), status, texts)
+    if cell["reference"]:
+        return Row(label, "note", "reference", texts)
+    return Row(label, "good", status, texts)
+
+
+def _tone(status: str) -> Tone:
+    """Of a cell that is not ok: what never began is no fault of its own; not equivalent is greyed."""
+    if status == UNDECIDED:
+        return "warn"
+    return "off" if status in (NOT_RUN, SKIPPED, UNAVAILABLE, NOT_EQUIVALENT) else "bad"
+
+
+def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
+    """How far the first losses are from the reference's, or, without it, from their median."""
+    losses = cells.dropna(subset=["first_loss"])
+    judge = losses[losses["reference"]]["first_loss"]
+    others = losses[~losses["reference"]] if len(judge) else losses
+    lost = cells[cells["first_loss"].isna() & cells["first_step_s"].notna()]["label"]
+    notes: list[tuple[Tone, str]] = []
+    if len(lost):
+        notes.append(("bad", f"the first loss of {listed(lost)} is no finite number"))
+    if len(others) and len(losses) > 1:
+        right = float(judge.iloc[0] if len(judge) else losses["first_loss"].median())
+        apart = (others["first_loss"] - right).abs() / (abs(right) or 1.0)
+        whose = "the reference's" if len(judge) else "their median"
+        worst = others["label"].iloc[int(apart.argmax())]
+        far = others["label"][apart > AGREE]
+        said = f"to {apart.max():.1e} (relative; {worst} is the furthest)"
+        if len(far):
+            said = f"only {said}: do not compare {listed(far)} before that is explained"
+        of = f"the first losses of {count(len(others), 'cell')}"
+        notes.append(("bad" if len(far) else "good", f"{of} agree with {whose} {said}"))
+    return notes
+
+
+def _targets(
+    record: store.Record, cells: pd.DataFrame, spec: Mapping[str, Any]
+) -> list[tuple[Tone, str]]:
+    """Which cells missed the workload's target accuracy; of those that are equivalent, or not checked."""
+    told = cells[cells["parity"].isin((EQUIVALENT, NOT_CHECKED))].dropna(subset=["reached_target"])
+    if not len(told):
+        return []
+    target = f"the target accuracy of {spec.get('target_accuracy')}"
+    missed = told[~told["reached_target"].astype(bool)]["label"]
+    if not len(missed):
+        return [("good", f"{count(len(told), 'cell')} reached {target}")]
+    said = f"{'every cell' if len(missed) == len(told) else listed(missed)} missed {target}"
+    short = provenance.shortened(record, str(told["workload"].iloc[0]))
+    return [("note", f"{said} {short}") if short else ("bad", said)]
+
+
+def absent(record: store.Record) -> list[tuple[str, str]]:
+    """Frameworks that are unavailable and workloads that were skipped, each with its reason."""
+    return [
+        (_where(event, key), f"{word}: {plain(event.get('reason') or 'no reason given')}")
+        for kind, key, word in (
+            ("framework-unavailable", "framework", UNAVAILABLE),
+            ("workload-skipped", "workload", SKIPPED),
+        )
+        for event in record.every(kind)
+    ]
+
+
+def _where(event: Mapping[str, Any], key: str) -> str:
+    device = event.get("device", "cpu")
+    return plain(event.get(key, "?")) + ("" if device == "cpu" else f" on {plain(device)}")
+
+
+def _failures(record: store.Record, table: pd.DataFrame) -> tuple[Failure, ...]:
+    """Cells that began, or were to begin, and failed; `_absent` tells of the rest."""
+    failed = {event.get("cell"): event for event in record.every("cell-failed")}
+    logs = {event.get("cell"): event.get("log") for event in record.every("cell-started")}
+    return tuple(
+        Failure(
+            tone=_tone(row["status"]),
+            cell=plain(row["cell"]),
+            status=plain(row["status"]),
+            reason=plain(row["reason"]),
+            tail=tuple(map(plain, failed.get(row["cell"], {}).get("log_tail") or ())),
+            log=re.sub(r".*/(?=logs/)", "", plain(logs.get(row["cell"]) or "")),
+        )
+        for row in table.to_dict("records")
+        if row["cell"] in failed or row["status"] == INTERRUPTED
+    )

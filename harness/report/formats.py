@@ -1,0 +1,41 @@
+"""A report as a file or a text: what a run leaves beside its journal, and what `report` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from harness.report import document, markdown
+from harness.report.html import renderer
+from harness.results import store
+
+TEXTS = ("md", "json", "csv")
+"""The formats that `text` knows."""
+
+
+def finish(folder: Path) -> store.Record:
+    """Write samples.csv, summary.csv, report.md and report.html of a run, again at any time.
+
+    Raises StoreError.
+    """
+    record = store.read(folder)
+    store.write(folder / "samples.csv", record.slices.to_csv(index=False))
+    store.write(folder / "summary.csv", store.summary(record).to_csv(index=False))
+    store.write(folder / "report.md", markdown.render(record))
+    renderer.write([record], renderer.place([record], folder.parent))
+    return record
+
+
+def text(records: Sequence[store.Record], form: str) -> str:
+    """Return runs as one of TEXTS; a CSV's rows of several runs say in `run` whose they are."""
+    if form == "md":
+        return "\n".join(map(markdown.render, records))
+    if form == "json":
+        return document.render(records)
+    tables = [store.summary(record) for record in records]
+    if len(records) > 1:
+        named = zip(records, tables, strict=True)
+        tables = [pd.DataFrame({"run": record.folder.name, **table}) for record, table in named]
+    return pd.concat(tables, ignore_index=True).to_csv(index=False)

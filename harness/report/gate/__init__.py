@@ -1,0 +1,1 @@
+"""What a check leaves: terminal, Markdown, JSON, JUnit and workflow annotations."""

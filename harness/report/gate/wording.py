@@ -1,0 +1,189 @@
+"""A check's findings as words and numbers for people: what its outputs have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from harness.gate.findings import (
+    ACCURACY,
+    BROKEN,
+    FAILED,
+    IMPROVED,
+    INCONCLUSIVE,
+    MISSING,
+    NOT_COMPARED,
+    NOT_MEASURABLE,
+    PARITY,
+    PASSED,
+    REGRESSED,
+    SAME,
+    UNMEASURED,
+    Finding,
+    Metric,
+    Verdict,
+)
+from harness.report.content import Tone
+from harness.results import tables
+from harness.text import amount, count, listed, mebibytes, plain, score, seconds
+
+ORDER = (REGRESSED, MISSING, NOT_MEASURABLE, INCONCLUSIVE, IMPROVED, SAME, NOT_COMPARED)
+"""The verdicts, the most urgent first."""
+
+_TONES: dict[str, Tone] = {
+    REGRESSED: "bad",
+    MISSING: "bad",
+    NOT_MEASURABLE: "warn",
+    INCONCLUSIVE: "off",
+    IMPROVED: "good",
+    SAME: "note",
+    NOT_COMPARED: "off",
+}
+_STATUSES: dict[int, Tone] = {PASSED: "good", FAILED: "bad", BROKEN: "bad", UNMEASURED: "warn"}
+_PLACES = 3  # places named one by one where several have the same note
+_POINT = 0.01
+
+
+def ordered(verdict: Verdict) -> list[Finding]:
+    """The findings, the most urgent first, and of regressions the worst first."""
+    return sorted(verdict.findings, key=lambda one: (ORDER.index(one.verdict), -_severity(one)))
+
+
+def _severity(one: Finding) -> float:
+    """How far beyond its threshold a regression is; infinite where that is not known."""
+    if one.verdict != REGRESSED:
+        return 0.0
+    return abs(one.change) / one.threshold if one.change and one.threshold else math.inf
+
+
+def tone(verdict: Verdict, kind: str) -> Tone:
+    """The tone of a kind of finding: what is advisory does not cry."""
+    return "warn" if kind == REGRESSED and verdict.advisory else _TONES[kind]
+
+
+def overall(verdict: Verdict) -> Tone:
+    """The tone of the whole: good only where something was decided, and nothing for the worse."""
+    decided = [
+        one for one in verdict.findings if one.verdict in (SAME, IMPROVED) and one.metric != PARITY
+    ]
+    passed = verdict.status == PASSED
+    if passed and (verdict.having(REGRESSED) or not decided):
+        return "warn"
+    return _STATUSES[verdict.status]
+
+
+def grounds(verdict: Verdict) -> list[str]:
+    """Why the verdict is to be taken with care: that it is advisory, that the machine is another."""
+    said = []
+    if verdict.advisory:
+        said.append(f"advisory, a regression does not block: {plain(verdict.advisory)}")
+    if verdict.unlike:
+        said.append(f"not the baseline's machine: {listed(map(plain, verdict.unlike))}")
+    return said
+
+
+def common(cells: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """What the cells have in common, and the parts of their ids that name each among them."""
+    split = [tables.split(cell) for cell in cells]
+    outer = [part for part in tables.IDENTITY if part not in ("framework", "mode")]
+    shared = [part for part in outer if len({one[part] for one in split}) == 1]
+    said = ", ".join(plain(split[0][part]) for part in shared if split[0][part])
+    return said, tuple(part for part in tables.IDENTITY if part not in shared)
+
+
+def label(cell: str, parts: Sequence[str]) -> str:
+    """A cell by some parts of its id."""
+    split = tables.split(cell)
+    return plain(" ".join(split[part] for part in parts if split[part])) or plain(cell)
+
+
+def values(one: Finding) -> str:
+    """Before and after with the unit: 9,120 → 8,655 samples/s; - where one is not known."""
+    known = [value for value in (one.before, one.after) if value is not None]
+    if not known:
+        return "-"
+    factor, unit, write = _scale(one.metric, max(known))
+    before, after = (
+        "-" if value is None else write(factor * value) for value in (one.before, one.after)
+    )
+    if one.after is None:
+        return f"{before} {unit}".strip() + f" → {after}"
+    return f"{before} → {after} {unit}".strip()
+
+
+def figure(metric: Metric, value: float | None) -> str:
+    """One value with its unit; - where it is not known."""
+    if value is None:
+        return "-"
+    factor, unit, write = _scale(metric, value)
+    return f"{write(factor * value)} {unit}".strip()
+
+
+def _scale(metric: Metric, largest: float) -> tuple[float, str, Callable[[float], str]]:
+    """By what values of about that size are multiplied, their unit then, and how they are written."""
+    if metric.unit == "":
+        return 1.0, "", score
+    if metric.unit == "bytes":
+        return 1.0, "MiB", mebibytes
+    if metric.unit == "s":
+        return (1e3, "ms", amount) if largest < 1 else (1.0, "s", seconds)
+    return 1.0, metric.unit, amount
+
+
+def change(one: Finding) -> str:
+    """The change with its interval: -5.1% (-6.0 to -4.2); of accuracy in points."""
+    if one.change is None:
+        return "-"
+    said = f"{_signed(one.change)}{_unit(one)}"
+    if one.low is None or one.high is None:
+        return said
+    return f"{said} ({_signed(one.low)} to {_signed(one.high)})"
+
+
+def within(one: Finding) -> str:
+    """What is let through: ±3%, ±1 pt."""
+    return "-" if one.threshold is None else f"±{one.threshold / _POINT:.3g}{_unit(one)}"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value / _POINT, 1) + 0.0:+.1f}"  # + 0.0: no minus before a zero
+
+
+def _unit(one: Finding) -> str:
+    return " pt" if one.metric == ACCURACY else "%"
+
+
+def sentence(one: Finding) -> str:
+    """All that is known of a finding but its place, in one line."""
+    told = [one.verdict]
+    if one.change is not None:
+        told.append(change(one))
+    if one.threshold is not None:
+        told.append(f"threshold {within(one)}")
+    if (figures := values(one)) != "-":
+        told.append(figures)
+    if one.launches:
+        told.append(count(one.launches, "launch", "launches"))
+    if one.note:
+        told.append(plain(one.note))
+    return "; ".join(told)
+
+
+def noted(told: Iterable[Finding], parts: Sequence[str]) -> list[tuple[str, str]]:
+    """The findings' notes, each with its verdict and before it all that it is true of."""
+    places: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for one in told:
+        own = places.setdefault((one.verdict, plain(one.note)), {})
+        own.setdefault(label(one.cell, parts), []).append(one.metric.name)
+    return [
+        (kind, f"{named(own)}: {note}" if note else named(own))
+        for (kind, note), own in places.items()
+    ]
+
+
+def named(places: Mapping[str, Sequence[str]]) -> str:
+    """Some cells with their metrics; of many cells the first, and how many more there are."""
+    named = [f"{cell} {listed(metrics)}" for cell, metrics in places.items()]
+    if len(named) <= _PLACES:
+        return "; ".join(named)
+    return f"{named[0]}, and {count(len(named) - 1, 'more cell')}"

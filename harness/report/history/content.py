@@ -1,0 +1,227 @@
+"""What is said of a figure over stored runs, whatever the format; and as JSON and as CSV."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis import history_series
+from harness.analysis.history_series import Change, Metric, Series
+from harness.report import content, provenance
+from harness.report.content import Tone
+from harness.results import store
+from harness.results.tables import OK, number
+from harness.text import count, listed, percent, plain
+from harness.verdicts import UNDECIDED
+
+SCHEMA = 2
+"""Raised when a reader of the last schema would misread the JSON (docs/schema/history.schema.json)."""
+
+POINT = (
+    "run",
+    "started",
+    "version",
+    "samestep",
+    "git_commit",
+    "status",
+    "reason",
+    "value",
+    "low",
+    "high",
+    "net",
+)
+"""What JSON and CSV tell of a run in a series."""
+
+COLUMNS = ("cell", *history_series.KEY[5:], *POINT, "change")
+"""The columns of the CSV."""
+
+HOW = (
+    "A dot is a run, a bar its 95% interval, which knows nothing of how the machine drifts from run to"
+    " run. Changes are found in how the runs scatter. Machines that are not alike are never joined."
+)
+
+NET = (
+    "Net: the same without what moved all of the run's other frameworks, for that is the machine's; over"
+    " the first level. Changes are looked for there."
+)
+
+ALONE = "Runs of a single framework cannot tell its changes from the machine's."
+
+_LASTING = ("cpu", "cores_usable", "cores_logical", "memory_total", "memory_limit", "os", "gpus")
+
+
+@dataclass(frozen=True)
+class History:
+    """Series to show, by `title`; those of a cell stand together."""
+
+    name: str
+    metric: Metric
+    title: str
+    series: tuple[Series, ...]
+
+    @property
+    def caption(self) -> str:
+        """How to read it."""
+        beside = {bool(one.against) for one in self.series if self.metric.shared}
+        return " ".join(
+            [HOW, *([NET] if True in beside else []), *([ALONE] if False in beside else [])]
+        )
+
+    def write(self, value: float) -> str:
+        """A value as a text."""
+        return _COLUMNS[self.metric.column].write(value)
+
+
+_COLUMNS = {column.key: column for column in content.COLUMNS}
+
+
+def build(table: pd.DataFrame, name: str, pattern: str | None) -> History:
+    """Return a metric's series of the cells whose name has `pattern` in it (with *, ? as in a shell).
+
+    Raises StoreError where there are none.
+    """
+    metric = history_series.METRICS[name]
+    found = history_series.series(table, metric)
+    title = _COLUMNS[metric.column].name
+    if not found:
+        raise store.StoreError(f"no run that is kept tells of {title}")
+    chosen = [one for one in found if pattern is None or _matches(one, pattern)]
+    if not chosen:
+        cells = list(dict.fromkeys(one.cell for one in found))
+        raise store.StoreError(f'no cell has "{pattern}" in its name; there are {listed(cells)}')
+    return History(name, metric, title, tuple(chosen))
+
+
+def _matches(one: Series, pattern: str) -> bool:
+    return any(fnmatchcase(cell, f"*{pattern}*") for cell in (one.cell, *one.points["cell"]))
+
+
+def label(history: History, one: Series) -> str:
+    """What tells a series from others of its cell: the machine, and how it was used."""
+    about = one.about
+    described = json.loads(str(about["machine"]))
+    told = provenance.machine({key: described.get(key) for key in _LASTING})
+    alike = [other.about["ground"] for other in history.series if other.cell == one.cell]
+    words = [
+        told,
+        f"threads {about['threads']:g}" if number(about["threads"]) else "",
+        "made-up data" if about["data"] == "synthetic" else "",
+        "quick runs" if about["quick"] else "",
+        "numerical equivalence was not checked" if about["no_parity"] else "",
+        f"spec and data {about['ground']}" if len(set(alike)) > 1 else "",
+        "" if about["fingerprint"] else "nobody knows whether it is always the same: no changes",
+    ]
+    return plain(", ".join(filter(None, words)))
+
+
+def brief(history: History, change: Change) -> str:
+    """A change in three words: slower by 12%."""
+    if history.metric.share:
+        return f"{change.word} by {abs(change.size):.4f}"
+    return f"{change.word} by {percent(abs(math.expm1(change.size)))}"
+
+
+def sentence(history: History, one: Series, change: Change) -> str:
+    """A change in words: slower by 12% since 2.13.0 (run 20261124T063012Z-1f3a)."""
+    before, after = (one.points.iloc[place] for place in (change.place - 1, change.place))
+    since = f"run {after['run']}"
+    if after["version"] and after["version"] != before["version"]:
+        since = f"{after['version']} ({since})"
+    beside = f" against {one.against[0]} alone" if len(one.against) == 1 else ""
+    maybe = ", or the machine is" if history.metric.shared and not one.against else ""
+    return plain(f"{brief(history, change)}{beside} since {since}{maybe}")
+
+
+def fate(point: Mapping[Any, Any] | pd.Series) -> str:
+    """Why a run has no value: its cell's status, or what is undecided; nothing where it is ok."""
+    if point["status"] == OK:
+        return ""
+    return plain(point["reason"] if point["status"] == UNDECIDED else point["status"])
+
+
+def made_by(point: Mapping[Any, Any] | pd.Series) -> str:
+    """The version and the commit of the samestep that made a run: 0.1.0 3f1c9a7."""
+    return plain(f"{point['samestep'] or ''} {commit(point)}")
+
+
+def commit(point: Mapping[Any, Any] | pd.Series) -> str:
+    """A run's commit in short; a "+" says that files differed from it."""
+    told = plain(point["git_commit"] or "")
+    return told[:7] + "+" * told.endswith("+")
+
+
+def net(value: float) -> str:
+    """A net value as what it is more or less than that of the first level: -9.4%."""
+    return f"{value - 1:+.1%}" if pd.notna(value) else "-"
+
+
+def tone(change: Change) -> Tone:
+    """How a change stands."""
+    return "good" if change.better else "bad"
+
+
+def verdict(history: History) -> tuple[Tone, str]:
+    """What was found altogether."""
+    changes = [change for one in history.series for change in one.changes]
+    long = [
+        one for one in history.series if one.points["value"].notna().sum() >= history_series.FEWEST
+    ]
+    if not long:
+        return "off", f"no series has the {history_series.FEWEST} runs that a change takes"
+    worse = sum(not change.better for change in changes)
+    found = f"{count(len(changes), 'change')} in {count(len(long), 'series', 'series')}"
+    few = len(history.series) - len(long)
+    found += f" (and {few} of fewer than {history_series.FEWEST} runs)" if few else ""
+    return ("bad" if worse else "good"), found
+
+
+def document(history: History) -> str:
+    """Return the series as JSON."""
+    told = {
+        "schema": SCHEMA,
+        "metric": history.name,
+        "figure": history.metric.column,
+        "series": [
+            {
+                "cell": one.cell,
+                **{key: one.about[key] for key in history_series.KEY},
+                "against": one.against,
+                "points": one.points[list(POINT)].to_dict("records"),
+                "changes": [_told(history, one, change) for change in one.changes],
+            }
+            for one in history.series
+        ],
+    }
+    return json.dumps(store.strict(told), indent=2, allow_nan=False) + "\n"
+
+
+def _told(history: History, one: Series, change: Change) -> dict[str, Any]:
+    point = one.points.iloc[change.place]
+    return {
+        "run": point["run"],
+        "version": point["version"],
+        "change": _size(history, change),
+        "word": change.word,
+        "better": change.better,
+    }
+
+
+def _size(history: History, change: Change) -> float:
+    """New over old, of accuracy new minus old."""
+    return change.size if history.metric.share else math.exp(change.size)
+
+
+def csv(history: History) -> str:
+    """Return the series as CSV, a row a run."""
+    tables = []
+    for one in history.series:
+        sizes = {change.place: _size(history, change) for change in one.changes}
+        table = one.points.assign(cell=one.cell, change=pd.Series(sizes, dtype=float))
+        tables.append(table[list(COLUMNS)])
+    return pd.concat(tables, ignore_index=True).to_csv(index=False)

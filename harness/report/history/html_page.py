@@ -1,0 +1,260 @@
+"""A figure over stored runs as an HTML page: a plot a cell, runs as dots over time. No markup here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.analysis import history_series
+from harness.analysis.history_series import Series
+from harness.machine import host
+from harness.report.content import Tone
+from harness.report.history import content as said
+from harness.report.history.content import History
+from harness.report.html import renderer
+from harness.report.html.plots import Figure, Trace, log_axis
+from harness.report.html.style import COLOURS, SYMBOLS, Style, text
+from harness.text import count, plain
+
+MOST = 100
+"""The runs of a series that its table has; the plot has all."""
+
+HEADS = ("run", "date (UTC)", "version", "samestep", "value", "95% interval", "net", "")
+
+_FAR = 4  # from this ratio on between the largest value and the least the axis is logarithmic
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The runs of a series as texts; of a change before them, its `tone` and its words."""
+
+    title: str
+    rows: list[tuple[tuple[Tone, str] | None, tuple[str, ...]]]
+    left_out: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A workload's cells: each its plot, by its key on the page, and its runs."""
+
+    key: str
+    title: str
+    plots: list[tuple[str, Figure, list[Sheet]]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole page; `changes` have the key of their plot."""
+
+    title: str
+    verdict: tuple[Tone, str]
+    changes: list[tuple[Tone, str, str]]
+    parts: list[Part]
+    caption: str
+    heads: tuple[str, ...]
+    data: dict[str, Any]
+
+
+def write(history: History, results: Path, pattern: str | None) -> Path:
+    """Write the page into `results`, and return its path. Raises StoreError."""
+    some = f"-{renderer.short(pattern)}" if pattern else ""
+    path = results / renderer.REPORTS / f"history-{history.name}{some}.html"
+    return renderer.put(render(history), path)
+
+
+def render(history: History) -> str:
+    """Return the page."""
+    built = build(history)
+    return renderer.fill("history.html", built, built.data)
+
+
+def build(history: History) -> Page:
+    """Return the page's contents."""
+    looks = _looks(history.series)
+    parts: list[Part] = []
+    changes: list[tuple[Tone, str, str]] = []
+    cells = groupby(history.series, key=lambda one: one.cell)
+    told = [(cell, list(own)) for cell, own in cells]
+    for place, (workload, here) in enumerate(
+        groupby(told, key=lambda one: one[1][0].about["workload"])
+    ):
+        plots = []
+        for number, (cell, own) in enumerate(here):
+            key = f"h{place}-{number}"
+            figure = _figure(history, plain(cell), own, looks)
+            plots.append((key, figure, [_sheet(history, one) for one in own]))
+            changes += [
+                (said.tone(change), key, f"{plain(cell)}: {said.sentence(history, one, change)}")
+                for one in own for change in one.changes
+            ]  # fmt: skip
+        parts.append(Part(f"h{place}", plain(workload), plots))
+    figures = {key: figure.table() for part in parts for key, figure, _ in part.plots}
+    return Page(
+        title=f"History of {history.title}",
+        verdict=said.verdict(history),
+        changes=changes,
+        parts=parts,
+        caption=history.caption,
+        heads=HEADS,
+        data={"figures": figures},
+    )
+
+
+def _looks(series: Sequence[Series]) -> dict[object, Style]:
+    """A colour and a symbol for each machine."""
+    machines = dict.fromkeys(one.about["fingerprint"] for one in series)
+    return {
+        name: Style(
+            f"--c{(4 + 3 * place) % COLOURS}", SYMBOLS[(2 + 2 * place) % len(SYMBOLS)], "solid"
+        )
+        for place, name in enumerate(machines)
+    }
+
+
+def _figure(
+    history: History, title: str, own: Sequence[Series], looks: Mapping[object, Style]
+) -> Figure:
+    known = pd.concat([one.points[["value", "low", "high"]] for one in own]).to_numpy(float)
+    known /= history.metric.scale
+    low, high = float(np.nanmin(known)), float(np.nanmax(known))
+    net = any(one.against for one in own)
+    traces: list[Trace] = []
+    shapes: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
+    for one in own:
+        look = looks[one.about["fingerprint"]]
+        traces += [*_levels(history, one, look), *_dots(history, one, look, low)]
+        for change in one.changes:
+            point = one.points.iloc[change.place]
+            colour = {"color": f"--{said.tone(change)}"}
+            shapes.append({"type": "line", "x0": _when(point), "x1": _when(point), "y0": 0, "y1": 1,
+                           "yref": "paper", "layer": "below",
+                           "line": {**colour, "width": 1.5, "dash": "dot"}})  # fmt: skip
+            notes.append({"x": _when(point), "y": 1, "yref": "paper", "yanchor": "bottom",
+                          "showarrow": False, "font": {**colour, "size": 11},
+                          "text": text(said.brief(history, change))})  # fmt: skip
+    axis: dict[str, Any] = {"title": {"text": history.metric.unit}, "range": _wide(low, high)}
+    if low > 0 and high > _FAR * low:
+        axis = log_axis([low, high], history.metric.unit)
+    layout: dict[str, Any] = {
+        "height": 400 if net else 300, "xaxis": {"type": "date", "nticks": 5},
+        "yaxis": axis | {"domain": [0.36, 0.94] if net else [0, 0.93]},
+        "shapes": shapes, "annotations": notes,
+    }  # fmt: skip
+    if net:
+        layout["yaxis2"] = {"title": {"text": "net"}, "domain": [0, 0.28], "tickformat": "+.0%",
+                            "nticks": 4}  # fmt: skip
+        layout["xaxis"]["anchor"] = "y2"
+    keys = [(said.label(history, one), looks[one.about["fingerprint"]]) for one in own]
+    return Figure(title, f"{history.title}, run by run.", traces, layout, keys)
+
+
+def _levels(history: History, one: Series, look: Style) -> Iterator[Trace]:
+    """A line through every level, at its median."""
+    for begin, end in history_series.levels(one):
+        own = one.points.iloc[begin:end]
+        times = sorted(map(_when, own.to_dict("records")))
+        for values, axis in ((own["value"] / history.metric.scale, "y"), (own["net"] - 1, "y2")):
+            if values.notna().any():
+                usual = _number(values.median())
+                yield {"x": [times[0], times[-1]], "y": [usual, usual], "mode": "lines",
+                       "yaxis": axis, "line": {"color": look.colour, "width": 1.5}, "opacity": 0.5,
+                       "hoverinfo": "skip", "meta": []}  # fmt: skip
+
+
+def _dots(history: History, one: Series, look: Style, floor: float) -> Iterator[Trace]:
+    """The runs: those that are well, with their bars; the same net; those that failed, on the floor."""
+    points, scale = one.points, history.metric.scale
+    well, heard = points["value"].notna(), points["net"].notna()
+    hollow = "-open" if one.about["quick"] or one.about["no_parity"] else ""
+    marker = {"color": look.colour, "symbol": f"{look.symbol}{hollow}", "size": 8}
+    cross = {"color": "--bad", "symbol": "x-thin-open", "size": 8}
+    own = points[well]
+    bars = {
+        "type": "data", "symmetric": False, "color": look.colour, "thickness": 1.2, "width": 0,
+        "array": _numbers((own["high"] - own["value"]) / scale),
+        "arrayminus": _numbers((own["value"] - own["low"]) / scale),
+    }  # fmt: skip
+    yield _scatter(history, own, own["value"] / scale, marker) | {"error_y": bars}
+    if heard.any():
+        net = points[heard]
+        yield _scatter(history, net, net["net"] - 1, marker | {"size": 6}) | {"yaxis": "y2"}
+    if not well.all():
+        failed = points[~well]
+        yield _scatter(history, failed, pd.Series(floor, failed.index), cross)
+
+
+def _scatter(
+    history: History, points: pd.DataFrame, values: pd.Series, marker: dict[str, Any]
+) -> Trace:
+    rows = points.to_dict("records")
+    return {
+        "x": list(map(_when, rows)), "y": _numbers(values), "mode": "markers", "marker": marker,
+        "hoverinfo": "text", "hovertext": [_hover(history, row) for row in rows], "meta": [],
+    }  # fmt: skip
+
+
+def _hover(history: History, point: Mapping[Any, Any]) -> str:
+    """A run in some lines; the plot library knows no break but its own."""
+    described = json.loads(point["machine"])
+    words = [
+        f"{point['cell']}, version {point['version'] or 'not told'}",
+        f"run {point['run']}, {_when(point)} UTC",
+        f"samestep {said.made_by(point)}",
+        f"{described.get('cpu') or 'a processor'} ({host.fingerprint(described) or 'not known'})",
+        " ".join([*_texts(history, point)[4:6], history.metric.unit]),
+        f"net {_texts(history, point)[6]}" if pd.notna(point["net"]) else "",
+        said.fate(point),
+    ]
+    return "<br>".join(text(plain(word)) for word in words if word)
+
+
+def _sheet(history: History, one: Series) -> Sheet:
+    changes = {change.place: change for change in one.changes}
+    first = max(0, len(one.points) - MOST)
+    rows = []
+    for place, point in list(enumerate(one.points.to_dict("records")))[first:]:
+        change = changes.get(place)
+        mark = (said.tone(change), said.sentence(history, one, change)) if change else None
+        rows.append((mark, _texts(history, point)))
+    left_out = f"{count(first, 'earlier run')}: --format csv has all" if first else ""
+    return Sheet(said.label(history, one), rows, left_out)
+
+
+def _texts(history: History, point: Mapping[Any, Any]) -> tuple[str, ...]:
+    bounds = [history.write(point[end]) for end in ("low", "high") if pd.notna(point[end])]
+    return (
+        plain(point["run"]),
+        _when(point),
+        plain(point["version"] or "-"),
+        said.made_by(point),
+        history.write(point["value"]) if pd.notna(point["value"]) else "-",
+        f"({' to '.join(bounds)})" if bounds else "",
+        said.net(point["net"]),
+        said.fate(point),
+    )
+
+
+def _when(point: Mapping[Any, Any] | pd.Series) -> str:
+    """A run's start as the plot library reads it: 2026-11-24 06:30:12."""
+    return plain(point["started"])[:19].replace("T", " ")
+
+
+def _wide(low: float, high: float) -> list[float]:
+    room = (high - low or abs(high) or 1.0) * 0.1
+    return [low - room, high + room]
+
+
+def _number(value: float) -> float | None:
+    return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
+def _numbers(values: pd.Series) -> list[float | None]:
+    return list(map(_number, values))

@@ -1,0 +1,62 @@
+"""Which of a run's many samples are drawn: evenly spaced ones, so that a page stays light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.results import tables
+
+MOST = 30_000
+"""Samples drawn in a whole report; 8 bytes or so each."""
+
+LEAST, USUAL = 24, 400
+"""Samples drawn of a cell and kind: at least, where it has them; and at most."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The samples to draw of one cell and kind, one after the other.
+
+    `place` is a sample's turn, `deviation` how far it is from the median of the counted, as a part of it.
+    """
+
+    place: NDArray[np.int64]
+    deviation: NDArray[np.float64]
+    noisy: NDArray[np.bool_]
+    warm_up: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Strips:
+    """The samples to draw, and how many there were, by run, cell and kind."""
+
+    lanes: dict[tuple[int, str, str], Lane]
+    sizes: dict[tuple[int, str, str], int]
+
+
+def strips(samples: pd.DataFrame) -> Strips:
+    """Choose what is drawn; no Python object is made a sample."""
+    samples = samples[samples["samples_per_s"].notna()]
+    keys = ["run", "cell", "kind"]
+    lane = samples.groupby(keys, sort=False, observed=True)
+    number, place = lane.ngroup(), lane.cumcount().to_numpy()
+    size = np.bincount(number, minlength=1)[number]
+    most = int(np.clip(MOST // max(1, lane.ngroups), LEAST, USUAL))
+    step = np.minimum(1.0, most / size)
+    keep = np.floor((place + 1) * step + 1e-9) > np.floor(place * step + 1e-9)
+    warm_up = (samples["round"] == tables.WARM_UP).to_numpy()
+    rate = samples["samples_per_s"]
+    median = rate.where(~warm_up).groupby(number).median().reindex(number).to_numpy()
+    columns = (
+        place[keep],
+        rate.to_numpy()[keep] / median[keep] - 1,
+        samples["noise"].to_numpy()[keep] != "",
+        warm_up[keep],
+    )
+    rows = samples.loc[keep, keys].groupby(keys, sort=False, observed=True).indices
+    lanes = {key: Lane(*(column[own] for column in columns)) for key, own in rows.items()}
+    return Strips(lanes, dict(lane.size().items()))  # type: ignore[arg-type]

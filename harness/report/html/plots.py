@@ -1,0 +1,362 @@
+"""Plots of one group's cells, as plain tables for the plot library: what is drawn, not how it looks.
+
+Colours are names of CSS variables, resolved when a plot is drawn, so that a page can turn dark.
+Every trace has the ids of its cells as `meta`, so that a click finds the cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.report import headlines
+from harness.report.groups import Group, Ratio, letter
+from harness.report.html.style import MUTE, Style, short, text
+from harness.text import amount, gibibytes, mebibytes, score, seconds
+
+_TICKS = 6  # on a phone there is no room for more
+
+ROW = 30
+"""Height of a row in pixels."""
+
+Trace = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot with its title, a sentence on how to read it, and what its lines stand for."""
+
+    title: str
+    note: str
+    traces: list[Trace]
+    layout: dict[str, Any]
+    keys: Sequence[tuple[str, Style]] = ()
+
+    def table(self) -> dict[str, Any]:
+        """The plot as it is handed to the page's script."""
+        return {"data": self.traces, "layout": self.layout}
+
+
+def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
+    """Every ranked cell's throughput over the fastest one's of its run, with its interval."""
+    rate = f"{kind}_samples_per_s"
+    traces: list[Trace] = []
+    labels: list[str] = []
+    compared = True
+    for run in group.cells["run"].unique():
+        cells = group.ranked[group.ranked["run"] == run].dropna(subset=[rate])
+        best = headlines.leader(group, cells, kind)
+        if best is None:
+            continue
+        for cell in group.told(cells.sort_values(rate, ascending=False)):
+            known = group.ratios.get((run, kind, cell["cell"], best["cell"]))
+            compared &= known is not None or cell["cell"] == best["cell"]
+            span = _span(cell, best, kind, known)
+            traces.append(_dot(cell, len(labels), *span, styles[cell["id"]], rate))
+            labels.append(_ranked(cell, cells, kind))
+    if not traces:
+        return None
+    word = "Training" if kind == "train" else "Inference"
+    note = (
+        "Throughput over the fastest one's; bars are 95% intervals, widened by what identical"
+        " cells differ. Bars that reach 1 are ties."
+        if compared
+        else "Throughput over the fastest one's. Without several launches there is no interval and"
+        " no claim."
+    )
+    spans = [(trace["x"][0], trace["error_x"]) for trace in traces]
+    low = min(x - error["arrayminus"][0] for x, error in spans)
+    high = max(x + error["array"][0] for x, error in spans)
+    axis = log_axis([max(low, 1e-4), high], "", "x", room=1.6)
+    layout = _rows(labels) | {"xaxis": axis, "shapes": [_upright(1.0)]}
+    return Figure(f"{word} throughput", note, traces, layout)
+
+
+def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
+    """The modes of each framework side by side, on one axis of throughput."""
+    cells = group.ranked.dropna(subset=["train_samples_per_s"])
+    traces: list[Trace] = []
+    labels: list[str] = []
+    for _, own in cells.groupby(["framework", "run"], sort=False):
+        if len(own) < 2:
+            continue
+        rates, place = own["train_samples_per_s"], -len(labels)
+        traces.append(
+            {"x": _numbers([rates.min(), rates.max()]), "y": [place, place], "mode": "lines",
+             "line": {"color": "--line", "width": 3}, "hoverinfo": "skip", "meta": []}
+        )  # fmt: skip
+        for turn, cell in enumerate(group.told(own)):  # names above and below in turn
+            traces.append(
+                _point(cell, styles, cell["train_samples_per_s"], place,
+                       f"{cell['mode']}: {amount(cell['train_samples_per_s'])} samples/s")
+                | {"text": [text(short(cell["mode"]))],
+                   "textposition": "bottom center" if turn % 2 else "top center"}
+            )  # fmt: skip
+        framework, run = own[["framework", "run"]].iloc[0]
+        several = cells["run"].nunique() > 1
+        labels.append(f"{framework} ({letter(run)})" if several else framework)
+    if not labels:
+        return None
+    axis = log_axis(cells["train_samples_per_s"], "samples/s in training", room=1.6)
+    note = "Ways of executing that one framework offers, dynamic and static, on the same step."
+    layout = _rows(labels, 50) | {"xaxis": axis}
+    return Figure("Modes of one framework", note, traces, layout)
+
+
+def memory(group: Group, styles: dict[int, Style]) -> Figure | None:
+    """Peak memory: the imported framework's own, the rest, and the floor counted from the spec."""
+    cells = group.ranked.dropna(subset=["peak_memory_bytes", "import_memory_bytes"])
+    if not len(cells):
+        return None
+    cells = cells.sort_values("peak_memory_bytes")
+    own = _numbers(cells["import_memory_bytes"] / 2**20)
+    rest = _numbers((cells["peak_memory_bytes"] - cells["import_memory_bytes"]).clip(0) / 2**20)
+    colours = [styles[cell].colour for cell in cells["id"]]
+    peaks = [f"{mebibytes(one)} MiB" for one in cells["peak_memory_bytes"]]
+    traces = [
+        _bars(cells, own, [MUTE] * len(own), "framework, imported", "MiB imported"),
+        _bars(cells, rest, colours, "the rest", "MiB above") | {"text": peaks},
+    ]
+    note = "Grey: the imported framework by itself. Colour: what training took on top."
+    floor = cells["memory_floor_bytes"].dropna()
+    if len(floor):
+        least = float(floor.iloc[0]) / 2**20
+        traces.append(
+            {"x": _numbers(cells["import_memory_bytes"] / 2**20 + least), "y": _places(cells),
+             "mode": "markers", "marker": {"symbol": "line-ns-open", "size": 16, "color": "--ink"},
+             "hoverinfo": "skip", "meta": []}
+        )  # fmt: skip
+        said = f"{floor.iloc[0] / 2**20:,.2g} MiB"
+        note += f" Tick: the least that the spec needs, {said} of weights, gradients and outputs."
+    layout = _rows(list(cells["label"])) | {
+        "barmode": "stack", "xaxis": _from_zero(cells["peak_memory_bytes"] / 2**20, "peak memory, MiB"),
+    }  # fmt: skip
+    return Figure("Memory", note, traces, layout)
+
+
+def start_up(group: Group, styles: dict[int, Style]) -> Figure | None:
+    """What passes before the first step is done: importing, building, the step itself."""
+    parts = {"import_s": "import", "build_s": "build", "first_step_s": "first step"}
+    cells = group.ranked.dropna(subset=["first_step_s"])
+    if not len(cells):
+        return None
+    total = cells[list(parts)].sum(axis=1)
+    cells = cells.assign(total=total).sort_values("total")
+    colours = [styles[cell].colour for cell in cells["id"]]
+    paint = {"import_s": [MUTE] * len(cells), "build_s": ["--line"] * len(cells)}
+    traces = [
+        _bars(cells, _numbers(cells[key].fillna(0)), paint.get(key, colours), name, f"s {name}")
+        for key, name in parts.items()
+    ]
+    traces[-1]["text"] = [f"{seconds(one)} s" for one in cells["total"]]
+    layout = _rows(list(cells["label"])) | {
+        "barmode": "stack", "xaxis": _from_zero(cells["total"], "seconds"),
+    }  # fmt: skip
+    note = "Grey: import. Pale: building. Colour: the first step, with tracing and compiling."
+    return Figure("Time to the first step", note, traces, layout)
+
+
+def limit(group: Group, styles: dict[int, Style]) -> Figure | None:
+    """The share of the machine's measured limit that each cell's training reaches."""
+    cells = group.ranked.dropna(subset=["limit_share"]).sort_values("limit_share", ascending=False)
+    if not len(cells):
+        return None
+    shares = cells["limit_share"].astype(float) * 100
+    colours = [styles[cell].colour for cell in cells["id"]]
+    trace = _bars(cells, _numbers(shares), colours, "share of the limit", "% of the limit")
+    trace["text"] = [f"{share:.3g}%" for share in shares]
+    axis = _from_zero(shares, "% of the machine's float32 limit")
+    note = "Counted operations a second in training, over what a large matrix product reaches here."
+    return Figure(
+        "Share of the machine's limit", note, [trace], _rows(list(cells["label"])) | {"xaxis": axis}
+    )
+
+
+def latency(group: Group, styles: dict[int, Style]) -> Figure | None:
+    """Inference of a single example: half, nine in ten, 99 in a hundred are done by then."""
+    keys = ["latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms"]
+    cells = group.ranked.dropna(subset=keys).sort_values(keys[0])
+    traces = []
+    for row, cell in enumerate(group.told(cells)):
+        half, nine, most = (float(cell[key]) for key in keys)
+        said = f"{cell['label']}: {half:.3g}, {nine:.3g}, {most:.3g} ms"
+        trace = _point(cell, styles, half, -row, said) | {"mode": "markers"}
+        trace["error_x"] = {"type": "data", "array": [most - half], "arrayminus": [0],
+                            "color": styles[cell["id"]].colour}  # fmt: skip
+        traces.append(trace)
+    if not traces:
+        return None
+    axis = log_axis(cells[[keys[0], keys[2]]].to_numpy().ravel(), "milliseconds, batch of 1")
+    note = "Dot: the median. Bar: to the 99th percentile."
+    layout = _rows(list(cells["label"])) | {"xaxis": axis}
+    return Figure("Latency of one example", note, traces, layout)
+
+
+def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
+    """Accuracy and memory against the time that training took; those that nothing beats stand out."""
+    cells = group.ranked.dropna(subset=["train_s", "peak_memory_bytes"])
+    if not len(cells):
+        return None
+    scored = cells["accuracy"].notna().all()
+    best = front(cells)
+    traces: list[Trace] = []
+    above = cycle(("top center", "bottom center"))  # names of neighbours would run into each other
+    cells = cells.assign(best=best).sort_values("train_s")
+    for cell, stands_out in zip(group.told(cells), cells["best"], strict=True):
+        size = cell["peak_memory_bytes"]
+        said = f"{cell['label']}: {seconds(cell['train_s'])} s, {gibibytes(float(size))}"
+        said += f", accuracy {score(cell['accuracy'])}" if scored else ""
+        values = [(float(size) / 2**20, "y")] + ([(cell["accuracy"], "y2")] if scored else [])
+        for value, axis in values:
+            trace = _point(cell, styles, cell["train_s"], value, said)
+            trace |= {"yaxis": axis, "opacity": 1 if stands_out else 0.45}
+            if stands_out and axis == "y":
+                trace |= {"text": [text(short(cell["label"]))], "textposition": next(above)}
+            else:
+                trace["mode"] = "markers"
+            traces.append(trace)
+    layout: dict[str, Any] = {
+        "height": 420 if scored else 320,
+        "xaxis": log_axis(cells["train_s"], "seconds of training", room=1.6),
+        "yaxis": {"title": {"text": "peak memory, MiB"}, "domain": [0, 0.6 if scored else 1],
+                  "rangemode": "tozero"},
+    }  # fmt: skip
+    if scored:
+        spread = max(0.01, float(cells["accuracy"].max() - cells["accuracy"].min()))
+        middle = float(cells["accuracy"].max() + cells["accuracy"].min()) / 2
+        layout["yaxis2"] = {"title": {"text": "accuracy"}, "domain": [0.7, 1], "nticks": 4,
+                            "range": [middle - spread, middle + spread]}  # fmt: skip
+    note = "Named: no other cell is at least as good in time, memory and accuracy. Others are pale."
+    return Figure("Accuracy, time and memory", note, traces, layout)
+
+
+def front(cells: pd.DataFrame) -> list[bool]:
+    """For each cell, whether no other is at least as good in all three and better in one."""
+    accuracy = cells["accuracy"].astype(float).fillna(0)
+    costs = np.column_stack(
+        [cells["train_s"].astype(float), cells["peak_memory_bytes"].astype(float), -accuracy]
+    )
+    return [
+        not any((other <= mine).all() and (other < mine).any() for other in costs) for mine in costs
+    ]
+
+
+def _span(cell: Any, best: Any, kind: str, known: Ratio | None) -> tuple[float, float, float]:
+    """A cell's ratio to the best with its ends; without them where nothing was compared."""
+    if cell["cell"] == best["cell"]:
+        return 1.0, 1.0, 1.0
+    if known is not None:
+        return known.low, known.ratio, known.high
+    middle = float(cell[f"{kind}_samples_per_s"]) / float(best[f"{kind}_samples_per_s"])
+    return middle, middle, middle
+
+
+def _dot(
+    cell: Any, row: int, low: float, middle: float, high: float, style: Style, rate: str
+) -> Trace:
+    low_to_high = f"{headlines.times(low)} to {headlines.times(high)}"
+    hover = f"{cell['label']}: {headlines.times(middle)} ({low_to_high}), "
+    top = high if np.isfinite(high) else middle
+    return {
+        "x": _numbers([middle]), "y": [-row], "mode": "markers+text", "meta": [cell["id"]],
+        "marker": {"color": style.colour, "symbol": style.symbol, "size": 10},
+        "text": [headlines.times(middle)], "textposition": "top center",
+        "error_x": {"type": "data", "symmetric": False, "array": _numbers([top - middle]),
+                    "arrayminus": _numbers([middle - low]), "color": style.colour},
+        "hovertext": [text(f"{hover}{amount(cell[rate])} samples/s")], "hoverinfo": "text",
+    }  # fmt: skip
+
+
+def _ranked(cell: Any, cells: pd.DataFrame, kind: str) -> str:
+    """A row's name, with the rank that the run tells for training; "=" where it is shared."""
+    if kind != "train" or pd.isna(cell["rank"]):
+        return cell["label"]
+    shared = int((cells["rank"] == cell["rank"]).sum()) > 1
+    return f"{cell['rank']:.0f}{'=' if shared else '.'} {cell['label']}"
+
+
+def _point(cell: Any, styles: dict[int, Style], x: Any, y: Any, said: str) -> Trace:
+    style = styles[cell["id"]]
+    return {
+        "x": _numbers([x]), "y": _numbers([y]), "mode": "markers+text", "meta": [cell["id"]],
+        "marker": {"color": style.colour, "symbol": style.symbol, "size": 11},
+        "hovertext": [text(said)], "hoverinfo": "text",
+    }  # fmt: skip
+
+
+def _bars(
+    cells: pd.DataFrame, values: list[float | None], colours: Sequence[str], name: str, unit: str
+) -> Trace:
+    said = [
+        text(f"{label}: {amount(value or 0)} {unit}")
+        for label, value in zip(cells["label"], values, strict=True)
+    ]
+    return {
+        "type": "bar", "orientation": "h", "x": values, "y": _places(cells), "name": name,
+        "marker": {"color": list(colours)}, "hovertext": said, "hoverinfo": "text",
+        "textposition": "outside", "cliponaxis": False, "meta": [int(cell) for cell in cells["id"]],
+    }  # fmt: skip
+
+
+def _places(cells: pd.DataFrame) -> list[int]:
+    return [-row for row in range(len(cells))]
+
+
+def _rows(labels: Sequence[str], height: int = ROW) -> dict[str, Any]:
+    """A layout with a row a label, the first on top."""
+    places = [-row for row in range(len(labels))]
+    names = [text(short(label)) for label in labels]
+    return {
+        "height": height * len(labels) + 90,
+        "yaxis": {"tickvals": places, "ticktext": names, "range": [0.5 - len(labels), 0.8],
+                  "showgrid": False, "zeroline": False},
+    }  # fmt: skip
+
+
+def log_axis(
+    values: Iterable[Any], title: str, unit: str = "", room: float = 1.3
+) -> dict[str, Any]:
+    """An axis on which equal steps are equal factors, around positive values; `room` at its ends."""
+    known = [value for value in map(float, values) if np.isfinite(value) and value > 0] or [1.0]
+    low, high = min(known) / room, max(known) * room
+    powers = range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        steps = [digit * 10.0**power for power in powers for digit in digits]
+        shown = [step for step in steps if low <= step <= high]
+        if len(shown) <= _TICKS:
+            break
+    names = [f"{_compact(step)}{unit}" for step in shown]
+    ends = [float(np.log10(low)), float(np.log10(high))]
+    return {"type": "log", "tickvals": shown, "ticktext": names, "range": ends,
+            "title": {"text": title}}  # fmt: skip
+
+
+def _compact(value: float) -> str:
+    """A tick in few letters: 0.02, 500, 20k, 1M."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
+
+
+def _from_zero(values: pd.Series, title: str) -> dict[str, Any]:
+    """An axis of bars, with room for the numbers at their ends."""
+    return {"title": {"text": title}, "range": [0, float(values.max()) * 1.25 or 1.0]}
+
+
+def _upright(x: float) -> dict[str, Any]:
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "layer": "below",
+            "line": {"color": "--soft", "width": 1, "dash": "dot"}}  # fmt: skip
+
+
+def _numbers(values: Iterable[Any]) -> list[float | None]:
+    """Plain numbers of five digits, None where there is none."""
+    return [
+        None if pd.isna(value) or not np.isfinite(value) else float(f"{float(value):.5g}")
+        for value in values
+    ]

@@ -1,0 +1,306 @@
+"""The HTML report's contents, in order, from stored runs; no markup here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from harness.report import content, headlines, parity_tables, provenance
+from harness.report.groups import Group, Loaded, groups, letter, load
+from harness.report.headlines import Claim
+from harness.report.html import cell_details, curves, downsample, plots, predictions, style
+from harness.report.html.plots import Figure
+from harness.report.html.style import Style
+from harness.results import store
+from harness.results.tables import OK
+from harness.text import Tone, amount, count, mebibytes, plain, score, seconds
+
+MOST_SCORES = 100
+"""How many distinct outcomes on test sets are shown in a report; 2 to 8 of a group."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of the table: the summary's key, its heading, how a number is written."""
+
+    key: str
+    title: str
+    write: Callable[[float], str] | None = None
+
+
+FIELDS = (
+    Field("label", "cell"),
+    Field("framework", "framework"),
+    Field("workload", "workload"),
+    Field("device", "device"),
+    Field("dtype", "arithmetic"),
+    Field("status", "status"),
+    Field("rank", "rank", "{:.0f}".format),
+    Field("accuracy", "accuracy", score),
+    Field("f1", "F1", score),
+    Field("train_samples_per_s", "training samples/s", amount),
+    Field("predict_samples_per_s", "inference samples/s", amount),
+    Field("latency1_p50_ms", "latency of one, ms", "{:.3g}".format),
+    Field("first_step_s", "first step, s", seconds),
+    Field("import_s", "import, s", seconds),
+    Field("train_s", "training, s", seconds),
+    Field("peak_memory_bytes", "peak MiB", mebibytes),
+    Field("device_peak_bytes", "GPU peak MiB", mebibytes),
+    Field("device_used_bytes", "held on GPU MiB", mebibytes),
+    Field("limit_share", "share of limit", "{:.1%}".format),
+    Field("step_operations", "step, in tiny operations", amount),
+    Field("joules_per_sample", "J a sample", "{:.3g}".format),
+    Field("parity_share", "error / bound", "{:.2f}".format),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One cell in the table: texts, and what they are sorted by; `tone` greys what is not ranked."""
+
+    id: int
+    tone: Tone
+    texts: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One outcome on the test set, shared by some cells."""
+
+    name: str
+    plot: str
+    classes: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One group on the page."""
+
+    key: str
+    title: str
+    about: str
+    notes: list[tuple[Tone, str]]
+    claims: list[Claim]
+    failed: list[tuple[str, str, list[tuple[int, str]]]]  # status, reason, ids and labels
+    plots: list[tuple[str, Figure]]
+    scores: Sequence[Score] = ()
+    more: int = 0  # outcomes that are not shown
+    grid: predictions.Grid | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """One run's surroundings; `letter` is what stands for it in the labels of several runs."""
+
+    letter: str
+    name: str
+    machine: str
+    verdict: tuple[Tone, str]
+    warnings: list[str]
+    absent: list[tuple[str, str]]
+    facts: list[tuple[str, str]]
+    settings: list[tuple[str, str]]
+    again: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    claims: list[Claim]
+    parity: tuple[Tone, str] | None
+    places: list[Place]
+    parts: list[Part]
+    fields: list[Field]
+    choices: list[tuple[Field, list[str]]]  # what a filter offers, of the fields that are words
+    lines: list[Line]
+    pictures: dict[str, predictions.Picture]  # by name: some parts may share them
+    data: dict[str, Any]
+
+
+def build(records: Sequence[store.Record]) -> Page:
+    """Return the page of one or several runs; of empty, half done and failed ones, too."""
+    loaded = load(records)
+    found = groups(loaded)
+    data: dict[str, Any] = {"figures": {}, "cells": {}, "tensors": parity_tables.TENSORS}
+    parts = _parts(loaded, found, data)
+    for number, record in enumerate(records):
+        own = loaded.cells[loaded.cells["run"] == number]
+        data["cells"] |= cell_details.details(record, own, len(loaded.cells))
+    fields = [field for field in FIELDS if _told(loaded.cells, field)]
+    names = [plain(one.manifest.get("run") or one.folder.name) for one in records]
+    named = loaded.cells.assign(label=loaded.cells["workload"] + " " + loaded.cells["label"])
+    return Page(
+        title=f"Run {names[0]}" if len(names) == 1 else count(len(names), "run"),
+        claims=[claim for part in parts for claim in part.claims if claim.kind == "train"],
+        parity=parity_tables.summary(named),
+        places=[_place(loaded, number, name, len(names) > 1) for number, name in enumerate(names)],
+        parts=parts,
+        fields=fields,
+        choices=_choices(loaded.cells, fields),
+        lines=[_line(loaded.rows[cell], fields) for cell in _in_order(loaded.cells)["id"]],
+        pictures={
+            name: one for part in parts if part.grid for name, one in part.grid.pictures.items()
+        },
+        data=data,
+    )
+
+
+def _parts(loaded: Loaded, found: Sequence[Group], data: dict[str, Any]) -> list[Part]:
+    samples = downsample.strips(loaded.samples)
+    told = curves.for_cells(loaded.records, loaded.cells)
+    looks = style.styles(loaded.cells)
+    most = min(max(MOST_SCORES // max(1, len(found)), 2), 8)
+    grids = predictions.grids(loaded, found, most)
+    parts = []
+    for group in found:
+        drawn = [
+            (f"{group.key}-{place}", figure)
+            for place, figure in enumerate(_figures(group, looks, told, samples))
+        ]
+        data["figures"] |= {key: figure.table() for key, figure in drawn}
+        outcomes = _outcomes(loaded, group)
+        names = predictions.classes(loaded, group)
+        scores = [
+            _score(one, f"{group.key}-s{place}", names, data)
+            for place, one in enumerate(outcomes[:most])
+        ]
+        part = _part(loaded, group, drawn)
+        more, grid = len(outcomes[most:]), grids.get(group.key)
+        parts.append(replace(part, scores=scores, more=more, grid=grid))
+    return parts
+
+
+def _figures(
+    group: Group, looks: dict[int, Style], told: dict[int, Any], samples: downsample.Strips
+) -> Iterator[Figure]:
+    """The plots of a group that have something to show, in their order."""
+    drawn = [
+        *(plots.ranking(group, looks, kind) for kind in headlines.KINDS),
+        plots.modes(group, looks),
+        plots.latency(group, looks),
+        plots.pareto(group, looks),
+        plots.memory(group, looks),
+        curves.curves(group, looks, told, "step"),
+        curves.curves(group, looks, told, "time"),
+        plots.start_up(group, looks),
+        plots.limit(group, looks),
+        *(curves.strip(group, looks, samples, kind) for kind in headlines.KINDS),
+    ]
+    yield from filter(None, drawn)
+
+
+def _part(loaded: Loaded, group: Group, drawn: list[tuple[str, Figure]]) -> Part:
+    cells = group.cells
+    return Part(
+        key=group.key,
+        title=group.title,
+        about=", ".join(filter(None, [provenance.workload(group.spec), group.device, group.dtype])),
+        notes=[note for run in cells["run"].unique() for note in _notes(loaded, group, int(run))],
+        claims=headlines.claims(group),
+        failed=_failed(group.told(cells[cells["status"] != OK])),
+        plots=drawn,
+    )
+
+
+def _outcomes(loaded: Loaded, group: Group) -> list[dict[str, Any]]:
+    """The distinct outcomes on the test set, run by run; none where the data was made up."""
+    cells = group.cells
+    return [
+        one
+        for run in cells["run"].unique()
+        for one in cell_details.scores(loaded.records[run], cells[cells["run"] == run])
+        if not group.made_up
+    ]
+
+
+def _failed(cells: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[tuple[int, str]]]]:
+    """The cells that are not ranked, those of one status and reason together."""
+    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for cell in cells:
+        why = plain(cell["status"]), plain(cell["reason"])
+        found.setdefault(why, []).append((cell["id"], cell["label"]))
+    return [(*why, cells) for why, cells in found.items()]
+
+
+def _notes(loaded: Loaded, group: Group, run: int) -> list[tuple[Tone, str]]:
+    cells, pairs = (table[table["run"] == run] for table in (group.cells, group.pairs))
+    whose = f"{letter(run)}: " if len(loaded.records) > 1 else ""
+    notes = content.notes(loaded.records[run], cells, pairs, group.spec)
+    return [(tone, whose + text) for tone, text in notes]
+
+
+def _score(found: dict[str, Any], key: str, names: list[str], data: dict[str, Any]) -> Score:
+    data["figures"][key] = curves.confusion(found["confusion"]).table()
+    labels = found["labels"]
+    name = labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} with the same"
+    classes = [
+        {"name": " ".join(dict.fromkeys([str(place), *names[place : place + 1]]))} | one
+        for place, one in enumerate(found["classes"])
+    ]
+    return Score(name, key, classes)
+
+
+def _place(loaded: Loaded, number: int, name: str, several: bool) -> Place:
+    record = loaded.records[number]
+    table = loaded.cells[loaded.cells["run"] == number]
+    return Place(
+        letter=letter(number) if several else "",
+        name=name,
+        machine=provenance.machine(record.manifest.get("machine") or {}),
+        verdict=content.verdict(record, table),
+        warnings=[*provenance.warnings(record), *provenance.refusals(record)],
+        absent=content.absent(record),
+        facts=list(provenance.facts(record, table)),
+        settings=list(provenance.settings(record)),
+        again=provenance.command(record),
+    )
+
+
+def _choices(cells: pd.DataFrame, fields: Sequence[Field]) -> list[tuple[Field, list[str]]]:
+    """The values of every field of words that has several, but of the cell's own name."""
+    found = [
+        (field, sorted({plain(value) for value in cells[field.key]}))
+        for field in fields
+        if field.write is None and field.key != "label"
+    ]
+    return [(field, values) for field, values in found if len(values) > 1]
+
+
+def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
+    """By run and workload as planned, then the fastest first; the reference and the failed last."""
+    key = pd.DataFrame(
+        {
+            "run": cells["run"],
+            "workload": pd.factorize(cells["workload"])[0],
+            "off": cells["reference"] | (cells["status"] != OK),
+            "speed": -pd.to_numeric(cells["train_samples_per_s"]),
+        }
+    )
+    order = key.sort_values([*map(str, key)], kind="stable", na_position="last")
+    return cells.loc[order.index]
+
+
+def _told(cells: pd.DataFrame, field: Field) -> bool:
+    """Whether a column says anything."""
+    return field.key in cells and bool(cells[field.key].notna().any())
+
+
+def _line(cell: dict[Any, Any], fields: Sequence[Field]) -> Line:
+    texts, keys = [], []
+    for field in fields:
+        value = cell[field.key]
+        missing = pd.isna(value)
+        if field.write is None:
+            texts.append(plain(value))
+            keys.append(plain(value).lower())
+        else:
+            texts.append("-" if missing else field.write(float(value)))
+            keys.append("" if missing else f"{float(value):.9g}")
+    ranked = cell["status"] == OK and not cell["reference"]
+    return Line(cell["id"], "good" if ranked else "off", tuple(texts), tuple(keys))

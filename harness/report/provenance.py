@@ -1,0 +1,201 @@
+"""What stands around the numbers: where, with what and how they were measured, and warnings."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness.machine import host as machine_room
+from harness.report import timing_notes
+from harness.results import store, tables
+from harness.results.tables import number
+from harness.text import count, gibibytes, plain
+
+CLOCK = (
+    "training is timed from a batch in host memory to updated weights, the copy to the device"
+    " included, ended by the framework's own synchronisation; inference likewise, to logits."
+    " Reading, decoding and shuffling are outside; import, building and the first step are apart"
+)
+
+PARITY = (
+    "before it is timed, each cell's first step (logits, loss, every gradient) and its weights and"
+    " losses over {steps} steps are compared with a float64 reference, each within a bound derived"
+    " from rounding, and so are slices that were timed. Undecided: a bound reaches half of the effect,"
+    " so nothing was shown (docs/parity.md)"
+)
+
+_HASHES = 2
+"""How many hashes of a dataset are shown; the manifest has all."""
+
+
+def warnings(record: store.Record) -> Iterator[str]:
+    """What a reader must know before the first number."""
+    options = record.manifest.get("options") or {}
+    machine = record.manifest.get("machine") or {}
+    if tables.synthetic(record.manifest):
+        yield "SYNTHETIC DATA: the inputs mean nothing; speeds only, no accuracy is reported"
+    if options.get("parity_steps") == 0:
+        yield "numerical equivalence was not checked: --no-parity was given"
+    if options.get("quick"):
+        yield "a --quick run: for a look, not for a claim"
+    if record.torn:
+        yield "the journal's last line was cut off and is left out"
+    load = number(next(iter(machine.get("load") or ()), None))
+    cores = number(machine.get("cores_usable"))
+    if load is not None and cores and load > machine_room.BUSY * cores:
+        yield (
+            f"the machine was busy at the start: load {load:.1f} on {cores:g} usable cores;"
+            " speeds may be off"
+        )
+
+
+def refusals(record: store.Record) -> Iterator[str]:
+    """The workloads that were refused, a sentence each: their cells are in no table of a report."""
+    for workload, reason in tables.refused(record.events).items():
+        yield plain(f"{workload} was refused, and none of its cells was started: {reason}")
+
+
+def shortened(record: store.Record, workload: str) -> str:
+    """Say how little a workload was trained, where that was less than it asks for; else nothing."""
+    options = record.manifest.get("options") or {}
+    spec = (record.manifest.get("workloads") or {}).get(workload) or {}
+    own = number((options.get("own_epochs") or {}).get(workload))
+    epochs = number((spec.get("data") or {}).get("epochs"))
+    if steps := options.get("steps"):
+        return f"after {plain(steps)} steps"
+    if epochs is not None and own is not None and epochs < own:
+        return f"after {epochs:g} of its {own:g} epochs"
+    # Older runs do not tell how many a workload asks for.
+    return "after one epoch" if options.get("quick") and own is None else ""
+
+
+def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Pairs of a word and a sentence, in the order of a report's foot."""
+    manifest = record.manifest
+    options = manifest.get("options") or {}
+    yield "clock", CLOCK
+    yield "speeds", timing_notes.measured(record, table)
+    yield "energy", timing_notes.energy(record)
+    if not tables.synthetic(manifest) and table["examples"].notna().any():
+        yield "scores", "on test data; precision, recall and F1 are plain means over the classes"
+    yield "memory", _memory(table)
+    if options.get("parity_steps"):
+        yield "parity", PARITY.format(steps=plain(options["parity_steps"]))
+    asked = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
+    asked += (
+        ["deterministic algorithms, which may be slower"] if options.get("deterministic") else []
+    )
+    if asked:
+        yield "options", ", ".join(asked)
+    yield "machine", machine(manifest.get("machine") or {})
+    yield from _versions(record).items()
+    yield from _data(record)
+    commit = manifest.get("git_commit")
+    made = [f"samestep {plain(manifest.get('samestep', '(unknown version)'))}"]
+    made += [f"commit {_short(plain(commit))}"] if commit else []
+    made += [f"started {plain(manifest['started'])[:19]} UTC"] if "started" in manifest else []
+    yield "made by", ", ".join(made)
+
+
+def _memory(table: pd.DataFrame) -> str:
+    """What the columns of memory mean, those that are there."""
+    words = [
+        "the largest resident set of the worker's process, the framework's own included; the floor is"
+        " counted from the spec: weights, gradients, optimiser, every layer's output"
+    ]
+    if table["device_peak_bytes"].notna().any():
+        words.append("on a GPU, the peak is told by the framework's own allocator")
+    if table["device_used_bytes"].notna().any():
+        words.append(
+            "held on it is what the driver (NVML) says of the process at the end of training, its"
+            " context and what the allocator keeps included"
+        )
+    return "; ".join(words)
+
+
+def settings(record: store.Record) -> Iterator[tuple[str, str]]:
+    """Every cell with the settings in force, as its worker read them back."""
+    for event in record.every("built"):
+        pairs = (event.get("settings") or {}).items()
+        yield plain(event.get("cell")), ", ".join(f"{plain(k)} {plain(v)}" for k, v in pairs)
+
+
+def command(record: store.Record) -> str:
+    """The command line that makes the run again, or nothing where it is not known."""
+    return plain(shlex.join(map(str, record.manifest.get("command") or ())))
+
+
+def workload(spec: Mapping[str, Any]) -> str:
+    """A workload in a line: its data, portions, loss and optimiser."""
+    data, optimiser = spec.get("data") or {}, spec.get("optimiser") or {}
+    words = [
+        str(data.get("dataset", "")),
+        f"batch {data['batch']}" if "batch" in data else "",
+        count(data["epochs"], "epoch") if isinstance(data.get("epochs"), int) else "",
+        str(spec.get("loss", "")),
+        f"{optimiser.get('kind', '')} lr {optimiser['lr']}" if "lr" in optimiser else "",
+        f"momentum {optimiser['momentum']}" if optimiser.get("momentum") else "",
+    ]
+    return plain(", ".join(filter(None, words)))
+
+
+def machine(told: Mapping[str, Any]) -> str:
+    """A machine in a line; what is not known is left out."""
+    memory, total = number(told.get("memory_limit")), number(told.get("memory_total"))
+    known = [size for size in (memory, total) if size is not None]
+    gpus = [gpu.get("name") for gpu in told.get("gpus") or () if isinstance(gpu, Mapping)]
+    cores = told.get("cores_usable"), told.get("cores_logical")
+    words = [
+        told.get("cpu"),
+        f"{cores[0]:g} of {cores[1]} logical cores" if None not in cores else None,
+        f"{gibibytes(min(known))} memory" if known else None,
+        told.get("os"),
+        f"kernel {told['kernel']}" if told.get("kernel") else None,
+        f"virtualised ({told['virtualised']})" if told.get("virtualised") else None,
+        f"frequency governor {told['governor']}" if told.get("governor") else None,
+        f"load {told['load'][0]:.1f} at the start" if told.get("load") else None,
+        ", ".join(map(str, gpus)) if gpus else None,
+    ]
+    return plain(", ".join(str(word) for word in words if word)) or "not described"
+
+
+def _short(commit: str) -> str:
+    """A commit's first digits; a "+" at its end says that files differed from it."""
+    return f"{commit[:12]} with changes" if commit.endswith("+") else commit[:12]
+
+
+def _versions(record: store.Record) -> dict[str, str]:
+    """Each framework's versions, as its first worker told them."""
+    told: dict[str, str] = {}
+    ready = record.every("framework-ready")
+    given = {event.get("framework") for event in ready if event.get("origin") == "given"}
+    for event in record.every("opened"):
+        name = tables.split(str(event.get("cell", "")))["framework"]
+        versions = dict(event.get("versions") or {})
+        versions |= {key: event[key] for key in ("numpy", "python") if event.get(key)}
+        words = [f"{key} {version}" for key, version in versions.items()]
+        words += ["in an interpreter given, not built from the lock"] if name in given else []
+        told.setdefault(plain(name), plain(", ".join(words)))
+    return told
+
+
+def _data(record: store.Record) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for event in record.every("dataset"):
+        name = plain(event.get("name", "?"))
+        if name in seen:
+            continue
+        seen.add(name)
+        hashes = [f"{key} {str(one)[:12]}" for key, one in (event.get("sha256") or {}).items()]
+        sizes = [
+            f"{event[part]:,} {part}"
+            for part in ("train", "test")
+            if isinstance(event.get(part), int)
+        ]
+        more = [f"{len(hashes) - _HASHES} more in {store.MANIFEST}"] if hashes[_HASHES:] else []
+        shown = f"sha256 {', '.join(hashes[:_HASHES] + more)}" if hashes else ""
+        words = [str(event.get("source", "")), *sizes, shown]
+        yield f"data {name}", plain(", ".join(filter(None, words)))

@@ -1,0 +1,166 @@
+"""What the laboratory says of a workload's cells, in sentences: how sure they are, and what disturbed."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from harness.results import aggregates, pairwise, store, tables
+from harness.results.pairwise import TIED
+from harness.results.tables import number
+from harness.text import Tone, count, listed, plain
+from harness.verdicts import UNDECIDED
+
+PAIRS = ("training: a", "b", "a over b", "95% interval", "launches", "a is")
+
+Note = tuple[Tone, str]
+
+
+def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[Note]:
+    """Yield what is to be said of one workload's `cells` (with `label`) and its `pairs`."""
+    names = dict(zip(cells["cell"], cells["label"], strict=True))
+    trained = pairs[pairs["kind"] == "train"]
+    timed = cells[(cells["train_slices"] > 0) & ~cells["reference"]]
+    if (trained["launches"] > 1).any():
+        yield from _floor(trained)
+    yield from _open(record, names, trained)
+    yield from _troubles(record, timed)
+    comparable = timed[timed["parity"] != UNDECIDED]
+    yield from _limit(record, comparable)
+    yield from _launches(record, comparable)
+
+
+def rows(pairs: pd.DataFrame, names: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return the training pairs as texts for PAIRS."""
+    trained = pairs[(pairs["kind"] == "train") & (pairs["launches"] > 1)]
+    return [
+        (names[p["a"]], names[p["b"]], f"{p['ratio']:.3f}", f"{p['low']:.3f} to {p['high']:.3f}",
+         str(p["launches"]), str(p["verdict"]))
+        for p in trained.to_dict("records")
+    ]  # fmt: skip
+
+
+def _floor(trained: pd.DataFrame) -> Iterator[Note]:
+    floor = trained["floor"].max()
+    if floor > 0:
+        apart = f"{math.expm1(floor):.1%}"
+        yield (
+            "note",
+            f"identical cells, run twice, came out {apart} apart: no smaller difference is claimed",
+        )
+
+
+def _open(record: store.Record, names: Mapping[str, str], trained: pd.DataFrame) -> Iterator[Note]:
+    """Yield why the measuring ended, and what a longer run would still decide."""
+    workload = next(iter(names), "").split("/")[0]
+    for event in record.every("in-turn"):
+        if event.get("workload") == workload:
+            cells = [names.get(cell, plain(cell)) for cell in event.get("cells") or ()]
+            yield "warn", f"memory did not hold all workers: {listed(cells)} were timed apart"
+    for event in record.every("stopped"):
+        if event.get("workload") != workload:
+            continue
+        left = pairwise.undecided(trained, _precision(record))
+        yield "note", f"measuring ended: {plain(event.get('reason'))}"
+        if len(left):
+            yield "note", f"a longer run would decide: {'; '.join(_wanted(left, names))}"
+
+
+def _precision(record: store.Record) -> float | None:
+    return number((record.manifest.get("options") or {}).get("precision"))
+
+
+def _wanted(left: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
+    nearest = left.assign(wanted=left.apply(pairwise.launches_wanted, axis=1))
+    for _, pair in nearest.sort_values("wanted").head(5).iterrows():
+        if math.isnan(pair["low"]):
+            more = "not yet known"
+        else:
+            more = f"{pair['low']:.2f} to {pair['high']:.2f}"
+            if math.isfinite(pair["wanted"]):
+                more += f", about {math.ceil(pair['wanted'])} launches"
+        yield f"{names[pair['a']]} against {names[pair['b']]} ({more})"
+    if len(left) > 5:
+        yield f"and {len(left) - 5} more pairs"
+
+
+def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
+    """Yield which cells cannot be relied upon, and what disturbed the slices."""
+    threads = number((record.manifest.get("options") or {}).get("threads"))
+    unsteady = timed[timed["steady"].eq(False)]["label"]
+    if len(unsteady):
+        yield (
+            "warn",
+            f"{listed(unsteady)} never got steady while warming up: do not rely on its speed",
+        )
+    if threads:
+        greedy = timed[timed["cores_used"] > aggregates.ALLOWANCE * threads]
+        for label, cores in zip(greedy["label"], greedy["cores_used"], strict=True):
+            yield "bad", f"{label} kept {cores:.1f} cores busy where {threads:g} were allowed"
+    disturbed = int(timed["contaminated"].sum())
+    if disturbed:
+        own = record.disturbed[record.disturbed["cell"].isin(timed["cell"])]
+        causes = Counter(
+            plain(cause).partition(":")[0] for said in own["noise"] for cause in said.split("; ")
+        )
+        told = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
+        yield "warn", f"{count(disturbed, 'slice')} disturbed and timed again: {told}"
+
+
+def _limit(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
+    limits = aggregates.limits(record.every("limits"))
+    share = timed["limit_share"].max()
+    if limits and share == share and len(timed):
+        words = [f"{value / 1e9:,.0f} {unit} ({name})" for name, value, unit in _rates(limits)]
+        best = timed["label"].iloc[int(timed["limit_share"].argmax())]
+        yield (
+            "note",
+            f"this machine's limits: {listed(words)}; {best} comes nearest to its own, {share:.0%}",
+        )
+
+
+def _rates(limits: Mapping[str, float]) -> Iterator[tuple[str, float, str]]:
+    for name, value in sorted(limits.items(), key=lambda one: one[0] != aggregates.FLOAT32_LIMIT):
+        yield name, value, "GB/s" if name.startswith("copy") else "Gflop/s"
+
+
+def _launches(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
+    """Yield how fast each framework starts operations, and the step that takes as long as fewest."""
+    for device, cells in timed.dropna(subset=["step_operations"]).groupby("device", sort=False):
+        own = set(cells["framework"])
+        words = [f"{plain(name)} {rate:,.0f}"
+                 for (name, place), rate in sorted(aggregates.launches(record.events).items())
+                 if place == device and name in own]  # fmt: skip
+        least = cells.iloc[int(cells["step_operations"].argmin())]
+        yield (
+            "note",
+            f"tiny operations a second on {plain(device)}, started one by one: {listed(words)}; a step"
+            f" of {least['label']} takes as long as {least['step_operations']:,.0f} of them",
+        )
+
+
+def energy(record: store.Record) -> str:
+    """Say by what joules were read, or why they were not."""
+    told = record.manifest.get("energy") or {}
+    sources = [plain(one) for one in told.get("sources") or ()]
+    if sources:
+        return f"joules a sample by {listed(sources)}, of all that the processor did meanwhile"
+    return plain(told.get("reason") or "not measured")
+
+
+def measured(record: store.Record, table: pd.DataFrame) -> str:
+    """Say in a sentence how speeds and their intervals came about."""
+    slices = pd.to_numeric(table["train_slices"])
+    if not (slices > 0).any():
+        return "no slice was timed"
+    most = int(table["launches"].max())
+    level = tables.level(record.manifest)
+    looks = "" if level == 0.95 else ", valid however often the run looked at them"
+    return (
+        f"slices of all cells alternate in rounds, in {count(most, 'launch', 'launches')}"
+        " of every cell after it got steady; ratios are taken within a round; intervals are 95%"
+        f" (Student's, over launches){looks}; pairs are told apart by Holm's rule ({TIED} otherwise)"
+    )

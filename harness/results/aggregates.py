@@ -1,0 +1,163 @@
+"""What the timed part says of each cell: speed, rank, latency, cores, energy, share of the limit.
+
+Pure functions from the journal's events and the table of slices. What is not known is missing (None or
+NaN), never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from frameworks.kernels import LAUNCH
+from harness.results import pairwise
+from harness.results.pairwise import GROUP
+from workloads import cost
+from workloads.reading import SpecError
+from workloads.spec import Workload, from_dict
+
+Event = Mapping[str, Any]
+
+FLOAT32_LIMIT = "float32 product"
+"""The kernel whose rate is the limit of float32 arithmetic on the CPU."""
+
+KINDS = ("train", "predict", "resident")
+"""The kinds of slices."""
+
+ALLOWANCE = 1.05
+"""A cell that keeps more than this many times its threads busy was not held to them."""
+
+UNTIMED = {"launches": 0, "contaminated": 0, **{f"{kind}_slices": 0 for kind in KINDS}}
+"""The figures of a cell without slices; its others are missing."""
+
+
+def timed(slices: pd.DataFrame, kept: pd.DataFrame, level: float) -> dict[Any, dict[Any, Any]]:
+    """Return the figures of every cell's slices, by cell; intervals are of `level`.
+
+    `kept` are those of them that count (`comparisons.counted`).
+
+    Throughput is samples a second: the mean over launches of each one's pseudomedian, with Student's
+    interval over launches. `joules_per_sample` and `cores_used` are medians of training slices.
+    """
+    train = kept[kept["kind"] == "train"]
+    found = {
+        "launches": _by_cell(slices["launch"], slices).nunique(),
+        "contaminated": _by_cell(slices["noise"] != "", slices).sum(),
+        "cores_used": _by_cell(train["cpu_seconds"] / train["seconds"], train).median(),
+        "joules_per_sample": _by_cell(train["joules"] / train["samples"], train).median(),
+    }
+    speeds = pairwise.speeds(kept, level)
+    for kind in KINDS:
+        own = {cell: one for (cell, known), one in speeds.items() if known == kind}
+        for part, word in (("estimate", "samples_per_s"), ("low", "low"), ("high", "high")):
+            values = {cell: getattr(one, part) for cell, one in own.items()}
+            found[f"{kind}_{word}"] = pd.Series(values, dtype=float)
+        found[f"{kind}_slices"] = _by_cell(kept["kind"] == kind, kept).sum()
+    return pd.DataFrame(found).fillna(UNTIMED).to_dict("index")
+
+
+def _by_cell(values: pd.Series, table: pd.DataFrame) -> Any:
+    return values.groupby(table["cell"], observed=True)
+
+
+def told(own: Iterable[Event]) -> dict[str, Any]:
+    """Return what a cell's events tell beside its slices: whether it was steady, its latencies."""
+    warmed = [one.get("steady_from") is not None for one in own if one["event"] == "warmed"]
+    found: dict[str, Any] = {"steady": all(warmed) if warmed else None}
+    latencies = sorted(
+        (one for one in own if one["event"] == "latency"), key=lambda one: one.get("batch", 0)
+    )
+    for prefix, places in (("latency1", latencies[:1]), ("latency", latencies[-1:])):
+        for event in places:
+            for word in ("p50", "p90", "p99"):
+                seconds = event.get(word)
+                found[f"{prefix}_{word}_ms"] = None if seconds is None else 1e3 * seconds
+    return found
+
+
+def floor_bytes(spec: Mapping[str, Any] | None) -> int | None:
+    """Return the least memory of a training step of a workload as the manifest holds it."""
+    workload = workload_of(spec)
+    return None if workload is None else cost.training_bytes(workload)
+
+
+def workload_of(spec: Mapping[str, Any] | None) -> Workload | None:
+    """Return the workload that a manifest holds, or None where this version cannot read it."""
+    try:
+        return from_dict(dict(spec), "the manifest's workload") if spec else None
+    except SpecError:
+        return None
+
+
+def limits(events: Iterable[Event]) -> dict[str, float]:
+    """Return each device's limits by `kernel`: the best rate that any framework came to there."""
+    best: dict[str, float] = {}
+    for _, device, word, rate in _rates(events):
+        if word != LAUNCH:  # that is a framework's own, and no machine's
+            name = kernel(word, device)
+            best[name] = max(best.get(name, 0.0), rate)
+    return best
+
+
+def launches(events: Iterable[Event]) -> dict[tuple[str, str], float]:
+    """Return the most tiny operations a second that a framework started, by it and the device."""
+    best: dict[tuple[str, str], float] = {}
+    for framework, device, word, rate in _rates(events):
+        if word == LAUNCH:
+            best[framework, device] = max(best.get((framework, device), 0.0), rate)
+    return best
+
+
+def _rates(events: Iterable[Event]) -> Iterator[tuple[str, str, str, float]]:
+    """Yield framework, device, kernel and rate of all that was measured of limits."""
+    for event in events:
+        if event["event"] == "limits":
+            *_, framework, _, device, _ = f"///{event.get('cell')}".rsplit("/", 4)
+            for word, rate in (event.get("rates") or {}).items():
+                yield framework, device, str(word), rate or 0.0
+
+
+def kernel(name: str, device: str) -> str:
+    """Return a kernel's name among the limits: the CPU's as they are, others' "on" their device."""
+    return name if device == "cpu" else f"{name} on {device}"
+
+
+def complete(table: pd.DataFrame, pairs: pd.DataFrame, events: Sequence[Event],
+             specs: Mapping[str, Any]) -> pd.DataFrame:  # fmt: skip
+    """Return the summary with what only all cells together give: ranks, and what limits each cell."""
+    table = table.copy()
+    rated = table[
+        (table["status"] == "ok") & ~table["reference"] & table["train_samples_per_s"].notna()
+    ]
+    trained = pairs[pairs["kind"] == "train"]
+    for key, group in rated.groupby(list(GROUP), sort=False):
+        own = trained[(trained[list(GROUP)] == list(key)).all(axis=1)]
+        if own["launches"].max() >= 2:  # one launch proves nothing, so nothing is ranked
+            speeds = dict(zip(group["cell"], group["train_samples_per_s"], strict=True))
+            table["rank"] = table["rank"].fillna(table["cell"].map(pairwise.ranks(own, speeds)))
+    return _limited(table, events, specs)
+
+
+def _limited(
+    table: pd.DataFrame, events: Sequence[Event], specs: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Fill in each cell's share of its limit, and `step_operations`.
+
+    That is how many tiny operations its framework starts in the time of a training step.
+    """
+    known = {name: workload_of(spec) for name, spec in specs.items()}
+    works = {name: one for name, one in known.items() if one is not None}
+    speed = table["train_samples_per_s"].astype(float)
+    rate = table["workload"].map({k: cost.training_flop(w) for k, w in works.items()}) * speed
+    # A cell's limit is that of its own arithmetic, on its own device.
+    limit, places = limits(events), zip(table["dtype"], table["device"], strict=True)
+    most = [limit.get(kernel(f"{dtype} product", device)) or np.nan for dtype, device in places]
+    table["limit_share"] = (rate / np.asarray(most, float)).astype(float)
+    started, places = launches(events), zip(table["framework"], table["device"], strict=True)
+    starts = np.asarray([started.get(place, np.nan) for place in places], float)
+    batch = table["workload"].map({name: one.data.batch for name, one in works.items()})
+    table["step_operations"] = (starts * batch / speed).astype(float)
+    return table

@@ -1,0 +1,226 @@
+"""What a run measured of each cell, launch by launch, as the gate compares it. From the store alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.gate.findings import DEVICE_MEMORY, FIRST_STEP, MEMORY, Metric
+from harness.results import classification, pairwise, store, tables
+from harness.results.pairwise import GROUP
+from harness.stats import intervals
+from harness.verdicts import UNDECIDED
+
+CALIBRATION = "calibration"
+"""The fixed work of our own in each round, beside the cells."""
+
+Logs = NDArray[np.float64]
+"""By launch, the logarithm of how good something was: more is better. NaN where it is not known."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How a cell came through, and which test examples it had right after training with each seed."""
+
+    status: str
+    reason: str
+    parity: str
+    right: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of all seeds together."""
+        return float(np.mean(np.concatenate([*self.right.values()]))) if self.right else None
+
+
+class Measures:
+    """A run's measurements, read on demand."""
+
+    def __init__(self, record: store.Record) -> None:
+        self.record = record
+        samples = record.slices
+        self._samples = samples[(samples["round"] != tables.WARM_UP) & ~samples["twin"]]
+        self._rates: dict[tuple[str, bool], dict[str, NDArray]] = {}
+        self._calibrated: dict[str, dict[str, Logs]] = {}
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """Every cell of the run but the reference's."""
+        table = self.record.cells
+        rows = table[~table["reference"]].to_dict("records")
+        right = _right(self.record)
+        return {
+            row["cell"]: Cell(
+                row["status"], row["reason"], row["parity"], right.get(row["cell"], {})
+            )
+            for row in rows
+        }
+
+    def pair(self, metric: Metric, head: str, base: str) -> Logs:
+        """By launch, how much better `head` was than `base`: within rounds, where there are rounds.
+
+        Of all rounds, disturbed or not: a load slows both down, and its coming and going falls into few.
+        """
+        if metric.kind:
+            rates = self._of(metric.kind, clean=False)
+            if head not in rates or base not in rates:
+                return np.empty(0)
+            return intervals.launch_ratios(rates[head], rates[base])
+        x, y = (self._by_launch(metric, cell) for cell in (head, base))
+        return np.log([y[launch] / x[launch] for launch in sorted({*x} & {*y})])
+
+    def against_calibration(self, metric: Metric, cell: str) -> Logs:
+        """By launch, how good `cell` was for this machine: speeds over the calibration's.
+
+        Of undisturbed slices alone: what a load leaves of many threads and of one is not the same.
+        """
+        if metric.kind:
+            rates, anchor = self._of(metric.kind, clean=True), _calibration_of(cell)
+            if cell not in rates or anchor not in rates:
+                return np.empty(0)
+            return intervals.launch_ratios(rates[cell], rates[anchor])
+        values = self._by_launch(metric, cell)
+        logs = {launch: -np.log(value) for launch, value in values.items()}
+        if metric is FIRST_STEP:
+            ours = self._calibration[self._calibration["cell"] == _calibration_of(cell)]
+            speeds = ours.groupby("launch")["samples_per_s"].median()
+            logs = {one: log - np.log(speeds[one]) for one, log in logs.items() if one in speeds}
+        return np.asarray([logs[launch] for launch in sorted(logs)])
+
+    def calibrated(self, metric: Metric) -> Mapping[str, Logs]:
+        """Every cell's `against_calibration`; taken once, for each is held against the others.
+
+        Cells that are undecided are left out: nothing is compared with them.
+        """
+        if metric.name not in self._calibrated:
+            self._calibrated[metric.name] = {
+                name: self.against_calibration(metric, name)
+                for name, cell in self.cells.items()
+                if cell.parity != UNDECIDED
+            }
+        return self._calibrated[metric.name]
+
+    def value(self, metric: Metric, cell: str) -> float | None:
+        """The figure itself, in the metric's unit: the geometric mean over launches."""
+        if metric.kind:
+            every, clean = (self._of(metric.kind, clean=one) for one in (False, True))
+            rates = clean.get(cell, every.get(cell))
+            speed = np.nan if rates is None else intervals.speed(rates).estimate
+            value = speed if metric.higher_is_better else 1 / speed
+        else:
+            values = [*self._by_launch(metric, cell).values()]
+            value = float(np.exp(np.mean(np.log(values)))) if values else np.nan
+        return float(value) if np.isfinite(value) else None
+
+    def floor(self, metric: Metric, cell: str) -> float:
+        """By how much, as a logarithm, identical cells came out apart; 0 where none ran twice."""
+        if metric.kind:
+            return self._floors.get((*group(cell), metric.kind), 0.0)
+        return intervals.noise_floor(self._apart(metric, group(cell)))
+
+    def launches(self, cell: str) -> int:
+        """How often the cell was launched and timed."""
+        return int(self._samples.loc[self._samples["cell"] == cell, "launch"].nunique())
+
+    @cached_property
+    def seconds_a_launch(self) -> float | None:
+        """What one more launch of all cells takes."""
+        times = [one["time"] for one in self.record.every("standing")]
+        return float(np.median(np.diff(times))) if len(times) > 1 else None
+
+    def _of(self, kind: str, clean: bool) -> dict[str, NDArray]:
+        """Each cell's samples a second as (launches, rounds), and the calibration's beside them."""
+        if (kind, clean) not in self._rates:
+            own = self._samples[self._samples["kind"] == kind]
+            own = own[own["noise"] == ""] if clean else own.assign(noise="")
+            both = pd.concat([own, self._calibration.assign(kind=kind)])
+            self._rates[kind, clean] = pairwise.rates(both) if len(own) else {}
+        return self._rates[kind, clean]
+
+    @cached_property
+    def _calibration(self) -> pd.DataFrame:
+        """The calibration's rounds, as if they were slices."""
+        told = self.record.every("calibration")
+        columns = {key: [one.get(key) for one in told] for key in ("turn", "launch", "round")}
+        rates = np.asarray([one.get("rate") for one in told], dtype=float)
+        cells = [f"{one.get('workload')}/{CALIBRATION}" for one in told]
+        return pd.DataFrame({**columns, "cell": cells, "samples_per_s": rates, "noise": ""})
+
+    @cached_property
+    def _floors(self) -> dict[tuple[str, ...], float]:
+        table = self.record.pairs[[*GROUP, "kind", "floor"]].drop_duplicates()
+        return {tuple(key): float(floor) for *key, floor in table.itertuples(index=False)}
+
+    def _by_launch(self, metric: Metric, cell: str) -> dict[int, float]:
+        """What is measured once a launch, of each launch.
+
+        A framework's first launch is of another kind: it may compile for those that follow, and its peak
+        has what the parity check left behind. So where there are others, it is left out: one value of
+        another kind would be all that a mean and its bounds show.
+        """
+        known = self._once.get((metric.name, cell, False), {})
+        return {launch: known[launch] for launch in known if launch > 1} or known
+
+    @cached_property
+    def _once(self) -> dict[tuple[str, str, bool], dict[int, float]]:
+        """What is measured once a launch: by metric, cell and whether a twin, each launch's value."""
+        found: dict[tuple[str, str, bool], dict[int, float]] = defaultdict(dict)
+        for event in self.record.events:
+            cell, twin = str(event.get("cell")), bool(event.get("twin"))
+            for metric, value in _told(event).items():
+                if value is not None and value > 0:
+                    found[metric, cell, twin][event.get("launch", 1)] = value
+        return found
+
+    def _apart(self, metric: Metric, where: tuple[str, ...]) -> Logs:
+        """By how much, of what is measured once a launch, cells of a group came out apart from twins."""
+        logs = []
+        for (name, cell, twin), values in self._once.items():
+            if twin and name == metric.name and group(cell) == where:
+                own = self._by_launch(metric, cell)
+                logs += [np.log(own[launch] / values[launch]) for launch in values if launch in own]
+        return np.asarray(logs)
+
+
+def group(cell: str) -> tuple[str, ...]:
+    """What cells that may be compared share; what twins come out apart by holds for all of them."""
+    parts = tables.split(cell)
+    return tuple(parts[part] for part in GROUP)
+
+
+def _calibration_of(cell: str) -> str:
+    return f"{tables.split(cell)['workload']}/{CALIBRATION}"
+
+
+def _told(event: Mapping[str, Any]) -> dict[str, float | None]:
+    """What an event tells of what is measured once a launch."""
+    match event["event"]:
+        case "first-step":
+            return {FIRST_STEP.name: event.get("seconds")}
+        case "launched":
+            return {FIRST_STEP.name: event.get("first_step_seconds")}
+        case "memory" | "peaked":
+            peak, imported = event.get("peak_rss"), event.get("import_rss")
+            own = None if peak is None or imported is None else peak - imported
+            return {MEMORY.name: own, DEVICE_MEMORY.name: event.get("device_peak")}
+    return {}
+
+
+def _right(record: store.Record) -> dict[str, dict[int, NDArray[np.bool_]]]:
+    """Which test examples each cell had right, by seed."""
+    specs, found = record.manifest.get("workloads") or {}, defaultdict[str, dict](dict)
+    for event in record.events:
+        if event["event"] not in ("evaluated", "retrained") or not event.get("right"):
+            continue
+        cell = str(event.get("cell"))
+        spec = specs.get(tables.split(cell)["workload"]) or {}
+        seed = event.get("seed", (spec.get("data") or {}).get("seed", 0))
+        found[cell][int(seed)] = classification.unpack(str(event["right"]), int(event["examples"]))
+    return found

@@ -1,0 +1,189 @@
+"""From timed slices to who is faster than whom: every pair of cells, and every cell's rank.
+
+Cells are compared within a workload, a device and an arithmetic, never across. Tables in, tables out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.stats import intervals
+from harness.stats.intervals import LEVEL, LOOKS, Interval, Ratio
+
+GROUP = ("workload", "device", "dtype")
+
+COLUMNS = (
+    *GROUP, "kind", "a", "b", "ratio", "low", "high", "p", "launches", "floor", "verdict",
+)  # fmt: skip
+
+FASTER, SLOWER, TIED = "faster", "slower", "tied"
+
+
+def level(open_ended: bool) -> float:
+    """Return the level of a run's intervals; one that may stop early looks often (and at its end)."""
+    return intervals.level_at_looks(len(LOOKS) + 1) if open_ended else LEVEL
+
+
+def counted(samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the slices that count: of every slice the last attempt, and of those the undisturbed.
+
+    A launch that has nothing but disturbed slices counts with them.
+    """
+    launch = (
+        samples.groupby(["cell", "kind", "launch"], sort=False, observed=True).ngroup().to_numpy()
+    )
+    timed = samples["samples_per_s"].to_numpy(float) > 0
+    place = {"launch": launch, "timed": timed} | {key: samples[key] for key in ("turn", "round")}
+    last = timed & ~pd.DataFrame(place).duplicated(keep="last").to_numpy()
+    clean = last & (samples["noise"] == "").to_numpy()
+    return samples[clean | (last & ~np.isin(launch, launch[clean]))]
+
+
+def rates(samples: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Return each cell's samples a second as (launches, rounds), of what counts; NaN where it has none.
+
+    `samples` are of one kind.
+    """
+    return _aligned(counted(samples))
+
+
+def speeds(kept: pd.DataFrame, level: float = LEVEL) -> dict[tuple[str, str], Interval]:
+    """Return the samples a second by cell and kind, of slices that are `counted`."""
+    return {
+        (cell, str(key[-1])): intervals.speed(rates, level)
+        for key, group in kept.groupby([*GROUP, "kind"], sort=False, observed=True)
+        for cell, rates in _aligned(group).items()
+    }
+
+
+def pairs(samples: pd.DataFrame, twins: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
+    """Return every pair of cells of a group and kind, a row each: a's throughput over b's.
+
+    `samples` and `twins` are slices that are `counted`; `twins` those of cells that ran twice. The
+    interval is widened by what identical cells differed by; the verdict on `a` is Holm's over all
+    pairs of the group and kind.
+    """
+    rows = []
+    for key, group in samples.groupby([*GROUP, "kind"], sort=False, observed=True):
+        rates = _aligned(group)
+        floor = intervals.noise_floor(_twins(group, twins[twins["kind"] == key[-1]]))
+        ratios = {
+            (a, b): intervals.ratio(intervals.launch_ratios(rates[a], rates[b]), floor, level)
+            for a, b in combinations(rates, 2)
+        }
+        apart = intervals.holm({pair: one.p for pair, one in ratios.items()}, 1 - level)
+        rows += [
+            (*key, *pair, *_row(one), floor, _verdict(one) if pair in apart else TIED)
+            for pair, one in ratios.items()
+        ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def ranks(table: pd.DataFrame, speeds: dict[str, float]) -> dict[str, int]:
+    """Return the rank of every cell in `speeds`, by the pairs of one group and kind.
+
+    Who is before whom is the pairs' to say: cells that ran in other launches met another drift, so that
+    their speeds may be the other way around. Speeds order what the pairs leave open.
+    """
+    told = table[table["verdict"] != TIED]
+    lost = Counter(told["a"].where(told["verdict"] == SLOWER, told["b"]))
+    order = sorted(speeds, key=lambda cell: (-lost[cell], speeds[cell]))
+    places = {cell: float(place) for place, cell in enumerate(order)}
+    return intervals.ranks(places, zip(told["a"], told["b"], strict=True))
+
+
+def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFrame:
+    """Return the pairs that are neither told apart nor, where one is asked for, known to `precision`.
+
+    `precision` is half of the interval's width, as a part of the ratio.
+    """
+    tied = table[table["verdict"] == TIED]
+    if precision is None:
+        return tied
+    half = (tied["high"] - tied["low"]) / (2 * tied["ratio"])
+    return tied[~(half <= precision)]
+
+
+def leader(cells: Sequence[str], ratios: Mapping[tuple[str, str], float]) -> str | None:
+    """Return the fastest of some cells: it is the least behind where it is behind.
+
+    `ratios` has each pair's both ways; speeds of cells that ran in other launches met another drift. Of
+    cells that were not compared it is the first.
+    """
+
+    def worst(cell: str) -> float:
+        return min((ratios[cell, other] for other in cells if (cell, other) in ratios), default=0.0)
+
+    return max(cells, key=worst, default=None)
+
+
+def leaders(table: pd.DataFrame) -> dict[str, object] | None:
+    """Return the `leader` of a table of pairs and the next one, with their ratio and its bounds."""
+    both = pd.concat([table, _turned(table)]).dropna(subset=["ratio"])
+    if not len(both):
+        return None
+    ratios = dict(zip(zip(both["a"], both["b"], strict=True), both["ratio"], strict=True))
+    first = leader(list(both["a"].unique()), ratios)
+    next_to = both[both["a"] == first].sort_values("ratio").iloc[0]
+    return {key: next_to[key] for key in ("a", "b", "ratio", "low", "high")}
+
+
+def _turned(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs the other way around."""
+    return pd.DataFrame(
+        {
+            "a": table["b"],
+            "b": table["a"],
+            "ratio": 1 / table["ratio"],
+            "low": 1 / table["high"],
+            "high": 1 / table["low"],
+        }
+    )
+
+
+def launches_wanted(pair: pd.Series) -> float:
+    """Return about how many launches would tell a pair apart; infinite where none are known to.
+
+    An interval narrows as the root of the launches; what is within the floor is never told apart. At
+    least one more: Holm may tie what its own interval tells apart.
+    """
+    beyond = abs(np.log(pair["ratio"])) - pair["floor"]
+    half = (np.log(pair["high"]) - np.log(pair["low"])) / 2 - pair["floor"]
+    if not (beyond > 0 and np.isfinite(half)):
+        return np.inf
+    return float(max(pair["launches"] + 1, pair["launches"] * (half / beyond) ** 2))
+
+
+def _row(ratio: Ratio) -> tuple[float, float, float, float, int]:
+    return ratio.estimate, ratio.low, ratio.high, ratio.p, ratio.launches
+
+
+def _verdict(ratio: Ratio) -> str:
+    return FASTER if ratio.estimate > 1 else SLOWER
+
+
+def _aligned(group: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Return each cell's samples a second as (launches, rounds), NaN where it has none."""
+    cell, cells = pd.factorize(group["cell"], sort=True)
+    launch, launches = pd.factorize(group["launch"], sort=True)
+    place = group.groupby(["turn", "round"]).ngroup().to_numpy()
+    wide = np.full((len(cells), len(launches), place.max(initial=-1) + 1), np.nan)
+    wide[cell, launch, place] = group["samples_per_s"]
+    return dict(zip(map(str, cells), wide, strict=True))
+
+
+def _twins(group: pd.DataFrame, again: pd.DataFrame) -> list[float]:
+    """Return the log ratio of each launch that ran beside its twin."""
+    found: list[float] = []
+    for cell, own in again.groupby("cell", sort=False, observed=True):
+        beside = group[(group["cell"] == cell) & group["launch"].isin(own["launch"])]
+        if len(beside):
+            both = _aligned(pd.concat([beside, own.assign(cell="twin")]))
+            found += intervals.launch_ratios(both[str(cell)], both["twin"]).tolist()
+    return found

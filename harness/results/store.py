@@ -1,0 +1,376 @@
+"""A run's folder: written as the run goes, read back whole. Reports see nothing but this.
+
+    results/20261124T063012Z-1f3a/
+        manifest.json   what was asked for, where, with what: known before anything is timed
+        events.jsonl    the journal: one JSON object a line, flushed at once, never changed
+        logs/           what the workers printed
+        samples.csv, summary.csv, report.md, report.html: made from the first two by `report.files`
+
+Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
+whole line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from harness.results import tables
+
+SCHEMA = 2
+"""Raised when a reader of the last schema would misread a run."""
+
+MANIFEST, JOURNAL, LOGS = "manifest.json", "events.jsonl", "logs"
+
+_BLOCK = 20_000
+"""Lines of a journal that are read at a time."""
+
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,}")
+
+
+class StoreError(Exception):
+    """A run cannot be written, found or read; the text is one line for the user."""
+
+
+class Run:
+    """A run being written. Made by `Run.create`; its methods may be called from any thread."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], journal: TextIO) -> None:
+        self.folder = folder
+        self._manifest, self._journal = manifest, journal
+        self._began, self._lock = time.monotonic(), threading.Lock()
+
+    @classmethod
+    def create(cls, results: Path, manifest: Mapping[str, Any]) -> Run:
+        """Make a new run's folder in `results`, whole at once and never on top of another.
+
+        Adds `schema`, `run` (the folder's name) and, where it is not given, `started` (UTC).
+        Raises StoreError where nothing can be written there.
+        """
+        now = datetime.now(UTC)
+        whole = {"started": now.isoformat(), **manifest, "schema": SCHEMA}
+        draft = results / f".draft-{secrets.token_hex(8)}"
+        try:
+            (draft / LOGS).mkdir(parents=True)
+            (draft / JOURNAL).touch()
+            folder = _publish(draft, now, whole)
+            return cls(folder, whole, (folder / JOURNAL).open("a", encoding="utf-8"))
+        except OSError as error:
+            said = f"{results}: no run can be kept there ({error.strerror})"
+            raise StoreError(f"{said}; name another folder with --out") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def append(self, event: str, cell: str | None = None, **fields: Any) -> None:
+        """Write one event to the journal, with the `time` since the run began, and flush it.
+
+        Numbers that are not finite become null. Raises StoreError where the disk refuses.
+        """
+        if "time" in fields:
+            raise ValueError("the journal sets `time` itself")
+        about = {} if cell is None else {"cell": cell}
+        with self._lock:
+            line = {"time": round(time.monotonic() - self._began, 6), "event": event, **about}
+            try:
+                self._journal.write(json.dumps(strict(line | fields), allow_nan=False) + "\n")
+                self._journal.flush()
+            except OSError as error:
+                where = self.folder / JOURNAL
+                raise StoreError(
+                    f"{where}: cannot be written ({error.strerror}); disk full?"
+                ) from error
+
+    def update_manifest(self, **changes: Any) -> None:
+        """Set top-level keys of the manifest; the file is replaced whole. Raises StoreError."""
+        with self._lock:
+            self._manifest |= changes
+            write(self.folder / MANIFEST, _pretty(self._manifest))
+
+    def close(self) -> None:
+        """Close the journal; nothing can be appended after."""
+        self._journal.close()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run read back. `torn`: the journal's last line was cut off, and is left out.
+
+    The timed slices, of which there may be a million, are a table of their own, and not in `events`.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    events: tuple[dict[str, Any], ...]
+    slices: pd.DataFrame
+    torn: bool = False
+
+    def every(self, event: str) -> list[dict[str, Any]]:
+        """All events of that kind, in order; slices as the rows of `slices`."""
+        if event in tables.SLICES:
+            rows = self.slices[self.slices["twin"] == tables.SLICES[event]]
+            return [{"event": event, **row} for row in rows.to_dict("records")]  # type: ignore[dict-item]
+        return list(self._by_kind.get(event, ()))
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[dict[str, Any]]]:
+        """The events of each kind, for a report asks for them again and again."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for one in self.events:
+            found.setdefault(one["event"], []).append(one)
+        return found
+
+    @cached_property
+    def counted(self) -> pd.DataFrame:
+        """The slices, but for twins', that the figures rest on."""
+        return tables.counted(self.slices, twins=False)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """Every pair of cells that may be compared (see `comparisons`)."""
+        twins = tables.counted(self.slices, twins=True)
+        return tables.pairs(self.manifest, self.events, self.counted, twins)
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """Every cell (see `summary`)."""
+        return tables.summary(self.manifest, self.events, self.slices, self.counted, self.pairs)
+
+    @cached_property
+    def disturbed(self) -> pd.DataFrame:
+        """The slices, but for twins', that something disturbed."""
+        return self.slices[(self.slices["noise"] != "") & ~self.slices["twin"]]
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """The `run-ended` event, or None for a run that goes on or was killed."""
+        return next(reversed(self.every("run-ended")), None)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a list of runs; where one cannot be read, `status` says why."""
+
+    name: str
+    folder: Path
+    started: str
+    status: str
+    cells: int = 0
+    ok: int = 0
+    data: str = ""
+
+
+def read(folder: Path) -> Record:
+    """Read a run back. Raises StoreError where it is missing, broken, or of another schema."""
+    manifest, events, torn = _manifest(folder), [], False
+    timed = [tables.columns([])]
+    for number, lines in _blocks(folder):
+        torn = not lines[-1].endswith(b"\n")  # whatever follows the last newline was cut off
+        told = _events(lines[:-1] if torn else lines, number, folder)
+        events += [one for one in told if one["event"] not in tables.SLICES]
+        own = [one for one in told if one["event"] in tables.SLICES]
+        timed.append(tables.columns(own))
+    return Record(folder, manifest, tuple(events), tables.slices(*timed), torn)
+
+
+def runs(results: Path) -> list[Entry]:
+    """Every run in `results`, oldest first; those that cannot be read too, with the reason."""
+    return sorted(map(_entry, folders(results)), key=_age)
+
+
+def folders(results: Path) -> list[Path]:
+    """The folder of every run in `results`, unread."""
+    return list(filter(_is_run, results.iterdir())) if results.is_dir() else []
+
+
+def resolve(results: Path, text: str) -> Path:
+    """The folder that `text` means: "latest", a run's name, a path, or a name's unique beginning.
+
+    Raises StoreError, with what there is.
+    """
+    known = [entry.name for entry in runs(results)]
+    if not known and not _is_run(Path(text)):
+        raise StoreError(f"{results}: no runs there; make one with `python cli.py run`")
+    if text == "latest":
+        return results / known[-1]
+    if text in known:
+        return results / text
+    if text and Path(text).is_dir():
+        return Path(text)
+    matches = [name for name in known if text and name.startswith(text)]
+    if len(matches) == 1:
+        return results / matches[0]
+    shown = ", ".join((matches or known)[-3:])
+    if matches:
+        raise StoreError(f'"{text}" begins {len(matches)} runs: {shown}; give more of the name')
+    raise StoreError(f'no run "{text}" in {results}; the last are: {shown}; or say "latest"')
+
+
+def samples(record: Record) -> pd.DataFrame:
+    """Every timed slice, a row each, in the journal's order (see `summaries.SAMPLE_COLUMNS`).
+
+    Without those of cells that ran a second time, as twins: `samples.csv` has these too.
+    """
+    return record.slices[~record.slices["twin"]]
+
+
+def comparisons(record: Record) -> pd.DataFrame:
+    """Every pair of cells that may be compared, a row each (see `harness.results.pairwise.COLUMNS`)."""
+    return record.pairs
+
+
+def summary(record: Record) -> pd.DataFrame:
+    """Every cell, a row each, in the plan's order (see `summaries.COLUMNS`)."""
+    return record.cells.copy()
+
+
+def strict(value: Any) -> Any:
+    """Return `value` as JSON can hold it: no NaN, no infinity, no numpy, no paths."""
+    if isinstance(value, np.generic | np.ndarray):
+        return strict(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): strict(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def digest(value: Any, digits: int) -> str:
+    """Return so many hex digits that stand for a value as JSON holds it, whatever its keys' order."""
+    text = json.dumps(strict(value), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+def _publish(draft: Path, now: datetime, manifest: dict[str, Any]) -> Path:
+    """Give the draft a name that no run has, and set it in the manifest too."""
+    while True:
+        name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        manifest["run"] = name
+        (draft / MANIFEST).write_text(_pretty(manifest), encoding="utf-8")
+        try:
+            return draft.rename(draft.parent / name)
+        except OSError:
+            if not (draft.parent / name).exists():
+                raise
+
+
+def _pretty(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(strict(manifest), indent=2, allow_nan=False) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file at once: a reader sees the old or the new one. Raises StoreError."""
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        # What a log holds may be no text at all; a report shows such a letter as "?".
+        draft.write_text(text, encoding="utf-8", errors="replace", newline="")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror}); is the disk full?"
+        ) from error
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest, checked. Raises StoreError."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or f"not JSON: {error}"
+        raise StoreError(f"{path}: cannot be read ({why}); is {folder} a run?") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):
+        raise StoreError(f"{path}: has no `schema`: no manifest of a run; restore it or run again")
+    if manifest["schema"] != SCHEMA:
+        newer = manifest["schema"] > SCHEMA
+        raise StoreError(
+            f"{path}: has schema {manifest['schema']}, this samestep reads {SCHEMA}:"
+            f" {'update samestep' if newer else 'read it with the samestep that wrote it'}"
+        )
+    return manifest
+
+
+def _blocks(folder: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """The journal's lines, many at a time, each time with the first one's number. Raises StoreError."""
+    number = 1
+    try:
+        with (folder / JOURNAL).open("rb") as journal:
+            while lines := list(islice(journal, _BLOCK)):
+                yield number, lines
+                number += len(lines)
+    except OSError as error:
+        said = f"{folder / JOURNAL}: cannot be read ({error.strerror})"
+        raise StoreError(f"{said}; a run without its journal is lost: run it again") from error
+
+
+def _events(lines: list[bytes], number: int, folder: Path) -> list[dict[str, Any]]:
+    """The events of some lines, the first of which has that `number`. Raises StoreError."""
+    try:
+        events = orjson.loads(b"[" + b",".join(lines) + b"]")  # far quicker than one by one
+    except ValueError:
+        events = []
+    if len(events) == len(lines) and all(map(_is_event, events)):
+        return events
+    return [_event(line, place, folder) for place, line in enumerate(lines, start=number)]
+
+
+def _is_event(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("event"), str)
+
+
+def _event(line: bytes, number: int, folder: Path) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    if not _is_event(event):
+        said = f"{folder / JOURNAL}:{number}: is no event ({line[:40]!r})"
+        raise StoreError(f"{said}; the file is damaged: remove that line or run again")
+    return event
+
+
+def _is_run(path: Path) -> bool:
+    if path.name.startswith(".") or not path.is_dir():
+        return False
+    return bool(_NAME.fullmatch(path.name)) or (path / MANIFEST).is_file()
+
+
+def _age(entry: Entry) -> tuple[str, str]:
+    """A key that sorts by start; a name's stamp and an ISO time compare by their digits."""
+    return re.sub(r"\D", "", entry.started or entry.name[:15]), entry.name
+
+
+def _entry(folder: Path) -> Entry:
+    try:
+        record = read(folder)
+    except StoreError as error:
+        return Entry(folder.name, folder, "", f"cannot be read: {error}")
+    cells = summary(record)
+    return Entry(
+        name=folder.name,
+        folder=folder,
+        started=str(record.manifest.get("started", "")),
+        status=str((record.end or {}).get("status", "unfinished")),
+        cells=len(cells),
+        ok=int((cells["status"] == "ok").sum()),
+        data=str((record.manifest.get("options") or {}).get("data", "")),
+    )

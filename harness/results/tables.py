@@ -1,0 +1,350 @@
+"""From a run's journal to its two tables: a row a timed slice, a row a cell. Pure functions.
+
+Seconds, bytes, samples a second. What a cell did not come to is missing (NaN or None), never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.results import aggregates, pairwise
+from harness.verdicts import (
+    EQUIVALENT,
+    NOT_CHECKED,
+    NOT_EQUIVALENT,
+    UNDECIDED,
+    by_cell,
+    parity_verdict,
+    undecided_reason,
+)
+
+Event = Mapping[str, Any]
+
+OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
+UNAVAILABLE, SKIPPED, NOT_RUN = "unavailable", "skipped", "not run"
+
+FINISHED = (OK, UNDECIDED)
+"""The statuses of cells that came to their end: their figures are shown."""
+
+SLICES = {"slice": False, "twin-slice": True}
+"""The events that are timed slices, and whether they are a twin's."""
+
+WARM_UP = 0
+"""The round that is in the journal and the samples, and in no figure."""
+
+IDENTITY = ("workload", "framework", "mode", "device", "dtype")
+"""The parts of a cell's id. `dtype` is the arithmetic; `precision` is the metric."""
+
+NAMES = ("cell", *IDENTITY, "kind")
+"""What of a slice are names, which many share: categories in its table."""
+
+SAMPLE_COLUMNS = (
+    *NAMES, "turn", "launch", "round", "twin", "steps", "samples", "seconds",
+    "cpu_seconds", "joules", "samples_per_s", "noise", "time",
+)  # fmt: skip
+
+COLUMNS = (
+    "cell", *IDENTITY, "rank", "status", "reason", "reference",
+    "parity", "parity_share", "parity_worst",
+    "accuracy", "precision", "recall", "f1", "examples", "reached_target",
+    "train_samples_per_s", "train_low", "train_high", "train_slices",
+    "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
+    "resident_samples_per_s", "resident_low", "resident_high", "resident_slices",
+    "launches", "contaminated", "steady", "cores_used", "limit_share", "step_operations",
+    "joules_per_sample",
+    "latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms",
+    "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
+    "import_s", "build_s", "first_step_s", "train_s", "evaluate_s",
+    "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
+    "device_used_bytes", "memory_floor_bytes",
+    "steps", "first_loss", "final_loss",
+)  # fmt: skip
+
+_COUNTS = (
+    "rank", "examples", "train_slices", "predict_slices", "resident_slices", "launches",
+    "contaminated", "steps",
+    "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
+    "device_used_bytes", "memory_floor_bytes",
+)  # fmt: skip
+
+_MEASURED = {
+    "turn": 0, "launch": 1, "round": None, "steps": None, "samples": None, "seconds": None,
+    "cpu_seconds": None, "joules": None, "time": None,
+}  # fmt: skip
+"""What the journal tells of a slice in numbers, and what they are where it does not."""
+
+_TIMED = (
+    "cell", "workload", "framework", "device", "dtype", "kind", "turn", "launch", "round", "samples",
+    "seconds", "cpu_seconds", "joules", "samples_per_s", "noise",
+)  # fmt: skip
+"""What figures need of a slice."""
+
+
+def slices(*blocks: Mapping[str, NDArray]) -> pd.DataFrame:
+    """Return slices, those of twins too, a row each, from their `columns`, block by block.
+
+    `samples_per_s` is missing where the time is none. Names are categories: a million are cut and
+    grouped quickly.
+    """
+    joined = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    seconds = joined["seconds"]
+    rate = np.divide(
+        joined["samples"], seconds, out=np.full(len(seconds), np.nan), where=seconds > 0
+    )
+    cell, kind = (pd.Categorical(joined[name]) for name in ("cell", "kind"))
+    parts = [split(name) for name in cell.categories]
+    names = {part: _renamed(cell, [one[part] for one in parts]) for part in IDENTITY}
+    table = joined | names | {"cell": cell, "kind": kind, "samples_per_s": rate}
+    table["noise"] = pd.Series(joined["noise"], dtype=object)
+    return pd.DataFrame(table, columns=list(SAMPLE_COLUMNS))
+
+
+def columns(told: Sequence[Event]) -> dict[str, NDArray]:
+    """Return slices as the journal tells them, by column: as objects, a million take a gigabyte."""
+    texts = {
+        "cell": [intern(str(one.get("cell", ""))) for one in told],  # one text in memory, not many
+        "kind": [intern(str(one.get("kind", ""))) for one in told],
+        "noise": ["; ".join(map(str, said)) if (said := one.get("noise")) else "" for one in told],
+    }
+    numbers = {name: [one.get(name, usual) for one in told] for name, usual in _MEASURED.items()}
+    twin = [SLICES.get(one.get("event", ""), bool(one.get("twin"))) for one in told]
+    return {
+        **{name: np.array(column, object) for name, column in texts.items()},
+        **{name: _floats(column) for name, column in numbers.items()},
+        "twin": np.array(twin, bool),
+    }
+
+
+def _renamed(column: pd.Categorical, names: Sequence[str]) -> pd.Categorical:
+    """The column with another name for each of its categories; some may share one."""
+    place, few = pd.factorize(np.array(names, object))
+    return pd.Categorical.from_codes(place[column.codes], pd.Index(few))
+
+
+def _floats(column: list[Any]) -> NDArray[np.float64]:
+    """A column of numbers; what is none is missing."""
+    try:
+        return np.array(column, float)
+    except (TypeError, ValueError):
+        return pd.to_numeric(pd.Series(column, dtype=object), errors="coerce").to_numpy(float)
+
+
+def counted(table: pd.DataFrame, twins: bool) -> pd.DataFrame:
+    """The slices of the table of all that figures rest on: those of twins, or of all others."""
+    return pairwise.counted(_measured(table, twins))
+
+
+def pairs(
+    manifest: Mapping[str, Any], events: Sequence[Event], kept: pd.DataFrame, twins: pd.DataFrame
+) -> pd.DataFrame:
+    """Every pair of cells that may be compared, by `comparisons.pairs`.
+
+    Left out are cells that failed, cells that were not found equivalent, and the reference.
+
+    `kept` and `twins` are the run's slices that are `counted`.
+    """
+    excluded = {str(event.get("cell")) for event in events if event["event"] == "cell-failed"}
+    excluded |= {
+        cell for cell, checks in by_cell(events).items() if parity_verdict(checks) != EQUIVALENT
+    }
+    references = reference_names(events)
+    kept, twins = (
+        table[~table["cell"].isin(excluded) & ~table["framework"].isin(references)]
+        for table in (kept, twins)
+    )
+    return pairwise.pairs(kept, twins, level(manifest))
+
+
+def level(manifest: Mapping[str, Any]) -> float:
+    """The level of a run's intervals."""
+    options = manifest.get("options") or {}
+    return pairwise.level(bool(options.get("open_ended")))
+
+
+def summary(
+    manifest: Mapping[str, Any],
+    events: Sequence[Event],
+    table: pd.DataFrame,
+    kept: pd.DataFrame,
+    pairs: pd.DataFrame,
+) -> pd.DataFrame:
+    """Every cell as a row: those of the plan in its order, then any other of the journal.
+
+    `table` has the run's slices, `kept` those that are `counted`, `pairs` its comparisons.
+    """
+    of_cell: dict[str, list[Event]] = {str(cell): [] for cell in manifest.get("cells") or ()}
+    for event in events:
+        if event.get("cell") is not None:
+            of_cell.setdefault(str(event["cell"]), []).append(event)
+    for cell in table["cell"].unique():
+        of_cell.setdefault(str(cell), [])
+    timed = aggregates.timed(_measured(table), kept, level(manifest))
+    references = reference_names(events)
+    rows = [
+        _row(cell, own, manifest, events, timed.get(cell), references)
+        for cell, own in of_cell.items()
+    ]
+    specs = manifest.get("workloads") or {}
+    whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"reference": bool})
+    whole = aggregates.complete(whole, pairs, events, specs)
+    return whole.astype(dict.fromkeys(_COUNTS, "Int64"))
+
+
+def _measured(table: pd.DataFrame, twins: bool = False) -> pd.DataFrame:
+    """The slices of a table that are no warm-up: those of twins, or of all others."""
+    return table.loc[(table["round"] != WARM_UP) & (table["twin"] == twins), list(_TIMED)]
+
+
+def split(cell: str) -> dict[str, str]:
+    """The parts of a cell's id, by name."""
+    parts = cell.rsplit("/", len(IDENTITY) - 1)
+    return dict(zip(IDENTITY, parts + [""] * (len(IDENTITY) - len(parts)), strict=True))
+
+
+def synthetic(manifest: Mapping[str, Any]) -> bool:
+    """Whether the run's data was made up, so that accuracy has no meaning."""
+    return (manifest.get("options") or {}).get("data") == "synthetic"
+
+
+def number(value: Any) -> float | None:
+    """The value as a finite float, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def reference_names(events: Iterable[Event]) -> set[str]:
+    """The names of the frameworks that say what is right and are never ranked."""
+    ready = (event for event in events if event["event"] == "framework-ready")
+    return {str(event.get("framework")) for event in ready if event.get("reference")}
+
+
+def refused(events: Iterable[Event]) -> dict[str, str]:
+    """The workloads that were refused before any of their cells began, each with the reason."""
+    return {
+        str(event.get("workload")): str(event.get("reason") or "no reason given")
+        for event in events
+        if event["event"] == "workload-refused"
+    }
+
+
+def _row(
+    cell: str,
+    own: Sequence[Event],
+    manifest: Mapping[str, Any],
+    events: Sequence[Event],
+    timed: Mapping[Any, Any] | None,
+    references: set[str],
+) -> dict[str, Any]:
+    last = {event["event"]: event for event in own}
+
+    def of(event: str, key: str) -> float | None:
+        return number(last.get(event, {}).get(key))
+
+    parts, specs = split(cell), manifest.get("workloads") or {}
+    checks = [event for event in own if event["event"] == "parity"]
+    status, reason = _status(parts, last, events, timed is not None, checks)
+    return {
+        "cell": cell,
+        **parts,
+        "status": status,
+        "reason": " ".join(reason.split()),
+        "reference": parts["framework"] in references,
+        **_parity(checks),
+        **_quality(parts["workload"], last.get("evaluated", {}), manifest),
+        **(aggregates.UNTIMED if timed is None or status == NOT_EQUIVALENT else timed),
+        **aggregates.told(own),
+        "import_s": of("opened", "import_seconds"),
+        "build_s": of("built", "seconds"),
+        "first_step_s": of("first-step", "seconds"),
+        "train_s": of("trained", "seconds"),
+        "evaluate_s": of("evaluated", "seconds"),
+        "peak_memory_bytes": of("memory", "peak_rss"),
+        "import_memory_bytes": of("memory", "import_rss"),
+        "pss_bytes": of("memory", "pss"),
+        "device_peak_bytes": of("memory", "device_peak"),
+        "device_used_bytes": of("memory", "device_used"),
+        "memory_floor_bytes": aggregates.floor_bytes(specs.get(parts["workload"])),
+        "steps": of("trained", "steps"),
+        "first_loss": of("first-step", "loss"),
+        "final_loss": of("trained", "final_loss"),
+    }
+
+
+def _status(
+    parts: Mapping[str, str],
+    last: Mapping[str, Event],
+    events: Iterable[Event],
+    timed: bool,
+    checks: Sequence[Event],
+) -> tuple[str, str]:
+    """A cell's status and, where that is not ok, the reason; `checks` are its parity events."""
+    if (failed := last.get("cell-failed")) is not None:
+        reason = str(failed.get("reason") or "no reason given")
+        phase = failed.get("phase")
+        return str(failed.get("status") or FAILED), f"in {phase}: {reason}" if phase else reason
+    if "cell-done" in last:
+        return _done(checks)
+    if last or timed:
+        return INTERRUPTED, "the journal ends before the cell was done"
+    for kind, key, status in (
+        ("framework-unavailable", "framework", UNAVAILABLE),
+        ("workload-skipped", "workload", SKIPPED),
+        ("workload-refused", "workload", NOT_RUN),
+    ):
+        for event in events:
+            here = event.get("device") in (None, parts["device"])
+            if event["event"] == kind and event.get(key) == parts[key] and here:
+                return status, str(event.get("reason") or "no reason given")
+    return NOT_RUN, "the run ended before the cell began"
+
+
+def _done(checks: Sequence[Event]) -> tuple[str, str]:
+    """The status of a cell that came to its end, and the reason: what its parity events allow."""
+    verdict = parity_verdict(checks)
+    if verdict in (EQUIVALENT, NOT_CHECKED):
+        return OK, ""
+    if verdict == NOT_EQUIVALENT:  # it should have failed, and must not be ranked
+        return NOT_EQUIVALENT, str(nearest_bound(checks).get("sentence"))
+    return UNDECIDED, undecided_reason(checks)
+
+
+def _parity(checks: Sequence[Event]) -> dict[str, Any]:
+    """The verdict of a cell's parity events, and which tensor came nearest its bound."""
+    nearest = nearest_bound(checks) if checks else {}
+    return {
+        "parity": parity_verdict(checks),
+        "parity_share": number(nearest.get("worst_share")),
+        "parity_worst": str(nearest["worst_tensor"]) if "worst_tensor" in nearest else None,
+    }
+
+
+def nearest_bound(checks: Sequence[Event]) -> Event:
+    """The event of some parity events with the largest error over its bound; null is not finite."""
+
+    def share(event: Event) -> float:
+        known = number(event.get("worst_share"))
+        return np.inf if known is None else known
+
+    return max(checks, key=share)
+
+
+def _quality(workload: str, evaluated: Event, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics on test data; none where the data was made up."""
+    if synthetic(manifest):
+        evaluated = {}
+    scores: dict[str, Any] = {
+        key: number(evaluated.get(key))
+        for key in ("accuracy", "precision", "recall", "f1", "examples")
+    }
+    spec = (manifest.get("workloads") or {}).get(workload) or {}
+    target, accuracy = number(spec.get("target_accuracy")), scores["accuracy"]
+    known = target and accuracy is not None
+    return {**scores, "reached_target": accuracy >= target if known else None}

@@ -1,0 +1,1 @@
+"""Executes a run: schedule, worker sessions, interleaved rounds, stopping rule."""

@@ -1,0 +1,120 @@
+"""What a run is held to, and what its cells share: times, launches, the task and where things lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.environments.builder import Environment
+from harness.environments.framework_spec import Recipe
+from harness.machine.energy import Meter
+from harness.machine.interference import Guard
+from harness.parity import ReferenceRun
+from workloads.datasets import Arrays
+from workloads.spec import Workload
+
+Tell = Callable[..., None]
+"""``tell(event, cell_id, **fields)``: write the event to the journal and show it."""
+
+Undecided = Callable[[Path, set[str]], tuple[set[str], set[str]]]
+"""By the run's folder so far and the cells that are timed at present: those of them to measure on, and
+those worth more than the budget."""
+
+LEAST_SEEDS, MOST_SEEDS, ENOUGH_TESTS = 3, 12, 4000
+"""A check trains with so many seeds, until their test sets together are of ENOUGH_TESTS examples."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How many seconds may pass without a word from a worker, by what it does."""
+
+    open: float = 300
+    build: float = 300
+    first_step: float = 900
+    parity: float = 900
+    work: float = 300
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How much is timed: `launches` of every cell, each for `rounds` of slices of `seconds`.
+
+    Where `budget` (seconds) or `precision` (half an interval's width, as a part of the ratio) is given,
+    the launches are as many as are needed to decide every pair, to come to the precision, or to spend
+    the budget.
+
+    A run that is a check is `checking`: its first launches train with a seed of their own each, and
+    single predictions are timed in the rounds too.
+    """
+
+    launches: int = 5
+    rounds: int = 5
+    seconds: float = 0.4
+    budget: float | None = None
+    precision: float | None = None
+    checking: bool = False
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the run looks at what it has, and may stop early."""
+        return self.budget is not None or self.precision is not None
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """What looks on from outside while a slice runs."""
+
+    guard: Guard
+    meter: Meter
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all cells of a run share; `recipes` and `environments` are by the frameworks' labels."""
+
+    threads: int
+    deterministic: bool
+    cpus: Sequence[int]
+    seed: int
+    recipes: Mapping[str, Recipe]
+    environments: Mapping[tuple[str, str], Environment]
+    measuring: Measuring
+    watchers: Watchers
+    score: bool
+    timeouts: Timeouts
+    parity_steps: int
+    only_parity: bool = False
+    undecided: Undecided | None = None
+
+
+@dataclass
+class Task:
+    """One workload with its data and its training budget, in steps."""
+
+    workload: Workload
+    arrays: Arrays
+    steps: int
+    scratch: Path = Path()
+    """What the workers exchange; the seed can make it again."""
+    reference: ReferenceRun | None = None
+
+    @property
+    def start(self) -> Path:
+        """The folder of the start weights and the batch order."""
+        return self.start_of(None)
+
+    def start_of(self, seed: int | None) -> Path:
+        """The folder of those of a seed; None is the workload's own."""
+        return self.scratch / ("start" if seed is None else f"start-{seed}")
+
+    def seeded(self, seed: int | None) -> Workload:
+        """The workload with another seed; None is its own."""
+        return self.workload if seed is None else self.workload.with_data(seed=seed)
+
+    def seed_of(self, launch: int) -> int | None:
+        """The seed that a launch of a check trains with; None where it does not train again."""
+        tests = len(self.arrays.open("test_labels"))
+        seeds = min(MOST_SEEDS, max(LEAST_SEEDS, math.ceil(ENOUGH_TESTS / tests)))
+        return self.workload.data.seed + launch - 1 if 1 < launch <= seeds else None

@@ -1,0 +1,144 @@
+"""One cell under its framework's own profiler: one worker, a few warm steps, a trace and a table."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.environments import builder, variants
+from harness.environments.framework_spec import DEVICES, Recipe, discover
+from harness.machine import devices, host
+from harness.paths import cache_folder, project_root
+from harness.results.store import StoreError
+from harness.runner import plan
+from harness.runner.context import Task, Timeouts
+from harness.runner.initial_state import write_start
+from harness.runner.plan import Cell
+from harness.runner.process import WorkerFailed, WorkerProcess
+from harness.runner.session import build
+from workloads import datasets, spec
+from workloads.reading import SpecError, nearest
+
+FOLDER = "profiles"
+"""Where traces are kept, in the folder of results."""
+
+STEPS = 10
+"""How many training steps are profiled."""
+
+_PARTS = ("framework", "mode", "device", "precision")
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """A cell's profile. Each operator has `name`, `calls`, `total_us` and `self_us`, longest first."""
+
+    cell: Cell
+    steps: int
+    trace: Path
+    operators: Sequence[Mapping[str, Any]]
+
+
+def find(text: str, recipes: Mapping[str, Recipe]) -> Cell:
+    """Return the cell that a report calls `text`; the device, and what follows, may be left out.
+
+    Raises:
+        SpecError: there is no such cell; the message has the nearest word.
+    """
+    workload, *words = text.strip("/").split("/")
+    places = dict.fromkeys([*DEVICES, *filter(devices.NAME.fullmatch, words)])
+    known = plan.cells([spec.load(workload)], recipes, [], list(places), "all")
+    if not 2 <= len(words) <= len(_PARTS):
+        raise SpecError(f'"{text}": give workload/framework/mode, as a report does: {known[0].id}')
+    for what, word in zip(_PARTS, words, strict=False):
+        there = list(dict.fromkeys(getattr(cell, what) for cell in known))
+        if word not in there:
+            raise SpecError(
+                f'{text}: no {what} "{word}"{nearest(word, there)}; known: {", ".join(there)}'
+            )
+        known = [cell for cell in known if getattr(cell, what) == word]
+    return known[0]
+
+
+def profile(
+    text: str,
+    results: Path,
+    tell: Callable[[str], None],
+    *,
+    interpreters: Mapping[str, Path] | None = None,
+    root: Path | None = None,
+) -> Profiled:
+    """Profile some training steps of a cell on made data; the trace goes to `results`/profiles.
+
+    `tell` hears what takes long.
+
+    Raises:
+        SpecError: there is no such cell.
+        Unavailable: it cannot run here, or its framework has no profiler; why, in one line.
+        StoreError: nothing can be written there.
+    """
+    root = root or project_root()
+    word = text.strip("/").split("/")[1:2]
+    recipes = discover(root) | variants.choose([one for one in word if "@" in one], root)
+    cell = find(text, recipes)
+    recipe = recipes[cell.framework]
+    cards = host.gpus()
+    lacking = devices.missing(cell.device, cards)
+    lacking = lacking or devices.lacks(cell.precision, cell.device, cards)
+    if lacking := lacking or recipe.missing_program(cell.mode):
+        raise builder.Unavailable(lacking)
+    trace = _new_file(results / FOLDER, cell)
+    environment = builder.prepare(
+        recipe,
+        devices.kind(cell.device),
+        interpreter=(interpreters or {}).get(recipe.label),
+        report=lambda name, what: tell(f"{name}: {what}"),
+    )
+    title = recipe.title if recipe.release else f"{recipe.title} {environment.version}"
+    tell(f"{cell.id}: {STEPS} steps under the profiler of {title}")
+    with tempfile.TemporaryDirectory() as scratch:
+        task = _task(cell.workload, Path(scratch))
+        told = _ask(cell, task, recipe, environment.python, trace.with_suffix(".log"))
+        shutil.copyfile(told["trace"], trace)
+    return Profiled(cell, STEPS, trace, told["operators"])
+
+
+def _new_file(folder: Path, cell: Cell) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = f"{folder}: no trace can be kept there ({error.strerror})"
+        raise StoreError(f"{said}; name another folder with --out") from error
+    return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{cell.file_name}.json"
+
+
+def _task(name: str, scratch: Path) -> Task:
+    """Make data (its values change no timing), start weights and an order of batches."""
+    workload = spec.load(name)
+    cache = cache_folder() / "datasets"
+    arrays = datasets.prepare(workload.data.dataset, cache, seed=workload.data.seed, synthetic=True)
+    task = Task(workload, arrays, STEPS, scratch)
+    write_start(task)
+    return task
+
+
+def _ask(cell: Cell, task: Task, recipe: Recipe, python: Path, log: Path) -> dict[str, Any]:
+    """Start a worker and ask it for the profile. The log stays where it fails."""
+    wait, cpus, scratch = Timeouts(), host.usable_cpus(), task.scratch
+    threads = len(cpus)
+    variables = recipe.worker_variables(device=cell.device, threads=threads, scratch=scratch)
+    worker = WorkerProcess(python, recipe.root, log, variables, cpus)
+    try:
+        build(worker, recipe.name, cell, task, threads, scratch, wait)
+        told = worker.ask("profile", wait.first_step, steps=task.steps)  # it may compile again
+    except WorkerFailed as failure:
+        said = f"{cell.id}: {failure.status}: {failure.reason}; its log: {log}"
+        raise builder.Unavailable(said) from failure
+    finally:
+        worker.kill()
+    log.unlink()
+    return told

@@ -1,0 +1,156 @@
+"""What was asked for, checked against what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.environments import variants
+from harness.environments.framework_spec import Recipe, discover
+from harness.gate.evaluate import Check
+from harness.machine import host
+from harness.parity import DEFAULT_STEPS
+from harness.paths import project_root
+from harness.runner import plan
+from harness.runner.context import Measuring, Undecided
+from harness.runner.plan import Cell
+from workloads import spec
+from workloads.reading import SpecError
+from workloads.spec import Workload
+
+DEFAULT_WORKLOADS = ("mlp-digits", "cnn-digits", "cifar-cnn-128")
+"""What `run` takes when no workload is named; those whose data is absent are skipped."""
+
+QUICK = Measuring(launches=1, rounds=3, seconds=0.2)
+QUICK_EPOCHS = 1
+
+OPEN_ENDED = Measuring(rounds=4, seconds=0.2)
+"""With a budget or a precision: many short launches say more than few long ones."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, checked. Made by `request`."""
+
+    workloads: Sequence[Workload]
+    recipes: Mapping[str, Recipe]
+    """By the frameworks' labels, as `interpreters` are."""
+    devices: Sequence[str]
+    cells: Sequence[Cell]
+    threads: int
+    seed: int
+    steps: int | None
+    measuring: Measuring
+    data_dir: Path | None
+    synthetic: bool
+    interpreters: Mapping[str, Path]
+    results: Path
+    skip_absent: bool
+    command: Sequence[str]
+    parity_steps: int
+    only_parity: bool
+    deterministic: bool
+    undecided: Undecided | None = None
+    """What says, instead of the throughput of all pairs, which cells are worth more launches."""
+    check: Check | None = None
+    baseline: Mapping[str, Any] | None = None
+    """What a check is held against, where that is stored."""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def request(
+    *,
+    frameworks: Sequence[str],
+    workloads: Sequence[str],
+    modes: Sequence[str],
+    device: str,
+    dtype: str = "float32",
+    threads: int | None,
+    seed: int | None,
+    data: str,
+    data_dir: Path | None,
+    interpreters: Mapping[str, Path],
+    out: Path | None,
+    command: Sequence[str] = (),
+    epochs: int | None = None,
+    steps: int | None = None,
+    budget: float | None = None,
+    precision: float | None = None,
+    quick: bool = False,
+    parity_steps: int = DEFAULT_STEPS,
+    no_parity: bool = False,
+    only_parity: bool = False,
+    deterministic: bool = False,
+    root: Path | None = None,
+) -> Request:
+    """Check what was asked for against what there is.
+
+    Raises:
+        SpecError, RecipeError: a name is unknown, a file is wrong, or nothing is left to run.
+    """
+    if epochs and steps:
+        raise SpecError("--epochs and --steps say the same thing twice: give one")
+    root = root or project_root()
+    recipes, chosen = discover(root), variants.choose(frameworks, root)
+    all_modes = sorted({mode for r in (*recipes.values(), *chosen.values()) for mode in r.modes})
+    pythons = {
+        label: python
+        for word, python in interpreters.items()
+        for label in variants.choose([word], root)
+    }
+    own = [spec.load(name) for name in _workload_names(workloads)]
+    changes = {"epochs": epochs or (QUICK_EPOCHS if quick else None), "seed": seed}
+    given = {key: value for key, value in changes.items() if value is not None}
+    wanted = [one.with_data(**given) for one in own]
+    twice = {one.name for one in wanted if [other.name for other in wanted].count(one.name) > 1}
+    if twice:
+        raise SpecError(
+            f"two workloads are named {', '.join(sorted(twice))}: rename one of the files"
+        )
+    there = _devices(device)
+    cpus = host.usable_cpus()
+    if threads is not None and threads > len(cpus):
+        raise SpecError(f"--threads {threads}: this process may use {len(cpus)} processors")
+    usual = OPEN_ENDED if budget or precision else Measuring()
+    usual = QUICK if quick else usual
+    return Request(
+        workloads=wanted,
+        recipes=chosen,
+        devices=there,
+        cells=plan.cells(wanted, chosen, plan.choose(modes, all_modes, "mode"), there, dtype),
+        threads=threads or len(cpus),
+        seed=seed or 0,
+        steps=steps,
+        measuring=replace(usual, budget=budget, precision=precision),
+        data_dir=data_dir,
+        synthetic=data == "synthetic",
+        interpreters=pythons,
+        results=out or root / "results",
+        skip_absent=not workloads,
+        command=command,
+        parity_steps=0 if no_parity else parity_steps,
+        only_parity=only_parity,
+        deterministic=deterministic,
+        options={
+            "data": data,
+            "quick": quick,
+            "device": device,
+            "dtype": dtype,
+            "own_epochs": {one.name: one.data.epochs for one in own},
+        },
+    )
+
+
+def _workload_names(asked: Sequence[str]) -> list[str]:
+    words = plan.words(asked)
+    if "all" in words:
+        return spec.names()
+    return list(dict.fromkeys(words)) or list(DEFAULT_WORKLOADS)
+
+
+def _devices(device: str) -> list[str]:
+    if device != "auto":
+        return [device]
+    return ["cpu", "cuda"] if host.gpus() else ["cpu"]

@@ -1,0 +1,222 @@
+"""A whole run, from a request to the written report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.environments import builder, gpu_support
+from harness.environments.builder import Environment, Unavailable
+from harness.gate import baseline
+from harness.machine import devices, host
+from harness.machine.interference import Guard
+from harness.paths import cache_folder, project_root
+from harness.report.formats import finish
+from harness.results import history_db, preview, store
+from harness.results.tables import FAILED, INTERRUPTED, OK
+from harness.runner import manifest
+from harness.runner.context import Measuring, Setting, Task, Timeouts, Watchers
+from harness.runner.plan import Cell
+from harness.runner.request import Request
+from harness.runner.schedule import conduct, training_steps
+from harness.verdicts import UNDECIDED, by_cell, parity_verdict
+from workloads import datasets
+from workloads.datasets import DatasetError
+from workloads.spec import Workload
+
+PATIENCE = Timeouts()
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+class _Session:
+    """A run under way: what it needs at every turn, and what has gone wrong."""
+
+    def __init__(
+        self, asked: Request, run: store.Run, listener: Listener, timeouts: Timeouts
+    ) -> None:
+        self.asked, self.run, self.timeouts = asked, run, timeouts
+        self._listener = listener
+        self.failures = 0
+        self._checks: list[dict[str, Any]] = []
+
+    @property
+    def outcome(self) -> tuple[str, int]:
+        """How the run ended, and the exit status."""
+        if self.failures:
+            return FAILED, 1
+        verdicts = {parity_verdict(checks) for checks in by_cell(self._checks).values()}
+        return (UNDECIDED, 3) if UNDECIDED in verdicts else (OK, 0)
+
+    def tell(self, event: str, cell: str | None, **fields: Any) -> None:
+        self.failures += event == "workload-refused"
+        whole_event = {"event": event, "cell": cell, **fields}
+        if event == "parity":
+            self._checks.append(whole_event)
+        self.run.append(event, cell, **fields)
+        self._listener(whole_event)
+
+
+def execute(
+    asked: Request,
+    listener: Listener,
+    root: Path | None = None,
+    timeouts: Timeouts = PATIENCE,
+) -> tuple[Path, int]:
+    """Do what was asked for; return the run's folder and the exit status.
+
+    0: all ok; 1: a cell failed, is not equivalent or could not run, or a workload was refused; else 3: a
+    cell is undecided. Ctrl-C ends the workers, keeps what there is, and is raised again.
+    """
+    root = root or project_root()
+    run = store.Run.create(asked.results, manifest.of(asked, root))
+    session = _Session(asked, run, listener, timeouts)
+    if asked.baseline is not None:
+        baseline.keep(run.folder, asked.baseline)
+    status, exit_code = INTERRUPTED, 1
+    try:
+        session.tell(
+            "run-started", None, cells=len(asked.cells), folder=str(run.folder),
+            slices=2 * asked.measuring.launches * asked.measuring.rounds,
+        )  # fmt: skip
+        _conduct_all(session)
+        status, exit_code = session.outcome
+    finally:
+        session.tell("run-ended", None, status=status, exit_code=exit_code)
+        run.close()
+        _remember(finish(run.folder), listener)
+    return run.folder, exit_code
+
+
+def _remember(record: store.Record, listener: Listener) -> None:
+    """Put the run into the history; where that cannot be, the run is as good without, and it is said."""
+    try:
+        history_db.add(record)
+    except store.StoreError as error:
+        listener({"event": "history-failed", "cell": None, "reason": str(error)})
+
+
+def _conduct_all(session: _Session) -> None:
+    asked = session.asked
+    tasks = [task for task in (_task(one, session) for one in asked.workloads) if task]
+    ready = _environments(session) if tasks else {}
+    setting = Setting(
+        threads=asked.threads,
+        deterministic=asked.deterministic,
+        cpus=host.usable_cpus()[: asked.threads],
+        seed=asked.seed,
+        recipes=asked.recipes,
+        environments=ready,
+        measuring=_share(asked.measuring, len(tasks)),
+        watchers=Watchers(Guard(host.usable_cpus()), manifest.meter(asked)),
+        score=not asked.synthetic,
+        timeouts=session.timeouts,
+        parity_steps=asked.parity_steps,
+        only_parity=asked.only_parity,
+        undecided=asked.undecided,
+    )
+    for task in tasks:
+        planned = [cell for cell in asked.cells if cell.workload == task.workload.name]
+        cells = [cell for cell in planned if _can_run(cell, setting, session)]
+        session.failures += len(planned) - len(cells)
+        session.failures += conduct(task, cells, setting, session.run.folder, session.tell)
+
+
+def _share(measuring: Measuring, workloads: int) -> Measuring:
+    """Divide the budget of the whole run between its workloads."""
+    if measuring.budget is None:
+        return measuring
+    return replace(measuring, budget=measuring.budget / max(1, workloads))
+
+
+def _task(workload: Workload, session: _Session) -> Task | None:
+    """Make a workload's data ready; where that cannot be, say so in one line and go on."""
+    asked = session.asked
+    try:
+        arrays = datasets.prepare(
+            workload.data.dataset,
+            cache_folder() / "datasets",
+            seed=workload.data.seed,
+            data_dir=asked.data_dir,
+            synthetic=asked.synthetic,
+        )
+        steps = training_steps(workload, arrays, asked.steps)
+    except (DatasetError, ValueError) as error:
+        session.tell("workload-skipped", None, workload=workload.name, reason=str(error))
+        session.failures += not (asked.skip_absent and isinstance(error, datasets.DatasetMissing))
+        return None
+    session.tell(
+        "dataset",
+        None,
+        workload=workload.name,
+        name=arrays.name,
+        source=arrays.source,
+        sha256=arrays.sha256,
+        train=len(arrays.open("train_labels")),
+        test=len(arrays.open("test_labels")),
+        classes=list(arrays.classes),
+        images=preview.first(arrays, datasets.describe(arrays.name).top),
+    )
+    return Task(workload, arrays, steps)
+
+
+def _environments(session: _Session) -> dict[tuple[str, str], Environment]:
+    """Make every framework's environment ready, and tell of each; leave out what cannot run."""
+    asked, ready = session.asked, {}
+    for device in asked.devices:
+        found = _prepare(asked, device, session)
+        for name, result in found.items():
+            about = {"framework": name, "title": asked.recipes[name].title, "device": device}
+            if isinstance(result, Unavailable):
+                session.tell("framework-unavailable", None, **about, reason=str(result))
+                continue
+            ready[name, device] = result
+            session.tell(
+                "framework-ready",
+                None,
+                **about,
+                reference=asked.recipes[name].arbiter,
+                commit=asked.recipes[name].commit,
+                origin=result.origin,
+                python=str(result.python),
+                version=result.version,
+                lock=result.lock,
+                lock_sha256=result.lock_hash,
+                seconds=result.seconds,
+            )
+    return ready
+
+
+def _prepare(
+    asked: Request, device: str, session: _Session
+) -> dict[str, Environment | Unavailable]:
+    kind, gpus = devices.kind(device), host.gpus()
+    recipes = [r for r in asked.recipes.values() if kind in r.devices or not r.arbiter]
+    if absent := devices.missing(device, gpus):
+        return {recipe.label: Unavailable(absent) for recipe in recipes}
+    refused = {}
+    for recipe in recipes if kind == devices.CUDA else ():
+        card, given = devices.card(device, gpus), recipe.label in asked.interpreters
+        if reason := gpu_support.refusal(recipe, card, given):
+            refused[recipe.label] = Unavailable(reason)
+
+    def report(name: str, text: str) -> None:
+        session.tell("framework-building", None, framework=name, text=text)
+
+    able = [recipe for recipe in recipes if recipe.label not in refused]
+    made = builder.prepare_all(able, kind, interpreters=asked.interpreters, report=report)
+    return {**refused, **made}
+
+
+def _can_run(cell: Cell, setting: Setting, session: _Session) -> bool:
+    """Say whether all that the cell needs is here; where not, the journal says why."""
+    if (cell.framework, cell.device) not in setting.environments:
+        return False  # told already, for all of its cells
+    reason = setting.recipes[cell.framework].missing_program(cell.mode)
+    reason = reason or devices.lacks(cell.precision, cell.device, host.gpus())
+    if reason:
+        session.tell("cell-failed", cell.id, phase="start", status="unavailable", reason=reason,
+                     signal=None, log_tail=[])  # fmt: skip
+    return reason is None

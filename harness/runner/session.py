@@ -1,0 +1,369 @@
+"""One launch of a cell, from its worker's start to its end: what is asked of it, and told of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import protocol
+from harness.machine import devices
+from harness.results import classification, preview
+from harness.runner.context import Setting, Task, Tell, Timeouts
+from harness.runner.learning_curve import learning_curve
+from harness.runner.parity_checks import Checks
+from harness.runner.plan import Cell
+from harness.runner.process import WorkerFailed, WorkerProcess
+from harness.stats.intervals import steady_from
+
+FIRST_LOSSES = 20
+"""How many of the first losses the journal keeps, to compare the frameworks' first steps."""
+
+WARM_SECONDS, WARM_UP = 0.6, 48
+"""Seconds of training between two looks whether a worker is steady; the most portions looked at."""
+
+REPEATS = 2
+"""How often a disturbed slice is timed again."""
+
+UNTIMED_SECONDS = 0.3
+"""How long the slices are that the parity check alone asks for."""
+
+
+def build(
+    worker: WorkerProcess,
+    adapter: str,
+    cell: Cell,
+    task: Task,
+    threads: int,
+    folder: Path,
+    wait: Timeouts,
+    deterministic: bool = False,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Have a fresh worker import, build and take its first step; return what it tells of each.
+
+    `adapter` is its folder's name; `folder` is where the worker hands back arrays. Raises WorkerFailed.
+    """
+    opened = worker.ask(
+        "open",
+        wait.open,
+        framework=adapter,
+        version=protocol.VERSION,
+        folder=str(folder),
+    )
+    built = worker.ask(
+        "build",
+        wait.build,
+        workload=task.workload.to_dict(),
+        arrays=str(task.arrays.folder),
+        start=str(task.start),
+        mode=cell.mode,
+        device=devices.kind(cell.device),
+        precision=cell.precision,
+        threads=threads,
+        deterministic=deterministic,
+    )
+    return opened, built, worker.ask("first_step", wait.first_step)
+
+
+class LiveCell:
+    """A launch of a cell whose worker is running. Its methods raise WorkerFailed where that fails."""
+
+    def __init__(
+        self, cell: Cell, task: Task, setting: Setting, run: Path, tell: Tell,
+        launch: int = 1, twin: bool = False,
+    ) -> None:  # fmt: skip
+        """Start the worker in the cell's scratch folder, beside the task's start weights.
+
+        Launches of a cell share the folder: the later ones find what the first compiled. A `twin` is
+        the same cell once more, to see how far identical cells come out apart.
+        """
+        self.cell, self.launch, self.twin = cell, launch, twin
+        self._task, self._setting, self._tell_run = task, setting, tell
+        self._scratch = task.scratch / cell.file_name
+        self._scratch.mkdir(exist_ok=True)
+        self._next_step, self.peak_bytes, self._resident = 0, 0, False
+        log = run / "logs" / f"{self._scratch.name}.log"
+        self._recipe = setting.recipes[cell.framework]
+        variables = self._recipe.worker_variables(
+            device=cell.device, threads=setting.threads, scratch=self._scratch,
+            deterministic=setting.deterministic,
+        )  # fmt: skip
+        python = setting.environments[cell.framework, cell.device].python
+        if launch == 1:
+            self.tell("cell-started", log=str(log.relative_to(run)))
+        self._worker = WorkerProcess(python, self._recipe.root, log, variables, setting.cpus)
+        self._checks = None
+        if task.reference is not None and not twin:
+            self._checks = Checks(
+                self._worker,
+                task.workload,
+                cell.precision,
+                task.reference,
+                self.tell,
+                setting.timeouts,
+                seed=f"{setting.seed} {cell.id} {launch}",
+            )
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Write an event of this cell to the journal."""
+        self._tell_run(event, self.cell.id, **fields)
+
+    def tell_failure(self, phase: str | None, failure: WorkerFailed) -> None:
+        """Write a failure to the journal; it costs its own cell only."""
+        self.tell(
+            "cell-failed",
+            phase=phase,
+            status=failure.status,
+            reason=failure.reason,
+            signal=failure.signal_name,
+            log_tail=failure.log_tail,
+        )
+
+    def bring_up(self) -> None:
+        """Build, check parity, train to the budget and score: a cell's first launch. Left frozen."""
+        opened, built, first_step = self._build()
+        self.tell("opened", pid=self._worker.pid, **opened)
+        self.tell("built", **built)
+        self.tell("first-step", **first_step)
+        if self._checks:
+            self._checks.before_timing()
+        if self._setting.only_parity:
+            self._check_untimed()
+        else:
+            self._train()
+            if self._setting.score:
+                self._score()
+            used = self._worker.ask("memory", self._setting.timeouts.work)
+            self.peak_bytes = used["peak_rss"] or 0
+            held = self._setting.watchers.guard.driver.memory_of(self._worker.pid)
+            self.tell("memory", import_rss=self._import_rss, device_used=held, **used)
+            # Only now: what a replay takes is not the training's.
+            self._replay("training")
+            if self._setting.score:
+                self._replay("evaluate")
+        self._worker.freeze()
+
+    def launch_again(self) -> None:
+        """Build and take a first step: a later launch, which is only timed. Left frozen."""
+        opened, built, first_step = self._build()
+        self.tell(
+            "launched",
+            launch=self.launch,
+            twin=self.twin,
+            import_seconds=opened["import_seconds"],
+            build_seconds=built["seconds"],
+            first_step_seconds=first_step["seconds"],
+        )
+        self._worker.freeze()
+
+    def _build(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Import, build, take the first step; return what the worker tells of each."""
+        threads, wait = self._setting.threads, self._setting.timeouts
+        replies = build(
+            self._worker, self._recipe.name, self.cell, self._task, threads, self._scratch, wait,
+            self._setting.deterministic,
+        )  # fmt: skip
+        self._import_rss = replies[0]["rss"]
+        on_card = devices.kind(self.cell.device) != devices.CPU
+        self._resident = on_card and replies[1]["resident"]
+        return replies
+
+    def check_again(self) -> None:
+        """Check the first step once more, after the timed part."""
+        if self._checks:
+            self._worker.thaw()
+            self._checks.after_timing()
+            self._worker.freeze()
+
+    def check_rest(self) -> None:
+        """Check the kinds of slices of which none was checked, because the rounds ended early."""
+        if self._checks:
+            self._worker.thaw()
+            self._checks.rest(launch=self.launch)
+            self._worker.freeze()
+
+    def _check_untimed(self) -> None:
+        """Have slices of every kind made as they are timed, and check them."""
+        for kind in self._kinds() if self._checks else ():
+            took = self._ask_slice(kind, UNTIMED_SECONDS)
+            if took["seconds"] < UNTIMED_SECONDS:  # it was short, for the speed was not known yet
+                self._ask_slice(kind, UNTIMED_SECONDS)
+            self._replay(kind)
+
+    def _replay(self, kind: str) -> None:
+        """Check what was timed last of `kind`."""
+        if self._checks:
+            self._checks.replay(kind, launch=self.launch)
+
+    def _kinds(self) -> list[str]:
+        """The kinds of slices that are timed, trainings first: predictions are then by their weights."""
+        singles = self._setting.measuring.checking or self._setting.only_parity
+        there = {"train": True, "resident": self._resident, "predict": True, "single": singles}
+        return [kind for kind in there if there[kind]]
+
+    def _train(self) -> None:
+        """Train from the start weights to the budget."""
+
+        def progress(event: dict[str, Any]) -> None:
+            self.tell("progress", step=event["step"], steps=event["steps"], loss=event["loss"])
+
+        wait, steps = self._setting.timeouts.work, self._task.steps
+        trained = self._worker.ask("train", wait, progress, steps=steps)
+        self._next_step = steps
+        losses = np.load(trained["losses"])
+        self.tell(
+            "trained",
+            steps=steps,
+            seconds=trained["seconds"],
+            losses=losses[:FIRST_LOSSES].tolist(),
+            final_loss=float(losses[-1]),
+            curve=learning_curve(losses, trained["moments"]),
+        )
+
+    def _score(self) -> None:
+        """Have the test set predicted, and score the predictions."""
+        labels, predictions, seconds = self._predicted()
+        scored = classification.score(labels, predictions, self._task.workload.classes)
+        correct = classification.pack(labels == predictions)
+        self.tell("evaluated", seconds=seconds, examples=len(labels), right=correct,
+                  predicted=predictions[: preview.MOST].tolist(), **scored)  # fmt: skip
+
+    def _predicted(self) -> tuple[NDArray, NDArray, float]:
+        """Have the test set predicted; return its labels, the predictions, and the seconds."""
+        evaluated = self._worker.ask("evaluate", self._setting.timeouts.work)
+        predictions = np.load(evaluated["predictions"])
+        labels = np.asarray(self._task.arrays.open("test_labels"))
+        if predictions.shape != labels.shape:
+            reason = f"evaluate: {len(predictions)} predictions for {len(labels)} examples"
+            raise WorkerFailed("failed", reason)
+        return labels, predictions, evaluated["seconds"]
+
+    def train_again(self, seed: int) -> None:
+        """Train with another seed and score: a later launch of a check, which ends with that."""
+        self._worker.thaw()
+        self._begin_from(seed)
+        trained = self._worker.ask("train", self._setting.timeouts.work, steps=self._task.steps)
+        labels, predictions, _ = self._predicted()
+        self._begin_from(None)
+        self._worker.freeze()
+        correct = labels == predictions
+        accuracy, packed = float(correct.mean()), classification.pack(correct)
+        self.tell("retrained", launch=self.launch, seed=seed, seconds=trained["seconds"],
+                  examples=len(labels), accuracy=accuracy, right=packed)  # fmt: skip
+
+    def _begin_from(self, seed: int | None) -> None:
+        self._worker.ask("begin_from", self._setting.timeouts.build,
+                         workload=self._task.seeded(seed).to_dict(),
+                         start=str(self._task.start_of(seed)))  # fmt: skip
+
+    def warm_up(self) -> None:
+        """Train until the step times are steady, or for WARM_UP portions at most; say which."""
+        self._worker.thaw()
+        began, times = time.monotonic(), list[float]()
+        start = None
+        while start is None and len(times) < WARM_UP:
+            took = self._worker.ask(
+                "warm", self._setting.timeouts.work, start=self._next_step, seconds=WARM_SECONDS
+            )
+            self._next_step += took["steps"]
+            times += took["seconds_a_step"]
+            start = steady_from(times)
+        self._worker.freeze()
+        self.tell("warmed", launch=self.launch, twin=self.twin, steady_from=start,
+                  seconds=time.monotonic() - began, seconds_a_step=times)  # fmt: skip
+
+    def time_slices(self, turn: int, number: int) -> list[dict[str, Any]]:
+        """Thaw, time a slice of training and one of inference for round `number`, freeze.
+
+        On a card, and where the framework offers it, also one of training on batches that are there;
+        in a check also one of single predictions.
+
+        A slice that was disturbed is told with what disturbed it, and timed again, REPEATS times at
+        most. Some slices are then checked, outside the clock. Returns what was told.
+        """
+        self._worker.thaw()
+        slices = []
+        measuring = self._setting.measuring
+        if self._checks and number == 1:
+            self._checks.begin(self._kinds())
+        for kind in self._kinds():
+            seconds = measuring.seconds * (1.0 if kind == "train" else 0.5)
+            # A check would rather have another launch, and takes ratios within a round anyway.
+            for _ in range(1 if measuring.checking else 1 + REPEATS):
+                place = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
+                slices.append(place | self._slice(kind, seconds))
+                self.tell("twin-slice" if self.twin else "slice", **slices[-1])
+                if not slices[-1]["noise"]:
+                    break
+        if self._checks:
+            self._checks.draw(number, measuring.rounds, launch=self.launch)
+        self._worker.freeze()
+        return [{"cell": self.cell.id, "twin": self.twin, **timed} for timed in slices]
+
+    def _slice(self, kind: str, seconds: float) -> dict[str, Any]:
+        guard, meter = self._setting.watchers.guard, self._setting.watchers.meter
+        watch = guard.watch(self._worker.pid, devices.index(self.cell.device))
+        before = meter.read()
+        took = self._ask_slice(kind, seconds)
+        noise, after = watch.noise(), meter.read()
+        joules = meter.joules(before, after)
+        card = {} if watch.card is None else {"card": watch.card}
+        return {**took, "noise": noise, "joules": joules, **card}
+
+    def _ask_slice(self, kind: str, seconds: float) -> dict[str, Any]:
+        """Have the worker make a slice; the next one goes on behind its steps."""
+        wait, start = self._setting.timeouts.work, self._next_step
+        took = self._worker.ask("slice", wait, kind=kind, start=start, seconds=seconds)
+        if kind in ("train", "resident"):
+            self._next_step += took["steps"]
+        return took
+
+    def tell_peak(self) -> None:
+        """Tell the peak of memory until the end of the rounds: of launches that are only timed."""
+        self._worker.thaw()
+        used = self._worker.ask("memory", self._setting.timeouts.work)
+        self._worker.freeze()
+        self.tell("peaked", launch=self.launch, twin=self.twin, import_rss=self._import_rss, **used)
+
+    def tell_clock(self) -> None:
+        """On a card, hold our clock against the device's own: they are to agree."""
+        if devices.kind(self.cell.device) == devices.CPU:
+            return
+        self._worker.thaw()
+        took = self._worker.ask("clock", self._setting.timeouts.work, start=self._next_step)
+        self._next_step += took["steps"]
+        self._worker.freeze()
+        if took["device_seconds"]:
+            self.tell("clock", **took, ratio=took["seconds"] / took["device_seconds"])
+
+    def tell_latency(self) -> None:
+        """Time single predictions of one example and of the workload's batch."""
+        self._worker.thaw()
+        for batch in sorted({1, self._task.workload.data.batch}):
+            took = self._worker.ask("latency", self._setting.timeouts.first_step, batch=batch,
+                                    seconds=self._setting.measuring.seconds)  # fmt: skip
+            self.tell("latency", **took)
+            self._replay("latency one" if batch == 1 else "latency")
+        self._worker.freeze()
+
+    def tell_limits(self) -> None:
+        """Measure how fast the machine multiplies and copies by this framework's own means."""
+        self._worker.thaw()
+        began, seconds = time.monotonic(), self._setting.measuring.seconds
+        limits = self._worker.ask("limits", self._setting.timeouts.work, seconds=seconds)
+        self.tell("limits", seconds=time.monotonic() - began, **limits)
+        self._worker.freeze()
+
+    def end(self) -> None:
+        """End the worker; what it compiled is kept for the next launch."""
+        if self.launch == 1:
+            self._worker.close()  # so that its log is whole
+        else:
+            self._worker.kill()
+
+    def kill(self) -> None:
+        """End the worker at once, whatever it does."""
+        self._worker.kill()

@@ -1,0 +1,1 @@
+"""Statistics on plain numbers: intervals, tests, change points."""

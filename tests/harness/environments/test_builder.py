@@ -1,0 +1,434 @@
+"""Environments are built whole or not at all, reused, shared, and never tell where they came from.
+
+The real uv builds here, from tiny wheels made on the spot and without a network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.environments import cache, installer
+from harness.environments.builder import (
+    Environment,
+    Unavailable,
+    built,
+    prepare,
+    prepare_all,
+    remove,
+)
+from harness.environments.framework_spec import Library, Recipe
+from harness.environments.installer import InstallError, human, uv_environment
+from harness.environments.lockfiles import lock
+from harness.paths import cache_folder, project_root
+from tests.wheels import wheel
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.fixture
+def recipe(wheels: Path, tmp_path: Path) -> Recipe:
+    """A toy framework that can be built for the CPU."""
+    folder = tmp_path / "frameworks" / "toy"
+    folder.mkdir(parents=True)
+    lines = wheel(wheels, "numpy", "2.0") + wheel(wheels, "toyframe", "1.5")
+    (folder / "cpu.txt").write_text(lines, encoding="utf-8")
+    return Recipe(
+        name="toy",
+        folder=folder,
+        title="Toy",
+        python=PYTHON,
+        packages=("toyframe",),
+        module="toyframe",
+        modes=("eager",),
+        devices=("cpu",),
+        requirements={"cpu": ("toyframe==1.5", "numpy")},
+        locks={"cpu": ("cpu.txt",)},
+        variables={"TOY": "{threads}"},
+        limits=("CPU only: it is a toy.",),
+    )
+
+
+def left_over() -> list[str]:
+    """What lies on the shelf beside whole environments and the files that lock them."""
+    standing = {path.name for path in cache.standing()}
+    return [
+        path.name
+        for path in cache.shelf().glob("*")
+        if path.name not in standing and not path.name.startswith(".lock-")
+    ]
+
+
+def test_the_cache_is_where_the_variable_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("SAMESTEP_CACHE")
+    assert cache_folder().name == "samestep"
+
+
+def test_built_once_then_reused_listed_and_removed(recipe: Recipe) -> None:
+    told: list[tuple[str, str]] = []
+    first = prepare(recipe, "cpu", report=lambda name, text: told.append((name, text)))
+    assert (first.framework, first.version, first.origin) == ("toy", "1.5", "built")
+    assert first.lock == "cpu.txt"
+    assert first.lock_hash == hashlib.sha256((recipe.folder / "cpu.txt").read_bytes()).hexdigest()
+    code = "import toyframe, sys; print(sys.prefix)"
+    ran = subprocess.run([first.python, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == str(first.python.parent.parent)
+    assert told[0] == ("toy", "building from cpu.txt")
+    told.clear()
+    again = prepare(recipe, "cpu", report=lambda name, text: told.append((name, text)))
+    assert replace(again, seconds=0) == replace(first, seconds=0)
+    assert again.seconds < 1
+    assert not told
+    (shown,) = built()
+    assert (shown.framework, shown.device, shown.version) == ("toy", "cpu", "1.5")
+    assert shown.bytes > 0
+    assert remove("another") == []
+    assert remove("toy") == [shown.name]
+    assert built() == [] and left_over() == []
+
+
+def test_another_lock_is_another_environment(recipe: Recipe, wheels: Path) -> None:
+    first = prepare(recipe, "cpu")
+    path = recipe.folder / "cpu.txt"
+    path.write_text(wheel(wheels, "numpy", "2.0") + wheel(wheels, "toyframe", "1.6"))
+    second = prepare(recipe, "cpu")
+    assert second.version == "1.6"
+    assert first.python != second.python and first.python.exists()
+
+
+def test_a_broken_environment_is_built_anew(recipe: Recipe) -> None:
+    first = prepare(recipe, "cpu")
+    first.python.unlink()
+    assert prepare(recipe, "cpu").python.exists()
+    (first.python.parent.parent / "samestep.json").write_text("{}")
+    assert prepare(recipe, "cpu").version == "1.5"
+
+
+def test_a_file_that_is_not_the_locked_one_is_refused(recipe: Recipe, wheels: Path) -> None:
+    wheel(wheels, "toyframe", "1.5", body="evil = True\n")
+    with pytest.raises(Unavailable) as reason:
+        prepare(recipe, "cpu")
+    assert "Hash mismatch" in str(reason.value)
+    assert "\n" not in str(reason.value)
+    assert built() == [] and left_over() == []
+
+
+def test_what_no_index_offers_is_said_in_one_line(recipe: Recipe, wheels: Path) -> None:
+    (wheels / "toyframe-1.5-py3-none-any.whl").unlink()
+    with pytest.raises(Unavailable) as reason:
+        prepare(recipe, "cpu")
+    assert "toyframe" in str(reason.value) and "\n" not in str(reason.value)
+    assert str(wheels) not in str(reason.value)
+
+
+def test_the_next_lock_is_tried_when_one_is_not_offered(recipe: Recipe) -> None:
+    special = recipe.folder / "special.txt"
+    special.write_text("toyframe==1.5+special --hash=sha256:" + "0" * 64 + "\n")
+    two = replace(recipe, locks={"cpu": ("special.txt", "cpu.txt")})
+    told: list[str] = []
+    environment = prepare(two, "cpu", report=lambda name, text: told.append(text))
+    assert environment.lock == "cpu.txt"
+    assert any("special.txt" in text for text in told)
+
+
+def test_a_failing_import_is_the_reason(recipe: Recipe, wheels: Path) -> None:
+    line = wheel(wheels, "toyframe", "1.7", body="raise OSError('libtoy.so.1 is not there')\n")
+    (recipe.folder / "cpu.txt").write_text(wheel(wheels, "numpy", "2.0") + line)
+    with pytest.raises(Unavailable, match=r"import toyframe.*libtoy\.so\.1 is not there"):
+        prepare(recipe, "cpu")
+    assert left_over() == []
+
+
+def test_a_missing_library_is_named_with_its_mend(recipe: Recipe) -> None:
+    lacking = replace(recipe, libraries=(Library("libnone.so.9", "apt install libnone9"),))
+    with pytest.raises(Unavailable, match=r"libnone\.so\.9 is missing: apt install libnone9"):
+        prepare(lacking, "cpu")
+    with pytest.raises(Unavailable, match=r"libnone\.so\.9"):
+        prepare(lacking, "cpu", interpreter=prepare(recipe, "cpu").python)
+
+
+def test_a_device_or_lock_that_is_not_there(recipe: Recipe) -> None:
+    with pytest.raises(Unavailable, match=r"not on cuda: CPU only: it is a toy\."):
+        prepare(recipe, "cuda")
+    (recipe.folder / "cpu.txt").unlink()
+    with pytest.raises(Unavailable, match="env lock toy"):
+        prepare(recipe, "cpu")
+
+
+def test_a_cache_that_cannot_be_used(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "file"))
+    with pytest.raises(Unavailable, match="set SAMESTEP_CACHE to another folder"):
+        prepare(recipe, "cpu")
+
+
+def test_many_at_once_and_one_that_cannot(recipe: Recipe) -> None:
+    recipes = [recipe, replace(recipe, name="other"), replace(recipe, name="no", devices=("cuda",))]
+    found = prepare_all(recipes, "cpu")
+    assert list(found) == ["toy", "other", "no"]
+    assert isinstance(found["toy"], Environment) and isinstance(found["other"], Environment)
+    assert isinstance(found["no"], Unavailable)
+
+
+def test_a_lock_means_the_build_it_names_and_no_variant(recipe: Recipe, wheels: Path) -> None:
+    wheel(wheels, "toyframe", "1.5+cpu")
+    exact = replace(recipe, requirements={"cpu": ("toyframe===1.5", "numpy")})
+    lock(exact)
+    assert prepare(exact, "cpu").version == "1.5"
+
+
+# --- an interpreter given ---------------------------------------------------------------------
+
+
+def test_an_interpreter_given_is_taken_as_it_is(recipe: Recipe) -> None:
+    python = prepare(recipe, "cpu").python
+    given = prepare(recipe, "cpu", interpreter=python)
+    assert (given.origin, given.python, given.version) == ("given", python, "1.5")
+    assert given.lock is None and given.lock_hash is None
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "no such program"),
+        ("#!/bin/sh\necho 'what is -I' >&2; exit 2\n", "does not answer .* what is -I"),
+        ("#!/nowhere/python\n", "cannot be run"),
+        ('#!/bin/sh\necho \'{"python": [3, 9, 1], "versions": {}, "missing": []}\'\n',
+         "is Python 3.9.1; give one of version 3.11"),
+        ('#!/bin/sh\necho \'{"python": [3, 11, 1], "versions": {}, "missing": []}\'\n',
+         "has no numpy"),
+        ('#!/bin/sh\necho \'{"python": [3, 11, 1], "versions": {"numpy": "2"}, "missing": []}\'\n',
+         "has no toyframe"),
+    ],
+)  # fmt: skip
+def test_an_interpreter_that_will_not_do(
+    recipe: Recipe, tmp_path: Path, text: str | None, said: str
+) -> None:
+    path = tmp_path / "python-given"
+    if text:
+        script(path, text)
+    with pytest.raises(Unavailable, match=said):
+        prepare(recipe, "cpu", interpreter=path)
+
+
+# --- builders that are killed, interrupted, or two ---------------------------------------------
+
+BUILD = """
+import sys, pathlib, pickle
+from harness.environments import installer
+from harness.environments.builder import prepare_all
+recipe, fake = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+if fake:
+    installer.uv_program = lambda: fake
+print(prepare_all([recipe], "cpu")[recipe.name].python)
+"""
+
+# Stands in for uv: makes half an environment, says so, and takes its time.
+SLOW_UV = """#!{python}
+import os, pathlib, sys, time
+folder = pathlib.Path(sys.argv[-1])
+(folder / "bin").mkdir(parents=True)
+(folder / "bin" / "python").touch()
+pathlib.Path({note!r}).write_text(str(os.getpid()))
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def start(recipe: Recipe, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a build in another process; `slow` gives it a uv that never ends."""
+
+    def start(*, slow: bool = False) -> subprocess.Popen[str]:
+        fake = ""
+        if slow:
+            text = SLOW_UV.format(python=sys.executable, note=str(tmp_path / "pid"))
+            fake = str(script(tmp_path / "slow-uv", text))
+        asked = tmp_path / "asked"
+        asked.write_bytes(pickle.dumps((recipe, fake)))
+        return subprocess.Popen(
+            [sys.executable, "-c", BUILD, str(asked)],
+            cwd=project_root(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    yield start
+    note = tmp_path / "pid"
+    if note.exists():
+        with suppress(ProcessLookupError):
+            os.kill(int(note.read_text()), signal.SIGKILL)
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def uv_pid(tmp_path: Path) -> int:
+    note = tmp_path / "pid"
+    wait_for(lambda: note.exists() and note.read_text() != "")
+    return int(note.read_text())
+
+
+def test_a_killed_build_leaves_no_half_environment(
+    recipe: Recipe, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    builder = start(slow=True)
+    pid = uv_pid(tmp_path)
+    builder.kill()
+    builder.communicate()
+    assert built() == []
+    # Its uv lives on and still holds the place: nobody sweeps or builds under its hands.
+    cache.sweep()
+    (partial,) = left_over()
+    assert partial.startswith(".partial-toy-cpu-")
+    cancel = threading.Event()
+    threading.Timer(0.3, cancel.set).start()
+    told: list[str] = []
+    with pytest.raises(installer.Cancelled):
+        prepare(recipe, "cpu", report=lambda name, text: told.append(text), cancel=cancel)
+    assert told == ["waiting for another build of the same"]
+    os.kill(pid, signal.SIGKILL)
+    assert prepare(recipe, "cpu").version == "1.5"
+    assert left_over() == []
+
+
+def test_ctrl_c_ends_uv_and_leaves_nothing(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    builder = start(slow=True)
+    pid = uv_pid(tmp_path)
+    builder.send_signal(signal.SIGINT)
+    _, err = builder.communicate(timeout=20)
+    assert "KeyboardInterrupt" in err
+    assert not alive(pid)
+    assert built() == [] and left_over() == []
+
+
+def test_two_builders_of_the_same_both_end_well(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    builders = [start(), start()]
+    answers = [builder.communicate(timeout=60) for builder in builders]
+    assert [builder.returncode for builder in builders] == [0, 0], answers
+    assert answers[0][0] == answers[1][0]
+    assert len(built()) == 1
+
+
+def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(InstallError, match=r"took longer than 0 s"):
+        installer.run([sys.executable, "-c", "import time; time.sleep(60)"],
+                      environ=os.environ, seconds=0.2)  # fmt: skip
+    assert time.monotonic() - began < 10
+
+
+# --- the user's own settings ---------------------------------------------------------------------
+
+
+def test_pip_settings_are_said_in_uv_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = uv_environment({
+        "PIP_INDEX_URL": "https://one/simple",
+        "PIP_EXTRA_INDEX_URL": "https://two/simple  https://three/simple",
+        "PIP_FIND_LINKS": "wheels https://four/wheels",
+        "PIP_CERT": "/certs/my bundle.pem",
+        "PIP_TRUSTED_HOST": "one two:8080",
+    })  # fmt: skip
+    assert said["UV_DEFAULT_INDEX"] == "https://one/simple"
+    assert said["UV_INDEX"] == "https://two/simple https://three/simple"
+    assert said["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    assert said["UV_FIND_LINKS"] == f"{tmp_path}/wheels,https://four/wheels"
+    assert said["SSL_CERT_FILE"] == "/certs/my bundle.pem"
+    assert said["UV_INSECURE_HOST"] == "one two:8080"
+
+
+def test_uv_settings_win_over_pip_settings() -> None:
+    mine = {"PIP_INDEX_URL": "https://pip", "UV_INDEX_URL": "https://uv"}
+    assert uv_environment(mine) == mine
+
+
+def test_settings_reach_uv_and_no_file(
+    recipe: Recipe, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV_FIND_LINKS")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    folder = prepare(recipe, "cpu").python.parent.parent
+    lock(recipe)
+    for path in (*folder.rglob("*"), recipe.folder / "cpu.txt"):
+        if path.is_file() and not path.is_symlink():
+            assert str(wheels).encode() not in path.read_bytes(), path
+
+
+def test_errors_tell_no_address(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("UV_FIND_LINKS")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://me:secret@127.0.0.1:9/simple")
+    with pytest.raises(Unavailable) as reason:
+        prepare(recipe, "cpu")
+    assert "check the network" in str(reason.value)
+    for word in ("secret", "127.0.0.1", "\n"):
+        assert word not in str(reason.value)
+
+
+def test_both_shapes_of_a_complaint_are_understood() -> None:
+    new = "Using Python\nerror: No solution found\n  cause: Because toy is not there\n\nhint: no\n"
+    old = "  × No solution found:\n  ╰─▶ Because toy is not there\n"  # noqa: RUF001 - uv's own
+    for text in (new, old):
+        assert human(text, {}).startswith("No solution found: Because toy is not there (the index")
+    assert human(
+        "Traceback\nOSError: gone from /my/wheels/x", {"PIP_FIND_LINKS": "/my/wheels"}
+    ) == ("OSError: gone from <PIP_FIND_LINKS>/x")
+    assert human("", {}) == "it failed and said nothing"
+
+
+# --- locks ---------------------------------------------------------------------------------------
+
+
+def test_a_lock_is_written_once_and_kept(recipe: Recipe, wheels: Path) -> None:
+    path = recipe.folder / "cpu.txt"
+    path.unlink()
+    assert lock(recipe) == [path]
+    text = path.read_text()
+    assert "toyframe===1.5" in text and "# via environment.toml" in text
+    assert "://" not in text and str(wheels) not in text
+    wheel(wheels, "numpy", "2.1")
+    assert lock(recipe) == []
+    assert lock(recipe, upgrade=True) == [path]
+    assert "numpy===2.1" in path.read_text()
+    assert prepare(recipe, "cpu").version == "1.5"
+    assert json.loads((cache.standing()[0] / "samestep.json").read_text())["lock"] == "cpu.txt"

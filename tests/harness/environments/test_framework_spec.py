@@ -1,0 +1,151 @@
+"""What `environment.toml` may say, how a wrong one is refused, and that the committed ones hold."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.environments.framework_spec import Recipe, RecipeError, discover, load
+from harness.paths import project_root
+
+GOOD = """
+title = "Toy"
+python = "3.11"
+package = "toy"
+module = "toy"
+modes = ["slow", "fast"]
+devices = ["cpu"]
+limits = ["It is a toy."]
+
+[only]
+slow = ["cuda"]
+
+[requirements]
+cpu = ["toy==1"]
+
+[variables]
+TOY_THREADS = "{threads}"
+TOY_CACHE = "{scratch}/toy on {device}"
+
+[deterministic]
+TOY_CACHE = "{scratch}/the same"
+
+[[libraries]]
+name = "libtoy.so.1"
+mend = "apt install libtoy1"
+platform = "linux"
+
+[[programs]]
+name = "toy-compiler"
+mend = "apt install toy-compiler"
+modes = ["fast"]
+variable = "TOYC"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "frameworks" / "toy" / "environment.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_a_recipe_is_read_whole(write: Callable[[str], Path], tmp_path: Path) -> None:
+    write(GOOD)
+    recipe = discover(tmp_path)["toy"]
+    assert (recipe.title, recipe.python, recipe.packages) == ("Toy", "3.11", ("toy",))
+    assert recipe.modes == ("slow", "fast")
+    assert (recipe.modes_on("cpu"), recipe.modes_on("cuda:1")) == (("fast",), ("slow", "fast"))
+    assert not recipe.arbiter
+    assert recipe.lock_paths("cpu") == (recipe.folder / "cpu.txt",)
+    assert recipe.libraries[0].name == "libtoy.so.1"
+
+
+def test_a_worker_gets_its_threads_scratch_and_device(write: Callable[[str], Path]) -> None:
+    recipe = load(write(GOOD))
+    variables = recipe.worker_variables(device="cpu", threads=3, scratch=Path("/s"))
+    assert variables["TOY_THREADS"] == "3"
+    assert variables["TOY_CACHE"] == "/s/toy on cpu"
+    assert variables["CUDA_VISIBLE_DEVICES"] == ""
+    assert recipe.worker_variables(device="cuda:1", threads=3, scratch=Path("/s")).items() >= {
+        "TOY_CACHE": "/s/toy on cuda", "CUDA_VISIBLE_DEVICES": "1",
+    }.items()  # fmt: skip
+    same = recipe.worker_variables(device="cpu", threads=3, scratch=Path("/s"), deterministic=True)
+    assert same == {**variables, "TOY_CACHE": "/s/the same"}
+
+
+def test_a_mode_says_which_program_it_lacks(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load(write(GOOD))
+    assert recipe.missing_program("slow") is None
+    assert "apt install toy-compiler" in str(recipe.missing_program("fast"))
+    monkeypatch.setenv("TOYC", sys.executable)
+    assert recipe.missing_program("fast") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('title = "Toy"', "", "`title` is missing"),
+        ('title = "Toy"', "title = 3", "`title` is 3; give a text"),
+        ('python = "3.11"', 'python = "three"', "`python` is 'three'"),
+        ("limits = ", "limit = ", "unknown key `limit`; did you mean `limits`?"),
+        ("limits = ", "zzz = ", "unknown key `zzz`; known are arbiter"),
+        ('devices = ["cpu"]', 'devices = ["tpu"]', "out of cpu, cuda"),
+        ('devices = ["cpu"]', 'devices = ["cpu", "cpu"]', "different words"),
+        ('devices = ["cpu"]', 'devices = ["cuda"]', "did you mean `cpu.txt`?"),
+        ('"slow", "fast"', "", "`modes` is []; give at least one text"),
+        ("{threads}", "{thread}", "did you mean `threads`?"),
+        ('TOY_THREADS = "{threads}"', "TOY_THREADS = 3", 'give a text, as "3"'),
+        ('platform = "linux"', 'platform = "lynx"', "one of linux, darwin"),
+        ('modes = ["fast"]', 'modes = ["quick"]', "out of slow, fast"),
+        ('variable = "TOYC"', 'varable = "TOYC"', "did you mean `variable`?"),
+        ("[requirements]", "[requirements", "is not valid TOML"),
+        ('cpu = ["toy==1"]', "cpu = [1]", "a text or a list of texts"),
+        ('cpu = ["toy==1"]', '"../x" = ["toy==1"]', "names a lock file"),
+        ("[[libraries]]", "[libraries]", "tables, [[libraries]]"),
+        ("[variables]", "[locks]\ncuda = []\n[variables]", "unknown key `cuda`"),
+        ("modes =", "arbiter = 1\nmodes =", "true or false"),
+        ("slow = [", "slw = [", "did you mean `slow`?"),
+        ('["cuda"]', '["tpu"]', "out of cpu, cuda"),
+    ],
+)
+def test_a_wrong_recipe_says_where_and_what(
+    write: Callable[[str], Path], old: str, new: str, said: str
+) -> None:
+    assert old in GOOD
+    with pytest.raises(RecipeError) as error:
+        load(write(GOOD.replace(old, new, 1)))
+    assert said in str(error.value)
+    assert str(error.value).startswith("toy/environment.toml")
+
+
+COMMITTED = discover(project_root())
+
+
+@pytest.mark.parametrize("recipe", COMMITTED.values(), ids=COMMITTED)
+def test_committed_locks_are_whole_and_name_no_place(recipe: Recipe) -> None:
+    for name, requirements in recipe.requirements.items():
+        text = (recipe.folder / f"{name}.txt").read_text(encoding="utf-8")
+        pins = re.findall(r"^([a-z0-9-]+)===\S+", text, flags=re.MULTILINE)
+        for requirement in requirements:
+            wanted = re.match(r"[a-z0-9-]+", requirement)
+            assert wanted and wanted[0] in pins
+        assert len(pins) == len(set(pins))
+        for block in re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]:
+            assert "--hash=sha256:" in block
+        assert "://" not in text
+        assert not re.search(r"(^|\s)(/|file:|-[if] |--(?!hash=))", text)
+
+
+def test_one_committed_framework_is_the_arbiter() -> None:
+    assert sum(recipe.arbiter for recipe in COMMITTED.values()) == 1

@@ -1,0 +1,53 @@
+"""What was asked for is checked before anything is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.runner.request import DEFAULT_WORKLOADS
+from tests.toy_request import toy_request
+from workloads.reading import SpecError
+
+
+def test_what_is_not_said_is_as_usual(toy_root: Path) -> None:
+    made = toy_request(toy_root, threads=None, out=None)
+    assert {cell.framework for cell in made.cells} == set(made.recipes)
+    assert (made.seed, made.steps, made.synthetic, made.skip_absent) == (0, None, False, False)
+    assert made.results == toy_root / "results" and made.threads >= 1
+    assert made.measuring.budget is None and made.parity_steps > 0
+
+
+def test_without_a_workload_the_usual_ones_are_taken(toy_root: Path) -> None:
+    made = toy_request(toy_root, workloads=[])
+    assert tuple(one.name for one in made.workloads) == DEFAULT_WORKLOADS and made.skip_absent
+
+
+def test_quick_is_an_epoch_and_a_launch_unless_epochs_are_said(toy_root: Path) -> None:
+    made = toy_request(toy_root, quick=True)
+    assert (made.workloads[0].data.epochs, made.measuring.launches) == (1, 1)
+    assert toy_request(toy_root, quick=True, epochs=2).workloads[0].data.epochs == 2
+
+
+def test_epochs_and_steps_together_are_refused(toy_root: Path) -> None:
+    with pytest.raises(SpecError, match="give one"):
+        toy_request(toy_root, epochs=1, steps=1)
+
+
+def test_two_workloads_of_one_name_are_refused(toy_root: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "mlp-2-3-2.toml"
+    twin.write_text((toy_root / "workloads" / "catalogue" / "mlp-2-3-2.toml").read_text())
+    with pytest.raises(SpecError, match="two workloads are named mlp-2-3-2"):
+        toy_request(toy_root, workloads=["mlp-2-3-2", str(twin)])
+
+
+def test_wrong_words_are_refused_with_the_nearest(toy_root: Path) -> None:
+    with pytest.raises(SpecError, match='did you mean "faulty"'):
+        toy_request(toy_root, frameworks=["fawlty"])
+    with pytest.raises(SpecError, match='did you mean "well"'):
+        toy_request(toy_root, modes=["wel"])
+    with pytest.raises(SpecError, match="no framework"):
+        toy_request(toy_root, interpreters={"fulty": Path("/x")})
+    with pytest.raises(SpecError, match="may use"):
+        toy_request(toy_root, threads=10_000)
