@@ -26,7 +26,6 @@ from benchmarks.planted_faults.catalogue import FAULTS, HONEST  # noqa: E402
 from benchmarks.power import copied  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
 from harness.environments.framework_spec import Recipe  # noqa: E402
-from harness.results import store  # noqa: E402
 from harness.runner.context import Measuring  # noqa: E402
 from harness.runner.request import Request, request  # noqa: E402
 from harness.runner.run import execute  # noqa: E402
@@ -108,10 +107,9 @@ def outcomes(
     with tempfile.TemporaryDirectory() as folder:
         root = project(Path(folder), host)
         made = asked(root, python, faults, measuring)
-        run, _ = execute(made, lambda event: None, root)
-        events = store.read(run).events
+        record, _ = execute(made, lambda event: None, root)
     return {
-        cell.mode: outcome(event for event in events if event.get("cell") == cell.id)
+        cell.mode: outcome(event for event in record.events if event.get("cell") == cell.id)
         for cell in made.cells
     }
 

@@ -31,9 +31,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from benchmarks.power import RECIPE, project  # noqa: E402
+from harness.defaults import MARGIN, THRESHOLD  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
 from harness.gate import request  # noqa: E402
-from harness.gate.decide import MARGIN, THRESHOLD, Comparison, accuracy_change, judge  # noqa: E402
+from harness.gate.decide import Comparison, accuracy_change, judge  # noqa: E402
 from harness.gate.evaluate import LEVEL, TRIM, Check, unsettled, verdict  # noqa: E402
 from harness.gate.findings import METRICS, REGRESSED, Finding  # noqa: E402
 from harness.machine import host  # noqa: E402
@@ -114,9 +115,9 @@ def trials(plant: str, count: int, budget: float | None, quiet: bool) -> None:
         with tempfile.TemporaryDirectory() as folder, load(quiet):
             root = planted(Path(folder))
             began = time.monotonic()
-            run, _ = execute(asked(root, PLANTS[plant], budget, trial), lambda event: None, root)
+            record, _ = execute(asked(root, PLANTS[plant], budget, trial), lambda event: None, root)
             seconds = time.monotonic() - began
-            found = verdict(store.read(run))
+            found = verdict(record)
         alarms += bool(found.having(REGRESSED))
         words = (
             ", ".join(one.metric.name for one in found.having(what)) or "-"
@@ -142,19 +143,19 @@ def pool(launches: int, quiet: bool, keep: Path | None) -> None:
         base = cells[0].id
         pairs = [(cell.id, base) for cell in cells[1:]]
         made = replace(
-            made, cells=cells, check=Check("planted/a", pairs, THRESHOLD, MARGIN),
+            made, cells=cells,
+            extra_manifest={"check": vars(Check("planted/a", pairs, THRESHOLD, MARGIN))},
             measuring=replace(OPEN_ENDED, launches=launches, checking=True),
         )  # fmt: skip
-        run, _ = execute(made, lambda event: None, root)
-        draws(run, LOOKS[-1])
+        record, _ = execute(made, lambda event: None, root)
+        draws(record, LOOKS[-1])
 
 
-def draws(run: Path, most: int) -> None:
+def draws(record: store.Record, most: int) -> None:
     """Make checks of the launches of a run, `most` launches each, and print what came of them."""
-    now = Measures(store.read(run))
-    about = (
-        f"{now.launches(next(iter(now.cells)))} launches of {run.name}; checks of {most} at most"
-    )
+    now = Measures(record)
+    launches = now.launches(next(iter(now.cells)))
+    about = f"{launches} launches of {record.folder.name}; checks of {most} at most"
     print(f"\n{date.today()}, {host.describe()['cpu']}; {WORKLOAD}; {about}, {DRAWS} of each\n")
     print("| planted | found | anything else | launches, median | 95% of checks |")
     print("| --- | ---: | ---: | ---: | ---: |")

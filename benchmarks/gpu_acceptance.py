@@ -24,9 +24,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
+from harness import defaults  # noqa: E402
 from harness.environments.framework_spec import discover  # noqa: E402
 from harness.machine import devices, host  # noqa: E402
-from harness.parity import DEFAULT_STEPS  # noqa: E402
 from harness.report import parity_tables  # noqa: E402
 from harness.results import store, tables  # noqa: E402
 from harness.runner import run  # noqa: E402
@@ -81,7 +81,7 @@ PARTS = (
     Part(LARGE, 1, 20, "bfloat16", launches=1),
     Part("cifar-resnet20", 1, 20, launches=1),
 )
-SMALL = (Part("mlp-digits", DEFAULT_STEPS, 50), Part("cnn-digits", 5, 20, launches=1))
+SMALL = (Part("mlp-digits", defaults.PARITY_STEPS, 50), Part("cnn-digits", 5, 20, launches=1))
 
 
 def _path(workload: str) -> str:

@@ -154,8 +154,9 @@ def pool(launches: int, keep: Path | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = project(Path(folder))
         began = time.monotonic()
-        run, _ = execute(asked(root, (*IDENTICAL, *SLOWED), measuring, 0), lambda event: None, root)
-        record = store.read(run)
+        record, _ = execute(
+            asked(root, (*IDENTICAL, *SLOWED), measuring, 0), lambda event: None, root
+        )
         table = record.slices.copy()
         if keep:
             table.to_csv(keep, index=False)
@@ -191,9 +192,10 @@ def trials(mode: str, count: int, budget: float) -> None:
             root = project(Path(folder))
             began = time.monotonic()
             measuring = replace(OPEN_ENDED, budget=budget)
-            run, _ = execute(asked(root, ("a", mode), measuring, trial), lambda event: None, root)
+            record, _ = execute(
+                asked(root, ("a", mode), measuring, trial), lambda event: None, root
+            )
             whole = time.monotonic() - began
-            record = store.read(run)
         pairs = store.comparisons(record)
         (pair,) = pairs[pairs["kind"] == "train"].to_dict("records")
         found += pair["verdict"] == pairwise.FASTER  # "a" is the first of the two by name

@@ -25,8 +25,8 @@ sys.path.append(str(ROOT))
 from frameworks.answers import answers  # noqa: E402
 from frameworks.contract import Options, Step  # noqa: E402
 from frameworks.reference.adapter import Reference  # noqa: E402
+from harness import defaults  # noqa: E402
 from harness.parity import (  # noqa: E402
-    DEFAULT_STEPS,
     ReferenceRun,
     Verdict,
     judge,
@@ -140,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("workload", nargs="?", default="cnn-digits", help="a name, or a TOML file")
     workload = spec.load(parser.parse_args().workload)
-    check = ParityCheck(workload, DEFAULT_STEPS)
+    check = ParityCheck(workload, defaults.PARITY_STEPS)
     print("| tensor | smallest x caught | in units of its bound | caught by |")
     print("| --- | ---: | ---: | --- |")
     for tensor in workload.parameters:

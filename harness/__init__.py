@@ -1,1 +1,1 @@
-"""The laboratory: everything that is neither what is computed nor how."""
+"""The harness: runs, judges, reports. Packages import one way; see tests/test_architecture.py."""

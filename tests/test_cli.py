@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
-from harness.commands.options import INTERRUPTED
+from harness.commands.errors import INTERRUPTED
 from harness.environments.framework_spec import discover
 from harness.report import document
 from harness.results import history_db as database
@@ -149,7 +149,7 @@ def test_an_undecided_cell_is_named_and_ends_the_command_with_3(
     made.append("cell-done", "toy/left/fast/cpu/float32")
     made.append("run-ended", status=UNDECIDED, exit_code=3)
     made.close()
-    monkeypatch.setattr(cli, "conduct", lambda asked, quiet: (made.folder, 3))
+    monkeypatch.setattr("harness.commands.run.conduct", lambda *_: (store.read(made.folder), 3))
     result = call(*command)
     assert result.exit_code == 3
     assert f"parity undecided: {TENSOR}" in " ".join(result.output.split())

@@ -68,7 +68,8 @@ def toy_run(
 
     def make(*modes: str, **more: Any) -> Path:
         usual = {"modes": modes, "quick": True, "interpreters": toy_interpreters}
-        return run.execute(toy_request(toy_root, **(usual | more)), lambda _: None, toy_root)[0]
+        request = toy_request(toy_root, **(usual | more))
+        return run.execute(request, lambda _: None, toy_root)[0].folder
 
     return make
 
@@ -131,7 +132,7 @@ def test_a_check_s_run_is_as_the_schemas_say(
         out=toy_root / "results", root=toy_root, threshold=0.03, margin=0.005, budget=None,
     )  # fmt: skip
     short = Measuring(launches=2, rounds=1, seconds=0.01, checking=True)
-    folder, _ = run.execute(replace(asked, measuring=short), lambda _: None, toy_root)
+    folder = run.execute(replace(asked, measuring=short), lambda _: None, toy_root)[0].folder
     check(folder)
     described(folder)
     assert {"retrained", "calibration"} <= {event["event"] for event in events(folder)}

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_origin, get_type_hints
 
+from workloads.errors import UserError
+
 T = TypeVar("T")
 
 _KINDS = {
@@ -23,7 +25,7 @@ _KINDS = {
 }
 
 
-class SpecError(ValueError):
+class SpecError(UserError, ValueError):
     """A table does not say what it has to say; the message tells where and how to mend it."""
 
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from numpy.typing import NDArray
 
 from benchmarks.parity.cases import Given
-from harness import parity
+from harness import (
+    defaults,
+    parity,
+)
 from harness.parity import ReferenceDiverged, ReferenceRun
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 
@@ -24,7 +27,7 @@ __all__ = [
     "run_reference",
 ]
 
-STEPS = parity.DEFAULT_STEPS
+STEPS = defaults.PARITY_STEPS
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from harness import defaults
 from harness.bisect.log import Log
 from harness.bisect.question import BAD, OPEN, Question, better, in_words, moved, side
 from harness.bisect.search import SKIPPED, Search
@@ -27,9 +28,6 @@ from harness.stats.intervals import LOOKS
 from harness.verdicts import REPLAYED, UNDECIDED, by_cell, parity_verdict, undecided_reason
 from workloads import spec
 from workloads.reading import SpecError
-
-BUDGET = 120.0
-"""Seconds for the timed rounds of one measurement; where they leave it open, as much again."""
 
 STEPS = 50
 """Steps that are trained where the score does not matter."""
@@ -145,9 +143,9 @@ class Bisection:
             asked = self._request(among, settled)
             turn = len(records) % len(asked.cells)  # whoever starts first finds cold disks
             asked = replace(asked, cells=[*asked.cells[turn:], *asked.cells[:turn]])
-            folder, _ = run.execute(asked, self._listener(), self.root)
-            folders.append(folder.name)
-            records.append(store.read(folder))
+            record, _ = run.execute(asked, self._listener(), self.root)
+            folders.append(record.folder.name)
+            records.append(record)
             if self.question.measured is not FIRST_STEP or len(records) == COLD[-1]:
                 return records
             if len(records) in COLD and settled(records):
@@ -260,7 +258,7 @@ def prepare(
         mode=modes[0],
         device=device,
         threads=threads or len(host.usable_cpus()),
-        budget=budget or BUDGET,
+        budget=budget or defaults.BISECT_SECONDS,
     )
     if Version(question.good) >= Version(question.bad):
         raise SpecError(f"--good {good} is not before --bad {bad}: give the older one as --good")

@@ -1,41 +1,65 @@
-"""The command of the bisection."""
+"""``bisect``: the release that brought a change."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.bisect.bisect import BUDGET, prepare
-from harness.bisect.conclusion import conclusion
-from harness.bisect.question import METRICS
-from harness.commands.options import OUT, plainly, results_folder
+from harness import defaults
+from harness.commands.errors import plainly
+from harness.commands.options import OUT, LazyChoice, results_folder
 from harness.commands.types import Device, Duration
+
+
+def _metrics() -> Iterable[str]:
+    from harness.bisect.question import METRICS
+
+    return METRICS
 
 
 @click.command()
 @click.argument("framework", metavar="NAME")
 @click.option("--good", required=True, help="The older release.")
 @click.option("--bad", required=True, help="The newer release.")
-@click.option("--metric", type=click.Choice([*METRICS]), default="throughput", show_default=True)
+@click.option(
+    "--metric",
+    type=LazyChoice(_metrics),
+    default="throughput",
+    show_default=True,
+    help="The metric that changed.",
+)
 @click.option("--workload", required=True, help="A workload of the catalogue, or a .toml file.")
 @click.option("--mode", help="A mode of execution.  [default: the framework's first]")
-@click.option("--device", type=Device(), default="cpu", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), help="Processors a worker may use.")
-@click.option("--budget", type=Duration(),
-              help=f"Time for one measurement's timed rounds.  [default: {BUDGET:.0f}s]")  # fmt: skip
+@click.option(
+    "--device", type=Device(), default="cpu", show_default=True, help="cpu, cuda, or cuda:1."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Processors that a worker may use.  [default: all]",
+)
+@click.option(
+    "--budget",
+    type=Duration(),
+    help=f"Time for one measurement's timed rounds.  [default: {defaults.BISECT_SECONDS:.0f}s]",
+)
 @OUT
 @plainly
-def bisect(out: Path | None, **asked: Any) -> None:
+def bisect(out: Path | None, **options: Any) -> None:
     """Which release of NAME brought a change? The same command again goes on where it stopped.
 
-    Exit 0: that release; 1: only a range of them; 3: no change is told apart.
+    Exit 0: that release; 1: only a range of them; 3: no significant change.
     """
+    from harness.bisect.bisect import prepare
+    from harness.bisect.conclusion import conclusion
+
     results = results_folder(out)
-    one = prepare(results=results, tell=lambda text: click.echo(text, err=True), **asked)
-    said, status = conclusion(one.question, one.go())
-    click.echo(said)
-    click.echo(f"its log: {one.log.path}", err=True)
+    bisection = prepare(results=results, tell=lambda text: click.echo(text, err=True), **options)
+    sentence, status = conclusion(bisection.question, bisection.go())
+    click.echo(sentence)
+    click.echo(f"its log: {bisection.log.path}", err=True)
     sys.exit(status)

@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-from harness.machine import devices
-
 
 def parse_duration(text: str) -> float:
     """Return the seconds of a text as ``90``, ``90s``, ``2m`` or ``1h``.
@@ -95,6 +93,8 @@ class Device(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check `value`."""
+        from harness.machine import devices  # imports numpy, which help does without
+
         if value != "auto" and not devices.NAME.fullmatch(value):
             self.fail(f'"{value}": give cpu, cuda, cuda:1 for the second card, or auto', param, ctx)
         return str(value)

@@ -60,6 +60,8 @@ class Environment:
     """`built` or `given`."""
     seconds: float
     """How long `prepare` took."""
+    size: int = 0
+    """Bytes on disk when it was built; 0 for an interpreter given."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def built() -> list[Built]:
                 framework=stamp.get("framework", ""),
                 device=stamp.get("device", ""),
                 version=stamp.get("version", ""),
-                bytes=cache.size(folder),
+                bytes=stamp.get("size") or cache.size(folder),
                 when=cache.when(folder),
                 python=cache.python_of(folder),
             )
@@ -272,6 +274,7 @@ def _build(site: _Site, report: Report, cancel: threading.Event | None) -> Envir
                 lock_hash=site.lock_hash,
                 origin="built",
                 seconds=time.monotonic() - began,
+                size=cache.size(partial),
             )
             cache.write_stamp(partial, asdict(environment) | {"python": recipe.python})
     return environment

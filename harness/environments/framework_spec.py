@@ -21,6 +21,7 @@ from packaging.version import Version
 
 from harness.machine import devices
 from harness.paths import project_root
+from workloads.errors import UserError
 
 FILE_NAME = "environment.toml"
 DEVICES = (devices.CPU, devices.CUDA)
@@ -34,7 +35,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError, ValueError):
     """An `environment.toml` says something that cannot be meant."""
 
 

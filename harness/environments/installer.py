@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from workloads.errors import UserError
+
 LIMIT_SECONDS = 3600.0
 _POLL_SECONDS = 0.1
 _LONGEST_LINE = 320
@@ -51,7 +53,7 @@ _ADVICE = (
 )  # fmt: skip
 
 
-class InstallError(Exception):
+class InstallError(UserError):
     """A command failed: one human line. `not_offered`: the index lacks it, so another may do."""
 
     def __init__(self, line: str, *, not_offered: bool = False) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.environments import installer
 from harness.environments.framework_spec import Recipe
+from workloads.errors import UserError
 
 _PROBE_SECONDS = 60.0
 _IMPORT_SECONDS = 300.0
@@ -35,7 +36,7 @@ print(json.dumps({"python": sys.version_info[:3], "versions": versions, "missing
 """
 
 
-class Unavailable(Exception):
+class Unavailable(UserError):
     """This framework cannot run here. One human line: what is wrong and what to do."""
 
 

@@ -190,9 +190,9 @@ def _one_line(found: re.Match[str]) -> str:
     return "[" + re.sub(r"\n\s+", " ", found[1]) + "]"  # a text within has no line's end of its own
 
 
-def keep(run: Path, table: Mapping[str, Any]) -> None:
-    """Copy a baseline into the folder of the run that is held against it."""
-    store.write(run / COPY, _text(table))
+def attachment(table: Mapping[str, Any]) -> dict[str, str]:
+    """The copy of a baseline in the folder of the run that is compared with it: its name and text."""
+    return {COPY: _text(table)}
 
 
 def read(path: Path) -> Baseline:

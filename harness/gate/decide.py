@@ -28,9 +28,6 @@ from harness.gate.findings import (
 from harness.stats import intervals
 from harness.stats.intervals import Interval, Ratio
 
-THRESHOLD, MARGIN = 0.03, 0.005
-"""What is let through unless told otherwise: a part of a speed or a memory; a part of the accuracy."""
-
 CEILING = 0.25
 """Half of an interval's width, as a logarithm, from which nothing can be said at all; times the metric's
 allowance."""

@@ -62,7 +62,7 @@ def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], thres
         cells=list(dict.fromkeys(cells)),
         measuring=_measuring(budget, len(pairs)),
         undecided=undecided,
-        check=check,
+        extra_manifest={"check": vars(check)},
     )
 
 
@@ -102,8 +102,8 @@ def stored(table: Mapping[str, Any], *, frameworks: Sequence[str], workloads: Se
         cells=cells,
         measuring=_measuring(budget, len(pairs)),
         undecided=undecided,
-        check=check,
-        baseline=table,
+        extra_manifest={"check": vars(check)},
+        attachments=baseline.attachment(table),
     )
 
 

@@ -2,10 +2,9 @@
 
 from harness.parity.check import Check, Verdict, judge
 from harness.parity.diagnosis import hint
-from harness.parity.reference import DEFAULT_STEPS, ReferenceDiverged, ReferenceRun, run_reference
+from harness.parity.reference import ReferenceDiverged, ReferenceRun, run_reference
 
 __all__ = [
-    "DEFAULT_STEPS",
     "Check",
     "ReferenceDiverged",
     "ReferenceRun",

@@ -24,8 +24,6 @@ from workloads.batches import Batch
 from workloads.cost import is_heavy
 from workloads.spec import Workload
 
-DEFAULT_STEPS = 20
-
 SAMPLES, FEWER = 8, 3
 """How many runs with random errors show what rounding does; fewer where a step is work for seconds:
 its tensors are so large that one run shows as much."""

@@ -1,1 +1,1 @@
-"""Reports of a run, each from its record alone: for a terminal, as Markdown."""
+"""Reports of runs, each from their records alone: terminal, Markdown, HTML, JSON, CSV."""

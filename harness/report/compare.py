@@ -17,7 +17,7 @@ from rich.text import Text
 from harness.analysis import compare_runs
 from harness.analysis.compare_runs import Change, Changes
 from harness.analysis.context_diff import Difference
-from harness.report import content, markdown, provenance, terminal
+from harness.report import content, markdown, printing, provenance
 from harness.results import store, tables
 from harness.results.pairwise import SLOWER
 from harness.results.tables import number
@@ -77,10 +77,10 @@ def show(before: store.Record, after: store.Record, console: Console) -> None:
     page = build(before, after)
     console.print(Text(page.title, "bold"), overflow="fold")
     for tone, sentence in page.notes:
-        terminal.say(console, tone, sentence)
+        printing.say(console, tone, sentence)
     for sheet in page.sheets:
         console.print(Text(f"\n{sheet.heading}", "bold"), overflow="fold")
-        terminal.table(console, sheet.titles, sheet.rows)
+        printing.table(console, sheet.titles, sheet.rows)
 
 
 def render(before: store.Record, after: store.Record) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -15,17 +14,16 @@ TEXTS = ("md", "json", "csv")
 """The formats that `text` knows."""
 
 
-def finish(folder: Path) -> store.Record:
+def write(record: store.Record) -> None:
     """Write samples.csv, summary.csv, report.md and report.html of a run, again at any time.
 
     Raises StoreError.
     """
-    record = store.read(folder)
+    folder = record.folder
     store.write(folder / "samples.csv", record.slices.to_csv(index=False))
     store.write(folder / "summary.csv", store.summary(record).to_csv(index=False))
     store.write(folder / "report.md", markdown.render(record))
     renderer.write([record], renderer.place([record], folder.parent))
-    return record
 
 
 def text(records: Sequence[store.Record], form: str) -> str:

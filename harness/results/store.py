@@ -4,7 +4,7 @@
         manifest.json   what was asked for, where, with what: known before anything is timed
         events.jsonl    the journal: one JSON object a line, flushed at once, never changed
         logs/           what the workers printed
-        samples.csv, summary.csv, report.md, report.html: made from the first two by `report.files`
+        samples.csv, summary.csv, report.md, report.html: made from the first two by `report.formats`
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
 whole line.
@@ -33,6 +33,7 @@ import orjson
 import pandas as pd
 
 from harness.results import tables
+from workloads.errors import UserError
 
 SCHEMA = 2
 """Raised when a reader of the last schema would misread a run."""
@@ -45,7 +46,7 @@ _BLOCK = 20_000
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,}")
 
 
-class StoreError(Exception):
+class StoreError(UserError):
     """A run cannot be written, found or read; the text is one line for the user."""
 
 

@@ -37,7 +37,7 @@ def of(asked: Request, root: Path) -> dict[str, Any]:
         },
         "workloads": {workload.name: workload.to_dict() for workload in asked.workloads},
         "cells": [cell.id for cell in asked.cells],
-        **({"check": vars(asked.check)} if asked.check else {}),
+        **asked.extra_manifest,
     }
 
 

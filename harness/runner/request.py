@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness import defaults
 from harness.environments import variants
 from harness.environments.framework_spec import Recipe, discover
-from harness.gate.evaluate import Check
 from harness.machine import host
-from harness.parity import DEFAULT_STEPS
 from harness.paths import project_root
 from harness.runner import plan
 from harness.runner.context import Measuring, Undecided
 from harness.runner.plan import Cell
 from workloads import spec
+from workloads.errors import UserError
 from workloads.reading import SpecError
 from workloads.spec import Workload
 
@@ -54,9 +54,10 @@ class Request:
     deterministic: bool
     undecided: Undecided | None = None
     """What says, instead of the throughput of all pairs, which cells are worth more launches."""
-    check: Check | None = None
-    baseline: Mapping[str, Any] | None = None
-    """What a check is held against, where that is stored."""
+    extra_manifest: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the manifest that say what the run is for."""
+    attachments: Mapping[str, str] = field(default_factory=dict)
+    """Files that are written into the run's folder at its start: their names and texts."""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -79,7 +80,7 @@ def request(
     budget: float | None = None,
     precision: float | None = None,
     quick: bool = False,
-    parity_steps: int = DEFAULT_STEPS,
+    parity_steps: int = defaults.PARITY_STEPS,
     no_parity: bool = False,
     only_parity: bool = False,
     deterministic: bool = False,
@@ -91,7 +92,7 @@ def request(
         SpecError, RecipeError: a name is unknown, a file is wrong, or nothing is left to run.
     """
     if epochs and steps:
-        raise SpecError("--epochs and --steps say the same thing twice: give one")
+        raise UserError("--epochs and --steps are mutually exclusive: give one")
     root = root or project_root()
     recipes, chosen = discover(root), variants.choose(frameworks, root)
     all_modes = sorted({mode for r in (*recipes.values(), *chosen.values()) for mode in r.modes})
@@ -112,7 +113,7 @@ def request(
     there = _devices(device)
     cpus = host.usable_cpus()
     if threads is not None and threads > len(cpus):
-        raise SpecError(f"--threads {threads}: this process may use {len(cpus)} processors")
+        raise UserError(f"--threads {threads}: this process may use {len(cpus)} processors")
     usual = OPEN_ENDED if budget or precision else Measuring()
     usual = QUICK if quick else usual
     return Request(

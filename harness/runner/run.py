@@ -9,11 +9,9 @@ from typing import Any
 
 from harness.environments import builder, gpu_support
 from harness.environments.builder import Environment, Unavailable
-from harness.gate import baseline
 from harness.machine import devices, host
 from harness.machine.interference import Guard
 from harness.paths import cache_folder, project_root
-from harness.report.formats import finish
 from harness.results import history_db, preview, store
 from harness.results.tables import FAILED, INTERRUPTED, OK
 from harness.runner import manifest
@@ -29,6 +27,9 @@ from workloads.spec import Workload
 PATIENCE = Timeouts()
 
 Listener = Callable[[dict[str, Any]], None]
+
+Finish = Callable[[store.Record], None]
+"""What is done with the record of a run that has ended, however it ended: its reports are written."""
 
 
 class _Session:
@@ -64,17 +65,19 @@ def execute(
     listener: Listener,
     root: Path | None = None,
     timeouts: Timeouts = PATIENCE,
-) -> tuple[Path, int]:
-    """Do what was asked for; return the run's folder and the exit status.
+    finish: Finish = lambda record: None,
+) -> tuple[store.Record, int]:
+    """Do what was asked for; return the run's record and the exit status.
 
     0: all ok; 1: a cell failed, is not equivalent or could not run, or a workload was refused; else 3: a
-    cell is undecided. Ctrl-C ends the workers, keeps what there is, and is raised again.
+    cell is undecided. Ctrl-C ends the workers, keeps what there is, and is raised again. `root` is the
+    project's folder; `finish` gets the record in every case.
     """
     root = root or project_root()
     run = store.Run.create(asked.results, manifest.of(asked, root))
     session = _Session(asked, run, listener, timeouts)
-    if asked.baseline is not None:
-        baseline.keep(run.folder, asked.baseline)
+    for name, text in asked.attachments.items():
+        store.write(run.folder / name, text)
     status, exit_code = INTERRUPTED, 1
     try:
         session.tell(
@@ -86,8 +89,10 @@ def execute(
     finally:
         session.tell("run-ended", None, status=status, exit_code=exit_code)
         run.close()
-        _remember(finish(run.folder), listener)
-    return run.folder, exit_code
+        record = store.read(run.folder)
+        finish(record)
+        _remember(record, listener)
+    return record, exit_code
 
 
 def _remember(record: store.Record, listener: Listener) -> None:

@@ -71,8 +71,7 @@ def cuda_root(toy_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def execute(root: Path, interpreters: dict[str, Path], **changes: Any) -> store.Record:
     usual = {"modes": ["well"], "steps": 20, "interpreters": interpreters, "parity_steps": 2}
     made = replace(toy_request(root, **(usual | changes)), measuring=Measuring(1, 1, 0.01))
-    folder, _ = run.execute(made, lambda event: None, root)
-    return store.read(folder)
+    return run.execute(made, lambda event: None, root)[0]
 
 
 def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[str, Path]) -> None:

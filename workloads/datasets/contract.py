@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from workloads.errors import UserError
+
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]  # (bytes done, bytes in all)
 
 PARTS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
 
-class DatasetError(Exception):
+class DatasetError(UserError):
     """Anything that keeps a dataset from being used; its text is one line for the user."""
 
 

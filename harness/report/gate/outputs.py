@@ -24,7 +24,7 @@ from harness.gate.findings import (
     Finding,
     Verdict,
 )
-from harness.report import terminal
+from harness.report import printing
 from harness.report.content import Tone
 from harness.report.gate import github, junit, wording
 from harness.report.markdown import SYMBOLS, escape
@@ -48,9 +48,9 @@ _BAR = "\\|"
 
 def show(verdict: Verdict, console: Console) -> None:
     """Print the verdict: its sentence, what became of what, and what to do next."""
-    terminal.say(console, wording.overall(verdict), plain(verdict.sentence))
+    printing.say(console, wording.overall(verdict), plain(verdict.sentence))
     for ground in wording.grounds(verdict):
-        terminal.say(console, "warn", ground)
+        printing.say(console, "warn", ground)
     if not verdict.findings:
         return
     shared, parts = wording.common(one.cell for one in verdict.findings)
@@ -62,7 +62,7 @@ def show(verdict: Verdict, console: Console) -> None:
     if notes := wording.noted((one for one in told if one.note), parts):
         console.print()
     for kind, note in notes:
-        terminal.say(console, wording.tone(verdict, kind), note)
+        printing.say(console, wording.tone(verdict, kind), note)
 
 
 def _rows(
@@ -82,7 +82,7 @@ def _rows(
 
     console.print(Text(line(texts[0]), "dim"), overflow="fold")
     for kind, own in groupby(told, key=lambda one: one.verdict):
-        console.print(terminal.mark(console, wording.tone(verdict, kind), kind))
+        console.print(printing.mark(console, wording.tone(verdict, kind), kind))
         for cell, rows in _by_cell(own).items():
             console.print(Text(f"  {wording.label(cell, parts)}"), overflow="fold")
             for one in rows:
@@ -101,7 +101,7 @@ def _folded(
     """Print a line a cell with all its metrics of one verdict."""
     if not told:
         return
-    console.print(terminal.mark(console, wording.tone(verdict, told[0].verdict), told[0].verdict))
+    console.print(printing.mark(console, wording.tone(verdict, told[0].verdict), told[0].verdict))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(overflow="fold")
     grid.add_column(overflow="fold")

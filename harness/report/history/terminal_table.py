@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.analysis import history_series
 from harness.analysis.history_series import Series
-from harness.report import terminal
+from harness.report import printing
 from harness.report.history import content as said
 from harness.report.history.content import History
 from harness.results.tables import OK
@@ -33,16 +33,16 @@ def show(history: History, console: Console) -> None:
     for cell, own in groupby(history.series, key=lambda one: one.cell):
         console.print(Text(f"\n{plain(cell)}", "bold"), Text(history.title, "dim"), overflow="fold")
         for one in own:
-            terminal.say(console, "off", said.label(history, one))
+            printing.say(console, "off", said.label(history, one))
             for line in _Drawing(history, one, console).lines():
                 console.print(line, overflow="fold", highlight=False)
     console.print()
-    terminal.say(console, *said.verdict(history))
+    printing.say(console, *said.verdict(history))
     for one in history.series:
         for change in one.changes:
             text = f"{plain(one.cell)}: {said.sentence(history, one, change)}"
-            terminal.say(console, said.tone(change), text)
-    terminal.say(console, "note", history.caption)
+            printing.say(console, said.tone(change), text)
+    printing.say(console, "note", history.caption)
 
 
 class _Drawing:
@@ -94,14 +94,14 @@ class _Drawing:
         for change in self._series.changes:
             if change.place == place:
                 words = said.sentence(self._history, self._series, change)
-                rule = Text(f"{bar * 2} {words} ", terminal.STYLES[said.tone(change)])
+                rule = Text(f"{bar * 2} {words} ", printing.STYLES[said.tone(change)])
                 yield rule.append(bar * max(2, self._width - rule.cell_len))
 
     def _drawn(self, point: pd.Series, usual: float) -> Text:
         """A run's dot and interval; the level that it belongs to as a tick."""
         if point["status"] != OK:
             tone: Tone = "warn" if point["status"] == UNDECIDED else "bad"
-            return Text(said.fate(point), terminal.STYLES[tone])
+            return Text(said.fate(point), printing.STYLES[tone])
         letters = [" "] * self._plot
         letters[self._place(usual)] = self._tick
         if pd.notna(point["low"]) and pd.notna(point["high"]):

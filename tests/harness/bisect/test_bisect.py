@@ -45,7 +45,7 @@ class Lab:
         self.measured: list[list[str]] = []
         self._random = random.Random(1)
 
-    def execute(self, asked: run.Request, listener: Any, root: Path) -> tuple[Path, int]:
+    def execute(self, asked: run.Request, listener: Any, root: Path) -> tuple[store.Record, int]:
         if len(self.measured) + 1 == self.interrupt_at:
             raise KeyboardInterrupt
         cells = [cell.id for cell in asked.cells]
@@ -67,7 +67,7 @@ class Lab:
             kept.append("first-step", cell, seconds=took, loss=1.0)
             kept.append("cell-done", cell)
         kept.close()
-        return kept.folder, 0
+        return store.read(kept.folder), 0
 
 
 @pytest.fixture

@@ -14,12 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
-from harness.runner import session
 from harness import paths
-from harness.commands import check
 from harness.gate import baseline, request
 from harness.machine import interference
 from harness.results import store
+from harness.runner import session
 from harness.runner.context import Measuring
 from harness.runner.request import Request
 from tests.harness.gate.made import BASE, HEAD, OTHER, made
@@ -140,20 +139,22 @@ def conducted(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """Instead of a run there is one in which HEAD and BASE, or HEAD and OTHER, did as HOW says."""
     asked: list[Request] = []
 
-    def conduct(made_of: Request, quiet: bool) -> tuple[Path, int]:
+    def conduct(made_of: Request, quiet: bool) -> tuple[store.Record, int]:
         asked.append(made_of)
         print("the display's lines", file=sys.stderr if quiet else sys.stdout)
-        if made_of.baseline is not None:
+        if made_of.attachments:
             cells = {HEAD: HOW, OTHER: {}}
-            return made(made_of.results, cells, baseline=made_of.baseline, **MADE).folder, 0
+            table = json.loads(made_of.attachments[baseline.COPY])
+            return made(made_of.results, cells, baseline=table, **MADE), 0
         cells = {HEAD: HOW, BASE: {}}
-        pairs = [(HEAD, BASE)] if made_of.check else None
-        return made(made_of.results, cells, pairs=pairs, **MADE).folder, int("failed" in HOW)
+        pairs = [(HEAD, BASE)] if made_of.extra_manifest else None
+        return made(made_of.results, cells, pairs=pairs, **MADE), int("failed" in HOW)
 
     HOW.clear()
     MADE.clear()
     MADE["launches"] = 12
-    monkeypatch.setattr(check, "conduct", conduct)
+    monkeypatch.setattr("harness.commands.check.conduct", conduct)
+    monkeypatch.setattr("harness.commands.baseline.conduct", conduct)
     return asked
 
 
@@ -181,7 +182,7 @@ def test_the_exit_status_is_the_verdict_s(
     assert result.exit_code == status, result.output
     assert json.loads((run_of(root) / "check.json").read_text())["status"] == status
     (asked,) = conducted
-    assert asked.check is not None and not asked.synthetic
+    assert not asked.synthetic
     again = call(*AGAINST, "--json")
     assert again.exit_code == status
     assert json.loads(again.stdout)["status"] == status
@@ -206,8 +207,8 @@ def test_what_was_asked_for_is_what_is_checked(conducted: list[Request]) -> None
     call(*AGAINST, "--threshold=7%", "--margin=2%", "--budget=3m", "--steps=5", "--seed=4",
          "--data=synthetic", "--workload=mlp-2-3-2")  # fmt: skip
     (asked,) = conducted
-    assert asked.check is not None
-    assert (asked.check.threshold, asked.check.margin) == (0.07, 0.02)
+    check = asked.extra_manifest["check"]
+    assert (check["threshold"], check["margin"]) == (0.07, 0.02)
     assert (asked.measuring.budget, asked.steps, asked.seed, asked.synthetic) == (180, 5, 4, True)
     assert [one.name for one in asked.workloads] == ["mlp-2-3-2"]
 
@@ -218,14 +219,14 @@ def test_what_was_asked_for_is_what_is_checked(conducted: list[Request]) -> None
         (["check"], "give one of --against and --baseline"),
         (["check", "--against=faulty", "--baseline=x"], "give one of --against and --baseline"),
         (["check", "--baseline=x"], "no file, and baselines kept are: none"),
-        ([*AGAINST, "--epochs=1", "--steps=1"], "say the same thing twice"),
+        ([*AGAINST, "--epochs=1", "--steps=1"], "are mutually exclusive"),
         ([*AGAINST, "--threshold=3"], "give a part in percent"),
         ([*AGAINST, "--margin=200%"], "give a part in percent"),
         ([*AGAINST, "--budget=soon"], "give a time as 90s, 2m or 1h"),
         ([*AGAINST, "--workload=mlp"], "no workload"),
         (["check", "--against=faulty/wel"], 'did you mean "well"'),
         (["baseline", "save", "../up"], "take letters, digits"),
-        (["baseline", "save", "x", "--epochs=1", "--steps=1"], "say the same thing twice"),
+        (["baseline", "save", "x", "--epochs=1", "--steps=1"], "are mutually exclusive"),
         (["baseline", "save", "x", "--run=none"], "no runs there"),
         (["baseline", "show", "x"], "no baseline 'x' in"),
         (["baseline", "remove", "../x"], "no baseline '../x' in"),
@@ -276,8 +277,8 @@ def test_a_check_takes_a_baseline_by_its_name_its_file_or_its_run(
     assert "Regression against the baseline old: 1 regressed" in result.output
     (asked,) = conducted
     name = table["run"] if how == "run" else "old"
-    assert asked.check is not None and asked.check.against == f"the baseline {name}"
-    assert asked.baseline is not None and asked.baseline["cells"].keys() == {HEAD, OTHER}
+    assert asked.extra_manifest["check"]["against"] == f"the baseline {name}"
+    assert json.loads(asked.attachments[baseline.COPY])["cells"].keys() == {HEAD, OTHER}
     assert (asked.threads, asked.synthetic) == (min(2, os.cpu_count() or 1), False)
 
 

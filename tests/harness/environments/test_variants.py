@@ -30,8 +30,7 @@ def request(root: Path, *frameworks: str, **changes: Any) -> Request:
 
 
 def execute(root: Path, *frameworks: str, **changes: Any) -> tuple[store.Record, int]:
-    folder, status = run.execute(request(root, *frameworks, **changes), lambda event: None, root)
-    return store.read(folder), status
+    return run.execute(request(root, *frameworks, **changes), lambda event: None, root)
 
 
 def git(root: Path, *arguments: str) -> str:

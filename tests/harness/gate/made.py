@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.gate.baseline import keep
+from harness.gate.baseline import attachment
 from harness.results import classification, store
 from harness.results.store import Run
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
@@ -69,7 +69,8 @@ def made(
         manifest["check"] = {"against": "left@1.0", "pairs": pairs, "stored": False, **told}
     run = Run.create(folder, manifest)
     if baseline is not None:
-        keep(run.folder, baseline)
+        for name, text in attachment(baseline).items():
+            (run.folder / name).write_text(text)
     run.append("dataset", workload="mlp-digits", name="digits", sha256={"inputs": "ab"})
     for one, how in cells.items():
         _bring_up(run, one, how, draw, noise, speed)

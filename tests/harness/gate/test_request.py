@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.environments.test_variants import commit, git
 
 from harness.environments.framework_spec import RecipeError
 from harness.gate import baseline, request
-from harness.gate.evaluate import undecided, verdict
+from harness.gate.evaluate import Check, undecided, verdict
 from harness.gate.findings import MISSING
 from harness.machine import host
 from harness.machine.host import usable_cpus
 from harness.results import store
 from harness.results.store import Run
 from harness.runner.request import Request
+from tests.harness.environments.test_variants import commit, git
 from tests.harness.gate.made import HEAD, OTHER, Table, made
-from workloads.reading import SpecError
+from workloads.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +42,14 @@ def against(root: Path, word: str, **changes: Any) -> Request:
     return request.against(word, **options(root, **changes))
 
 
+def check_of(made: Request) -> Check:
+    """What the run is to check, as its manifest will hold it."""
+    return Check(**made.extra_manifest["check"])
+
+
 def pairs(made: Request) -> list[tuple[str, str]]:
     """Each pair's frameworks and modes."""
-    assert made.check is not None
-    return [tuple("/".join(one.split("/")[1:3]) for one in pair) for pair in made.check.pairs]  # type: ignore[misc]
+    return [tuple("/".join(one.split("/")[1:3]) for one in pair) for pair in check_of(made).pairs]  # type: ignore[misc]
 
 
 # Against another arm of the same run.
@@ -59,11 +63,10 @@ def test_every_mode_is_held_against_one(toy_root: Path) -> None:
         "well",
         "wrong",
     ]  # pairs beside each other
-    assert made.check is not None
-    assert (made.check.against, made.check.threshold, made.check.margin) == (
+    assert (check_of(made).against, check_of(made).threshold, check_of(made).margin) == (
         "faulty/well", 0.03, 0.005,
     )  # fmt: skip
-    assert not made.check.stored and made.baseline is None and made.undecided is undecided
+    assert not check_of(made).stored and not made.attachments and made.undecided is undecided
 
 
 def test_a_release_is_held_against_another_mode_by_mode(versions_root: Path) -> None:
@@ -96,7 +99,7 @@ def test_the_same_framework_is_what_a_cell_is_held_against(toy_root: Path) -> No
     shutil.copytree(toy_root / "frameworks" / "faulty", twin)
     made = against(toy_root, "twin@1.0", modes=["well", "slow"])
     assert pairs(made) == [("twin/well", "twin@1.0/well"), ("twin/slow", "twin@1.0/slow")]
-    with pytest.raises(SpecError, match="no cell is held against itself"):
+    with pytest.raises(UserError, match="no cell is held against itself"):
         against(toy_root, "twin", modes=["well"])
     # Unless one is asked for and the other not.
     crossed = against(toy_root, "twin/slow", modes=["well"], frameworks=["faulty"])
@@ -118,13 +121,13 @@ def test_the_same_framework_is_what_a_cell_is_held_against(toy_root: Path) -> No
         ("faulty/well", {"frameworks": ["reference"]}, "name a mode too, as NAME/MODE"),
         ("git:HEAD", {}, "faulty@git:HEAD: git has no checkout there"),
         ("git:", {}, "name a commit, a tag or a branch"),
-        ("faulty/well", {"epochs": 1, "steps": 1}, "--epochs and --steps say the same thing twice"),
+        ("faulty/well", {"epochs": 1, "steps": 1}, "--epochs and --steps are mutually exclusive"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_says_what_to_do(
     toy_root: Path, word: str, changes: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises((SpecError, RecipeError), match=says):
+    with pytest.raises((UserError, RecipeError), match=says):
         against(toy_root, word, **changes)
 
 
@@ -147,7 +150,7 @@ def test_a_baseline_is_measured_in_launches_that_all_are_told(toy_root: Path) ->
     assert made.measuring.launches >= baseline.LEAST_LAUNCHES
     assert made.measuring.checking and not made.measuring.open_ended
     assert made.threads == max(1, len(usable_cpus()) - 1)
-    assert made.check is None
+    assert not made.extra_manifest
 
 
 _OF_CHECKS = ("threshold", "margin", "budget")
@@ -184,9 +187,9 @@ def stored(root: Path, table: Table, **changes: Any) -> Request:
 
 def checked(made: Request) -> list[str]:
     """What is checked, each against itself."""
-    assert made.check is not None and made.check.stored
-    assert all(one == other for one, other in made.check.pairs)
-    return [one for one, _ in made.check.pairs]
+    assert check_of(made).stored
+    assert all(one == other for one, other in check_of(made).pairs)
+    return [one for one, _ in check_of(made).pairs]
 
 
 def test_a_baseline_is_measured_again_as_it_was(toy_root: Path, table: Table) -> None:
@@ -196,8 +199,8 @@ def test_a_baseline_is_measured_again_as_it_was(toy_root: Path, table: Table) ->
     assert (made.threads, made.steps, made.synthetic, made.seed) == (1, 7, True, 5)
     assert {one.data.seed for one in made.workloads} == {5}
     assert made.measuring.budget == 3 * request.SECONDS
-    assert made.baseline == table and made.undecided is undecided
-    assert made.check is not None and made.check.against == "the baseline nightly"
+    assert made.attachments == baseline.attachment(table) and made.undecided is undecided
+    assert check_of(made).against == "the baseline nightly"
 
 
 def test_what_is_given_goes_before_what_was_kept(toy_root: Path, table: Table) -> None:
@@ -253,7 +256,7 @@ def test_a_check_may_be_of_a_part(
 def test_what_is_not_in_the_baseline_is_said(
     toy_root: Path, table: Table, changes: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(SpecError, match=says):
+    with pytest.raises(UserError, match=says):
         stored(toy_root, table, **changes)
 
 
@@ -262,7 +265,7 @@ def test_a_workload_of_one_s_own_is_named_by_its_file(toy_root: Path, table: Tab
     shutil.copy(toy_root / "workloads" / "catalogue" / "mlp-2-3-2.toml", own)
     table["cells"] = {cell("well", workload="mine"): table["cells"][cell("well")]}
     assert checked(stored(toy_root, table, workloads=[str(own)])) == [cell("well", workload="mine")]
-    with pytest.raises(SpecError, match=r'no workload "mine".*or a path to a \.toml'):
+    with pytest.raises(UserError, match=r'no workload "mine".*or a path to a \.toml'):
         stored(toy_root, table)
 
 
@@ -304,10 +307,11 @@ def test_a_baseline_of_which_nothing_is_left_is_missing_as_a_whole(
 
 def _held(made: Request, root: Path, table: Table) -> list[tuple[str, str]]:
     """The verdicts of a run of that request in which nothing happened."""
-    manifest = {"check": vars(made.check), "cells": [one.id for one in made.cells], "workloads": {},
-                "machine": {}}  # fmt: skip
+    cells = [cell.id for cell in made.cells]
+    manifest = {**made.extra_manifest, "cells": cells, "workloads": {}, "machine": {}}
     run = Run.create(root / "results", manifest)
-    baseline.keep(run.folder, table)
+    for name, text in baseline.attachment(table).items():
+        (run.folder / name).write_text(text)
     run.append("run-ended", status="ok")
     run.close()
     found = verdict(store.read(run.folder))

@@ -10,8 +10,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from harness.commands.doctor import show as show_finding
 from harness.doctor import Finding
-from harness.report import terminal
+from harness.report import printing, terminal
 from harness.results import store
 from harness.results.store import Run
 
@@ -106,9 +107,10 @@ def test_an_empty_run(tmp_path: Path, width: int) -> None:
 def test_tables_and_findings_of_other_commands() -> None:
     out = io.StringIO()
     console = Console(file=out, width=40)
-    terminal.table(console, ["name", "about"], [("[a]", "word " * 20), ("b", 7)])
+    printing.table(console, ["name", "about"], [("[a]", "word " * 20), ("b", 7)])
     found = [Finding("ok", "fine"), Finding("warning", "odd", "mend it"), Finding("error", "no")]
-    terminal.findings(console, found)
+    for finding in found:
+        show_finding(console, finding)
     text = out.getvalue()
     assert "[a]" in text and "✓ fine" in text and "! odd" in text and "✗ no" in text
     assert "  mend it" in text

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.report.formats import finish
+from harness.report.formats import write
 from harness.results import store
 from harness.results.store import Run, StoreError
 
@@ -232,12 +232,12 @@ def test_finish_writes_the_same_from_the_store_each_time(tmp_path: Path) -> None
         "cell-failed", OTHER, status="crashed", reason="\udcff|\x1b[31m", log_tail=["\ud800"]
     )
     run.close()
-    finish(run.folder)
+    write(store.read(run.folder))
     made = ("samples.csv", "summary.csv", "report.md")
     first = {name: (run.folder / name).read_bytes() for name in made}
     for name in made:
         (run.folder / name).unlink()
-    finish(run.folder)
+    write(store.read(run.folder))
     assert {name: (run.folder / name).read_bytes() for name in made} == first
     assert (
         len(first["summary.csv"].splitlines()) == 3 and len(first["samples.csv"].splitlines()) == 4
@@ -247,7 +247,8 @@ def test_finish_writes_the_same_from_the_store_each_time(tmp_path: Path) -> None
 def test_an_empty_run_has_empty_tables(tmp_path: Path) -> None:
     run = Run.create(tmp_path, {})
     run.close()
-    record = finish(run.folder)
+    record = store.read(run.folder)
+    write(record)
     assert store.samples(record).empty and store.summary(record).empty
     assert "train_samples_per_s" in store.summary(record)
     assert (run.folder / "report.md").read_text().startswith("# samestep run")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.commands.profile import show
 from harness.environments.builder import Unavailable
 from harness.environments.framework_spec import discover
-from harness.report import terminal
 from harness.results.store import StoreError
 from harness.runner import profile as room
 from workloads.reading import SpecError
@@ -42,7 +42,7 @@ def test_the_table_shows_the_longest_first_and_is_never_wider_than_the_terminal(
     many = [{**found.operators[0], "name": f"op {i} " + "x" * 200} for i in range(20)]
     for operators, says in ((found.operators, "[long]"), (many, "5 more, 25.0% of self time")):
         console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
-        terminal.profile(room.Profiled(found.cell, 10, found.trace, operators), console)
+        show(room.Profiled(found.cell, 10, found.trace, operators), console)
         text = console.export_text()
         assert says in text
         assert max(map(len, text.splitlines())) <= 80

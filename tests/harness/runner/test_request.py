@@ -8,6 +8,7 @@ import pytest
 
 from harness.runner.request import DEFAULT_WORKLOADS
 from tests.toy_request import toy_request
+from workloads.errors import UserError
 from workloads.reading import SpecError
 
 
@@ -31,7 +32,7 @@ def test_quick_is_an_epoch_and_a_launch_unless_epochs_are_said(toy_root: Path) -
 
 
 def test_epochs_and_steps_together_are_refused(toy_root: Path) -> None:
-    with pytest.raises(SpecError, match="give one"):
+    with pytest.raises(UserError, match="give one"):
         toy_request(toy_root, epochs=1, steps=1)
 
 
@@ -49,5 +50,5 @@ def test_wrong_words_are_refused_with_the_nearest(toy_root: Path) -> None:
         toy_request(toy_root, modes=["wel"])
     with pytest.raises(SpecError, match="no framework"):
         toy_request(toy_root, interpreters={"fulty": Path("/x")})
-    with pytest.raises(SpecError, match="may use"):
+    with pytest.raises(UserError, match="may use"):
         toy_request(toy_root, threads=10_000)

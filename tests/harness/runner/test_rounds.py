@@ -41,7 +41,6 @@ def make(
     monkeypatch.setattr("harness.runner.session.WARM_UP", 1)
     monkeypatch.setattr("harness.runner.session.WARM_SECONDS", 0.01)
     monkeypatch.setattr("harness.runner.session.LiveCell.tell_limits", lambda self: None)
-    monkeypatch.setattr("harness.runner.run.finish", store.read)
 
     def make(*modes: str, measuring: Measuring = CHECKING, **changes: Any) -> Request:
         usual: dict[str, Any] = {
@@ -54,9 +53,9 @@ def make(
 
 
 def execute(asked: Request, root: Path) -> store.Record:
-    folder, status = run.execute(asked, lambda event: None, root)
-    assert status == 0, [one["reason"] for one in store.read(folder).every("cell-failed")]
-    return store.read(folder)
+    record, status = run.execute(asked, lambda event: None, root)
+    assert status == 0, [event["reason"] for event in record.every("cell-failed")]
+    return record
 
 
 def modes(events: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.report import formats
 from harness.results import store
 from harness.runner import run, schedule
 from harness.runner.context import Measuring, Timeouts
@@ -35,8 +36,8 @@ def execute(
     request: Request, root: Path, patience: Timeouts = run.PATIENCE
 ) -> tuple[store.Record, int, list[dict[str, Any]]]:
     heard: list[dict[str, Any]] = []
-    folder, status = run.execute(request, heard.append, root, patience)
-    return store.read(folder), status, heard
+    record, status = run.execute(request, heard.append, root, patience, finish=formats.write)
+    return record, status, heard
 
 
 def test_every_fault_costs_its_own_cell_only(

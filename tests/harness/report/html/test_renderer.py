@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.report.formats import finish
+from harness.report import formats
 from harness.report.groups import groups, load
 from harness.report.html import curves, downsample, plots, renderer, run_page, style
 from harness.results import store
@@ -154,7 +154,7 @@ def test_a_report_of_one_run_lies_with_it_and_of_several_apart(
     several = renderer.place(records, tmp_path)
     assert several.parent == tmp_path / "reports" and several.name.startswith("2-runs-")
     assert renderer.place(records[::-1], tmp_path) == several
-    finish(records[0].folder)
+    formats.write(records[0])
     assert (records[0].folder / "report.html").read_text().startswith("<!doctype html>")
 
 

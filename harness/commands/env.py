@@ -1,0 +1,114 @@
+"""``env``: the frameworks' environments."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.commands.errors import plainly
+
+if TYPE_CHECKING:
+    from harness.environments.framework_spec import Recipe
+
+
+@click.group()
+def env() -> None:
+    """The frameworks' environments."""
+
+
+_FRAMEWORKS = click.argument("frameworks", nargs=-1, metavar="[FRAMEWORK]...")
+
+
+@env.command(name="list")
+@plainly
+def list_() -> None:
+    """Environments that are built, their size and place."""
+    from rich.console import Console
+
+    from harness.environments import builder
+    from harness.environments.cache import shelf
+    from harness.report.printing import table
+
+    rows = [
+        (
+            built.name,
+            built.version,
+            f"{built.bytes / 2**20:,.0f} MiB",
+            f"{built.when:%Y-%m-%d %H:%M}",
+        )
+        for built in builder.built()
+    ]
+    table(Console(), ["environment", "version", "size", "built"], rows)
+    click.echo(f"in {shelf()}; each has its python in bin/")
+
+
+@env.command()
+@_FRAMEWORKS
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Build for the CPU, or for CUDA cards.",
+)
+@plainly
+def build(frameworks: tuple[str, ...], device: str) -> None:
+    """Build environments from their locks, all at once; those that are there are kept."""
+    from rich.console import Console
+
+    from harness.environments import builder, variants
+    from harness.paths import project_root
+
+    console = Console()
+    chosen = variants.choose(frameworks or ["all"], project_root()).values()
+    recipes = [recipe for recipe in chosen if device in recipe.devices or frameworks]
+
+    def report(name: str, text: str) -> None:
+        console.print(f"  {name}: {text}", markup=False, highlight=False)
+
+    failed = False
+    for name, result in builder.prepare_all(recipes, device, report=report).items():
+        if isinstance(result, builder.Unavailable):
+            failed = True
+            line = f"unavailable: {result}"
+        else:
+            line = f"{result.version}, {result.seconds:.1f} s, {result.python}"
+        console.print(f"{name}: {line}", markup=False, highlight=False)
+    sys.exit(int(failed))
+
+
+@env.command()
+@_FRAMEWORKS
+@plainly
+def remove(frameworks: tuple[str, ...]) -> None:
+    """Remove built environments from the cache."""
+    from harness.environments import builder
+
+    for recipe in _chosen(frameworks):
+        for name in builder.remove(recipe.name):
+            click.echo(f"removed {name}")
+
+
+@env.command()
+@_FRAMEWORKS
+@plainly
+def lock(frameworks: tuple[str, ...]) -> None:
+    """Write the lock files again from the requirements in environment.toml."""
+    from harness.environments import lockfiles
+
+    for recipe in _chosen(frameworks):
+        written = lockfiles.lock(recipe)
+        for path in written:
+            click.echo(f"wrote {path}")
+        if not written:
+            click.echo(f"{recipe.name}: its locks are what the requirements give")
+
+
+def _chosen(names: tuple[str, ...]) -> list[Recipe]:
+    from harness.environments.framework_spec import discover
+    from harness.runner import plan
+
+    recipes = discover()
+    return [recipes[name] for name in plan.choose(names or ["all"], list(recipes), "framework")]

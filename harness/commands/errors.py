@@ -1,0 +1,50 @@
+"""How a command fails: what a user can put right is one line, Ctrl-C is an exit status."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from workloads.errors import UserError
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+
+class Refused(click.ClickException):
+    """One line for the user, a hint below it where there is one, and the exit status."""
+
+    def __init__(self, error: UserError) -> None:
+        super().__init__(f"{error}\n{error.hint}" if error.hint else str(error))
+        self.exit_code = error.exit_status  # type: ignore[misc]
+
+
+def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn errors that the user can put right into one line, and Ctrl-C into its exit status."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            raise Refused(error) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader has gone: click ends the program quietly
+                raise
+            raise Refused(UserError(_in_one_line(error))) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted; what was measured until now is kept", err=True)
+            sys.exit(INTERRUPTED)
+
+    return wrapped
+
+
+def _in_one_line(error: OSError) -> str:
+    """Name the file and what the system said of it."""
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"{error.filename}: {reason}"
