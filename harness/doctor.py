@@ -21,7 +21,7 @@ from harness.environments.framework_spec import Program, Recipe
 from harness.environments.installer import InstallError, uv_program
 from harness.machine import devices, host
 from harness.machine.energy import Meter
-from harness.machine.interference import Guard, Noise
+from harness.machine.interference import InterferenceMonitor, Noise
 from harness.paths import CACHE_VARIABLE, cache_folder, project_root
 from harness.text import count, gibibytes, listed, plain
 from workloads import datasets
@@ -49,7 +49,7 @@ NOISE = {
     Noise.GPU: "wait until it has ended; `nvidia-smi` names it",
     Noise.CARD: "cool the card better, or give it more power",
 }
-"""What to do about each disturbance that the guard tells of."""
+"""What to do about each disturbance that the monitor tells of."""
 
 MEMORY_WANTED = 4 * 2**30
 """Bytes: the workers of a workload are in memory all at once, about half a GiB each."""
@@ -274,7 +274,7 @@ def _swap(told: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _noise() -> Iterator[Finding]:
     """What disturbs measuring at this moment, while nothing of ours runs."""
-    watch = Guard(sorted(host.affinity())).watch(os.getpid())
+    watch = InterferenceMonitor(sorted(host.affinity())).watch(os.getpid())
     time.sleep(LOOK_SECONDS)
     noise = watch.noise()
     for words in noise:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.environments.builder import Environment
 from harness.environments.framework_spec import Recipe
 from harness.machine.energy import Meter
-from harness.machine.interference import Guard
+from harness.machine.interference import InterferenceMonitor
 from harness.parity import ReferenceRun
 from workloads.datasets import Arrays
 from workloads.spec import Workload
@@ -66,7 +66,7 @@ class Measuring:
 class Watchers:
     """What looks on from outside while a slice runs."""
 
-    guard: Guard
+    monitor: InterferenceMonitor
     meter: Meter
 
 

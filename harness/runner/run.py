@@ -11,7 +11,7 @@ from harness.environments import builder, gpu_support
 from harness.environments.builder import Environment, Unavailable
 from harness.gate import baseline
 from harness.machine import devices, host
-from harness.machine.interference import Guard
+from harness.machine.interference import InterferenceMonitor
 from harness.paths import cache_folder, project_root
 from harness.report.formats import finish
 from harness.results import history_db, preview, store
@@ -110,7 +110,7 @@ def _conduct_all(session: _Session) -> None:
         recipes=asked.recipes,
         environments=ready,
         measuring=_share(asked.measuring, len(tasks)),
-        watchers=Watchers(Guard(host.usable_cpus()), manifest.meter(asked)),
+        watchers=Watchers(InterferenceMonitor(host.usable_cpus()), manifest.meter(asked)),
         score=not asked.synthetic,
         timeouts=session.timeouts,
         parity_steps=asked.parity_steps,

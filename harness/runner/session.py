@@ -138,7 +138,7 @@ class LiveCell:
                 self._score()
             used = self._worker.ask("memory", self._setting.timeouts.work)
             self.peak_bytes = used["peak_rss"] or 0
-            held = self._setting.watchers.guard.driver.memory_of(self._worker.pid)
+            held = self._setting.watchers.monitor.driver.memory_of(self._worker.pid)
             self.tell("memory", import_rss=self._import_rss, device_used=held, **used)
             # Only now: what a replay takes is not the training's.
             self._replay("training")
@@ -304,8 +304,8 @@ class LiveCell:
         return [{"cell": self.cell.id, "twin": self.twin, **timed} for timed in slices]
 
     def _slice(self, kind: str, seconds: float) -> dict[str, Any]:
-        guard, meter = self._setting.watchers.guard, self._setting.watchers.meter
-        watch = guard.watch(self._worker.pid, devices.index(self.cell.device))
+        monitor, meter = self._setting.watchers.monitor, self._setting.watchers.meter
+        watch = monitor.watch(self._worker.pid, devices.index(self.cell.device))
         before = meter.read()
         took = self._ask_slice(kind, seconds)
         noise, after = watch.noise(), meter.read()
