@@ -339,7 +339,7 @@ def _builds(known: list[Recipe], told: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _unusable(recipe: Recipe, card: devices.Card) -> Finding:
-    what = f"{recipe.title}: {gpu_support.refusal(recipe, card, given=False)}"
+    what = f"{recipe.title}: {gpu_support.refusal(recipe, card, has_interpreter=False)}"
     if devices.CUDA in recipe.devices:
         return Finding("warning", what, "update the NVIDIA driver")
     mend = f"give a build for it with --interpreter {recipe.name}=PYTHON, or leave it on the CPU"
