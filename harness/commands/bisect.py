@@ -31,7 +31,7 @@ from harness.commands.types import Device, Duration
 def bisect(out: Path | None, **asked: Any) -> None:
     """Which release of NAME brought a change? The same command again goes on where it stopped.
 
-    Exit 0: that release; 1: only a range of them; 3: no change is told apart.
+    Exit 0: that release; 1: only a range of them; 3: no significant change.
     """
     results = results_folder(out)
     one = prepare(results=results, tell=lambda text: click.echo(text, err=True), **asked)
