@@ -22,15 +22,15 @@ def adapter(name: str) -> type[Adapter]:
         ImportError: the framework cannot be imported here.
     """
     module = importlib.import_module(f"frameworks.{name}.adapter")
-    found = [
+    adapters = [
         value
         for value in vars(module).values()
         if isinstance(value, type)
         and issubclass(value, Adapter)
         and value.__module__ == module.__name__
     ]
-    if len(found) != 1:
+    if len(adapters) != 1:
         raise ImportError(
-            f"frameworks/{name}/adapter.py: has to define one Adapter, has {len(found)}"
+            f"frameworks/{name}/adapter.py: has to define one Adapter, has {len(adapters)}"
         )
-    return found[0]
+    return adapters[0]

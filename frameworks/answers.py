@@ -58,5 +58,5 @@ def answers(adapter: Adapter, start: Weights, batches: Sequence[Batch]) -> Answe
 
 
 def _predicted(adapter: Adapter, batches: Sequence[Batch], steps: int) -> Answers:
-    asked = probes(batches).items()
-    return {f"predicted/{steps}/{probe}": adapter.predict(inputs) for probe, inputs in asked}
+    probe_inputs = probes(batches).items()
+    return {f"predicted/{steps}/{probe}": adapter.predict(inputs) for probe, inputs in probe_inputs}

@@ -109,7 +109,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def settings(self) -> dict[str, object]:
-        """Return the settings in force, read back from the framework where it tells."""
+        """Return the settings in force, read back from the framework where it reports them."""
 
     @abstractmethod
     def load(self, weights: Weights) -> None:
@@ -173,7 +173,7 @@ class Adapter(ABC):
     def device_seconds(self, work: Callable[[], object]) -> float | None:
         """Do `work`; return how long it took by the device's own clock.
 
-        None, and nothing is done: the framework does not tell, or the device has no such clock.
+        None, and nothing is done: the framework does not report it, or the device has no such clock.
         """
         return None
 
@@ -187,7 +187,7 @@ class Adapter(ABC):
         return numpy_kernels()
 
     def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
-        """Train on `batches` under the framework's own profiler; write what it tells to `folder`.
+        """Train on `batches` under the framework's own profiler; write its trace to `folder`.
 
         Once in a process, and after `train` has run. The weights go where training takes them,
         perhaps over the batches more than once: `load` to go on.

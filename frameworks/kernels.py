@@ -86,9 +86,9 @@ def numpy_kernels() -> dict[str, Kernel]:
     a, b = np.random.default_rng(0).random((2, *shape), np.float32)
     product = np.empty(shape, np.float32)
     source, target = np.ones((2, ON_CPU.length), np.float32)
-    one = np.ones(1, np.float32)
+    scalar = np.ones(1, np.float32)
     return {
         FLOAT32: ON_CPU.product(lambda: np.matmul(a, b, out=product)),
         COPY: ON_CPU.copy(lambda: np.copyto(target, source)),
-        LAUNCH: launches(lambda: np.add(one, one), lambda: None),
+        LAUNCH: launches(lambda: np.add(scalar, scalar), lambda: None),
     }

@@ -1,4 +1,4 @@
-"""What a framework's own profiler tells: a trace for a viewer, and its operators summed.
+"""What a framework's own profiler records: a trace for a viewer, and its operators summed.
 
 Standard library only.
 """
@@ -49,19 +49,20 @@ def operators(events: Iterable[Event], name_of: Callable[[Event], str | None]) -
             threads[event.get("pid"), event.get("tid")].append((start, -duration, name))
     calls: dict[str, int] = defaultdict(int)
     total: dict[str, float] = defaultdict(float)
-    own: dict[str, float] = defaultdict(float)
+    self_time: dict[str, float] = defaultdict(float)
     for spans in threads.values():
         around: list[tuple[float, str]] = []  # the ends and names of those that are still open
-        for start, negative, name in sorted(
-            spans
-        ):  # of those that start at once, the longest first
+        # Of those that start at once, the longest comes first.
+        for start, negative, name in sorted(spans):
             while around and around[-1][0] <= start:
                 around.pop()
             if around:
-                own[around[-1][1]] += negative
-            own[name] -= negative
-            if name not in (outer for _, outer in around):  # else it is the same call, told twice
+                self_time[around[-1][1]] += negative
+            self_time[name] -= negative
+            if name not in (
+                outer for _, outer in around
+            ):  # else it is the same call, recorded twice
                 calls[name] += 1
                 total[name] -= negative
             around.append((start - negative, name))
-    return [Operator(name, calls[name], total[name], own[name]) for name in total]
+    return [Operator(name, calls[name], total[name], self_time[name]) for name in total]

@@ -97,7 +97,7 @@ def replay_training(
     ``early/<name>``; and where the replay is not the same to the bit, what
     came of weights that were moved by a unit in the last place, ``nudged<i>/...``. `seed` is for those.
     """
-    now, batches = snapshot(adapter), timed.batches()
+    state, batches = snapshot(adapter), timed.batches()
     result = _beginning(timed.before) | _first_of(batches[:early])
     result["timed/losses"] = timed.losses
     if timed.after is not None:
@@ -110,7 +110,7 @@ def replay_training(
             weights = {name: _nudged(w, random) for name, w in timed.before.weights.items()}
             nudged = _one_by_one(adapter, timed.before._replace(weights=weights), batches, early)
             result |= {f"nudged{number}/{key}": array for key, array in nudged.items()}
-    put_back(adapter, now)
+    put_back(adapter, state)
     return result
 
 
@@ -179,8 +179,8 @@ def replay_predictions(
     calls = np.arange(count)
     if count > MOST_CALLS:
         # The first, the last, and some between.
-        some = random.integers(0, count, MOST_CALLS)
-        calls = np.unique([*calls[:ENDS], *some, *calls[-ENDS:]])
+        between = random.integers(0, count, MOST_CALLS)
+        calls = np.unique([*calls[:ENDS], *between, *calls[-ENDS:]])
     inputs = [everything[call] for call in calls]
     drawn = np.unique([0, *random.integers(0, len(calls), DRAWN), len(calls) - 1])
     replayed = again(inputs)
@@ -225,12 +225,12 @@ def from_start(
     It was timed without a snapshot, so `lead` is trained again, one by one. The adapter goes on from
     where it was.
     """
-    now = snapshot(adapter)
+    state = snapshot(adapter)
     adapter.load(start)
     for batch in lead:
         adapter.train([batch])
     before = snapshot(adapter)
-    put_back(adapter, now)
+    put_back(adapter, state)
     return TimedTraining(batches, before, None, losses)
 
 

@@ -1,4 +1,4 @@
-"""What is here, what is missing, and how to mend it. Only looks: it changes nothing."""
+"""What is here, what is missing, and how to fix it. Only looks: it changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.environments.framework_spec import Program, Recipe
 from harness.environments.installer import InstallError, uv_program
 from harness.machine import devices, host
 from harness.machine.energy import Meter
-from harness.machine.interference import Guard, Noise
+from harness.machine.interference import InterferenceMonitor, Noise
 from harness.paths import CACHE_VARIABLE, cache_folder, project_root
 from harness.text import count, gibibytes, listed, plain
 from workloads import datasets
@@ -40,7 +40,7 @@ LOOK_SECONDS = 0.5
 NOISE = {
     Noise.LOAD: "wait, or end other programs; `top` names them",
     Noise.BESIDE: "wait, or end other programs; `top` names them",
-    Noise.STOLEN: "nothing here mends it: rent dedicated processors, or measure at another hour",
+    Noise.STOLEN: "nothing here fixes it: rent dedicated processors, or measure at another hour",
     Noise.HALTED: "raise the quota, or give whole cores instead (a cpuset)",
     Noise.SWAPPING: "end other programs, or run fewer frameworks at once with --framework",
     Noise.PRESSURE: "end other programs, or run fewer frameworks at once with --framework",
@@ -49,7 +49,7 @@ NOISE = {
     Noise.GPU: "wait until it has ended; `nvidia-smi` names it",
     Noise.CARD: "cool the card better, or give it more power",
 }
-"""What to do about each disturbance that the guard tells of."""
+"""What to do about each disturbance that the monitor reports."""
 
 MEMORY_WANTED = 4 * 2**30
 """Bytes: the workers of a workload are in memory all at once, about half a GiB each."""
@@ -70,26 +70,26 @@ class Finding:
 def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding]:
     """Examine this machine for the project in `root` with its cache. Never raises."""
     cache = cache or cache_folder()
-    found, known = _recipes(root or project_root())
-    told = host.describe()
+    findings, recipes = _recipes(root or project_root())
+    description = host.describe()
     checks: list[Callable[[], Iterator[Finding]]] = [
         _python,
         _uv,
-        lambda: _programs(known),
-        lambda: _libraries(known),
-        lambda: _environments(known, cache),
+        lambda: _programs(recipes),
+        lambda: _libraries(recipes),
+        lambda: _environments(recipes, cache),
         lambda: _datasets(cache),
         lambda: _disk(cache),
-        lambda: _memory(told),
-        lambda: _cores(told),
-        lambda: _clock(told),
-        lambda: _swap(told),
-        lambda: _gpus(told),
-        lambda: _builds(known, told),
+        lambda: _memory(description),
+        lambda: _cores(description),
+        lambda: _clock(description),
+        lambda: _swap(description),
+        lambda: _gpus(description),
+        lambda: _builds(recipes, description),
         _noise,
         _energy,
     ]
-    return found + [finding for check in checks for finding in _safely(check)]
+    return findings + [finding for check in checks for finding in _safely(check)]
 
 
 def _safely(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -97,8 +97,8 @@ def _safely(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
     try:
         return list(check())
     except Exception as error:
-        said = f"one check failed: {type(error).__name__}: {plain(error)}"
-        return [Finding("warning", said, "the other findings hold; please report this one")]
+        problem = f"one check failed: {type(error).__name__}: {plain(error)}"
+        return [Finding("warning", problem, "the other findings hold; please report this one")]
 
 
 def _recipes(root: Path) -> tuple[list[Finding], list[Recipe]]:
@@ -127,9 +127,9 @@ def _uv() -> Iterator[Finding]:
         yield Finding("ok", "uv, which builds the environments")
 
 
-def _programs(known: list[Recipe]) -> Iterator[Finding]:
+def _programs(recipes: list[Recipe]) -> Iterator[Finding]:
     """Programs that some modes call, such as a compiler."""
-    for recipe in known:
+    for recipe in recipes:
         for program in recipe.programs:
             yield from _program(recipe, program)
 
@@ -146,9 +146,9 @@ def _program(recipe: Recipe, program: Program) -> Iterator[Finding]:
         yield Finding("ok", f"the program {program.name} ({modes})")
 
 
-def _libraries(known: list[Recipe]) -> Iterator[Finding]:
+def _libraries(recipes: list[Recipe]) -> Iterator[Finding]:
     """Shared libraries that a framework needs and does not bring."""
-    for recipe in known:
+    for recipe in recipes:
         for library in recipe.libraries:
             if not library.wanted_here():
                 continue
@@ -161,12 +161,12 @@ def _libraries(known: list[Recipe]) -> Iterator[Finding]:
                 yield Finding("ok", f"the shared library {library.name} ({recipe.title})")
 
 
-def _environments(known: list[Recipe], cache: Path) -> Iterator[Finding]:
+def _environments(recipes: list[Recipe], cache: Path) -> Iterator[Finding]:
     """Which frameworks' environments stand in the cache, built from the locks as they are now."""
     stamps = [shelf.read_stamp(folder) or {} for folder in (cache / "environments").glob("[!.]*")]
     hashes = {stamp.get("lock_hash") for stamp in stamps}
     built, missing = [], []
-    for recipe in known:
+    for recipe in recipes:
         locks = [lock for lock in recipe.lock_paths("cpu") if lock.is_file()]
         if not locks:
             what, mend = f"{recipe.title} has no lock", f"python cli.py env lock {recipe.name}"
@@ -197,7 +197,7 @@ def _disk(cache: Path) -> Iterator[Finding]:
     place = next(folder for folder in (cache, *cache.parents) if folder.exists())
     elsewhere = f"or set {CACHE_VARIABLE} to a folder elsewhere"
     if not os.access(place, os.W_OK):
-        yield Finding("error", f"the cache {cache} cannot be written", f"mend {place}, {elsewhere}")
+        yield Finding("error", f"the cache {cache} cannot be written", f"fix {place}, {elsewhere}")
         return
     free = shutil.disk_usage(place).free
     what = f"{gibibytes(free)} of disk free for the cache {cache}"
@@ -209,64 +209,64 @@ def _disk(cache: Path) -> Iterator[Finding]:
         yield Finding(level, what, f"{wanted}: make room, {elsewhere}")
 
 
-def _memory(told: Mapping[str, Any]) -> Iterator[Finding]:
-    sizes = [told.get("memory_available"), told.get("memory_limit")]
-    known = [size for size in sizes if size is not None]
-    if not known:
+def _memory(description: Mapping[str, Any]) -> Iterator[Finding]:
+    sizes = [description.get("memory_available"), description.get("memory_limit")]
+    readable = [size for size in sizes if size is not None]
+    if not readable:
         yield Finding("warning", "how much memory is free cannot be read", "watch it yourself")
         return
-    what = f"{gibibytes(min(known))} of memory to use"
-    if told.get("memory_limit") is not None:
-        what += f" (the cgroup's limit is {gibibytes(told['memory_limit'])})"
-    if min(known) < MEMORY_WANTED:
+    what = f"{gibibytes(min(readable))} of memory to use"
+    if description.get("memory_limit") is not None:
+        what += f" (the cgroup's limit is {gibibytes(description['memory_limit'])})"
+    if min(readable) < MEMORY_WANTED:
         mend = "end other programs, raise the limit, or run fewer at once with --framework"
         yield Finding("warning", what, mend)
     else:
         yield Finding("ok", what)
 
 
-def _cores(told: Mapping[str, Any]) -> Iterator[Finding]:
+def _cores(description: Mapping[str, Any]) -> Iterator[Finding]:
     """Cores, what limits them, how busy they are, and whether their clock is steady."""
-    usable, logical = told.get("cores_usable"), told.get("cores_logical")
+    usable, logical = description.get("cores_usable"), description.get("cores_logical")
     if usable is None or logical is None:
         yield Finding("warning", "how many cores there are cannot be read", "give --threads")
         return
     yield Finding("ok", f"{usable:g} of {count(logical, 'logical core')} to use")
-    quota, affinity = told.get("cores_quota"), told.get("cores_affinity") or logical
+    quota, affinity = description.get("cores_quota"), description.get("cores_affinity") or logical
     if quota and quota < affinity:
         what = f"a cgroup's quota grants {quota:g} cores' time: workers are halted when it is spent"
-        whole = max(1, int(quota))
-        mend = f"give whole cores instead (a cpuset), or at least run with --threads {whole}"
+        whole_cores = max(1, int(quota))
+        mend = f"give whole cores instead (a cpuset), or at least run with --threads {whole_cores}"
         yield Finding("warning", what, mend)
-    load = told.get("load")
+    load = description.get("load")
     if load and load[0] > host.BUSY * usable:
         what = f"the machine is busy: load {load[0]:.1f} on {usable:g} cores"
         yield Finding("warning", what, "wait, or end other programs, before you measure")
 
 
-def _clock(told: Mapping[str, Any]) -> Iterator[Finding]:
+def _clock(description: Mapping[str, Any]) -> Iterator[Finding]:
     """What moves the processors' clock."""
-    governor = told.get("governor")
+    governor = description.get("governor")
     if governor and governor != "performance":
         what = f"the frequency governor is {governor}: the clock may change while you measure"
         yield Finding("warning", what, "sudo cpupower frequency-set -g performance")
-    throttled = told.get("throttled")
+    throttled = description.get("throttled")
     if throttled:
         what = f"heat has throttled a processor {count(throttled, 'time')} since the start"
         yield Finding("warning", what, "cool it better, or measure fewer threads; runs tell when")
 
 
-def _swap(told: Mapping[str, Any]) -> Iterator[Finding]:
+def _swap(description: Mapping[str, Any]) -> Iterator[Finding]:
     """Whether memory runs short, and how its pages come."""
-    used, pressure = told.get("swap_used"), told.get("memory_pressure")
+    used, pressure = description.get("swap_used"), description.get("memory_pressure")
     if used and used > SWAPPED_MUCH:
         mend = "end what was swapped out, or: sudo swapoff -a && sudo swapon -a"
         yield Finding("warning", f"{gibibytes(used)} swapped out", mend)
     if pressure and pressure >= 1:
         what = f"tasks waited for memory during {pressure:.0f}% of the last 10 s"
         yield Finding("warning", what, "end other programs, or wait until they have ended")
-    if told.get("huge_pages"):
-        what = f"transparent huge pages: {told['huge_pages']}"
+    if description.get("huge_pages"):
+        what = f"transparent huge pages: {description['huge_pages']}"
         yield Finding(
             "ok", f"{what} (memory and speed are compared well only under the same setting)"
         )
@@ -274,7 +274,7 @@ def _swap(told: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _noise() -> Iterator[Finding]:
     """What disturbs measuring at this moment, while nothing of ours runs."""
-    watch = Guard(sorted(host.affinity())).watch(os.getpid())
+    watch = InterferenceMonitor(sorted(host.affinity())).watch(os.getpid())
     time.sleep(LOOK_SECONDS)
     noise = watch.noise()
     for words in noise:
@@ -297,8 +297,8 @@ def _energy() -> Iterator[Finding]:
         yield Finding("ok", f"energy is not metered: {mend}")
 
 
-def _gpus(told: Mapping[str, Any]) -> Iterator[Finding]:
-    for gpu in told.get("gpus") or ():
+def _gpus(description: Mapping[str, Any]) -> Iterator[Finding]:
+    for gpu in description.get("gpus") or ():
         memory = gpu.get("memory_total")
         words = [
             str(gpu.get("name") or "a GPU"),
@@ -307,26 +307,26 @@ def _gpus(told: Mapping[str, Any]) -> Iterator[Finding]:
             f"driver {gpu['driver']}" if gpu.get("driver") else "",
         ]
         what = ", ".join(filter(None, words))
-        busy, others = gpu.get("busy_percent") or 0, gpu.get("processes") or 0
+        busy, other_programs = gpu.get("busy_percent") or 0, gpu.get("processes") or 0
         if busy > 100 * host.BUSY:
             yield Finding("warning", f"{what}: busy", "wait until its other programs have ended")
-        elif others:
-            what += f": held by {count(others, 'other program')}"
+        elif other_programs:
+            what += f": held by {count(other_programs, 'other program')}"
             yield Finding("warning", what, NOISE[Noise.GPU])
         else:
             yield Finding("ok", what)
-    if not told.get("gpus"):
-        reason = told.get("no_gpu_because")
+    if not description.get("gpus"):
+        reason = description.get("no_gpu_because")
         yield Finding("ok", f"no GPU ({reason}): everything runs on the CPU")
 
 
-def _builds(known: list[Recipe], told: Mapping[str, Any]) -> Iterator[Finding]:
+def _builds(recipes: list[Recipe], description: Mapping[str, Any]) -> Iterator[Finding]:
     """Which framework has a CUDA build for the cards' driver, and which cannot use a card, and why.
 
     There is one driver, so the first card stands for all, but for those of other capabilities.
     """
-    different = {card.get("capability"): card for card in reversed(told.get("gpus") or ())}
-    ranked = [recipe for recipe in known if not recipe.arbiter]
+    different = {card.get("capability"): card for card in reversed(description.get("gpus") or ())}
+    ranked = [recipe for recipe in recipes if not recipe.arbiter]
     for card in different.values():
         able = [(r, gpu_support.lock_that_fits(r, card)) for r in ranked]
         fits = [f"{r.title} ({lock})" for r, lock in able if lock]
@@ -339,7 +339,7 @@ def _builds(known: list[Recipe], told: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _unusable(recipe: Recipe, card: devices.Card) -> Finding:
-    what = f"{recipe.title}: {gpu_support.refusal(recipe, card, given=False)}"
+    what = f"{recipe.title}: {gpu_support.refusal(recipe, card, has_interpreter=False)}"
     if devices.CUDA in recipe.devices:
         return Finding("warning", what, "update the NVIDIA driver")
     mend = f"give a build for it with --interpreter {recipe.name}=PYTHON, or leave it on the CPU"

@@ -18,9 +18,9 @@ def cache_folder() -> Path:
 
     The folder need not exist yet; whoever writes there makes it.
     """
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        return Path(given).expanduser().resolve()
+    folder = os.environ.get(CACHE_VARIABLE)
+    if folder:
+        return Path(folder).expanduser().resolve()
     # Imported late: a worker's environment has no platformdirs, and workers are given their paths.
     from platformdirs import user_cache_dir
 

@@ -59,8 +59,8 @@ class Channel:
             if len(self._buffer) > _LONGEST_LINE:
                 raise ProtocolError(f"a line longer than {_LONGEST_LINE} bytes came")
             self._fill(deadline)
-        line, _, rest = bytes(self._buffer).partition(b"\n")
-        self._buffer = bytearray(rest)
+        line, _, remainder = bytes(self._buffer).partition(b"\n")
+        self._buffer = bytearray(remainder)
         try:
             message = json.loads(line)
         except ValueError as error:
@@ -94,7 +94,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     return value

@@ -17,8 +17,8 @@ def memory(file: str, *keys: str) -> dict[str, int | None]:
         lines = Path("/proc/self", file).read_text().splitlines()
     except OSError:
         lines = []
-    told = {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
-    return {key: int(told[key][0]) * 1024 if told.get(key) else None for key in keys}
+    entries = {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
+    return {key: int(entries[key][0]) * 1024 if entries.get(key) else None for key in keys}
 
 
 def reset_peak() -> None:

@@ -52,8 +52,8 @@ def undecided_reason(checks: Iterable[Event]) -> str:
     tensors = list(
         dict.fromkeys(str(text) for event in checks for text in event.get("undecided") or ())
     )
-    more = len(tensors) - _MOST_NAMED
-    named = ", ".join(tensors[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    unnamed = len(tensors) - _MOST_NAMED
+    named = ", ".join(tensors[:_MOST_NAMED]) + (f" and {unnamed} more" if unnamed > 0 else "")
     return f"parity undecided: {named or 'the journal does not say of what'}"
 
 

@@ -76,8 +76,8 @@ class Cell:
 
     def open(self, framework: str, version: int, folder: str, emit: Callable) -> Result:
         """Import the framework. `folder` is where this cell's arrays are handed back."""
-        if version != (ours := protocol.VERSION):
-            raise RuntimeError(f"protocol {version} asked for, this worker speaks {ours}")
+        if version != (own_version := protocol.VERSION):
+            raise RuntimeError(f"protocol {version} asked for, this worker speaks {own_version}")
         self.folder = Path(folder)
         start = time.perf_counter()
         self.adapter_class = frameworks.adapter(framework)
@@ -251,8 +251,8 @@ class Cell:
         work: Callable[[list], Any] = {
             "train": self.adapter.train,
             "resident": self.adapter.train,
-            "predict": lambda some: self.adapter.predict([batch.inputs for batch in some]),
-            "single": lambda some: [self.adapter.predict([batch.inputs[:1]]) for batch in some],
+            "predict": lambda chunk: self.adapter.predict([batch.inputs for batch in chunk]),
+            "single": lambda chunk: [self.adapter.predict([batch.inputs[:1]]) for batch in chunk],
         }[kind]
         if kind == "single" and not self.seconds_a_step[kind]:
             work(self.batches.take(start, 1) * _UNCOUNTED)
@@ -260,10 +260,10 @@ class Cell:
         portion = min(steps, max(1, _PORTION_BYTES // self._batch_bytes()))
         ready = self.batches.take(start, portion)
         if kind == "resident":
-            there = self.adapter.resident(ready)
-            if there is None:
+            on_device = self.adapter.resident(ready)
+            if on_device is None:
                 raise RuntimeError("resident batches were asked of an adapter that has none")
-            ready = list(there)
+            ready = list(on_device)
         batches = per_slice(ready, steps)
         before = snapshot(self.adapter) if trains else None
         begin, begin_cpu = time.perf_counter(), time.process_time()
@@ -339,7 +339,7 @@ class Cell:
         profile = self.adapter.profile(batches, folder)
         self.adapter.load(self.start)
         longest = sorted(profile.operators, key=lambda operator: -operator.self_us)
-        return {"trace": str(profile.trace), "operators": [asdict(each) for each in longest]}
+        return {"trace": str(profile.trace), "operators": list(map(asdict, longest))}
 
     def limits(self, seconds: float, emit: Callable) -> Result:
         """Time each of the framework's kernels for about `seconds`; return the best rate of each.

@@ -1,1 +1,1 @@
-"""What is computed, told without any framework."""
+"""What is computed, described without any framework."""

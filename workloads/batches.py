@@ -71,9 +71,9 @@ def mixed(inputs: NDArray, batch: int, number: int, data: Data) -> NDArray[np.fl
     Each example is a mean of two of `inputs`, in a proportion of its own.
     """
     random = np.random.Generator(np.random.PCG64([data.seed, number]))
-    rows, others = random.integers(0, len(inputs), (2, batch))
+    rows, partners = random.integers(0, len(inputs), (2, batch))
     share = random.random((batch, *(1 for _ in inputs.shape[1:])), dtype=np.float32)
-    return share * normalise(inputs[rows], data) + (1 - share) * normalise(inputs[others], data)
+    return share * normalise(inputs[rows], data) + (1 - share) * normalise(inputs[partners], data)
 
 
 def per_slice(batches: Sequence[Batch], count: int) -> list[Batch]:

@@ -42,8 +42,8 @@ def training_flop(workload: Workload) -> int:
     Forward once; backward once for the weights' gradients and once for the inputs' gradients, which
     the first layer with weights does not need.
     """
-    each = [2 * place.layer.multiply_adds(place.input) for place in workload.leaves]
-    counted = [flop for flop in each if flop]
+    flop_of_layer = [2 * place.layer.multiply_adds(place.input) for place in workload.leaves]
+    counted = [flop for flop in flop_of_layer if flop]
     return 3 * sum(counted) - (counted[0] if counted else 0)
 
 

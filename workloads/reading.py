@@ -26,7 +26,7 @@ _KINDS = {
 
 
 class SpecError(UserError, ValueError):
-    """A table does not say what it has to say; the message tells where and how to mend it."""
+    """A table does not say what it has to say; the message says where and how to fix it."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
@@ -73,7 +73,7 @@ def read(cls: type[T], table: object, where: str) -> T:
 def _value(value: Any, hint: Any, rules: Mapping[str, Any], where: str) -> Any:
     if hint == tuple[float, ...]:
         many = value if isinstance(value, list | tuple) else [value]
-        return tuple(_value(one, float, rules, where) for one in many)
+        return tuple(_value(item, float, rules, where) for item in many)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if get_origin(hint) is tuple and isinstance(value, tuple):

@@ -160,10 +160,10 @@ def load(name_or_path: str) -> Workload:
     if name_or_path.endswith(".toml"):
         path = Path(name_or_path)
     if not path.is_file():
-        known = ", ".join(names())
+        known_names = ", ".join(names())
         guess = nearest(name_or_path, names())
         raise SpecError(
-            f'no workload "{name_or_path}"{guess}; known: {known}, or a path to a .toml'
+            f'no workload "{name_or_path}"{guess}; known: {known_names}, or a path to a .toml'
         )
     try:
         table = tomllib.loads(path.read_text("utf-8"))
@@ -204,7 +204,10 @@ def from_dict(table: dict[str, Any], where: str) -> Workload:
         name=file.name,
         title=file.title,
         data=data,
-        layers=tuple(_layer(one, f"{where}: layers[{i}]") for i, one in enumerate(file.layers)),
+        layers=tuple(
+            _layer(layer_table, f"{where}: layers[{i}]")
+            for i, layer_table in enumerate(file.layers)
+        ),
         init=read(Init, file.init, f"{where}: [init]"),
         loss=file.loss,
         label_smoothing=file.label_smoothing,
@@ -228,8 +231,8 @@ def _by_kind(kinds: Mapping[str, type[T]], table: Any, where: str) -> T:
         guess = nearest(kind, kinds) if isinstance(kind, str) else ""
         allowed = ", ".join(kinds)
         raise SpecError(f"{where}: kind = {kind!r}: not known{guess}; allowed: {allowed}")
-    rest = {key: value for key, value in table.items() if key != "kind"}
-    return read(kinds[kind], rest, f"{where} ({kind})")
+    parameters = {key: value for key, value in table.items() if key != "kind"}
+    return read(kinds[kind], parameters, f"{where} ({kind})")
 
 
 def _layer(table: Any, where: str) -> Layer:
@@ -242,7 +245,9 @@ def _layer(table: Any, where: str) -> Layer:
             if not isinstance(table[branch], list | tuple):
                 raise SpecError(f"{where} (residual): {branch}: expected a list of layers")
             inner = enumerate(table[branch])
-            table[branch] = tuple(_layer(one, f"{where}.{branch}[{i}]") for i, one in inner)
+            table[branch] = tuple(
+                _layer(inner_table, f"{where}.{branch}[{i}]") for i, inner_table in inner
+            )
         if table.get("body") == ():
             raise SpecError(f"{where} (residual): body is empty: give it at least one layer")
     return _by_kind(KINDS, table, where)
@@ -251,8 +256,8 @@ def _layer(table: Any, where: str) -> Layer:
 def _layer_table(layer: Layer) -> dict[str, Any]:
     table: dict[str, Any] = {"kind": layer.kind, **dataclasses.asdict(layer)}
     if isinstance(layer, Residual):
-        table["body"] = [_layer_table(one) for one in layer.body]
-        table["shortcut"] = [_layer_table(one) for one in layer.shortcut]
+        table["body"] = [_layer_table(inner) for inner in layer.body]
+        table["shortcut"] = [_layer_table(inner) for inner in layer.shortcut]
     return table
 
 

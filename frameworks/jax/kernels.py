@@ -32,7 +32,7 @@ def kernels(device: jax.Device) -> dict[str, Kernel]:
         return sizes.product(lambda: multiply(a, b).block_until_ready())
 
     source, targets = jnp.ones(sizes.length), [jnp.zeros(sizes.length)]
-    one = jnp.ones(1)
+    scalar = jnp.ones(1)
 
     def copied() -> None:
         targets.append(copy(source, targets.pop()).block_until_ready())
@@ -43,5 +43,7 @@ def kernels(device: jax.Device) -> dict[str, Kernel]:
         BFLOAT16: product(jnp.bfloat16),
         COPY: sizes.copy(copied),
         # A device computes in the order in which it is asked: the last of all is waited for.
-        LAUNCH: launches(lambda: jnp.add(one, one), lambda: jnp.add(one, one).block_until_ready()),
+        LAUNCH: launches(
+            lambda: jnp.add(scalar, scalar), lambda: jnp.add(scalar, scalar).block_until_ready()
+        ),
     }

@@ -43,8 +43,8 @@ def max_pool_of_slices(layer: spec.MaxPool, x: Array) -> Array:
     for i in range(layer.size):
         for j in range(layer.size):
             last = (i + layer.step * (rows - 1) + 1, j + layer.step * (columns - 1) + 1)
-            there = x[:, i : last[0] : layer.step, j : last[1] : layer.step]
-            best = there if best is None else jnp.where(there > best, there, best)
+            shifted = x[:, i : last[0] : layer.step, j : last[1] : layer.step]
+            best = shifted if best is None else jnp.where(shifted > best, shifted, best)
     return best
 
 
@@ -91,11 +91,11 @@ def batch_norm_of_batch(
     # Of the centred values: the mean of squares less the squared mean cancels digits away.
     variance = jnp.mean(jnp.square(centred), axis=axes)
     y = centred * (weight * lax.rsqrt(variance + layer.epsilon)) + bias
-    # Nothing is differentiated through the state; told so, eager does not try.
-    now = lax.stop_gradient((mean, variance))
+    # Nothing is differentiated through the state; without this, eager would try.
+    moments = lax.stop_gradient((mean, variance))
     new, old = layer.momentum, 1 - layer.momentum
     unbiased = new * count / (count - 1)
-    return y, (old * state[0] + new * now[0], old * state[1] + unbiased * now[1])
+    return y, (old * state[0] + new * moments[0], old * state[1] + unbiased * moments[1])
 
 
 def dropout(layer: spec.Dropout, x: Array, mask: Array) -> Array:

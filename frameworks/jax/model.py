@@ -100,7 +100,7 @@ def _in_bfloat16(function: Callable[..., Array]) -> Callable[..., Array]:
     """Return a product with its operands, and so its result, in bfloat16; weights stay float32."""
 
     def mixed(layer: spec.Layer, *operands: Array) -> Array:
-        return function(layer, *(one.astype(jnp.bfloat16) for one in operands))
+        return function(layer, *(operand.astype(jnp.bfloat16) for operand in operands))
 
     return mixed
 
@@ -119,16 +119,16 @@ def _bind_batch_norm(name: str, layer: spec.BatchNorm, mixed: bool) -> Bound:
         f"{name}.{short}" for short in ("weight", "bias", "mean", "variance")
     )
 
-    def norm(run: Pass, given: Array) -> Array:
-        x = given.astype(jnp.float32) if mixed else given
+    def norm(run: Pass, inputs: Array) -> Array:
+        x = inputs.astype(jnp.float32) if mixed else inputs
         weights, state = (
             (run.weights[weight], run.weights[bias]),
             (run.state[mean], run.state[variance]),
         )
         if run.masks is None:
             y = batch_norm(layer, x, *weights, state)
-            return y.astype(given.dtype) if mixed else y
+            return y.astype(inputs.dtype) if mixed else y
         y, (run.moved[mean], run.moved[variance]) = batch_norm_of_batch(layer, x, *weights, state)
-        return y.astype(given.dtype) if mixed else y
+        return y.astype(inputs.dtype) if mixed else y
 
     return norm

@@ -96,16 +96,16 @@ class MXNet(Adapter):
 
     def _build(self, weights: Weights) -> None:
         workload, options = self._workload, self._options
-        found: dict[str, gluon.Parameter] = {}
-        self._net = layers.Chain(workload.model, found)
+        parameters: dict[str, gluon.Parameter] = {}
+        self._net = layers.Chain(workload.model, parameters)
         self._training = layers.Training(self._net, workload)
         self._look = layers.Logits(self._net)
         self._training.initialize(mx.init.Zero(), self._context)
         if options.mode == "hybrid":
             self._training.hybridize(static_alloc=True, static_shape=True)
             self._look.hybridize(static_alloc=True, static_shape=True)
-        self._parameters = {name: found[name] for name in workload.parameters}
-        self._state = {name: found[name] for name in workload.state}
+        self._parameters = {name: parameters[name] for name in workload.parameters}
+        self._state = {name: parameters[name] for name in workload.state}
         self._variances = Variances(workload, self._state)
         self.load(weights)
 
@@ -170,13 +170,13 @@ class MXNet(Adapter):
         mx.nd.waitall()
         self._taken += len(batches)
         self._variances.moved()
-        return np.stack([one.asnumpy() for one in losses]).mean(axis=1)
+        return np.stack([loss.asnumpy() for loss in losses]).mean(axis=1)
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         self._variances.for_inference()
         logits = [self._net(self._array(x)) for x in inputs]
         mx.nd.waitall()
-        return np.concatenate([one.asnumpy() for one in logits])
+        return np.concatenate([batch_logits.asnumpy() for batch_logits in logits])
 
     def step(self, batch: Batch) -> Step:
         self._variances.for_training()

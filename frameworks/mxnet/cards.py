@@ -17,14 +17,14 @@ def capability(index: int = 0) -> tuple[int, int] | None:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return None
-    device, value, found = ctypes.c_int(), ctypes.c_int(), []
+    device, value, numbers = ctypes.c_int(), ctypes.c_int(), []
     if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), index):
         return None
     for attribute in (_MAJOR, _MINOR):
         if driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device):
             return None
-        found.append(value.value)
-    return found[0], found[1]
+        numbers.append(value.value)
+    return numbers[0], numbers[1]
 
 
 def refusal(version: str, cuda: bool, cards: int, card: tuple[int, int] | None) -> str | None:
@@ -36,11 +36,11 @@ def refusal(version: str, cuda: bool, cards: int, card: tuple[int, int] | None) 
     if not cuda:
         return f"MXNet {version} is a build without CUDA: take cpu, or give a CUDA build"
     if card and "+" not in version and not OFFICIAL[0] <= card <= OFFICIAL[1]:
-        least, most, mine = (".".join(map(str, one)) for one in (*OFFICIAL, card))
+        least, most, this_card = (".".join(map(str, pair)) for pair in (*OFFICIAL, card))
         return (
             f"the official builds of MXNet {version} carry code for compute capabilities {least} to"
-            f" {most} and no PTX, and this card has {mine}: take cpu, or give a build that knows it"
+            f" {most} and no PTX, and this card has {this_card}: take cpu, or give a build that knows it"
         )
     if not cards:
-        return f"MXNet {version} sees no GPU: take cpu, or mend the driver"
+        return f"MXNet {version} sees no GPU: take cpu, or fix the driver"
     return None

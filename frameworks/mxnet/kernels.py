@@ -18,7 +18,7 @@ def kernels(context: mx.Context) -> dict[str, Kernel]:
     out = mx.nd.empty(shape, context)
     source, target = (mx.nd.ones(sizes.length, context) for _ in range(2))
 
-    one = mx.nd.ones(1, context)
+    scalar = mx.nd.ones(1, context)
 
     def product() -> None:
         # oneDNN's; nd.dot is OpenBLAS built without AVX, and a fifth as fast.
@@ -32,5 +32,5 @@ def kernels(context: mx.Context) -> dict[str, Kernel]:
     return {
         FLOAT32: sizes.product(product),
         COPY: sizes.copy(copy),
-        LAUNCH: launches(lambda: mx.nd.elemwise_add(one, one), mx.nd.waitall),
+        LAUNCH: launches(lambda: mx.nd.elemwise_add(scalar, scalar), mx.nd.waitall),
     }

@@ -37,14 +37,14 @@ def parameters(place: Placed, block: gluon.HybridBlock) -> dict[str, gluon.Param
 class Chain(nn.HybridSequential):
     """Blocks one after the other; each dropout among them takes its masks."""
 
-    def __init__(self, places: Sequence[Placed], found: dict[str, gluon.Parameter]) -> None:
+    def __init__(self, places: Sequence[Placed], collected: dict[str, gluon.Parameter]) -> None:
         super().__init__()
         self._counts = []
         for i, place in enumerate(places):
-            kinds = [type(one.layer) for one in places[i : i + 2]]
+            kinds = [type(neighbour.layer) for neighbour in places[i : i + 2]]
             if kinds == [spec.Flatten, spec.Dense]:
                 continue  # Gluon's dense layer flattens its input itself: one operator less.
-            block = _block(place, found)
+            block = _block(place, collected)
             self.add(block)
             self._counts.append(count_masks(place))
 
@@ -67,15 +67,17 @@ def count_masks(place: Placed) -> int:
 class Residual(gluon.HybridBlock):
     """The sum of two branches; without a shortcut, of the body and the input."""
 
-    def __init__(self, place: Placed, found: dict[str, gluon.Parameter]) -> None:
+    def __init__(self, place: Placed, collected: dict[str, gluon.Parameter]) -> None:
         super().__init__()
-        self.body = Chain(place.body, found)
-        self.shortcut = Chain(place.shortcut, found) if place.shortcut else None
+        self.body = Chain(place.body, collected)
+        self.shortcut = Chain(place.shortcut, collected) if place.shortcut else None
         self._count = sum(count_masks(inner) for inner in place.body)
 
     def hybrid_forward(self, F: Any, x: Any, *masks: Any) -> Any:  # noqa: N803
-        body, rest = masks[: self._count], masks[self._count :]
-        return self.body(x, *body) + (self.shortcut(x, *rest) if self.shortcut else x)
+        body_masks, shortcut_masks = masks[: self._count], masks[self._count :]
+        return self.body(x, *body_masks) + (
+            self.shortcut(x, *shortcut_masks) if self.shortcut else x
+        )
 
 
 class Dropout(gluon.HybridBlock):
@@ -114,12 +116,12 @@ class GlobalAvgPool(gluon.HybridBlock):
         return F.flatten(F.Pooling(x, pool_type="avg", global_pool=True, kernel=(1, 1)))
 
 
-def _block(place: Placed, found: dict[str, gluon.Parameter]) -> gluon.HybridBlock:
-    """Return a layer's block; add its parameters to `found`."""
+def _block(place: Placed, collected: dict[str, gluon.Parameter]) -> gluon.HybridBlock:
+    """Return a layer's block; add its parameters to `collected`."""
     if isinstance(place.layer, spec.Residual):
-        return Residual(place, found)
+        return Residual(place, collected)
     block = _leaf(place)
-    found |= parameters(place, block)
+    collected |= parameters(place, block)
     return block
 
 
@@ -175,9 +177,9 @@ class Training(gluon.HybridBlock):
             # With a temperature MXNet's own log_softmax runs instead of oneDNN's, whose gradients
             # are 30 times less exact (2e-6 to 2e-5); it is as fast.
             scores = F.log_softmax(logits, axis=-1, temperature=1.0)
-            right = -F.pick(scores, labels, axis=-1)
+            nll = -F.pick(scores, labels, axis=-1)
             if not self._smoothing:
-                return right
-            return (1 - self._smoothing) * right - self._smoothing * F.mean(scores, axis=-1)
+                return nll
+            return (1 - self._smoothing) * nll - self._smoothing * F.mean(scores, axis=-1)
         difference = logits - F.one_hot(labels, self._classes)
         return 0.5 * F.sum(F.square(difference), axis=1)

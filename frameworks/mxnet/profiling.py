@@ -32,14 +32,14 @@ def profile(train: Callable[[], object], folder: Path) -> Profile:
     mx.profiler.set_state("run")
     train()
     mx.profiler.set_state("stop")
-    told = json.loads(mx.profiler.dumps(format="json"))["Time"]["operator"]
+    statistics = json.loads(mx.profiler.dumps(format="json"))["Time"]["operator"]
     mx.profiler.dump(finished=True)
     _tidy(trace)
     return Profile(
         trace,
         [  # from milliseconds
-            Operator(name, one["Count"], 1000 * one["Total"], 1000 * one["Total"])
-            for name, one in told.items()
+            Operator(name, row["Count"], 1000 * row["Total"], 1000 * row["Total"])
+            for name, row in statistics.items()
         ],
     )
 
@@ -49,10 +49,12 @@ def _tidy(trace: Path) -> None:
 
     As written, their numbers have 64 bits: more than a viewer's JSON holds.
     """
-    told = json.loads(trace.read_text())
-    told["traceEvents"] = [event for event in told["traceEvents"] if event["ph"] not in ("b", "e")]
+    document = json.loads(trace.read_text())
+    document["traceEvents"] = [
+        event for event in document["traceEvents"] if event["ph"] not in ("b", "e")
+    ]
     threads: dict[int, int] = {}
-    for event in told["traceEvents"]:
+    for event in document["traceEvents"]:
         if "tid" in event:
             event["tid"] = threads.setdefault(event["tid"], len(threads) + 1)
-    trace.write_text(json.dumps(told))
+    trace.write_text(json.dumps(document))

@@ -64,11 +64,13 @@ class PyTorch(Adapter):
     @staticmethod
     def versions() -> dict[str, str]:
         built = torch.__config__.show()
-        found = re.findall(r"(oneDNN|Math Kernel Library|MKL-DNN) (?:Version |v)([\w.]+)", built)
+        libraries = re.findall(
+            r"(oneDNN|Math Kernel Library|MKL-DNN) (?:Version |v)([\w.]+)", built
+        )
         cuda = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
         return {
             "torch": torch.__version__,
-            **dict(found),
+            **dict(libraries),
             **{name: str(version) for name, version in cuda.items() if version},
             "numpy": np.__version__,
             "python": platform.python_version(),
@@ -76,7 +78,7 @@ class PyTorch(Adapter):
 
     def settings(self) -> dict[str, object]:
         backends = torch.backends
-        found: dict[str, object] = {
+        settings: dict[str, object] = {
             "mode": self._mode,
             "precision": self._precision,
             "device": str(self._device),
@@ -89,12 +91,12 @@ class PyTorch(Adapter):
             "deterministic": torch.are_deterministic_algorithms_enabled(),
         }
         if self._device.type == "cuda":
-            found["gpu"] = torch.cuda.get_device_name(self._device)
-            found["cudnn_benchmark"] = backends.cudnn.benchmark
-            found["cudnn_deterministic"] = backends.cudnn.deterministic
+            settings["gpu"] = torch.cuda.get_device_name(self._device)
+            settings["cudnn_benchmark"] = backends.cudnn.benchmark
+            settings["cudnn_deterministic"] = backends.cudnn.deterministic
         elif self._mode != "eager":
-            found["compiler"] = compiler()
-        return found
+            settings["compiler"] = compiler()
+        return settings
 
     def _put(self, array: NDArray | Tensor) -> Tensor:
         """Host array to tensor: shared on the CPU, copied asynchronously to a GPU.
@@ -133,8 +135,8 @@ class PyTorch(Adapter):
         plan = self._core.plan(self._steps, len(batches))
         # Read once, at the end: reading a loss makes the host wait for the device.
         losses = [
-            train(put(inputs), put(labels), [put(mask) for mask in masks], now)
-            for (inputs, labels, masks), now in zip(batches, plan, strict=True)
+            train(put(inputs), put(labels), [put(mask) for mask in masks], row)
+            for (inputs, labels, masks), row in zip(batches, plan, strict=True)
         ]
         self._steps += len(batches)
         result = torch.stack(losses).cpu().numpy()
@@ -149,8 +151,9 @@ class PyTorch(Adapter):
 
     def step(self, batch: Batch) -> Step:
         inputs, labels, masks = self._put(batch.inputs), self._put(batch.labels), batch.masks
-        found = self._core.gradients(inputs, labels, [self._put(mask) for mask in masks])
-        gradients, loss, logits = found
+        gradients, loss, logits = self._core.gradients(
+            inputs, labels, [self._put(mask) for mask in masks]
+        )
         return Step(canonical(logits), loss.item(), {k: canonical(g) for k, g in gradients.items()})
 
     def weights(self) -> Weights:
@@ -158,11 +161,12 @@ class PyTorch(Adapter):
 
     def resident(self, batches: Sequence[Batch]) -> Sequence[Batch]:
         put = self._put
-        there: list[Any] = [
-            Batch(put(one.inputs), put(one.labels), tuple(map(put, one.masks))) for one in batches
+        on_device: list[Any] = [
+            Batch(put(batch.inputs), put(batch.labels), tuple(map(put, batch.masks)))
+            for batch in batches
         ]
         self._wait()
-        return there
+        return on_device
 
     def device_seconds(self, work: Callable[[], object]) -> float | None:
         if self._device.type != "cuda":
@@ -258,5 +262,5 @@ def apply_determinism(deterministic: bool) -> None:
 def compiler() -> str:
     """The first line that torch.compile's C++ compiler says of itself."""
     name = os.environ.get("CXX") or ("clang++" if platform.system() == "Darwin" else "g++")
-    told = subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout
-    return told.partition("\n")[0]
+    output = subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout
+    return output.partition("\n")[0]

@@ -38,7 +38,7 @@ def kernels(device: torch.device, wait: Callable[[], None]) -> dict[str, Kernel]
         return sizes.product(run)
 
     source, target = torch.ones(2, sizes.length, device=device)
-    one = torch.ones(1, device=device)
+    scalar = torch.ones(1, device=device)
 
     def copy() -> None:
         target.copy_(source)
@@ -49,5 +49,5 @@ def kernels(device: torch.device, wait: Callable[[], None]) -> dict[str, Kernel]
         **({TF32: product(torch.float32, "tf32")} if device.type == "cuda" else {}),
         BFLOAT16: product(torch.bfloat16),
         COPY: sizes.copy(copy),
-        LAUNCH: launches(lambda: torch.add(one, one), wait),
+        LAUNCH: launches(lambda: torch.add(scalar, scalar), wait),
     }

@@ -153,11 +153,11 @@ def named_state(model: nn.Module) -> dict[str, Tensor]:
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return all parameters, then all state, by the spec's names."""
-    found: dict[str, Tensor] = dict(model.named_parameters())
+    tensors: dict[str, Tensor] = dict(model.named_parameters())
     for name, buffer in named_state(model).items():
         layer, _, short = name.rpartition(".")
-        found[f"{layer}.{STATE[short]}"] = buffer
-    return found
+        tensors[f"{layer}.{STATE[short]}"] = buffer
+    return tensors
 
 
 def mean_squared_error(logits: Tensor, labels: Tensor) -> Tensor:

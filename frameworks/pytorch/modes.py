@@ -114,8 +114,10 @@ class Compile:
             logits = forward(tensors, (x,))
             return loss(logits, y), logits
 
-        def gradients(weights: Tensors, *rest: Any) -> Any:
-            slopes, (loss, logits) = grad_and_value(loss_and_logits, has_aux=True)(weights, *rest)
+        def gradients(weights: Tensors, *arguments: Any) -> Any:
+            slopes, (loss, logits) = grad_and_value(loss_and_logits, has_aux=True)(
+                weights, *arguments
+            )
             return slopes, loss, logits
 
         def train(
@@ -165,9 +167,9 @@ class Compile:
 class Replay(Compile):
     """Compiled, then recorded as CUDA graphs and replayed: a step is one launch and not hundreds.
 
-    The graphs are told that weights, state and slots keep their addresses: they may then be updated
-    in place. Other inputs are copied to where the graph reads them. What a graph returns is
-    overwritten by its next run, so it is copied. On a CPU it is what Compile is.
+    The graphs are compiled on the promise that weights, state and slots keep their addresses: they
+    may then be updated in place. Other inputs are copied to where the graph reads them. What a graph
+    returns is overwritten by its next run, so it is copied. On a CPU it is what Compile is.
     """
 
     compiler_mode = "reduce-overhead"
@@ -209,7 +211,7 @@ def in_precision(forward: Callable[..., Tensor], precision: str, device: torch.d
 
 
 def for_inference(model: nn.Module) -> nn.Module:
-    """Return a twin in evaluation mode that holds the very same tensors: nothing is switched."""
+    """Return a copy in evaluation mode that holds the very same tensors: nothing is switched."""
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     return copy.deepcopy(model, shared).eval()
 

@@ -24,20 +24,20 @@ def profile(train: Callable[[], object], folder: Path, device: torch.device) -> 
     kind, unit = (DeviceType.CUDA, "device") if on_gpu else (DeviceType.CPU, "cpu")
     operators = [
         Operator(
-            one.key,
-            one.count,
-            getattr(one, f"{unit}_time_total"),
-            getattr(one, f"self_{unit}_time_total"),
+            average.key,
+            average.count,
+            getattr(average, f"{unit}_time_total"),
+            getattr(average, f"self_{unit}_time_total"),
         )
-        for one in profiler.key_averages()
-        if one.device_type == kind
+        for average in profiler.key_averages()
+        if average.device_type == kind
     ]
     return Profile(trace, operators)
 
 
 @contextmanager
 def named_kernels() -> Iterator[None]:
-    """Have graphs compiled meanwhile tell their C++ kernels by name; compile all others anew.
+    """Have graphs compiled meanwhile record their C++ kernels by name; compile all others anew.
 
     The names cost a little at each call, so that graphs for timing go without.
     """

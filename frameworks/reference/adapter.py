@@ -1,4 +1,4 @@
-"""The arbiter: the spec's formulas in NumPy float64, plain and readable. Never ranked."""
+"""The reference: the spec's formulas in NumPy float64, plain and readable. Never ranked."""
 
 from __future__ import annotations
 

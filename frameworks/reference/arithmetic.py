@@ -157,9 +157,9 @@ class Noisy(Arithmetic):
         terms = np.moveaxis(x, summed, range(len(summed)))  # what is not summed over is behind
         sides = terms.shape[: len(summed)]
         first, second = (tuple(self._random.integers(0, s, PAIRS) for s in sides) for _ in "ab")
-        others = np.any([a != b for a, b in zip(first, second, strict=True)], axis=0)
+        distinct = np.any([a != b for a, b in zip(first, second, strict=True)], axis=0)
         equal = (terms[first] == terms[second]) & (terms[first] != 0)
-        share = np.mean(equal[others], axis=0) if others.any() else np.zeros(equal.shape[1:])
+        share = np.mean(equal[distinct], axis=0) if distinct.any() else np.zeros(equal.shape[1:])
         return np.expand_dims(share, summed) if keepdims else share
 
     def each(self, y: NDArray, size: NDArray | float | None = None, roundings: int = 1) -> NDArray:

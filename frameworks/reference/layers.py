@@ -63,8 +63,8 @@ class Conv2d(Function):
         rows_columns = self.layer.output(x.shape[1:])[1:]
         y = np.empty((len(x), self.layer.filters, *rows_columns), x.dtype)
         flat = y.reshape(*y.shape[:2], -1)
-        for some in self._portions():
-            np.matmul(self.weight, self._columns(self.x[some]), out=flat[some])
+        for rows in self._portions():
+            np.matmul(self.weight, self._columns(self.x[rows]), out=flat[rows])
         if self.layer.bias:
             y += self.parameters["bias"][:, None, None]
 
@@ -78,11 +78,11 @@ class Conv2d(Function):
         read = self.arithmetic.operand(dy)
         flat = read.reshape(*dy.shape[:2], -1)
         d_weight, dx = np.zeros_like(self.weight), np.zeros_like(self.x)
-        for some in self._portions():
-            columns = self._columns(self.x[some])
-            d_weight += (flat[some] @ columns.transpose(0, 2, 1)).sum(axis=0)
-            d_columns = self.weight.T @ flat[some]
-            self._scatter(d_columns, dx[some])
+        for rows in self._portions():
+            columns = self._columns(self.x[rows])
+            d_weight += (flat[rows] @ columns.transpose(0, 2, 1)).sum(axis=0)
+            d_columns = self.weight.T @ flat[rows]
+            self._scatter(d_columns, dx[rows])
         self.gradients = {"weight": self._weight_gradient(d_weight, flat)}
         if self.layer.bias:
             self.gradients["bias"] = self.arithmetic.sum(dy, (0, 2, 3))
@@ -129,16 +129,16 @@ class Conv2d(Function):
 
     def _columns(self, x: NDArray) -> NDArray:
         """Return every window as a column: (batch, channels k k, rows columns)."""
-        there = places(x.shape, self.layer.kernel, self.layer.stride)
-        columns = np.stack([x[place] for place in there], axis=2)
+        windows = places(x.shape, self.layer.kernel, self.layer.stride)
+        columns = np.stack([x[place] for place in windows], axis=2)
         return columns.reshape(len(x), self.weight.shape[1], -1)
 
     def _scatter(self, d_columns: NDArray, dx: NDArray) -> None:
         """Add the gradients of columns to dx, at the places they were read from."""
-        there = list(places(dx.shape, self.layer.kernel, self.layer.stride))
-        rows_columns = dx[there[0]].shape[2:]
-        d_columns = d_columns.reshape(*dx.shape[:2], len(there), *rows_columns)
-        for i, place in enumerate(there):
+        windows = list(places(dx.shape, self.layer.kernel, self.layer.stride))
+        rows_columns = dx[windows[0]].shape[2:]
+        d_columns = d_columns.reshape(*dx.shape[:2], len(windows), *rows_columns)
+        for i, place in enumerate(windows):
             dx[place] += d_columns[:, :, i]
 
 

@@ -51,26 +51,26 @@ class BatchNorm(Function):
 
     def backward(self, dy: NDArray) -> NDArray:
         # The weight is the same all over a mean, so mean(d) = weight mean(dy).
-        total, each = self.arithmetic.sum, self.arithmetic.each
+        total, rounded = self.arithmetic.sum, self.arithmetic.each
         d_bias, d_weight = total(dy, self.axes), total(dy * self.h, self.axes)
         self.gradients = {"weight": d_weight, "bias": d_bias}
         self.terms = self.sizes(dy, self.h)
         dx = self.h * self._wide(-d_weight / self.count)
         dx += dy
         dx -= self._wide(d_bias / self.count)
-        dx = each(dx, np.abs(dy), 2)
+        dx = rounded(dx, np.abs(dy), 2)
         dx *= self._wide(self.parameters["weight"] / self.deviation)
         return dx
 
     def settle(self) -> None:
-        momentum, each = self.layer.momentum, self.arithmetic.each
+        momentum, rounded = self.layer.momentum, self.arithmetic.each
         unbiased = self.variance * self.count / (self.count - 1)
-        for name, now in {"mean": self.mean, "variance": unbiased}.items():
+        for name, batch_value in {"mean": self.mean, "variance": unbiased}.items():
             # Some frameworks have momentum as 1 less a share that is rounded as 1 is, and some keep a
             # multiple of the state.
-            moved = each(momentum * now, np.abs(now))
+            moved = rounded(momentum * batch_value, np.abs(batch_value))
             state = (1 - momentum) * self.state[name] + moved
-            self.state[name][...] = each(state, roundings=3)
+            self.state[name][...] = rounded(state, roundings=3)
 
     def _normal(self, x: NDArray, mean: NDArray, deviation: NDArray) -> NDArray:
         return normal(x, self._wide(mean), self._wide(deviation), self.arithmetic)

@@ -89,14 +89,14 @@ class Adam(Update):
         self.t = self.scalar(memory.steps)
 
     def move(self, gradients: Arrays, rate: float) -> None:
-        one, step_rate = self.scalar(1), self.scalar(rate)
+        unit, step_rate = self.scalar(1), self.scalar(rate)
         store = self.arithmetic.store
-        self.t += one
-        correct_m, correct_s = one - self.beta1**self.t, one - self.beta2**self.t
+        self.t += unit
+        correct_m, correct_s = unit - self.beta1**self.t, unit - self.beta2**self.t
         for name, w in self.weights.items():
             g = self._decayed(gradients[name], w, step_rate)
-            m = self.m[name] = store(self.beta1 * self.m[name] + (one - self.beta1) * g)
-            s = self.s[name] = store(self.beta2 * self.s[name] + (one - self.beta2) * g * g)
+            m = self.m[name] = store(self.beta1 * self.m[name] + (unit - self.beta1) * g)
+            s = self.s[name] = store(self.beta2 * self.s[name] + (unit - self.beta2) * g * g)
             change = step_rate * (m / correct_m) / (np.sqrt(s / correct_s) + self.epsilon)
             w[...] = store(w - self.arithmetic.each(change, roundings=4))
 

@@ -52,8 +52,8 @@ class AvgPool(Function):
 
     def forward(self, x: NDArray) -> NDArray:
         self.shape = x.shape
-        there = places(x.shape, self.layer.size, self.layer.step)
-        windows = np.stack([x[place] for place in there])
+        corners = places(x.shape, self.layer.size, self.layer.step)
+        windows = np.stack([x[place] for place in corners])
         return self.arithmetic.sum(windows, 0) / self.layer.size**2
 
     def backward(self, dy: NDArray) -> NDArray:

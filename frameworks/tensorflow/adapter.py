@@ -48,12 +48,12 @@ def _compiled(
     if mode == "eager":
         return lambda batch: function
     traced = tf.function(function, autograph=False, jit_compile=mode == "xla")
-    rest = [tf.TensorSpec((), tf.float32)] * scalars
+    scalar_specs = [tf.TensorSpec((), tf.float32)] * scalars
 
     @cache
     def concrete(batch: int) -> Callable:
-        specs = [tf.TensorSpec((batch, *one.shape), one.dtype) for one in examples]
-        return traced.get_concrete_function(*specs, *rest)
+        specs = [tf.TensorSpec((batch, *example.shape), example.dtype) for example in examples]
+        return traced.get_concrete_function(*specs, *scalar_specs)
 
     return concrete
 
@@ -199,11 +199,11 @@ class TensorFlow(Adapter):
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         return self._backward(x, labels, *masks)[:3]
 
-    def _updated(self, x: tf.Tensor, labels: tf.Tensor, *rest: tf.Tensor) -> tf.Tensor:
-        """Take one step; `rest` is the masks, then the optimiser's scalars."""
+    def _updated(self, x: tf.Tensor, labels: tf.Tensor, *arguments: tf.Tensor) -> tf.Tensor:
+        """Take one step; `arguments` are the masks, then the optimiser's scalars."""
         count = len(self._dropouts)
-        _, loss, gradients, state = self._backward(x, labels, *rest[:count])
-        self._optimiser.apply(gradients, *rest[count:])
+        _, loss, gradients, state = self._backward(x, labels, *arguments[:count])
+        self._optimiser.apply(gradients, *arguments[count:])
         for name, value in state.items():
             self._variables[name].assign(value)
         return loss
@@ -212,8 +212,8 @@ class TensorFlow(Adapter):
         update, tensors = self._update, self._tensors
         scalars = self._optimiser.take(len(batches))
         losses = [
-            update(len(batch.inputs))(*tensors(batch), *own)
-            for batch, own in zip(batches, scalars, strict=True)
+            update(len(batch.inputs))(*tensors(batch), *scalars_of_step)
+            for batch, scalars_of_step in zip(batches, scalars, strict=True)
         ]
         tf.test.experimental.sync_devices()
         return tf.stack(losses).numpy()
@@ -236,9 +236,9 @@ class TensorFlow(Adapter):
 
     def resident(self, batches: Sequence[Batch]) -> Sequence[Batch]:
         tensors = map(self._tensors, batches)
-        there = [Batch(x, y, tuple(masks)) for x, y, *masks in tensors]
+        on_device = [Batch(x, y, tuple(masks)) for x, y, *masks in tensors]
         tf.test.experimental.sync_devices()
-        return there
+        return on_device
 
     def device_peak_bytes(self) -> int | None:
         if self._options.device == "cpu":

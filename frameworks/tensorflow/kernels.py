@@ -36,7 +36,7 @@ def kernels(device: str) -> dict[str, Kernel]:
 
         return sizes.product(run)
 
-    source, one = tf.ones(sizes.length), tf.ones(1)
+    source, scalar = tf.ones(sizes.length), tf.ones(1)
 
     def copy() -> None:
         tf.raw_ops.DeepCopy(x=source)  # tf.identity and assign may share memory instead
@@ -47,5 +47,5 @@ def kernels(device: str) -> dict[str, Kernel]:
         **({} if device == "cpu" else {TF32: product(tf.float32, tf32=True)}),
         BFLOAT16: product(tf.bfloat16),
         COPY: sizes.copy(copy),
-        LAUNCH: launches(lambda: tf.add(one, one), wait),
+        LAUNCH: launches(lambda: tf.add(scalar, scalar), wait),
     }

@@ -138,15 +138,15 @@ class Forward:
         return None
 
 
-def pad_channels(more: int, axis: int) -> Function:
-    """Return what appends `more` channels of zeros.
+def pad_channels(count: int, axis: int) -> Function:
+    """Return what appends `count` channels of zeros.
 
     Not by tf.pad: with a convolution behind it, TensorFlow's oneDNN rewriting takes the padding for one
     of rows and columns ("input depth must be evenly divisible by filter depth").
     """
 
     def function(x: tf.Tensor) -> tf.Tensor:
-        shape = [more if i == axis else side for i, side in enumerate(x.shape)]
+        shape = [count if i == axis else side for i, side in enumerate(x.shape)]
         return tf.concat([x, tf.zeros(shape, x.dtype)], axis)
 
     return function
@@ -154,10 +154,10 @@ def pad_channels(more: int, axis: int) -> Function:
 
 def in_bfloat16(product: Callable[..., tf.Tensor], *variables: tf.Variable | None) -> Function:
     """Return `product` of x and the variables, those that there are, all cast to bfloat16."""
-    there = [variable for variable in variables if variable is not None]
+    present = [variable for variable in variables if variable is not None]
 
     def function(x: tf.Tensor) -> tf.Tensor:
-        return product(*(tf.cast(one, tf.bfloat16) for one in (x, *there)))
+        return product(*(tf.cast(operand, tf.bfloat16) for operand in (x, *present)))
 
     return function
 
@@ -175,12 +175,12 @@ def residual(body: Sequence[Stage], shortcut: Sequence[Stage]) -> Stage:
     """Return the sum of two branches; an empty shortcut is the input itself."""
 
     def stage(x: tf.Tensor, training: Training | None) -> tf.Tensor:
-        y, rest = x, x
+        y, skip = x, x
         for inner in body:
             y = inner(y, training)
         for inner in shortcut:
-            rest = inner(rest, training)
-        return y + rest
+            skip = inner(skip, training)
+        return y + skip
 
     return stage
 
@@ -250,9 +250,9 @@ def two_pass_batch_norm(
             variance = tf.reduce_mean(tf.square(centred), axes)
             count = x.shape.num_elements() // place.input[0]
             unbiased = variance * (count / max(count - 1, 1))
-            for name, now in {at_mean: mean, at_variance: unbiased}.items():
+            for name, batch_value in {at_mean: mean, at_variance: unbiased}.items():
                 old = variables[name]
-                training.state[name] = (1 - layer.momentum) * old + layer.momentum * now
+                training.state[name] = (1 - layer.momentum) * old + layer.momentum * batch_value
         factor = weight * tf.math.rsqrt(variance + layer.epsilon)
         return centred * tf.reshape(factor, wide) + tf.reshape(bias, wide)
 
@@ -285,9 +285,9 @@ def max_pool_of_slices(x: tf.Tensor, size: int, step: int, output: spec.Shape) -
     best = None
     for i in range(size):
         for j in range(size):
-            there = x[:, i : i + step * rows : step, j : j + step * columns : step]
-            there = there[:, :rows, :columns]
-            best = there if best is None else tf.where(there > best, there, best)
+            shifted = x[:, i : i + step * rows : step, j : j + step * columns : step]
+            shifted = shifted[:, :rows, :columns]
+            best = shifted if best is None else tf.where(shifted > best, shifted, best)
     return best
 
 
@@ -295,8 +295,8 @@ def loss(workload: Workload, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return the batch's mean loss, by the spec's definition."""
     classes, smoothing = workload.classes, workload.label_smoothing
     if workload.loss == "cross-entropy" and smoothing:
-        rest = smoothing / classes
-        targets = tf.one_hot(labels, classes, 1 - smoothing + rest, rest)
+        off_value = smoothing / classes
+        targets = tf.one_hot(labels, classes, 1 - smoothing + off_value, off_value)
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
     if workload.loss == "cross-entropy":
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))

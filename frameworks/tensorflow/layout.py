@@ -45,14 +45,14 @@ def turns(workload: Workload, images: str) -> dict[str, str]:
     Turning that layer's weight (out, c, h, w) once saves turning every batch. Another layer in
     between, but elementwise, would see the order: there the flatten has to restore it.
     """
-    found = {}
+    dense_after = {}
     for sequence in sequences(workload.model) if images == "NHWC" else ():
         for i, place in enumerate(sequence):
             if isinstance(place.layer, spec.Flatten) and len(place.input) == 3:
-                rest = [p for p in sequence[i + 1 :] if not isinstance(p.layer, _ELEMENTWISE)]
-                if rest and isinstance(rest[0].layer, spec.Dense):
-                    found[place.name] = rest[0].name
-    return found
+                behind = [p for p in sequence[i + 1 :] if not isinstance(p.layer, _ELEMENTWISE)]
+                if behind and isinstance(behind[0].layer, spec.Dense):
+                    dense_after[place.name] = behind[0].name
+    return dense_after
 
 
 def unfolded(workload: Workload, images: str) -> dict[str, spec.Shape]:

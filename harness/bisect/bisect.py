@@ -74,8 +74,8 @@ class Bisection:
             Unavailable: one that the others are held against cannot run.
         """
         log = self.log
-        asked, *events = log.read() or [log.begin(self._releases())]
-        search = Search.replay(asked["releases"], events)
+        header, *events = log.read() or [log.begin(self._releases())]
+        search = Search.replay(header["releases"], events)
         count = len(search.releases)
         self.tell(f"{count} releases from {search.releases[0]} to {search.releases[-1]}")
         if events:
@@ -88,13 +88,13 @@ class Bisection:
 
     def _releases(self) -> list[str]:
         """Return those that are offered, from the good one to the bad one."""
-        known = releases.versions(self.recipe)
+        offered = releases.versions(self.recipe)
         good, bad = Version(self.question.good), Version(self.question.bad)
-        for one in (good, bad):
-            if one not in known:
-                near = releases.offered(variants.at_release(self.recipe, one))
-                raise SpecError(f"{self.recipe.title} {one} is not offered here; {near}")
-        return [str(one) for one in known if good <= one <= bad]
+        for end in (good, bad):
+            if end not in offered:
+                near = releases.offered(variants.at_release(self.recipe, end))
+                raise SpecError(f"{self.recipe.title} {end} is not offered here; {near}")
+        return [str(release) for release in offered if good <= release <= bad]
 
     def _measure(self, search: Search) -> dict[str, Any]:
         """Measure what is next, and return it as the log has it."""
@@ -114,11 +114,18 @@ class Bisection:
             event = {"verdict": SKIPPED, "reason": str(failure), "step": None}
             self.tell(f"  {release} is skipped: {failure}")
         seconds = round(time.monotonic() - began, 1)
-        return {"event": "measured", "release": release, "good": good, "bad": bad, **event,
-                "runs": folders, "seconds": seconds}  # fmt: skip
+        return {
+            "event": "measured",
+            "release": release,
+            "good": good,
+            "bad": bad,
+            **event,
+            "runs": folders,
+            "seconds": seconds,
+        }
 
     def _judged(self, records: list[store.Record], search: Search) -> dict[str, Any]:
-        """Say what a measurement tells, to the user and for the log."""
+        """Report a measurement's result to the user, and return it for the log."""
         question, release, (good, bad) = self.question, search.next, search.ends
         if release is None or search.whole is None:
             change = better(records, question, bad, good)
@@ -126,24 +133,26 @@ class Bisection:
             return {"verdict": moved(change), "step": change.told()}
         verdict, lean = side(records, question, release, (good, bad), search.whole)
         from_good = better(records, question, release, good)
-        told = f"from {good} to it: {in_words(question, from_good)}"
+        context = f"from {good} to it: {in_words(question, from_good)}"
         if verdict == OPEN:
             reason = f"not surely nearer to {good} or to {bad} after {lean.count} launches"
-            self.tell(f"  {release} is {reason}; {told}")
+            self.tell(f"  {release} is {reason}; {context}")
             return {"verdict": OPEN, "reason": reason, "step": None, "lean": lean.told()}
-        self.tell(f"  {release} is nearer to {bad if verdict == BAD else good}; {told}")
+        self.tell(f"  {release} is nearer to {bad if verdict == BAD else good}; {context}")
         step = from_good if verdict == BAD else better(records, question, bad, release)
         return {"verdict": verdict, "step": step.told(), "lean": lean.told()}
 
     def _records(self, among: list[str], search: Search, folders: list[str]) -> list[store.Record]:
-        """Run releases side by side until it is settled what was asked; add the runs to `folders`."""
+        """Run releases side by side until the question is settled; add the runs to `folders`."""
         records: list[store.Record] = []
         settled = partial(_settled, self.question, search)
         while True:
-            asked = self._request(among, settled)
-            turn = len(records) % len(asked.cells)  # whoever starts first finds cold disks
-            asked = replace(asked, cells=[*asked.cells[turn:], *asked.cells[:turn]])
-            record, _ = run.execute(asked, self._listener(), self.root)
+            side_by_side = self._request(among, settled)
+            turn = len(records) % len(side_by_side.cells)  # whoever starts first finds cold disks
+            side_by_side = replace(
+                side_by_side, cells=[*side_by_side.cells[turn:], *side_by_side.cells[:turn]]
+            )
+            record, _ = run.execute(side_by_side, self._listener(), self.root)
             folders.append(record.folder.name)
             records.append(record)
             if self.question.measured is not FIRST_STEP or len(records) == COLD[-1]:
@@ -154,8 +163,8 @@ class Bisection:
     def _request(self, among: list[str], settled: Callable[[list[store.Record]], bool]) -> Request:
         """Return the request of a run of some releases, which stops when it has settled the question."""
         question, metric = self.question, self.question.measured
-        asked = request(
-            frameworks=[f"{question.framework}@{one}" for one in among],
+        plain_request = request(
+            frameworks=[f"{question.framework}@{release}" for release in among],
             workloads=[self.workload],
             modes=[question.mode],
             device=question.device,
@@ -170,15 +179,15 @@ class Bisection:
             only_parity=metric is FIRST_STEP,
             root=self.root,
         )
-        measuring = replace(asked.measuring, checking=metric not in (THROUGHPUT, INFERENCE))
+        measuring = replace(plain_request.measuring, checking=metric not in (THROUGHPUT, INFERENCE))
         if metric in TRAINED:
             measuring = replace(measuring, rounds=1, seconds=0.05)
 
-        def undecided(folder: Path, here: set[str]) -> tuple[set[str], set[str]]:
-            open_ones = set() if settled([store.read(folder)]) else here
+        def undecided(folder: Path, cells: set[str]) -> tuple[set[str], set[str]]:
+            open_ones = set() if settled([store.read(folder)]) else cells
             return open_ones, open_ones
 
-        return replace(asked, undecided=undecided, measuring=measuring)
+        return replace(plain_request, undecided=undecided, measuring=measuring)
 
     def _listener(self) -> run.Listener:
         """Tell what takes long, and stop a run of which one cell cannot run or be compared."""
@@ -218,34 +227,46 @@ class Bisection:
 
 
 def _settled(question: Question, search: Search, records: list[store.Record]) -> bool:
-    """Say whether more launches would tell nothing more."""
+    """Say whether more launches cannot change the outcome."""
     release, (good, bad) = search.next, search.ends
     if release is None or search.whole is None:
-        found = better(records, question, bad, good)
-        known = moved(found) != OPEN
+        difference = better(records, question, bad, good)
+        decided = moved(difference) != OPEN
     else:
-        verdict, found = side(records, question, release, (good, bad), search.whole)
-        known = verdict != OPEN
+        verdict, difference = side(records, question, release, (good, bad), search.whole)
+        decided = verdict != OPEN
     # What is measured in trainings has no more values when the trainings have ended.
     launches = max(event.get("launch", 1) for event in records[-1].events)
-    return known or (question.measured in TRAINED and found.count < launches)
+    return decided or (question.measured in TRAINED and difference.count < launches)
 
 
 def prepare(
-    *, framework: str, good: str, bad: str, metric: str, workload: str, mode: str | None,
-    device: str, threads: int | None, budget: float | None, results: Path, tell: Tell,
+    *,
+    framework: str,
+    good: str,
+    bad: str,
+    metric: str,
+    workload: str,
+    mode: str | None,
+    device: str,
+    threads: int | None,
+    budget: float | None,
+    results: Path,
+    tell: Tell,
     root: Path | None = None,
-) -> Bisection:  # fmt: skip
+) -> Bisection:
     """Check what was asked for.
 
     Raises:
         SpecError: a name or a version is none, or `good` is not before `bad`.
     """
     root = root or project_root()
-    known = discover(root)
-    (recipe,) = (known[name] for name in plan.choose([framework], [*known], "framework"))
+    specs = discover(root)
+    (recipe,) = (specs[name] for name in plan.choose([framework], [*specs], "framework"))
     if recipe.arbiter:
-        raise SpecError(f"{framework} says what is right, and is not measured")
+        raise SpecError(
+            f"{framework} is the ground-truth implementation, and is not measured: name another framework"
+        )
     if device == "auto":
         raise SpecError("--device auto: name one, as cpu or cuda")
     modes = plan.choose([mode or recipe.modes[0]], list(recipe.modes), f"mode of {framework}")

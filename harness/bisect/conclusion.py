@@ -15,22 +15,23 @@ def conclusion(question: Question, search: Search) -> tuple[str, int]:
     assert search.whole is not None and search.step is not None  # noqa: S101 (it is done)
     first, last = search.releases[0], search.releases[-1]
     spent = f"{count(search.runs, 'run')}, {_minutes(search.seconds)}"
-    whole = f"from {first} to {last} {in_words(question, search.whole)}"
+    overall = f"from {first} to {last} {in_words(question, search.whole)}"
     if search.whole_moved != CHANGED:
-        more = "; a larger --budget would tell more" if search.whole_moved == OPEN else ""
-        return f"no change is told apart: {whole}; {spent}{more}", NO_CHANGE
+        advice = "; a larger --budget may decide" if search.whole_moved == OPEN else ""
+        return f"no significant change: {overall}; {spent}{advice}", NO_CHANGE
     good, bad = search.ends
-    also = "" if (good, bad) == (first, last) else f"; {whole}"
+    also = "" if (good, bad) == (first, last) else f"; {overall}"
     if not search.step.sign:
         return (
-            f"{whole}, but no single release is told apart: {good} and {bad} are the nearest"
-            f" ({in_words(question, search.step)}); {spent}"
+            f"{overall}, but no single release is significantly different: {good} and {bad} are"
+            f" the nearest ({in_words(question, search.step)}); {spent}"
         ), A_RANGE
     step = in_words(question, search.step)
     if search.between:
         return (
             f"{step} in one of {listed([*search.between, bad])}; {good} is the last good one{also};"
-            f" {spent}" + "".join(f"\n  {one}: {search.left_out[one]}" for one in search.between)
+            f" {spent}"
+            + "".join(f"\n  {release}: {search.left_out[release]}" for release in search.between)
         ), A_RANGE
     return f"{step} in {bad}; {good} is the last good one{also}; {spent}", FOUND
 

@@ -26,8 +26,15 @@ class Log:
     def __init__(self, results: Path, question: Question, spec: Mapping[str, Any]) -> None:
         """`spec` is the workload's: another one under the same name is another question."""
         self._asked = {**asdict(question), "spec": dict(spec)}
-        words = (question.framework, question.good, question.bad, question.metric,
-                 question.workload, question.mode, digest(self._asked, 8))  # fmt: skip
+        words = (
+            question.framework,
+            question.good,
+            question.bad,
+            question.metric,
+            question.workload,
+            question.mode,
+            digest(self._asked, 8),
+        )
         name = re.sub(r"[^\w.-]", "_", "-".join(words))
         self.path = results / FOLDER / f"{name}.jsonl"
 
@@ -39,14 +46,14 @@ class Log:
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
-            said = f"{self.path} cannot be read ({error})"
-            raise StoreError(f"{said}; remove it to begin anew") from error
+            problem = f"{self.path} cannot be read ({error})"
+            raise StoreError(f"{problem}; remove it to begin anew") from error
 
     def begin(self, releases: list[str]) -> dict[str, Any]:
         """Write the first line, and return it."""
-        asked = {"event": "asked", **self._asked, "releases": releases}
-        self.append(asked)
-        return asked
+        header = {"event": "asked", **self._asked, "releases": releases}
+        self.append(header)
+        return header
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Write one event, whole, with the time."""
@@ -57,13 +64,13 @@ class Log:
             with self.path.open("ab") as file:
                 file.write(line.encode() + b"\n")
         except OSError as error:
-            said = f"{self.path} cannot be written ({error.strerror})"
-            raise StoreError(f"{said}; name another folder with --out") from error
+            problem = f"{self.path} cannot be written ({error.strerror})"
+            raise StoreError(f"{problem}; name another folder with --out") from error
 
     def _cut(self) -> None:
         """Remove what a killed process left of a last line."""
         if self.path.exists():
             written = self.path.read_bytes()
-            whole = written.rfind(b"\n") + 1
-            if whole < len(written):
-                self.path.write_bytes(written[:whole])
+            complete = written.rfind(b"\n") + 1
+            if complete < len(written):
+                self.path.write_bytes(written[:complete])

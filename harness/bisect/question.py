@@ -100,40 +100,45 @@ class Difference:
         return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Difference:
+    def of(cls, fields: Mapping[str, Any]) -> Difference:
         """From JSON."""
         mean, low, high = (
-            math.nan if told[key] is None else float(told[key]) for key in ("mean", "low", "high")
+            math.nan if fields[key] is None else float(fields[key])
+            for key in ("mean", "low", "high")
         )
-        return cls(mean, low, high, told["count"])
+        return cls(mean, low, high, fields["count"])
 
 
 def better(
-    records: Sequence[store.Record], question: Question, release: str, *others: str
+    records: Sequence[store.Record], question: Question, release: str, *bases: str
 ) -> Difference:
     """Return by how much a release was better than others, in the mean of these."""
-    metric, seen = question.measured, [Measures(record) for record in records]
-    head, bases = question.cell(release), [question.cell(other) for other in others]
+    metric, runs = question.measured, [Measures(record) for record in records]
+    head, base_cells = question.cell(release), [question.cell(base) for base in bases]
     if metric is ACCURACY:
-        return _more_accurate(seen[-1], head, bases)
+        return _more_accurate(runs[-1], head, base_cells)
     logs = np.concatenate(
-        [np.mean([one.pair(metric, head, base) for base in bases], axis=0) for one in seen]
+        [np.mean([run.pair(metric, head, base) for base in base_cells], axis=0) for run in runs]
     )
-    floor = max(one.floor(metric, head) for one in seen)
+    floor = max(run.floor(metric, head) for run in runs)
     ratio = intervals.ratio(logs, floor, LEVEL)
     mean, low, high = (
-        math.log(value) if value > 0 else math.nan for value in (ratio.estimate, ratio.low, ratio.high)
-    )  # fmt: skip
+        math.log(value) if value > 0 else math.nan
+        for value in (ratio.estimate, ratio.low, ratio.high)
+    )
     return Difference(mean, low, high, ratio.launches)
 
 
 def side(
-    records: Sequence[store.Record], question: Question, release: str, ends: tuple[str, str],
+    records: Sequence[store.Record],
+    question: Question,
+    release: str,
+    ends: tuple[str, str],
     change: Difference,
-) -> tuple[str, Difference]:  # fmt: skip
-    """Say which of two ends, the good and the bad one, a release is nearer to; with what tells it.
+) -> tuple[str, Difference]:
+    """Say which of two ends, the good and the bad one, a release is nearer to; with the evidence.
 
-    `change` is by how much the bad end is better, whose sign alone matters. What tells is how the
+    `change` is by how much the bad end is better, whose sign alone matters. The evidence is how the
     release stands to the middle of both. Where that is not sure, but the release is surely apart from
     both, a part of the change came on either side of it: then the nearer one by what is known will do.
     """
@@ -141,7 +146,7 @@ def side(
     up = 1 if change.mean > 0 else -1
     lean = better(records, question, release, good, bad)
     apart = better(records, question, release, good), better(records, question, bad, release)
-    if not lean.sign and any(one.sign != up for one in apart):
+    if not lean.sign and any(difference.sign != up for difference in apart):
         return OPEN, lean
     return (BAD if lean.mean * up > 0 else GOOD), lean
 
@@ -156,15 +161,17 @@ def moved(change: Difference) -> str:
 def in_words(question: Question, change: Difference) -> str:
     """Say how the metric moved: throughput fell by 11% (9.0% to 13%)."""
     metric, name = question.measured, question.metric.replace("-", " ")
-    told = [change.mean, change.low, change.high]
+    values = [change.mean, change.low, change.high]
     if metric is not ACCURACY:
-        told = [math.expm1(one if metric.higher_is_better else -one) for one in told]
-    way = "fell" if told[0] < 0 else "rose"
-    size, *bounds = [abs(told[0]), *sorted(one if way == "rose" else -one for one in told[1:])]
+        values = [math.expm1(value if metric.higher_is_better else -value) for value in values]
+    way = "fell" if values[0] < 0 else "rose"
+    size, *bounds = (abs(values[0]), *sorted(v if way == "rose" else -v for v in values[1:]))
     write = "{:.4f}".format if metric is ACCURACY else _percent
-    known = all(map(math.isfinite, bounds))
+    has_interval = all(map(math.isfinite, bounds))
     return f"{name} {way} by {write(size)}" + (
-        f" ({write(bounds[0])} to {write(bounds[1])})" if known else " (one launch, no interval)"
+        f" ({write(bounds[0])} to {write(bounds[1])})"
+        if has_interval
+        else " (one launch, no interval)"
     )
 
 
@@ -178,7 +185,9 @@ def _more_accurate(seen: Measures, head: str, bases: Sequence[str]) -> Differenc
     seeds = sorted(set[int].intersection(*map(set, rights)))
     if not seeds:
         return Difference(math.nan, math.nan, math.nan, 0)
-    mine, *others = [[np.asarray(right[seed], dtype=float) for seed in seeds] for right in rights]
-    before: list[NDArray] = [np.mean(both, axis=0) for both in zip(*others, strict=True)]
-    change = accuracy_change(head, bases[0], before, mine, LEVEL).change
+    of_head, *of_bases = [
+        [np.asarray(by_seed[seed], dtype=float) for seed in seeds] for by_seed in rights
+    ]
+    before: list[NDArray] = [np.mean(both, axis=0) for both in zip(*of_bases, strict=True)]
+    change = accuracy_change(head, bases[0], before, of_head, LEVEL).change
     return Difference(change.estimate, change.low, change.high, change.launches)

@@ -1,4 +1,4 @@
-"""Where a search stands: what its log tells, and what is to be measured next. No I/O."""
+"""The state of a search: what its log holds, and what is to be measured next. No I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Search:
     good: int = 0
     bad: int = field(init=False)
     left_out: dict[str, str] = field(default_factory=dict)
-    """Releases in between of which nothing could be told, and why."""
+    """Releases in between that could not be judged, and why."""
     open_at: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Of those that ran, the ends that they were last held against."""
     whole: Difference | None = None
@@ -77,9 +77,9 @@ class Search:
     @property
     def candidates(self) -> list[str]:
         """Those of them that may still tell something: at last, what was open between other ends."""
-        fresh = [one for one in self.between if one not in self.left_out]
+        fresh = [release for release in self.between if release not in self.left_out]
         return fresh or [
-            one for one in self.between if self.open_at.get(one, self.ends) != self.ends
+            release for release in self.between if self.open_at.get(release, self.ends) != self.ends
         ]
 
     @property
@@ -94,5 +94,7 @@ class Search:
         if self.whole is None:
             return None
         middle = (self.good + self.bad) / 2
-        places = {one: abs(self.releases.index(one) - middle) for one in self.candidates}
+        places = {
+            release: abs(self.releases.index(release) - middle) for release in self.candidates
+        }
         return min(places, key=places.__getitem__, default=None)

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 Report = Callable[[str, str], None]
-"""Told (a framework's label, what happens) while environments are made; called from several threads."""
+"""Called with (a framework's label, what happens) while environments are made, from several threads."""
 
 OLDEST_PYTHON = (3, 11)
 
@@ -66,7 +66,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Built:
-    """What `built` tells of one environment in the cache."""
+    """One environment in the cache, as `built` reports it."""
 
     name: str
     framework: str
@@ -98,8 +98,8 @@ class _Site:
 
     @property
     def folder(self) -> Path:
-        rest = f"{self.recipe.python} {sysconfig.get_platform()}".encode()
-        digest = hashlib.sha256(self.lock.read_bytes() + rest).hexdigest()[:12]
+        interpreter = f"{self.recipe.python} {sysconfig.get_platform()}".encode()
+        digest = hashlib.sha256(self.lock.read_bytes() + interpreter).hexdigest()[:12]
         return cache.shelf() / f"{self.recipe.name}-{self.device}-{digest}"
 
 
@@ -139,20 +139,24 @@ def prepare_all(
 ) -> dict[str, Environment | Unavailable]:
     """`prepare` for many frameworks at once, by label. On Ctrl-C every build ends and is removed."""
     wanted = list(recipes)
-    given = interpreters or {}
+    python_of = interpreters or {}
     cancel = threading.Event()
 
-    def one(recipe: Recipe) -> Environment | Unavailable:
+    def prepare_one(recipe: Recipe) -> Environment | Unavailable:
         try:
             return prepare(
-                recipe, device, interpreter=given.get(recipe.label), report=report, cancel=cancel
+                recipe,
+                device,
+                interpreter=python_of.get(recipe.label),
+                report=report,
+                cancel=cancel,
             )
         except Unavailable as reason:
             return reason
 
     with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
         try:
-            jobs = {recipe.label: pool.submit(one, recipe) for recipe in wanted}
+            jobs = {recipe.label: pool.submit(prepare_one, recipe) for recipe in wanted}
             return {label: job.result() for label, job in jobs.items()}
         except BaseException:
             cancel.set()
@@ -161,10 +165,10 @@ def prepare_all(
 
 def built() -> list[Built]:
     """The environments in the cache, by name."""
-    found = []
+    environments = []
     for folder in cache.standing():
         stamp = cache.read_stamp(folder) or {}
-        found.append(
+        environments.append(
             Built(
                 name=folder.name,
                 framework=stamp.get("framework", ""),
@@ -175,7 +179,7 @@ def built() -> list[Built]:
                 python=cache.python_of(folder),
             )
         )
-    return found
+    return environments
 
 
 def remove(framework: str | None = None) -> list[str]:
@@ -282,8 +286,8 @@ def _build(site: _Site, report: Report, cancel: threading.Event | None) -> Envir
 
 def _install(site: _Site, partial: Path, cancel: threading.Event | None, held: int) -> None:
     """Make the virtual environment and install exactly what the lock says."""
-    mine = f"{sys.version_info.major}.{sys.version_info.minor}"
-    base = sys.executable if mine == site.recipe.python else site.recipe.python
+    own_version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    base = sys.executable if own_version == site.recipe.python else site.recipe.python
     python = cache.python_of(partial)
 
     def uv(*arguments: str) -> None:
@@ -308,25 +312,25 @@ def _given(
     recipe: Recipe, device: str, interpreter: Path, cancel: threading.Event | None
 ) -> Environment:
     """An interpreter of the user's own, when it can run this framework's workers."""
-    found = shutil.which(Path(interpreter).expanduser())
-    if found is None:
+    program = shutil.which(Path(interpreter).expanduser())
+    if program is None:
         raise Unavailable(f"--interpreter {recipe.label}={interpreter}: no such program")
     # Not resolved: a virtual environment's Python is a link, and is known by where the link lies.
-    python = Path(os.path.abspath(found))  # noqa: PTH100 - Path.resolve would follow it
-    told = pythons.probe(recipe, python, cancel)
-    if told.python < OLDEST_PYTHON:
-        version, oldest = (".".join(map(str, v)) for v in (told.python, OLDEST_PYTHON))
+    python = Path(os.path.abspath(program))  # noqa: PTH100 - Path.resolve would follow it
+    info = pythons.probe(recipe, python, cancel)
+    if info.python < OLDEST_PYTHON:
+        version, oldest = (".".join(map(str, v)) for v in (info.python, OLDEST_PYTHON))
         raise Unavailable(f"{python} is Python {version}; give one of version {oldest} or later")
-    told.require_libraries(recipe)
-    if "numpy" not in told.versions:
+    info.require_libraries(recipe)
+    if "numpy" not in info.versions:
         raise Unavailable(f"{python} has no numpy; install it there")
-    if recipe.release not in (None, told.version(recipe).partition("+")[0]):
-        raise Unavailable(f"{python} has {told.version(recipe)}; give one with {recipe.release}")
+    if recipe.release not in (None, info.version(recipe).partition("+")[0]):
+        raise Unavailable(f"{python} has {info.version(recipe)}; give one with {recipe.release}")
     return Environment(
         framework=recipe.name,
         device=device,
         python=python,
-        version=told.version(recipe),
+        version=info.version(recipe),
         lock=None,
         lock_hash=None,
         origin="given",

@@ -146,11 +146,11 @@ class Recipe:
         self, *, device: str, threads: int, scratch: Path, deterministic: bool = False
     ) -> dict[str, str]:
         """The environment variables of one worker; `scratch` is a fresh folder for this launch."""
-        own = {**self.variables, **(self.deterministic if deterministic else {})}
+        variables = {**self.variables, **(self.deterministic if deterministic else {})}
         words = {"device": devices.kind(device), "threads": str(threads), "scratch": str(scratch)}
         filled = {
-            name: _PLACEHOLDER.sub(lambda found: words[found[1]], value)
-            for name, value in own.items()
+            name: _PLACEHOLDER.sub(lambda match: words[match[1]], value)
+            for name, value in variables.items()
         }
         return {**devices.visible(device), **filled}
 
@@ -176,9 +176,11 @@ def load(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{where}: is not valid TOML: {error}") from error
     top = _Table(
-        values, where, "title arbiter python package module modes devices limits requirements"
-        " locks variables deterministic libraries programs given drivers releases only"
-    )  # fmt: skip
+        values,
+        where,
+        "title arbiter python package module modes devices limits requirements"
+        " locks variables deterministic libraries programs given drivers releases only",
+    )
     modes = top.words("modes")
     devices = top.words("devices", allowed=DEVICES)
     requirements = _requirements(top)
@@ -259,13 +261,13 @@ class _Table:
 
     def words(self, key: str, allowed: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """A list of different words, each of them allowed."""
-        found = self.texts(key)
+        texts = self.texts(key)
         meant = f"out of {', '.join(allowed)}" if allowed else "of small letters, digits, - and _"
-        if len(set(found)) < len(found) or not all(
-            word in allowed if allowed else _WORD.fullmatch(word) for word in found
+        if len(set(texts)) < len(texts) or not all(
+            word in allowed if allowed else _WORD.fullmatch(word) for word in texts
         ):
             raise self.wrong(key, f"a list of different words {meant}")
-        return found
+        return texts
 
     def table(self, key: str, allowed: str | None = None, *, optional: bool = False) -> _Table:
         value = self.values.get(key, {} if optional else None)
@@ -285,9 +287,9 @@ class _Table:
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """The end of an error about an unknown word: the nearest right one, or all that are right."""
-    known = sorted(allowed)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean `{close[0]}`?" if close else f"; known are {', '.join(known)}"
+    choices = sorted(allowed)
+    close = difflib.get_close_matches(word, choices, n=1)
+    return f"; did you mean `{close[0]}`?" if close else f"; known are {', '.join(choices)}"
 
 
 def _requirements(top: _Table) -> dict[str, tuple[str, ...]]:
@@ -303,15 +305,16 @@ def _locks(
 ) -> dict[str, tuple[str, ...]]:
     """The lock files of each device: said in [locks], else the one file named like the device."""
     table = top.table("locks", " ".join(devices), optional=True)
-    known = [f"{name}.txt" for name in requirements]
-    locks = {name: table.texts(name) if name in table.values else (f"{name}.txt",)
-             for name in devices}  # fmt: skip
+    lock_files = [f"{name}.txt" for name in requirements]
+    locks = {
+        name: table.texts(name) if name in table.values else (f"{name}.txt",) for name in devices
+    }
     for device, files in locks.items():
         for file in files:
-            if file not in known:
+            if file not in lock_files:
                 raise RecipeError(
                     f"{table.where}: device {device} wants {file}, for which [requirements] has no"
-                    f" entry{nearest(file, known)}"
+                    f" entry{nearest(file, lock_files)}"
                 )
     return locks
 

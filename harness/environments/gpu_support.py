@@ -1,4 +1,4 @@
-"""Whether a framework can use a card, told before anything is built or started: run and doctor ask."""
+"""Whether a framework can use a card, known before anything is built or started: run and doctor ask."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from harness.machine import devices
 from harness.machine.devices import Card
 
 
-def refusal(recipe: Recipe, card: Card | None, given: bool) -> str | None:
+def refusal(recipe: Recipe, card: Card | None, has_interpreter: bool) -> str | None:
     """Return in one line why a framework cannot run on cuda here, or None.
 
-    `card` is None where nothing is known of it; `given` says that the user gave an interpreter, of
-    whose libraries nothing is known before it starts.
+    `card` is None where nothing is known of it; `has_interpreter` says that the user gave an
+    interpreter, of whose libraries nothing is known before it starts.
     """
     if devices.CUDA not in recipe.devices:
-        return None if given and devices.CUDA in recipe.given else _no_build(recipe, card)
-    return None if given else _old_driver(recipe, card)
+        return None if has_interpreter and devices.CUDA in recipe.given else _no_build(recipe, card)
+    return None if has_interpreter else _old_driver(recipe, card)
 
 
 def lock_that_fits(recipe: Recipe, card: Card) -> str | None:
@@ -27,8 +27,8 @@ def lock_that_fits(recipe: Recipe, card: Card) -> str | None:
 
 
 def _runs(recipe: Recipe, lock: str, card: Card) -> bool:
-    least, here = recipe.drivers.get(lock), card.get("driver")
-    return not least or not here or devices.version(here) >= devices.version(least)
+    least, driver = recipe.drivers.get(lock), card.get("driver")
+    return not least or not driver or devices.version(driver) >= devices.version(least)
 
 
 def _old_driver(recipe: Recipe, card: Card | None) -> str | None:
@@ -42,9 +42,9 @@ def _old_driver(recipe: Recipe, card: Card | None) -> str | None:
 def _no_build(recipe: Recipe, card: Card | None) -> str:
     # By agreement the first of a recipe's limits says why a device is missing.
     why = f": {recipe.limits[0].rstrip('.')}" if recipe.limits else ""
-    mine = [str(one) for one in ((card or {}).get("name"), (card or {}).get("capability")) if one]
-    if len(mine) == 2:
-        why += f"; this card, {mine[0]}, has compute capability {mine[1]}"
+    name, capability = (card or {}).get("name"), (card or {}).get("capability")
+    if name and capability:
+        why += f"; this card, {name}, has compute capability {capability}"
     if devices.CUDA in recipe.given:
         why += f"; a build that knows the card can be given: --interpreter {recipe.label}=PYTHON"
     return f"runs on {' and '.join(recipe.devices)}, not on cuda{why}"

@@ -40,17 +40,25 @@ _TRUE = ("1", "true", "yes", "on", "y", "t")
 _NETWORK = "check the network, and the index set in UV_DEFAULT_INDEX or PIP_INDEX_URL"
 _ADVICE = (
     ("hash mismatch", "what the index gave is not what was locked; check the index you use"),
-    ("matching platform tag", "no wheel fits this machine; give an interpreter of your own that"
-     " has it (--interpreter NAME=PATH)"),
+    (
+        "matching platform tag",
+        "no wheel fits this machine; give an interpreter of your own that has it"
+        " (--interpreter NAME=PATH)",
+    ),
     ("no space left", "free some space, or set SAMESTEP_CACHE to a folder on a larger disk"),
     ("request failed", _NETWORK),
     ("failed to fetch", _NETWORK),
     ("network was disabled", "switch UV_OFFLINE off, or build once with a network"),
-    ("no solution found", "the index you use does not offer it; check UV_DEFAULT_INDEX,"
-     " UV_FIND_LINKS and their PIP_ counterparts"),
-    ("no interpreter found", "install that Python, or give an interpreter of your own"
-     " (--interpreter NAME=PATH)"),
-)  # fmt: skip
+    (
+        "no solution found",
+        "the index you use does not offer it; check UV_DEFAULT_INDEX,"
+        " UV_FIND_LINKS and their PIP_ counterparts",
+    ),
+    (
+        "no interpreter found",
+        "install that Python, or give an interpreter of your own (--interpreter NAME=PATH)",
+    ),
+)
 
 
 class InstallError(UserError):
@@ -151,10 +159,18 @@ def run(
     """
     try:
         process = subprocess.Popen(
-            command, env=environ, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
-            start_new_session=True, pass_fds=keep,
-        )  # fmt: skip
+            command,
+            env=environ,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+            pass_fds=keep,
+        )
     except OSError as error:
         raise InstallError(f"{command[0]} cannot be run: {error.strerror}") from error
     deadline = time.monotonic() + seconds
@@ -179,9 +195,9 @@ def human(text: str, environ: Mapping[str, str]) -> str:
     """The gist of uv's complaint, without addresses, and what to do about it, in one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     starts = [i for i, line in enumerate(lines) if _COMPLAINT.match(line)]
-    told = lines[starts[0] :][:2] if starts else lines[-1:]
-    told = [_LEAD.sub("", line, count=1).rstrip(":") for line in told]
-    gist = without_addresses(": ".join(told), environ) or "it failed and said nothing"
+    complaint = lines[starts[0] :][:2] if starts else lines[-1:]
+    complaint = [_LEAD.sub("", line, count=1).rstrip(":") for line in complaint]
+    gist = without_addresses(": ".join(complaint), environ) or "it failed without a message"
     if len(gist) > _LONGEST_LINE:
         gist = gist[: _LONGEST_LINE - 1] + "…"
     advice = next((advice for sign, advice in _ADVICE if sign in text.lower()), None)

@@ -68,12 +68,15 @@ def _compile(recipe: Recipe, name: str, before: str, cancel: threading.Event | N
         # What stands there is what uv keeps to, where it reads `==`.
         locked.write_text(before.replace("===", "=="), encoding="utf-8")
         run_uv(
-            ["pip", "compile", wanted.name, "--output-file", locked.name, "--universal",
-             "--generate-hashes", "--python-version", recipe.python, "--no-header",
-             "--no-emit-index-url", "--no-emit-find-links", "--no-emit-index-annotation"],
+            [
+                *("pip", "compile", wanted.name, "--output-file", locked.name),
+                *("--universal", "--generate-hashes", "--python-version", recipe.python),
+                *("--no-header", "--no-emit-index-url", "--no-emit-find-links"),
+                "--no-emit-index-annotation",
+            ],
             folder=Path(folder),
             cancel=cancel,
-        )  # fmt: skip
+        )
         text = locked.read_text(encoding="utf-8")
     text = text.replace(f"-r {wanted.name}", FILE_NAME)
     # Whatever a user's own uv settings ask for: no line of options and no address is kept.

@@ -41,7 +41,7 @@ class Unavailable(UserError):
 
 
 @dataclass(frozen=True)
-class Told:
+class InterpreterInfo:
     """What a Python says of itself, seen from one recipe."""
 
     python: tuple[int, int, int]
@@ -64,7 +64,7 @@ class Told:
         raise Unavailable(f"this Python has no {' or '.join(recipe.packages)}; install it there")
 
 
-def probe(recipe: Recipe, python: Path, cancel: threading.Event | None = None) -> Told:
+def probe(recipe: Recipe, python: Path, cancel: threading.Event | None = None) -> InterpreterInfo:
     """Ask `python`, within a minute. Raises Unavailable, InstallError, Cancelled."""
     libraries = [library.name for library in recipe.libraries if library.wanted_here()]
     question = json.dumps([["numpy", *recipe.packages], libraries])
@@ -75,12 +75,14 @@ def probe(recipe: Recipe, python: Path, cancel: threading.Event | None = None) -
         cancel=cancel,
     )
     try:
-        told = json.loads(out)
-        return Told(tuple(told["python"]), told["versions"], tuple(told["missing"]))
+        answer = json.loads(out)
+        return InterpreterInfo(
+            tuple(answer["python"]), answer["versions"], tuple(answer["missing"])
+        )
     except (ValueError, TypeError, KeyError):
-        said = installer.human(err, os.environ)
+        complaint = installer.human(err, os.environ)
         raise Unavailable(
-            f"{python} does not answer as a Python 3.11 or later would (exit status {code}): {said}"
+            f"{python} does not answer as a Python 3.11 or later would (exit status {code}): {complaint}"
         ) from None
 
 
@@ -97,8 +99,8 @@ def first_import(
             cancel=cancel,
         )
     if code:
-        said = installer.human(err, os.environ)
-        raise Unavailable(f"`import {recipe.module}` fails right after installation: {said}")
+        complaint = installer.human(err, os.environ)
+        raise Unavailable(f"`import {recipe.module}` fails right after installation: {complaint}")
 
 
 def _clean() -> dict[str, str]:

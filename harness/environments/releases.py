@@ -1,4 +1,4 @@
-"""Which releases of a framework the user's index offers, as pip tells it by pip's own settings."""
+"""Which releases of a framework the user's index offers, as pip lists them by pip's own settings."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ def versions(recipe: Recipe) -> list[Version]:
     Raises:
         InstallError: pip is not there, or no index answers.
     """
-    command = [sys.executable, "-m", "pip", "index", "versions", _package(recipe),
-               "--only-binary", ":all:", "--python-version", recipe.python]  # fmt: skip
+    command = [
+        *(sys.executable, "-m", "pip", "index", "versions", _package(recipe)),
+        *("--only-binary", ":all:", "--python-version", recipe.python),
+    ]
     environ = pip_environment(os.environ)
     try:
         done = subprocess.run(
@@ -40,23 +42,23 @@ def versions(recipe: Recipe) -> list[Version]:
     listed = _LISTED.search(done.stdout)
     if done.returncode or not listed:
         raise InstallError(human(done.stderr, environ))
-    found = {_version(word) for word in listed[1].split(", ")}
-    return sorted(one for one in found if one and not one.is_prerelease)
+    releases = {_version(word) for word in listed[1].split(", ")}
+    return sorted(release for release in releases if release and not release.is_prerelease)
 
 
 def offered(recipe: Recipe) -> str:
     """Say which releases there are instead of the one that the recipe asks for: near it, and newest."""
     try:
-        known = versions(recipe)
+        releases = versions(recipe)
     except InstallError as error:
         return f"which releases there are could not be asked: {error}"
     wanted = _version(recipe.release or "")
-    if not known or wanted is None:
+    if not releases or wanted is None:
         return "it has none for this machine"
-    below = [one for one in known if one < wanted][-2:]
-    above = [one for one in known if one > wanted][:2]
+    below = [release for release in releases if release < wanted][-2:]
+    above = [release for release in releases if release > wanted][:2]
     near = f"nearest are {', '.join(map(str, below + above))}"
-    return f"{near}; newest are {', '.join(map(str, known[: -_FEW - 1 : -1]))}"
+    return f"{near}; newest are {', '.join(map(str, releases[: -_FEW - 1 : -1]))}"
 
 
 def _package(recipe: Recipe) -> str:

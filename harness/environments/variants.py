@@ -40,30 +40,30 @@ _ROOMS = ("frameworks", "harness", "workloads")
 _SPEAKS = re.compile(r"^VERSION = (\d+)$", re.MULTILINE)
 
 
-def choose(asked: Iterable[str], root: Path) -> dict[str, Recipe]:
+def choose(names: Iterable[str], root: Path) -> dict[str, Recipe]:
     """Return the recipes asked for by label, in the order of the frameworks' names.
 
-    Each of `asked` may hold several words with commas between them; "all" is every framework as it
+    Each of `names` may hold several words with commas between them; "all" is every framework as it
     stands here.
 
     Raises:
         SpecError: a name is not known, a version is none, or git does not know the commit.
         RecipeError: a recipe, here or at that commit, is wrong.
     """
-    known = discover(root)
-    words = plan.words(asked)
-    plain = plan.choose([word for word in words if "@" not in word], list(known), "framework")
-    found = [known[name] for name in plain]
-    found += [_arm(word, known, root) for word in words if "@" in word]
-    found.sort(key=lambda recipe: list(known).index(recipe.name))
-    return {recipe.label: recipe for recipe in found}
+    specs = discover(root)
+    words = plan.words(names)
+    plain = plan.choose([word for word in words if "@" not in word], list(specs), "framework")
+    chosen = [specs[name] for name in plain]
+    chosen += [_arm(word, specs, root) for word in words if "@" in word]
+    chosen.sort(key=lambda recipe: list(specs).index(recipe.name))
+    return {recipe.label: recipe for recipe in chosen}
 
 
-def _arm(word: str, known: Mapping[str, Recipe], root: Path) -> Recipe:
+def _arm(word: str, specs: Mapping[str, Recipe], root: Path) -> Recipe:
     name, _, arm = word.partition("@")
-    if name not in known:
+    if name not in specs:
         raise SpecError(
-            f'"{word}": no framework "{name}"{nearest(name, list(known))}; known: {", ".join(known)}'
+            f'"{word}": no framework "{name}"{nearest(name, list(specs))}; known: {", ".join(specs)}'
         )
     if arm.startswith(GIT):
         return _at_commit(name, arm.removeprefix(GIT), root)
@@ -75,9 +75,11 @@ def _arm(word: str, known: Mapping[str, Recipe], root: Path) -> Recipe:
             f" this project, as {name}@{GIT}main"
         ) from None
     if version.local:
-        raise SpecError(f'"{word}": give the release alone, {name}@{version.public}: the device'
-                        " decides which build is taken")  # fmt: skip
-    return at_release(known[name], version)
+        raise SpecError(
+            f'"{word}": give the release alone, {name}@{version.public}: the device'
+            " decides which build is taken"
+        )
+    return at_release(specs[name], version)
 
 
 def at_release(recipe: Recipe, version: Version) -> Recipe:
@@ -89,11 +91,13 @@ def at_release(recipe: Recipe, version: Version) -> Recipe:
     locked = _locked(recipe)
     if version == locked:
         return arm
-    changes = [one for one in recipe.releases if version < one.below]
+    changes = [change for change in recipe.releases if version < change.below]
     names = {name: f"{arm.label}-{name}" for name in recipe.requirements}
     return replace(
         arm,
-        python=next((one.python for one in reversed(changes) if one.python), recipe.python),
+        python=next(
+            (change.python for change in reversed(changes) if change.python), recipe.python
+        ),
         requirements={
             names[name]: _pinned(recipe, _changed(name, lines, changes), version, locked)
             for name, lines in recipe.requirements.items()
@@ -110,7 +114,7 @@ def at_release(recipe: Recipe, version: Version) -> Recipe:
 def _locked(recipe: Recipe) -> Version | None:
     """Return the release of the framework that the requirements here pin, or None."""
     lines = [Requirement(line) for lines in recipe.requirements.values() for line in lines]
-    pins = [_pin(one) for one in lines if _own(recipe, one)]
+    pins = [_pin(line) for line in lines if _own(recipe, line)]
     return next((Version(pin[1].public) for pin in pins if pin), None)
 
 
@@ -121,9 +125,9 @@ def _own(recipe: Recipe, requirement: Requirement) -> bool:
 
 def _pin(requirement: Requirement) -> tuple[str, Version] | None:
     """Return the operator and the version of a requirement that allows one only."""
-    for one in requirement.specifier:
-        if one.operator in ("==", "===") and not one.version.endswith("*"):
-            return one.operator, Version(one.version)
+    for clause in requirement.specifier:
+        if clause.operator in ("==", "===") and not clause.version.endswith("*"):
+            return clause.operator, Version(clause.version)
     return None
 
 
@@ -162,13 +166,13 @@ def _at_commit(name: str, ref: str, root: Path) -> Recipe:
     if not ref or _git(root, "rev-parse", "--is-inside-work-tree") is None:
         why = "git has no checkout there" if ref else "name a commit, a tag or a branch"
         raise SpecError(f"{word}: {why} ({root}); or compare releases, as {name}@1.2.3")
-    told = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-    if not told:
+    output = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    if not output:
         raise SpecError(
             f'{word}: git knows no commit "{ref}" here; `git log --oneline` lists commits,'
             " `git fetch` brings more"
         )
-    commit = told.decode().strip()
+    commit = output.decode().strip()
     short = GIT + commit[:_SHORT]
     tree = _tree(commit, root, word)
     try:
@@ -217,6 +221,8 @@ def _git(root: Path, *arguments: str) -> bytes | None:
     if program is None:
         return None
     done = subprocess.run(
-        [program, "-C", str(root), *arguments], capture_output=True, env={**os.environ, "LC_ALL": "C"}
-    )  # fmt: skip
+        [program, "-C", str(root), *arguments],
+        capture_output=True,
+        env={**os.environ, "LC_ALL": "C"},
+    )
     return None if done.returncode else done.stdout

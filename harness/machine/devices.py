@@ -22,7 +22,7 @@ TENSOR_CORES = (8, 0)
 """The compute capability from which cards multiply in TF32 and in bfloat16."""
 
 Card = Mapping[str, Any]
-"""A card as `machine.gpus` tells of it."""
+"""A card as `host.gpus` describes it."""
 
 
 def kind(device: str) -> str:
@@ -76,10 +76,10 @@ def missing(device: str, cards: Sequence[Card]) -> str | None:
     return None
 
 
-def precisions(asked: str, device: str) -> tuple[str, ...]:
-    """Return the arithmetics that `asked` means on a device; "all" is what such devices have."""
-    if asked != "all":
-        return (asked,)
+def precisions(precision: str, device: str) -> tuple[str, ...]:
+    """Return the arithmetics that `precision` means on a device; "all" is what such devices have."""
+    if precision != "all":
+        return (precision,)
     return PRECISIONS if kind(device) == CUDA else PRECISIONS[:1]
 
 

@@ -105,14 +105,14 @@ def _packages() -> tuple[list[_Package], str | None]:
             if not name.startswith("package"):
                 continue
             most = int((zone / "max_energy_range_uj").read_text()) / 1e6
-            found = _Package(f"RAPL {name}", POWERCAP / zone.name / "energy_uj", most)
-            found.read()
+            package = _Package(f"RAPL {name}", POWERCAP / zone.name / "energy_uj", most)
+            package.read()
         except PermissionError:
             closed = True
         except (OSError, ValueError):
             continue
         else:
-            packages.append(found)
+            packages.append(package)
     if packages and not closed:
         return packages, None
     if closed:
@@ -124,12 +124,12 @@ def _packages() -> tuple[list[_Package], str | None]:
 def _gpus(cards: Collection[int] | None) -> list[_Gpu]:
     """Return the GPUs that count their energy; those before Volta do not."""
     driver = Driver()
-    found = [
+    gpus = [
         _Gpu(f"NVML GPU {index}", driver.library, handle)
         for index, handle in enumerate(driver.handles)
         if cards is None or index in cards
     ]
-    return [gpu for gpu in found if _answers(gpu)]
+    return [gpu for gpu in gpus if _answers(gpu)]
 
 
 def _answers(gpu: _Gpu) -> bool:

@@ -1,6 +1,6 @@
 """What this machine is, how much of it we may use, and how busy it is. Bytes, MHz, cores.
 
-Nothing here raises: what cannot be read is None. No host name is told: results are shared.
+Nothing here raises: what cannot be read is None. The host's name is not recorded: results are shared.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def describe() -> dict[str, Any]:
     """Return what a result's reader must know of the machine, as plain values for JSON."""
     memory = _try(psutil.virtual_memory)
     physical = _try(lambda: psutil.cpu_count(logical=False))
-    limit, found = memory_limit(), _gpus()
+    limit, (cards, no_gpu_because) = memory_limit(), _gpus()
     return {
         "os": _try(_os_name),
         "kernel": _try(platform.release),
@@ -60,16 +60,16 @@ def describe() -> dict[str, Any]:
         "memory_pressure": _memory_pressure(),
         "mhz": _try(lambda: round(psutil.cpu_freq().current)),
         "mhz_most": _try(lambda: round(psutil.cpu_freq().max) or None),
-        "gpus": found[0],
-        "no_gpu_because": found[1],
+        "gpus": cards,
+        "no_gpu_because": no_gpu_because,
     }
 
 
 def fingerprint(described: Mapping[str, Any]) -> str:
     """Return 12 hex digits that machines share which are alike for timing; "" where that is not known.
 
-    `described` is what `describe` told, now or in an old run's manifest. Pure. A machine whose processor
-    has no known name is like no other one, so nothing that has "" may be held equal.
+    `described` is what `describe` returned, now or in an old run's manifest. Pure. A machine whose
+    processor has no known name is like no other one, so nothing that has "" may be held equal.
     """
     if not described.get("cpu"):
         return ""
@@ -91,7 +91,7 @@ def _traits(described: Mapping[str, Any]) -> dict[str, str]:
     """What decides on a machine's speed, by its name in words; "" for what is not known.
 
     A system's point releases are left out. Of memory a kernel takes a part for itself, another one after
-    each update: it is told to the nearest power of two or three halves of one.
+    each update: it is rounded to the nearest power of two or three halves of one.
     """
     cores = described.get("cores_usable")
     system = re.match(r"\D*\d*(\.\d+)?", str(described.get("os") or ""))
@@ -111,7 +111,9 @@ def _traits(described: Mapping[str, Any]) -> dict[str, str]:
 def _nominal(size: float) -> float:
     """Return the nearest, by ratio, of ..., 4, 6, 8, 12, 16, 24, ..."""
     power = 2.0 ** math.floor(math.log2(size))
-    return float(min((power, 1.5 * power, 2 * power), key=lambda one: abs(math.log(one / size))))
+    return float(
+        min((power, 1.5 * power, 2 * power), key=lambda candidate: abs(math.log(candidate / size)))
+    )
 
 
 def gpus() -> list[dict[str, Any]]:
@@ -121,12 +123,14 @@ def gpus() -> list[dict[str, Any]]:
 
 def usable_cores() -> float | None:
     """Return how many cores this process may keep busy: by affinity and by its cgroup's quota."""
-    known = [value for value in (len(affinity()) or None, _try(os.cpu_count), cpu_quota()) if value]
-    return min(known) if known else None
+    limits = [
+        value for value in (len(affinity()) or None, _try(os.cpu_count), cpu_quota()) if value
+    ]
+    return min(limits) if limits else None
 
 
 def affinity() -> frozenset[int]:
-    """Return the CPUs that this process may use; none where the system does not tell."""
+    """Return the CPUs that this process may use; none where the system does not report them."""
     return frozenset(_try(lambda: os.sched_getaffinity(0)) or ())
 
 
@@ -223,7 +227,7 @@ def _cpu_model() -> str | None:
         key, _, value = line.partition(":")
         if key.strip() == "model name":
             return " ".join(value.split())
-    return _said("sysctl", "-n", "machdep.cpu.brand_string")
+    return _output("sysctl", "-n", "machdep.cpu.brand_string")
 
 
 def _throttled() -> int | None:
@@ -236,19 +240,19 @@ def _throttled() -> int | None:
 
 def _chosen(setting: str | None) -> str | None:
     """Return the word that the kernel puts in brackets, of those one may choose from."""
-    _, _, rest = (setting or "").partition("[")
-    return rest.partition("]")[0] or None
+    _, _, after_bracket = (setting or "").partition("[")
+    return after_bracket.partition("]")[0] or None
 
 
 def _memory_pressure() -> float | None:
     """Return the percentage of the last 10 s in which some task waited for memory."""
-    some = (_read("proc/pressure/memory") or "").partition("avg10=")[2]
-    return _try(lambda: float(some.split()[0]))
+    percentage = (_read("proc/pressure/memory") or "").partition("avg10=")[2]
+    return _try(lambda: float(percentage.split()[0]))
 
 
 def _virtualised() -> str | None:
     """Return the kind of virtual machine or container, "yes" where only that is known, or None."""
-    kind = _said("systemd-detect-virt")
+    kind = _output("systemd-detect-virt")
     if kind:
         return None if kind == "none" else kind
     if (ROOT / ".dockerenv").exists():
@@ -256,15 +260,15 @@ def _virtualised() -> str | None:
     return "yes" if " hypervisor" in (_read("proc/cpuinfo") or "") else None
 
 
-def _said(*command: str) -> str | None:
+def _output(*command: str) -> str | None:
     """Return what a program prints, or None where there is no such program."""
     program = shutil.which(command[0])
     if program is None:
         return None
-    told = subprocess.run(
+    completed = subprocess.run(
         [program, *command[1:]], capture_output=True, text=True, timeout=5, check=False
     )
-    return told.stdout.strip() or None
+    return completed.stdout.strip() or None
 
 
 def _gpus() -> tuple[list[dict[str, Any]], str | None]:

@@ -1,6 +1,6 @@
-"""The noise guard: what disturbed a slice, observed from outside the worker.
+"""The interference monitor: what disturbed a slice, observed from outside the worker.
 
-It looks before and after, and tells the difference; it holds nothing up and changes nothing. What
+It looks before and after, and reports the difference; it holds nothing up and changes nothing. What
 cannot be read is left out, and nothing raises. Everything but processor clocks and the GPU driver
 is read under `machine.ROOT`.
 """
@@ -24,7 +24,7 @@ LOAD = 0.1
 tenth where each waits for its slowest thread. An idle system's own services stay below 0.03."""
 
 TICK = 0.01
-"""Seconds: the kernel tells each CPU's idle time cut off to this (USER_HZ)."""
+"""Seconds: the kernel counts each CPU's idle time in ticks of this length (USER_HZ)."""
 
 CERTAIN = 4.0
 """Standard deviations of that cutting off, below which nothing is said. The difference of two cut
@@ -50,7 +50,7 @@ wide vectors, come to about a fifth; a lower clock has another cause."""
 
 
 class Noise(StrEnum):
-    """What may disturb a slice: the first words of what is told of it."""
+    """What may disturb a slice: the first words of its description."""
 
     LOAD = "load of others"
     BESIDE = "load on the other CPUs"
@@ -64,16 +64,16 @@ class Noise(StrEnum):
     CARD = "GPU slowed by"
 
 
-class Guard:
+class InterferenceMonitor:
     """Watches slices on these CPUs, those that the worker may use."""
 
     def __init__(self, cpus: Sequence[int]) -> None:
-        mine = host.affinity()
+        usable = host.affinity()
         siblings = [_siblings(cpu) for cpu in cpus]
-        # Where hyperthreads cannot be told apart, load on any CPU counts in full.
-        told = {cpu for found in siblings for cpu in found} if all(siblings) else mine
-        self.near = frozenset(cpus) | told
-        self.beside = mine - self.near
+        # Where it is unknown which CPUs share a core, load on any CPU counts in full.
+        shared = set().union(*siblings) if all(siblings) else usable
+        self.near = frozenset(cpus) | shared
+        self.beside = usable - self.near
         self.clocks = [_cpu(cpu) / "cpufreq/scaling_cur_freq" for cpu in cpus]
         self.heat = [file for file in _heat_files(cpus) if _number(file) is not None]
         self.quotas = [file for file in _quota_files() if _halted(file) is not None]
@@ -99,7 +99,7 @@ class Guard:
 
 @dataclass(frozen=True)
 class _Look:
-    """The counters at one moment, in seconds if not said otherwise; None where one is not told."""
+    """The counters at one moment, in seconds if not noted otherwise; None where one is not reported."""
 
     when: float
     idle: float | None
@@ -115,73 +115,73 @@ class _Look:
     """Times."""
 
     @classmethod
-    def take(cls, guard: Guard, family: Iterable[int]) -> _Look:
+    def take(cls, monitor: InterferenceMonitor, family: Iterable[int]) -> _Look:
         idle, stolen = _cpu_counters()
         return cls(
             time.monotonic(),
-            _sum(idle, guard.near),
-            _sum(stolen, guard.near),
-            _sum(idle, guard.beside),
+            _sum(idle, monitor.near),
+            _sum(stolen, monitor.near),
+            _sum(idle, monitor.beside),
             tuple(map(_processor_time, family)),
             _swapped(),
             _stalled(),
-            tuple(map(_halted, guard.quotas)),
-            tuple(map(_number, guard.heat)),
+            tuple(map(_halted, monitor.quotas)),
+            tuple(map(_number, monitor.heat)),
         )
 
 
 class Watch:
     """A slice being watched, from its first look on.
 
-    `card` is the state of the worker's GPU right after the slice, as `nvml.Driver` tells it: None
+    `card` is the state of the worker's GPU right after the slice, as `nvml.Driver` reports it: None
     for a CPU.
     """
 
     card: dict[str, Any] | None = None
 
-    def __init__(self, guard: Guard, pid: int, card: int | None = None) -> None:
-        self._guard, self._index = guard, card
+    def __init__(self, monitor: InterferenceMonitor, pid: int, card: int | None = None) -> None:
+        self._monitor, self._index = monitor, card
         self._family = _family(pid)
-        self._before = _Look.take(guard, self._family)
+        self._before = _Look.take(monitor, self._family)
 
     def noise(self) -> list[str]:
         """Look again: what disturbed the slice, each in a few words; empty where nothing did."""
-        driver = self._guard.driver
+        driver = self._monitor.driver
         if self._index is not None and self._index < len(driver.handles):
             self.card = driver.state(self._index)
-        found = _Look.take(self._guard, self._family)
-        told = [*_loads(self._guard, self._before, found), *_troubles(self._before, found)]
-        clock = self._guard.clock()
+        look = _Look.take(self._monitor, self._family)
+        disturbances = [*_loads(self._monitor, self._before, look), *_troubles(self._before, look)]
+        clock = self._monitor.clock()
         if clock is not None and clock < CLOCK:
-            told.append(f"{Noise.CLOCK} to {clock:.0%}")
+            disturbances.append(f"{Noise.CLOCK} to {clock:.0%}")
         if _others_on_the_gpu(driver, self._family):
-            told.append(str(Noise.GPU))
+            disturbances.append(str(Noise.GPU))
         # A card at its power limit is at work: that is recorded, and no disturbance.
         slow = [by for by in (self.card or {}).get("slowed_by") or () if by != SLOWED_BY[POWER_CAP]]
-        told += [f"{Noise.CARD} {by}" for by in slow]
-        return told
+        disturbances += [f"{Noise.CARD} {by}" for by in slow]
+        return disturbances
 
 
-def _loads(guard: Guard, before: _Look, after: _Look) -> Iterator[str]:
+def _loads(monitor: InterferenceMonitor, before: _Look, after: _Look) -> Iterator[str]:
     """Time that the CPUs were neither idle nor ours."""
     seconds = after.when - before.when
     idle, stolen = _rise(before.idle, after.idle), _rise(before.stolen, after.stolen)
-    ours = [_rise(*pair) for pair in zip(before.spent, after.spent, strict=True)]
-    if idle is not None and ours[0] is not None:
-        others = len(guard.near) * seconds - idle - (stolen or 0) - sum(filter(None, ours))
-        if others > _limit(len(guard.near), seconds):
-            yield f"{Noise.LOAD}: {others / seconds:.1f} cores"
+    spent = [_rise(*pair) for pair in zip(before.spent, after.spent, strict=True)]
+    if idle is not None and spent[0] is not None:
+        foreign = len(monitor.near) * seconds - idle - (stolen or 0) - sum(filter(None, spent))
+        if foreign > _limit(len(monitor.near), seconds):
+            yield f"{Noise.LOAD}: {foreign / seconds:.1f} cores"
     beside = _rise(before.idle_beside, after.idle_beside)
-    if beside is not None and guard.beside:
-        busy = len(guard.beside) * seconds - beside
-        if busy > BESIDE * len(guard.beside) * seconds + _limit(len(guard.beside), seconds):
+    if beside is not None and monitor.beside:
+        busy = len(monitor.beside) * seconds - beside
+        if busy > BESIDE * len(monitor.beside) * seconds + _limit(len(monitor.beside), seconds):
             yield f"{Noise.BESIDE}: {busy / seconds:.1f} cores"
-    if stolen is not None and stolen > _limit(len(guard.near), seconds):
-        yield f"{Noise.STOLEN}: {stolen / seconds / len(guard.near):.1%}"
+    if stolen is not None and stolen > _limit(len(monitor.near), seconds):
+        yield f"{Noise.STOLEN}: {stolen / seconds / len(monitor.near):.1%}"
 
 
 def _limit(cpus: int, seconds: float) -> float:
-    """Return the seconds on so many CPUs above which others' load is told."""
+    """Return the seconds on so many CPUs above which others' load is reported."""
     return max(LOAD * seconds, CERTAIN * TICK * math.sqrt(cpus / 6))
 
 
@@ -205,7 +205,7 @@ def _rise(before: float | None, after: float | None) -> float | None:
 
 
 def _most(before: Iterable[float | None], after: Iterable[float | None]) -> float:
-    """Return the largest rise: CPUs and nested cgroups tell of the same event several times."""
+    """Return the largest rise: CPUs and nested cgroups count the same event several times."""
     return max((_rise(*pair) or 0 for pair in zip(before, after, strict=True)), default=0)
 
 
@@ -225,8 +225,8 @@ def _number(path: Path) -> float | None:
 
 def _field(text: str, name: str, separator: str = " ") -> float | None:
     """Return the number after the first `name` at the beginning of a line or word."""
-    _, found, rest = f"\n{text}".partition(f"\n{name}{separator}")
-    word = rest.split(maxsplit=1)[0] if found and rest.strip() else ""
+    _, separator_seen, after_name = f"\n{text}".partition(f"\n{name}{separator}")
+    word = after_name.split(maxsplit=1)[0] if separator_seen and after_name.strip() else ""
     return float(word) if word.isdigit() else None
 
 
@@ -245,7 +245,7 @@ def _cpu_counters() -> tuple[dict[int, float], dict[int, float]]:
 
 
 def _sum(seconds: Mapping[int, float], cpus: Iterable[int]) -> float | None:
-    """Return the CPUs' sum; None where one of them is not told."""
+    """Return the CPUs' sum; None where one of them is not reported."""
     try:
         return sum(seconds[cpu] for cpu in cpus)
     except KeyError:
@@ -255,7 +255,7 @@ def _sum(seconds: Mapping[int, float], cpus: Iterable[int]) -> float | None:
 def _processor_time(pid: int) -> float | None:
     """Return the seconds a process has computed, all its threads; None where it has ended.
 
-    By its clock, see clock_getcpuclockid(3): /proc/<pid>/stat tells the same cut off to ticks.
+    By its clock, see clock_getcpuclockid(3): /proc/<pid>/stat has the same in whole ticks.
     """
     scheduler_clock = 2  # CPUCLOCK_SCHED, from linux/posix-timers.h
     try:
@@ -266,7 +266,7 @@ def _processor_time(pid: int) -> float | None:
 
 def _family(pid: int) -> tuple[int, ...]:
     """Return the worker, the other processes of its session (what it has started), and ourselves."""
-    helpers = [one for one in _all_processes() if _session(one) == pid]
+    helpers = [process for process in _all_processes() if _session(process) == pid]
     return tuple(dict.fromkeys((pid, *helpers, os.getpid())))
 
 
@@ -287,14 +287,14 @@ def _session(pid: int) -> int | None:
 def _swapped() -> float | None:
     text = _text(Path("proc/vmstat"))
     ways = [_field(text, "pswpin"), _field(text, "pswpout")]
-    known = [way for way in ways if way is not None]
-    return sum(known) if known else None
+    pages = [way for way in ways if way is not None]
+    return sum(pages) if pages else None
 
 
 def _stalled() -> float | None:
     """Return the seconds in which some task on the machine waited for memory."""
-    some = _text(Path("proc/pressure/memory")).partition("\n")[0]
-    microseconds = _field(some.replace(" ", "\n"), "total", "=")
+    some_line = _text(Path("proc/pressure/memory")).partition("\n")[0]
+    microseconds = _field(some_line.replace(" ", "\n"), "total", "=")
     return None if microseconds is None else microseconds / 1e6
 
 
@@ -309,8 +309,8 @@ def _halted(file: Path) -> float | None:
     text = _text(file)
     scales = {"throttled_usec": 1e6, "throttled_time": 1e9}  # version 2, version 1
     for name, scale in scales.items():
-        if (found := _field(text, name)) is not None:
-            return found / scale
+        if (halted := _field(text, name)) is not None:
+            return halted / scale
     return None
 
 
@@ -329,13 +329,13 @@ def _cpu(number: int) -> Path:
 
 
 def _siblings(cpu: int) -> set[int]:
-    """Return the CPUs on the same core, this one included; empty where that is not told."""
-    found: set[int] = set()
+    """Return the CPUs on the same core, this one included; empty where that is not reported."""
+    siblings: set[int] = set()
     for part in _text(_cpu(cpu) / "topology/thread_siblings_list").strip().split(","):
         first, _, last = part.partition("-")
         if first.isdigit():
-            found.update(range(int(first), int(last or first) + 1))
-    return found
+            siblings.update(range(int(first), int(last or first) + 1))
+    return siblings
 
 
 def _others_on_the_gpu(driver: Driver, family: Sequence[int]) -> bool:
@@ -344,7 +344,7 @@ def _others_on_the_gpu(driver: Driver, family: Sequence[int]) -> bool:
     Where the driver does not list the worker itself, its numbers are not ours to understand (we are
     in a container), or the worker uses no GPU: then nothing is said.
     """
-    shared = [one for one in driver.processes() if one.keys() & set(family)]
+    shared = [processes for processes in driver.processes() if processes.keys() & set(family)]
     return any(not _ours(pid) for processes in shared for pid in processes)
 
 

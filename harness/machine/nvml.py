@@ -47,7 +47,7 @@ class Driver:
             indices = range(pynvml.nvmlDeviceGetCount())
             self.handles = tuple(map(pynvml.nvmlDeviceGetHandleByIndex, indices))
         except Exception as error:
-            self.reason = f"the NVIDIA driver does not tell of its GPUs ({error})"
+            self.reason = f"the NVIDIA driver did not list its GPUs ({error})"
         else:
             self.reason = None if self.handles else "the driver shows no GPU"
 
@@ -55,21 +55,21 @@ class Driver:
         """Return, GPU by GPU, which processes compute on it and the bytes each holds there.
 
         The numbers are the host's: inside a container they may be missing, or not those seen there.
-        Bytes are None where the driver does not tell (Windows, some virtual GPUs).
+        Bytes are None where the driver does not report them (Windows, some virtual GPUs).
         """
         return [self._processes(handle) for handle in self.handles]
 
     def _processes(self, handle: Any) -> dict[int, int | None]:
         try:
-            found = self.library.nvmlDeviceGetComputeRunningProcesses(handle)
+            processes = self.library.nvmlDeviceGetComputeRunningProcesses(handle)
         except Exception:  # an old driver, a GPU cut in parts
             return {}
-        return {int(one.pid): one.usedGpuMemory for one in found}
+        return {int(process.pid): process.usedGpuMemory for process in processes}
 
     def state(self, index: int) -> dict[str, Any]:
         """Return a card's clock and most clock in MHz, its power and power limit in W, what slows it.
 
-        What the driver does not tell is None. Nothing is ever set.
+        What the driver does not report is None. Nothing is ever set.
         """
         handle, library = self.handles[index], self.library
         reasons = _asked(lambda: library.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
@@ -83,14 +83,14 @@ class Driver:
         }
 
     def memory_of(self, pid: int) -> int | None:
-        """Return the bytes that a process holds on all GPUs; None where the driver does not tell."""
+        """Return the bytes that a process holds on all GPUs; None where the driver does not report it."""
         held = [processes[pid] for processes in self.processes() if pid in processes]
-        known = [size for size in held if size is not None]
-        return sum(known) if held and len(known) == len(held) else None
+        sizes = [size for size in held if size is not None]
+        return sum(sizes) if held and len(sizes) == len(held) else None
 
 
 def _asked(read: Callable[[], Any]) -> Any:
-    """Return what the library tells, or None: "not supported", in the words of any driver."""
+    """Return what the library reports, or None: "not supported", in the words of any driver."""
     try:
         return read()
     except Exception:

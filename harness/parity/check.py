@@ -23,7 +23,7 @@ class Check:
     """One tensor against the reference's.
 
     `error`, `bound` and `effect` are norms: of the difference, of what rounding allows of that, and of
-    the right value (of a weight, of what it moved by); `largest`, `largest_bound` and
+    the expected value (of a weight, of its update); `largest`, `largest_bound` and
     `largest_effect` are the same of the largest element. `steps` is how many were taken. `vanishing`:
     the right value is zero, so that any bound decides.
     """
@@ -127,8 +127,8 @@ class Verdict:
 
 
 def _listed(places: Sequence[str], most: int = 3) -> str:
-    rest = len(places) - most
-    return ", ".join(places[:most]) + (f" and {rest} more" if rest > 0 else "")
+    unnamed = len(places) - most
+    return ", ".join(places[:most]) + (f" and {unnamed} more" if unnamed > 0 else "")
 
 
 def judge(answers: Mapping[str, NDArray], run: ReferenceRun, precision: str) -> Verdict:
@@ -154,7 +154,7 @@ def _checks(
     bounds: Mapping[str, NDArray],
     apart: Mapping[str, NDArray],
 ) -> Iterator[Check]:
-    for key, right in run.answers.items():
+    for key, expected in run.answers.items():
         if key == "losses":
             continue
         kind, _, name = key.partition("/")
@@ -162,9 +162,9 @@ def _checks(
         name = name.partition("/")[2] if kind == "weights" else name
         origin = run.start[name].astype(np.float64) if kind == "weights" else 0.0
         words, marks = (tensor, when, steps), apart.get(key)
-        check = compare(words, answers.get(key), right, bounds[key], origin, marks)
+        check = compare(words, answers.get(key), expected, bounds[key], origin, marks)
         check = replace(check, effect=max(check.effect, _state_scale(run, name, steps)))
-        # What a parameter moved by is also next to nothing where the learning rate is.
+        # A parameter's update is also next to nothing where the learning rate is.
         moved = kind == "weights" and name in run.workload.parameters
         zero = check.effect <= ZERO * check.bound and not moved
         yield replace(check, vanishing=zero or name in run.vanishing)
@@ -189,10 +189,10 @@ def _loss_checks(
     answers: Mapping[str, NDArray], run: ReferenceRun, bounds: Mapping[str, NDArray]
 ) -> Iterator[Check]:
     """The loss of every step, each against its own bound."""
-    right = run.answers["losses"]
+    expected = run.answers["losses"]
     losses = np.atleast_1d(answers.get("losses", np.empty(0)))
-    for i, value in enumerate(right):
-        loss = losses[i] if len(losses) == len(right) else None
+    for i, value in enumerate(expected):
+        loss = losses[i] if len(losses) == len(expected) else None
         bound = np.full(2, bounds["losses"][i])
         yield compare(("the loss", f"at step {i + 1}", i + 1), loss, value, bound)
 
@@ -200,21 +200,21 @@ def _loss_checks(
 def compare(
     words: tuple[str, str, int],
     answer: NDArray | None,
-    right: NDArray,
+    expected: NDArray,
     bound: NDArray,
     origin: NDArray | float = 0.0,
     apart: NDArray | None = None,
 ) -> Check:
-    """Return the check of an answer against the right one.
+    """Return the check of an answer against the expected one.
 
     `words` are the tensor, the moment and the steps taken. `bound` (2,) is of the norm and of the
-    largest element of their difference; the effect is how far the right one is from `origin`. Norms
+    largest element of their difference; the effect is how far `expected` is from `origin`. Norms
     leave out the elements that `apart` marks.
     """
-    right = np.asarray(right, np.float64)
-    effect, error = sizes(right - origin, apart), np.full(2, math.inf)
-    if answer is not None and np.shape(answer) == right.shape:
-        error = sizes(np.asarray(answer, np.float64) - right, apart)
+    expected = np.asarray(expected, np.float64)
+    effect, error = sizes(expected - origin, apart), np.full(2, math.inf)
+    if answer is not None and np.shape(answer) == expected.shape:
+        error = sizes(np.asarray(answer, np.float64) - expected, apart)
     return Check(
         *words,
         error=float(error[0]),
@@ -231,9 +231,9 @@ def _words(kind: str, name: str) -> tuple[str, str, int]:
     if kind in ("logits", "loss", "gradient"):
         titles = {"logits": "logits", "loss": "the loss", "gradient": f"gradient of {name}"}
         return titles[kind], "at step 1", 1
-    taken, _, rest = name.partition("/")
+    taken, _, what = name.partition("/")
     when = f"after step {taken}" if int(taken) else "at the start"
     if kind == "weights":
-        return f"update of {rest}", when, int(taken)
+        return f"update of {what}", when, int(taken)
     probes = {"one": "one example", "batch": "a batch", "list": "a list of batches"}
-    return f"prediction of {probes[rest]}", when, int(taken)
+    return f"prediction of {probes[what]}", when, int(taken)

@@ -111,7 +111,7 @@ class Group:
         """`make` returns a reference at the start; `samples` is how many have random errors."""
         seeds = np.random.SeedSequence(workload.data.seed).spawn(samples)
         generators = [np.random.Generator(np.random.SFC64(seed)) for seed in seeds]
-        self._rounded = [make(arithmetic=noisy(precision, each)) for each in generators]
+        self._rounded = [make(arithmetic=noisy(precision, generator)) for generator in generators]
         self._tied: list[Tied] = []
         # Coarse rounding decides ties by itself.
         if precision in ROUNDED:
@@ -137,10 +137,10 @@ class Group:
     ) -> dict[str, float]:
         """Take a step in every run; return by how much each gradient's norm may deviate.
 
-        `exact` is the exact run's step, `kinked` what its layers with a kink saw; `first` has the step
-        compared as a whole, and not its loss only.
+        `exact` is the exact run's step, `kinked` the inputs of its layers with non-differentiable points;
+        `first` has the step compared as a whole, and not its loss only.
         """
-        right = dict(first_step(exact))
+        answers = dict(first_step(exact))
         near = {name: np.zeros_like(x) for name, x in kinked.items()}
         slopes = {name: np.zeros_like(g) for name, g in exact.gradients.items()}
         norms, losses = dict.fromkeys(slopes, 0.0), [0.0]
@@ -154,7 +154,7 @@ class Group:
                 norms[name] = max(norms[name], float(np.linalg.norm(difference)))
             losses.append(abs(step.loss - exact.loss))
             if first:
-                self._rounding.add(dict(first_step(step)), right)
+                self._rounding.add(dict(first_step(step)), answers)
         gradients = [step.gradients for step in steps]
         self._each(lambda pair: pair[0].update(pair[1]), zip(self._rounded, gradients, strict=True))
         near = {name: REACH * reach for name, reach in near.items()}
@@ -167,7 +167,7 @@ class Group:
         for tied, (step, pushed) in zip(self._tied, tied_steps, strict=True):
             ties[tied.side] = max(ties[tied.side], abs(step.loss - exact.loss))
             if first:
-                self._ties[tied.side].add(dict(first_step(step)), right)
+                self._ties[tied.side].add(dict(first_step(step)), answers)
             tied.reference.update(pushed)
         self._add_loss(ROUNDING * max(losses) + math.hypot(*ties.values()))
         return norms
@@ -247,8 +247,8 @@ def looked_at(reference: Reference, batches: Sequence[Batch], steps: int) -> Ans
     # Once for the longest list: the others are the first of its rows.
     rows = reference.predict(inputs["list"])
     answers = {
-        f"predicted/{steps}/{probe}": rows[: sum(map(len, asked))]
-        for probe, asked in inputs.items()
+        f"predicted/{steps}/{probe}": rows[: sum(map(len, batches_of_probe))]
+        for probe, batches_of_probe in inputs.items()
     }
     if steps:
         answers |= {f"weights/{steps}/{name}": w for name, w in reference.weights().items()}

@@ -67,13 +67,14 @@ def _not_finite(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterat
 
 
 def _of_another_shape(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
-    for key, right in run.answers.items():
+    for key, expected in run.answers.items():
         if key not in answers:
             yield f"{key.replace('/', ' of ')} is missing"
-        elif np.shape(answers[key]) != np.shape(right):
+        elif np.shape(answers[key]) != np.shape(expected):
             yield (
-                f"{key.replace('/', ' of ')} has shape {np.shape(answers[key])}, not {np.shape(right)}:"
-                " another layout, or pooling that keeps incomplete windows (ceil mode)"
+                f"{key.replace('/', ' of ')} has shape {np.shape(answers[key])}, not"
+                f" {np.shape(expected)}: another layout, or pooling that keeps incomplete windows"
+                " (ceil mode)"
             )
 
 
@@ -100,8 +101,8 @@ def _loss_scaled(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Itera
     ratio = float(answers["loss"] / run.answers["loss"])
     batch = run.workload.data.batch
     factors = [
-        factor(answers[key], right)
-        for key, right in run.answers.items()
+        factor(answers[key], expected)
+        for key, expected in run.answers.items()
         if key.startswith("gradient/") and key.partition("/")[2] not in run.vanishing
     ]
     if abs(ratio / batch - 1) < EXACT and batch > 1:
@@ -186,14 +187,14 @@ def _gradients(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterato
         if np.any(run.answers[f"gradient/{name}"]) and name not in run.vanishing
     ]
     pairs = {n: (answers[f"gradient/{n}"], run.answers[f"gradient/{n}"]) for n in names}
-    factors = [factor(gradient, right) for gradient, right in pairs.values()]
+    factors = [factor(gradient, expected) for gradient, expected in pairs.values()]
     shared = common(factors)
     if shared is not None and abs(shared - 1) > EXACT:
         yield f"every gradient is {shared:.6g} times what is right, and the loss is not"
-    for (name, (gradient, right)), scale in zip(pairs.items(), factors, strict=True):
-        if difference(gradient, right) < EXACT:
+    for (name, (gradient, expected)), scale in zip(pairs.items(), factors, strict=True):
+        if difference(gradient, expected) < EXACT:
             continue
-        if right.ndim >= 2 and difference(np.swapaxes(gradient, -1, -2), right) < EXACT:
+        if expected.ndim >= 2 and difference(np.swapaxes(gradient, -1, -2), expected) < EXACT:
             yield f"the gradient of {name} is transposed"
         if not np.any(gradient):
             yield f"the gradient of {name} is zero: the layer is frozen or cut off"
@@ -202,17 +203,17 @@ def _gradients(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterato
 
 
 def _updates(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
-    """What the weights moved by in the first step, against what they should have."""
+    """The weights' updates in the first step, against the reference's."""
     moves = {
-        name: (answers[f"weights/1/{name}"] - run.start[name], right - run.start[name])
+        name: (answers[f"weights/1/{name}"] - run.start[name], expected - run.start[name])
         for name in run.workload.parameters
         if name not in run.vanishing
-        and np.any((right := run.answers[f"weights/1/{name}"]) - run.start[name])
+        and np.any((expected := run.answers[f"weights/1/{name}"]) - run.start[name])
     }
-    still = [name for name, (moved, right) in moves.items() if not np.any(moved)]
+    still = [name for name, (moved, expected) in moves.items() if not np.any(moved)]
     if still and len(still) < len(moves):
         yield f"{still[0]} does not move: the layer is frozen"
-    scale = common([factor(moved, right) for moved, right in moves.values()])
+    scale = common([factor(moved, expected) for moved, expected in moves.values()])
     momentum = getattr(run.workload.optimiser, "momentum", 0.0)
     if scale is not None:
         if momentum and abs(scale - (1 - momentum)) < EXACT:
@@ -224,7 +225,7 @@ def _updates(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[
             )
     yield from _decay(moves, run)
     later = [check for check in verdict.checks if check.steps > 1]
-    first = all(difference(moved, right) < EXACT for moved, right in moves.values())
+    first = all(difference(moved, expected) < EXACT for moved, expected in moves.values())
     if first and not all(check.ok for check in later):
         yield (
             "the first step is right, later ones are not: another momentum, other batches, or lists"
@@ -234,13 +235,13 @@ def _updates(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[
 
 def _decay(moves: Mapping[str, tuple[NDArray, NDArray]], run: ReferenceRun) -> Iterator[str]:
     """Weight decay shows as a rest that is proportional to the weights themselves."""
-    for name, (moved, right) in moves.items():
+    for name, (moved, expected) in moves.items():
         weight = run.start[name].astype(np.float64)
-        rest = moved - right
-        if not name.endswith(".weight") or difference(moved, right) < 1e-5 or not np.any(weight):
+        excess = moved - expected
+        if not name.endswith(".weight") or difference(moved, expected) < 1e-5 or not np.any(weight):
             continue
-        c = float(np.vdot(weight, rest) / np.vdot(weight, weight))
-        if c < 0 and difference(c * weight, rest) < 0.05:
+        c = float(np.vdot(weight, excess) / np.vdot(weight, weight))
+        if c < 0 and difference(c * weight, excess) < 0.05:
             rate = run.workload.rates(0, 1)[0]
             yield f"weights shrink by themselves: a weight decay of {-c / rate:.2g} more than the spec's"
 
@@ -274,13 +275,13 @@ def _predictions(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Itera
     steps, inputs = failed[0].steps, probes(run.batches)
     names = [*run.workload.parameters, *run.workload.state]
     after = {name: run.answers[f"weights/{steps}/{name}"] for name in names} if steps else run.start
-    for probe, asked in inputs.items():
+    for probe, batches in inputs.items():
         key = f"predicted/{steps}/{probe}"
-        right = run.answers[key]
-        if difference(answers[key], right) < EXACT and probe != "list":
+        expected = run.answers[key]
+        if difference(answers[key], expected) < EXACT and probe != "list":
             continue
-        about = inference.Predictions(run.workload, np.concatenate(asked), after, run.start)
-        yield from inference.patterns(answers[key], right, about)
+        about = inference.Predictions(run.workload, np.concatenate(batches), after, run.start)
+        yield from inference.patterns(answers[key], expected, about)
     yield (
         "predictions are wrong where training is right: look at the way of inference, and at what of"
         " batch norm's state `load` sets"

@@ -36,8 +36,8 @@ def training_hint(arrays: Arrays, run: ReferenceRun, verdict: Verdict) -> str | 
 def _by_itself(arrays: Arrays, run: ReferenceRun) -> Iterator[str]:
     """Patterns of single steps that are wrong at this moment of the training."""
     early, steps = part(arrays, "replayed/early"), run.steps
-    right = {name: run.answers[f"weights/{steps}/{name}"] for name in run.start}
-    yield from _moved(early, right, run.start, run)
+    expected = {name: run.answers[f"weights/{steps}/{name}"] for name in run.start}
+    yield from _moved(early, expected, run.start, run)
     for words, batches in (
         ("every second step is left out", run.batches[::2]),
         ("every second step is left out", run.batches[1::2]),
@@ -47,11 +47,11 @@ def _by_itself(arrays: Arrays, run: ReferenceRun) -> Iterator[str]:
             yield words
 
 
-def _moved(after: Weights, right: Weights, start: Weights, run: ReferenceRun) -> Iterator[str]:
-    """Patterns of what the weights moved by."""
+def _moved(after: Weights, expected: Weights, start: Weights, run: ReferenceRun) -> Iterator[str]:
+    """Patterns in the weights' updates."""
     names = [name for name in run.workload.parameters if name not in run.vanishing]
     moves = {
-        name: (after[name] - start[name].astype(np.float64), right[name] - start[name])
+        name: (after[name] - start[name].astype(np.float64), expected[name] - start[name])
         for name in names
     }
     moves = {name: pair for name, pair in moves.items() if np.any(pair[1])}
@@ -64,7 +64,9 @@ def _moved(after: Weights, right: Weights, start: Weights, run: ReferenceRun) ->
     scale = common([factor(*pair) for pair in moves.values()])
     if scale is not None and abs(scale - 1) > EXACT:
         yield f"every weight moves by {scale:.6g} times what is right: another learning rate"
-    states = [name for name in run.workload.state if difference(after[name], right[name]) > EXACT]
+    states = [
+        name for name in run.workload.state if difference(after[name], expected[name]) > EXACT
+    ]
     if states and not wrong:
         unmoved = all(np.array_equal(after[name], start[name]) for name in states)
         yield f"{states[0]} is {'not moved' if unmoved else 'wrong'}, though all weights are right"
@@ -76,10 +78,10 @@ def _weights_after(run: ReferenceRun, batches: Sequence[Batch]) -> dict[str, NDA
     return dict(reference.weights())
 
 
-def _near(weights: Weights, others: Weights, run: ReferenceRun) -> bool:
+def _near(weights: Weights, expected: Weights, run: ReferenceRun) -> bool:
     """Whether all parameters have moved alike."""
     names = [name for name in run.workload.parameters if name not in run.vanishing]
-    pairs = [(weights[n] - run.start[n], others[n] - run.start[n]) for n in names]
+    pairs = [(weights[n] - run.start[n], expected[n] - run.start[n]) for n in names]
     return all(difference(*pair) < 10 * EXACT for pair in pairs if np.any(pair[1]))
 
 
@@ -92,10 +94,10 @@ def _in_a_list(arrays: Arrays, run: ReferenceRun) -> Iterator[str]:
         yield f"{len(timed)} losses come of a list of {count} batches"
     off = np.flatnonzero(np.abs(timed - replayed) > EXACT * np.abs(replayed))
     if not len(off):
-        after, right = part(arrays, "timed/after"), part(arrays, "replayed/after")
-        if all(np.array_equal(after[name], weight) for name, weight in right.items()):
+        after, expected = part(arrays, "timed/after"), part(arrays, "replayed/after")
+        if all(np.array_equal(after[name], weight) for name, weight in expected.items()):
             yield f"weights are right and the optimiser's memory is not, {where}"
-        for words in _moved(after, right, part(arrays, "start"), run):
+        for words in _moved(after, expected, part(arrays, "start"), run):
             yield f"{words}, {where}"
         yield (
             f"all losses are right and the weights are not, {where}: an update is left out, or not"
@@ -124,11 +126,11 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
     if any(isinstance(place.layer, layers.Dropout) for place in run.workload.leaves):
         masked = tuple(batch._replace(masks=first.masks) for batch in run.batches)
         yield "dropout's first masks are used for all batches", replace(run, batches=masked)
-        whole = tuple(
+        undropped = tuple(
             batch._replace(masks=_without_dropout(run.workload, len(batch.labels)))
             for batch in run.batches
         )
-        yield "dropout is off", replace(run, batches=whole)
+        yield "dropout is off", replace(run, batches=undropped)
     if run.batches[1:]:
         shifted = (first, *run.batches[:-1])
         yield "every step has the batch before", replace(run, batches=shifted)
@@ -150,29 +152,29 @@ def predictions_hint(
     if verdict.value != NOT_EQUIVALENT:
         return None
     timed, replayed, drawn = arrays["timed"], arrays["replayed"], arrays["drawn"]
-    right, _ = predicted(arrays, workload, precision)
-    asked = inference.Predictions(
+    expected, _ = predicted(arrays, workload, precision)
+    predictions = inference.Predictions(
         workload, np.concatenate(arrays["inputs"]), part(arrays, "weights"), dict(start)
     )
     logits = np.concatenate(timed[drawn])
-    if difference(np.concatenate(replayed[drawn]), np.concatenate(right)) < EXACT:
+    if difference(np.concatenate(replayed[drawn]), np.concatenate(expected)) < EXACT:
         for words in _of_other_calls(timed, replayed):
             return words
-        for words in inference.patterns(logits, np.concatenate(right), asked):
+        for words in inference.patterns(logits, np.concatenate(expected), predictions):
             return f"{words}, in timed calls, and not in others"
         return "these calls are answered otherwise than the same inputs in other calls"
-    return next(inference.patterns(logits, np.concatenate(right), asked), None)
+    return next(inference.patterns(logits, np.concatenate(expected), predictions), None)
 
 
 def _of_other_calls(timed: NDArray, replayed: NDArray) -> Iterator[str]:
     """Whether wrong calls are answered by the logits of others."""
-    flat, right = timed.reshape(len(timed), -1), replayed.reshape(len(replayed), -1)
-    size = np.maximum(np.linalg.norm(right, axis=1), np.finfo(float).tiny)
-    wrong = np.flatnonzero(np.linalg.norm(flat - right, axis=1) > EXACT * size)
+    flat, expected = timed.reshape(len(timed), -1), replayed.reshape(len(replayed), -1)
+    size = np.maximum(np.linalg.norm(expected, axis=1), np.finfo(float).tiny)
+    wrong = np.flatnonzero(np.linalg.norm(flat - expected, axis=1) > EXACT * size)
     if not len(wrong):
         return
     call = wrong[0]
-    distances = np.linalg.norm(right - flat[call], axis=1) / size
+    distances = np.linalg.norm(expected - flat[call], axis=1) / size
     if distances.min() < EXACT:
         kind = "the last call" if len(wrong) == 1 and call == len(timed) - 1 else f"call {call + 1}"
         yield (

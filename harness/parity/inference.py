@@ -32,23 +32,23 @@ class Predictions:
     start: Weights | None = None
 
 
-def patterns(logits: NDArray, right: NDArray, asked: Predictions) -> Iterator[str]:
+def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> Iterator[str]:
     """Yield what fits logits (examples, classes) that are not right."""
     yield from _rounded(logits)
-    powers = np.exp(right - right.max(axis=1, keepdims=True))
+    powers = np.exp(expected - expected.max(axis=1, keepdims=True))
     if difference(logits, powers / powers.sum(axis=1, keepdims=True)) < EXACT:
         yield "predictions are probabilities, softmax(logits), and not logits"
-    if any(isinstance(place.layer, layers.BatchNorm) for place in asked.workload.leaves):
-        yield from _batch_statistics(logits, asked)
-    if asked.start is not None:
-        reference = Reference(asked.workload, asked.start, Options("numpy"))
-        if difference(logits, reference.predict([asked.inputs])) < EXACT:
+    if any(isinstance(place.layer, layers.BatchNorm) for place in predictions.workload.leaves):
+        yield from _batch_statistics(logits, predictions)
+    if predictions.start is not None:
+        reference = Reference(predictions.workload, predictions.start, Options("numpy"))
+        if difference(logits, reference.predict([predictions.inputs])) < EXACT:
             yield "predictions are by the weights of the start: a graph or a cache is stale"
-    yield from _of_others(logits, right)
-    scale = factor(logits, right)
+    yield from _of_others(logits, expected)
+    scale = factor(logits, expected)
     if scale is not None and abs(scale - 1) > EXACT / 10:
         yield f"logits are {scale:.6g} times what is right"
-    yield from precision_of(difference(logits, right))
+    yield from precision_of(difference(logits, expected))
 
 
 def _rounded(logits: NDArray) -> Iterator[str]:
@@ -58,13 +58,13 @@ def _rounded(logits: NDArray) -> Iterator[str]:
             return
 
 
-def _batch_statistics(logits: NDArray, asked: Predictions) -> Iterator[str]:
+def _batch_statistics(logits: NDArray, predictions: Predictions) -> Iterator[str]:
     """Forward as in training, without dropout, over the whole and over each batch of it."""
-    workload = asked.workload
-    reference = Reference(workload, asked.weights, Options("numpy"))
+    workload = predictions.workload
+    reference = Reference(workload, predictions.weights, Options("numpy"))
     size, result = workload.data.batch, []
-    for begin in range(0, len(asked.inputs), size):
-        inputs = asked.inputs[begin : begin + size]
+    for begin in range(0, len(predictions.inputs), size):
+        inputs = predictions.inputs[begin : begin + size]
         masks = tuple(
             np.full((len(inputs), *place.input), 1 - place.layer.rate)
             for place in workload.leaves
@@ -75,13 +75,13 @@ def _batch_statistics(logits: NDArray, asked: Predictions) -> Iterator[str]:
         yield "batch norm predicts by the batch's own statistics and not by the running ones"
 
 
-def _of_others(logits: NDArray, right: NDArray) -> Iterator[str]:
+def _of_others(logits: NDArray, expected: NDArray) -> Iterator[str]:
     """Whether wrong rows are right for other inputs."""
-    size = np.maximum(np.linalg.norm(right, axis=1), np.finfo(float).tiny)
-    wrong = np.flatnonzero(np.linalg.norm(logits - right, axis=1) > EXACT * size)
-    if not len(wrong) or len(right) < 2:
+    size = np.maximum(np.linalg.norm(expected, axis=1), np.finfo(float).tiny)
+    wrong = np.flatnonzero(np.linalg.norm(logits - expected, axis=1) > EXACT * size)
+    if not len(wrong) or len(expected) < 2:
         return
-    distances = np.linalg.norm(logits[wrong[:8], None] - right[None], axis=2) / size
+    distances = np.linalg.norm(logits[wrong[:8], None] - expected[None], axis=2) / size
     nearest = distances.argmin(axis=1)
     if np.all(distances.min(axis=1) < EXACT):
         yield (

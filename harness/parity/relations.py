@@ -18,19 +18,19 @@ UNITS = {
 """Coarse precisions: the unit roundoff, and how that is said."""
 
 
-def difference(array: NDArray, right: NDArray) -> float:
+def difference(array: NDArray, expected: NDArray) -> float:
     """||array - right|| / ||right||, infinite where they cannot be compared."""
-    if np.shape(array) != np.shape(right) or not np.any(right):
+    if np.shape(array) != np.shape(expected) or not np.any(expected):
         return np.inf
-    return float(np.linalg.norm(np.ravel(array - right)) / np.linalg.norm(np.ravel(right)))
+    return float(np.linalg.norm(np.ravel(array - expected)) / np.linalg.norm(np.ravel(expected)))
 
 
-def factor(array: NDArray, right: NDArray) -> float | None:
+def factor(array: NDArray, expected: NDArray) -> float | None:
     """The number c with array = c right, where there is one."""
-    if np.shape(array) != np.shape(right) or not np.any(right):
+    if np.shape(array) != np.shape(expected) or not np.any(expected):
         return None
-    c = float(np.vdot(right, array) / np.vdot(right, right))
-    return c if c and difference(array / c, right) < EXACT else None
+    c = float(np.vdot(expected, array) / np.vdot(expected, expected))
+    return c if c and difference(array / c, expected) < EXACT else None
 
 
 def common(factors: Sequence[float | None]) -> float | None:

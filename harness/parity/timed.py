@@ -80,21 +80,21 @@ def _as_replayed(
 ) -> Iterator[Check]:
     """What the slice came to, against its replay; what nudged replays deviate by is the bound."""
     steps = len(replayed["losses"])
-    for key, right in replayed.items():
+    for key, expected in replayed.items():
         if key.startswith("early/") or (key not in timed and "losses" in timed and len(timed) == 1):
             continue
         name = key.partition("/")[2]
         origin = start[name] if key.startswith("after/") else 0.0
         bound = np.zeros(2)
         for nudge in nudged:
-            bound = np.maximum(bound, ROUNDING * sizes(_wide(nudge[key]) - right))
+            bound = np.maximum(bound, ROUNDING * sizes(_wide(nudge[key]) - expected))
         kinds = {
             "after": f"update of {name}",
             "memory": f"the optimiser's {name.replace('/', ' of ')}",
         }
         tensor = kinds.get(key.partition("/")[0], key)
         words = (tensor, f"in the timed list of {steps} batches", steps)
-        yield compare(words, timed.get(key), right, bound, origin)
+        yield compare(words, timed.get(key), expected, bound, origin)
 
 
 def _wide(x: NDArray) -> NDArray[np.float64]:
@@ -104,18 +104,18 @@ def _wide(x: NDArray) -> NDArray[np.float64]:
 def judge_predictions(arrays: Arrays, workload: Workload, precision: str) -> Verdict:
     """Hold timed predictions against the reference's, where drawn, and all against their replay."""
     timed, replayed, drawn = arrays["timed"], arrays["replayed"], arrays["drawn"]
-    right, bounds = predicted(arrays, workload, precision)
+    expected, bounds = predicted(arrays, workload, precision)
     calls = arrays["calls"]
     last = calls[-1] + 1
     checks = [
         compare(
             ("prediction", f"in timed call {calls[i] + 1} of {last}", 0), timed[i], logits, bound
         )
-        for i, logits, bound in zip(drawn, right, bounds, strict=True)
+        for i, logits, bound in zip(drawn, expected, bounds, strict=True)
     ]
     # Both may be off by a bound, which is much the same share of all logits.
     tiny = np.finfo(float).tiny
-    relative = 2 * np.max(bounds / np.maximum([sizes(r) for r in right], tiny))
+    relative = 2 * np.max(bounds / np.maximum([sizes(r) for r in expected], tiny))
     errors = [sizes(d)[0] for d in _wide(timed) - replayed]
     norms = [max(sizes(logits)[0], tiny) for logits in _wide(replayed)]
     worst = int(np.argmax(np.divide(errors, norms)))
@@ -138,13 +138,13 @@ def predicted(
         return np.stack([reference.predict([x]) for x in inputs])
 
     with threadpool_limits(1), np.errstate(all="ignore"):
-        right = logits()
+        expected = logits()
         seeds = np.random.SeedSequence(workload.data.seed).spawn(SAMPLES)
         samples = [logits(arithmetic=noisy(precision, np.random.default_rng(s))) for s in seeds]
         rounded = ROUNDED.get(precision, ())
         samples += [logits(arithmetic=a) for a in rounded] or [logits(dtype=np.float32)]
-    deviations = np.array([[sizes(d) for d in sample - right] for sample in samples])
+    deviations = np.array([[sizes(d) for d in sample - expected] for sample in samples])
     # A single example may come near by luck: the largest of all is taken, relative to the logits.
-    effects = np.array([sizes(r) for r in right])
+    effects = np.array([sizes(r) for r in expected])
     relative = np.max(deviations / np.maximum(effects, np.finfo(float).tiny), axis=(0, 1))
-    return right, ROUNDING * relative * effects
+    return expected, ROUNDING * relative * effects

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.environments.builder import Environment
 from harness.environments.framework_spec import Recipe
 from harness.machine.energy import Meter
-from harness.machine.interference import Guard
+from harness.machine.interference import InterferenceMonitor
 from harness.parity import ReferenceRun
 from workloads.datasets import Arrays
 from workloads.spec import Workload
@@ -19,8 +19,8 @@ Tell = Callable[..., None]
 """``tell(event, cell_id, **fields)``: write the event to the journal and show it."""
 
 Undecided = Callable[[Path, set[str]], tuple[set[str], set[str]]]
-"""By the run's folder so far and the cells that are timed at present: those of them to measure on, and
-those worth more than the budget."""
+"""By the run's folder so far and the cells that are timed at present: those of them still undecided, and
+suspected regressions."""
 
 LEAST_SEEDS, MOST_SEEDS, ENOUGH_TESTS = 3, 12, 4000
 """A check trains with so many seeds, until their test sets together are of ENOUGH_TESTS examples."""
@@ -66,7 +66,7 @@ class Measuring:
 class Watchers:
     """What looks on from outside while a slice runs."""
 
-    guard: Guard
+    monitor: InterferenceMonitor
     meter: Meter
 
 

@@ -19,10 +19,10 @@ def write_start(task: Task, seed: int | None = None) -> dict[str, str]:
     folder, workload = task.start_of(seed), task.seeded(seed)
     folder.mkdir()
     examples = len(task.arrays.open("train_labels"))
-    made: dict[str, NDArray] = {**init.start_weights(workload)}
-    made["order"] = init.batch_order(workload, examples, task.steps)
+    arrays: dict[str, NDArray] = {**init.start_weights(workload)}
+    arrays["order"] = init.batch_order(workload, examples, task.steps)
     hashes = {}
-    for name, array in made.items():
+    for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
         hashes[name] = hashlib.sha256(array.tobytes()).hexdigest()
     return hashes

@@ -12,32 +12,32 @@ from harness.machine.energy import Meter
 from harness.runner.request import Request
 
 
-def of(asked: Request, root: Path) -> dict[str, Any]:
-    """Return the manifest of the run that was asked for; `root` is the project's."""
+def of(request: Request, root: Path) -> dict[str, Any]:
+    """Return the manifest of a run; `root` is the project's folder."""
     return {
         "samestep": _version(),
-        "command": list(asked.command),
+        "command": list(request.command),
         "git_commit": _git_commit(root),
         "machine": host.describe(),
-        "energy": _energy(meter(asked)),
+        "energy": _energy(meter(request)),
         "options": {
-            **asked.options,
-            "steps": asked.steps,
-            "threads": asked.threads,
-            "seed": asked.seed,
-            "parity_steps": asked.parity_steps,
-            "only_parity": asked.only_parity,
-            "deterministic": asked.deterministic,
-            "launches": asked.measuring.launches,
-            "rounds": asked.measuring.rounds,
-            "slice_seconds": asked.measuring.seconds,
-            "budget": asked.measuring.budget,
-            "precision": asked.measuring.precision,
-            "open_ended": asked.measuring.open_ended,
+            **request.options,
+            "steps": request.steps,
+            "threads": request.threads,
+            "seed": request.seed,
+            "parity_steps": request.parity_steps,
+            "only_parity": request.only_parity,
+            "deterministic": request.deterministic,
+            "launches": request.measuring.launches,
+            "rounds": request.measuring.rounds,
+            "slice_seconds": request.measuring.seconds,
+            "budget": request.measuring.budget,
+            "precision": request.measuring.precision,
+            "open_ended": request.measuring.open_ended,
         },
-        "workloads": {workload.name: workload.to_dict() for workload in asked.workloads},
-        "cells": [cell.id for cell in asked.cells],
-        **asked.extra_manifest,
+        "workloads": {workload.name: workload.to_dict() for workload in request.workloads},
+        "cells": [cell.id for cell in request.cells],
+        **request.extra_manifest,
     }
 
 
@@ -49,10 +49,11 @@ def _version() -> str:
         return "from source"
 
 
-def meter(asked: Request) -> Meter:
+def meter(request: Request) -> Meter:
     """Count the processor packages and the cards of this run; all cards where theirs is not known."""
-    used = [devices.index(one) for one in asked.devices if devices.kind(one) == devices.CUDA]
-    return Meter(None if None in used else [one for one in used if one is not None])
+    cuda_devices = [name for name in request.devices if devices.kind(name) == devices.CUDA]
+    numbers = [devices.index(name) for name in cuda_devices]
+    return Meter(None if None in numbers else [n for n in numbers if n is not None])
 
 
 def _energy(meter: Meter) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The parity checks of one launch of a cell: what its worker is asked, what is judged, what is told."""
+"""The parity checks of one launch of a cell: its requests, its verdicts, its events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WORST = 8
 
 
 class Checks:
-    """Asks, judges and tells. All methods raise WorkerFailed where the cell is not equivalent."""
+    """Asks the worker, judges, reports. Methods raise WorkerFailed where the cell is not equivalent."""
 
     def __init__(
         self,

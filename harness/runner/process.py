@@ -57,14 +57,14 @@ class WorkerProcess:
         `variables` are set on top of this process's environment; `cpus` are the processors that the
         worker may use, in force before its first instruction.
         """
-        ours, theirs = socket.socketpair()
+        near_end, far_end = socket.socketpair()
         self.log = log
-        self._channel = protocol.Channel(ours)
+        self._channel = protocol.Channel(near_end)
         self._jobs = 0
         self._frozen = False
-        command = [str(python), "-P", str(root / "harness" / "worker.py"), str(theirs.fileno())]
+        command = [str(python), "-P", str(root / "harness" / "worker.py"), str(far_end.fileno())]
         environment = worker_environment(variables)
-        with log.open("ab") as output, theirs, _affinity(cpus):
+        with log.open("ab") as output, far_end, _affinity(cpus):
             self._process = subprocess.Popen(
                 command,
                 cwd=root,
@@ -72,7 +72,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[far_end.fileno()],
                 start_new_session=True,
             )
 
@@ -109,7 +109,7 @@ class WorkerProcess:
                     on_event(event)
         except TimeoutError:
             self.kill()
-            reason = f"{job}: nothing heard for {timeout:g} s, so the worker was ended"
+            reason = f"{job}: no response for {timeout:g} s; worker killed (timeout)"
             raise self._failure("timed out", reason) from None
         except protocol.Closed:
             raise self._obituary(job) from None

@@ -51,17 +51,17 @@ def find(text: str, recipes: Mapping[str, Recipe]) -> Cell:
     """
     workload, *words = text.strip("/").split("/")
     places = dict.fromkeys([*DEVICES, *filter(devices.NAME.fullmatch, words)])
-    known = plan.cells([spec.load(workload)], recipes, [], list(places), "all")
+    cells = plan.cells([spec.load(workload)], recipes, [], list(places), "all")
     if not 2 <= len(words) <= len(_PARTS):
-        raise SpecError(f'"{text}": give workload/framework/mode, as a report does: {known[0].id}')
+        raise SpecError(f'"{text}": give workload/framework/mode, as a report does: {cells[0].id}')
     for what, word in zip(_PARTS, words, strict=False):
-        there = list(dict.fromkeys(getattr(cell, what) for cell in known))
-        if word not in there:
+        choices = list(dict.fromkeys(getattr(cell, what) for cell in cells))
+        if word not in choices:
             raise SpecError(
-                f'{text}: no {what} "{word}"{nearest(word, there)}; known: {", ".join(there)}'
+                f'{text}: no {what} "{word}"{nearest(word, choices)}; known: {", ".join(choices)}'
             )
-        known = [cell for cell in known if getattr(cell, what) == word]
-    return known[0]
+        cells = [cell for cell in cells if getattr(cell, what) == word]
+    return cells[0]
 
 
 def profile(
@@ -83,7 +83,7 @@ def profile(
     """
     root = root or project_root()
     word = text.strip("/").split("/")[1:2]
-    recipes = discover(root) | variants.choose([one for one in word if "@" in one], root)
+    recipes = discover(root) | variants.choose([label for label in word if "@" in label], root)
     cell = find(text, recipes)
     recipe = recipes[cell.framework]
     cards = host.gpus()
@@ -102,17 +102,17 @@ def profile(
     tell(f"{cell.id}: {STEPS} steps under the profiler of {title}")
     with tempfile.TemporaryDirectory() as scratch:
         task = _task(cell.workload, Path(scratch))
-        told = _ask(cell, task, recipe, environment.python, trace.with_suffix(".log"))
-        shutil.copyfile(told["trace"], trace)
-    return Profiled(cell, STEPS, trace, told["operators"])
+        answer = _ask(cell, task, recipe, environment.python, trace.with_suffix(".log"))
+        shutil.copyfile(answer["trace"], trace)
+    return Profiled(cell, STEPS, trace, answer["operators"])
 
 
 def _new_file(folder: Path, cell: Cell) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        said = f"{folder}: no trace can be kept there ({error.strerror})"
-        raise StoreError(f"{said}; name another folder with --out") from error
+        problem = f"{folder}: no trace can be kept there ({error.strerror})"
+        raise StoreError(f"{problem}; name another folder with --out") from error
     return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{cell.file_name}.json"
 
 
@@ -134,11 +134,11 @@ def _ask(cell: Cell, task: Task, recipe: Recipe, python: Path, log: Path) -> dic
     worker = WorkerProcess(python, recipe.root, log, variables, cpus)
     try:
         build(worker, recipe.name, cell, task, threads, scratch, wait)
-        told = worker.ask("profile", wait.first_step, steps=task.steps)  # it may compile again
+        answer = worker.ask("profile", wait.first_step, steps=task.steps)  # it may compile again
     except WorkerFailed as failure:
-        said = f"{cell.id}: {failure.status}: {failure.reason}; its log: {log}"
-        raise builder.Unavailable(said) from failure
+        problem = f"{cell.id}: {failure.status}: {failure.reason}; its log: {log}"
+        raise builder.Unavailable(problem) from failure
     finally:
         worker.kill()
     log.unlink()
-    return told
+    return answer

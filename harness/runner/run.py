@@ -10,7 +10,7 @@ from typing import Any
 from harness.environments import builder, gpu_support
 from harness.environments.builder import Environment, Unavailable
 from harness.machine import devices, host
-from harness.machine.interference import Guard
+from harness.machine.interference import InterferenceMonitor
 from harness.paths import cache_folder, project_root
 from harness.results import history_db, preview, store
 from harness.results.tables import FAILED, INTERRUPTED, OK
@@ -115,7 +115,7 @@ def _conduct_all(session: _Session) -> None:
         recipes=asked.recipes,
         environments=ready,
         measuring=_share(asked.measuring, len(tasks)),
-        watchers=Watchers(Guard(host.usable_cpus()), manifest.meter(asked)),
+        watchers=Watchers(InterferenceMonitor(host.usable_cpus()), manifest.meter(asked)),
         score=not asked.synthetic,
         timeouts=session.timeouts,
         parity_steps=asked.parity_steps,

@@ -1,4 +1,4 @@
-"""Conducts a run: each cell from its start to its score, one after the other, then the laboratory.
+"""The schedule of a run: each cell from its start to its score, one after the other, then the rounds.
 
 All cells of a workload are in memory together, warm and frozen, while they are timed; where memory
 does not hold them all, they are timed in turns, and the journal says so.
@@ -20,8 +20,8 @@ from harness.runner.context import Setting, Task, Tell
 from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
-from harness.runner.rounds import Laboratory
-from harness.runner.session import LiveCell
+from harness.runner.rounds import InterleavedRounds
+from harness.runner.session import WorkerSession
 from harness.verdicts import NOT_EQUIVALENT
 from workloads import init
 from workloads.batches import Batches
@@ -43,7 +43,7 @@ def training_steps(workload: Workload, arrays: Arrays, steps: int | None) -> int
 
 
 def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell: Tell) -> int:
-    """Run all cells of one workload; return how many failed. Failures are the journal's to tell.
+    """Run all cells of one workload; return how many failed. Failures are in the journal.
 
     `run` is the run's folder.
     """
@@ -59,19 +59,23 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell
         waiting, completed, turn = list(cells), 0, 0
         left = setting.measuring.budget
         while waiting:
-            alive = _bring_up_what_fits(waiting, task, setting, run, tell)
+            sessions = _bring_up_what_fits(waiting, task, setting, run, tell)
             if waiting:
-                together = [live.cell.id for live in alive]
+                together = [session.cell.id for session in sessions]
                 tell("in-turn", None, workload=task.workload.name, turn=turn, cells=together)
-            budget = None if left is None else left * len(alive) / max(1, len(alive) + len(waiting))
+            budget = (
+                None
+                if left is None
+                else left * len(sessions) / max(1, len(sessions) + len(waiting))
+            )
             began = time.monotonic()
-            lab = Laboratory(task, setting, run, tell, turn, budget)
-            done = alive if setting.only_parity else lab.measure(alive)
+            timing = InterleavedRounds(task, setting, run, tell, turn, budget)
+            done = sessions if setting.only_parity else timing.measure(sessions)
             # What a check spends beyond its budget, on suspects, is not taken from those that wait.
             spent = time.monotonic() - began
             left = None if left is None or budget is None else left - min(spent, budget)
-            for live in done:
-                live.tell("cell-done")
+            for session in done:
+                session.tell("cell-done")
             completed, turn = completed + len(done), turn + 1
         return len(cells) - completed
 
@@ -102,37 +106,37 @@ def _run_reference(task: Task, steps: int, precisions: Sequence[str], tell: Tell
 
 def _bring_up_what_fits(
     waiting: list[Cell], task: Task, setting: Setting, run: Path, tell: Tell
-) -> list[LiveCell]:
+) -> list[WorkerSession]:
     """Bring up cells from the front of `waiting` while memory holds them; return those that came up."""
-    alive: list[LiveCell] = []
+    sessions: list[WorkerSession] = []
     try:
-        while waiting and (len(alive) < 2 or room_for_one_more(alive)):
-            _bring_up(waiting.pop(0), task, setting, run, tell, alive)
-            if setting.only_parity and alive:
-                alive[-1].end()
+        while waiting and (len(sessions) < 2 or room_for_one_more(sessions)):
+            _bring_up(waiting.pop(0), task, setting, run, tell, sessions)
+            if setting.only_parity and sessions:
+                sessions[-1].end()
     except BaseException:
-        for live in alive:
-            live.kill()
+        for session in sessions:
+            session.kill()
         raise
-    return alive
+    return sessions
 
 
-def room_for_one_more(alive: Sequence[LiveCell]) -> bool:
-    """Say whether memory holds one more worker as large as the largest, with a twin beside it."""
+def room_for_one_more(sessions: Sequence[WorkerSession]) -> bool:
+    """Say whether memory holds one more worker as large as the largest, with an A/A replicate."""
     free = host.memory_free()
-    return free is None or free > 2 * SPARE * max(live.peak_bytes for live in alive)
+    return free is None or free > 2 * SPARE * max(session.peak_bytes for session in sessions)
 
 
 def _bring_up(
-    cell: Cell, task: Task, setting: Setting, run: Path, tell: Tell, alive: list[LiveCell]
+    cell: Cell, task: Task, setting: Setting, run: Path, tell: Tell, sessions: list[WorkerSession]
 ) -> None:
-    """Start a cell and add it to `alive`, warm and frozen; one that fails is told of and ended."""
-    live = LiveCell(cell, task, setting, run, tell)
+    """Start a cell and add it to `sessions`, warm and frozen; one that fails is reported and ended."""
+    session = WorkerSession(cell, task, setting, run, tell)
     try:
-        live.bring_up()
-        alive.append(live)
+        session.bring_up()
+        sessions.append(session)
     except WorkerFailed as failure:
-        live.tell_failure(None if failure.status == NOT_EQUIVALENT else "training", failure)
+        session.tell_failure(None if failure.status == NOT_EQUIVALENT else "training", failure)
     finally:
-        if live not in alive:
-            live.kill()
+        if session not in sessions:
+            session.kill()

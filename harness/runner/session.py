@@ -1,4 +1,4 @@
-"""One launch of a cell, from its worker's start to its end: what is asked of it, and told of it."""
+"""One launch of a cell, from its worker's start to its end: its requests to it, and its events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WARM_SECONDS, WARM_UP = 0.6, 48
 """Seconds of training between two looks whether a worker is steady; the most portions looked at."""
 
 REPEATS = 2
-"""How often a disturbed slice is timed again."""
+"""How often a contaminated slice is timed again."""
 
 UNTIMED_SECONDS = 0.3
 """How long the slices are that the parity check alone asks for."""
@@ -42,16 +42,12 @@ def build(
     wait: Timeouts,
     deterministic: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Have a fresh worker import, build and take its first step; return what it tells of each.
+    """Have a fresh worker import, build and take its first step; return what it reports of each.
 
     `adapter` is its folder's name; `folder` is where the worker hands back arrays. Raises WorkerFailed.
     """
     opened = worker.ask(
-        "open",
-        wait.open,
-        framework=adapter,
-        version=protocol.VERSION,
-        folder=str(folder),
+        "open", wait.open, framework=adapter, version=protocol.VERSION, folder=str(folder)
     )
     built = worker.ask(
         "build",
@@ -68,19 +64,25 @@ def build(
     return opened, built, worker.ask("first_step", wait.first_step)
 
 
-class LiveCell:
-    """A launch of a cell whose worker is running. Its methods raise WorkerFailed where that fails."""
+class WorkerSession:
+    """A launch of a cell, with its worker running. Its methods raise WorkerFailed where that fails."""
 
     def __init__(
-        self, cell: Cell, task: Task, setting: Setting, run: Path, tell: Tell,
-        launch: int = 1, twin: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        cell: Cell,
+        task: Task,
+        setting: Setting,
+        run: Path,
+        tell: Tell,
+        launch: int = 1,
+        replicate: bool = False,
+    ) -> None:
         """Start the worker in the cell's scratch folder, beside the task's start weights.
 
-        Launches of a cell share the folder: the later ones find what the first compiled. A `twin` is
-        the same cell once more, to see how far identical cells come out apart.
+        Launches of a cell share the folder: the later ones find what the first compiled. `replicate`: an
+        A/A replicate, the same cell once more, which shows the noise floor.
         """
-        self.cell, self.launch, self.twin = cell, launch, twin
+        self.cell, self.launch, self.replicate = cell, launch, replicate
         self._task, self._setting, self._tell_run = task, setting, tell
         self._scratch = task.scratch / cell.file_name
         self._scratch.mkdir(exist_ok=True)
@@ -88,15 +90,17 @@ class LiveCell:
         log = run / "logs" / f"{self._scratch.name}.log"
         self._recipe = setting.recipes[cell.framework]
         variables = self._recipe.worker_variables(
-            device=cell.device, threads=setting.threads, scratch=self._scratch,
+            device=cell.device,
+            threads=setting.threads,
+            scratch=self._scratch,
             deterministic=setting.deterministic,
-        )  # fmt: skip
+        )
         python = setting.environments[cell.framework, cell.device].python
         if launch == 1:
             self.tell("cell-started", log=str(log.relative_to(run)))
         self._worker = WorkerProcess(python, self._recipe.root, log, variables, setting.cpus)
         self._checks = None
-        if task.reference is not None and not twin:
+        if task.reference is not None and not replicate:
             self._checks = Checks(
                 self._worker,
                 task.workload,
@@ -138,7 +142,7 @@ class LiveCell:
                 self._score()
             used = self._worker.ask("memory", self._setting.timeouts.work)
             self.peak_bytes = used["peak_rss"] or 0
-            held = self._setting.watchers.guard.driver.memory_of(self._worker.pid)
+            held = self._setting.watchers.monitor.driver.memory_of(self._worker.pid)
             self.tell("memory", import_rss=self._import_rss, device_used=held, **used)
             # Only now: what a replay takes is not the training's.
             self._replay("training")
@@ -152,7 +156,7 @@ class LiveCell:
         self.tell(
             "launched",
             launch=self.launch,
-            twin=self.twin,
+            twin=self.replicate,
             import_seconds=opened["import_seconds"],
             build_seconds=built["seconds"],
             first_step_seconds=first_step["seconds"],
@@ -160,12 +164,18 @@ class LiveCell:
         self._worker.freeze()
 
     def _build(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """Import, build, take the first step; return what the worker tells of each."""
+        """Import, build, take the first step; return what the worker reports of each."""
         threads, wait = self._setting.threads, self._setting.timeouts
         replies = build(
-            self._worker, self._recipe.name, self.cell, self._task, threads, self._scratch, wait,
+            self._worker,
+            self._recipe.name,
+            self.cell,
+            self._task,
+            threads,
+            self._scratch,
+            wait,
             self._setting.deterministic,
-        )  # fmt: skip
+        )
         self._import_rss = replies[0]["rss"]
         on_card = devices.kind(self.cell.device) != devices.CPU
         self._resident = on_card and replies[1]["resident"]
@@ -201,8 +211,8 @@ class LiveCell:
     def _kinds(self) -> list[str]:
         """The kinds of slices that are timed, trainings first: predictions are then by their weights."""
         singles = self._setting.measuring.checking or self._setting.only_parity
-        there = {"train": True, "resident": self._resident, "predict": True, "single": singles}
-        return [kind for kind in there if there[kind]]
+        timed = {"train": True, "resident": self._resident, "predict": True, "single": singles}
+        return [kind for kind in timed if timed[kind]]
 
     def _train(self) -> None:
         """Train from the start weights to the budget."""
@@ -228,8 +238,14 @@ class LiveCell:
         labels, predictions, seconds = self._predicted()
         scored = classification.score(labels, predictions, self._task.workload.classes)
         correct = classification.pack(labels == predictions)
-        self.tell("evaluated", seconds=seconds, examples=len(labels), right=correct,
-                  predicted=predictions[: preview.MOST].tolist(), **scored)  # fmt: skip
+        self.tell(
+            "evaluated",
+            seconds=seconds,
+            examples=len(labels),
+            right=correct,
+            predicted=predictions[: preview.MOST].tolist(),
+            **scored,
+        )
 
     def _predicted(self) -> tuple[NDArray, NDArray, float]:
         """Have the test set predicted; return its labels, the predictions, and the seconds."""
@@ -251,13 +267,20 @@ class LiveCell:
         self._worker.freeze()
         correct = labels == predictions
         accuracy, packed = float(correct.mean()), classification.pack(correct)
-        self.tell("retrained", launch=self.launch, seed=seed, seconds=trained["seconds"],
-                  examples=len(labels), accuracy=accuracy, right=packed)  # fmt: skip
+        self.tell(
+            "retrained",
+            launch=self.launch,
+            seed=seed,
+            seconds=trained["seconds"],
+            examples=len(labels),
+            accuracy=accuracy,
+            right=packed,
+        )
 
     def _begin_from(self, seed: int | None) -> None:
-        self._worker.ask("begin_from", self._setting.timeouts.build,
-                         workload=self._task.seeded(seed).to_dict(),
-                         start=str(self._task.start_of(seed)))  # fmt: skip
+        workload, start = self._task.seeded(seed).to_dict(), str(self._task.start_of(seed))
+        wait = self._setting.timeouts.build
+        self._worker.ask("begin_from", wait, workload=workload, start=start)
 
     def warm_up(self) -> None:
         """Train until the step times are steady, or for WARM_UP portions at most; say which."""
@@ -272,8 +295,14 @@ class LiveCell:
             times += took["seconds_a_step"]
             start = steady_from(times)
         self._worker.freeze()
-        self.tell("warmed", launch=self.launch, twin=self.twin, steady_from=start,
-                  seconds=time.monotonic() - began, seconds_a_step=times)  # fmt: skip
+        self.tell(
+            "warmed",
+            launch=self.launch,
+            twin=self.replicate,
+            steady_from=start,
+            seconds=time.monotonic() - began,
+            seconds_a_step=times,
+        )
 
     def time_slices(self, turn: int, number: int) -> list[dict[str, Any]]:
         """Thaw, time a slice of training and one of inference for round `number`, freeze.
@@ -281,8 +310,8 @@ class LiveCell:
         On a card, and where the framework offers it, also one of training on batches that are there;
         in a check also one of single predictions.
 
-        A slice that was disturbed is told with what disturbed it, and timed again, REPEATS times at
-        most. Some slices are then checked, outside the clock. Returns what was told.
+        A contaminated slice is recorded with what disturbed it, and timed again, REPEATS times at most.
+        Some slices are then checked, outside the clock. Returns what was recorded.
         """
         self._worker.thaw()
         slices = []
@@ -295,17 +324,17 @@ class LiveCell:
             for _ in range(1 if measuring.checking else 1 + REPEATS):
                 place = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
                 slices.append(place | self._slice(kind, seconds))
-                self.tell("twin-slice" if self.twin else "slice", **slices[-1])
+                self.tell("twin-slice" if self.replicate else "slice", **slices[-1])
                 if not slices[-1]["noise"]:
                     break
         if self._checks:
             self._checks.draw(number, measuring.rounds, launch=self.launch)
         self._worker.freeze()
-        return [{"cell": self.cell.id, "twin": self.twin, **timed} for timed in slices]
+        return [{"cell": self.cell.id, "twin": self.replicate, **timed} for timed in slices]
 
     def _slice(self, kind: str, seconds: float) -> dict[str, Any]:
-        guard, meter = self._setting.watchers.guard, self._setting.watchers.meter
-        watch = guard.watch(self._worker.pid, devices.index(self.cell.device))
+        monitor, meter = self._setting.watchers.monitor, self._setting.watchers.meter
+        watch = monitor.watch(self._worker.pid, devices.index(self.cell.device))
         before = meter.read()
         took = self._ask_slice(kind, seconds)
         noise, after = watch.noise(), meter.read()
@@ -322,11 +351,13 @@ class LiveCell:
         return took
 
     def tell_peak(self) -> None:
-        """Tell the peak of memory until the end of the rounds: of launches that are only timed."""
+        """Record the peak of memory until the end of the rounds: of launches that are only timed."""
         self._worker.thaw()
         used = self._worker.ask("memory", self._setting.timeouts.work)
         self._worker.freeze()
-        self.tell("peaked", launch=self.launch, twin=self.twin, import_rss=self._import_rss, **used)
+        self.tell(
+            "peaked", launch=self.launch, twin=self.replicate, import_rss=self._import_rss, **used
+        )
 
     def tell_clock(self) -> None:
         """On a card, hold our clock against the device's own: they are to agree."""
@@ -342,9 +373,9 @@ class LiveCell:
     def tell_latency(self) -> None:
         """Time single predictions of one example and of the workload's batch."""
         self._worker.thaw()
+        wait, seconds = self._setting.timeouts.first_step, self._setting.measuring.seconds
         for batch in sorted({1, self._task.workload.data.batch}):
-            took = self._worker.ask("latency", self._setting.timeouts.first_step, batch=batch,
-                                    seconds=self._setting.measuring.seconds)  # fmt: skip
+            took = self._worker.ask("latency", wait, batch=batch, seconds=seconds)
             self.tell("latency", **took)
             self._replay("latency one" if batch == 1 else "latency")
         self._worker.freeze()

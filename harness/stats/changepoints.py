@@ -15,7 +15,7 @@ LASTING = 3
 
 _AHEAD = 3  # stretches that are tried together
 _SHORT = 2  # values of the first level and of the last one
-_ALIKE = 0.8  # neighbours cannot be told to be more alike than this by a handful of values
+_ALIKE = 0.8  # a handful of values cannot show a larger autocorrelation than this
 _QUARTER = 1.1503  # three quarters of normal deviates are within so many standard deviations
 _ROUNDING = 1e-9  # what varies by less is constant
 
@@ -41,7 +41,7 @@ def change_points(values: ArrayLike, alpha: float = 0.01) -> list[int]:
 def _reined_in(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the values, each at most three spreads from the median of itself and its neighbours.
 
-    The spread is told by most of the steps from value to value, which few odd ones do not move.
+    The spread is that of most steps from value to value, which a few outliers do not move.
     """
     spread = float(np.quantile(np.abs(np.diff(x)), 0.75)) / _QUARTER / math.sqrt(2)
     if not spread:
@@ -56,21 +56,21 @@ def _levels(x: NDArray[np.float64], alpha: float) -> list[int]:
     places: list[int] = []
     for _ in range(_AHEAD):
         places = _one_more(x, places)
-        if kept := _told_apart(x, places, alpha):
-            ends = pairwise([0, *kept, x.size])
-            inner = [[a + place for place in _levels(x[a:b], alpha)] for a, b in ends]
-            return sorted([*kept, *(place for own in inner for place in own)])
+        if significant := _significant(x, places, alpha):
+            ends = pairwise([0, *significant, x.size])
+            inner = [a + place for a, b in ends for place in _levels(x[a:b], alpha)]
+            return sorted([*significant, *inner])
     return []
 
 
 def _one_more(x: NDArray[np.float64], places: list[int]) -> list[int]:
     """Return the places with the ends of one more stretch, the one that lowers the squares most."""
-    found = [(*_stretch(x[a:b]), a) for a, b in pairwise([0, *places, x.size])]
-    first, last, _, start = max(found, key=lambda one: one[2])
+    stretches = [(*_stretch(x[a:b]), a) for a, b in pairwise([0, *places, x.size])]
+    first, last, _, start = max(stretches, key=lambda stretch: stretch[2])
     return sorted({*places, start + first, start + last} - {0, x.size})
 
 
-def _told_apart(x: NDArray[np.float64], places: list[int], alpha: float) -> list[int]:
+def _significant(x: NDArray[np.float64], places: list[int], alpha: float) -> list[int]:
     """Return the places that hold, one by one without the one that is likeliest to be none."""
     tried = _stretches(x.size)
     while places:
@@ -92,7 +92,7 @@ def _stretches(count: int) -> int:
 def _stretch(x: NDArray[np.float64]) -> tuple[int, int, float]:
     """Return the stretch [first, last) furthest from the rest, and what it takes off the squares."""
     count, sums = x.size, np.concatenate(([0.0], (x - x.mean()).cumsum()))
-    found = (0, 0, 0.0)
+    best_stretch = (0, 0, 0.0)
     for first in (0, *range(_SHORT, count - _SHORT)):
         # From the start it is also the stretch from its end on, seen from the other side.
         lasts = np.arange(first + LASTING if first else _SHORT, count - _SHORT + 1)
@@ -101,9 +101,9 @@ def _stretch(x: NDArray[np.float64]) -> tuple[int, int, float]:
         sizes = lasts - first
         lowers = (sums[lasts] - sums[first]) ** 2 * count / (sizes * (count - sizes))
         best = int(lowers.argmax())
-        if lowers[best] > found[2]:
-            found = first, int(lasts[best]), float(lowers[best])
-    return found
+        if lowers[best] > best_stretch[2]:
+            best_stretch = first, int(lasts[best]), float(lowers[best])
+    return best_stretch
 
 
 def _chances(x: NDArray[np.float64], places: Sequence[int], tried: int) -> list[float]:

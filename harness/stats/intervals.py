@@ -66,12 +66,11 @@ def interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     A launch's value is robust already (`pseudomedian` of its slices), and bootstraps over a handful of
     values hold too little: 84% where 95% is meant, at five.
     """
-    known = np.asarray(values, dtype=float)
-    known = known[np.isfinite(known)]
-    if not known.size:
+    finite = _finite(values)
+    if not finite.size:
         return Interval(math.nan, math.nan, math.nan, 0)
-    mean, half = float(known.mean()), _half(known, level)
-    return Interval(mean, mean - half, mean + half, known.size)
+    mean, half = float(finite.mean()), _half(finite, level)
+    return Interval(mean, mean - half, mean + half, finite.size)
 
 
 def speed(rates: ArrayLike, level: float = LEVEL) -> Interval:
@@ -97,30 +96,29 @@ def launch_ratios(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     return np.where(np.isfinite(together), together, _pseudomedians(x) - _pseudomedians(y))
 
 
-def noise_floor(twins: ArrayLike) -> float:
-    """Return by how much (as a logarithm) identical cells came out apart in this run.
+def noise_floor(replicates: ArrayLike) -> float:
+    """Return the A/A noise floor: the log difference between identical replicates in this run.
 
-    `twins` has each launch's log ratio of a cell to its twin: truly 0. The larger of their mean and of
-    its standard error around 0. 0 where nothing was run twice.
+    `replicates` has each launch's log ratio of a cell to its A/A replicate: truly 0. The larger of their
+    mean and of its standard error around 0. 0 where nothing was run twice.
     """
-    known = np.asarray(twins, dtype=float)
-    known = known[np.isfinite(known)]
-    if not known.size:
+    finite = _finite(replicates)
+    if not finite.size:
         return 0.0
-    return float(max(abs(known.mean()), math.sqrt(np.mean(known**2) / known.size)))
+    return float(max(abs(finite.mean()), math.sqrt(np.mean(finite**2) / finite.size)))
 
 
 def ratio(logs: ArrayLike, floor: float = 0.0, level: float = LEVEL, trim: float = 0.0) -> Ratio:
     """Return the ratio whose logarithm, by launch, is `logs`; its bounds are widened by `floor`.
 
-    `p` is two-sided, of the ratio being within the floor; 1 below two launches. With `trim`, that part
-    of the launches is left out on either side (`_middle`): for machines where some go wholly astray.
+    `p` is two-sided, of the ratio being within the floor; 1 below two launches. With `trim`, the mean is
+    trimmed by that share on either side (`_middle`): for machines with outlier launches.
     """
-    known = _finite(logs)
-    if known.size < 2:
-        estimate = _exp(known[0]) if known.size else math.nan
-        return Ratio(estimate, math.nan, math.nan, known.size, 1.0)
-    return _judged(*_middle(known, trim), floor, level, known.size)
+    finite = _finite(logs)
+    if finite.size < 2:
+        estimate = _exp(finite[0]) if finite.size else math.nan
+        return Ratio(estimate, math.nan, math.nan, finite.size, 1.0)
+    return _judged(*_middle(finite, trim), floor, level, finite.size)
 
 
 def change(
@@ -137,11 +135,13 @@ def change(
     if fewer < 2:
         estimate = _exp(float(y.mean() - x.mean())) if fewer else math.nan
         return Ratio(estimate, math.nan, math.nan, fewer, 1.0)
-    sides = [_middle(one, trim) for one in (x, y)]
-    (was, old, _), (now, new, _) = sides
-    error = math.hypot(old, new)
-    shares = sum((own / error) ** 4 / freedom for _, own, freedom in sides) if error else 1.0
-    return _judged(now - was, error, 1 / shares, floor, level, fewer)
+    old_mean, old_error, old_freedom = _middle(x, trim)
+    new_mean, new_error, new_freedom = _middle(y, trim)
+    error = math.hypot(old_error, new_error)
+    if not error:
+        return _judged(new_mean - old_mean, error, 1.0, floor, level, fewer)
+    shares = (old_error / error) ** 4 / old_freedom + (new_error / error) ** 4 / new_freedom
+    return _judged(new_mean - old_mean, error, 1 / shares, floor, level, fewer)
 
 
 def share_change(
@@ -164,30 +164,30 @@ def share_change(
 
 def holm(p: Mapping[Name, float], alpha: float = 1 - LEVEL) -> set[Name]:
     """Return what is significant among several tests, with `alpha` for all together (Holm 1979)."""
-    found: set[Name] = set()
-    for done, name in enumerate(sorted(p, key=lambda one: p[one])):
+    significant: set[Name] = set()
+    for done, name in enumerate(sorted(p, key=p.__getitem__)):
         if p[name] > alpha / (len(p) - done):
             break
-        found.add(name)
-    return found
+        significant.add(name)
+    return significant
 
 
 def ranks(speeds: Mapping[Name, float], apart: Iterable[tuple[Name, Name]]) -> dict[Name, int]:
-    """Return each cell's rank, 1 for the fastest; cells that are not told `apart` share one.
+    """Return each cell's rank, 1 for the fastest; cells that no pair in `apart` separates share one.
 
     A tie is passed on: where a ties with b and b with c, all three share a rank. The next rank counts
     all that are before it (1, 1, 3).
     """
     order = sorted(speeds, key=lambda name: -speeds[name])
-    told = {frozenset(pair) for pair in apart}
-    found: dict[Name, int] = {}
+    significant = {frozenset(pair) for pair in apart}
+    rank_of: dict[Name, int] = {}
     rank = 1
     for place, name in enumerate(order):
         before, after = order[:place], order[place:]
-        if all(frozenset((a, b)) in told for a in before for b in after):
+        if all(frozenset((a, b)) in significant for a in before for b in after):
             rank = place + 1
-        found[name] = rank
-    return found
+        rank_of[name] = rank
+    return rank_of
 
 
 def change_point(values: ArrayLike, alpha: float = 0.01) -> int | None:
@@ -238,22 +238,22 @@ def _wilson(share: float, trials: int, level: float) -> tuple[float, float]:
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:
-    known = np.asarray(values, dtype=float)
-    return known[np.isfinite(known)]
+    array = np.asarray(values, dtype=float)
+    return array[np.isfinite(array)]
 
 
-def _middle(known: NDArray[np.float64], trim: float) -> tuple[float, float, float]:
+def _middle(values: NDArray[np.float64], trim: float) -> tuple[float, float, float]:
     """Return a mean, its standard error and its degrees of freedom, of two values or more.
 
     With `trim`, the mean of what is left when that part is taken away on either side, and the error from
     the variance with its place taken by the nearest that is left (Yuen, Biometrika 61, 1974).
     """
-    ordered, cut = np.sort(known), int(trim * known.size)
-    kept = ordered[cut : known.size - cut]
-    winsorized = np.clip(ordered, kept[0], kept[-1])
-    freedom = kept.size - 1
-    spread = (known.size - 1) * float(winsorized.var(ddof=1))
-    return float(kept.mean()), math.sqrt(spread / (kept.size * freedom)), freedom
+    ordered, cut = np.sort(values), int(trim * values.size)
+    trimmed = ordered[cut : values.size - cut]
+    winsorized = np.clip(ordered, trimmed[0], trimmed[-1])
+    freedom = trimmed.size - 1
+    spread = (values.size - 1) * float(winsorized.var(ddof=1))
+    return float(trimmed.mean()), math.sqrt(spread / (trimmed.size * freedom)), freedom
 
 
 def _judged(
@@ -266,10 +266,10 @@ def _judged(
     return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), launches, min(1.0, p))
 
 
-def _half(known: NDArray[np.float64], level: float) -> float:
-    if known.size < 2:
+def _half(values: NDArray[np.float64], level: float) -> float:
+    if values.size < 2:
         return math.nan
-    return float(special.stdtrit(known.size - 1, (1 + level) / 2)) * _middle(known, 0.0)[1]
+    return float(special.stdtrit(values.size - 1, (1 + level) / 2)) * _middle(values, 0.0)[1]
 
 
 def _pseudomedians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -277,12 +277,12 @@ def _pseudomedians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     if not rows.shape[1]:
         return np.full(len(rows), math.nan)
     finite = np.isfinite(rows)
-    known = np.where(finite, rows, math.nan)
-    left, right = _pairs(rows.shape[1])
-    sums = known[:, left] + known[:, right]
+    masked = np.where(finite, rows, math.nan)
+    first, second = _pairs(rows.shape[1])
+    sums = masked[:, first] + masked[:, second]
     sums.sort(axis=1)  # NaN comes last; a partition would be slower
-    each = finite.sum(axis=1)
-    count = each * (each + 1) // 2
+    counts = finite.sum(axis=1)
+    count = counts * (counts + 1) // 2
     places = np.stack((np.maximum(count - 1, 0) // 2, count // 2), axis=1)
     return np.asarray(np.take_along_axis(sums, places, axis=1).mean(axis=1) / 2)
 
@@ -301,9 +301,9 @@ def _exp(value: float) -> float:
         return math.inf
 
 
-def _exponential(found: Interval) -> Interval:
-    estimate, low, high = (_exp(value) for value in (found.estimate, found.low, found.high))
-    return Interval(estimate, low, high, found.launches)
+def _exponential(logs: Interval) -> Interval:
+    estimate, low, high = (_exp(value) for value in (logs.estimate, logs.low, logs.high))
+    return Interval(estimate, low, high, logs.launches)
 
 
 def _positive(rates: ArrayLike) -> NDArray[np.float64]:

@@ -54,7 +54,7 @@ def root(tmp_path: Path) -> Path:
 def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The machine as it is told to the doctor; a test may change it."""
     told = dict(WELL)
-    monkeypatch.setattr(doctor.machine, "describe", lambda: told)
+    monkeypatch.setattr(doctor.host, "describe", lambda: told)
     monkeypatch.setattr(doctor, "uv_program", lambda: "uv")
     monkeypatch.setattr(doctor, "LOOK_SECONDS", 0)
     see(monkeypatch)
@@ -63,10 +63,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def see(monkeypatch: pytest.MonkeyPatch, *noise: str) -> None:
-    """Have the guard see this."""
+    """Have the monitor see this."""
     watch = SimpleNamespace(noise=lambda: list(noise))
-    guard = SimpleNamespace(watch=lambda pid: watch)
-    monkeypatch.setattr(doctor, "Guard", lambda cpus: guard)
+    monitor = SimpleNamespace(watch=lambda pid: watch)
+    monkeypatch.setattr(doctor, "InterferenceMonitor", lambda cpus: monitor)
 
 
 def meter(monkeypatch: pytest.MonkeyPatch, sources: tuple[str, ...], reason: str | None) -> None:

@@ -75,8 +75,8 @@ class _Source:
 
 def _found() -> dict[str, Dataset]:
     """Every dataset of this folder, by name."""
-    here = (f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
-    offered = (getattr(importlib.import_module(name), "DATASET", None) for name in here)
+    modules = (f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
+    offered = (getattr(importlib.import_module(name), "DATASET", None) for name in modules)
     return {dataset.name: dataset for dataset in offered if dataset is not None}
 
 
@@ -87,12 +87,12 @@ def names() -> list[str]:
 
 def describe(name: str) -> Dataset:
     """The dataset of that name; raises DatasetMissing, with the nearest right name."""
-    found = _found()
-    if name not in found:
-        near = difflib.get_close_matches(name, found, n=1)
+    available = _found()
+    if name not in available:
+        near = difflib.get_close_matches(name, available, n=1)
         hint = f", did you mean {near[0]!r}?" if near else "."
-        raise DatasetMissing(f"no dataset {name!r}{hint} There are: {', '.join(sorted(found))}")
-    return found[name]
+        raise DatasetMissing(f"no dataset {name!r}{hint} There are: {', '.join(sorted(available))}")
+    return available[name]
 
 
 def state(name: str, cache: Path, data_dir: Path | None = None) -> State:

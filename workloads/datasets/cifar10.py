@@ -22,8 +22,17 @@ PER_FILE = 10_000  # records
 TRAIN_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST_FILE = "test_batch.bin"
 CLASSES = (
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-)  # fmt: skip
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 
 
 def encode(images: Array, labels: Array) -> bytes:
@@ -43,11 +52,11 @@ def decode(file: Path, records: int = PER_FILE) -> tuple[Array, Array]:
     except OSError as error:
         raise DatasetCorrupt(f"{file}: cannot be read ({error.strerror})") from error
     if data.size != records * RECORD:
-        whole, rest = divmod(data.size, RECORD)
+        complete, remainder = divmod(data.size, RECORD)
         raise DatasetCorrupt(
             f"{file}: {data.size:,} bytes, expected {records * RECORD:,} ({records:,} records of "
-            f"{RECORD:,}); found {whole:,} whole records and {rest:,} bytes from offset "
-            f"{whole * RECORD:,}"
+            f"{RECORD:,}); found {complete:,} whole records and {remainder:,} bytes from offset "
+            f"{complete * RECORD:,}"
         )
     table = data.reshape(records, RECORD)
     labels = table[:, 0].astype(np.int64)

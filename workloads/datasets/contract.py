@@ -1,4 +1,4 @@
-"""What a dataset is, told once: its description, where its arrays come from, and how it can fail.
+"""What a dataset is: its description, where its arrays come from, and how it can fail.
 
 A module of this folder that offers a `DATASET` is a dataset; nothing else lists it.
 """

@@ -133,13 +133,13 @@ def _ask(url: str, start: int, version: str, timeout: float) -> http.client.HTTP
             request, timeout=timeout
         )
     except urllib.error.HTTPError as error:
-        said = f"the server says {error.code} {error.reason}"
+        answer = f"the server says {error.code} {error.reason}"
         error.close()
         if error.code == 416:  # no such range
-            raise _Unusable(said) from error
+            raise _Unusable(answer) from error
         if error.code in TRANSIENT:
-            raise _Interrupted(said) from error
-        raise DownloadFailed(f"{url}: {said}; fetch it otherwise and use --data-dir") from error
+            raise _Interrupted(answer) from error
+        raise DownloadFailed(f"{url}: {answer}; fetch it otherwise and use --data-dir") from error
     except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
         raise _Interrupted(str(getattr(error, "reason", error)) or repr(error)) from error
     return response
@@ -164,8 +164,8 @@ def _offset(response: http.client.HTTPResponse, start: int, version: str) -> int
     """
     if response.status != 206:
         return 0
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != start:
+    range_header = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    if not range_header or int(range_header[1]) != start:
         raise _Unusable("the server sent a range that was not asked for")
     if version and _version(response) != version:
         raise _Unusable("the file on the server has changed")

@@ -21,7 +21,7 @@ def unpack_archive(path: Path, archive: Archive, folder: Path) -> None:
     wanted, and more bytes than are wanted. Raises DatasetCorrupt with the member's name.
     """
     wanted = {f"{archive.folder}/{name}": name for name in archive.files}
-    found: set[str] = set()
+    unpacked: set[str] = set()
     total = 0
     try:
         with tarfile.open(path, "r:gz") as tar:
@@ -33,18 +33,18 @@ def unpack_archive(path: Path, archive: Archive, folder: Path) -> None:
                 name = wanted.get(member.name)
                 if name is None or not member.isfile():
                     continue
-                if member.size != archive.files[name] or name in found:
+                if member.size != archive.files[name] or name in unpacked:
                     raise DatasetCorrupt(
                         f"{path}: {member.name}: {member.size:,} bytes, expected once, with "
                         f"{archive.files[name]:,}"
                     )
                 _copy(tar, member, folder / name)
-                found.add(name)
+                unpacked.add(name)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the disk's fault, not the archive's
             raise
         raise DatasetCorrupt(f"{path}: broken or truncated archive ({error})") from error
-    if missing := sorted(archive.files.keys() - found):
+    if missing := sorted(archive.files.keys() - unpacked):
         raise DatasetCorrupt(f"{path}: lacks {', '.join(missing)}")
 
 

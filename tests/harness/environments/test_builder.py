@@ -413,7 +413,7 @@ def test_both_shapes_of_a_complaint_are_understood() -> None:
     assert human(
         "Traceback\nOSError: gone from /my/wheels/x", {"PIP_FIND_LINKS": "/my/wheels"}
     ) == ("OSError: gone from <PIP_FIND_LINKS>/x")
-    assert human("", {}) == "it failed and said nothing"
+    assert human("", {}) == "it failed without a message"
 
 
 # --- locks ---------------------------------------------------------------------------------------

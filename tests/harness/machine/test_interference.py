@@ -1,4 +1,4 @@
-"""The guard tells what disturbed a slice, and is silent about an undisturbed one."""
+"""The monitor tells what disturbed a slice, and is silent about an undisturbed one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from harness.machine import host
 from harness.machine import interference as guard_room
-from harness.machine.interference import Guard
+from harness.machine.interference import InterferenceMonitor
 
 WORKER, HELPER, STRANGER, OTHER_WORKER = 1001, 1002, 1003, 1004
 CPU = "sys/devices/system/cpu/cpu{}/"
@@ -94,16 +94,16 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
 
 
 def test_silent_about_a_quiet_slice(fake: FakeMachine) -> None:
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.work()
     assert watch.noise() == []
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.237, 0.5, 2.0])
 def test_ticks_alone_say_nothing(fake: FakeMachine, seconds: float) -> None:
-    guard = Guard([0, 1])
+    monitor = InterferenceMonitor([0, 1])
     for _ in range(100):  # wherever in a tick a slice begins
-        watch = guard.watch(WORKER)
+        watch = monitor.watch(WORKER)
         fake.work(seconds + 0.0017, load=0.03)
         assert watch.noise() == []
 
@@ -112,44 +112,44 @@ def test_ticks_alone_say_nothing(fake: FakeMachine, seconds: float) -> None:
     ("load", "words"), [(0.4, "load of others: 0.4 cores"), (0.15, "load of others: 0.2 cores")]
 )
 def test_load_of_others(fake: FakeMachine, load: float, words: str) -> None:
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.work(load=load)
     assert watch.noise() == [words]
 
 
 def test_the_workers_own_processes_are_no_others(fake: FakeMachine) -> None:
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.work(load=0.4)
     fake.spent[HELPER] += 0.2
     assert watch.noise() == []
 
 
 def test_a_helper_that_ends_is_not_counted_against_the_worker(fake: FakeMachine) -> None:
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.work()
     del fake.spent[HELPER]
     assert watch.noise() == []
 
 
 def test_no_load_is_told_where_the_workers_time_is_not(fake: FakeMachine) -> None:
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.work(load=0.4)
     del fake.spent[WORKER]
     assert watch.noise() == []
 
 
 def test_time_stolen_by_the_hypervisor(fake: FakeMachine) -> None:
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.work(steal=0.2)
     assert watch.noise() == ["stolen by the hypervisor: 10.0%"]
 
 
 def test_load_on_cpus_that_the_worker_does_not_use(fake: FakeMachine) -> None:
-    guard = Guard([0, 1])
-    watch = guard.watch(WORKER)
+    monitor = InterferenceMonitor([0, 1])
+    watch = monitor.watch(WORKER)
     fake.work(beside=0.4)
     assert watch.noise() == []
-    watch = guard.watch(WORKER)
+    watch = monitor.watch(WORKER)
     fake.work(beside=0.9)
     assert watch.noise() == ["load on the other CPUs: 1.8 cores"]
 
@@ -157,19 +157,19 @@ def test_load_on_cpus_that_the_worker_does_not_use(fake: FakeMachine) -> None:
 def test_load_on_a_sibling_counts_in_full(fake: FakeMachine) -> None:
     for cpu in range(4):
         fake.put(CPU.format(cpu) + "topology/thread_siblings_list", f"{cpu % 2},{cpu % 2 + 2}")
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.work(beside=0.4)
     assert watch.noise() == ["load of others: 0.8 cores"]
 
 
 def test_all_cpus_count_where_siblings_are_not_told(fake: FakeMachine) -> None:
     (fake.root / CPU.format(0) / "topology/thread_siblings_list").unlink()
-    assert Guard([0, 1]).near == {0, 1, 2, 3}
+    assert InterferenceMonitor([0, 1]).near == {0, 1, 2, 3}
 
 
 def test_a_range_of_siblings(fake: FakeMachine) -> None:
     fake.put(CPU.format(0) + "topology/thread_siblings_list", "0-1,3")
-    assert Guard([0]).near == {0, 1, 3}
+    assert InterferenceMonitor([0]).near == {0, 1, 3}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_range_of_siblings(fake: FakeMachine) -> None:
     ],
 )
 def test_counters_that_must_not_rise(fake: FakeMachine, path: str, text: str, words: str) -> None:
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.work()
     fake.put(path, text)
     assert watch.noise() == [words]
@@ -200,28 +200,28 @@ def test_a_quota_of_version_1(fake: FakeMachine) -> None:
     fake.put("proc/self/cgroup", "3:cpu,cpuacct:/there")
     file = "sys/fs/cgroup/cpu/there/cpu.stat"
     fake.put(file, "nr_periods 1\nnr_throttled 1\nthrottled_time 1000000")
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.work()
     fake.put(file, "nr_periods 9\nnr_throttled 4\nthrottled_time 301000000")
     assert watch.noise() == ["halted by the cgroup's quota: 0.30 s"]
 
 
 def test_memory_pressure_is_summed_up_every_two_seconds(fake: FakeMachine) -> None:
-    guard = Guard([0, 1])
-    watch = guard.watch(WORKER)
+    monitor = InterferenceMonitor([0, 1])
+    watch = monitor.watch(WORKER)
     fake.work(0.2)
     fake.stall(10_000)  # 5% of the slice, but 0.5% of what the kernel summed up
     assert watch.noise() == []
-    watch = guard.watch(WORKER)
+    watch = monitor.watch(WORKER)
     fake.work(0.2)
     fake.stall(70_000)
     assert watch.noise() == ["memory pressure: 3%"]
 
 
 def test_a_clock_that_falls(fake: FakeMachine) -> None:
-    guard, noise = Guard([0, 1]), []
+    monitor, noise = InterferenceMonitor([0, 1]), []
     for clocks in ((3000, 800), (2600, 2600), (1800, 1700)):  # a CPU at rest is no matter
-        watch = guard.watch(WORKER)
+        watch = monitor.watch(WORKER)
         fake.work()
         for cpu, clock in enumerate(clocks):
             fake.put(CPU.format(cpu) + "cpufreq/scaling_cur_freq", f"{clock}000")
@@ -258,7 +258,7 @@ def test_another_process_on_the_gpu(
     fake.sessions[OTHER_WORKER] = OTHER_WORKER
     fake.put(f"proc/{OTHER_WORKER}/stat", f"{OTHER_WORKER} (python) T {os.getpid()} 1 1")
     monkeypatch.setitem(sys.modules, "pynvml", nvml(*gpus))
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.work()
     assert watch.noise() == (["another process on the GPU"] if disturbed else [])
 
@@ -273,7 +273,10 @@ def test_what_slows_the_card_is_told_but_for_its_power_limit(
     library = nvml([], [])
     library.nvmlDeviceGetCurrentClocksThrottleReasons = lambda handle: reasons * handle
     monkeypatch.setitem(sys.modules, "pynvml", library)
-    on_card, on_cpu = Guard([0, 1]).watch(WORKER, 1), Guard([0, 1]).watch(WORKER)
+    on_card, on_cpu = (
+        InterferenceMonitor([0, 1]).watch(WORKER, 1),
+        InterferenceMonitor([0, 1]).watch(WORKER),
+    )
     fake.work()
     assert (on_card.noise(), on_cpu.noise()) == (told, [])
     assert on_card.card is not None and on_card.card["mhz"] is None
@@ -283,7 +286,7 @@ def test_what_slows_the_card_is_told_but_for_its_power_limit(
 def test_nothing_readable_nothing_said(fake: FakeMachine, tmp_path: Path) -> None:
     host.ROOT = tmp_path / "empty"  # the fixture's monkeypatch sets it back
     fake.spent.clear()
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.now += 1
     assert watch.noise() == []
 
@@ -293,7 +296,7 @@ def test_garbage_is_left_out(fake: FakeMachine) -> None:
         if path.is_file() and path.name != "stat":
             path.write_bytes(b"\xff garbage\n\n:")
     fake.put("proc/stat", "cpu\ncpu0 1 2\ncpu1")
-    watch = Guard([0, 1]).watch(WORKER)
+    watch = InterferenceMonitor([0, 1]).watch(WORKER)
     fake.now += 1
     assert watch.noise() == []
 
@@ -308,8 +311,8 @@ def sleeper() -> Iterator[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_busy_neighbour_is_seen_on_this_machine(sleeper: int) -> None:
-    guard = Guard(sorted(os.sched_getaffinity(0)))
-    watch = guard.watch(sleeper)
+    monitor = InterferenceMonitor(sorted(os.sched_getaffinity(0)))
+    watch = monitor.watch(sleeper)
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as neighbour:
         time.sleep(0.4)
         noise = watch.noise()
@@ -319,10 +322,10 @@ def test_a_busy_neighbour_is_seen_on_this_machine(sleeper: int) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_look_is_short(sleeper: int) -> None:
-    guard = Guard(sorted(os.sched_getaffinity(0)))
+    monitor = InterferenceMonitor(sorted(os.sched_getaffinity(0)))
     took = []
     for _ in range(20):
         began = time.perf_counter()
-        guard.watch(sleeper)
+        monitor.watch(sleeper)
         took.append(time.perf_counter() - began)
     assert min(took) < 0.001

@@ -101,7 +101,7 @@ def test_a_traceback_goes_to_the_log_and_the_worker_lives_on(start: Start) -> No
 def test_a_hanging_worker_is_ended_in_time_with_all_that_it_started(start: Start) -> None:
     worker = start("hang")
     began = time.monotonic()
-    with pytest.raises(WorkerFailed, match="nothing heard for 1 s") as failure:
+    with pytest.raises(WorkerFailed, match="no response for 1 s") as failure:
         train(worker, timeout=1.0)
     assert failure.value.status == "timed out"
     assert time.monotonic() - began < 10

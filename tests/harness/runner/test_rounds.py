@@ -40,7 +40,7 @@ def make(
     monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("harness.runner.session.WARM_UP", 1)
     monkeypatch.setattr("harness.runner.session.WARM_SECONDS", 0.01)
-    monkeypatch.setattr("harness.runner.session.LiveCell.tell_limits", lambda self: None)
+    monkeypatch.setattr("harness.runner.session.WorkerSession.tell_limits", lambda self: None)
 
     def make(*modes: str, measuring: Measuring = CHECKING, **changes: Any) -> Request:
         usual: dict[str, Any] = {
@@ -256,7 +256,7 @@ def test_what_suspects_take_is_not_taken_from_those_that_wait(
 ) -> None:
     clock, budgets = SimpleNamespace(now=0.0), list[float | None]()
 
-    class Lab:
+    class Timing:
         def __init__(self, *args: Any) -> None:
             budgets.append(args[-1])
 
@@ -267,7 +267,7 @@ def test_what_suspects_take_is_not_taken_from_those_that_wait(
             return first
 
     monkeypatch.setattr(schedule, "room_for_one_more", lambda alive: False)
-    monkeypatch.setattr(schedule, "Laboratory", Lab)
+    monkeypatch.setattr(schedule, "InterleavedRounds", Timing)
     monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: clock.now))
     asked = make("well", "slow", "turncoat", "raises", no_parity=True)
     asked = replace(asked, cells=[one for one in asked.cells if one.mode != "raises"])
