@@ -7,7 +7,7 @@ Prints one line of JSON: each round's ratio of throughputs, adapter / loop.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import sys
 import time
@@ -30,14 +30,11 @@ Train = Callable[[Sequence[Batch]], Any]
 
 
 def plain_loop(framework: str, mode: str) -> Train:
-    """Load benchmarks/loops/<framework>.py by its path, and build its loop."""
-    path = ROOT / "benchmarks" / "loops" / f"{framework}.py"
-    found = importlib.util.spec_from_file_location(f"plain_{framework}", path)
-    if found is None or found.loader is None:
-        raise SystemExit(f"{path.relative_to(ROOT)}: cannot be loaded")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module.build(mode)
+    """Return the training loop of frameworks/<framework>/loop.py for one of its modes.
+
+    Its `build(mode)` returns a function that trains on batches in NumPy and returns each step's loss.
+    """
+    return importlib.import_module(f"frameworks.{framework}.loop").build(mode)
 
 
 def seconds(train: Train, batches: Sequence[Batch]) -> float:

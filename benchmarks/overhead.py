@@ -28,7 +28,7 @@ from harness.machine import host  # noqa: E402
 from harness.runner.process import worker_environment  # noqa: E402
 
 BENCHMARKS = Path(__file__).parent
-LOOPS = sorted(path.stem for path in (BENCHMARKS / "loops").glob("*.py"))
+LOOPS = sorted(path.parent.name for path in (ROOT / "frameworks").glob("*/loop.py"))
 LOWEST = 0.98
 
 

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from frameworks.kernels import Kernel, numpy_kernels
 from frameworks.profiles import Profile
 from workloads.batches import Batch
+from workloads.layers import Layer
+from workloads.optimisers import Optimiser
 from workloads.spec import Workload
 
 Weights = dict[str, NDArray[np.float32]]
@@ -69,6 +71,17 @@ def require_variable(framework: str, options: Options, name: str, word: str) -> 
             f"{framework}: deterministic: {name} has not {word}, which is read once: set it before"
             " Python starts"
         )
+
+
+def unsupported(framework: str, part: Layer | Optimiser) -> NoReturn:
+    """Raise Unavailable: an adapter has no line for this class of layer or optimiser.
+
+    Adapters look a class up in their table as ``TABLE.get(type(part)) or unsupported(...)``, when they
+    are built: a subclass is another class, with a formula of its own.
+    """
+    raise Unavailable(
+        f"{framework} has no {part.kind}: add it to frameworks/{framework}, or leave {framework} out"
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import frameworks
 from tests.wheels import add_toy
 from workloads import spec
 
@@ -19,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def toy_root(tmp_path: Path) -> Path:
     """A copy of the project that has two frameworks: the reference, and the toy `faulty`."""
     root = tmp_path / "project"
-    hidden = shutil.ignore_patterns("__pycache__", "jax", "mxnet", "pytorch", "tensorflow")
+    others = [name for name in frameworks.names() if name != "reference"]
+    hidden = shutil.ignore_patterns("__pycache__", *others)
     for room in ("workloads", "frameworks", "harness"):
         shutil.copytree(ROOT / room, root / room, ignore=hidden)
     shutil.copytree(ROOT / "tests" / "toys" / "faulty", root / "frameworks" / "faulty")

@@ -81,7 +81,7 @@ def test_levels_simulates_what_change_points_find() -> None:
 
 
 def test_every_framework_has_a_plain_loop() -> None:
-    loops = {path.stem for path in (ROOT / "benchmarks" / "loops").glob("*.py")}
+    loops = {path.parent.name for path in (ROOT / "frameworks").glob("*/loop.py")}
     assert loops == {recipe.name for recipe in RANKED}
 
 

@@ -1,22 +1,61 @@
-"""Adding a framework is one folder, adding a workload one file: shown with toys, in a real process."""
+"""Adding a framework is a folder, a workload a file, a layer a class: shown with toys, in a process."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from tests.frameworks import expected as expectations
+
+ROOT = Path(__file__).resolve().parents[1]
+
 TWIN = '''
 """A framework added by one folder; its maths is the reference's."""
+
+import os
 
 from frameworks.reference.adapter import Reference
 
 
 class Twin(Reference):
     """The reference under another name."""
+
+    def settings(self) -> dict[str, object]:
+        return {**super().settings(), "deterministic": "TWIN" in os.environ}
 '''
+
+FLAGS = """
+import os
+
+
+def deterministic():
+    return {"variable": os.environ.get("TWIN", "")}
+
+
+def precision(name):
+    return {"products": name}
+"""
+
+EXPECTED = """
+precisions = ["float32"]
+resident = false
+deterministic = { off = { variable = "" }, on = { variable = "1" } }
+
+[precision]
+float32 = { products = "float32" }
+tf32 = { products = "tf32" }
+bfloat16 = { products = "bfloat16" }
+"""
+
+LOOP = """
+def build(mode):
+    return lambda batches: [0.0 for _ in batches]
+"""
 
 RECIPE = """
 title = "Twin"
@@ -28,6 +67,9 @@ devices = ["cpu"]
 
 [requirements]
 cpu = ["numpy"]
+
+[deterministic]
+TWIN = "1"
 """
 
 WORKLOAD = """
@@ -37,6 +79,32 @@ layers = [{ kind = "flatten" }, { kind = "dense", units = 10 }]
 data = { dataset = "digits", batch = 100, epochs = 1, scale = 16 }
 init = { kind = "xavier-normal" }
 optimiser = { kind = "sgd", lr = 0.1 }
+"""
+
+
+CUBE = '''
+@dataclass(frozen=True)
+class Cube(Layer):
+    """x^3."""
+
+    kind: ClassVar[str] = "cube"
+    group: ClassVar[str] = "cube"
+
+
+KINDS = by_kind(Layer)
+'''
+
+CUBED = """
+class Cube(Function):
+    def forward(self, x):
+        self.x = x
+        return self.arithmetic.each(x**3, roundings=2)
+
+    def backward(self, dy):
+        return self.arithmetic.each(3 * dy * self.x**2, roundings=3)
+
+
+FUNCTIONS[spec.Cube] = Cube
 """
 
 
@@ -52,16 +120,73 @@ def summary(root: Path, *arguments: str) -> list[dict[str, Any]]:
     return run["cells"]
 
 
-def test_a_framework_is_one_folder(toy_root: Path) -> None:
-    folder = toy_root / "frameworks" / "twin"
+def add_twin(root: Path) -> Path:
+    folder = root / "frameworks" / "twin"
     folder.mkdir()
-    (folder / "adapter.py").write_text(TWIN)
-    (folder / "environment.toml").write_text(RECIPE)
+    files = {"adapter.py": TWIN, "flags.py": FLAGS, "loop.py": LOOP}
+    for name, text in (files | {"environment.toml": RECIPE, "expected.toml": EXPECTED}).items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def worker(root: Path, *words: str, **variables: str) -> Any:
+    """What a script of ours prints last, run as in a framework's environment."""
+    command, environment = [sys.executable, "-P", *words], os.environ | variables
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+def test_a_framework_is_one_folder(toy_root: Path) -> None:
+    add_twin(toy_root)
     assert "Twin" in samestep(toy_root, "list", "frameworks").stdout
     mine = ["--framework", "twin", "--interpreter", f"twin={sys.executable}"]
     (cell,) = summary(toy_root, *mine, "--workload", "mlp-2-3-2")
     assert (cell["framework"], cell["status"]) == ("twin", "ok")
     assert cell["train_samples_per_s"] > 0
+
+
+def test_a_frameworks_folder_says_what_the_tests_expect_of_it(toy_root: Path) -> None:
+    expected = expectations.load(add_twin(toy_root))
+    shutil.copytree(ROOT / "tests" / "frameworks", toy_root / "tests" / "frameworks")
+    scripts = "tests/frameworks/check_determinism.py", "tests/frameworks/check_precisions.py"
+    for asked, variables, which in (("no", {}, "off"), ("yes", {"TWIN": "1"}, "on")):
+        told = worker(toy_root, scripts[0], "twin", "plain", asked, **variables)
+        assert told["flags"] == expected.deterministic[which]
+        assert told["setting"] is (which == "on")
+    assert worker(toy_root, scripts[1], "flags", "twin") == expected.precision
+
+
+def test_a_frameworks_plain_loop_is_found_in_its_folder(toy_root: Path) -> None:
+    add_twin(toy_root)
+    (toy_root / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks" / "alternate.py", toy_root / "benchmarks")
+    job = {"framework": "twin", "mode": "plain", "workload": "mlp-2-3-2", "batch": 4}
+    job |= {"threads": 1, "rounds": 2, "slice_s": 1e-4}
+    told = worker(toy_root, "benchmarks/alternate.py", json.dumps(job))
+    assert len(told["ratios"]) == 2
+    assert max(told["ratios"]) < 1  # that loop does nothing
+
+
+def test_a_layer_is_a_class_and_one_in_the_reference(toy_root: Path) -> None:
+    path = toy_root / "workloads" / "catalogue" / "cubed.toml"
+    path.write_text(WORKLOAD.replace('{ kind = "dense"', '{ kind = "cube" }, { kind = "dense"'))
+    append(toy_root / "workloads" / "layers.py", CUBE)
+    mine = ["--framework", "reference", "--interpreter", f"reference={sys.executable}"]
+    mine += ["--workload", "cubed"]
+    refused = samestep(toy_root, "run", "--quick", "--threads", "1", *mine)
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stdout + refused.stderr
+    assert "reference has no cube: " in refused.stdout + refused.stderr
+    unproved = samestep(toy_root, "run", "--quick", "--threads", "1", "--no-parity", *mine)
+    assert "unavailable: reference has no cube: " in " ".join(unproved.stdout.split())
+    append(toy_root / "frameworks" / "reference" / "layers.py", CUBED)
+    (cell,) = summary(toy_root, *mine)
+    assert (cell["workload"], cell["status"]) == ("cubed", "ok")
 
 
 def test_a_workload_is_one_file(toy_root: Path) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.layers import BatchNorm, Dropout, Shape
-from workloads.spec import Workload
+from workloads.layers import Dropout, Shape
+from workloads.spec import Init, Workload
 
 # Independent streams of one seed (numpy's SeedSequence mixes the pair).
 _WEIGHTS, _ORDER, _MASKS = 0, 1, 2
@@ -22,7 +22,7 @@ def _stream(seed: int, stream: int) -> np.random.Generator:
 def start_weights(workload: Workload) -> dict[str, NDArray[np.float32]]:
     """Draw every parameter, in canonical layout, float32, by the workload's initialiser.
 
-    With fan_in = inputs a unit and fan_out = outputs an input (times the kernel's area):
+    With fan_in = the inputs that an output sums and fan_out = the outputs that an input goes to:
 
     - uniform-fan-in: weights and biases from U(-b, b), b = 1 / sqrt(fan_in), which is what
       PyTorch's dense and convolution layers take by default;
@@ -30,20 +30,23 @@ def start_weights(workload: Workload) -> dict[str, NDArray[np.float32]]:
     - xavier (Glorot and Bengio 2010): variance 2 / (fan_in + fan_out); biases 0;
     - he (He et al. 2015): variance 2 / fan_in; biases 0.
 
-    Norms start at weight 1, bias 0, and their state at mean 0, variance 1; it comes last.
+    What is among a layer's `starts` starts at that number. The state comes last.
     """
     random = _stream(workload.data.seed, _WEIGHTS)
-    weights, fans = {}, (1, 1)
-    for name, shape in workload.parameters.items():
-        layer, short = name.rsplit(".", 1)
-        if layer.rpartition(".")[2].startswith(BatchNorm.group):
-            weights[name] = np.full(shape, float(short == "weight"), np.float32)
-            continue
-        fans = fans if short == "bias" else _fans(shape)
-        weights[name] = _draw(random, workload, shape, fans, short == "bias").astype(np.float32)
-    for name, shape in workload.state.items():
-        weights[name] = np.full(shape, float(name.endswith(".variance")), np.float32)
-    return weights
+    weights, state = {}, {}
+    for place in workload.leaves:
+        layer, fixed = place.layer, place.layer.starts
+        for short, shape in layer.parameters(place.input).items():
+            name = f"{place.name}.{short}"
+            if short in fixed:
+                weights[name] = np.full(shape, fixed[short], np.float32)
+                continue
+            fans = layer.fans(place.input)
+            array = _draw(random, workload.init, shape, fans, short == "bias")
+            weights[name] = array.astype(np.float32)
+        for short, shape in layer.state(place.input).items():
+            state[f"{place.name}.{short}"] = np.full(shape, fixed.get(short, 0), np.float32)
+    return weights | state
 
 
 def _dropouts(workload: Workload) -> Iterator[tuple[float, Shape]]:
@@ -68,26 +71,21 @@ def dropout_masks(workload: Workload, step: int) -> tuple[NDArray[np.uint8], ...
     return tuple(masks)
 
 
-def _fans(shape: Shape) -> tuple[int, int]:
-    area = math.prod(shape[2:])
-    return shape[1] * area, shape[0] * area
-
-
 def _draw(
     random: np.random.Generator,
-    workload: Workload,
+    init: Init,
     shape: Shape,
     fans: tuple[int, int],
     is_bias: bool,
 ) -> NDArray[np.float64]:
-    kind, fan_in, fan_out = workload.init.kind, *fans
+    kind, fan_in, fan_out = init.kind, *fans
     if kind == "uniform-fan-in":
         bound = 1 / math.sqrt(fan_in)
         return random.uniform(-bound, bound, shape)
     if is_bias:
         return np.zeros(shape)
     if kind == "gaussian":
-        return random.normal(0, workload.init.std, shape)
+        return random.normal(0, init.std, shape)
     variance = 2 / (fan_in + fan_out) if kind.startswith("xavier") else 2 / fan_in
     if kind.endswith("normal"):
         return random.normal(0, math.sqrt(variance), shape)

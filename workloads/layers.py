@@ -1,25 +1,39 @@
 """The vocabulary of layers: each a frozen record with its output shape, its parameters and its cost.
 
 Shapes are of one example: ``(channels, height, width)`` for images, ``(features,)`` for vectors.
-A new layer is one class here, one in the reference and one line in each adapter.
+A new layer is one class here, one in the reference and one line in each adapter; an adapter without
+it is unavailable for workloads that have it.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from workloads.reading import SpecError, number
+from workloads.reading import SpecError, by_kind, number
 
 Shape = tuple[int, ...]
+
+AT_ZERO, AT_EQUALS = "at zero", "at equals"
+"""Where a layer's gradient jumps: where an element of its input is 0; where two of a window are equal."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A step of the model. `kind` is its word in a spec, `group` the stem of its name (``conv1``)."""
+    """A step of the model. `kind` is its word in a spec, `group` the stem of its name (``conv1``).
+
+    `kink` is where its gradient jumps (AT_ZERO or AT_EQUALS), empty for a layer that is differentiable
+    everywhere: rounding decides such ties, and the parity check allows for both sides. `starts` has the
+    number that a parameter starts at, by short name, where the initialiser draws none, and that a state
+    starts at, where it is not 0.
+    """
 
     kind: ClassVar[str]
     group: ClassVar[str]
+    kink: ClassVar[str] = ""
+    starts: ClassVar[Mapping[str, float]] = {}
 
     def output(self, shape: Shape) -> Shape:
         """Return the output's shape for an input of `shape`; raise SpecError where it cannot be."""
@@ -33,9 +47,21 @@ class Layer:
         """Return the shape of what is kept from step to step without a gradient, by short name."""
         return {}
 
+    def fans(self, shape: Shape) -> tuple[int, int]:
+        """Return how many inputs an output sums, and how many outputs an input goes to.
+
+        Initialisers scale by them what they draw: all parameters that are not among `starts`.
+        """
+        raise NotImplementedError(
+            f"{self.kind}: its parameters are drawn, and it has no fans: define them, or `starts`"
+        )
+
     def multiply_adds(self, shape: Shape) -> int:
         """Return the multiply-adds of one example's forward pass (matrix arithmetic only)."""
         return 0
+
+    def check_batch(self, shape: Shape, batch: int) -> None:
+        """Raise SpecError where it cannot be trained on a batch of so many inputs of `shape`."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +81,9 @@ class Dense(Layer):
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
         return {"weight": (self.units, shape[0]), "bias": (self.units,)}
+
+    def fans(self, shape: Shape) -> tuple[int, int]:
+        return shape[0], self.units
 
     def multiply_adds(self, shape: Shape) -> int:
         return self.units * shape[0]
@@ -94,6 +123,9 @@ class Conv2d(Layer):
         weight = (self.filters, shape[0], self.kernel, self.kernel)
         return {"weight": weight, **({"bias": (self.filters,)} if self.bias else {})}
 
+    def fans(self, shape: Shape) -> tuple[int, int]:
+        return shape[0] * self.kernel**2, self.filters * self.kernel**2
+
     def multiply_adds(self, shape: Shape) -> int:
         _, height, width = self.output(shape)
         return self.filters * height * width * shape[0] * self.kernel**2
@@ -121,6 +153,7 @@ class MaxPool(Pool):
     """The largest element of each window; of equal ones, the first gets the gradient."""
 
     kind: ClassVar[str] = "maxpool"
+    kink: ClassVar[str] = AT_EQUALS
 
 
 @dataclass(frozen=True)
@@ -150,6 +183,7 @@ class Relu(Layer):
 
     kind: ClassVar[str] = "relu"
     group: ClassVar[str] = "relu"
+    kink: ClassVar[str] = AT_ZERO
 
 
 @dataclass(frozen=True)
@@ -207,6 +241,7 @@ class BatchNorm(Layer):
 
     kind: ClassVar[str] = "batchnorm"
     group: ClassVar[str] = "norm"
+    starts: ClassVar[Mapping[str, float]] = {"weight": 1, "bias": 0, "variance": 1}
     epsilon: float = field(default=1e-5, metadata=number(above=0))
     momentum: float = field(default=0.1, metadata=number(above=0, below=1))
 
@@ -216,6 +251,13 @@ class BatchNorm(Layer):
     def state(self, shape: Shape) -> dict[str, Shape]:
         return {"mean": shape[:1], "variance": shape[:1]}
 
+    def check_batch(self, shape: Shape, batch: int) -> None:
+        if batch * math.prod(shape[1:]) == 1:
+            raise SpecError(
+                "batchnorm over a single value (batch 1, no pixels): its unbiased variance divides"
+                " by n - 1 = 0: take a larger batch, or layernorm"
+            )
+
 
 @dataclass(frozen=True)
 class LayerNorm(Layer):
@@ -223,6 +265,7 @@ class LayerNorm(Layer):
 
     kind: ClassVar[str] = "layernorm"
     group: ClassVar[str] = "norm"
+    starts: ClassVar[Mapping[str, float]] = {"weight": 1, "bias": 0}
     epsilon: float = field(default=1e-5, metadata=number(above=0))
 
     def output(self, shape: Shape) -> Shape:
@@ -273,5 +316,4 @@ def _image(kind: str, shape: Shape) -> None:
         raise SpecError(f"{kind} needs an image (channels, height, width), got shape {shape}")
 
 
-KINDS: dict[str, type[Layer]] = {cls.kind: cls for cls in Layer.__subclasses__() if cls is not Pool}
-KINDS |= {cls.kind: cls for cls in Pool.__subclasses__()}
+KINDS = by_kind(Layer)

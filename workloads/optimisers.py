@@ -3,6 +3,9 @@
 `rate` is the learning rate of the step at hand: the optimiser's lr times the schedule's factor.
 Weight decay is *coupled* (part of the gradient: g + weight_decay w) in sgd and adam, *decoupled*
 (Loshchilov and Hutter 2019) in adamw; it applies to every parameter.
+
+A new optimiser is one class here, one in the reference and one line in each adapter; an adapter without
+it is unavailable for workloads that have it.
 """
 
 from __future__ import annotations
@@ -11,14 +14,19 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from workloads.reading import number
+from workloads.reading import by_kind, number
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """What moves the weights. `kind` is its word in a spec."""
+    """What moves the weights. `kind` is its word in a spec.
+
+    `adaptive`: its step is about as large for a gradient near zero as for any other, so that rounding
+    decides which way such a weight moves, and the parity check allows for both.
+    """
 
     kind: ClassVar[str]
+    adaptive: ClassVar[bool] = False
     lr: float = field(metadata=number(above=0))
     weight_decay: float = field(default=0.0, metadata=number(low=0), kw_only=True)
 
@@ -49,6 +57,7 @@ class Adam(Optimiser):
     """
 
     kind: ClassVar[str] = "adam"
+    adaptive: ClassVar[bool] = True
     beta1: float = field(default=0.9, metadata=number(low=0, below=1))
     beta2: float = field(default=0.999, metadata=number(low=0, below=1))
     epsilon: float = field(default=1e-8, metadata=number(above=0))
@@ -65,7 +74,7 @@ class AdamW(Adam):
     kind: ClassVar[str] = "adamw"
 
 
-OPTIMISERS: dict[str, type[Optimiser]] = {cls.kind: cls for cls in (Sgd, Adam, AdamW)}
+OPTIMISERS = by_kind(Optimiser)
 
 
 @dataclass(frozen=True)
@@ -119,4 +128,4 @@ class Cosine(Schedule):
         return (1 + math.cos(math.pi * min(step, self.steps) / self.steps)) / 2
 
 
-SCHEDULES: dict[str, type[Schedule]] = {cls.kind: cls for cls in (Constant, Stairs, Cosine)}
+SCHEDULES = by_kind(Schedule)

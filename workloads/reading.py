@@ -45,6 +45,16 @@ def one_of(*words: str) -> Any:
     return {"words": words}
 
 
+def by_kind(base: type[T]) -> dict[str, type[T]]:
+    """Return every subclass of `base` that has a `kind` of its own, by that word, as they are defined."""
+    classes: dict[str, type[T]] = {}
+    for cls in base.__subclasses__():
+        if kind := vars(cls).get("kind"):
+            classes[kind] = cls
+        classes |= by_kind(cls)
+    return classes
+
+
 def read(cls: type[T], table: object, where: str) -> T:
     """Make a `cls` (a dataclass) from `table`; `where` begins each error message.
 

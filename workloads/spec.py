@@ -12,7 +12,6 @@ The definitions hold for every framework:
 from __future__ import annotations
 
 import dataclasses
-import math
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workloads import datasets
-from workloads.layers import KINDS, BatchNorm, Layer, Residual, Shape
+from workloads.layers import KINDS, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
 from workloads.reading import SpecError, nearest, number, one_of, read
 
@@ -291,12 +290,10 @@ def _check(workload: Workload, where: str) -> None:
             f" {workload.classes} classes: end with dense, units = {workload.classes}"
         )
     for place in workload.leaves:
-        values = workload.data.batch * math.prod(place.input[1:])
-        if isinstance(place.layer, BatchNorm) and values == 1:
-            raise SpecError(
-                f"{where}: {place.name}: batchnorm over a single value (batch 1, no pixels): its unbiased"
-                " variance divides by n - 1 = 0: take a larger batch, or layernorm"
-            )
+        try:
+            place.layer.check_batch(place.input, workload.data.batch)
+        except SpecError as error:
+            raise SpecError(f"{where}: {place.name}: {error}") from error
     if workload.label_smoothing and workload.loss != "cross-entropy":
         raise SpecError(
             f"{where}: label_smoothing goes with the cross-entropy only, not {workload.loss}"

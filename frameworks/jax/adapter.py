@@ -61,7 +61,7 @@ class Jax(Adapter):
         jax.config.update("jax_default_device", self._device)
         apply_precision(options.precision)
         self._model = bind(workload, self._mode, options.precision)
-        self._loss = loss_of(workload)
+        self._loss, self._move = loss_of(workload), optimisers.update(workload.optimiser)
         # The train step owns its arguments: weights, state and slots are updated in place.
         jit = jax.jit if options.mode == "jit" else lambda function, **_: function
         self._update = jit(self._update_one, donate_argnums=(0, 1, 2))
@@ -105,8 +105,7 @@ class Jax(Adapter):
     ) -> Any:
         """Return weights, state and slots after one step, and the loss before it."""
         (loss, (_, state)), gradients = self._gradients_of(weights, state, *batch)
-        optimiser = self._workload.optimiser
-        weights, slots = optimisers.update(optimiser, weights, slots, gradients, row)
+        weights, slots = self._move(weights, slots, gradients, row)
         return weights, state, slots, loss
 
     @staticmethod

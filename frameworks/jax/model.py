@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
+from frameworks.contract import unsupported
 from frameworks.jax.layers import (
     FUNCTIONS,
     batch_norm,
@@ -77,21 +79,22 @@ def _chain(places: Sequence[Placed], way: Way) -> Bound:
 
 def _bind(place: Placed, way: Way) -> Bound:
     """Return a layer as a function of the pass and its input; names are looked up once, here."""
-    layer = place.layer
-    if isinstance(layer, spec.Residual):
+    layer: Any = place.layer
+    kind = type(layer)
+    if kind is spec.Residual:
         body, shortcut = _chain(place.body, way), _chain(place.shortcut, way)
         return lambda run, x: body(run, x) + shortcut(run, x)
-    if isinstance(layer, spec.BatchNorm):
+    if kind is spec.BatchNorm:
         return _bind_batch_norm(place.name, layer, way.mixed)
-    if isinstance(layer, spec.Dropout):
+    if kind is spec.Dropout:
         return lambda run, x: x if run.masks is None else dropout(layer, x, next(run.masks))
-    function = FUNCTIONS[type(layer)]
-    if isinstance(layer, spec.MaxPool) and way.mode == "jit" and layer.size <= 3:
+    function = FUNCTIONS.get(kind) or unsupported("jax", layer)
+    if kind is spec.MaxPool and way.mode == "jit" and layer.size <= 3:
         function = max_pool_of_slices
     names = [f"{place.name}.{short}" for short in layer.parameters(place.input)]
-    if way.mixed and isinstance(layer, (spec.Dense, spec.Conv2d)):
+    if way.mixed and kind in (spec.Dense, spec.Conv2d):
         function = _in_bfloat16(function)
-    if way.mixed and isinstance(layer, spec.LayerNorm):
+    if way.mixed and kind is spec.LayerNorm:
         function = _in_float32(function)
     return lambda run, x: function(layer, x, *[run.weights[name] for name in names])
 

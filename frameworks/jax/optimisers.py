@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import repeat
 
 import jax
@@ -11,11 +12,14 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
+from frameworks.contract import unsupported
 from frameworks.jax.model import Pytree
 from workloads.optimisers import Adam, AdamW, Optimiser, Sgd
 from workloads.spec import Workload
 
 Slots = dict[str, Pytree]  # by the spec's names: Adam's m and s, SGD's v if it has momentum
+# Weights, slots, gradients, and one of `tuning`'s rows, to weights and slots.
+Update = Callable[[Pytree, Slots, Pytree, "Array | None"], tuple[Pytree, Slots]]
 
 
 def zeros(optimiser: Optimiser, weights: Pytree) -> Slots:
@@ -42,31 +46,29 @@ def tuning(workload: Workload, start: int, count: int) -> Iterable[NDArray[np.fl
     return list(np.array([(rate, 0, 0) for rate in workload.rates(start, count)], np.float32))
 
 
-def update(
-    optimiser: Optimiser, weights: Pytree, slots: Slots, gradients: Pytree, row: Array | None
+def update(optimiser: Optimiser) -> Update:
+    """Return what gives weights and slots after a step, of those before, gradients and a row."""
+    return partial(UPDATES.get(type(optimiser)) or unsupported("jax", optimiser), optimiser)
+
+
+def _sgd(
+    sgd: Sgd, weights: Pytree, slots: Slots, gradients: Pytree, row: Array | None
 ) -> tuple[Pytree, Slots]:
-    """Return weights and slots after the step; `row` is one of `tuning`'s."""
-    if isinstance(optimiser, Adam):
-        return _adam(optimiser, weights, slots, gradients, row)
-    if not isinstance(optimiser, Sgd):
-        raise TypeError(f"jax: no optimiser {optimiser.kind}")
-    rate = optimiser.lr if row is None else row[0]
-    gradients = _with_decay(optimiser, weights, gradients)
+    rate = sgd.lr if row is None else row[0]
+    gradients = _with_decay(sgd, weights, gradients)
     if slots:
-        momentum = optimiser.momentum
+        momentum = sgd.momentum
         gradients = jax.tree.map(lambda v, g: momentum * v + g, slots["v"], gradients)
         slots = {"v": gradients}
     return jax.tree.map(lambda w, v: w - rate * v, weights, gradients), slots
 
 
 def _adam(
-    adam: Adam, weights: Pytree, slots: Slots, gradients: Pytree, row: Array | None
+    adam: Adam, weights: Pytree, slots: Slots, gradients: Pytree, row: Array
 ) -> tuple[Pytree, Slots]:
-    if row is None:
-        raise TypeError("jax: adam takes a row of rate and bias corrections a step")
     rate, rate_of_m, root_of_s = row[0], row[1], row[2]
     beta1, beta2, decay = adam.beta1, adam.beta2, adam.weight_decay
-    if isinstance(adam, AdamW) and decay:
+    if type(adam) is AdamW and decay:
         weights = jax.tree.map(lambda w: w - rate * decay * w, weights)
     elif decay:
         gradients = _with_decay(adam, weights, gradients)
@@ -83,3 +85,10 @@ def _with_decay(optimiser: Optimiser, weights: Pytree, gradients: Pytree) -> Pyt
     """Return the gradients with coupled weight decay in them."""
     decay = optimiser.weight_decay
     return jax.tree.map(lambda g, w: g + decay * w, gradients, weights) if decay else gradients
+
+
+UPDATES: dict[type[Optimiser], Callable[..., tuple[Pytree, Slots]]] = {
+    Sgd: _sgd,
+    Adam: _adam,
+    AdamW: _adam,
+}

@@ -6,12 +6,13 @@ the masks of the dropouts in it, in order. So each block knows how many `masks` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mxnet import gluon
 from mxnet.gluon import nn
 
+from frameworks.contract import unsupported
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
 
@@ -116,39 +117,39 @@ class GlobalAvgPool(gluon.HybridBlock):
         return F.flatten(F.Pooling(x, pool_type="avg", global_pool=True, kernel=(1, 1)))
 
 
+def _activation(layer: spec.Layer, place: Placed) -> gluon.HybridBlock:
+    return nn.Activation(layer.kind)
+
+
+BLOCKS: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
+    spec.Dense: lambda x, place: nn.Dense(x.units, in_units=place.input[0]),
+    spec.Conv2d: lambda x, place: nn.Conv2D(
+        x.filters, x.kernel, x.stride, x.padding, use_bias=x.bias, in_channels=place.input[0]
+    ),
+    spec.BatchNorm: lambda x, place: nn.BatchNorm(
+        momentum=1 - x.momentum, epsilon=x.epsilon, in_channels=place.input[0]
+    ),
+    spec.LayerNorm: lambda x, place: nn.LayerNorm(epsilon=x.epsilon, in_channels=place.input[0]),
+    spec.MaxPool: lambda x, place: nn.MaxPool2D(x.size, x.step),
+    spec.AvgPool: lambda x, place: nn.AvgPool2D(x.size, x.step),
+    spec.GlobalAvgPool: lambda x, place: GlobalAvgPool(),
+    spec.PadChannels: lambda x, place: PadChannels(place),
+    spec.Dropout: lambda x, place: Dropout(x.rate),
+    spec.Flatten: lambda x, place: nn.Flatten(),
+    spec.Relu: _activation,
+    spec.Sigmoid: _activation,
+    spec.Tanh: _activation,
+}
+
+
 def _block(place: Placed, collected: dict[str, gluon.Parameter]) -> gluon.HybridBlock:
     """Return a layer's block; add its parameters to `collected`."""
-    if isinstance(place.layer, spec.Residual):
+    if type(place.layer) is spec.Residual:
         return Residual(place, collected)
-    block = _leaf(place)
+    make = BLOCKS.get(type(place.layer)) or unsupported("mxnet", place.layer)
+    block = make(place.layer, place)
     collected |= parameters(place, block)
     return block
-
-
-def _leaf(place: Placed) -> gluon.HybridBlock:
-    size = place.input[0]
-    match layer := place.layer:
-        case spec.Dense(units=units):
-            return nn.Dense(units, in_units=size)
-        case spec.Conv2d(filters=filters, kernel=kernel, stride=stride, padding=padding, bias=bias):
-            return nn.Conv2D(filters, kernel, stride, padding, use_bias=bias, in_channels=size)
-        case spec.BatchNorm(epsilon=epsilon, momentum=momentum):
-            return nn.BatchNorm(momentum=1 - momentum, epsilon=epsilon, in_channels=size)
-        case spec.LayerNorm(epsilon=epsilon):
-            return nn.LayerNorm(epsilon=epsilon, in_channels=size)
-        case spec.MaxPool(size=window, step=step):
-            return nn.MaxPool2D(window, step)
-        case spec.AvgPool(size=window, step=step):
-            return nn.AvgPool2D(window, step)
-        case spec.GlobalAvgPool():
-            return GlobalAvgPool()
-        case spec.PadChannels():
-            return PadChannels(place)
-        case spec.Dropout(rate=rate):
-            return Dropout(rate)
-        case spec.Flatten():
-            return nn.Flatten()
-    return nn.Activation(layer.kind)
 
 
 class Logits(gluon.HybridBlock):

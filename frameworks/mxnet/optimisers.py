@@ -13,6 +13,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
+from frameworks.contract import unsupported
 from workloads import optimisers as spec
 from workloads.spec import Workload
 
@@ -21,18 +22,13 @@ Start = Callable[[int], None]  # To be called before each step, counted from 0.
 
 def make(workload: Workload) -> tuple[mx.optimizer.Optimizer, Start | None]:
     """Return a fresh optimiser, and what readies it for a step where steps differ."""
-    match optimiser := workload.optimiser:
-        case spec.Sgd() if workload.schedule == spec.Constant():
-            rate, decay = optimiser.lr, optimiser.weight_decay
-            return mx.optimizer.SGD(optimiser.momentum, learning_rate=rate, wd=decay), None
-        case spec.Sgd():
-            scheduled = ScheduledSgd(workload, optimiser)
-            return scheduled, scheduled.start
-        case spec.Adam():
-            kind = AdamW if isinstance(optimiser, spec.AdamW) else Adam
-            adam = kind(workload, optimiser)
-            return adam, adam.start
-    raise NotImplementedError(f"mxnet: no optimiser {optimiser.kind}")
+    optimiser: Any = workload.optimiser
+    kind = OPTIMISERS.get(type(optimiser)) or unsupported("mxnet", optimiser)
+    if kind is ScheduledSgd and workload.schedule == spec.Constant():
+        rate, decay = optimiser.lr, optimiser.weight_decay
+        return mx.optimizer.SGD(optimiser.momentum, learning_rate=rate, wd=decay), None
+    scheduled = kind(workload, optimiser)
+    return scheduled, scheduled.start
 
 
 def scale(workload: Workload, step: int) -> float:
@@ -116,3 +112,10 @@ class AdamW(Adam):
             self._scaled_by = self.rescale_grad
             self._factor = mx.nd.full((1,), self.rescale_grad, context)
         return self._factor
+
+
+OPTIMISERS: dict[type[spec.Optimiser], type[Any]] = {
+    spec.Sgd: ScheduledSgd,
+    spec.Adam: Adam,
+    spec.AdamW: AdamW,
+}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from frameworks.contract import unsupported
 from workloads import layers as spec
 from workloads.layers import Shape
 from workloads.spec import Placed, Workload
@@ -133,11 +134,13 @@ def _modules(places: Sequence[Placed]) -> Iterator[tuple[str, nn.Module]]:
 
 def _module(place: Placed, before: type[spec.Layer] | None) -> nn.Module:
     """Return a layer's module; `before` is the layer that its input comes from."""
-    if isinstance(place.layer, spec.Residual):
+    kind = type(place.layer)
+    if kind is spec.Residual:
         return Residual(place.body, place.shortcut)
-    if isinstance(place.layer, spec.Relu):
+    if kind is spec.Relu:
         return nn.ReLU(inplace=before in OVERWRITABLE)
-    return MODULES[type(place.layer)](place.layer, place.input)
+    make = MODULES.get(kind) or unsupported("pytorch", place.layer)
+    return make(place.layer, place.input)
 
 
 def build(workload: Workload) -> nn.Sequential:

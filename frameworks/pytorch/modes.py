@@ -104,6 +104,7 @@ class Compile:
         self._weights = {name: w.detach() for name, w in model.named_parameters()}  # same memory
         self._state = named_state(model)
         self._slots = optimisers.zeros(workload.optimiser, self._weights)
+        update = optimisers.update(workload.optimiser)
         loss, names = loss_of(workload), mask_names(named_dropouts(model))
         forward = in_precision(partial(functional_call, model), precision, self._device)
 
@@ -124,7 +125,7 @@ class Compile:
             weights: Tensors, state: Tensors, slots: Slots, row: Tensor | None, *batch: Any
         ) -> Tensor:
             slopes, value, _ = gradients(weights, state, *batch)
-            optimisers.update(workload.optimiser, weights, slots, slopes, row)
+            update(weights, slots, slopes, row)
             return value
 
         compiled = torch.compile(fullgraph=True, dynamic=False, mode=self.compiler_mode)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from frameworks.contract import Adapter, Memory, Options, Step, Weights
+from frameworks.contract import Adapter, Memory, Options, Step, Weights, unsupported
 from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.blocks import connect
 from frameworks.reference.function import Function, Kinked
@@ -16,7 +16,6 @@ from frameworks.reference.layers import FUNCTIONS, Dropout
 from frameworks.reference.losses import LOSSES
 from frameworks.reference.optimisers import UPDATES
 from workloads.batches import Batch
-from workloads.layers import Residual
 from workloads.spec import Placed, Workload
 
 
@@ -39,8 +38,7 @@ class Reference(Adapter):
         # The layers keep these arrays and the optimiser moves them in place.
         self._parameters = {k: np.empty(s, dtype) for k, s in workload.parameters.items()}
         self._state = {k: np.empty(s, dtype) for k, s in workload.state.items()}
-        leaves = [p for p in workload.leaves if not isinstance(p.layer, Residual)]
-        self._functions = {place.name: self._function(place) for place in leaves}
+        self._functions = {place.name: self._function(place) for place in workload.leaves}
         self._model = connect(workload.model, self._functions, arithmetic)
         self.kinked = {k: f for k, f in self._functions.items() if isinstance(f, Kinked)}
         self.load(weights)
@@ -48,7 +46,8 @@ class Reference(Adapter):
     def _function(self, place: Placed) -> Function:
         parameters = place.layer.parameters(place.input)
         state = place.layer.state(place.input)
-        return FUNCTIONS[type(place.layer)](
+        function = FUNCTIONS.get(type(place.layer)) or unsupported("reference", place.layer)
+        return function(
             place.layer,
             {short: self._parameters[f"{place.name}.{short}"] for short in parameters},
             {short: self._state[f"{place.name}.{short}"] for short in state},
@@ -69,9 +68,9 @@ class Reference(Adapter):
     def load(self, weights: Weights) -> None:
         for name, array in (self._parameters | self._state).items():
             array[...] = weights[name]
-        self._update = UPDATES[type(self._workload.optimiser)](
-            self._workload.optimiser, self._parameters, self._arithmetic
-        )
+        optimiser = self._workload.optimiser
+        update = UPDATES.get(type(optimiser)) or unsupported("reference", optimiser)
+        self._update = update(optimiser, self._parameters, self._arithmetic)
         self._taken = 0  # steps since the start
 
     def memory(self) -> Memory:

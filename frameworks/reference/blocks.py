@@ -7,6 +7,7 @@ from typing import Protocol
 
 from numpy.typing import NDArray
 
+from frameworks.contract import unsupported
 from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.function import Function
 from workloads import layers as spec
@@ -67,11 +68,11 @@ def connect(
     """Return the model of `places`, made of the leaves' functions by name."""
     parts: list[Part] = []
     for place in places:
-        if isinstance(place.layer, spec.Residual):
+        if type(place.layer) is spec.Residual:
             body, shortcut = (
                 connect(branch, functions, arithmetic) for branch in (place.body, place.shortcut)
             )
             parts.append(Residual(body, shortcut, arithmetic))
         else:
-            parts.append(functions[place.name])
+            parts.append(functions.get(place.name) or unsupported("reference", place.layer))
     return Chain(parts)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import tensorflow as tf
 
-from frameworks.contract import Options
+from frameworks.contract import Options, unsupported
 from frameworks.tensorflow import layout
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
@@ -27,8 +28,6 @@ class Training:
 Function = Callable[[tf.Tensor], tf.Tensor]
 # In inference there is no Training.
 Stage = Callable[[tf.Tensor, Training | None], tf.Tensor]
-
-ELEMENTWISE = {spec.Relu: tf.nn.relu, spec.Sigmoid: tf.sigmoid, spec.Tanh: tf.tanh}
 
 
 def defeats_fusion(workload: Workload) -> bool:
@@ -59,10 +58,10 @@ class Forward:
         images: str,
         options: Options,
     ) -> None:
-        self._variables, self._images, self._xla = variables, images, options.mode == "xla"
+        self.variables, self.images, self._xla = variables, images, options.mode == "xla"
         self._mixed = options.precision == "bfloat16"
         self._left_turned = layout.turns(workload, images)
-        self._stages = self._chain(workload.model)
+        self._stages = self.chain(workload.model)
 
     def __call__(self, x: tf.Tensor, training: Training | None = None) -> tf.Tensor:
         if self._mixed:
@@ -71,71 +70,99 @@ class Forward:
             x = stage(x, training)
         return tf.cast(x, tf.float32) if self._mixed else x
 
-    def _chain(self, places: Sequence[Placed]) -> list[Stage]:
+    def chain(self, places: Sequence[Placed]) -> list[Stage]:
+        """Return the stages of layers one after the other."""
         return [self._stage(place) for place in places]
 
     def _stage(self, place: Placed) -> Stage:
-        match place.layer:
-            case spec.Residual():
-                return residual(self._chain(place.body), self._chain(place.shortcut))
-            case spec.Dropout(rate=rate):
-                return dropout(place.name, rate)
-            case spec.BatchNorm() as layer:
-                make = two_pass_batch_norm if self._xla else batch_norm
-                norm = make(place, layer, self._variables, self._images)
-                return in_float32(norm) if self._mixed else norm
-            case spec.LayerNorm() if self._mixed:
-                plain = self._function(place)
-                return in_float32(lambda x, training: plain(x))
-        function = self._image_function(place) or self._function(place)
-        return lambda x, training: function(x)
+        make = STAGES.get(type(place.layer)) or unsupported("tensorflow", place.layer)
+        return make(self, place, place.layer)
 
-    def _function(self, place: Placed) -> Function:
-        weight = self._variables.get(f"{place.name}.weight")
-        bias = self._variables.get(f"{place.name}.bias")
-        match place.layer:
-            case spec.Dense() if self._mixed:
-                return in_bfloat16(
-                    lambda x, weight, bias: tf.nn.bias_add(tf.matmul(x, weight), bias), weight, bias
-                )
-            case spec.Dense():
-                return lambda x: tf.nn.bias_add(tf.matmul(x, weight), bias)
-            case spec.LayerNorm(epsilon=epsilon):
-                return lambda x: layer_norm(x, weight, bias, epsilon)
-            case spec.Flatten() if self._images == "NCHW" or len(place.input) != 3:
-                return lambda x: tf.reshape(x, (-1, *place.output))
-            case spec.Flatten() if place.name in self._left_turned:
-                return lambda x: tf.reshape(x, (-1, *place.output))
-            case spec.Flatten():
-                return lambda x: tf.reshape(tf.transpose(x, (0, 3, 1, 2)), (-1, *place.output))
-        return ELEMENTWISE[type(place.layer)]
+    def _product(self, place: Placed, product: Callable[..., tf.Tensor]) -> Stage:
+        """Return `product` of x, the layer's weight and its bias or None."""
+        weight = self.variables[f"{place.name}.weight"]
+        bias = self.variables.get(f"{place.name}.bias")
+        if self._mixed:
+            return plain(in_bfloat16(product, weight, bias))
+        return plain(lambda x: product(x, weight, bias))
 
-    def _image_function(self, place: Placed) -> Function | None:
-        images, nhwc = self._images, self._images == "NHWC"
-        match layer := place.layer:
-            case spec.Conv2d():
-                weight = self._variables[f"{place.name}.weight"]
-                bias = self._variables.get(f"{place.name}.bias")
-                if not self._mixed:
-                    return convolution(layer, weight, bias, images)
-                return in_bfloat16(
-                    lambda x, w, b=None: convolution(layer, w, b, images)(x), weight, bias
-                )
-            case spec.AvgPool(size=1, step=step):
-                # The same numbers; a window of one would be summed and divided.
-                return lambda x: x[:, ::step, ::step] if nhwc else x[:, :, ::step, ::step]
-            case spec.MaxPool(size=size) if self._xla and nhwc and size <= 3:
-                return lambda x: max_pool_of_slices(x, size, layer.step, place.output)
-            case spec.MaxPool(size=size, step=step):
-                return lambda x: tf.nn.max_pool2d(x, size, step, "VALID", images)
-            case spec.AvgPool(size=size, step=step):
-                return lambda x: tf.nn.avg_pool2d(x, size, step, "VALID", images)
-            case spec.GlobalAvgPool():
-                axes = [images.index("H"), images.index("W")]
-                return lambda x: tf.reduce_mean(x, axes)
-            case spec.PadChannels(channels=channels):
-                return pad_channels(channels - place.input[0], images.index("C"))
-        return None
+    def dense(self, place: Placed, layer: spec.Dense) -> Stage:
+        """Return the product and its bias."""
+        return self._product(place, lambda x, w, b: tf.nn.bias_add(tf.matmul(x, w), b))
+
+    def conv2d(self, place: Placed, layer: spec.Conv2d) -> Stage:
+        """Return the convolution in the images' layout."""
+        return self._product(place, convolution(layer, self.images))
+
+    def batch_norm(self, place: Placed, layer: spec.BatchNorm) -> Stage:
+        """Return batch norm, in float32."""
+        make = two_pass_batch_norm if self._xla else batch_norm
+        norm = make(place, layer, self.variables, self.images)
+        return in_float32(norm) if self._mixed else norm
+
+    def layer_norm(self, place: Placed, layer: spec.LayerNorm) -> Stage:
+        """Return layer norm, in float32."""
+        weight, bias = (self.variables[f"{place.name}.{short}"] for short in ("weight", "bias"))
+        norm = plain(lambda x: layer_norm(x, weight, bias, layer.epsilon))
+        return in_float32(norm) if self._mixed else norm
+
+    def flatten(self, place: Placed, layer: spec.Flatten) -> Stage:
+        """Return what restores the canonical order, but where the next weights are turned instead."""
+        turned = self.images == "NHWC" and len(place.input) == 3
+        shape = (-1, *place.output)
+        if turned and place.name not in self._left_turned:
+            return plain(lambda x: tf.reshape(tf.transpose(x, (0, 3, 1, 2)), shape))
+        return plain(lambda x: tf.reshape(x, shape))
+
+    def max_pool(self, place: Placed, layer: spec.MaxPool) -> Stage:
+        """Return max-pooling, in the way that is fast here."""
+        size, step = layer.size, layer.step
+        if self._xla and self.images == "NHWC" and size <= 3:
+            return plain(lambda x: max_pool_of_slices(x, size, step, place.output))
+        return plain(lambda x: tf.nn.max_pool2d(x, size, step, "VALID", self.images))
+
+    def avg_pool(self, place: Placed, layer: spec.AvgPool) -> Stage:
+        """Return average pooling; a window of one would be summed and divided, and need not be."""
+        size, step = layer.size, layer.step
+        if size > 1:
+            return plain(lambda x: tf.nn.avg_pool2d(x, size, step, "VALID", self.images))
+        if self.images == "NHWC":
+            return plain(lambda x: x[:, ::step, ::step])
+        return plain(lambda x: x[:, :, ::step, ::step])
+
+    def global_avg_pool(self, place: Placed, layer: spec.GlobalAvgPool) -> Stage:
+        """Return the mean of each channel."""
+        axes = [self.images.index("H"), self.images.index("W")]
+        return plain(lambda x: tf.reduce_mean(x, axes))
+
+    def pad_channels(self, place: Placed, layer: spec.PadChannels) -> Stage:
+        """Return what appends channels of zeros."""
+        return plain(pad_channels(layer.channels - place.input[0], self.images.index("C")))
+
+
+STAGES: dict[type[spec.Layer], Callable[[Forward, Placed, Any], Stage]] = {
+    spec.Dense: Forward.dense,
+    spec.Conv2d: Forward.conv2d,
+    spec.MaxPool: Forward.max_pool,
+    spec.AvgPool: Forward.avg_pool,
+    spec.GlobalAvgPool: Forward.global_avg_pool,
+    spec.PadChannels: Forward.pad_channels,
+    spec.Flatten: Forward.flatten,
+    spec.Relu: lambda net, place, layer: plain(tf.nn.relu),
+    spec.Sigmoid: lambda net, place, layer: plain(tf.sigmoid),
+    spec.Tanh: lambda net, place, layer: plain(tf.tanh),
+    spec.BatchNorm: Forward.batch_norm,
+    spec.LayerNorm: Forward.layer_norm,
+    spec.Dropout: lambda net, place, layer: dropout(place.name, layer.rate),
+    spec.Residual: lambda net, place, layer: residual(
+        net.chain(place.body), net.chain(place.shortcut)
+    ),
+}
+
+
+def plain(function: Function) -> Stage:
+    """Return a stage that computes the same in training and in inference."""
+    return lambda x, training: function(x)
 
 
 def pad_channels(count: int, axis: int) -> Function:
@@ -153,13 +180,12 @@ def pad_channels(count: int, axis: int) -> Function:
 
 
 def in_bfloat16(product: Callable[..., tf.Tensor], *variables: tf.Variable | None) -> Function:
-    """Return `product` of x and the variables, those that there are, all cast to bfloat16."""
-    present = [variable for variable in variables if variable is not None]
+    """Return `product` of x and the variables, all cast to bfloat16; a variable may be None."""
 
-    def function(x: tf.Tensor) -> tf.Tensor:
-        return product(*(tf.cast(operand, tf.bfloat16) for operand in (x, *present)))
+    def cast(array: tf.Tensor | None) -> tf.Tensor | None:
+        return None if array is None else tf.cast(array, tf.bfloat16)
 
-    return function
+    return lambda x: product(cast(x), *map(cast, variables))
 
 
 def in_float32(norm: Stage) -> Stage:
@@ -265,15 +291,19 @@ def layer_norm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, epsilon: float)
     return tf.nn.batch_normalization(x, mean, variance, bias, weight, epsilon)
 
 
-def convolution(
-    layer: spec.Conv2d, weight: tf.Variable, bias: tf.Variable | None, images: str
-) -> Function:
-    """Return the convolution with explicit, symmetric padding, which "SAME" is not."""
+def convolution(layer: spec.Conv2d, images: str) -> Callable[..., tf.Tensor]:
+    """Return the convolution of x by a weight, with a bias or None.
+
+    The padding is explicit and symmetric, which "SAME" is not.
+    """
     stride, pad = layer.stride, layer.padding
     pads = [[pad, pad] if axis in "HW" else [0, 0] for axis in images] if pad else "VALID"
-    if bias is None:
-        return lambda x: tf.nn.conv2d(x, weight, stride, pads, images)
-    return lambda x: tf.nn.bias_add(tf.nn.conv2d(x, weight, stride, pads, images), bias, images)
+
+    def product(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+        y = tf.nn.conv2d(x, weight, stride, pads, images)
+        return y if bias is None else tf.nn.bias_add(y, bias, images)
+
+    return product
 
 
 def max_pool_of_slices(x: tf.Tensor, size: int, step: int, output: spec.Shape) -> tf.Tensor:

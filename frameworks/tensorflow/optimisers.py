@@ -8,12 +8,13 @@ nothing of the kind hands over nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from workloads.optimisers import Adam, AdamW, Constant, Sgd
+from frameworks.contract import unsupported
+from workloads.optimisers import Adam, AdamW, Constant, Optimiser, Sgd
 from workloads.spec import Workload
 
 Scalars = tuple[tf.Tensor, ...]
@@ -104,7 +105,7 @@ class AdamUpdate(Update):
         self, workload: Workload, optimiser: Adam, variables: Sequence[tf.Variable]
     ) -> None:
         self._optimiser = optimiser
-        self._decoupled = isinstance(optimiser, AdamW) and optimiser.weight_decay > 0
+        self._decoupled = type(optimiser) is AdamW and optimiser.weight_decay > 0
         self._coupled = optimiser.weight_decay > 0 and not self._decoupled
         self.scalars = 3 if self._decoupled else 2
         super().__init__(workload, variables)
@@ -139,11 +140,15 @@ class AdamUpdate(Update):
             )
 
 
+UPDATES: dict[type[Optimiser], Callable[..., Update]] = {
+    Sgd: SgdUpdate,
+    Adam: AdamUpdate,
+    AdamW: AdamUpdate,
+}
+
+
 def update(workload: Workload, variables: Sequence[tf.Variable]) -> Update:
     """Return the workload's optimiser for `variables`."""
-    match workload.optimiser:
-        case Sgd() as sgd:
-            return SgdUpdate(workload, sgd, variables)
-        case Adam() as adam:
-            return AdamUpdate(workload, adam, variables)
-    raise NotImplementedError(f"tensorflow: no optimiser {workload.optimiser.kind}")
+    optimiser = workload.optimiser
+    make = UPDATES.get(type(optimiser)) or unsupported("tensorflow", optimiser)
+    return make(workload, optimiser, variables)

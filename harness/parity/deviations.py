@@ -17,10 +17,9 @@ from frameworks.answers import Answers, first_step, probes
 from frameworks.contract import Step
 from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import ROUNDED, noisy
-from workloads import layers
 from workloads.batches import Batch
 from workloads.cost import batch_work
-from workloads.optimisers import Adam
+from workloads.layers import AT_EQUALS, AT_ZERO
 from workloads.spec import Workload
 
 ROUNDING = 4.0
@@ -76,13 +75,13 @@ class Largest(defaultdict[str, Sizes]):
 class Tied:
     """A run in which all ties go to one side: those of layers, and those of gradients near zero.
 
-    `keeps_max_ties`: those of max-pooling are left as they are. A maximum then takes what ReLU lets pass
-    thanks to its reach, where nothing else in the window passes.
+    `keeps_equals`: those of equal elements, as in max-pooling, are left as they are. A maximum then takes
+    what ReLU lets pass thanks to its reach, where nothing else in the window passes.
     """
 
     reference: Reference
     side: int
-    keeps_max_ties: bool = False
+    keeps_equals: bool = False
 
     def step(
         self, batch: Batch, near: Mapping[str, NDArray], slopes: Mapping[str, NDArray], push: bool
@@ -93,7 +92,7 @@ class Tied:
         where `push`.
         """
         for name, function in self.reference.kinked.items():
-            moved = not (self.keeps_max_ties and isinstance(function.layer, layers.MaxPool))
+            moved = not (self.keeps_equals and function.layer.kink == AT_EQUALS)
             function.side, function.reach = (self.side if moved else 0), near[name]
         step = self.reference.step(batch)
         if not push:
@@ -119,9 +118,8 @@ class Group:
         else:
             self._rounded.append(make(dtype=np.float32))
             self._tied = list(_tied(make, workload))
-        # Adam's step is as large for a gradient near zero as for any other: its sign decides.
-        self._push = isinstance(workload.optimiser, Adam)
-        self._relus = [p.name for p in workload.leaves if isinstance(p.layer, layers.Relu)]
+        self._push = workload.optimiser.adaptive
+        self._kinked_at_zero = [p.name for p in workload.leaves if p.layer.kink == AT_ZERO]
         self._pool: Executor | None = None
         if batch_work(workload) > WORTH_A_THREAD:
             self._pool = ThreadPoolExecutor(os.cpu_count())
@@ -158,7 +156,7 @@ class Group:
         gradients = [step.gradients for step in steps]
         self._each(lambda pair: pair[0].update(pair[1]), zip(self._rounded, gradients, strict=True))
         near = {name: REACH * reach for name, reach in near.items()}
-        for name in self._relus:
+        for name in self._kinked_at_zero:
             near[name] = _nearest(kinked[name], near[name])
         slopes = {name: REACH * reach for name, reach in slopes.items()}
         self._toss(exact.gradients, slopes)
@@ -232,13 +230,12 @@ def _nearest(x: NDArray, reach: NDArray) -> NDArray:
 
 
 def _tied(make: Callable[..., Reference], workload: Workload) -> Iterator[Tied]:
-    kinds = {type(place.layer) for place in workload.leaves}
-    adaptive = isinstance(workload.optimiser, Adam)
-    if adaptive or kinds & {layers.Relu, layers.MaxPool}:
+    kinks = {place.layer.kink for place in workload.leaves} - {""}
+    if kinks or workload.optimiser.adaptive:
         yield Tied(make(), 1)
         yield Tied(make(), -1)
-    if {layers.Relu, layers.MaxPool} <= kinds:
-        yield Tied(make(), -1, keeps_max_ties=True)
+    if {AT_ZERO, AT_EQUALS} <= kinks:
+        yield Tied(make(), -1, keeps_equals=True)
 
 
 def looked_at(reference: Reference, batches: Sequence[Batch], steps: int) -> Answers:

@@ -129,15 +129,15 @@ def command(record: store.Record) -> str:
 
 
 def workload(spec: Mapping[str, Any]) -> str:
-    """A workload in a line: its data, portions, loss and optimiser."""
+    """A workload in a line: its data, portions, loss and optimiser, with all that was set in it."""
     data, optimiser = spec.get("data") or {}, spec.get("optimiser") or {}
+    parameters = ", ".join(f"{key} {value}" for key, value in optimiser.items() if key != "kind")
     words = [
         str(data.get("dataset", "")),
         f"batch {data['batch']}" if "batch" in data else "",
         count(data["epochs"], "epoch") if isinstance(data.get("epochs"), int) else "",
         str(spec.get("loss", "")),
-        f"{optimiser.get('kind', '')} lr {optimiser['lr']}" if "lr" in optimiser else "",
-        f"momentum {optimiser['momentum']}" if optimiser.get("momentum") else "",
+        f"{optimiser.get('kind', '')} {parameters}".strip(),
     ]
     return plain(", ".join(filter(None, words)))
 

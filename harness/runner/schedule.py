@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from frameworks.contract import Unavailable
 from harness.machine import host
 from harness.parity import ReferenceDiverged, ReferenceRun, run_reference
 from harness.runner.context import Setting, Task, Tell
@@ -53,7 +54,7 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell
             precisions = sorted({cell.precision for cell in cells})
             try:
                 task.reference = _run_reference(task, setting.parity_steps, precisions, tell)
-            except ReferenceDiverged as refusal:
+            except (ReferenceDiverged, Unavailable) as refusal:
                 tell("workload-refused", None, workload=task.workload.name, reason=str(refusal))
                 return len(cells)
         waiting, completed, turn = list(cells), 0, 0

@@ -7,8 +7,8 @@ Prints one line of JSON, the last.
 
 from __future__ import annotations
 
+import importlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,40 +24,6 @@ from workloads.batches import Batch
 from workloads.init import start_weights
 
 WORKLOAD = spec.load("cnn-digits")
-
-
-def _pytorch() -> dict[str, Any]:
-    import torch
-    from torch._inductor import config
-
-    return {
-        "algorithms": torch.are_deterministic_algorithms_enabled(),
-        "compiler": config.deterministic,
-        "cudnn": torch.backends.cudnn.deterministic,
-        "autotuning": torch.backends.cudnn.benchmark,
-        "workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
-    }
-
-
-def _tensorflow() -> dict[str, Any]:
-    from tensorflow.python.framework.config import is_op_determinism_enabled
-
-    return {"operators": is_op_determinism_enabled()}
-
-
-def _jax() -> dict[str, Any]:
-    """Return whether XLA itself, asked for its options, has the flag: it took the variable.
-
-    They come as a protocol buffer; the flag is field 148 of xla.DebugOptions, a bool.
-    """
-    from jaxlib import _jax
-
-    return {"operators": b"\xa0\x09\x01" in _jax.CompileOptions().SerializeAsString()}
-
-
-def _mxnet() -> dict[str, Any]:
-    names = ("MXNET_ENFORCE_DETERMINISM", "MXNET_CUDNN_AUTOTUNE_DEFAULT")
-    return {name: os.environ.get(name) for name in names}
 
 
 def main(framework: str, mode: str, asked: str) -> dict[str, Any]:
@@ -78,9 +44,9 @@ def main(framework: str, mode: str, asked: str) -> dict[str, Any]:
         losses.append(adapter.train(batches).tolist())
     for kernel in adapter.kernels().values():
         kernel.run()  # none of them is refused
-    flags = {"pytorch": _pytorch, "tensorflow": _tensorflow, "jax": _jax, "mxnet": _mxnet}
+    flags = importlib.import_module(f"frameworks.{framework}.flags")
     return {
-        "flags": flags[framework](),
+        "flags": flags.deterministic(),
         "setting": adapter.settings()["deterministic"],
         "same": losses[0] == losses[1],
     }

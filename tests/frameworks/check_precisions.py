@@ -26,20 +26,11 @@ from frameworks.contract import PRECISIONS, Options, Unavailable
 from workloads import spec
 from workloads.batches import Batch
 
-FLAGS = {
-    "pytorch": lambda module: {k: b.fp32_precision for k, b in module.precisions().items()},
-    "tensorflow": lambda module: module.tf.config.experimental.tensor_float_32_execution_enabled(),
-    "jax": lambda module: module.jax.config.jax_default_matmul_precision,
-}
-
 
 def _flags(framework: str) -> dict[str, Any]:
     """Return the framework's own flags, by the precision that was applied before."""
-    module, found = importlib.import_module(f"frameworks.{framework}.adapter"), {}
-    for precision in (*PRECISIONS, "float32"):  # and back
-        module.apply_precision(precision)
-        found[precision] = FLAGS[framework](module)
-    return found
+    flags = importlib.import_module(f"frameworks.{framework}.flags")
+    return {name: flags.precision(name) for name in (*PRECISIONS, "float32")}  # and back
 
 
 def _answers(framework: str, mode: str, folder: str, *names: str) -> dict[str, Any]:

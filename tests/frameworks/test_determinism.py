@@ -9,24 +9,15 @@ from typing import Any
 import pytest
 
 from tests.frameworks import inside
+from tests.frameworks.expected import EXPECTED
 
 SCRIPT = Path(__file__).with_name("check_determinism.py")
 
-FLAGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "pytorch": (
-        {"algorithms": False, "compiler": False, "cudnn": False, "autotuning": True,
-         "workspace": None},
-        {"algorithms": True, "compiler": True, "cudnn": True, "autotuning": False,
-         "workspace": ":4096:8"},
-    ),
-    "tensorflow": ({"operators": False}, {"operators": True}),
-    "jax": ({"operators": False}, {"operators": True}),
-    "mxnet": (
-        {"MXNET_ENFORCE_DETERMINISM": None, "MXNET_CUDNN_AUTOTUNE_DEFAULT": "1"},
-        {"MXNET_ENFORCE_DETERMINISM": "1", "MXNET_CUDNN_AUTOTUNE_DEFAULT": "0"},
-    ),
-}  # fmt: skip
-"""The frameworks' own flags: off, and on."""
+VARIABLES = [
+    (name, expected.deterministic["variable"])
+    for name, expected in EXPECTED.items()
+    if "variable" in expected.deterministic
+]
 
 
 def told(framework: str, scratch: Path, asked: str, variables: bool) -> dict[str, Any]:
@@ -39,14 +30,12 @@ def told(framework: str, scratch: Path, asked: str, variables: bool) -> dict[str
 @pytest.mark.parametrize("framework", inside.RECIPES)
 def test_the_frameworks_own_flags(framework: str, on: bool, tmp_path: Path) -> None:
     found = told(framework, tmp_path, "yes" if on else "no", on)
-    assert found["flags"] == FLAGS[framework][on]
+    assert found["flags"] == EXPECTED[framework].deterministic["on" if on else "off"]
     assert found["setting"] is on
     assert found["same"] or not on
 
 
-@pytest.mark.parametrize(
-    ("framework", "name"), [("jax", "XLA_FLAGS"), ("mxnet", "MXNET_ENFORCE_DETERMINISM")]
-)
+@pytest.mark.parametrize(("framework", "name"), VARIABLES)
 def test_a_variable_that_was_not_set_in_time_is_refused(
     framework: str, name: str, tmp_path: Path
 ) -> None:

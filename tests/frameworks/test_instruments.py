@@ -12,6 +12,7 @@ from frameworks.kernels import LAUNCHES, launches, numpy_kernels
 from frameworks.reference.adapter import Reference
 from harness.machine.host import usable_cpus
 from tests.frameworks import inside
+from tests.frameworks.expected import EXPECTED
 from tests.frameworks.inside import RECIPES
 from workloads import spec
 from workloads.init import start_weights
@@ -61,7 +62,7 @@ def test_resident_batches_train_as_those_from_the_host(framework: str, tmp_path:
     mode = RECIPES[framework].modes[0]
     told = inside.run(framework, tmp_path, SCRIPT, "resident", framework, mode)
     found = json.loads(told.splitlines()[-1])
-    assert found["offered"] == (framework in ("jax", "pytorch", "tensorflow"))
+    assert found["offered"] == EXPECTED[framework].resident
     if found["offered"]:
         assert found["there"] == pytest.approx(found["host"], rel=1e-5)
         assert not found["copied"]

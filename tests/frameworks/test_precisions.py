@@ -12,31 +12,21 @@ import pytest
 from harness.parity import ReferenceRun, judge, run_reference
 from harness.verdicts import NOT_EQUIVALENT
 from tests.frameworks import inside
+from tests.frameworks.expected import EXPECTED
 from workloads import init, spec
 from workloads.batches import Batch
 
 SCRIPT = Path(__file__).with_name("check_precisions.py")
 WORKLOADS = ("mlp-digits", "cnn-digits")
 STEPS = 6
-ONLY_FLOAT32 = ("mxnet",)
-
-CUDA, CPU = ("cuda.matmul", "cudnn.conv"), ("mkldnn.conv", "mkldnn.matmul")
-WHOLE = dict.fromkeys((*CUDA, *CPU), "ieee")
-FLAGS = {
-    "pytorch": {
-        "float32": WHOLE, "tf32": WHOLE | dict.fromkeys(CUDA, "tf32"), "bfloat16": WHOLE,
-    },
-    "tensorflow": {"float32": False, "tf32": True, "bfloat16": False},
-    "jax": {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "highest"},
-}  # fmt: skip
 
 
-@pytest.mark.parametrize("framework", FLAGS)
+@pytest.mark.parametrize("framework", [name for name in EXPECTED if EXPECTED[name].precision])
 def test_tf32_is_off_in_float32_and_on_in_tf32_by_the_frameworks_own_flags(
     framework: str, tmp_path: Path
 ) -> None:
     told = inside.run(framework, tmp_path, SCRIPT, "flags", framework)
-    assert json.loads(told.splitlines()[-1]) == FLAGS[framework]
+    assert json.loads(told.splitlines()[-1]) == EXPECTED[framework].precision
 
 
 @cache
@@ -65,11 +55,13 @@ def test_bfloat16_takes_the_same_step_within_its_own_bounds(
     words = ("answers", framework, mode, str(tmp_path), *WORKLOADS)
     told = json.loads(inside.run(framework, tmp_path, SCRIPT, *words).splitlines()[-1])
     for name in WORKLOADS:
-        if framework in ONLY_FLOAT32:
-            no = f"{framework}: no {{}} arithmetic: take float32"
-            assert told[name] == {one: no.format(one) for one in ("tf32", "bfloat16")}
+        offered = EXPECTED[framework].precisions
+        for precision in {"tf32", "bfloat16"}.difference(offered):
+            no = f"{framework}: no {precision} arithmetic: take {' or '.join(offered)}"
+            assert told[name][precision] == no
+        assert "a CPU has none" in told[name]["tf32"] or "tf32" not in offered
+        if "bfloat16" not in offered:
             continue
-        assert "a CPU has none" in told[name]["tf32"]
         assert (told[name]["bfloat16"], told[name]["predicted"]) == ("bfloat16", "float32")
         with np.load(tmp_path / f"{name}-found.npz") as file:
             found = dict(file)

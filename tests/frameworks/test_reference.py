@@ -45,6 +45,12 @@ def apart(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.flo
     return random.permutation(values).reshape(shape)
 
 
+def test_the_layers_that_are_kinked_here_are_those_that_say_so() -> None:
+    kinked = {kind for kind, function in FUNCTIONS.items() if issubclass(function, Kinked)}
+    assert kinked == {kind for kind in FUNCTIONS if kind.kink} == {spec.Relu, spec.MaxPool}
+    assert (spec.Relu.kink, spec.MaxPool.kink) == (spec.AT_ZERO, spec.AT_EQUALS)
+
+
 def check(layer: spec.Layer, shape: tuple[int, ...], batch: int, seed: int) -> None:
     """The layer's gradients of x and of every parameter, for a random gradient of its output."""
     random = np.random.default_rng(seed)

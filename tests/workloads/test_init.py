@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workloads import init, spec
+from workloads.layers import Dense, Layer, Shape
 from workloads.spec import Init, Workload
 
 FIRST_RELEASE = [0.1257302165031433, -0.13210485875606537]
@@ -73,6 +75,32 @@ def test_a_convolutions_fan_in_counts_its_kernel() -> None:
 def test_biases_start_at_zero_where_the_formula_has_none(kind: str) -> None:
     workload = dataclasses.replace(WIDE, init=Init(kind))
     assert not init.start_weights(workload)["dense1.bias"].any()
+
+
+class Scale(Layer):
+    kind = group = "scale"
+    starts: ClassVar[dict[str, float]] = {"weight": 2.5}
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": shape}
+
+    def state(self, shape: Shape) -> dict[str, Shape]:
+        return {"seen": (1,)}
+
+
+def test_a_layer_says_what_is_not_drawn() -> None:
+    net = spec.load("mlp-2-3-2")
+    weights = init.start_weights(dataclasses.replace(net, layers=(Dense(3), Scale(), Dense(2))))
+    assert weights["scale1.weight"].tolist() == [2.5] * 3
+    assert weights["scale1.seen"].tolist() == [0]
+    assert weights["dense1.weight"].tolist() == init.start_weights(net)["dense1.weight"].tolist()
+
+
+def test_a_layer_that_is_drawn_and_has_no_fans_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scale, "starts", {})
+    net = dataclasses.replace(spec.load("mlp-2-3-2"), layers=(Scale(), Dense(2)))
+    with pytest.raises(NotImplementedError, match=r"^scale: .* no fans"):
+        init.start_weights(net)
 
 
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 40), st.integers(0, 5))

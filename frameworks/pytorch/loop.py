@@ -1,9 +1,4 @@
-"""cifar-cnn in plain PyTorch, as its tutorials write it: what the adapter is held against.
-
-Every file of this folder offers `build(mode)`, which returns a function that trains on a list of
-(inputs, labels) in NumPy and returns each step's loss. They are loaded by path, never put on the
-path: their names are those of libraries.
-"""
+"""cifar-cnn in plain PyTorch, as its tutorials write it: what the adapter is held against."""
 
 from __future__ import annotations
 

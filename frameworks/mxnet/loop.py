@@ -1,7 +1,6 @@
 """cifar-cnn in plain Gluon, net and loss in one block: what the adapter is held against.
 
 Strict: it has what its best users know (one static graph, arrays shared with NumPy, one wait).
-See pytorch.py for what a file of this folder offers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """cifar-cnn in plain TensorFlow, a custom training loop: what the adapter is held against.
 
 Strict: it has what its best users know (NHWC, the fused momentum operation, a concrete function).
-See pytorch.py for what a file of this folder offers.
 """
 
 from __future__ import annotations

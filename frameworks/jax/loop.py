@@ -1,7 +1,4 @@
-"""cifar-cnn in plain JAX, as its tutorials write it: what the adapter is held against.
-
-See pytorch.py for what a file of this folder offers.
-"""
+"""cifar-cnn in plain JAX, as its tutorials write it: what the adapter is held against."""
 
 from __future__ import annotations
 
