@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
-from harness.runner import session
 from harness import paths
 from harness.commands import check
 from harness.gate import baseline, request
 from harness.machine import interference
 from harness.results import store
+from harness.runner import session
 from harness.runner.context import Measuring
 from harness.runner.request import Request
 from tests.harness.gate.made import BASE, HEAD, OTHER, made
