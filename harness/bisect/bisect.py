@@ -11,6 +11,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from harness import selection
 from harness.bisect.log import Log
 from harness.bisect.question import BAD, OPEN, Question, better, in_words, moved, side
 from harness.bisect.search import SKIPPED, Search
@@ -21,7 +22,7 @@ from harness.gate.findings import ACCURACY, DEVICE_MEMORY, FIRST_STEP, INFERENCE
 from harness.machine import host
 from harness.paths import project_root
 from harness.results import store, tables
-from harness.runner import plan, run
+from harness.runner import run
 from harness.runner.request import Request, request
 from harness.stats.intervals import LOOKS
 from harness.verdicts import REPLAYED, UNDECIDED, by_cell, parity_verdict, undecided_reason
@@ -245,12 +246,12 @@ def prepare(
     """
     root = root or project_root()
     known = discover(root)
-    (recipe,) = (known[name] for name in plan.choose([framework], [*known], "framework"))
+    (recipe,) = (known[name] for name in selection.choose([framework], [*known], "framework"))
     if recipe.arbiter:
         raise SpecError(f"{framework} says what is right, and is not measured")
     if device == "auto":
         raise SpecError("--device auto: name one, as cpu or cuda")
-    modes = plan.choose([mode or recipe.modes[0]], list(recipe.modes), f"mode of {framework}")
+    modes = selection.choose([mode or recipe.modes[0]], list(recipe.modes), f"mode of {framework}")
     question = Question(
         framework=framework,
         good=str(_version("--good", good)),

@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
+from harness import selection
 from harness.commands.options import OUT, THERE, plainly, results_folder
 from harness.environments import builder, framework_spec, lockfiles, variants
 from harness.environments.cache import shelf
 from harness.paths import cache_folder, project_root
 from harness.report import terminal
 from harness.results import store
-from harness.runner import plan
 from workloads import cost, datasets, spec
 
 
@@ -91,7 +91,7 @@ _FRAMEWORKS = click.argument("frameworks", nargs=-1, metavar="[FRAMEWORK]...")
 
 def _chosen(names: tuple[str, ...]) -> list[framework_spec.Recipe]:
     known = framework_spec.discover()
-    return [known[name] for name in plan.choose(names or ["all"], list(known), "framework")]
+    return [known[name] for name in selection.choose(names or ["all"], list(known), "framework")]
 
 
 @env.command(name="list")
@@ -206,7 +206,7 @@ def fetch(name: str) -> None:
 def verify(names: tuple[str, ...], data_dir: Path | None) -> None:
     """Check again every byte of what is in the cache, or of --data-dir."""
     broken = False
-    for name in plan.choose(names or ["all"], datasets.names(), "data set"):
+    for name in selection.choose(names or ["all"], datasets.names(), "data set"):
         for finding in datasets.verify(name, _datasets(), data_dir):
             broken |= not finding.ok
             click.echo(

@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from harness import protocol
+from harness import protocol, selection
 from harness.environments.framework_spec import (
     FILE_NAME,
     Recipe,
@@ -31,7 +31,6 @@ from harness.environments.framework_spec import (
     load,
 )
 from harness.paths import cache_folder
-from harness.runner import plan
 from workloads.reading import SpecError, nearest
 
 GIT = "git:"
@@ -51,8 +50,8 @@ def choose(asked: Iterable[str], root: Path) -> dict[str, Recipe]:
         RecipeError: a recipe, here or at that commit, is wrong.
     """
     known = discover(root)
-    words = plan.words(asked)
-    plain = plan.choose([word for word in words if "@" not in word], list(known), "framework")
+    words = selection.words(asked)
+    plain = selection.choose([word for word in words if "@" not in word], list(known), "framework")
     found = [known[name] for name in plain]
     found += [_arm(word, known, root) for word in words if "@" in word]
     found.sort(key=lambda recipe: list(known).index(recipe.name))
@@ -89,7 +88,7 @@ def at_release(recipe: Recipe, version: Version) -> Recipe:
     locked = _locked(recipe)
     if version == locked:
         return arm
-    changes = [one for one in recipe.releases if version < one.below]
+    changes = [one for one in recipe.releases if one.concerns(version)]
     names = {name: f"{arm.label}-{name}" for name in recipe.requirements}
     return replace(
         arm,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.environments.framework_spec import Recipe
 from harness.machine import devices
-from workloads.reading import SpecError, nearest
+from workloads.reading import SpecError
 from workloads.spec import Workload
 
 
@@ -33,28 +33,6 @@ class Cell:
     def id(self) -> str:
         """The cell's name in the journal: ``cnn-digits/<framework>/<mode>/cpu/float32``."""
         return f"{self.workload}/{self.framework}/{self.mode}/{self.device}/{self.precision}"
-
-
-def words(asked: Iterable[str]) -> list[str]:
-    """Return the words asked for; each of `asked` may hold several with commas between them."""
-    return [word.strip() for text in asked for word in text.split(",") if word.strip()]
-
-
-def choose(asked: Iterable[str], known: Sequence[str], what: str) -> list[str]:
-    """Return the names asked for, in the order of `known`; "all" means every one.
-
-    `asked` as of `words`.
-
-    Raises:
-        SpecError: a name is not known; the message has the nearest one.
-    """
-    names = words(asked)
-    for word in names:
-        if word != "all" and word not in known:
-            raise SpecError(
-                f'no {what} "{word}"{nearest(word, known)}; known: {", ".join(known)}, or all'
-            )
-    return [name for name in known if name in names or "all" in names]
 
 
 def cells(
