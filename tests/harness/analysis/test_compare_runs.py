@@ -18,7 +18,13 @@ from harness.results.store import Run
 from tests.parity_event import parity_event
 
 LEFT, RIGHT, OTHER = (f"toy/{name}/cpu/float32" for name in ("left/fast", "left/slow", "other/one"))
-MACHINE = {"cpu": "A CPU", "cores_usable": 2, "memory_total": 8, "kernel": "6.1", "governor": None}
+MACHINE = {
+    "cpu": "A CPU",
+    "cores_usable": 2,
+    "memory_total": 2**33,
+    "kernel": "6.1",
+    "governor": None,
+}
 SPEC = {"title": "toy", "loss": "mse", "data": {"dataset": "xor", "batch": 4, "epochs": 2}}
 STEADY = (100.0, 101.0, 100.4, 99.5, 100.2)
 
@@ -142,13 +148,25 @@ def test_the_anchor_is_a_cell_whose_framework_stayed_the_same(tmp_path: Path) ->
     assert relative[LEFT].before == pytest.approx(1 / 5)
 
 
-@pytest.mark.parametrize("key", MACHINE)
-def test_on_another_machine_no_absolute_speed_is_compared(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("cpu", "Another CPU", "processor"),
+        ("cores_usable", 4, "usable cores"),
+        ("memory_total", 2**35, "memory"),
+        ("kernel", "6.2", "kernel"),
+        ("governor", "powersave", "governor"),
+        ("architecture", "arm64", "architecture"),
+    ],
+)
+def test_on_another_machine_no_absolute_speed_is_compared(
+    tmp_path: Path, key: str, value: object, name: str
+) -> None:
     a = run(tmp_path, {LEFT: times(1), OTHER: times(5)})
-    b = run(tmp_path, {LEFT: times(2), OTHER: times(5)}, machine={key: "another"})
+    b = run(tmp_path, {LEFT: times(2), OTHER: times(5)}, machine={key: value})
     found = compare(a, b)
     assert not speeds(found) and not of(found, "first_step_s") and not found.advisory
-    assert "not the same machine" in reasons(found) and key in reasons(found)
+    assert f"not the same machine: {name}: " in reasons(found)
     assert len(speeds(found, anchored=True)) == 1
     assert of(found, "accuracy")[LEFT].verdict == "not told apart"
     assert set(of(found, "parity_share")) == {LEFT, OTHER}
@@ -159,7 +177,7 @@ def test_a_machine_that_is_not_described_is_not_the_same(tmp_path: Path) -> None
     nothing = dict.fromkeys(MACHINE)
     a, b = (run(tmp_path, {LEFT: times(1)}, machine=nothing) for _ in range(2))
     found = compare(a, b)
-    assert not speeds(found) and "not known" in reasons(found)
+    assert not speeds(found) and "processor: of no known name" in reasons(found)
 
 
 def test_memory_under_another_lock_on_another_machine_is_refused(tmp_path: Path) -> None:

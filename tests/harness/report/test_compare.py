@@ -64,7 +64,7 @@ def test_absolute_speeds_come_with_what_is_not_in_them(tmp_path: Path, fake: Mod
     kernel = {"machine": {**fake.manifest([])["machine"], "kernel": "5.4"}}
     other = words(shown(run(tmp_path, fake), run(tmp_path, fake, **kernel)))
     assert "advisory" not in other and "another machine" in other
-    assert "not the same machine: kernel 6.8.0-45-generic in A, 5.4 in B" in other
+    assert "not the same machine: kernel: 6.8.0-45-generic, then 5.4" in other
 
 
 def test_single_values_are_shown_only_where_they_moved(tmp_path: Path, fake: ModuleType) -> None:
