@@ -21,7 +21,7 @@ from harness.report import content, markdown, provenance, terminal
 from harness.results import store, tables
 from harness.results.pairwise import SLOWER
 from harness.results.tables import number
-from harness.text import Tone, count, listed, plain
+from harness.text import SYMBOLS, Tone, count, listed, plain
 
 SCHEMA = 2
 """Raised when a reader of the last schema would misread the JSON (docs/schema/changes.schema.json)."""
@@ -87,7 +87,7 @@ def render(before: store.Record, after: store.Record) -> str:
     """Return what changed as Markdown."""
     page = build(before, after)
     lines = [f"# {markdown.escape(page.title)}", ""]
-    lines += (f"- {markdown.SYMBOLS[tone]} {markdown.escape(said)}" for tone, said in page.notes)
+    lines += (f"- {SYMBOLS[tone]} {markdown.escape(said)}" for tone, said in page.notes)
     for sheet in page.sheets:
         lines += ["", f"## {markdown.escape(sheet.heading)}", ""]
         lines += markdown.table(sheet.titles, sheet.rows, sheet.numbers)

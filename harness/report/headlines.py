@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report.groups import Group, Ratio
+from harness.report.groups import Group
 from harness.results import pairwise
 from harness.results.pairwise import TIED
-from harness.text import Tone, count, listed
+from harness.text import Tone, count, interval, listed, times
 from harness.verdicts import EQUIVALENT
 
 KINDS = {"train": "", "predict": " in inference"}
@@ -97,27 +97,12 @@ def _verdict(best: Any, others: pd.DataFrame, where: str, run: int, kind: str) -
     if not len(rest):
         return Claim(tone, text, run, kind)
     rival = (strangers if len(strangers) else rest).iloc[0]
-    price = [f"{interval(rival['told'])} {_whose(rival['name'])} throughput"]
+    ratio = rival["told"]
+    price = [f"{interval(ratio.ratio, ratio.low, ratio.high)} {_whose(rival['name'])} throughput"]
     if kind == "train":
         price += filter(None, [_accuracy(best, rival), _memory(best, rival)])
     joint = f"; {best['name']} has" if tied else ":"
     return Claim(tone, f"{text}{joint} {', '.join(price)}", run, kind)
-
-
-def times(value: float) -> str:
-    """A ratio: 1.93x, 12.1x, 0.051x."""
-    return f"{_bare(value)}x"
-
-
-def interval(known: Ratio) -> str:
-    """A ratio and its interval: 1.93x (1.85 to 2.01)."""
-    return f"{times(known.ratio)} ({_bare(known.low)} to {_bare(known.high)})"
-
-
-def _bare(value: float) -> str:
-    if value < 0.1:
-        return f"{value:.2g}"
-    return f"{value:.0f}" if value >= 20 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _whose(label: str) -> str:

@@ -20,7 +20,7 @@ from harness.report import content, parity_tables
 from harness.report.content import Failure, Report, Section
 from harness.results import store
 from harness.runner.profile import Profiled
-from harness.text import Tone, plain
+from harness.text import SYMBOLS, Tone, plain
 from harness.verdicts import NOT_EQUIVALENT
 
 STYLES: dict[Tone, str] = {
@@ -32,7 +32,6 @@ STYLES: dict[Tone, str] = {
 }
 """How rich shows a tone."""
 
-_SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
 _PLAIN: dict[Tone, str] = {"good": "+", "warn": "!", "bad": "x", "off": "-", "note": "*"}
 _LEVELS: dict[str, Tone] = {"ok": "good", "warning": "warn", "error": "bad"}
 
@@ -236,4 +235,4 @@ def _line(console: Console, text: Text, *, cut: bool = False) -> None:
 
 
 def _symbol(console: Console, tone: Tone) -> str:
-    return (_SYMBOLS if console.encoding.lower().startswith("utf") else _PLAIN)[tone]
+    return (SYMBOLS if console.encoding.lower().startswith("utf") else _PLAIN)[tone]

@@ -27,9 +27,9 @@ from harness.gate.findings import (
 from harness.report import terminal
 from harness.report.content import Tone
 from harness.report.gate import github, junit, wording
-from harness.report.markdown import SYMBOLS, escape
+from harness.report.markdown import escape
 from harness.results import store
-from harness.text import count, plain
+from harness.text import SYMBOLS, count, plain
 
 SCHEMA = 2
 """Raised when a reader of the last schema would misread the JSON (docs/schema/check.schema.json)."""
