@@ -18,16 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.context_diff import Difference, differences, flat
+from harness.outcomes import EQUIVALENCE, EQUIVALENT, FASTER, HIGHER, INCONCLUSIVE, LOWER, SLOWER
 from harness.results import identity, pairwise, store, tables
-from harness.results.pairwise import FASTER, GROUP, SLOWER
+from harness.results.pairwise import GROUP
 from harness.results.tables import OK, number
 from harness.stats import intervals
 from harness.verdicts import UNDECIDED
-
-SAME, OPEN, HIGHER, LOWER = "same", "not told apart", "higher", "lower"
-
-WITHIN, POINTS = 0.05, 0.01
-"""What counts as the same: an interval that lies within this part of a speed, or these of accuracy."""
 
 SPEEDS = {"train": "train_samples_per_s", "predict": "predict_samples_per_s"}
 ACCURACY = "accuracy"
@@ -324,15 +320,16 @@ def _judged(changes: Sequence[Change], level: float) -> Iterator[Change]:
 
 
 def _verdict(one: Change, told_apart: bool) -> str | None:
-    """Say the same of what is surely within the margin; else whether and where it went."""
+    """Say equivalent of what is surely within the margin; else whether and where it went."""
     if one.low is None or one.high is None:
         return None
     share = one.figure == ACCURACY
-    down, none, up = (-POINTS, 0.0, POINTS) if share else (1 / (1 + WITHIN), 1.0, 1 + WITHIN)
+    points, most = EQUIVALENCE.points, 1 + EQUIVALENCE.relative
+    down, none, up = (-points, 0.0, points) if share else (1 / most, 1.0, most)
     if down <= one.low and one.high <= up:
-        return SAME
+        return EQUIVALENT
     if not told_apart or one.low <= none <= one.high:
-        return OPEN
+        return INCONCLUSIVE
     if share:
         return HIGHER if one.change > 0 else LOWER
     return FASTER if one.change > 1 else SLOWER

@@ -13,13 +13,14 @@ from packaging.version import InvalidVersion, Version
 
 from harness import selection
 from harness.bisect.log import Log
-from harness.bisect.question import BAD, OPEN, Question, better, in_words, moved, side
+from harness.bisect.question import BAD, Question, better, in_words, moved, side
 from harness.bisect.search import SKIPPED, Search
 from harness.environments import releases, variants
 from harness.environments.framework_spec import Recipe, discover
 from harness.environments.probe import Unavailable
 from harness.gate.findings import ACCURACY, DEVICE_MEMORY, FIRST_STEP, INFERENCE, MEMORY, THROUGHPUT
 from harness.machine import host
+from harness.outcomes import INCONCLUSIVE
 from harness.paths import project_root
 from harness.results import store, tables
 from harness.runner import run
@@ -130,10 +131,10 @@ class Bisection:
         verdict, lean = side(records, question, release, (good, bad), search.whole)
         from_good = better(records, question, release, good)
         told = f"from {good} to it: {in_words(question, from_good)}"
-        if verdict == OPEN:
+        if verdict == INCONCLUSIVE:
             reason = f"not surely nearer to {good} or to {bad} after {lean.count} launches"
             self.tell(f"  {release} is {reason}; {told}")
-            return {"verdict": OPEN, "reason": reason, "step": None, "lean": lean.told()}
+            return {"verdict": INCONCLUSIVE, "reason": reason, "step": None, "lean": lean.told()}
         self.tell(f"  {release} is nearer to {bad if verdict == BAD else good}; {told}")
         step = from_good if verdict == BAD else better(records, question, bad, release)
         return {"verdict": verdict, "step": step.told(), "lean": lean.told()}
@@ -225,10 +226,10 @@ def _settled(question: Question, search: Search, records: list[store.Record]) ->
     release, (good, bad) = search.next, search.ends
     if release is None or search.whole is None:
         found = better(records, question, bad, good)
-        known = moved(found) != OPEN
+        known = moved(found) != INCONCLUSIVE
     else:
         verdict, found = side(records, question, release, (good, bad), search.whole)
-        known = verdict != OPEN
+        known = verdict != INCONCLUSIVE
     # What is measured in trainings has no more values when the trainings have ended.
     launches = max(event.get("launch", 1) for event in records[-1].events)
     return known or (question.measured in TRAINED and found.count < launches)

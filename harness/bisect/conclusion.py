@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.bisect.question import CHANGED, OPEN, Question, in_words
+from harness.bisect.question import CHANGED, Question, in_words
 from harness.bisect.search import Search
+from harness.outcomes import INCONCLUSIVE
 from harness.text import count, listed
 
 FOUND, A_RANGE, NO_CHANGE = 0, 1, 3
@@ -17,7 +18,7 @@ def conclusion(question: Question, search: Search) -> tuple[str, int]:
     spent = f"{count(search.runs, 'run')}, {_minutes(search.seconds)}"
     whole = f"from {first} to {last} {in_words(question, search.whole)}"
     if search.whole_moved != CHANGED:
-        more = "; a larger --budget would tell more" if search.whole_moved == OPEN else ""
+        more = "; a larger --budget would tell more" if search.whole_moved == INCONCLUSIVE else ""
         return f"no change is told apart: {whole}; {spent}{more}", NO_CHANGE
     good, bad = search.ends
     also = "" if (good, bad) == (first, last) else f"; {whole}"

@@ -15,9 +15,9 @@ from harness.commands.options import CELLS, OUT, TRAINING, conduct, options, pla
 from harness.commands.types import Duration, Percent
 from harness.gate import baseline as baselines
 from harness.gate import request
-from harness.gate.decide import MARGIN, THRESHOLD
 from harness.gate.evaluate import verdict
 from harness.gate.findings import ACCURACY, METRICS
+from harness.outcomes import REGRESSION
 from harness.report import terminal
 from harness.report.gate import outputs as written
 from harness.report.gate import wording
@@ -38,14 +38,14 @@ _DATA = options(
 @click.option(
     "--threshold",
     type=Percent(),
-    default=f"{THRESHOLD:.0%}",
+    default=f"{REGRESSION.relative:.0%}",
     show_default=True,
     help="How much worse is let through.",
 )
 @click.option(
     "--margin",
     type=Percent(),
-    default=f"{MARGIN:.1%}",
+    default=f"{REGRESSION.points:.1%}",
     show_default=True,
     help="How much less of the test set may be right.",
 )

@@ -18,18 +18,15 @@ from numpy.typing import NDArray
 from harness.gate.findings import (
     ACCURACY,
     IMPROVED,
-    INCONCLUSIVE,
     NOT_MEASURABLE,
     REGRESSED,
     SAME,
     Finding,
     Metric,
 )
+from harness.outcomes import INCONCLUSIVE
 from harness.stats import intervals
 from harness.stats.intervals import Interval, Ratio
-
-THRESHOLD, MARGIN = 0.03, 0.005
-"""What is let through unless told otherwise: a part of a speed or a memory; a part of the accuracy."""
 
 CEILING = 0.25
 """Half of an interval's width, as a logarithm, from which nothing can be said at all; times the metric's

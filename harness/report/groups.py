@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
+from harness.outcomes import MIRRORED
 from harness.results import identity, store
 from harness.results import tables as summaries
-from harness.results.pairwise import FASTER, SLOWER
 from harness.text import plain
 
 
@@ -42,7 +42,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Ratio:
-    """One cell's throughput over another's: 95% interval; faster, slower or tied."""
+    """One cell's throughput over another's: 95% interval; faster, slower or inconclusive."""
 
     ratio: float
     low: float
@@ -51,7 +51,7 @@ class Ratio:
 
     def turned(self) -> Ratio:
         """The other one's over this one's."""
-        verdict = {FASTER: SLOWER, SLOWER: FASTER}.get(self.verdict, self.verdict)
+        verdict = MIRRORED.get(self.verdict, self.verdict)
         high = 1 / self.low if self.low > 0 else math.inf
         return Ratio(1 / self.ratio, 1 / self.high, high, verdict)
 

@@ -11,20 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.outcomes import EQUIVALENCE, INCONCLUSIVE
 from harness.report.groups import Group
 from harness.results import pairwise
-from harness.results.pairwise import TIED
 from harness.text import Tone, count, interval, listed, times
 from harness.verdicts import EQUIVALENT
 
 KINDS = {"train": "", "predict": " in inference"}
 """The kinds of slices, and how a sentence tells them."""
 
-ALIKE = 0.05
-"""Peak memories closer than this (relative) are called about the same."""
-
 _NAMED = 3
-"""How many tied cells a sentence names."""
+"""How many cells in no conclusive order a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +82,11 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
 
 
 def _verdict(best: Any, others: pd.DataFrame, where: str, run: int, kind: str) -> Claim:
-    """Who is fastest, alone or tied, and how the best cell of another framework stands to it."""
-    is_tied = pd.Series([one.verdict == TIED for one in others["told"]], index=others.index)
+    """Who is fastest, and how the best cell of another framework stands to it."""
+    is_tied = pd.Series([one.verdict == INCONCLUSIVE for one in others["told"]], index=others.index)
     tied = list(others["name"][is_tied])
     text = f"{_names(best['name'], tied)} fastest on {where}"
+    text += " (order inconclusive)" if tied else ""
     if not others["parity"].eq(EQUIVALENT).all() or best["parity"] != EQUIVALENT:
         text = f"Numerical equivalence was not checked, but {text}"
     tone: Tone = "note" if tied else "good"
@@ -113,8 +111,8 @@ def _names(best: str, tied: list[str]) -> str:
     if not tied:
         return f"{best} is"
     if len(tied) > _NAMED:
-        return f"{best} and {count(len(tied), 'other')} are tied"
-    return f"{listed([best, *tied])} are tied"
+        return f"{best} and {count(len(tied), 'other')} are"
+    return f"{listed([best, *tied])} are"
 
 
 def _accuracy(best: Any, rival: Any) -> str:
@@ -135,4 +133,8 @@ def _memory(best: Any, rival: Any) -> str:
     if pd.isna(mine) or pd.isna(other) or not other:
         return ""
     share = float(mine) / float(other)
-    return "about the same memory" if abs(share - 1) <= ALIKE else f"{times(share)} the memory"
+    return (
+        "about the same memory"
+        if abs(share - 1) <= EQUIVALENCE.relative
+        else f"{times(share)} the memory"
+    )

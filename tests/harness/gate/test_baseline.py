@@ -17,7 +17,6 @@ from harness.gate import baseline
 from harness.gate.evaluate import verdict
 from harness.gate.findings import (
     DEVICE_MEMORY,
-    INCONCLUSIVE,
     METRICS,
     NOT_COMPARED,
     NOT_MEASURABLE,
@@ -27,6 +26,7 @@ from harness.gate.findings import (
     THROUGHPUT,
     Verdict,
 )
+from harness.outcomes import INCONCLUSIVE
 from harness.results import identity, store
 from harness.results.launches import Measures
 from tests.harness.gate.made import HEAD, OTHER, Table, cell, made
