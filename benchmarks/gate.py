@@ -31,13 +31,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from benchmarks.power import RECIPE, project  # noqa: E402
-from harness.defaults import MARGIN, THRESHOLD  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
 from harness.gate import request  # noqa: E402
 from harness.gate.decide import Comparison, accuracy_change, judge  # noqa: E402
 from harness.gate.evaluate import LEVEL, TRIM, Check, unsettled, verdict  # noqa: E402
 from harness.gate.findings import METRICS, REGRESSED, Finding  # noqa: E402
 from harness.machine import host  # noqa: E402
+from harness.outcomes import REGRESSION  # noqa: E402
 from harness.results import store  # noqa: E402
 from harness.results.launches import Measures  # noqa: E402
 from harness.runner import context  # noqa: E402
@@ -47,6 +47,7 @@ from harness.runner.run import execute  # noqa: E402
 from harness.stats import intervals  # noqa: E402
 from harness.stats.intervals import LOOKS  # noqa: E402
 
+THRESHOLD, MARGIN = REGRESSION.relative, REGRESSION.points
 WORKLOAD = "cnn-digits"
 PLANTS = {
     "none": "b", "slow5": "slow5", "slow10": "slow10", "large5": "large5", "wrong1": "wrong1",

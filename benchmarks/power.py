@@ -30,8 +30,8 @@ sys.path.append(str(ROOT))
 
 from harness.environments import builder, framework_spec  # noqa: E402
 from harness.machine import host  # noqa: E402
+from harness.outcomes import INCONCLUSIVE  # noqa: E402
 from harness.results import pairwise, store  # noqa: E402
-from harness.results.pairwise import TIED  # noqa: E402
 from harness.runner.context import Measuring  # noqa: E402
 from harness.runner.request import OPEN_ENDED, Request, request  # noqa: E402
 from harness.runner.run import execute  # noqa: E402
@@ -108,7 +108,7 @@ def aa(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[Any, ...]]:
             )
             pairs = pairwise.pairs(own, again)
             count += len(pairs)
-            together += int((pairs["verdict"] != TIED).sum())
+            together += int((pairs["verdict"] != INCONCLUSIVE).sum())
             alone += int((pairs["p"] < 1 - LEVEL).sum())
             logs += np.log(pairs["ratio"]).tolist()
         largest = math.expm1(np.abs(logs).max())

@@ -5,12 +5,6 @@ from __future__ import annotations
 PARITY_STEPS = 20
 """Steps that the parity check compares."""
 
-THRESHOLD = 0.03
-"""A regression is a change for the worse by more than this part of a figure."""
-
-MARGIN = 0.005
-"""The drop in test accuracy that is tolerated, absolute."""
-
 BISECT_SECONDS = 120.0
 """Budget for the timed rounds of one measurement of a bisection;
 where they leave it open, as much again."""

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from typing import Literal
 
 Tone = Literal["good", "warn", "bad", "off", "note"]
-"""How a sentence stands: each format has a symbol and a colour for it."""
+"""How a sentence stands: each format has a colour for it."""
+
+SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
+"""A tone without colour."""
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 
@@ -40,9 +43,20 @@ def percent(value: float) -> str:
     return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"
 
 
-def times(ratio: float, low: float, high: float) -> str:
-    """A ratio with its bounds: 1.90x (1.80 to 2.00)."""
-    return f"{ratio:.2f}x ({low:.2f} to {high:.2f})"
+def times(ratio: float) -> str:
+    """A ratio: 1.93x, 12.1x, 0.051x."""
+    return f"{_ratio(ratio)}x"
+
+
+def interval(ratio: float, low: float, high: float) -> str:
+    """A ratio with its bounds: 1.93x (1.85 to 2.01)."""
+    return f"{times(ratio)} ({_ratio(low)} to {_ratio(high)})"
+
+
+def _ratio(value: float) -> str:
+    if value < 0.1:
+        return f"{value:.2g}"
+    return f"{value:.0f}" if value >= 20 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def seconds(value: float) -> str:

@@ -26,7 +26,17 @@ ORDER = (
     "machine",
     "stats",
 )
-LEAVES = ("defaults", "paths", "protocol", "text", "this_process", "verdicts", "worker")
+LEAVES = (
+    "defaults",
+    "outcomes",
+    "paths",
+    "protocol",
+    "selection",
+    "text",
+    "this_process",
+    "verdicts",
+    "worker",
+)
 """Modules that every package may import, and that import no package."""
 
 MOST_MODULES = 16

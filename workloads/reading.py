@@ -8,8 +8,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from workloads.errors import UserError
 
@@ -41,7 +43,7 @@ def number(low: float | None = None, above: float | None = None, below: float | 
 
 
 def one_of(*words: str) -> Any:
-    """Metadata for a field that holds one of `words`."""
+    """Metadata for a field that holds one of `words`, or several of them."""
     return {"words": words}
 
 
@@ -55,15 +57,31 @@ def by_kind(base: type[T]) -> dict[str, type[T]]:
     return classes
 
 
-def read(cls: type[T], table: object, where: str) -> T:
+def text(pattern: str = ".+", meant: str = "a text that is not empty") -> Any:
+    """Metadata for a text that matches `pattern` as a whole; `meant` says so in an error."""
+    return {"pattern": re.compile(pattern, re.DOTALL), "meant": meant}
+
+
+def check_word(word: str, allowed: Iterable[str], where: str) -> None:
+    """Raise SpecError where `word` is not `allowed`; `where` ends with the key that holds it."""
+    words = list(allowed)
+    if word not in words:
+        raise SpecError(
+            f"{where} = {word!r}: not known{nearest(word, words)}; allowed: {', '.join(words)}"
+        )
+
+
+def read(cls: type[T], table: Any, where: str) -> T:
     """Make a `cls` (a dataclass) from `table`; `where` begins each error message.
+
+    A field is a number, a text, true or false; such or None; a tuple of them, for which the table may
+    hold a single one; another dataclass, or a tuple of it; or a dict of these, whose keys are free.
 
     Raises:
         SpecError: on a key that is unknown or missing, or a value of the wrong type or out of range.
     """
-    if not isinstance(table, Mapping):
-        raise SpecError(f"{where}: expected a table, got {table!r}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    table = _table(table, where)
     for key in table:
         if key not in fields:
             allowed = ", ".join(fields)
@@ -81,24 +99,47 @@ def read(cls: type[T], table: object, where: str) -> T:
 
 
 def _value(value: Any, hint: Any, rules: Mapping[str, Any], where: str) -> Any:
-    if hint == tuple[float, ...]:
-        many = value if isinstance(value, list | tuple) else [value]
-        return tuple(_value(item, float, rules, where) for item in many)
+    origin = get_origin(hint)
+    if origin is UnionType:  # X | None: a table has no None, the key is left out
+        return _value(value, get_args(hint)[0], rules, where)
+    if origin is tuple:
+        return _several(value, get_args(hint)[0], rules, where)
+    if origin is dict:
+        values, item = _table(value, where), get_args(hint)[1]
+        return {key: _value(one, item, rules, f"{where}.{key}") for key, one in values.items()}
+    if dataclasses.is_dataclass(hint):
+        return value if isinstance(value, hint) else read(hint, value, where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if get_origin(hint) is tuple and isinstance(value, tuple):
-        return value  # read already
     if type(value) is not hint:
         raise SpecError(f"{where} = {value!r}: expected {_KINDS.get(hint, hint)}")
     if hint is float and not math.isfinite(value):
         raise SpecError(f"{where} = {value!r}: has to be a finite number")
-    if "words" in rules and value not in rules["words"]:
-        hint_word = nearest(value, rules["words"])
-        raise SpecError(
-            f"{where} = {value!r}: not known{hint_word}; allowed: {', '.join(rules['words'])}"
-        )
+    if "words" in rules:
+        check_word(value, rules["words"], where)
+    if "pattern" in rules and not rules["pattern"].fullmatch(value):
+        raise SpecError(f"{where} = {value!r}: expected {rules['meant']}")
     _check_range(value, rules, where)
     return value
+
+
+def _table(value: Any, where: str) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise SpecError(f"{where}: expected a table, got {value!r}")
+    return value
+
+
+def _several(value: Any, item: Any, rules: Mapping[str, Any], where: str) -> tuple[Any, ...]:
+    """Read a list, or the single value in its stead; texts are different, and at least one."""
+    if dataclasses.is_dataclass(item):
+        if not isinstance(value, list | tuple):
+            raise SpecError(f"{where}: expected a list of tables, got {value!r}")
+        return tuple(_value(one, item, rules, f"{where}[{i}]") for i, one in enumerate(value))
+    many = value if isinstance(value, list | tuple) else [value]
+    values = tuple(_value(one, item, rules, where) for one in many)
+    if item is str and (not values or len(set(values)) < len(values)):
+        raise SpecError(f"{where} = {value!r}: expected at least one text, and none twice")
+    return values
 
 
 def _check_range(value: Any, rules: Mapping[str, Any], where: str) -> None:

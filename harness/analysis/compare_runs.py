@@ -18,16 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.context_diff import Difference, differences, flat
-from harness.results import pairwise, store, tables
-from harness.results.pairwise import FASTER, GROUP, SLOWER
+from harness.outcomes import EQUIVALENCE, EQUIVALENT, FASTER, HIGHER, INCONCLUSIVE, LOWER, SLOWER
+from harness.results import identity, pairwise, store, tables
+from harness.results.pairwise import GROUP
 from harness.results.tables import OK, number
 from harness.stats import intervals
 from harness.verdicts import UNDECIDED
-
-SAME, OPEN, HIGHER, LOWER = "same", "not told apart", "higher", "lower"
-
-WITHIN, POINTS = 0.05, 0.01
-"""What counts as the same: an interval that lies within this part of a speed, or these of accuracy."""
 
 SPEEDS = {"train": "train_samples_per_s", "predict": "predict_samples_per_s"}
 ACCURACY = "accuracy"
@@ -36,9 +32,6 @@ TIMES = (
 )  # fmt: skip
 MEMORY = ("peak_memory_bytes", "device_peak_bytes")
 PARITY = "parity_share"
-
-FINGERPRINT = ("cpu", "cores_usable", "memory_total", "kernel", "governor")
-"""What a manifest's machine must have in common, beside the threads, to look like the same one."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +120,8 @@ class _Side:
         rows = store.summary(record).to_dict("records")
         self.cells: dict[str, dict[Any, Any]] = {row["cell"]: row for row in rows}
         self.refused = tables.refused(record.events)
-        self.data = {one.get("workload"): one.get("sha256") for one in record.every("dataset")}
+        self.record = record
+        self.data = identity.data_hashes(record)
         self.locks = {
             (one.get("framework"), one.get("device", "cpu")): one.get("lock_sha256")
             for one in record.every("framework-ready")
@@ -140,14 +134,15 @@ class _Side:
         pairs = store.comparisons(record)[[*GROUP, "kind", "floor"]].drop_duplicates()
         self.floors = {tuple(key): floor for *key, floor in pairs.itertuples(index=False)}
 
-    def machine(self, device: str) -> dict[str, Any]:
-        """What tells the machine, and how much of it was used, from another one."""
-        told = self.manifest.get("machine") or {}
-        found = {key: told.get(key) for key in FINGERPRINT}
-        found["threads"] = (self.manifest.get("options") or {}).get("threads")
-        if device != "cpu":
-            found["gpus"] = [(gpu.get("name"), gpu.get("driver")) for gpu in told.get("gpus") or ()]
-        return found
+    @property
+    def machine(self) -> Mapping[str, Any]:
+        """The machine, as the manifest describes it."""
+        return self.manifest.get("machine") or {}
+
+    @property
+    def threads(self) -> Any:
+        """How many threads each worker had."""
+        return (self.manifest.get("options") or {}).get("threads")
 
     def logs(self, kind: str, cell: str, anchor: str | None = None) -> NDArray:
         """The logarithm, by launch, of a cell's speed, or of its speed over the anchor's."""
@@ -199,17 +194,17 @@ def _undecided(a: _Side, b: _Side, workload: str) -> Iterator[Refusal]:
 
 def _incomparable(a: _Side, b: _Side, workload: str) -> str | None:
     """Say why nothing of a workload can be compared; None where it can."""
-    specs = [flat({**(side.manifest.get("workloads") or {}).get(workload, {}), "title": None})
-             for side in (a, b)]  # fmt: skip
-    if specs[0] != specs[1]:
-        return f"another spec: {_apart(*specs)}"
+    ours, theirs = (identity.computation(side.record, workload) for side in (a, b))
+    if ours.same_mathematics(theirs):
+        return None
+    if ours.spec != theirs.spec:
+        specs = [(side.manifest.get("workloads") or {}).get(workload) or {} for side in (a, b)]
+        return f"another spec: {_apart(*(flat({**spec, 'title': None}) for spec in specs))}"
     hashes = [side.data.get(workload) for side in (a, b)]
     for name, known in zip("AB", hashes, strict=True):
         if not known:
             return f"no hash vouches for its data in {name}"
-    if hashes[0] != hashes[1]:
-        return f"other data: {_apart(*(flat(known or {}) for known in hashes))}"
-    return None
+    return f"other data: {_apart(*(flat(known or {}) for known in hashes))}"
 
 
 def _apart(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
@@ -229,15 +224,15 @@ def _of_workload(
         if not a.cells[cell]["reference"]:
             groups[tuple(a.cells[cell][part] for part in GROUP)].append(cell)
     for (_, device, _), cells in groups.items():
-        machines = a.machine(device), b.machine(device)
-        alike = machines[0] == machines[1] and machines[0]["cpu"] is not None
+        unlike = identity.unlike(a.machine, b.machine, device)
+        alike = not unlike and a.threads == b.threads
         for cell in cells:
             if alike or _same_build(a, b, cell):
                 yield from _plain(a, b, cell, MEMORY)
             else:
                 yield Refusal(cell, "memory", "another machine or threads, and another lock")
-        if machines[0]["threads"] != machines[1]["threads"]:
-            threads = f"{machines[0]['threads']} threads in A, {machines[1]['threads']} in B"
+        if a.threads != b.threads:
+            threads = f"{a.threads} threads in A, {b.threads} in B"
             yield Refusal(device, "speeds and times", threads)
             continue
         if alike:
@@ -245,8 +240,8 @@ def _of_workload(
                 yield from _plain(a, b, cell, TIMES)
                 yield from _speeds(a, b, cell, None, level)
         else:
-            said = _apart(*machines) or "a processor that is not known"
-            yield Refusal(device, "absolute speeds and times", f"not the same machine: {said}")
+            reason = f"not the same machine: {'; '.join(unlike)}"
+            yield Refusal(device, "absolute speeds and times", reason)
         yield from _anchored(a, b, cells, level)
 
 
@@ -325,15 +320,16 @@ def _judged(changes: Sequence[Change], level: float) -> Iterator[Change]:
 
 
 def _verdict(one: Change, told_apart: bool) -> str | None:
-    """Say the same of what is surely within the margin; else whether and where it went."""
+    """Say equivalent of what is surely within the margin; else whether and where it went."""
     if one.low is None or one.high is None:
         return None
     share = one.figure == ACCURACY
-    down, none, up = (-POINTS, 0.0, POINTS) if share else (1 / (1 + WITHIN), 1.0, 1 + WITHIN)
+    points, most = EQUIVALENCE.points, 1 + EQUIVALENCE.relative
+    down, none, up = (-points, 0.0, points) if share else (1 / most, 1.0, most)
     if down <= one.low and one.high <= up:
-        return SAME
+        return EQUIVALENT
     if not told_apart or one.low <= none <= one.high:
-        return OPEN
+        return INCONCLUSIVE
     if share:
         return HIGHER if one.change > 0 else LOWER
     return FASTER if one.change > 1 else SLOWER

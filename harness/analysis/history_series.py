@@ -16,15 +16,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.outcomes import CHANGE
 from harness.results import tables
 from harness.stats import intervals
 from harness.stats.changepoints import change_points
 
 FEWEST = 4
 """Runs that a series needs before it can show a change: two before and two after."""
-
-WORTH, POINTS = 0.01, 0.01
-"""The least change that is told: this part of the figure, or these of accuracy."""
 
 KEY = (
     "workload", "name", "mode", "device", "dtype", "ground", "fingerprint", "threads", "data", "quick",
@@ -242,10 +240,10 @@ def _sizes(y: NDArray[np.float64], places: Sequence[int]) -> list[float]:
 def _worth(known: pd.DataFrame, size: float, part: tuple[slice, slice], metric: Metric) -> bool:
     """Say whether a change is large enough to tell; of accuracy, for its number of test examples."""
     if not metric.share:
-        return abs(size) >= WORTH
+        return abs(size) >= CHANGE.relative
     sides = [known.iloc[side] for side in part]
     shares = [(float(one["value"].mean()), int(one["examples"].min() or 0)) for one in sides]
-    if abs(size) < POINTS or not all(examples for _, examples in shares):
+    if abs(size) < CHANGE.points or not all(examples for _, examples in shares):
         return False
     return intervals.share_change(shares[0], shares[1])[1] < 1 - intervals.LEVEL
 

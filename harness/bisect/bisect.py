@@ -11,18 +11,19 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from harness import defaults
+from harness import defaults, selection
 from harness.bisect.log import Log
-from harness.bisect.question import BAD, OPEN, Question, better, in_words, moved, side
+from harness.bisect.question import BAD, Question, better, in_words, moved, side
 from harness.bisect.search import SKIPPED, Search
 from harness.environments import releases, variants
 from harness.environments.framework_spec import Recipe, discover
 from harness.environments.probe import Unavailable
 from harness.gate.findings import ACCURACY, DEVICE_MEMORY, FIRST_STEP, INFERENCE, MEMORY, THROUGHPUT
 from harness.machine import host
+from harness.outcomes import INCONCLUSIVE
 from harness.paths import project_root
 from harness.results import store, tables
-from harness.runner import plan, run
+from harness.runner import run
 from harness.runner.request import Request, request
 from harness.stats.intervals import LOOKS
 from harness.verdicts import REPLAYED, UNDECIDED, by_cell, parity_verdict, undecided_reason
@@ -134,10 +135,10 @@ class Bisection:
         verdict, lean = side(records, question, release, (good, bad), search.whole)
         from_good = better(records, question, release, good)
         context = f"from {good} to it: {in_words(question, from_good)}"
-        if verdict == OPEN:
+        if verdict == INCONCLUSIVE:
             reason = f"not surely nearer to {good} or to {bad} after {lean.count} launches"
             self.tell(f"  {release} is {reason}; {context}")
-            return {"verdict": OPEN, "reason": reason, "step": None, "lean": lean.told()}
+            return {"verdict": INCONCLUSIVE, "reason": reason, "step": None, "lean": lean.told()}
         self.tell(f"  {release} is nearer to {bad if verdict == BAD else good}; {context}")
         step = from_good if verdict == BAD else better(records, question, bad, release)
         return {"verdict": verdict, "step": step.told(), "lean": lean.told()}
@@ -231,10 +232,10 @@ def _settled(question: Question, search: Search, records: list[store.Record]) ->
     release, (good, bad) = search.next, search.ends
     if release is None or search.whole is None:
         difference = better(records, question, bad, good)
-        decided = moved(difference) != OPEN
+        decided = moved(difference) != INCONCLUSIVE
     else:
         verdict, difference = side(records, question, release, (good, bad), search.whole)
-        decided = verdict != OPEN
+        decided = verdict != INCONCLUSIVE
     # What is measured in trainings has no more values when the trainings have ended.
     launches = max(event.get("launch", 1) for event in records[-1].events)
     return decided or (question.measured in TRAINED and difference.count < launches)
@@ -262,14 +263,14 @@ def prepare(
     """
     root = root or project_root()
     specs = discover(root)
-    (recipe,) = (specs[name] for name in plan.choose([framework], [*specs], "framework"))
+    (recipe,) = (specs[name] for name in selection.choose([framework], [*specs], "framework"))
     if recipe.arbiter:
         raise SpecError(
             f"{framework} is the ground-truth implementation, and is not measured: name another framework"
         )
     if device == "auto":
         raise SpecError("--device auto: name one, as cpu or cuda")
-    modes = plan.choose([mode or recipe.modes[0]], list(recipe.modes), f"mode of {framework}")
+    modes = selection.choose([mode or recipe.modes[0]], list(recipe.modes), f"mode of {framework}")
     question = Question(
         framework=framework,
         good=str(_version("--good", good)),

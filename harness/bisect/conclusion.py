@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.bisect.question import CHANGED, OPEN, Question, in_words
+from harness.bisect.question import CHANGED, Question, in_words
 from harness.bisect.search import Search
+from harness.outcomes import INCONCLUSIVE
 from harness.text import count, listed
 
 FOUND, A_RANGE, NO_CHANGE = 0, 1, 3
@@ -17,7 +18,7 @@ def conclusion(question: Question, search: Search) -> tuple[str, int]:
     spent = f"{count(search.runs, 'run')}, {_minutes(search.seconds)}"
     overall = f"from {first} to {last} {in_words(question, search.whole)}"
     if search.whole_moved != CHANGED:
-        advice = "; a larger --budget may decide" if search.whole_moved == OPEN else ""
+        advice = "; a larger --budget may decide" if search.whole_moved == INCONCLUSIVE else ""
         return f"no significant change: {overall}; {spent}{advice}", NO_CHANGE
     good, bad = search.ends
     also = "" if (good, bad) == (first, last) else f"; {overall}"

@@ -27,6 +27,7 @@ from harness.gate.findings import (
     Metric,
 )
 from harness.machine import devices
+from harness.outcomes import CHANGE, INCONCLUSIVE
 from harness.results import store
 from harness.results.launches import Measures
 from harness.runner import plan
@@ -42,14 +43,11 @@ METRICS = {
     "accuracy": ACCURACY,
 }
 
-LEAST = 0.01
-"""What is surely less than this (as a logarithm; of the accuracy, a point) is no change."""
-
-GOOD, BAD, OPEN = "good", "bad", "open"
-"""What a release in the middle is nearer to."""
+GOOD, BAD = "good", "bad"
+"""What a release in the middle is nearer to; inconclusive where neither is sure."""
 
 CHANGED, UNCHANGED = "changed", "unchanged"
-"""What came of two releases side by side; OPEN where neither is sure."""
+"""What came of two releases side by side; inconclusive where neither is sure."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +145,16 @@ def side(
     lean = better(records, question, release, good, bad)
     apart = better(records, question, release, good), better(records, question, bad, release)
     if not lean.sign and any(difference.sign != up for difference in apart):
-        return OPEN, lean
+        return INCONCLUSIVE, lean
     return (BAD if lean.mean * up > 0 else GOOD), lean
 
 
 def moved(change: Difference) -> str:
     """Say whether two releases differ."""
-    if change.sign and abs(change.mean) > LEAST:
+    least = CHANGE.relative  # as a logarithm; a point of accuracy is as much
+    if change.sign and abs(change.mean) > least:
         return CHANGED
-    return UNCHANGED if max(-change.low, change.high) < LEAST else OPEN
+    return UNCHANGED if max(-change.low, change.high) < least else INCONCLUSIVE
 
 
 def in_words(question: Question, change: Difference) -> str:

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.bisect.question import BAD, CHANGED, GOOD, OPEN, Difference
+from harness.bisect.question import BAD, CHANGED, GOOD, Difference
+from harness.outcomes import INCONCLUSIVE
 
 Event = Mapping[str, Any]
 
 SKIPPED = "skipped"
 """The verdict on a release that cannot run."""
+
+_FORMER = {"open": INCONCLUSIVE}
+"""Verdicts by the words that earlier logs have for them."""
 
 
 @dataclass
@@ -49,7 +53,8 @@ class Search:
         """Go on by one event of a log."""
         self.runs += len(event["runs"])
         self.seconds += event["seconds"]
-        release, verdict = event["release"], event["verdict"]
+        release, verdict = event["release"], str(event["verdict"])
+        verdict = _FORMER.get(verdict, verdict)
         step = None if event["step"] is None else Difference.of(event["step"])
         if release is None:  # the ends of what is left, side by side
             self.ended = self.whole is not None or verdict != CHANGED
@@ -60,7 +65,7 @@ class Search:
             self.bad = self.releases.index(release)
         else:
             self.left_out[release] = event["reason"]
-            if verdict == OPEN:
+            if verdict == INCONCLUSIVE:
                 self.open_at[release] = self.ends
         self.step = step or self.step
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from harness import defaults
 from harness.commands.errors import plainly
 from harness.commands.options import (
     CELLS,
@@ -21,6 +20,7 @@ from harness.commands.options import (
     results_folder,
 )
 from harness.commands.types import Duration, Percent
+from harness.outcomes import REGRESSION
 
 MEASURED = options(
     CELLS,
@@ -39,14 +39,14 @@ MEASURED = options(
 @click.option(
     "--threshold",
     type=Percent(),
-    default=f"{defaults.THRESHOLD:.0%}",
+    default=f"{REGRESSION.relative:.0%}",
     show_default=True,
     help="Regression threshold: the slowdown that is tolerated.",
 )
 @click.option(
     "--margin",
     type=Percent(),
-    default=f"{defaults.MARGIN:.1%}",
+    default=f"{REGRESSION.points:.1%}",
     show_default=True,
     help="Tolerated drop in test accuracy, absolute.",
 )

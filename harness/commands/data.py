@@ -71,11 +71,11 @@ def fetch(name: str) -> None:
 @plainly
 def verify(names: tuple[str, ...], data_dir: Path | None) -> None:
     """Check again every byte of what is in the cache, or of --data-dir."""
-    from harness.runner import plan
+    from harness import selection
     from workloads import datasets
 
     broken = False
-    for name in plan.choose(names or ["all"], datasets.names(), "data set"):
+    for name in selection.choose(names or ["all"], datasets.names(), "data set"):
         for finding in datasets.verify(name, _folder(), data_dir):
             broken |= not finding.ok
             state = "ok    " if finding.ok else "broken"

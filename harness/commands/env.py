@@ -107,8 +107,10 @@ def lock(frameworks: tuple[str, ...]) -> None:
 
 
 def _chosen(names: tuple[str, ...]) -> list[Recipe]:
+    from harness import selection
     from harness.environments.framework_spec import discover
-    from harness.runner import plan
 
     recipes = discover()
-    return [recipes[name] for name in plan.choose(names or ["all"], list(recipes), "framework")]
+    return [
+        recipes[name] for name in selection.choose(names or ["all"], list(recipes), "framework")
+    ]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from harness.text import times
+from harness.text import interval
 from harness.verdicts import BEFORE, EQUIVALENT, UNDECIDED, undecided_reason
 
 # What a cell's stages weigh in the estimate of what is left: guesses, in one unit.
@@ -141,7 +141,7 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         return f"  {escape(_short(cell or ''))}: {steps}, loss {words}"
     if name == "standing":
         first, second = (" ".join(event[key].split("/")[1:3]) for key in ("a", "b"))
-        ratio = times(event["ratio"], event["low"], event["high"])
+        ratio = interval(event["ratio"], event["low"], event["high"])
         return (
             f"  {escape(event['workload'])}: after {event['launches']} launches {escape(first)} leads"
             f" {escape(second)} by {ratio}; {event['open']} of {event['pairs']} pairs open"

@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from harness import protocol
+from harness import protocol, selection
 from harness.environments.framework_spec import (
     FILE_NAME,
     Recipe,
@@ -31,7 +31,6 @@ from harness.environments.framework_spec import (
     load,
 )
 from harness.paths import cache_folder
-from harness.runner import plan
 from workloads.reading import SpecError, nearest
 
 GIT = "git:"
@@ -51,8 +50,8 @@ def choose(names: Iterable[str], root: Path) -> dict[str, Recipe]:
         RecipeError: a recipe, here or at that commit, is wrong.
     """
     specs = discover(root)
-    words = plan.words(names)
-    plain = plan.choose([word for word in words if "@" not in word], list(specs), "framework")
+    words = selection.words(names)
+    plain = selection.choose([word for word in words if "@" not in word], list(specs), "framework")
     chosen = [specs[name] for name in plain]
     chosen += [_arm(word, specs, root) for word in words if "@" in word]
     chosen.sort(key=lambda recipe: list(specs).index(recipe.name))
@@ -91,7 +90,7 @@ def at_release(recipe: Recipe, version: Version) -> Recipe:
     locked = _locked(recipe)
     if version == locked:
         return arm
-    changes = [change for change in recipe.releases if version < change.below]
+    changes = [change for change in recipe.releases if change.concerns(version)]
     names = {name: f"{arm.label}-{name}" for name in recipe.requirements}
     return replace(
         arm,

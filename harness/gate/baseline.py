@@ -11,7 +11,7 @@ import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ import numpy as np
 
 from frameworks.contract import PRECISIONS
 from harness.gate.findings import METRICS, Metric
-from harness.machine import devices, host
-from harness.results import aggregates, classification, store, tables
+from harness.machine import devices
+from harness.results import aggregates, classification, identity, store, tables
 from harness.results.launches import Cell, Logs, Measures, group
 from harness.stats import intervals
 from workloads import cost
@@ -43,6 +43,8 @@ _SAME = (
     ("deterministic", "other --deterministic"),
     ("flop", "other operation counts"),
 )
+"""What has to be the same for anything to be compared: the fields of a computation, and the operations of
+a step, which differ where the version that saved the baseline read another thing into the same spec."""
 _WRONG = (
     ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError
 )  # fmt: skip
@@ -93,12 +95,10 @@ class Baseline:
     def unlike(self, record: store.Record) -> list[str]:
         """In words, what of the run's machine is not the baseline's."""
         ours, theirs = self.told["machine"], record.manifest.get("machine") or {}
-        found = host.unlike(ours, theirs)
+        found = identity.unlike(ours, theirs)
         threads = (record.manifest.get("options") or {}).get("threads")
         if threads != self.told["threads"]:
             found.append(f"threads: {self.told['threads']}, then {threads}")
-        if not (host.fingerprint(ours) and host.fingerprint(theirs)) and not found:
-            found.append("processor: of no known name")
         return found
 
     def incomparable(self, cell: str, record: store.Record) -> str | None:
@@ -150,7 +150,7 @@ def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
         "threads": (manifest.get("options") or {}).get("threads"),
         "asked": _asked(manifest),
         "machine": manifest.get("machine") or {},
-        "fingerprint": host.fingerprint(manifest.get("machine") or {}),
+        "fingerprint": identity.fingerprint(manifest.get("machine") or {}),
         "workloads": _workloads(record),
         "versions": {
             str(one.get("framework")): one.get("version") for one in record.every("framework-ready")
@@ -252,7 +252,7 @@ def _cell(name: str, cell: Cell, now: Measures) -> dict[str, Any]:
 
 def _checked(told: Mapping[str, Any]) -> Baseline:
     """Return what a file holds as a baseline. Raises one of _WRONG where a check could not use it."""
-    host.fingerprint(told["machine"])  # it reads all that is compared
+    identity.fingerprint(told["machine"])  # it reads all that is compared
     asked = [told["asked"][key] for key in ("epochs", "steps", "seed")]
     for value in (told["threads"], *(one for one in asked if one is not None)):
         if operator.index(value) < 0:
@@ -308,19 +308,12 @@ def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _workloads(record: store.Record) -> dict[str, dict[str, Any]]:
-    """By name: hashes of the spec and of the data, how it was computed, the operations of a step."""
-    options = record.manifest.get("options") or {}
-    data = {str(one.get("workload")): one.get("sha256") for one in record.every("dataset")}
+    """By name: what was computed, and the operations of a step."""
     found = {}
     for name, spec in (record.manifest.get("workloads") or {}).items():
         workload = aggregates.workload_of(spec)
-        found[name] = {
-            "spec": store.digest({**spec, "title": None}, 16),
-            "data": store.digest(data.get(name), 16),
-            "steps": options.get("steps"),
-            "deterministic": bool(options.get("deterministic")),
-            "flop": None if workload is None else cost.training_flop(workload),
-        }
+        flop = None if workload is None else cost.training_flop(workload)
+        found[name] = {**asdict(identity.computation(record, name)), "flop": flop}
     return found
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-REGRESSED, IMPROVED, SAME, INCONCLUSIVE = "regressed", "improved", "same", "inconclusive"
+from harness.outcomes import INCONCLUSIVE
+
+REGRESSED, IMPROVED, SAME = "regressed", "improved", "same"
 NOT_MEASURABLE, MISSING, NOT_COMPARED = "not measurable", "missing", "not compared"
 
 PASSED, FAILED, BROKEN, UNMEASURED = 0, 1, 2, 3

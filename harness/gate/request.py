@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness import selection
 from harness.environments import variants
 from harness.gate import baseline
 from harness.gate.evaluate import Check, undecided
 from harness.machine import host
 from harness.paths import project_root
 from harness.results import store, tables
-from harness.runner import plan
 from harness.runner.context import Measuring
 from harness.runner.plan import Cell
 from harness.runner.request import Request
@@ -77,7 +77,7 @@ def stored(table: Mapping[str, Any], *, frameworks: Sequence[str], workloads: Se
     Raises:
         SpecError: what is asked for is not in the baseline, or a workload of it is not here.
     """
-    words = plan.words(workloads)
+    words = selection.words(workloads)
     named = {Path(word).stem if word.endswith(".toml") else word: word for word in words}
     checked = _narrowed(
         table["cells"], framework=frameworks, workload=[*named], mode=modes,
@@ -112,7 +112,7 @@ def _narrowed(cells: Iterable[str], **wanted: Sequence[str]) -> list[str]:
     left = list(cells)
     for part, words in wanted.items():
         known = _values(left, part)
-        chosen = plan.choose(words, known, f"{part} of the baseline") or known
+        chosen = selection.choose(words, known, f"{part} of the baseline") or known
         left = [cell for cell in left if tables.split(cell)[part] in chosen]
     return left
 

@@ -5,15 +5,11 @@ Nothing here raises: what cannot be read is None. The host's name is not recorde
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import os
 import platform
-import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,57 +59,6 @@ def describe() -> dict[str, Any]:
         "gpus": cards,
         "no_gpu_because": no_gpu_because,
     }
-
-
-def fingerprint(described: Mapping[str, Any]) -> str:
-    """Return 12 hex digits that machines share which are alike for timing; "" where that is not known.
-
-    `described` is what `describe` returned, now or in an old run's manifest. Pure. A machine whose
-    processor has no known name is like no other one, so nothing that has "" may be held equal.
-    """
-    if not described.get("cpu"):
-        return ""
-    text = json.dumps(_traits(described), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def unlike(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Say in words what of the fingerprint differs, as "usable cores: 2, then 4"; nothing if nothing."""
-    before, after = _traits(a), _traits(b)
-    return [
-        f"{name}: {value or 'unknown'}, then {after[name] or 'unknown'}"
-        for name, value in before.items()
-        if value != after[name]
-    ]
-
-
-def _traits(described: Mapping[str, Any]) -> dict[str, str]:
-    """What decides on a machine's speed, by its name in words; "" for what is not known.
-
-    A system's point releases are left out. Of memory a kernel takes a part for itself, another one after
-    each update: it is rounded to the nearest power of two or three halves of one.
-    """
-    cores = described.get("cores_usable")
-    system = re.match(r"\D*\d*(\.\d+)?", str(described.get("os") or ""))
-    sizes = (described.get(key) for key in ("memory_total", "memory_limit"))
-    memory = min((size for size in sizes if size), default=None)
-    cards = sorted(str(gpu.get("name")) for gpu in described.get("gpus") or ())
-    return {
-        "processor": str(described.get("cpu") or ""),
-        "usable cores": f"{cores:g}" if cores else "",
-        "memory": f"about {_nominal(memory / 2**30):g} GiB" if memory else "",
-        "GPUs": ", ".join(cards) or "none",
-        "system": system[0].strip() if system else "",
-        "architecture": str(described.get("architecture") or ""),
-    }
-
-
-def _nominal(size: float) -> float:
-    """Return the nearest, by ratio, of ..., 4, 6, 8, 12, 16, 24, ..."""
-    power = 2.0 ** math.floor(math.log2(size))
-    return float(
-        min((power, 1.5 * power, 2 * power), key=lambda candidate: abs(math.log(candidate / size)))
-    )
 
 
 def gpus() -> list[dict[str, Any]]:

@@ -17,13 +17,13 @@ from rich.text import Text
 from harness.analysis import compare_runs
 from harness.analysis.compare_runs import Change, Changes
 from harness.analysis.context_diff import Difference
+from harness.outcomes import EQUIVALENCE, EQUIVALENT, LOWER, SLOWER
 from harness.report import content, markdown, printing, provenance
 from harness.results import store, tables
-from harness.results.pairwise import SLOWER
 from harness.results.tables import number
-from harness.text import Tone, count, listed, plain
+from harness.text import SYMBOLS, Tone, count, listed, plain
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised when a reader of the last schema would misread the JSON (docs/schema/changes.schema.json)."""
 
 DIFFERENCES = ("what", "where", "A", "B")
@@ -87,7 +87,7 @@ def render(before: store.Record, after: store.Record) -> str:
     """Return what changed as Markdown."""
     page = build(before, after)
     lines = [f"# {markdown.escape(page.title)}", ""]
-    lines += (f"- {markdown.SYMBOLS[tone]} {markdown.escape(said)}" for tone, said in page.notes)
+    lines += (f"- {SYMBOLS[tone]} {markdown.escape(said)}" for tone, said in page.notes)
     for sheet in page.sheets:
         lines += ["", f"## {markdown.escape(sheet.heading)}", ""]
         lines += markdown.table(sheet.titles, sheet.rows, sheet.numbers)
@@ -119,7 +119,7 @@ def _verdicts(found: Changes) -> Iterator[tuple[Tone, str]]:
             unjudged[_name(figure)] = None
             continue
         told = listed(f"{count(n, 'cell')} {verdict}" for verdict, n in tally.most_common())
-        worse = tally[SLOWER] + tally[compare_runs.LOWER]
+        worse = tally[SLOWER] + tally[LOWER]
         tone: Tone = "bad" if worse else "note"
         yield tone, f"{_name(figure)}{' over the anchor' if relative else ''}: {told}"
     if unjudged:
@@ -143,8 +143,9 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
         yield (
             "note",
             (
-                f"intervals are 95%; same: the interval lies within {compare_runs.WITHIN:.0%} (accuracy:"
-                f" {compare_runs.POINTS:g}); faster or slower by Holm's rule over all cells of a figure"
+                f"intervals are 95%; {EQUIVALENT}: the interval lies within {EQUIVALENCE.relative:.0%}"
+                f" (accuracy: {EQUIVALENCE.points:g}); faster or slower by Holm's rule over all"
+                " cells of a figure"
             ),
         )
     if found.advisory:
@@ -172,7 +173,7 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
             (
                 f"first step, latency, memory and the parity error have one value a run, so they are not"
                 f" judged: {sum(map(_moved, single))} of {len(single)} moved by more than"
-                f" {compare_runs.WITHIN:.0%}"
+                f" {EQUIVALENCE.relative:.0%}"
             ),
         )
     if any(one.figure == compare_runs.ACCURACY for one in found.changes):
@@ -220,7 +221,7 @@ def _sheet(workload: str, figure: str, rows: Sequence[Change], parts: Sequence[s
 
 def _moved(one: Change) -> bool:
     """Whether a figure that has one value a run is worth a line."""
-    most = 1 + compare_runs.WITHIN
+    most = 1 + EQUIVALENCE.relative
     return one.figure not in _JUDGED and not 1 / most <= one.change <= most
 
 

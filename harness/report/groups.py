@@ -1,7 +1,7 @@
 """Stored runs made ready for one report: their cells, and which of these may be ranked together.
 
-Cells share a ranking only where workload, spec, data, device and arithmetic are the same; and a
-claim is made only within one run, whose cells were timed in the same rounds.
+Cells share a ranking only where the computation (`identity.Computation`), device and arithmetic are the
+same; and a claim is made only within one run, whose cells were timed in the same rounds.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.results import store
+from harness.outcomes import MIRRORED
+from harness.results import identity, store
 from harness.results import tables as summaries
-from harness.results.pairwise import FASTER, SLOWER
 from harness.text import plain
 
 
@@ -42,7 +42,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Ratio:
-    """One cell's throughput over another's: 95% interval; faster, slower or tied."""
+    """One cell's throughput over another's: 95% interval; faster, slower or inconclusive."""
 
     ratio: float
     low: float
@@ -51,7 +51,7 @@ class Ratio:
 
     def turned(self) -> Ratio:
         """The other one's over this one's."""
-        verdict = {FASTER: SLOWER, SLOWER: FASTER}.get(self.verdict, self.verdict)
+        verdict = MIRRORED.get(self.verdict, self.verdict)
         high = 1 / self.low if self.low > 0 else math.inf
         return Ratio(1 / self.ratio, 1 / self.high, high, verdict)
 
@@ -132,7 +132,7 @@ def groups(loaded: Loaded) -> list[Group]:
 def _title(group: Group, same: int = 1) -> str:
     """The workload, and what tells the group apart from others of it, of which so many are the same."""
     words = [group.workload, group.device, group.dtype, "made-up data" if group.made_up else ""]
-    words.append(f"(spec and data {group.ground})" if same > 1 else "")
+    words.append(f"(computation {group.ground})" if same > 1 else "")
     return " ".join(filter(None, words))
 
 
@@ -164,23 +164,8 @@ def _groups(loaded: Loaded) -> Iterator[Group]:
 
 def _cells(record: store.Record, number: int) -> pd.DataFrame:
     table = store.summary(record)
-    data = {event.get("workload"): event.get("sha256") for event in record.every("dataset")}
-    manifest = record.manifest
-    steps = (manifest.get("options") or {}).get("steps")
-    ground = {
-        workload: store.digest(
-            (
-                workload,
-                (manifest.get("workloads") or {}).get(workload),
-                # Data that no hash vouches for is nobody else's data.
-                data.get(workload) or [str(record.folder)],
-                summaries.synthetic(manifest),
-                steps,
-            ),
-            8,
-        )
-        for workload in table["workload"].unique()
-    }
+    workloads = table["workload"].unique()
+    ground = {name: identity.computation(record, name).ground for name in workloads}
     refused = table["workload"].isin(summaries.refused(record.events))
     return table.assign(
         run=number,

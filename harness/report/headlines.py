@@ -11,20 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report.groups import Group, Ratio
+from harness.outcomes import EQUIVALENCE, INCONCLUSIVE
+from harness.report.groups import Group
 from harness.results import pairwise
-from harness.results.pairwise import TIED
-from harness.text import Tone, count, listed
+from harness.text import Tone, count, interval, listed, times
 from harness.verdicts import EQUIVALENT
 
 KINDS = {"train": "", "predict": " in inference"}
 """The kinds of slices, and how a sentence tells them."""
 
-ALIKE = 0.05
-"""Peak memories closer than this (relative) are called about the same."""
-
 _NAMED = 3
-"""How many tied cells a sentence names."""
+"""How many cells in no conclusive order a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +82,11 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
 
 
 def _verdict(best: Any, others: pd.DataFrame, where: str, run: int, kind: str) -> Claim:
-    """Who is fastest, alone or tied, and how the best cell of another framework stands to it."""
-    is_tied = pd.Series([one.verdict == TIED for one in others["told"]], index=others.index)
+    """Who is fastest, and how the best cell of another framework stands to it."""
+    is_tied = pd.Series([one.verdict == INCONCLUSIVE for one in others["told"]], index=others.index)
     tied = list(others["name"][is_tied])
     text = f"{_names(best['name'], tied)} fastest on {where}"
+    text += " (order inconclusive)" if tied else ""
     if not others["parity"].eq(EQUIVALENT).all() or best["parity"] != EQUIVALENT:
         text = f"Numerical equivalence was not checked, but {text}"
     tone: Tone = "note" if tied else "good"
@@ -97,27 +95,12 @@ def _verdict(best: Any, others: pd.DataFrame, where: str, run: int, kind: str) -
     if not len(rest):
         return Claim(tone, text, run, kind)
     rival = (strangers if len(strangers) else rest).iloc[0]
-    price = [f"{interval(rival['told'])} {_whose(rival['name'])} throughput"]
+    ratio = rival["told"]
+    price = [f"{interval(ratio.ratio, ratio.low, ratio.high)} {_whose(rival['name'])} throughput"]
     if kind == "train":
         price += filter(None, [_accuracy(best, rival), _memory(best, rival)])
     joint = f"; {best['name']} has" if tied else ":"
     return Claim(tone, f"{text}{joint} {', '.join(price)}", run, kind)
-
-
-def times(value: float) -> str:
-    """A ratio: 1.93x, 12.1x, 0.051x."""
-    return f"{_bare(value)}x"
-
-
-def interval(known: Ratio) -> str:
-    """A ratio and its interval: 1.93x (1.85 to 2.01)."""
-    return f"{times(known.ratio)} ({_bare(known.low)} to {_bare(known.high)})"
-
-
-def _bare(value: float) -> str:
-    if value < 0.1:
-        return f"{value:.2g}"
-    return f"{value:.0f}" if value >= 20 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _whose(label: str) -> str:
@@ -128,8 +111,8 @@ def _names(best: str, tied: list[str]) -> str:
     if not tied:
         return f"{best} is"
     if len(tied) > _NAMED:
-        return f"{best} and {count(len(tied), 'other')} are tied"
-    return f"{listed([best, *tied])} are tied"
+        return f"{best} and {count(len(tied), 'other')} are"
+    return f"{listed([best, *tied])} are"
 
 
 def _accuracy(best: Any, rival: Any) -> str:
@@ -150,4 +133,8 @@ def _memory(best: Any, rival: Any) -> str:
     if pd.isna(mine) or pd.isna(other) or not other:
         return ""
     share = float(mine) / float(other)
-    return "about the same memory" if abs(share - 1) <= ALIKE else f"{times(share)} the memory"
+    return (
+        "about the same memory"
+        if abs(share - 1) <= EQUIVALENCE.relative
+        else f"{times(share)} the memory"
+    )

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from harness.report import content, parity_tables, timing_notes
 from harness.report.content import Failure, Report, Section
 from harness.results import store
-from harness.text import Tone
+from harness.text import SYMBOLS
 
-SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
 # An underscore within a word is no markup; anywhere else it may be.
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~#&]|_(?![^\W_])|(?<![^\W_])_)")
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.text import Tone, plain
+from harness.text import SYMBOLS, Tone, plain
 
 STYLES: dict[Tone, str] = {
     "good": "green",
@@ -19,13 +19,12 @@ STYLES: dict[Tone, str] = {
 }
 """How rich shows a tone."""
 
-_SYMBOLS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
 _PLAIN: dict[Tone, str] = {"good": "+", "warn": "!", "bad": "x", "off": "-", "note": "*"}
 
 
 def symbol(console: Console, tone: Tone) -> str:
     """The symbol of a tone, in letters that the console has."""
-    return (_SYMBOLS if console.encoding.lower().startswith("utf") else _PLAIN)[tone]
+    return (SYMBOLS if console.encoding.lower().startswith("utf") else _PLAIN)[tone]
 
 
 def say(console: Console, tone: Tone, sentence: str) -> None:

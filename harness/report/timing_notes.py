@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from harness.outcomes import INCONCLUSIVE
 from harness.results import aggregates, pairwise, store, tables
-from harness.results.pairwise import TIED
 from harness.results.tables import number
 from harness.text import Tone, count, listed, plain
 from harness.verdicts import UNDECIDED
@@ -162,5 +162,6 @@ def measured(record: store.Record, table: pd.DataFrame) -> str:
     return (
         f"slices of all cells alternate in rounds, in {count(most, 'launch', 'launches')}"
         " of every cell after it got steady; ratios are taken within a round; intervals are 95%"
-        f" (Student's, over launches){looks}; pairs are told apart by Holm's rule ({TIED} otherwise)"
+        f" (Student's, over launches){looks}; pairs are told apart by Holm's rule"
+        f" ({INCONCLUSIVE} otherwise)"
     )

@@ -16,12 +16,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness.machine import host
-from harness.results import store, tables
+from harness.results import identity, store, tables
 
 NAME = "history.sqlite"
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when what a column holds is no longer what it was: every file is then made anew."""
 
 RUNS = (
@@ -34,7 +33,7 @@ CELLS = ("run", *tables.COLUMNS, "name", "version", "ground")
 """The columns of the table of cells: the summary's, and what only the manifest and the journal tell.
 
 `name` is the framework's without the version that a label may have. Cells of one `ground` computed the
-same thing: it is a hash of the workload's spec and of its data.
+same thing (`identity.Computation`).
 """
 
 _VERSION = zlib.crc32(repr((SCHEMA, RUNS, CELLS)).encode()) >> 1  # SQLite keeps it in 31 bits
@@ -168,7 +167,7 @@ def _run(record: store.Record) -> dict[str, Any]:
         "samestep": manifest.get("samestep"),
         "git_commit": manifest.get("git_commit"),
         "machine": json.dumps(store.strict(described)),
-        "fingerprint": host.fingerprint(described),
+        "fingerprint": identity.fingerprint(described),
         "threads": options.get("threads"),
         "data": options.get("data"),
         "quick": bool(options.get("quick")),
@@ -181,7 +180,8 @@ def _cells(record: store.Record) -> Iterator[dict[str, Any]]:
         (event.get("framework"), event.get("device", "cpu")): event.get("version")
         for event in record.every("framework-ready")
     }
-    data = {event.get("workload"): event.get("sha256") for event in record.every("dataset")}
+    workloads = record.cells["workload"].unique()
+    grounds = {name: identity.computation(record, name).ground for name in workloads}
     for row in record.cells.to_dict("records"):
         name, _, version = row["framework"].partition("@")
         yield {
@@ -189,12 +189,5 @@ def _cells(record: store.Record) -> Iterator[dict[str, Any]]:
             "run": record.folder.name,
             "name": name,
             "version": version or versions.get((row["framework"], row["device"])),
-            "ground": _ground(record, row["workload"], data.get(row["workload"])),
+            "ground": grounds[row["workload"]],
         }
-
-
-def _ground(record: store.Record, workload: str, hashes: Any) -> str:
-    """Return a hash of what is computed; data that no hash vouches for is no other run's data."""
-    spec = (record.manifest.get("workloads") or {}).get(workload) or {}
-    told = [{**spec, "title": None}, hashes or record.folder.name]
-    return store.digest(told, 12)

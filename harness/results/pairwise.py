@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.outcomes import FASTER, INCONCLUSIVE, SLOWER
 from harness.stats import intervals
 from harness.stats.intervals import LEVEL, LOOKS, Interval, Ratio
 
@@ -21,8 +22,6 @@ GROUP = ("workload", "device", "dtype")
 COLUMNS = (
     *GROUP, "kind", "a", "b", "ratio", "low", "high", "p", "launches", "floor", "verdict",
 )  # fmt: skip
-
-FASTER, SLOWER, TIED = "faster", "slower", "tied"
 
 
 def level(open_ended: bool) -> float:
@@ -79,7 +78,7 @@ def pairs(samples: pd.DataFrame, twins: pd.DataFrame, level: float = LEVEL) -> p
         }
         apart = intervals.holm({pair: one.p for pair, one in ratios.items()}, 1 - level)
         rows += [
-            (*key, *pair, *_row(one), floor, _verdict(one) if pair in apart else TIED)
+            (*key, *pair, *_row(one), floor, _verdict(one) if pair in apart else INCONCLUSIVE)
             for pair, one in ratios.items()
         ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -91,7 +90,7 @@ def ranks(table: pd.DataFrame, speeds: dict[str, float]) -> dict[str, int]:
     Who is before whom is the pairs' to say: cells that ran in other launches met another drift, so that
     their speeds may be the other way around. Speeds order what the pairs leave open.
     """
-    told = table[table["verdict"] != TIED]
+    told = table[table["verdict"] != INCONCLUSIVE]
     lost = Counter(told["a"].where(told["verdict"] == SLOWER, told["b"]))
     order = sorted(speeds, key=lambda cell: (-lost[cell], speeds[cell]))
     places = {cell: float(place) for place, cell in enumerate(order)}
@@ -103,7 +102,7 @@ def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFra
 
     `precision` is half of the interval's width, as a part of the ratio.
     """
-    tied = table[table["verdict"] == TIED]
+    tied = table[table["verdict"] == INCONCLUSIVE]
     if precision is None:
         return tied
     half = (tied["high"] - tied["low"]) / (2 * tied["ratio"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.environments.framework_spec import Recipe
 from harness.machine import devices
-from workloads.reading import SpecError, nearest
+from workloads.reading import SpecError
 from workloads.spec import Workload
 
 
@@ -33,28 +33,6 @@ class Cell:
     def id(self) -> str:
         """The cell's name in the journal: ``cnn-digits/<framework>/<mode>/cpu/float32``."""
         return f"{self.workload}/{self.framework}/{self.mode}/{self.device}/{self.precision}"
-
-
-def words(texts: Iterable[str]) -> list[str]:
-    """Return the words asked for; each of `texts` may hold several with commas between them."""
-    return [word.strip() for text in texts for word in text.split(",") if word.strip()]
-
-
-def choose(texts: Iterable[str], available: Sequence[str], what: str) -> list[str]:
-    """Return the names asked for, in the order of `available`; "all" means every one.
-
-    `texts` as of `words`.
-
-    Raises:
-        SpecError: a name is not known; the message has the nearest one.
-    """
-    names = words(texts)
-    for word in names:
-        if word != "all" and word not in available:
-            raise SpecError(
-                f'no {what} "{word}"{nearest(word, available)}; known: {", ".join(available)}, or all'
-            )
-    return [name for name in available if name in names or "all" in names]
 
 
 def cells(

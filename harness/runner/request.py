@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import defaults
+from harness import defaults, selection
 from harness.environments import variants
 from harness.environments.framework_spec import Recipe, discover
 from harness.machine import host
@@ -120,7 +120,7 @@ def request(
         workloads=wanted,
         recipes=chosen,
         devices=there,
-        cells=plan.cells(wanted, chosen, plan.choose(modes, all_modes, "mode"), there, dtype),
+        cells=plan.cells(wanted, chosen, selection.choose(modes, all_modes, "mode"), there, dtype),
         threads=threads or len(cpus),
         seed=seed or 0,
         steps=steps,
@@ -145,7 +145,7 @@ def request(
 
 
 def _workload_names(asked: Sequence[str]) -> list[str]:
-    words = plan.words(asked)
+    words = selection.words(asked)
     if "all" in words:
         return spec.names()
     return list(dict.fromkeys(words)) or list(DEFAULT_WORKLOADS)

@@ -17,7 +17,7 @@ from harness.runner.learning_curve import learning_curve
 from harness.runner.parity_checks import Checks
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed, WorkerProcess
-from harness.stats.intervals import steady_from
+from harness.stats.changepoints import steady_from
 
 FIRST_LOSSES = 20
 """How many of the first losses the journal keeps, to compare the frameworks' first steps."""

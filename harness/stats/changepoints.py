@@ -1,4 +1,9 @@
-"""Where a series of runs changes its level: change points. A pure function on numbers, no I/O."""
+"""Where a series changes its level: pure functions on numbers, no I/O.
+
+`change_points` finds every change of a short history of runs; it assumes normal noise, for so few values
+have no rare ranks. `change_point` finds the largest change of a long series of step times, by ranks, for
+those have outliers; `steady_from` ends a warm-up with it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from scipy import special, stats
 
 LASTING = 3
 """How many values a level must have that lies between two others."""
@@ -36,6 +41,40 @@ def change_points(values: ArrayLike, alpha: float = 0.01) -> list[int]:
     if x.size < 2 * _SHORT or np.ptp(x) <= _ROUNDING * np.abs(x).max():
         return []
     return _levels(_reined_in(x), alpha)
+
+
+def change_point(values: ArrayLike, alpha: float = 0.01) -> int | None:
+    """Return where a series changes its level: the first place of the new level, or None.
+
+    Pettitt's test (Applied Statistics 28, 1979), which knows ranks only: outliers do not move it. The
+    place is where that sum is largest for its own spread, or it would lean towards the middle.
+    """
+    x = np.asarray(values, dtype=float)
+    count = x.size
+    if count < 4:
+        return None
+    places = np.arange(1, count)
+    sums = np.abs(2 * stats.rankdata(x).cumsum()[:-1] - places * (count + 1))
+    if not 2 * math.exp(-6 * sums.max() ** 2 / (count**3 + count**2)) < alpha:
+        return None
+    return 1 + int((sums / np.sqrt(places * (count - places))).argmax())
+
+
+def steady_from(
+    seconds_a_step: Sequence[float], least: int = 8, within: float = 0.02
+) -> int | None:
+    """Return the place from which a series of step times is steady; None where it is not yet.
+
+    What comes before the last change of level by more than `within` is warm-up. At least `least`
+    values must lie behind it.
+    """
+    start, times = 0, np.asarray(seconds_a_step, dtype=float)
+    while (place := change_point(times[start:])) is not None:
+        before, after = np.median(times[start : start + place]), np.median(times[start + place :])
+        if abs(math.log(after / before)) <= within:
+            break
+        start += place
+    return start if times.size - start >= least else None
 
 
 def _reined_in(x: NDArray[np.float64]) -> NDArray[np.float64]:

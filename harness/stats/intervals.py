@@ -1,4 +1,4 @@
-"""Ratios, intervals, rankings with ties, steady states: pure functions on numbers, no I/O.
+"""Ratios, intervals, rankings with ties: pure functions on numbers, no I/O.
 
 The launch (a fresh process of every cell) is the unit of inference: what a process draws at its start
 lasts for its whole life. Slices only sharpen each launch's value. Speeds are compared as logarithms,
@@ -8,14 +8,14 @@ so that a ratio and its inverse have the same interval. docs/measuring.md shows 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 LEVEL = 0.95
 """How often an interval is to hold the truth."""
@@ -188,40 +188,6 @@ def ranks(speeds: Mapping[Name, float], apart: Iterable[tuple[Name, Name]]) -> d
             rank = place + 1
         rank_of[name] = rank
     return rank_of
-
-
-def change_point(values: ArrayLike, alpha: float = 0.01) -> int | None:
-    """Return where a series changes its level: the first place of the new level, or None.
-
-    Pettitt's test (Applied Statistics 28, 1979), which knows ranks only: outliers do not move it. The
-    place is where that sum is largest for its own spread, or it would lean towards the middle.
-    """
-    x = np.asarray(values, dtype=float)
-    count = x.size
-    if count < 4:
-        return None
-    places = np.arange(1, count)
-    sums = np.abs(2 * stats.rankdata(x).cumsum()[:-1] - places * (count + 1))
-    if not 2 * math.exp(-6 * sums.max() ** 2 / (count**3 + count**2)) < alpha:
-        return None
-    return 1 + int((sums / np.sqrt(places * (count - places))).argmax())
-
-
-def steady_from(
-    seconds_a_step: Sequence[float], least: int = 8, within: float = 0.02
-) -> int | None:
-    """Return the place from which a series of step times is steady; None where it is not yet.
-
-    What comes before the last change of level by more than `within` is warm-up. At least `least`
-    values must lie behind it.
-    """
-    start, times = 0, np.asarray(seconds_a_step, dtype=float)
-    while (place := change_point(times[start:])) is not None:
-        before, after = np.median(times[start : start + place]), np.median(times[start + place :])
-        if abs(math.log(after / before)) <= within:
-            break
-        start += place
-    return start if times.size - start >= least else None
 
 
 def normal_quantile(level: float) -> float:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.gate.findings import INCONCLUSIVE, MISSING, NOT_MEASURABLE, REGRESSED, Finding, Verdict
+from harness.gate.findings import MISSING, NOT_MEASURABLE, REGRESSED, Finding, Verdict
+from harness.outcomes import INCONCLUSIVE
 from harness.report.gate import wording
 from harness.results import tables
 from harness.text import count, plain

@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.gate.findings import (
-    INCONCLUSIVE,
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
@@ -24,12 +23,13 @@ from harness.gate.findings import (
     Finding,
     Verdict,
 )
+from harness.outcomes import INCONCLUSIVE
 from harness.report import printing
 from harness.report.content import Tone
 from harness.report.gate import github, junit, wording
-from harness.report.markdown import SYMBOLS, escape
+from harness.report.markdown import escape
 from harness.results import store
-from harness.text import count, plain
+from harness.text import SYMBOLS, count, plain
 
 SCHEMA = 2
 """Raised when a reader of the last schema would misread the JSON (docs/schema/check.schema.json)."""

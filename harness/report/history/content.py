@@ -114,7 +114,7 @@ def label(history: History, one: Series) -> str:
         "made-up data" if about["data"] == "synthetic" else "",
         "quick runs" if about["quick"] else "",
         "numerical equivalence was not checked" if about["no_parity"] else "",
-        f"spec and data {about['ground']}" if len(set(alike)) > 1 else "",
+        f"computation {about['ground']}" if len(set(alike)) > 1 else "",
         "" if about["fingerprint"] else "nobody knows whether it is always the same: no changes",
     ]
     return plain(", ".join(filter(None, words)))

@@ -14,13 +14,13 @@ import pandas as pd
 
 from harness.analysis import history_series
 from harness.analysis.history_series import Series
-from harness.machine import host
 from harness.report.content import Tone
 from harness.report.history import content as said
 from harness.report.history.content import History
 from harness.report.html import renderer
 from harness.report.html.plots import Figure, Trace, log_axis
 from harness.report.html.style import COLOURS, SYMBOLS, Style, text
+from harness.results import identity
 from harness.text import count, plain
 
 MOST = 100
@@ -208,7 +208,7 @@ def _hover(history: History, point: Mapping[Any, Any]) -> str:
         f"{point['cell']}, version {point['version'] or 'not told'}",
         f"run {point['run']}, {_when(point)} UTC",
         f"samestep {said.made_by(point)}",
-        f"{described.get('cpu') or 'a processor'} ({host.fingerprint(described) or 'not known'})",
+        f"{described.get('cpu') or 'a processor'} ({identity.fingerprint(described) or 'not known'})",
         " ".join([*_texts(history, point)[4:6], history.metric.unit]),
         f"net {_texts(history, point)[6]}" if pd.notna(point["net"]) else "",
         said.fate(point),

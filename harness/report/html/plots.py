@@ -17,7 +17,7 @@ import pandas as pd
 from harness.report import headlines
 from harness.report.groups import Group, Ratio, letter
 from harness.report.html.style import MUTE, Style, short, text
-from harness.text import amount, gibibytes, mebibytes, score, seconds
+from harness.text import amount, gibibytes, mebibytes, score, seconds, times
 
 _TICKS = 6  # on a phone there is no room for more
 
@@ -259,13 +259,13 @@ def _span(cell: Any, best: Any, kind: str, known: Ratio | None) -> tuple[float, 
 def _dot(
     cell: Any, row: int, low: float, middle: float, high: float, style: Style, rate: str
 ) -> Trace:
-    low_to_high = f"{headlines.times(low)} to {headlines.times(high)}"
-    hover = f"{cell['label']}: {headlines.times(middle)} ({low_to_high}), "
+    low_to_high = f"{times(low)} to {times(high)}"
+    hover = f"{cell['label']}: {times(middle)} ({low_to_high}), "
     top = high if np.isfinite(high) else middle
     return {
         "x": _numbers([middle]), "y": [-row], "mode": "markers+text", "meta": [cell["id"]],
         "marker": {"color": style.colour, "symbol": style.symbol, "size": 10},
-        "text": [headlines.times(middle)], "textposition": "top center",
+        "text": [times(middle)], "textposition": "top center",
         "error_x": {"type": "data", "symmetric": False, "array": _numbers([top - middle]),
                     "arrayminus": _numbers([middle - low]), "color": style.colour},
         "hovertext": [text(f"{hover}{amount(cell[rate])} samples/s")], "hoverinfo": "text",

@@ -17,13 +17,12 @@ from typing import Any
 
 from harness.report.html import run_page
 from harness.results import store
+from harness.text import SYMBOLS
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 REPORTS = "reports"
 """The folder in results/ for pages of several runs."""
-
-SYMBOLS = {"good": "✓", "warn": "!", "bad": "✗", "off": "·", "note": "•"}
 
 
 def render(records: Sequence[store.Record]) -> str:

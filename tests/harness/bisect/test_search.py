@@ -8,15 +8,16 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bisect.question import BAD, CHANGED, GOOD, OPEN, UNCHANGED, Difference
+from harness.bisect.question import BAD, CHANGED, GOOD, UNCHANGED, Difference
 from harness.bisect.search import SKIPPED, Search
+from harness.outcomes import INCONCLUSIVE
 
 SURE = Difference(-0.1, -0.12, -0.08, 5).told()
 UNSURE = Difference(-0.1, -0.3, 0.1, 5).told()
 
 
 def event(release: str | None, verdict: str, step: dict[str, Any] | None = SURE) -> dict[str, Any]:
-    left_out = verdict in (OPEN, SKIPPED)
+    left_out = verdict in (INCONCLUSIVE, SKIPPED)
     return {
         "release": release, "verdict": verdict, "step": None if left_out else step,
         "reason": "it is so", "runs": ["a"], "seconds": 2.0,
@@ -64,7 +65,7 @@ def test_what_is_left_out_lies_in_the_range_and_nothing_is_measured_twice(
     assert {int(one[2:]) for one in search.between} == set(range(good + 1, bad)) <= broken
 
 
-@given(st.lists(st.sampled_from([GOOD, BAD, OPEN, SKIPPED]), max_size=12))
+@given(st.lists(st.sampled_from([GOOD, BAD, INCONCLUSIVE, SKIPPED]), max_size=12))
 def test_a_log_says_where_a_search_stands(verdicts: list[str]) -> None:
     search, events = Search(names(20)), [event(None, CHANGED)]
     search.take(events[0])
@@ -77,7 +78,7 @@ def test_a_log_says_where_a_search_stands(verdicts: list[str]) -> None:
 
 
 def test_no_change_between_the_ends_ends_it() -> None:
-    for verdict in (UNCHANGED, OPEN):
+    for verdict in (UNCHANGED, INCONCLUSIVE):
         search = Search(names(9))
         assert (search.done, search.next) == (False, None)
         search.take(event(None, verdict, UNSURE))
@@ -85,7 +86,7 @@ def test_no_change_between_the_ends_ends_it() -> None:
 
 
 def test_a_step_that_is_not_sure_is_measured_once_more_by_itself() -> None:
-    for verdict, step in ((CHANGED, SURE), (OPEN, UNSURE)):
+    for verdict, step in ((CHANGED, SURE), (INCONCLUSIVE, UNSURE)):
         search = Search(names(3))
         search.take(event(None, CHANGED))
         search.take(event("1.1", BAD, UNSURE))
@@ -106,12 +107,22 @@ def test_the_middle_of_what_is_left_is_next() -> None:
     assert search.next in ("1.5", "1.6")
 
 
+def test_an_earlier_log_says_open_for_inconclusive() -> None:
+    logs = [
+        [event(None, CHANGED), {**event("1.1", INCONCLUSIVE), "verdict": word}, event("1.2", BAD)]
+        for word in (INCONCLUSIVE, "open")
+    ]
+    today, earlier = (Search.replay(names(4), events) for events in logs)
+    assert earlier == today and earlier.next == "1.1"
+    assert Search.replay(names(4), [event(None, "open")]).whole_moved == INCONCLUSIVE
+
+
 def test_what_was_open_is_tried_again_between_nearer_ends_and_only_there() -> None:
     search = Search(names(4))
-    for one in (event(None, CHANGED), event("1.1", OPEN), event("1.2", BAD)):
+    for one in (event(None, CHANGED), event("1.1", INCONCLUSIVE), event("1.2", BAD)):
         search.take(one)
     assert (search.ends, search.next, search.done) == (("1.0", "1.2"), "1.1", False)
-    search.take(event("1.1", OPEN))
+    search.take(event("1.1", INCONCLUSIVE))
     assert (search.candidates, search.done) == ([], True)
     search = Search(names(3))
     search.take(event(None, CHANGED))

@@ -89,8 +89,8 @@ def test_the_release_that_is_locked_here_keeps_its_lock() -> None:
 def test_old_releases_have_requirements_of_their_own() -> None:
     old = recipe(
         releases=(
-            Release(Version("1.8"), ("numpy<2",), (), "3.12"),
-            Release(Version("1.3"), ("numpy<1.24", "toyframe[old]"), ("cpu",)),
+            Release("1.8", ("numpy<2",), (), "3.12"),
+            Release("1.3", ("numpy<1.24", "toyframe[old]"), ("cpu",)),
         )
     )
     lines = {v: variants.at_release(old, Version(v)).requirements for v in ("1.8", "1.7", "1.2")}
@@ -105,11 +105,11 @@ def test_the_table_of_old_releases_is_read_and_checked(versions_root: Path) -> N
     path = versions_root / "frameworks" / "toy" / "environment.toml"
     text = path.read_text()
     path.write_text(text + '[[releases]]\nbelow = "0.9"\nrequirements = ["numpy<2"]\n')
-    assert load(path).releases == (Release(Version("0.9"), ("numpy<2",), ()),)
+    assert load(path).releases == (Release("0.9", ("numpy<2",), ()),)
     for line, complaint in (
-        ('requirements = ["a"]', "`below` is missing"),
-        ('below = "0.9"', "`requirements` is missing"),
-        ('below = "0.9"\nrequirements = ["a"]\nlocks = ["gpu"]', "different words out of cpu"),
+        ('requirements = ["a"]', ".below. is missing"),
+        ('below = "0.9"', "requirements is missing"),
+        ('below = "0.9"\nrequirements = ["a"]\nlocks = ["gpu"]', "not known"),
     ):
         path.write_text(f"{text}[[releases]]\n{line}\n")
         with pytest.raises(RecipeError, match=complaint):
@@ -255,7 +255,7 @@ def test_a_tree_that_cannot_be_compared_says_why(versions_root: Path) -> None:
     recipe_file.write_text("later = 1\n")
     commit(versions_root)
     recipe_file.write_text(here)
-    with pytest.raises(RecipeError, match=r"cannot be compared: .*unknown key `later`"):
+    with pytest.raises(RecipeError, match=r"cannot be compared: .*unknown key .later."):
         variants.choose(["toy@git:HEAD"], versions_root)
     for word, complaint in (("toy@git:nope", 'no commit "nope"'), ("toy@git:--all", '"--all"')):
         with pytest.raises(SpecError, match=complaint):

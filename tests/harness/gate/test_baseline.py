@@ -17,7 +17,6 @@ from harness.gate import baseline
 from harness.gate.evaluate import verdict
 from harness.gate.findings import (
     DEVICE_MEMORY,
-    INCONCLUSIVE,
     METRICS,
     NOT_COMPARED,
     NOT_MEASURABLE,
@@ -27,7 +26,8 @@ from harness.gate.findings import (
     THROUGHPUT,
     Verdict,
 )
-from harness.results import store
+from harness.outcomes import INCONCLUSIVE
+from harness.results import identity, store
 from harness.results.launches import Measures
 from tests.harness.gate.made import HEAD, OTHER, Table, cell, made
 
@@ -183,6 +183,16 @@ def test_another_computation_is_not_compared_and_says_why(
     assert len(notes) == 2 and all(note.startswith(says) for note in notes)
     assert all(note.endswith("or save the baseline anew") for note in notes)
     assert found.status == 3
+
+
+def test_a_baseline_stored_by_an_earlier_version_is_still_compared(tmp_path: Path) -> None:
+    stored = Path(__file__).with_name("stored_baseline.json")
+    record = made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=json.loads(stored.read_text("utf-8")))
+    read = baseline.read(stored)
+    assert read.unlike(record) == []
+    assert read.told["fingerprint"] == identity.fingerprint(record.manifest["machine"])
+    assert read.incomparable(HEAD, record) is None
+    assert told(verdict(record))[HEAD, "throughput"] == SAME
 
 
 def test_a_title_is_no_part_of_a_spec(tmp_path: Path, table: Table) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.machine import host
-from harness.results import history_db, store, tables
+from harness.results import history_db, identity, store, tables
 from harness.results.store import Run, StoreError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -73,7 +72,7 @@ def test_a_run_is_told_whole(tmp_path: Path) -> None:
     assert (one["peak_memory_bytes"], one["first_step_s"], one["launches"]) == (1000, 0.5, 2)
     assert (one["run"], one["samestep"], one["git_commit"]) == (folder.name, "0.1.0", "abc")
     assert (one["threads"], one["data"]) == (2, "real") and not (one["quick"] or one["no_parity"])
-    assert one["fingerprint"] == host.fingerprint(MACHINE)
+    assert one["fingerprint"] == identity.fingerprint(MACHINE)
     assert json.loads(one["machine"]) == MACHINE
     assert set(tables.COLUMNS) <= set(table.columns)
 
@@ -203,7 +202,7 @@ def test_a_writer_waits_for_another_and_says_when_it_gives_up(
     history_db.add(record)
 
 
-def test_a_ground_is_the_spec_and_the_data(tmp_path: Path) -> None:
+def test_a_ground_is_what_was_computed(tmp_path: Path) -> None:
     def ground(**manifest: Any) -> str:
         record = store.read(run(tmp_path, **manifest))
         history_db.add(record)
@@ -214,6 +213,7 @@ def test_a_ground_is_the_spec_and_the_data(tmp_path: Path) -> None:
     same = ground()
     assert ground(workloads={"toy": {**spec, "title": "Another title"}}) == same
     assert ground(workloads={"toy": {**spec, "loss": "mse"}}) != same
+    assert ground(options={"deterministic": True}) != same
 
 
 def test_data_without_a_hash_is_no_other_runs(tmp_path: Path) -> None:

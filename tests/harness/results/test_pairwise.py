@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.outcomes import FASTER, INCONCLUSIVE, SLOWER
 from harness.results import pairwise
-from harness.results.pairwise import COLUMNS, FASTER, SLOWER, TIED
+from harness.results.pairwise import COLUMNS
 from harness.stats import intervals
 
 lawful = settings(deadline=None, derandomize=True, max_examples=15)
@@ -128,7 +129,7 @@ def test_the_order_of_the_cells_turns_a_pair_and_no_more(seed: int, order: list[
     cells = dict(zip("abc", noisy(seed, 100, 101, 120), strict=True))
     forth = pairwise.pairs(table(cells), table({}))
     back = pairwise.pairs(table({name: cells[name] for name in order}), table({}))
-    mirror = {FASTER: SLOWER, SLOWER: FASTER, TIED: TIED}
+    mirror = {FASTER: SLOWER, SLOWER: FASTER, INCONCLUSIVE: INCONCLUSIVE}
     found = {(one.a, one.b): one for one in back.itertuples()}
     for one in forth.itertuples():
         if (one.a, one.b) in found:
@@ -142,7 +143,7 @@ def test_the_order_of_the_cells_turns_a_pair_and_no_more(seed: int, order: list[
 
 def test_verdicts_say_who_is_faster() -> None:
     got = compared(*noisy(1, 100, 200, 100.1))
-    assert got["verdict"].tolist() == [SLOWER, TIED, FASTER]
+    assert got["verdict"].tolist() == [SLOWER, INCONCLUSIVE, FASTER]
     speeds = {"a": 100.0, "b": 200.0, "c": 100.1}
     assert pairwise.ranks(got, speeds) == {"b": 1, "a": 2, "c": 2}
     assert (got["floor"] == 0).all()
@@ -162,7 +163,7 @@ def test_cells_that_differ_no_more_than_twins_are_tied() -> None:
     twin = a * 1.2
     assert compared(a, b)["verdict"].tolist() == [SLOWER]
     got = compared(a, b, twins=table({"a": twin}))
-    assert got["verdict"].tolist() == [TIED]
+    assert got["verdict"].tolist() == [INCONCLUSIVE]
     assert got["floor"].item() == pytest.approx(math.log(1.2))
 
 
@@ -176,7 +177,7 @@ def test_a_twin_is_compared_within_its_launches_and_kind() -> None:
 
 def test_verdicts_are_corrected_for_their_number() -> None:
     sharp = compared(*noisy(4, *[100.0] * 7, sd=0.02))
-    assert set(sharp["verdict"][sharp["p"] > 0.05 / 21]) == {TIED}
+    assert set(sharp["verdict"][sharp["p"] > 0.05 / 21]) == {INCONCLUSIVE}
     assert (sharp["p"] < 0.05).any()  # alone, it would have passed
 
 
@@ -184,7 +185,7 @@ def test_a_run_that_looks_often_tells_less_apart() -> None:
     cells = dict(zip("ab", noisy(0, 100, 101.2), strict=True))
     often = pairwise.level(True)
     strict = pairwise.pairs(table(cells), table({}), often)
-    assert 1 - often < strict["p"].item() < 0.05 and strict["verdict"].item() == TIED
+    assert 1 - often < strict["p"].item() < 0.05 and strict["verdict"].item() == INCONCLUSIVE
     assert pairwise.pairs(table(cells), table({}))["verdict"].item() == SLOWER
 
 
@@ -200,7 +201,7 @@ def test_cells_of_different_turns_share_no_round() -> None:
 
 def test_one_launch_decides_nothing() -> None:
     got = compared(*noisy(0, 100, 200, launches=1))
-    assert got["verdict"].item() == TIED and got["p"].item() == 1
+    assert got["verdict"].item() == INCONCLUSIVE and got["p"].item() == 1
     assert got[["low", "high"]].isna().all(axis=None)
     assert len(pairwise.undecided(got, 1000.0)) == 1
     assert pairwise.launches_wanted(got.iloc[0]) == math.inf

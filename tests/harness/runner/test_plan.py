@@ -1,4 +1,4 @@
-"""Names are chosen from what there is; cells are every combination, the arbiter last."""
+"""Cells are every combination of what was asked for, the arbiter last."""
 
 from __future__ import annotations
 
@@ -8,20 +8,6 @@ from harness.environments.framework_spec import discover
 from harness.runner import plan
 from workloads import spec
 from workloads.reading import SpecError
-
-KNOWN = ["alpha", "beta", "gamma"]
-
-
-def test_names_come_with_commas_repeated_or_all() -> None:
-    assert plan.choose(["beta,alpha"], KNOWN, "thing") == ["alpha", "beta"]
-    assert plan.choose(["beta", "alpha"], KNOWN, "thing") == ["alpha", "beta"]
-    assert plan.choose(["all"], KNOWN, "thing") == KNOWN
-    assert plan.choose([], KNOWN, "thing") == []
-
-
-def test_a_wrong_name_gets_the_nearest_right_one() -> None:
-    with pytest.raises(SpecError, match=r'no thing "bata" \(did you mean "beta"\?\); known: alpha'):
-        plan.choose(["bata"], KNOWN, "thing")
 
 
 def test_all_frameworks_in_all_their_modes_and_the_arbiter_last() -> None:

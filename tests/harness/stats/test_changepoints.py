@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from harness.stats.changepoints import LASTING, change_points
+from harness.stats.changepoints import LASTING, change_point, change_points, steady_from
 
 lawful = settings(deadline=None, derandomize=True, max_examples=60)
 
@@ -129,3 +129,69 @@ def test_a_stricter_alpha_finds_no_more() -> None:
     for _ in range(50):
         values = stepped(random, 14, 7, 3)
         assert len(change_points(values, 1e-4)) <= len(change_points(values, 0.05))
+
+
+# The largest change, and steady states.
+
+
+@lawful
+@given(st.integers(0, 10**6), st.integers(12, 60), st.integers(12, 60))
+def test_a_planted_step_is_found(seed: int, before: int, after: int) -> None:
+    noise = np.random.default_rng(seed).standard_t(3, before + after)
+    noise[before:] += 30
+    place = change_point(noise)
+    assert place is not None and abs(place - before) <= 3
+    assert change_point(-5 * noise) == place
+
+
+def test_noise_has_no_change_point() -> None:
+    random = np.random.default_rng(0)
+    for size in (8, 20, 80):
+        found = [change_point(random.standard_t(3, size)) for _ in range(1500)]
+        assert sum(place is not None for place in found) < 0.02 * len(found)
+
+
+@lawful
+@given(st.lists(st.integers(0, 5), min_size=4, max_size=30), st.floats(0.001, 0.9))
+def test_a_change_point_is_pettitt_s(values: list[int], alpha: float) -> None:
+    x = np.array(values, dtype=float)
+    signs = np.sign(x[:, None] - x[None, :])
+    sums = [abs(signs[:place, place:].sum()) for place in range(1, len(x))]
+    chance = 2 * math.exp(-6 * max(sums) ** 2 / (len(x) ** 3 + len(x) ** 2))
+    place = change_point(x, alpha)
+    assert (place is None) == (chance >= alpha)
+    if place is not None:
+        spread = [math.sqrt(n * (len(x) - n)) for n in range(1, len(x))]
+        standard = [one / by for one, by in zip(sums, spread, strict=True)]
+        assert standard[place - 1] == pytest.approx(max(standard))
+
+
+@pytest.mark.parametrize("values", [[], [1.0, 9.0, 9.0], [2.0] * 40, [math.nan] * 10])
+def test_too_little_changes_nothing(values: list[float]) -> None:
+    assert change_point(values) is None
+
+
+@lawful
+@given(st.integers(0, 10**6), st.integers(10, 25), st.floats(1.3, 5))
+def test_a_warm_up_is_left_behind(seed: int, ramp: int, slow: float) -> None:
+    random = np.random.default_rng(seed)
+    times = np.concatenate((np.linspace(slow, 1.1, ramp), np.ones(40)))
+    start = steady_from(times * np.exp(random.normal(0, 0.005, ramp + 40)))
+    assert start is not None and ramp - 3 <= start <= ramp + 8
+
+
+def test_what_is_steady_from_the_first_is_so() -> None:
+    times = np.exp(np.random.default_rng(0).normal(0, 0.02, 30))
+    assert steady_from(times) == 0
+    small = np.where(np.arange(30) < 15, 1.015, 1)  # a change of less than 2%
+    assert change_point(small) == 15 and steady_from(small) == 0
+    assert steady_from(times[:7]) is None and steady_from([]) is None
+
+
+def test_a_warm_up_in_steps_is_left_behind() -> None:
+    assert steady_from([4.0] * 20 + [2.0] * 20 + [1.0] * 10) == 40
+
+
+def test_what_still_changes_is_not_steady() -> None:
+    assert steady_from([1.0] * 20 + [2.0] * 7) is None
+    assert steady_from([1.0] * 20 + [2.0] * 8) == 20
