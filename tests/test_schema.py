@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +37,12 @@ RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 Validate = Callable[[Any], None]
 
 
+def schema_text(name: str) -> str:
+    return (SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")
+
+
 def schema(name: str) -> dict[str, Any]:
-    return dict(json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")))
+    return dict(json.loads(schema_text(name)))
 
 
 def valid(name: str) -> Validate:
@@ -236,6 +241,12 @@ def test_a_check_is_as_the_schema_says() -> None:
 def test_the_reports_columns_are_the_summarys() -> None:
     cell = schema("report")["$defs"]["cell"]
     assert list(cell["properties"]) == list(tables.COLUMNS) == cell["required"]
+
+
+def test_the_documentation_of_columns_is_what_the_registry_makes_of_it() -> None:
+    columns, text = runpy.run_path(str(ROOT / "docs" / "columns.py")), schema_text("report")
+    assert columns["results"](RESULTS) == RESULTS, "run `python docs/columns.py`"
+    assert columns["schema"](text) == text, "run `python docs/columns.py`"
 
 
 def test_the_historys_fields_are_the_codes() -> None:

@@ -19,6 +19,7 @@ from harness.analysis.compare_runs import Change, Changes
 from harness.analysis.context_diff import Difference
 from harness.report import content, markdown, provenance, terminal
 from harness.results import store, tables
+from harness.results.metrics import BY_COLUMN
 from harness.results.pairwise import SLOWER
 from harness.results.tables import number
 from harness.text import Tone, count, listed, plain
@@ -30,13 +31,6 @@ DIFFERENCES = ("what", "where", "A", "B")
 REFUSED = ("where", "what", "why it is not compared")
 
 _JUDGED = (*compare_runs.SPEEDS.values(), compare_runs.ACCURACY)
-_COLUMNS = {column.key: column for column in content.COLUMNS}
-_NAMES = {
-    compare_runs.PARITY: "largest error over its bound",
-    # A table of a run has these beside their p50, which says of what they are.
-    "latency1_p99_ms": "latency of one, ms, p99",
-    "latency_p99_ms": "latency of a batch, ms, p99",
-}
 _VALUE, _PLACES = 32, 3  # letters of a value that differs; cells that are named one by one
 
 
@@ -234,12 +228,11 @@ def _label(cell: str, parts: Sequence[str]) -> str:
 
 
 def _name(figure: str) -> str:
-    return _NAMES[figure] if figure in _NAMES else _COLUMNS[figure].name
+    return BY_COLUMN[figure].title
 
 
 def _values(one: Change) -> tuple[str, str, str]:
-    column = _COLUMNS.get(one.figure)
-    write = column.write if column and one.anchor is None else "{:.3f}".format
+    write = BY_COLUMN[one.figure].write if one.anchor is None else "{:.3f}".format
     return write(one.before), write(one.after), _signed(one, one.change)
 
 

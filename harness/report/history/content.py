@@ -13,9 +13,10 @@ import pandas as pd
 
 from harness.analysis import history_series
 from harness.analysis.history_series import Change, Metric, Series
-from harness.report import content, provenance
+from harness.report import provenance
 from harness.report.content import Tone
 from harness.results import store
+from harness.results.metrics import BY_COLUMN
 from harness.results.tables import OK, number
 from harness.text import count, listed, percent, plain
 from harness.verdicts import UNDECIDED
@@ -75,10 +76,7 @@ class History:
 
     def write(self, value: float) -> str:
         """A value as a text."""
-        return _COLUMNS[self.metric.column].write(value)
-
-
-_COLUMNS = {column.key: column for column in content.COLUMNS}
+        return BY_COLUMN[self.metric.column].write(value)
 
 
 def build(table: pd.DataFrame, name: str, pattern: str | None) -> History:
@@ -88,7 +86,7 @@ def build(table: pd.DataFrame, name: str, pattern: str | None) -> History:
     """
     metric = history_series.METRICS[name]
     found = history_series.series(table, metric)
-    title = _COLUMNS[metric.column].name
+    title = BY_COLUMN[metric.column].title
     if not found:
         raise store.StoreError(f"no run that is kept tells of {title}")
     chosen = [one for one in found if pattern is None or _matches(one, pattern)]
