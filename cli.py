@@ -12,7 +12,6 @@ import click
 from rich.console import Console
 
 from harness import doctor as doctor_room
-from harness.analysis import history_series
 from harness.commands import check as gate
 from harness.commands import inventory
 from harness.commands.bisect import bisect
@@ -25,6 +24,7 @@ from harness.report.history import html_page, terminal_table
 from harness.report.html import renderer
 from harness.results import history_db as history_room
 from harness.results import store
+from harness.results.metrics import IN_HISTORY
 from harness.runner import profile as profile_room
 from harness.runner.request import request
 
@@ -124,7 +124,7 @@ def _page(path: Path, opened: bool) -> None:
 @click.argument("cell", required=False)
 @click.option(
     "--metric",
-    type=click.Choice([*history_series.METRICS]),
+    type=click.Choice([*IN_HISTORY]),
     default="throughput",
     show_default=True,
 )

@@ -22,7 +22,8 @@ from harness.report.gate import outputs as check_report
 from harness.report.gate import wording
 from harness.report.history import content
 from harness.results import history_db as database
-from harness.results import pairwise, store, tables
+from harness.results import metrics, pairwise, store, tables
+from harness.results.metrics import IN_HISTORY
 from harness.results.store import Run
 from harness.runner import run
 from harness.runner.context import Measuring
@@ -224,9 +225,9 @@ def test_a_check_is_as_the_schema_says() -> None:
         "mlp-digits/pytorch@2.9/eager/cpu/float32",
         "mlp-digits/pytorch@2.8/eager/cpu/float32",
     )
-    unknown = findings.Finding(cell, other, findings.PARITY, findings.MISSING, note="crashed")
+    unknown = findings.Finding(cell, other, metrics.PARITY, findings.MISSING, note="crashed")
     numbers = np.float64(1.0), float("nan"), -0.1, -0.2, 0.0, 0.03
-    known = findings.Finding(cell, other, findings.THROUGHPUT, findings.REGRESSED, *numbers, 5)
+    known = findings.Finding(cell, other, metrics.THROUGHPUT, findings.REGRESSED, *numbers, 5)
     verdict = findings.Verdict([known, unknown], "pytorch@2.8", "old", ("the kernel",))
     told = json.loads(check_report.document(verdict))
     valid("check")(told)
@@ -255,8 +256,8 @@ def test_the_historys_fields_are_the_codes() -> None:
         set(parts["point"]["properties"]) == set(content.POINT) == set(parts["point"]["required"])
     )
     assert set(history_series.KEY) < set(parts["series"]["properties"])
-    assert schema("history")["properties"]["metric"]["enum"] == [*history_series.METRICS]
-    words = {word for one in history_series.METRICS.values() for word in (one.rises, one.falls)}
+    assert schema("history")["properties"]["metric"]["enum"] == [*IN_HISTORY]
+    words = {word for metric in IN_HISTORY.values() for word in metric.words}
     assert set(parts["change"]["properties"]["word"]["enum"]) == words
 
 

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.analysis.context_diff import Difference, differences, flat
-from harness.results import pairwise, store, tables
+from harness.results import metrics, pairwise, store, tables
+from harness.results.metric import Speed
+from harness.results.metrics import IN_COMPARE
 from harness.results.pairwise import FASTER, GROUP, SLOWER
 from harness.results.tables import OK, number
 from harness.stats import intervals
@@ -29,13 +31,19 @@ SAME, OPEN, HIGHER, LOWER = "same", "not told apart", "higher", "lower"
 WITHIN, POINTS = 0.05, 0.01
 """What counts as the same: an interval that lies within this part of a speed, or these of accuracy."""
 
-SPEEDS = {"train": "train_samples_per_s", "predict": "predict_samples_per_s"}
-ACCURACY = "accuracy"
-TIMES = (
-    "first_step_s", "latency1_p50_ms", "latency1_p99_ms", "latency_p50_ms", "latency_p99_ms",
-)  # fmt: skip
-MEMORY = ("peak_memory_bytes", "device_peak_bytes")
-PARITY = "parity_share"
+SPEEDS = {
+    metric.source.kind: metric.column for metric in IN_COMPARE if isinstance(metric.source, Speed)
+}
+TIMES = tuple(
+    metric.column for metric in IN_COMPARE if metric.timed and metric.column not in SPEEDS.values()
+)
+ACCURACY, PARITY = metrics.ACCURACY.column, metrics.PARITY.column
+MEMORY = tuple(
+    metric.column
+    for metric in IN_COMPARE
+    if not metric.timed and metric.column not in (ACCURACY, PARITY)
+)
+"""What the machine's speed does not move: memory, and whatever is counted."""
 
 FINGERPRINT = ("cpu", "cores_usable", "memory_total", "kernel", "governor")
 """What a manifest's machine must have in common, beside the threads, to look like the same one."""

@@ -10,16 +10,16 @@ import click
 
 from harness.bisect.bisect import BUDGET, prepare
 from harness.bisect.conclusion import conclusion
-from harness.bisect.question import METRICS
 from harness.commands.options import OUT, plainly, results_folder
 from harness.commands.types import Device, Duration
+from harness.results.metrics import IN_BISECT
 
 
 @click.command()
 @click.argument("framework", metavar="NAME")
 @click.option("--good", required=True, help="The older release.")
 @click.option("--bad", required=True, help="The newer release.")
-@click.option("--metric", type=click.Choice([*METRICS]), default="throughput", show_default=True)
+@click.option("--metric", type=click.Choice([*IN_BISECT]), default="throughput", show_default=True)
 @click.option("--workload", required=True, help="A workload of the catalogue, or a .toml file.")
 @click.option("--mode", help="A mode of execution.  [default: the framework's first]")
 @click.option("--device", type=Device(), default="cpu", show_default=True)

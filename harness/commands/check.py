@@ -17,11 +17,11 @@ from harness.gate import baseline as baselines
 from harness.gate import request
 from harness.gate.decide import MARGIN, THRESHOLD
 from harness.gate.evaluate import verdict
-from harness.gate.findings import ACCURACY, METRICS
 from harness.report import terminal
 from harness.report.gate import outputs as written
 from harness.report.gate import wording
 from harness.results import store
+from harness.results.metrics import ACCURACY, IN_GATE
 
 _DATA = options(
     TRAINING,
@@ -136,7 +136,7 @@ def show(name: str, out: Path | None) -> None:
         "versions": versions,
     }
     terminal.table(console, ["baseline", one.name], list(about.items()))
-    shown = [metric for metric in METRICS if any(one.value(metric, cell) for cell in one.cells)]
+    shown = [metric for metric in IN_GATE if any(one.value(metric, cell) for cell in one.cells)]
     shared, parts = wording.common(one.cells)
     rows = [
         (wording.label(name, parts),

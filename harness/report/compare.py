@@ -164,8 +164,8 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
         yield (
             "note",
             (
-                f"first step, latency, memory and the parity error have one value a run, so they are not"
-                f" judged: {sum(map(_moved, single))} of {len(single)} moved by more than"
+                f"figures that have one value a run are not judged:"
+                f" {sum(map(_moved, single))} of {len(single)} moved by more than"
                 f" {compare_runs.WITHIN:.0%}"
             ),
         )

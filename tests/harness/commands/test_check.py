@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
-from harness.runner import session
 from harness import paths
 from harness.commands import check
 from harness.gate import baseline, request
 from harness.machine import interference
 from harness.results import store
+from harness.runner import session
 from harness.runner.context import Measuring
 from harness.runner.request import Request
 from tests.harness.gate.made import BASE, HEAD, OTHER, made
@@ -79,7 +79,7 @@ def test_what_is_no_slower_passes_and_leaves_what_it_promises(root: Path) -> Non
     assert verdicts["throughput"] == "improved"
     assert verdicts["parity"] == verdicts["accuracy"] == verdicts["memory"] == "same"
     assert set(verdicts) == {
-        "throughput", "inference", "latency", "memory", "first step", "accuracy", "parity",
+        "throughput", "inference", "latency", "memory", "first-step", "accuracy", "parity",
     }  # fmt: skip
     suite = ET.fromstring((folder / "check.xml").read_text())  # noqa: S314 (our own file)
     assert suite.get("failures") == suite.get("errors") == "0"
