@@ -22,6 +22,9 @@ from harness.verdicts import UNDECIDED
 CALIBRATION = "calibration"
 """The fixed work of our own in each round, beside the cells."""
 
+_FIELDS = [(metric.name, field) for metric in IN_GATE for field in metric.rule.events]
+"""By metric, what tells its value of a launch."""
+
 Logs = NDArray[np.float64]
 """By launch, the logarithm of how good something was: more is better. NaN where it is not known."""
 
@@ -202,12 +205,7 @@ def _calibration_of(cell: str) -> str:
 
 def _told(event: Mapping[str, Any]) -> dict[str, float | None]:
     """What an event tells of what is measured once a launch."""
-    return {
-        metric.name: field.read(event)
-        for metric in IN_GATE
-        for field in metric.rule.events
-        if field.kind == event["event"]
-    }
+    return {name: field.read(event) for name, field in _FIELDS if field.kind == event["event"]}
 
 
 def _right(record: store.Record) -> dict[str, dict[int, NDArray[np.bool_]]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.environments.test_variants import commit, git
 
 from harness.environments.framework_spec import RecipeError
 from harness.gate import baseline, request
@@ -19,6 +18,7 @@ from harness.machine.host import usable_cpus
 from harness.results import store
 from harness.results.store import Run
 from harness.runner.request import Request
+from tests.harness.environments.test_variants import commit, git
 from tests.harness.gate.made import HEAD, OTHER, Table, made
 from workloads.reading import SpecError
 
