@@ -35,11 +35,12 @@ from harness.environments import builder, framework_spec  # noqa: E402
 from harness.gate import request  # noqa: E402
 from harness.gate.decide import Comparison, accuracy_change, judge  # noqa: E402
 from harness.gate.evaluate import LEVEL, TRIM, Check, unsettled, verdict  # noqa: E402
-from harness.gate.findings import METRICS, REGRESSED, Finding  # noqa: E402
+from harness.gate.findings import REGRESSED, Finding  # noqa: E402
 from harness.machine import host  # noqa: E402
 from harness.outcomes import REGRESSION  # noqa: E402
 from harness.results import store  # noqa: E402
 from harness.results.launches import Measures  # noqa: E402
+from harness.results.metrics import IN_GATE  # noqa: E402
 from harness.runner import context  # noqa: E402
 from harness.runner.context import MOST_SEEDS  # noqa: E402
 from harness.runner.request import OPEN_ENDED, Request  # noqa: E402
@@ -124,7 +125,7 @@ def trials(plant: str, count: int, budget: float | None, quiet: bool) -> None:
             ", ".join(one.metric.name for one in found.having(what)) or "-"
             for what in (REGRESSED, "inconclusive")
         )
-        speed = next((one for one in found.findings if one.metric.kind == "train"), None)
+        speed = next((one for one in found.findings if one.metric.rule.kind == "train"), None)
         told = "-" if speed is None or speed.change is None else (
             f"{speed.change:+.1%} ({speed.low:+.1%} to {speed.high:+.1%})"
         )  # fmt: skip
@@ -185,7 +186,7 @@ def _check(
     """Return the findings of one check of drawn launches, and how many it took to be settled."""
     cells = {cell.split("/")[2]: cell for cell in now.cells}
     x, y = cells[head], cells[base]
-    logs = {metric: now.pair(metric, x, y) for metric in METRICS}
+    logs = {metric: now.pair(metric, x, y) for metric in IN_GATE}
     logs = {metric: found for metric, found in logs.items() if len(found)}
     order = draw.permutation(min(map(len, logs.values())))
     sides = [now.cells[cell].right for cell in (y, x)]

@@ -38,6 +38,11 @@ def whole(value: float) -> str:
     return f"{value:.0f}"
 
 
+def yes_no(value: float) -> str:
+    """A flag as a word: yes, no."""
+    return "yes" if value else "no"
+
+
 def percent(value: float) -> str:
     """A part of one: 34%, 1.2%."""
     return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"

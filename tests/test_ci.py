@@ -18,6 +18,7 @@ import cli
 from harness.gate import findings
 from harness.gate.findings import Finding, Verdict
 from harness.report.gate import outputs
+from harness.results import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 GITHUB = yaml.safe_load((ROOT / "docs" / "ci" / "github.yml").read_text(encoding="utf-8"))
@@ -136,7 +137,7 @@ def test_what_is_not_measurable_alone_is_let_through(
 
 def page(kind: str) -> str:
     cell = "mlp-digits/pytorch/eager/cpu/float32"
-    return outputs.markdown(Verdict([Finding(cell, cell, findings.THROUGHPUT, kind)], "git:main"))
+    return outputs.markdown(Verdict([Finding(cell, cell, metrics.THROUGHPUT, kind)], "git:main"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Adding a framework is a folder, a workload a file, a layer a class: shown with toys, in a process."""
+"""A framework is a folder, a workload a file, a layer a class, a metric a row: shown with toys."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.frameworks import expected as expectations
 
@@ -106,10 +108,32 @@ class Cube(Function):
 
 FUNCTIONS[spec.Cube] = Cube
 """
+MEASURED = '"page_faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt, '
+ROWS = "METRICS: tuple[Metric, ...] = (\n"
+ROW = """    Metric(
+        "page-faults", "page_faults", "faults of pages", "faults", "how often a page was not there",
+        whole, better="lower", type="integer", source=EventField("memory", "page_faults"), priority=5,
+        gate=Gate(events=(EventField("memory", "page_faults"), EventField("peaked", "page_faults"))),
+        history=True, bisect=True, compare=True,
+    ),
+"""
+CHECK = """
+from pathlib import Path
+from harness.gate.evaluate import verdict
+from harness.report.gate import outputs
+from harness.results import store
+folder = store.resolve(Path("results"), "latest")
+outputs.write(folder, verdict(store.read(folder)))
+"""
+"""What `check` does when its run has ended."""
 
 
 def samestep(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "cli.py", *arguments]
+    return python(root, "cli.py", *arguments)
+
+
+def python(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
 
 
@@ -195,6 +219,65 @@ def test_a_workload_is_one_file(toy_root: Path) -> None:
     mine = ["--framework", "reference", "--interpreter", f"reference={sys.executable}"]
     (cell,) = summary(toy_root, *mine, "--workload", "linear")
     assert (cell["workload"], cell["status"]) == ("linear", "ok")
+
+
+@pytest.fixture
+def measured_root(toy_root: Path) -> Path:
+    """A project with one more metric: a line in the worker measures it, a row says what it is."""
+    for path, before, after in (
+        ("worker.py", "import platform\n", "import platform\nimport resource\n"),
+        ("worker.py", 'return {"peak_rss"', f'return {{{MEASURED}"peak_rss"'),
+        ("results/metrics.py", ROWS, ROWS + ROW),
+    ):
+        file = toy_root / "harness" / path
+        text = file.read_text()
+        assert text.count(before) == 1
+        file.write_text(text.replace(before, after))
+    shutil.copytree(ROOT / "docs" / "schema", toy_root / "docs" / "schema")
+    for name in ("columns.py", "results.md"):
+        shutil.copy(ROOT / "docs" / name, toy_root / "docs")
+    return toy_root
+
+
+def test_a_metric_is_one_row(measured_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = measured_root
+    monkeypatch.setenv("COLUMNS", "200")
+    mine = ["--framework", "faulty", "--mode", "well", "--mode", "slow", "--workload", "mlp-2-3-2"]
+    mine += [f"--interpreter={name}={sys.executable}" for name in ("faulty", "reference")]
+    cells = summary(root, *mine)
+    assert all(cell["page_faults"] > 0 for cell in cells)
+    (run,) = (path for path in (root / "results").iterdir() if (path / "manifest.json").is_file())
+    assert "page_faults" in (run / "summary.csv").read_text().splitlines()[0]
+    assert "| faults of pages |" in (run / "report.md").read_text()
+    assert ">faults of pages</button>" in (run / "report.html").read_text()
+    terminal = samestep(root, "report", "latest").stdout
+    assert "faults: faults of pages" in " ".join(terminal.split())
+    check_of(run, cells, root)
+    told = json.loads((run / "check.json").read_text())["findings"]
+    (mean,) = {one["after"] for one in told if one["metric"] == "page-faults"}
+    assert mean == pytest.approx(cells[0]["page_faults"])
+    assert 'name="page-faults"' in (run / "check.xml").read_text()
+    history = json.loads(samestep(root, "history", "--metric=page-faults", "--format=json").stdout)
+    assert {one["points"][0]["value"] for one in history["series"]} == {
+        cell["page_faults"] for cell in cells if not cell["reference"]
+    }
+    assert "page-faults" in samestep(root, "bisect", "--help").stdout
+    compared = json.loads(samestep(root, "compare", run.name, run.name, "--format=json").stdout)
+    assert "page_faults" in {change["figure"] for change in compared["changes"]}
+    python(root, "docs/columns.py")
+    assert "| `page_faults` | page-faults | " in (root / "docs" / "results.md").read_text()
+    schema = json.loads((root / "docs" / "schema" / "report.schema.json").read_text())
+    assert "page_faults" in schema["$defs"]["cell"]["required"]
+
+
+def check_of(run: Path, cells: list[dict[str, Any]], root: Path) -> None:
+    """Make a check of a run: its first cell is held against its second."""
+    first, second, *_ = (cell["cell"] for cell in cells if not cell["reference"])
+    asked = {"against": "slow", "pairs": [[first, second]], "stored": False}
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["check"] = {**asked, "threshold": 0.03, "margin": 0.005}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    python(root, "-c", CHECK)
 
 
 def test_a_workload_may_lie_anywhere(toy_root: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,8 @@ from harness.report.gate import outputs as check_report
 from harness.report.gate import wording
 from harness.report.history import content
 from harness.results import history_db as database
-from harness.results import pairwise, store, tables
+from harness.results import metrics, pairwise, store, tables
+from harness.results.metrics import IN_HISTORY
 from harness.results.store import Run
 from harness.runner import run
 from harness.runner.context import Measuring
@@ -36,8 +38,12 @@ RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 Validate = Callable[[Any], None]
 
 
+def schema_text(name: str) -> str:
+    return (SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")
+
+
 def schema(name: str) -> dict[str, Any]:
-    return dict(json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")))
+    return dict(json.loads(schema_text(name)))
 
 
 def valid(name: str) -> Validate:
@@ -220,9 +226,9 @@ def test_a_check_is_as_the_schema_says() -> None:
         "mlp-digits/pytorch@2.9/eager/cpu/float32",
         "mlp-digits/pytorch@2.8/eager/cpu/float32",
     )
-    unknown = findings.Finding(cell, other, findings.PARITY, findings.MISSING, note="crashed")
+    unknown = findings.Finding(cell, other, metrics.PARITY, findings.MISSING, note="crashed")
     numbers = np.float64(1.0), float("nan"), -0.1, -0.2, 0.0, 0.03
-    known = findings.Finding(cell, other, findings.THROUGHPUT, findings.REGRESSED, *numbers, 5)
+    known = findings.Finding(cell, other, metrics.THROUGHPUT, findings.REGRESSED, *numbers, 5)
     verdict = findings.Verdict([known, unknown], "pytorch@2.8", "old", ("the kernel",))
     told = json.loads(check_report.document(verdict))
     valid("check")(told)
@@ -239,14 +245,20 @@ def test_the_reports_columns_are_the_summarys() -> None:
     assert list(cell["properties"]) == list(tables.COLUMNS) == cell["required"]
 
 
+def test_the_documentation_of_columns_is_what_the_registry_makes_of_it() -> None:
+    columns, text = runpy.run_path(str(ROOT / "docs" / "columns.py")), schema_text("report")
+    assert columns["results"](RESULTS) == RESULTS, "run `python docs/columns.py`"
+    assert columns["schema"](text) == text, "run `python docs/columns.py`"
+
+
 def test_the_historys_fields_are_the_codes() -> None:
     parts = schema("history")["$defs"]
     assert (
         set(parts["point"]["properties"]) == set(content.POINT) == set(parts["point"]["required"])
     )
     assert set(history_series.KEY) < set(parts["series"]["properties"])
-    assert schema("history")["properties"]["metric"]["enum"] == [*history_series.METRICS]
-    words = {word for one in history_series.METRICS.values() for word in (one.rises, one.falls)}
+    assert schema("history")["properties"]["metric"]["enum"] == [*IN_HISTORY]
+    words = {word for metric in IN_HISTORY.values() for word in metric.words}
     assert set(parts["change"]["properties"]["word"]["enum"]) == words
 
 

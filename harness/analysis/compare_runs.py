@@ -19,19 +19,27 @@ from numpy.typing import NDArray
 
 from harness.analysis.context_diff import Difference, differences, flat
 from harness.outcomes import EQUIVALENCE, EQUIVALENT, FASTER, HIGHER, INCONCLUSIVE, LOWER, SLOWER
-from harness.results import identity, pairwise, store, tables
+from harness.results import identity, metrics, pairwise, store, tables
+from harness.results.metric import Speed
+from harness.results.metrics import IN_COMPARE
 from harness.results.pairwise import GROUP
 from harness.results.tables import OK, number
 from harness.stats import intervals
 from harness.verdicts import UNDECIDED
 
-SPEEDS = {"train": "train_samples_per_s", "predict": "predict_samples_per_s"}
-ACCURACY = "accuracy"
-TIMES = (
-    "first_step_s", "latency1_p50_ms", "latency1_p99_ms", "latency_p50_ms", "latency_p99_ms",
-)  # fmt: skip
-MEMORY = ("peak_memory_bytes", "device_peak_bytes")
-PARITY = "parity_share"
+SPEEDS = {
+    metric.source.kind: metric.column for metric in IN_COMPARE if isinstance(metric.source, Speed)
+}
+TIMES = tuple(
+    metric.column for metric in IN_COMPARE if metric.timed and metric.column not in SPEEDS.values()
+)
+ACCURACY, PARITY = metrics.ACCURACY.column, metrics.PARITY.column
+MEMORY = tuple(
+    metric.column
+    for metric in IN_COMPARE
+    if not metric.timed and metric.column not in (ACCURACY, PARITY)
+)
+"""What the machine's speed does not move: memory, and whatever is counted."""
 
 
 @dataclass(frozen=True)

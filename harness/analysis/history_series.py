@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from harness.outcomes import CHANGE
 from harness.results import tables
+from harness.results.metric import Metric
+from harness.results.metrics import BY_NAME
 from harness.stats import intervals
 from harness.stats.changepoints import change_points
 
@@ -35,39 +37,6 @@ CELL = KEY[:5]
 
 _NEVER_BEGAN = (tables.UNAVAILABLE, tables.SKIPPED, tables.NOT_RUN)
 _POLISHES = 10
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure of the summary, by its columns; `rises` and `falls` are what its changes are called.
-
-    `shared`: a slow machine moves those of all cells. `share`: a part of one, compared by differences
-    where others are by ratios.
-    """
-
-    column: str
-    unit: str
-    rises: str
-    falls: str
-    more_is_better: bool
-    bounds: tuple[str, str] | None = None
-    shared: bool = False
-    share: bool = False
-    elsewhere: str | None = None  # the column for other devices than the CPU, if it is another one
-    scale: float = 1.0  # what a unit is in the column
-
-
-METRICS: Mapping[str, Metric] = {
-    "throughput": Metric("train_samples_per_s", "samples/s", "faster", "slower", True,
-                         ("train_low", "train_high"), shared=True),
-    "predict": Metric("predict_samples_per_s", "samples/s", "faster", "slower", True,
-                      ("predict_low", "predict_high"), shared=True),
-    "memory": Metric("peak_memory_bytes", "MiB", "more", "less", False,
-                     elsewhere="device_peak_bytes", scale=2**20),
-    "accuracy": Metric("accuracy", "accuracy", "higher", "lower", True, share=True),
-    "latency": Metric("latency1_p50_ms", "ms", "slower", "faster", False, shared=True),
-    "first-step": Metric("first_step_s", "s", "slower", "faster", False, shared=True),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,7 +73,7 @@ def series(table: pd.DataFrame, metric: Metric) -> list[Series]:
     """Return every series of a metric in the history's table; the reference's are none."""
     told = _valued(table, metric)
     found = [_series(own, told, metric) for _, own in told[~told["reference"]].groupby(
-        [*KEY, *(["steps"] if metric.share else [])], sort=False, dropna=False
+        [*KEY, *(["steps"] if metric.quality else [])], sort=False, dropna=False
     ) if own["value"].notna().any()]  # fmt: skip
     first = {one.cell: place for place, one in reversed(list(enumerate(found)))}
     return sorted(found, key=lambda one: first[one.cell])
@@ -121,11 +90,12 @@ def _valued(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     ok = told["status"] == tables.OK
     value = _floats(told[metric.column])
     if metric.elsewhere:
-        value = value.where(told["device"] == "cpu", _floats(told[metric.elsewhere]))
-    told["value"] = value.where(ok & ((value > 0) | metric.share))
-    for name, column in zip(("low", "high"), metric.bounds or (), strict=False):
+        other = _floats(told[BY_NAME[metric.elsewhere].column])
+        value = value.where(told["device"] == "cpu", other)
+    told["value"] = value.where(ok & ((value > 0) | metric.quality))
+    for name, column in zip(("low", "high"), metric.interval or (), strict=False):
         told[name] = _floats(told[column]).where(ok)
-    told["y"] = told["value"] if metric.share else np.log(told["value"])
+    told["y"] = told["value"] if metric.quality else np.log(told["value"])
     # A run that failed took no steps: it stands with the one before it, or the one after.
     steps = _floats(told["steps"]).groupby([told[name] for name in KEY], dropna=False)
     told["steps"] = steps.transform(lambda own: own.ffill().bfill())
@@ -142,7 +112,7 @@ def _series(own: pd.DataFrame, told: pd.DataFrame, metric: Metric) -> Series:
     points = own.iloc[_order(own)].reset_index(drop=True)
     about = {name: points[name].iloc[-1] for name in (*KEY, "machine")}
     known = points[points["value"].notna()]
-    votes = _votes(known, told) if metric.shared else known[[]]
+    votes = _votes(known, told) if metric.timed else known[[]]
     known = known.loc[votes.index]
     y = known["y"].to_numpy() - _together(votes)
     places = _places(known, y, votes, metric) if about["fingerprint"] else []
@@ -154,8 +124,8 @@ def _series(own: pd.DataFrame, told: pd.DataFrame, metric: Metric) -> Series:
             Change(
                 place=int(known.index[place]),
                 size=size,
-                word=metric.rises if size > 0 else metric.falls,
-                better=(size > 0) == metric.more_is_better,
+                word=metric.words[0] if size > 0 else metric.words[1],
+                better=(size > 0) == metric.higher_is_better,
             )
             for place, size in zip(places, _sizes(y, places), strict=True)
         ),
@@ -239,7 +209,7 @@ def _sizes(y: NDArray[np.float64], places: Sequence[int]) -> list[float]:
 
 def _worth(known: pd.DataFrame, size: float, part: tuple[slice, slice], metric: Metric) -> bool:
     """Say whether a change is large enough to tell; of accuracy, for its number of test examples."""
-    if not metric.share:
+    if not metric.quality:
         return abs(size) >= CHANGE.relative
     sides = [known.iloc[side] for side in part]
     shares = [(float(one["value"].mean()), int(one["examples"].min() or 0)) for one in sides]

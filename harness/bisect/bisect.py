@@ -18,11 +18,18 @@ from harness.bisect.search import SKIPPED, Search
 from harness.environments import releases, variants
 from harness.environments.framework_spec import Recipe, discover
 from harness.environments.probe import Unavailable
-from harness.gate.findings import ACCURACY, DEVICE_MEMORY, FIRST_STEP, INFERENCE, MEMORY, THROUGHPUT
 from harness.machine import host
 from harness.outcomes import INCONCLUSIVE
 from harness.paths import project_root
 from harness.results import store, tables
+from harness.results.metrics import (
+    ACCURACY,
+    DEVICE_MEMORY,
+    FIRST_STEP,
+    INFERENCE,
+    MEMORY,
+    THROUGHPUT,
+)
 from harness.runner import run
 from harness.runner.request import Request, request
 from harness.stats.intervals import LOOKS

@@ -16,32 +16,15 @@ from numpy.typing import NDArray
 
 from harness.gate.decide import accuracy_change
 from harness.gate.evaluate import LEVEL
-from harness.gate.findings import (
-    ACCURACY,
-    DEVICE_MEMORY,
-    FIRST_STEP,
-    INFERENCE,
-    LATENCY,
-    MEMORY,
-    THROUGHPUT,
-    Metric,
-)
 from harness.machine import devices
 from harness.outcomes import CHANGE, INCONCLUSIVE
 from harness.results import store
 from harness.results.launches import Measures
+from harness.results.metric import Metric
+from harness.results.metrics import ACCURACY, BY_NAME, IN_BISECT
 from harness.runner import plan
 from harness.stats import intervals
 from harness.text import percent
-
-METRICS = {
-    "throughput": THROUGHPUT,
-    "predict": INFERENCE,
-    "latency": LATENCY,
-    "first-step": FIRST_STEP,
-    "memory": MEMORY,
-    "accuracy": ACCURACY,
-}
 
 GOOD, BAD = "good", "bad"
 """What a release in the middle is nearer to; inconclusive where neither is sure."""
@@ -66,9 +49,9 @@ class Question:
 
     @property
     def measured(self) -> Metric:
-        """The metric, as the gate knows it."""
-        on_card = devices.kind(self.device) != devices.CPU
-        return DEVICE_MEMORY if self.metric == "memory" and on_card else METRICS[self.metric]
+        """The metric, or the one that stands for it on the device."""
+        metric, on_card = IN_BISECT[self.metric], devices.kind(self.device) != devices.CPU
+        return BY_NAME[metric.elsewhere] if metric.elsewhere and on_card else metric
 
     def cell(self, release: str) -> str:
         """The id of a release's cell."""

@@ -77,9 +77,9 @@ def show(name: str, out: Path | None) -> None:
     from rich.console import Console
 
     from harness.gate import baseline as baselines
-    from harness.gate.findings import ACCURACY, METRICS
     from harness.report.gate import wording
     from harness.report.printing import table
+    from harness.results.metrics import ACCURACY, IN_GATE
 
     stored = baselines.read(baselines.path(results_folder(out), name))
     about = stored.told
@@ -90,7 +90,7 @@ def show(name: str, out: Path | None) -> None:
         "versions": versions,
     }
     table(Console(), ["baseline", stored.name], list(facts.items()))
-    metrics = [m for m in METRICS if any(stored.value(m, cell) for cell in stored.cells)]
+    metrics = [m for m in IN_GATE if any(stored.value(m, cell) for cell in stored.cells)]
     shared, parts = wording.common(stored.cells)
     rows = [
         (

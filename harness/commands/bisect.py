@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,9 @@ import click
 
 from harness import defaults
 from harness.commands.errors import plainly
-from harness.commands.options import OUT, LazyChoice, results_folder
+from harness.commands.options import OUT, results_folder
 from harness.commands.types import Device, Duration
-
-
-def _metrics() -> Iterable[str]:
-    from harness.bisect.question import METRICS
-
-    return METRICS
+from harness.results.metrics import IN_BISECT
 
 
 @click.command()
@@ -27,7 +21,7 @@ def _metrics() -> Iterable[str]:
 @click.option("--bad", required=True, help="The newer release.")
 @click.option(
     "--metric",
-    type=LazyChoice(_metrics),
+    type=click.Choice([*IN_BISECT]),
     default="throughput",
     show_default=True,
     help="The metric that changed.",

@@ -10,6 +10,7 @@ import click
 
 from harness.commands.errors import plainly
 from harness.commands.options import OUT, LazyChoice, results_folder
+from harness.results.metrics import IN_HISTORY
 
 OPEN = click.option(
     "--open", "opened", is_flag=True, help="Write the HTML, and open it in a browser."
@@ -20,12 +21,6 @@ def _formats() -> Iterable[str]:
     from harness.report.formats import TEXTS
 
     return ["table", "html", *TEXTS]
-
-
-def _metrics() -> Iterable[str]:
-    from harness.analysis.history_series import METRICS
-
-    return METRICS
 
 
 def _format(choice: click.Choice) -> Callable:
@@ -68,7 +63,7 @@ def report(runs: tuple[str, ...], form: str, opened: bool, out: Path | None) -> 
 @click.argument("cell", required=False)
 @click.option(
     "--metric",
-    type=LazyChoice(_metrics),
+    type=click.Choice([*IN_HISTORY]),
     default="throughput",
     show_default=True,
     help="The metric that is followed.",

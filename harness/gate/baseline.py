@@ -18,14 +18,17 @@ from typing import Any
 import numpy as np
 
 from frameworks.contract import PRECISIONS
-from harness.gate.findings import METRICS, Metric
 from harness.machine import devices
 from harness.results import aggregates, classification, identity, store, tables
 from harness.results.launches import Cell, Logs, Measures, group
+from harness.results.metric import Metric
+from harness.results.metrics import IN_GATE, RENAMED
 from harness.stats import intervals
 from workloads import cost
 
-SCHEMA = 2
+SCHEMA, BEFORE = 3, 2
+"""What is written, and what is read as well: some metrics had other names (`metrics.RENAMED`)."""
+
 FOLDER = "baselines"
 COPY = "baseline.json"
 """A check's own copy, in its run's folder: the verdict can be found again from there alone."""
@@ -72,7 +75,7 @@ class Baseline:
         """
         then = {one: self._series(metric, one) for one in self.cells}
         before, after = then.get(cell, _NONE), now.get(cell, _NONE)
-        others = [one for one in then if metric.kind and one in now and _rivals(one, cell)]
+        others = [one for one in then if metric.rule.kind and one in now and _rivals(one, cell)]
         if np.isfinite(before).sum() < 2 or not (alike or others):
             return None
         sides = [(before, after)] if alike else []
@@ -157,7 +160,7 @@ def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
         },
         "floors": {
             metric.name: round(max(now.floor(metric, one) for one in cells), DIGITS)
-            for metric in METRICS
+            for metric in IN_GATE
         },
         "cells": {one: _cell(one, cell, now) for one, cell in cells.items()},
     }  # fmt: skip
@@ -167,7 +170,7 @@ def _known(now: Measures, cell: str) -> int:
     """In how many launches every speed of a cell is known, by undisturbed slices."""
     counts = [
         np.isfinite(now.against_calibration(metric, cell)).sum()
-        for metric in METRICS if metric.kind and now.value(metric, cell) is not None
+        for metric in IN_GATE if metric.rule.kind and now.value(metric, cell) is not None
     ]  # fmt: skip
     return int(min(counts, default=0))
 
@@ -199,7 +202,9 @@ def read(path: Path) -> Baseline:
     """Read a baseline. Raises StoreError where it is missing, broken or of another schema."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        if told["schema"] != SCHEMA:
+        if told["schema"] == BEFORE:
+            told = _renamed(told)
+        elif told["schema"] != SCHEMA:
             raise store.StoreError(
                 f"{path}: is of schema {told['schema']!r:.20}, this samestep reads {SCHEMA}: save it anew"
             )
@@ -209,6 +214,13 @@ def read(path: Path) -> Baseline:
     except _WRONG as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise store.StoreError(f"{path}: is no baseline ({why:.100}): save it anew") from error
+
+
+def _renamed(value: Any) -> Any:
+    """Return a table of schema BEFORE with its metrics' names of today."""
+    if not isinstance(value, dict):
+        return value
+    return {RENAMED.get(key, key): _renamed(one) for key, one in value.items()}
 
 
 def _rivals(one: str, other: str) -> bool:
@@ -232,8 +244,8 @@ def _change(sides: tuple[Logs, Logs]) -> float:
 
 
 def _cell(name: str, cell: Cell, now: Measures) -> dict[str, Any]:
-    logs = {metric.name: now.against_calibration(metric, name) for metric in METRICS}
-    values = {metric.name: now.value(metric, name) for metric in METRICS}
+    logs = {metric.name: now.against_calibration(metric, name) for metric in IN_GATE}
+    values = {metric.name: now.value(metric, name) for metric in IN_GATE}
     return {
         "parity": cell.parity,
         "values": {

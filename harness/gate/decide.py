@@ -15,16 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.gate.findings import (
-    ACCURACY,
-    IMPROVED,
-    NOT_MEASURABLE,
-    REGRESSED,
-    SAME,
-    Finding,
-    Metric,
-)
+from harness.gate.findings import IMPROVED, NOT_MEASURABLE, REGRESSED, SAME, Finding
 from harness.outcomes import INCONCLUSIVE
+from harness.results.metric import Metric
+from harness.results.metrics import ACCURACY
 from harness.stats import intervals
 from harness.stats.intervals import Interval, Ratio
 
@@ -107,7 +101,7 @@ def accuracy_change(
 def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | None) -> Finding:
     """Judge one ratio; with what is let through, as a logarithm on either side of 0."""
     ratio = one.ratio
-    least = max(math.log1p(threshold * one.metric.allowance), one.floor)
+    least = max(math.log1p(threshold * one.metric.rule.allowance), one.floor)
     mean = math.log(ratio.estimate) if ratio.launches else math.nan
     low, high = (
         (math.log(bound) for bound in (ratio.low, ratio.high)) if _known(ratio) else (math.nan,) * 2
@@ -116,7 +110,7 @@ def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | No
         one.cell, one.base, one.metric, INCONCLUSIVE, one.before, one.after,
         *_changes(one.metric, ratio), threshold=math.expm1(least), launches=ratio.launches,
     )  # fmt: skip
-    half, ceiling = (high - low) / 2, max(CEILING * one.metric.allowance, least)
+    half, ceiling = (high - low) / 2, max(CEILING * one.metric.rule.allowance, least)
     if not half < ceiling:
         few = {0: "no launch was undisturbed", 1: "one launch proves nothing"}
         wide = f"after {ratio.launches} launches it is not known to ±{math.expm1(ceiling):.0%}"

@@ -13,15 +13,9 @@ from harness.gate import baseline
 from harness.gate.baseline import Baseline
 from harness.gate.decide import AccuracyChange, Comparison, accuracy_change, judge
 from harness.gate.findings import (
-    ACCURACY,
-    DEVICE_MEMORY,
-    FIRST_STEP,
-    MEMORY,
-    METRICS,
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
-    PARITY,
     REGRESSED,
     SAME,
     Finding,
@@ -30,6 +24,7 @@ from harness.gate.findings import (
 from harness.outcomes import INCONCLUSIVE
 from harness.results import store
 from harness.results.launches import Cell, Measures
+from harness.results.metrics import ACCURACY, DEVICE_MEMORY, FIRST_STEP, IN_GATE, MEMORY, PARITY
 from harness.results.tables import INTERRUPTED, OK
 from harness.stats import intervals
 from harness.stats.intervals import LOOKS
@@ -201,7 +196,7 @@ def _parity(head: str, base: str, after: Cell, before: Cell) -> Iterator[Finding
 
 def _paired(now: Measures, head: str, base: str) -> Iterator[Comparison]:
     """Yield every metric of two cells of one run."""
-    for metric in METRICS:
+    for metric in IN_GATE:
         logs = now.pair(metric, head, base)
         if len(logs):
             floor = now.floor(metric, head)
@@ -212,7 +207,7 @@ def _paired(now: Measures, head: str, base: str) -> Iterator[Comparison]:
 
 def _stored(now: Measures, then: Baseline, cell: str, alike: bool) -> Iterator[Comparison]:
     """Yield every metric of a cell and of itself in a baseline, of a machine that is `alike` or not."""
-    for metric in METRICS:
+    for metric in IN_GATE:
         sides = then.anchored(metric, cell, now.calibrated(metric), alike)
         if sides is not None:
             floor = max(now.floor(metric, cell), then.floor(metric))

@@ -6,41 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.outcomes import INCONCLUSIVE
+from harness.results.metric import Metric
+from harness.results.metrics import PARITY
 
 REGRESSED, IMPROVED, SAME = "regressed", "improved", "same"
 NOT_MEASURABLE, MISSING, NOT_COMPARED = "not measurable", "missing", "not compared"
 
 PASSED, FAILED, BROKEN, UNMEASURED = 0, 1, 2, 3
 """Exit statuses: no regression; a regression; broken, incomplete or wrong use; not measurable."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One thing that is checked. `kind` is that of its slices, None of what is measured once a launch.
-
-    Its threshold is `allowance` times the one that was asked for: what is noisier needs more.
-    """
-
-    name: str
-    unit: str
-    higher_is_better: bool = False
-    kind: str | None = None
-    allowance: float = 1.0
-
-
-THROUGHPUT = Metric("throughput", "samples/s", True, "train")
-RESIDENT = Metric("resident throughput", "samples/s", True, "resident")
-INFERENCE = Metric("inference", "samples/s", True, "predict")
-LATENCY = Metric("latency", "s", False, "single", 2.0)
-MEMORY = Metric("memory", "bytes")
-DEVICE_MEMORY = Metric("device memory", "bytes")
-FIRST_STEP = Metric("first step", "s", allowance=5.0)
-ACCURACY = Metric("accuracy", "", True)
-PARITY = Metric("parity", "", True)
-
-METRICS = (
-    THROUGHPUT, RESIDENT, INFERENCE, LATENCY, MEMORY, DEVICE_MEMORY, FIRST_STEP, ACCURACY, PARITY,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from harness.analysis.context_diff import Difference
 from harness.outcomes import EQUIVALENCE, EQUIVALENT, LOWER, SLOWER
 from harness.report import content, markdown, printing, provenance
 from harness.results import store, tables
+from harness.results.metrics import BY_COLUMN
 from harness.results.tables import number
 from harness.text import SYMBOLS, Tone, count, listed, plain
 
@@ -30,13 +31,6 @@ DIFFERENCES = ("what", "where", "A", "B")
 REFUSED = ("where", "what", "why it is not compared")
 
 _JUDGED = (*compare_runs.SPEEDS.values(), compare_runs.ACCURACY)
-_COLUMNS = {column.key: column for column in content.COLUMNS}
-_NAMES = {
-    compare_runs.PARITY: "largest error over its bound",
-    # A table of a run has these beside their p50, which says of what they are.
-    "latency1_p99_ms": "latency of one, ms, p99",
-    "latency_p99_ms": "latency of a batch, ms, p99",
-}
 _VALUE, _PLACES = 32, 3  # letters of a value that differs; cells that are named one by one
 
 
@@ -171,8 +165,8 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
         yield (
             "note",
             (
-                f"first step, latency, memory and the parity error have one value a run, so they are not"
-                f" judged: {sum(map(_moved, single))} of {len(single)} moved by more than"
+                f"figures that have one value a run are not judged:"
+                f" {sum(map(_moved, single))} of {len(single)} moved by more than"
                 f" {EQUIVALENCE.relative:.0%}"
             ),
         )
@@ -235,12 +229,11 @@ def _label(cell: str, parts: Sequence[str]) -> str:
 
 
 def _name(figure: str) -> str:
-    return _NAMES[figure] if figure in _NAMES else _COLUMNS[figure].name
+    return BY_COLUMN[figure].title
 
 
 def _values(one: Change) -> tuple[str, str, str]:
-    column = _COLUMNS.get(one.figure)
-    write = column.write if column and one.anchor is None else "{:.3f}".format
+    write = BY_COLUMN[one.figure].write if one.anchor is None else "{:.3f}".format
     return write(one.before), write(one.after), _signed(one, one.change)
 
 

@@ -7,7 +7,7 @@ apart share one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,19 +16,10 @@ import pandas as pd
 from harness.report import headlines, parity_tables, provenance, timing_notes
 from harness.report.groups import groups, load
 from harness.results import store, tables
+from harness.results.metric import Metric
+from harness.results.metrics import IN_TABLES
 from harness.results.tables import INTERRUPTED, NOT_RUN, OK, SKIPPED, UNAVAILABLE, number
-from harness.text import (
-    Tone,
-    amount,
-    count,
-    listed,
-    mebibytes,
-    percent,
-    plain,
-    score,
-    seconds,
-    whole,
-)
+from harness.text import Tone, count, listed, plain
 from harness.verdicts import EQUIVALENT, NOT_CHECKED, NOT_EQUIVALENT, UNDECIDED
 
 AGREE = 1e-5
@@ -36,53 +27,6 @@ AGREE = 1e-5
 
 PLACE = ("device", "dtype")
 """What a section says once where its cells have it in common."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: the summary's key, its headings, its texts, and how soon it goes (high first)."""
-
-    key: str
-    title: str
-    name: str  # the heading where there is room
-    write: Callable[[float], str]
-    goes: int
-    quality: bool = False  # has no meaning on synthetic data
-    optional: bool = False  # left out where no cell has it
-
-
-COLUMNS = (
-    Column("rank", "#", "rank", whole, 0, optional=True),
-    Column("accuracy", "acc", "accuracy", score, 1, quality=True),
-    Column("precision", "prec", "precision", score, 8, quality=True),
-    Column("recall", "recall", "recall", score, 9, quality=True),
-    Column("f1", "F1", "F1", score, 10, quality=True),
-    Column("train_samples_per_s", "train/s", "training samples/s", amount, 0),
-    Column("train_low", "from", "from (95%)", amount, 9, optional=True),
-    Column("train_high", "to", "to (95%)", amount, 9, optional=True),
-    Column("predict_samples_per_s", "infer/s", "inference samples/s", amount, 2),
-    Column("latency1_p50_ms", "ms p50", "latency of one, ms, p50", amount, 7, optional=True),
-    Column("latency1_p90_ms", "p90", "p90", amount, 11, optional=True),
-    Column("latency1_p99_ms", "p99", "p99", amount, 8, optional=True),
-    Column("latency_p50_ms", "batch p50", "latency of a batch, ms, p50", amount, 11, optional=True),
-    Column("latency_p90_ms", "p90", "p90", amount, 12, optional=True),
-    Column("latency_p99_ms", "p99", "p99", amount, 12, optional=True),
-    Column("limit_share", "limit", "share of the limit", percent, 6, optional=True),
-    Column("step_operations", "ops", "a step, in tiny operations", amount, 11, optional=True),
-    Column("cores_used", "cores", "cores used", amount, 10, optional=True),
-    Column("joules_per_sample", "J", "joules a sample", amount, 6, optional=True),
-    Column("first_step_s", "first s", "first step, s", seconds, 3),
-    Column("import_s", "import s", "import, s", seconds, 10),
-    Column("peak_memory_bytes", "MiB", "peak memory, MiB", mebibytes, 4),
-    Column(
-        "import_memory_bytes", "import MiB", "framework's own, MiB", mebibytes, 10, optional=True
-    ),
-    Column(
-        "memory_floor_bytes", "floor MiB", "the spec's floor, MiB", mebibytes, 11, optional=True
-    ),
-    Column("device_peak_bytes", "GPU MiB", "GPU peak, MiB", mebibytes, 4, optional=True),
-    Column("device_used_bytes", "held MiB", "held on the GPU, MiB", mebibytes, 9, optional=True),
-)
 
 
 @dataclass(frozen=True)
@@ -101,7 +45,7 @@ class Section:
 
     workload: str
     about: str
-    columns: tuple[Column, ...]
+    columns: tuple[Metric, ...]
     rows: tuple[Row, ...]
     notes: tuple[tuple[Tone, str], ...]
     pairs: tuple[tuple[str, ...], ...]
@@ -186,10 +130,11 @@ def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) ->
         if (cells["status"] == SKIPPED).all() or workload in refused:
             continue
         columns = tuple(
-            column for column in COLUMNS
-            if not (column.quality and made_up)
-            and not (column.optional and cells[column.key].isna().all())
-        )  # fmt: skip
+            metric
+            for metric in IN_TABLES
+            if not (metric.quality and made_up)
+            and (metric.always or cells[metric.column].notna().any())
+        )
         own = pairs[pairs["workload"] == workload]
         said = [(one.tone, one.text) for name, told in claimed if name == workload for one in told]
         sections.append(_section(record, str(workload), _sorted(cells), columns, own, said))
@@ -213,7 +158,7 @@ def _section(
     record: store.Record,
     workload: str,
     cells: pd.DataFrame,
-    columns: Sequence[Column],
+    columns: Sequence[Metric],
     pairs: pd.DataFrame,
     said: Sequence[tuple[Tone, str]],
 ) -> Section:
@@ -266,10 +211,10 @@ def _references(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
     ]
 
 
-def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Column]) -> Row:
+def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Metric]) -> Row:
     texts = tuple(
-        "-" if (value := number(cell[column.key])) is None else column.write(value)
-        for column in columns
+        "-" if (value := number(cell[metric.column])) is None else metric.write(value)
+        for metric in columns
     )
     status = plain(cell["status"])
     if status != OK:

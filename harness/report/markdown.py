@@ -66,7 +66,7 @@ def _section(section: Section) -> Iterator[str]:
     yield from ["", f"## {escape(section.workload)}", ""]
     if section.about:
         yield from [escape(section.about), ""]
-    titles = ["framework", *(column.name for column in section.columns), "status"]
+    titles = ["framework", *(metric.title for metric in section.columns), "status"]
     rows = ((row.label, *row.texts, f"{SYMBOLS[row.tone]} {row.status}") for row in section.rows)
     yield from table(titles, rows, numbers=range(1, len(titles) - 1))
     yield ""

@@ -19,15 +19,11 @@ from harness.report import content, parity_tables
 from harness.report.content import Failure, Report, Section
 from harness.report.printing import STYLES, line, say, symbol, table
 from harness.results import store
+from harness.results.metric import Metric
 from harness.verdicts import NOT_EQUIVALENT
 
 _LABEL, _STATUS = 28, 9  # letters: longer ones are cut before a column goes
-_STATUS_GOES = 7  # when the status goes, among the model's columns
-_LEGEND = (
-    "#: rank; acc, prec: accuracy, precision; train/s, infer/s: samples a second; from, to: 95%"
-    " interval of train/s; first s: the first step, with tracing and compiling; MiB: peak memory;"
-    " ms p50, p99: latency of one sample; limit: share of the machine's float32 limit"
-)
+_STATUS_GOES = 7  # when the status goes, among the metrics
 _TAIL = 3  # lines of a failed cell's log; report.md has all
 
 
@@ -39,13 +35,12 @@ def show(record: store.Record, console: Console | None = None) -> None:
     say(console, report.tone, report.verdict)
     for warning in report.warnings:
         say(console, "warn", warning)
-    for section in report.sections:
-        _section(console, section)
+    shown = [metric for section in report.sections for metric in _section(console, section)]
     for name, reason in report.absent:
         say(console, "off", f"{name}: {reason}")
     for failure in report.failures:
         _failure(console, failure)
-    _foot(console, report)
+    _foot(console, report, dict.fromkeys(shown))
 
 
 def parity(record: store.Record, console: Console) -> None:
@@ -68,7 +63,8 @@ def parity(record: store.Record, console: Console) -> None:
             _failure(console, failure)
 
 
-def _section(console: Console, section: Section) -> None:
+def _section(console: Console, section: Section) -> list[Metric]:
+    """Print a workload's table and notes; return the columns that there was room for."""
     console.print()
     heading = Text(section.workload, "bold")
     line(console, heading.append(f"  {section.about}" if section.about else "", "not bold dim"))
@@ -93,6 +89,7 @@ def _section(console: Console, section: Section) -> None:
     shown = {column.title for column in columns}
     if left_out := [one.title for one in _columns(section) if one.title not in shown]:
         say(console, "off", f"no room here for: {', '.join(left_out)}; see report.md")
+    return [metric for metric in section.columns if metric.short in shown]
 
 
 @dataclass(frozen=True)
@@ -117,8 +114,8 @@ def _columns(section: Section) -> list[_Column]:
 
     first = column("", (f"  {row.label}" for row in section.rows), -1, _LABEL)
     numbers = [
-        column(each.title, (row.texts[place] for row in section.rows), each.goes)
-        for place, each in enumerate(section.columns)
+        column(metric.short, (row.texts[place] for row in section.rows), metric.priority or 0)
+        for place, metric in enumerate(section.columns)
     ]
     status = column("status", (row.status for row in section.rows), _STATUS_GOES, _STATUS)
     return [first, *numbers, status]
@@ -146,13 +143,15 @@ def _failure(console: Console, failure: Failure) -> None:
         line(console, Text(f"    the whole log: {failure.log}", "dim"))
 
 
-def _foot(console: Console, report: Report) -> None:
+def _foot(console: Console, report: Report, shown: Iterable[Metric]) -> None:
     console.print()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="dim", no_wrap=True, max_width=16, overflow="ellipsis")
     table.add_column(overflow="fold")
-    if report.sections:
-        table.add_row("columns", Text(_LEGEND))
+    if legend := [
+        f"{metric.short}: {metric.title}" for metric in shown if metric.short != metric.title
+    ]:
+        table.add_row("columns", Text("; ".join(legend)))
     for name, sentence in report.facts:
         table.add_row(Text(name), Text(sentence))
     if report.again:

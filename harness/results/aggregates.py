@@ -14,6 +14,8 @@ import pandas as pd
 
 from frameworks.kernels import LAUNCH
 from harness.results import pairwise
+from harness.results.metric import Median, Speed
+from harness.results.metrics import METRICS
 from harness.results.pairwise import GROUP
 from workloads import cost
 from workloads.reading import SpecError
@@ -24,13 +26,18 @@ Event = Mapping[str, Any]
 FLOAT32_LIMIT = "float32 product"
 """The kernel whose rate is the limit of float32 arithmetic on the CPU."""
 
-KINDS = ("train", "predict", "resident")
-"""The kinds of slices."""
-
 ALLOWANCE = 1.05
 """A cell that keeps more than this many times its threads busy was not held to them."""
 
-UNTIMED = {"launches": 0, "contaminated": 0, **{f"{kind}_slices": 0 for kind in KINDS}}
+UNTIMED = {
+    "launches": 0,
+    "contaminated": 0,
+    **{
+        metric.column: 0
+        for metric in METRICS
+        if isinstance(metric.source, Speed) and metric.source.part == "slices"
+    },
+}
 """The figures of a cell without slices; its others are missing."""
 
 
@@ -39,23 +46,28 @@ def timed(slices: pd.DataFrame, kept: pd.DataFrame, level: float) -> dict[Any, d
 
     `kept` are those of them that count (`comparisons.counted`).
 
-    Throughput is samples a second: the mean over launches of each one's pseudomedian, with Student's
-    interval over launches. `joules_per_sample` and `cores_used` are medians of training slices.
+    A speed is samples a second: the mean over launches of each one's pseudomedian, with Student's
+    interval over launches.
     """
-    train = kept[kept["kind"] == "train"]
     found = {
         "launches": _by_cell(slices["launch"], slices).nunique(),
         "contaminated": _by_cell(slices["noise"] != "", slices).sum(),
-        "cores_used": _by_cell(train["cpu_seconds"] / train["seconds"], train).median(),
-        "joules_per_sample": _by_cell(train["joules"] / train["samples"], train).median(),
     }
     speeds = pairwise.speeds(kept, level)
-    for kind in KINDS:
-        own = {cell: one for (cell, known), one in speeds.items() if known == kind}
-        for part, word in (("estimate", "samples_per_s"), ("low", "low"), ("high", "high")):
-            values = {cell: getattr(one, part) for cell, one in own.items()}
-            found[f"{kind}_{word}"] = pd.Series(values, dtype=float)
-        found[f"{kind}_slices"] = _by_cell(kept["kind"] == kind, kept).sum()
+    for metric in METRICS:
+        match metric.source:
+            case Median(kind, over, under):
+                own = kept[kept["kind"] == kind]
+                found[metric.column] = _by_cell(own[over] / own[under], own).median()
+            case Speed(kind, "slices"):
+                found[metric.column] = _by_cell(kept["kind"] == kind, kept).sum()
+            case Speed(kind, part):
+                values = {
+                    cell: getattr(speed, part)
+                    for (cell, timed_kind), speed in speeds.items()
+                    if timed_kind == kind
+                }
+                found[metric.column] = pd.Series(values, dtype=float)
     return pd.DataFrame(found).fillna(UNTIMED).to_dict("index")
 
 

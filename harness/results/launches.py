@@ -12,14 +12,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.gate.findings import DEVICE_MEMORY, FIRST_STEP, MEMORY, Metric
 from harness.results import classification, pairwise, store, tables
+from harness.results.metric import Metric
+from harness.results.metrics import IN_GATE
 from harness.results.pairwise import GROUP
 from harness.stats import intervals
 from harness.verdicts import UNDECIDED
 
 CALIBRATION = "calibration"
 """The fixed work of our own in each round, beside the cells."""
+
+_FIELDS = [(metric.name, field) for metric in IN_GATE for field in metric.rule.events]
+"""By metric, what tells its value of a launch."""
 
 Logs = NDArray[np.float64]
 """By launch, the logarithm of how good something was: more is better. NaN where it is not known."""
@@ -68,8 +72,8 @@ class Measures:
 
         Of all rounds, disturbed or not: a load slows both down, and its coming and going falls into few.
         """
-        if metric.kind:
-            rates = self._of(metric.kind, clean=False)
+        if metric.rule.kind:
+            rates = self._of(metric.rule.kind, clean=False)
             if head not in rates or base not in rates:
                 return np.empty(0)
             return intervals.launch_ratios(rates[head], rates[base])
@@ -81,14 +85,14 @@ class Measures:
 
         Of undisturbed slices alone: what a load leaves of many threads and of one is not the same.
         """
-        if metric.kind:
-            rates, anchor = self._of(metric.kind, clean=True), _calibration_of(cell)
+        if metric.rule.kind:
+            rates, anchor = self._of(metric.rule.kind, clean=True), _calibration_of(cell)
             if cell not in rates or anchor not in rates:
                 return np.empty(0)
             return intervals.launch_ratios(rates[cell], rates[anchor])
         values = self._by_launch(metric, cell)
         logs = {launch: -np.log(value) for launch, value in values.items()}
-        if metric is FIRST_STEP:
+        if metric.gate_unit == "s":
             ours = self._calibration[self._calibration["cell"] == _calibration_of(cell)]
             speeds = ours.groupby("launch")["samples_per_s"].median()
             logs = {one: log - np.log(speeds[one]) for one, log in logs.items() if one in speeds}
@@ -109,8 +113,8 @@ class Measures:
 
     def value(self, metric: Metric, cell: str) -> float | None:
         """The figure itself, in the metric's unit: the geometric mean over launches."""
-        if metric.kind:
-            every, clean = (self._of(metric.kind, clean=one) for one in (False, True))
+        if metric.rule.kind:
+            every, clean = (self._of(metric.rule.kind, clean=one) for one in (False, True))
             rates = clean.get(cell, every.get(cell))
             speed = np.nan if rates is None else intervals.speed(rates).estimate
             value = speed if metric.higher_is_better else 1 / speed
@@ -121,8 +125,8 @@ class Measures:
 
     def floor(self, metric: Metric, cell: str) -> float:
         """By how much, as a logarithm, identical cells came out apart; 0 where none ran twice."""
-        if metric.kind:
-            return self._floors.get((*group(cell), metric.kind), 0.0)
+        if metric.rule.kind:
+            return self._floors.get((*group(cell), metric.rule.kind), 0.0)
         return intervals.noise_floor(self._apart(metric, group(cell)))
 
     def launches(self, cell: str) -> int:
@@ -201,16 +205,7 @@ def _calibration_of(cell: str) -> str:
 
 def _told(event: Mapping[str, Any]) -> dict[str, float | None]:
     """What an event tells of what is measured once a launch."""
-    match event["event"]:
-        case "first-step":
-            return {FIRST_STEP.name: event.get("seconds")}
-        case "launched":
-            return {FIRST_STEP.name: event.get("first_step_seconds")}
-        case "memory" | "peaked":
-            peak, imported = event.get("peak_rss"), event.get("import_rss")
-            own = None if peak is None or imported is None else peak - imported
-            return {MEMORY.name: own, DEVICE_MEMORY.name: event.get("device_peak")}
-    return {}
+    return {name: field.read(event) for name, field in _FIELDS if field.kind == event["event"]}
 
 
 def _right(record: store.Record) -> dict[str, dict[int, NDArray[np.bool_]]]:

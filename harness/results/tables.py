@@ -15,6 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.results import aggregates, pairwise
+from harness.results.metric import EventField
+from harness.results.metrics import METRICS
 from harness.verdicts import (
     EQUIVALENT,
     NOT_CHECKED,
@@ -50,29 +52,10 @@ SAMPLE_COLUMNS = (
     "cpu_seconds", "joules", "samples_per_s", "noise", "time",
 )  # fmt: skip
 
-COLUMNS = (
-    "cell", *IDENTITY, "rank", "status", "reason", "reference",
-    "parity", "parity_share", "parity_worst",
-    "accuracy", "precision", "recall", "f1", "examples", "reached_target",
-    "train_samples_per_s", "train_low", "train_high", "train_slices",
-    "predict_samples_per_s", "predict_low", "predict_high", "predict_slices",
-    "resident_samples_per_s", "resident_low", "resident_high", "resident_slices",
-    "launches", "contaminated", "steady", "cores_used", "limit_share", "step_operations",
-    "joules_per_sample",
-    "latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms",
-    "latency_p50_ms", "latency_p90_ms", "latency_p99_ms",
-    "import_s", "build_s", "first_step_s", "train_s", "evaluate_s",
-    "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
-    "device_used_bytes", "memory_floor_bytes",
-    "steps", "first_loss", "final_loss",
-)  # fmt: skip
+LABELS = ("cell", *IDENTITY, "status", "reason", "reference", "parity", "parity_worst")
+"""The columns of the summary that are no metrics: what a cell is, and how it came through."""
 
-_COUNTS = (
-    "rank", "examples", "train_slices", "predict_slices", "resident_slices", "launches",
-    "contaminated", "steps",
-    "peak_memory_bytes", "import_memory_bytes", "pss_bytes", "device_peak_bytes",
-    "device_used_bytes", "memory_floor_bytes",
-)  # fmt: skip
+COLUMNS = (*LABELS, *(metric.column for metric in METRICS))
 
 _MEASURED = {
     "turn": 0, "launch": 1, "round": None, "steps": None, "samples": None, "seconds": None,
@@ -194,7 +177,8 @@ def summary(
     specs = manifest.get("workloads") or {}
     whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"reference": bool})
     whole = aggregates.complete(whole, pairs, events, specs)
-    return whole.astype(dict.fromkeys(_COUNTS, "Int64"))
+    integers = [metric.column for metric in METRICS if metric.type == "integer"]
+    return whole.astype(dict.fromkeys(integers, "Int64"))
 
 
 def _measured(table: pd.DataFrame, twins: bool = False) -> pd.DataFrame:
@@ -244,37 +228,34 @@ def _row(
     references: set[str],
 ) -> dict[str, Any]:
     last = {event["event"]: event for event in own}
-
-    def of(event: str, key: str) -> float | None:
-        return number(last.get(event, {}).get(key))
-
     parts, specs = split(cell), manifest.get("workloads") or {}
     checks = [event for event in own if event["event"] == "parity"]
     status, reason = _status(parts, last, events, timed is not None, checks)
-    return {
+    row = {
         "cell": cell,
         **parts,
         "status": status,
         "reason": " ".join(reason.split()),
         "reference": parts["framework"] in references,
         **_parity(checks),
-        **_quality(parts["workload"], last.get("evaluated", {}), manifest),
         **(aggregates.UNTIMED if timed is None or status == NOT_EQUIVALENT else timed),
         **aggregates.told(own),
-        "import_s": of("opened", "import_seconds"),
-        "build_s": of("built", "seconds"),
-        "first_step_s": of("first-step", "seconds"),
-        "train_s": of("trained", "seconds"),
-        "evaluate_s": of("evaluated", "seconds"),
-        "peak_memory_bytes": of("memory", "peak_rss"),
-        "import_memory_bytes": of("memory", "import_rss"),
-        "pss_bytes": of("memory", "pss"),
-        "device_peak_bytes": of("memory", "device_peak"),
-        "device_used_bytes": of("memory", "device_used"),
+        **_from_events(last, synthetic(manifest)),
         "memory_floor_bytes": aggregates.floor_bytes(specs.get(parts["workload"])),
-        "steps": of("trained", "steps"),
-        "first_loss": of("first-step", "loss"),
-        "final_loss": of("trained", "final_loss"),
+    }
+    target = number((specs.get(parts["workload"]) or {}).get("target_accuracy"))
+    known = target and row["accuracy"] is not None
+    return row | {"reached_target": row["accuracy"] >= target if known else None}
+
+
+def _from_events(last: Mapping[str, Event], made_up: bool) -> dict[str, float | None]:
+    """The metrics that the last event of a kind tells; without scores where the data was made up."""
+    return {
+        metric.column: None
+        if made_up and metric.quality
+        else number(metric.source.read(last.get(metric.source.kind, {})))
+        for metric in METRICS
+        if isinstance(metric.source, EventField)
     }
 
 
@@ -334,17 +315,3 @@ def nearest_bound(checks: Sequence[Event]) -> Event:
         return np.inf if known is None else known
 
     return max(checks, key=share)
-
-
-def _quality(workload: str, evaluated: Event, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics on test data; none where the data was made up."""
-    if synthetic(manifest):
-        evaluated = {}
-    scores: dict[str, Any] = {
-        key: number(evaluated.get(key))
-        for key in ("accuracy", "precision", "recall", "f1", "examples")
-    }
-    spec = (manifest.get("workloads") or {}).get(workload) or {}
-    target, accuracy = number(spec.get("target_accuracy")), scores["accuracy"]
-    known = target and accuracy is not None
-    return {**scores, "reached_target": accuracy >= target if known else None}

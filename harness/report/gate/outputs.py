@@ -31,7 +31,7 @@ from harness.report.markdown import escape
 from harness.results import store
 from harness.text import SYMBOLS, count, plain
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised when a reader of the last schema would misread the JSON (docs/schema/check.schema.json)."""
 
 MARK = "<!-- samestep check"
@@ -216,7 +216,7 @@ def document(verdict: Verdict) -> str:
         {
             **{field.name: getattr(one, field.name) for field in dataclasses.fields(one)},
             "metric": one.metric.name,
-            "unit": one.metric.unit,
+            "unit": one.metric.gate_unit,
             "higher_is_better": one.metric.higher_is_better,
         }
         for one in wording.ordered(verdict)

@@ -6,25 +6,24 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from harness.gate.findings import (
-    ACCURACY,
     BROKEN,
     FAILED,
     IMPROVED,
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
-    PARITY,
     PASSED,
     REGRESSED,
     SAME,
     UNMEASURED,
     Finding,
-    Metric,
     Verdict,
 )
 from harness.outcomes import INCONCLUSIVE
 from harness.report.content import Tone
 from harness.results import tables
+from harness.results.metric import Metric
+from harness.results.metrics import ACCURACY, PARITY
 from harness.text import amount, count, listed, mebibytes, plain, score, seconds
 
 ORDER = (REGRESSED, MISSING, NOT_MEASURABLE, INCONCLUSIVE, IMPROVED, SAME, NOT_COMPARED)
@@ -121,13 +120,13 @@ def figure(metric: Metric, value: float | None) -> str:
 
 def _scale(metric: Metric, largest: float) -> tuple[float, str, Callable[[float], str]]:
     """By what values of about that size are multiplied, their unit then, and how they are written."""
-    if metric.unit == "":
+    if metric.gate_unit == "":
         return 1.0, "", score
-    if metric.unit == "bytes":
+    if metric.gate_unit == "bytes":
         return 1.0, "MiB", mebibytes
-    if metric.unit == "s":
+    if metric.gate_unit == "s":
         return (1e3, "ms", amount) if largest < 1 else (1.0, "s", seconds)
-    return 1.0, metric.unit, amount
+    return 1.0, metric.gate_unit, amount
 
 
 def change(one: Finding) -> str:

@@ -12,15 +12,17 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis import history_series
-from harness.analysis.history_series import Change, Metric, Series
-from harness.report import content, provenance
+from harness.analysis.history_series import Change, Series
+from harness.report import provenance
 from harness.report.content import Tone
 from harness.results import store
+from harness.results.metric import Metric
+from harness.results.metrics import IN_HISTORY
 from harness.results.tables import OK, number
 from harness.text import count, listed, percent, plain
 from harness.verdicts import UNDECIDED
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised when a reader of the last schema would misread the JSON (docs/schema/history.schema.json)."""
 
 POINT = (
@@ -68,17 +70,14 @@ class History:
     @property
     def caption(self) -> str:
         """How to read it."""
-        beside = {bool(one.against) for one in self.series if self.metric.shared}
+        beside = {bool(one.against) for one in self.series if self.metric.timed}
         return " ".join(
             [HOW, *([NET] if True in beside else []), *([ALONE] if False in beside else [])]
         )
 
     def write(self, value: float) -> str:
         """A value as a text."""
-        return _COLUMNS[self.metric.column].write(value)
-
-
-_COLUMNS = {column.key: column for column in content.COLUMNS}
+        return self.metric.write(value)
 
 
 def build(table: pd.DataFrame, name: str, pattern: str | None) -> History:
@@ -86,16 +85,15 @@ def build(table: pd.DataFrame, name: str, pattern: str | None) -> History:
 
     Raises StoreError where there are none.
     """
-    metric = history_series.METRICS[name]
+    metric = IN_HISTORY[name]
     found = history_series.series(table, metric)
-    title = _COLUMNS[metric.column].name
     if not found:
-        raise store.StoreError(f"no run that is kept tells of {title}")
+        raise store.StoreError(f"no run that is kept tells of {metric.title}")
     chosen = [one for one in found if pattern is None or _matches(one, pattern)]
     if not chosen:
         cells = list(dict.fromkeys(one.cell for one in found))
         raise store.StoreError(f'no cell has "{pattern}" in its name; there are {listed(cells)}')
-    return History(name, metric, title, tuple(chosen))
+    return History(name, metric, metric.title, tuple(chosen))
 
 
 def _matches(one: Series, pattern: str) -> bool:
@@ -122,7 +120,7 @@ def label(history: History, one: Series) -> str:
 
 def brief(history: History, change: Change) -> str:
     """A change in three words: slower by 12%."""
-    if history.metric.share:
+    if history.metric.quality:
         return f"{change.word} by {abs(change.size):.4f}"
     return f"{change.word} by {percent(abs(math.expm1(change.size)))}"
 
@@ -134,7 +132,7 @@ def sentence(history: History, one: Series, change: Change) -> str:
     if after["version"] and after["version"] != before["version"]:
         since = f"{after['version']} ({since})"
     beside = f" against {one.against[0]} alone" if len(one.against) == 1 else ""
-    maybe = ", or the machine is" if history.metric.shared and not one.against else ""
+    maybe = ", or the machine is" if history.metric.timed and not one.against else ""
     return plain(f"{brief(history, change)}{beside} since {since}{maybe}")
 
 
@@ -214,7 +212,7 @@ def _told(history: History, one: Series, change: Change) -> dict[str, Any]:
 
 def _size(history: History, change: Change) -> float:
     """New over old, of accuracy new minus old."""
-    return change.size if history.metric.share else math.exp(change.size)
+    return change.size if history.metric.quality else math.exp(change.size)
 
 
 def csv(history: History) -> str:

@@ -140,9 +140,9 @@ def _figure(
             notes.append({"x": _when(point), "y": 1, "yref": "paper", "yanchor": "bottom",
                           "showarrow": False, "font": {**colour, "size": 11},
                           "text": text(said.brief(history, change))})  # fmt: skip
-    axis: dict[str, Any] = {"title": {"text": history.metric.unit}, "range": _wide(low, high)}
+    axis: dict[str, Any] = {"title": {"text": history.metric.shown_unit}, "range": _wide(low, high)}
     if low > 0 and high > _FAR * low:
-        axis = log_axis([low, high], history.metric.unit)
+        axis = log_axis([low, high], history.metric.shown_unit)
     layout: dict[str, Any] = {
         "height": 400 if net else 300, "xaxis": {"type": "date", "nticks": 5},
         "yaxis": axis | {"domain": [0.36, 0.94] if net else [0, 0.93]},
@@ -209,7 +209,7 @@ def _hover(history: History, point: Mapping[Any, Any]) -> str:
         f"run {point['run']}, {_when(point)} UTC",
         f"samestep {said.made_by(point)}",
         f"{described.get('cpu') or 'a processor'} ({identity.fingerprint(described) or 'not known'})",
-        " ".join([*_texts(history, point)[4:6], history.metric.unit]),
+        " ".join([*_texts(history, point)[4:6], history.metric.shown_unit]),
         f"net {_texts(history, point)[6]}" if pd.notna(point["net"]) else "",
         said.fate(point),
     ]

@@ -52,7 +52,9 @@ class _Drawing:
         self._history, self._series, self._width = history, one, console.width
         utf = console.encoding.lower().startswith("utf")
         self._dot, self._bar, self._left, self._right, self._tick = "●─├┤┊" if utf else "o-||:"
-        table: list[tuple[str, ...]] = [("date", "version", "commit", history.metric.unit, "net")]
+        table: list[tuple[str, ...]] = [
+            ("date", "version", "commit", history.metric.shown_unit, "net")
+        ]
         table += [self._texts(point) for _, point in one.points.iterrows()]
         widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
         shown = [0, 1, 2, 3, 4] if one.against else [0, 1, 2, 3]

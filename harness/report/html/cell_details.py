@@ -10,6 +10,7 @@ import pandas as pd
 
 from harness.report import parity_tables, provenance
 from harness.results import store, tables
+from harness.results.metrics import METRICS
 from harness.results.tables import FINISHED, number
 from harness.text import count, plain
 from harness.verdicts import BEFORE, EQUIVALENT, by_cell, parity_verdict
@@ -42,11 +43,19 @@ def details(record: store.Record, cells: pd.DataFrame, of: int) -> Iterator[tupl
                 "name": plain(cell["cell"]),
                 "status": plain(cell["status"]),
                 "reason": plain(cell["reason"]),
+                "more": list(_more(cell)),
                 "settings": settings.get(plain(cell["cell"]), ""),
                 "parity": list(_parity(checked.get(cell["cell"], []), tensors)),
                 "log": _end(record.folder, started.get("log"), failed.get("log_tail"), lines),
             },
         )
+
+
+def _more(cell: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    """The metrics of a cell that are in no table, each with its title."""
+    for metric in METRICS:
+        if metric.priority is None and pd.notna(value := cell[metric.column]):
+            yield metric.title, metric.write(float(value))
 
 
 def _parity(checks: Sequence[Mapping[str, Any]], most: int) -> Iterator[dict[str, Any]]:

@@ -15,8 +15,9 @@ from harness.report.html import cell_details, curves, downsample, plots, predict
 from harness.report.html.plots import Figure
 from harness.report.html.style import Style
 from harness.results import store
+from harness.results.metrics import IN_TABLES
 from harness.results.tables import OK
-from harness.text import Tone, amount, count, mebibytes, plain, score, seconds
+from harness.text import Tone, count, plain
 
 MOST_SCORES = 100
 """How many distinct outcomes on test sets are shown in a report; 2 to 8 of a group."""
@@ -38,23 +39,9 @@ FIELDS = (
     Field("device", "device"),
     Field("dtype", "arithmetic"),
     Field("status", "status"),
-    Field("rank", "rank", "{:.0f}".format),
-    Field("accuracy", "accuracy", score),
-    Field("f1", "F1", score),
-    Field("train_samples_per_s", "training samples/s", amount),
-    Field("predict_samples_per_s", "inference samples/s", amount),
-    Field("latency1_p50_ms", "latency of one, ms", "{:.3g}".format),
-    Field("first_step_s", "first step, s", seconds),
-    Field("import_s", "import, s", seconds),
-    Field("train_s", "training, s", seconds),
-    Field("peak_memory_bytes", "peak MiB", mebibytes),
-    Field("device_peak_bytes", "GPU peak MiB", mebibytes),
-    Field("device_used_bytes", "held on GPU MiB", mebibytes),
-    Field("limit_share", "share of limit", "{:.1%}".format),
-    Field("step_operations", "step, in tiny operations", amount),
-    Field("joules_per_sample", "J a sample", "{:.3g}".format),
-    Field("parity_share", "error / bound", "{:.2f}".format),
+    *(Field(metric.column, metric.title, metric.write) for metric in IN_TABLES),
 )
+"""The columns of the table; a click on a cell shows its other metrics, too."""
 
 
 @dataclass(frozen=True)

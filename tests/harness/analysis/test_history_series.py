@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.analysis import history_series
-from harness.analysis.history_series import METRICS, Series
+from harness.analysis.history_series import Series
 from harness.results import history_db
+from harness.results.metrics import IN_HISTORY
 
-THROUGHPUT = METRICS["throughput"]
+THROUGHPUT = IN_HISTORY["throughput"]
 FLAT: Sequence[float] = (1.0,) * 12
 
 
@@ -194,7 +195,7 @@ def test_accuracy_changes_by_what_its_test_set_can_tell() -> None:
     ) -> list[list[int]]:
         told = table({"left/a": FLAT}, examples=examples, steps=steps,
                      accuracy=[level for level in levels for _ in range(12 // len(levels))])  # fmt: skip
-        return [places(one) for one in history_series.series(told, METRICS["accuracy"])]
+        return [places(one) for one in history_series.series(told, IN_HISTORY["accuracy"])]
 
     assert accuracy(0.90, 0.87) == [[6]]
     assert accuracy(0.90, 0.895) == [[]]
@@ -206,16 +207,16 @@ def test_accuracy_changes_by_what_its_test_set_can_tell() -> None:
 def test_more_memory_is_worse_and_on_a_card_it_is_the_cards() -> None:
     peaks = [2.0**30] * 6 + [2.0**31] * 6
     told = table({"left/a": FLAT}, peak_memory_bytes=peaks)
-    (one,) = history_series.series(told, METRICS["memory"])
+    (one,) = history_series.series(told, IN_HISTORY["memory"])
     assert [(change.word, change.better) for change in one.changes] == [("more", False)]
     on_card = told.assign(device="cuda", device_peak_bytes=2.0**33)
-    (one,) = history_series.series(on_card, METRICS["memory"])
+    (one,) = history_series.series(on_card, IN_HISTORY["memory"])
     assert set(one.points["value"]) == {2.0**33} and not one.changes
 
 
 def test_a_shorter_first_step_is_faster() -> None:
     told = table({"left/a": FLAT}, first_step_s=[2.0] * 6 + [1.0] * 6)
-    (one,) = history_series.series(told, METRICS["first-step"])
+    (one,) = history_series.series(told, IN_HISTORY["first-step"])
     assert [(change.word, change.better) for change in one.changes] == [("faster", True)]
 
 

@@ -19,10 +19,10 @@ from packaging.version import Version
 
 from harness.bisect.bisect import Bisection, prepare
 from harness.bisect.conclusion import conclusion
-from harness.bisect.question import METRICS
 from harness.environments import releases
 from harness.environments.probe import Unavailable
 from harness.results import store
+from harness.results.metrics import IN_BISECT, IN_GATE
 from harness.results.tables import split
 from harness.runner import run
 from harness.verdicts import EQUIVALENT, REPLAYED, UNDECIDED
@@ -266,9 +266,10 @@ def test_a_real_slow_release_is_found_and_one_that_breaks_is_skipped(
 
 
 def test_every_metric_of_a_bisection_is_one_of_the_gate() -> None:
-    assert set(METRICS) == {
-        "throughput", "predict", "latency", "first-step", "memory", "accuracy",
+    assert set(IN_BISECT) == {
+        "throughput", "inference", "latency", "first-step", "memory", "accuracy",
     }  # fmt: skip
+    assert set(IN_BISECT.values()) <= set(IN_GATE)
 
 
 def test_of_two_changes_it_comes_to_the_larger_one(bisection: Callable[..., Bisection]) -> None:

@@ -78,7 +78,7 @@ def test_what_is_no_slower_passes_and_leaves_what_it_promises(root: Path) -> Non
     assert verdicts["throughput"] == "improved"
     assert verdicts["parity"] == verdicts["accuracy"] == verdicts["memory"] == "same"
     assert set(verdicts) == {
-        "throughput", "inference", "latency", "memory", "first step", "accuracy", "parity",
+        "throughput", "inference", "latency", "memory", "first-step", "accuracy", "parity",
     }  # fmt: skip
     suite = ET.fromstring((folder / "check.xml").read_text())  # noqa: S314 (our own file)
     assert suite.get("failures") == suite.get("errors") == "0"

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.gate import baseline
-from harness.gate.findings import MEMORY, THROUGHPUT
 from harness.results.launches import Logs
+from harness.results.metrics import MEMORY, THROUGHPUT
 from tests.harness.gate.made import cell
 
 lawful = settings(deadline=None, derandomize=True, max_examples=25)

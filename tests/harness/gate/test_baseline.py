@@ -16,19 +16,17 @@ from hypothesis import strategies as st
 from harness.gate import baseline
 from harness.gate.evaluate import verdict
 from harness.gate.findings import (
-    DEVICE_MEMORY,
-    METRICS,
     NOT_COMPARED,
     NOT_MEASURABLE,
     PASSED,
     REGRESSED,
     SAME,
-    THROUGHPUT,
     Verdict,
 )
 from harness.outcomes import INCONCLUSIVE
 from harness.results import identity, store
 from harness.results.launches import Measures
+from harness.results.metrics import DEVICE_MEMORY, FIRST_STEP, IN_GATE, THROUGHPUT
 from tests.harness.gate.made import HEAD, OTHER, Table, cell, made
 
 lawful = settings(deadline=None, derandomize=True, max_examples=25)
@@ -69,6 +67,15 @@ def test_a_check_comes_to_the_same_by_the_record_and_by_the_file(tmp_path: Path)
         assert found[0].status == found[1].status == int(bool(head))
 
 
+def test_one_of_the_last_schema_is_read_under_today_s_names(tmp_path: Path, table: Table) -> None:
+    old = json.dumps({**table, "schema": 2}).replace('"first-step"', '"first step"')
+    assert '"first step": ' in old
+    path = tmp_path / "old.json"
+    path.write_text(old)
+    assert baseline.read(path).told == json.loads(json.dumps({**table, "schema": 2}))
+    assert baseline.read(path).value(FIRST_STEP, HEAD) is not None
+
+
 def test_the_file_can_be_reviewed(tmp_path: Path) -> None:
     cells: dict[str, dict[str, Any]] = {cell(name): {} for name in "abcdefgh"}
     path = baseline.save(tmp_path, baseline.of(made(tmp_path, cells, launches=12), "old"))
@@ -103,7 +110,7 @@ def test_a_launch_that_is_not_known_is_kept_as_such(tmp_path: Path) -> None:
 
 def test_values_are_kept_for_people(tmp_path: Path, table: Table) -> None:
     found, now = saved(tmp_path, table), Measures(made(tmp_path, {HEAD: {}, OTHER: {}}, seed=7))
-    for metric in METRICS:
+    for metric in IN_GATE:
         value = now.value(metric, HEAD)
         assert found.value(metric, HEAD) == (value and pytest.approx(value, rel=1e-5))
     assert found.value(DEVICE_MEMORY, HEAD) is None
@@ -250,7 +257,7 @@ def test_two_machines_of_no_name_are_not_alike(tmp_path: Path) -> None:
 
 
 def test_every_metric_has_a_floor(table: Table) -> None:
-    assert set(table["floors"]) == {metric.name for metric in METRICS}
+    assert set(table["floors"]) == {metric.name for metric in IN_GATE}
 
 
 def test_the_larger_floor_of_both_holds(tmp_path: Path, table: Table) -> None:

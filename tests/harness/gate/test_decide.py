@@ -13,18 +13,10 @@ from numpy.typing import NDArray
 
 from harness.gate.decide import CEILING, AccuracyChange, Comparison, accuracy_change, judge
 from harness.gate.evaluate import LEVEL
-from harness.gate.findings import (
-    FIRST_STEP,
-    IMPROVED,
-    LATENCY,
-    NOT_MEASURABLE,
-    REGRESSED,
-    SAME,
-    THROUGHPUT,
-    Finding,
-    Metric,
-)
+from harness.gate.findings import IMPROVED, NOT_MEASURABLE, REGRESSED, SAME, Finding
 from harness.outcomes import INCONCLUSIVE
+from harness.results.metric import Metric
+from harness.results.metrics import FIRST_STEP, LATENCY, THROUGHPUT
 from harness.stats import intervals
 from harness.stats.intervals import Interval, Ratio
 
@@ -116,7 +108,7 @@ def test_a_time_is_judged_as_a_speed_is_and_told_the_other_way_around(
 ) -> None:
     found = logs(mean, spread, count, seed)
     (speed,) = judge([compare(found, THROUGHPUT, floor)], [], threshold, 0.005, LEVEL)
-    time = replace(LATENCY, allowance=1.0)
+    time = replace(LATENCY, gate=replace(LATENCY.rule, allowance=1.0))
     (slow,) = judge([compare(found, time, floor)], [], threshold, 0.005, LEVEL)
     assert (slow.verdict, slow.threshold) == (speed.verdict, speed.threshold)
     assert slow.change is not None and speed.change is not None

@@ -11,30 +11,25 @@ from rich.console import Console
 from harness.gate import baseline
 from harness.gate.evaluate import Check, undecided, unsettled, verdict
 from harness.gate.findings import (
-    ACCURACY,
     BROKEN,
     FAILED,
-    FIRST_STEP,
     IMPROVED,
-    LATENCY,
-    MEMORY,
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
-    PARITY,
     PASSED,
     REGRESSED,
     SAME,
-    THROUGHPUT,
     UNMEASURED,
     Finding,
-    Metric,
     Verdict,
 )
 from harness.outcomes import INCONCLUSIVE
 from harness.report.gate import github, junit
 from harness.report.gate import outputs as check
 from harness.results import store
+from harness.results.metric import Metric
+from harness.results.metrics import ACCURACY, FIRST_STEP, LATENCY, MEMORY, PARITY, THROUGHPUT
 from tests.harness.gate.made import BASE, HEAD, OTHER, cell, made
 from tests.parity_event import TENSOR
 
@@ -49,7 +44,7 @@ def told(found: Verdict, cell: str = HEAD) -> dict[str, str]:
 def test_identical_arms_are_the_same(tmp_path: Path) -> None:
     found = verdict(made(tmp_path, {HEAD: {}, BASE: {}}, pairs=PAIR))
     assert set(told(found)) == {
-        "throughput", "inference", "latency", "memory", "first step", "accuracy", "parity",
+        "throughput", "inference", "latency", "memory", "first-step", "accuracy", "parity",
     }  # fmt: skip
     assert set(told(found).values()) == {SAME}
     assert found.status == PASSED
@@ -62,7 +57,7 @@ def test_identical_arms_are_the_same(tmp_path: Path) -> None:
         ("predict", "inference", 0.9),
         ("single", "latency", 0.85),
         ("memory", "memory", 1.05),
-        ("first", "first step", 1.3),
+        ("first", "first-step", 1.3),
     ],
 )
 def test_what_got_worse_is_found_and_nothing_else(

@@ -14,6 +14,7 @@ from harness.commands.doctor import show as show_finding
 from harness.doctor import Finding
 from harness.report import printing, terminal
 from harness.results import store
+from harness.results.metrics import IN_TABLES
 from harness.results.store import Run
 
 
@@ -34,16 +35,19 @@ def test_nothing_is_wider_than_the_terminal(tmp_path: Path, fake: ModuleType, wi
 
 
 def heading(text: str) -> list[str]:
+    """The short titles of a table, the words of one joined."""
     line = next(line for line in text.splitlines() if "train/s" in line)
-    return line.replace("first s", "first").replace("import s", "import").split()
+    for metric in IN_TABLES:
+        line = line.replace(metric.short, metric.short.replace(" ", "_"))
+    return line.split()
 
 
 def test_80_columns_hold_what_matters(tmp_path: Path, fake: ModuleType) -> None:
     text = show(fake.mixed_run(tmp_path), 80)
     assert heading(text) == [
-        "#", "acc", "prec", "train/s", "infer/s", "first", "MiB", "status"
+        "#", "acc", "prec", "train/s", "infer/s", "first_s", "MiB", "status"
     ]  # fmt: skip
-    assert "no room here for: recall, F1, from, to, cores," in text
+    assert "no room here for: recall, F1, train from, train to, cores," in text
     assert "✓ pytorch eager    1 0.9722" in text
 
 
@@ -51,6 +55,14 @@ def test_a_wide_terminal_shows_all(tmp_path: Path, fake: ModuleType) -> None:
     text = show(fake.mixed_run(tmp_path), 190)
     assert len(heading(text)) == 16
     assert "no room" not in text
+
+
+def test_the_legend_has_the_columns_that_are_shown(tmp_path: Path, fake: ModuleType) -> None:
+    legend = " ".join(show(fake.mixed_run(tmp_path), 80).split("columns ")[1].split())
+    assert legend.startswith(
+        "#: rank; acc: accuracy; prec: precision; train/s: training samples/s;"
+    )
+    assert "MiB: peak memory, MiB" in legend and "cores: cores used" not in legend
 
 
 def test_a_narrow_one_keeps_the_speed(tmp_path: Path, fake: ModuleType) -> None:

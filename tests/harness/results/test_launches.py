@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.gate.findings import (
+from harness.results import classification, store
+from harness.results.launches import Measures
+from harness.results.metrics import (
     DEVICE_MEMORY,
     FIRST_STEP,
+    IN_GATE,
     INFERENCE,
     LATENCY,
     MEMORY,
-    METRICS,
     RESIDENT,
     THROUGHPUT,
 )
-from harness.results import classification, store
-from harness.results.launches import Measures
 from harness.results.store import Run
 from tests.harness.gate.made import BASE, HEAD, OTHER, made
 from workloads import spec
@@ -252,7 +252,7 @@ def test_where_every_launch_was_disturbed_nothing_is_known(journal: Journal) -> 
 
 def test_without_a_calibration_there_is_nothing_to_go_by(journal: Journal) -> None:
     now = journal.slice(HEAD, 1000)("memory", HEAD, import_rss=1, peak_rss=3).read()
-    assert all(len(now.against_calibration(one, HEAD)) == 0 for one in METRICS if one is not MEMORY)
+    assert all(len(now.against_calibration(one, HEAD)) == 0 for one in IN_GATE if one is not MEMORY)
     assert len(now.against_calibration(MEMORY, HEAD)) == 1  # bytes need none
 
 
@@ -281,7 +281,7 @@ def test_a_floor_is_what_twins_came_out_apart_by_in_their_own_kind(journal: Jour
 
 def test_without_twins_there_is_no_floor(tmp_path: Path) -> None:
     now = Measures(made(tmp_path, {HEAD: {}, BASE: {}}))
-    assert [now.floor(metric, HEAD) for metric in METRICS] == [0.0] * len(METRICS)
+    assert [now.floor(metric, HEAD) for metric in IN_GATE] == [0.0] * len(IN_GATE)
 
 
 def test_how_long_a_launch_takes_is_the_time_between_two(

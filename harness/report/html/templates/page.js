@@ -200,6 +200,7 @@
       [...row.cells].forEach((one, place) => {
         if (place) list.append(make("dt", heads[place]), make("dd", one.textContent));
       });
+      for (const [title, value] of told.more) list.append(make("dt", title), make("dd", value));
       parts.push(list);
     }
     const plots = samples(cell).map((figure) => [make("div", ""), figure]);

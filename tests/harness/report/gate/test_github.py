@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gate import findings
-from harness.gate.findings import Finding, Metric, Verdict
+from harness.gate.findings import Finding, Verdict
 from harness.report.gate import github, wording
+from harness.results import metrics
+from harness.results.metric import Metric
 from harness.text import plain
 
 COMMAND = re.compile(r"::(error|warning|notice) title=([^:,\r\n]*)::([^\r\n]*)")
 
 
-def told(kind: str, cell: str = "mlp/jax/jit/cpu/float32", metric: Metric = findings.THROUGHPUT,
+def told(kind: str, cell: str = "mlp/jax/jit/cpu/float32", metric: Metric = metrics.THROUGHPUT,
          note: str = "") -> Finding:  # fmt: skip
     return Finding(cell, cell, metric, kind, 100.0, 95.0, -0.05, -0.06, -0.04, 0.03, 5, note)
 

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from harness.gate import findings
 from harness.gate.findings import Finding, Verdict
 from harness.report.gate import junit, wording
+from harness.results import metrics
 from harness.text import plain
 
 
 def told(kind: str, cell: str = "mlp/jax/jit/cpu/float32", note: str = "") -> Finding:
     return Finding(
-        cell, cell, findings.THROUGHPUT, kind, 100.0, 95.0, -0.05, -0.06, -0.04, 0.03, 5, note
+        cell, cell, metrics.THROUGHPUT, kind, 100.0, 95.0, -0.05, -0.06, -0.04, 0.03, 5, note
     )
 
 

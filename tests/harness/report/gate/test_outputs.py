@@ -15,20 +15,22 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from harness.gate import findings
-from harness.gate.findings import Finding, Metric, Verdict
+from harness.gate.findings import Finding, Verdict
 from harness.report.gate import outputs, wording
+from harness.results import metrics
+from harness.results.metric import Metric
 from harness.text import plain
 
 FIGURES: dict[Metric, tuple[float, ...]] = {
-    findings.THROUGHPUT: (68210.0, 64731.0, -0.051, -0.06, -0.042, 0.03),
-    findings.LATENCY: (0.00123, 0.00163, 0.325, 0.29, 0.36, 0.06),
-    findings.MEMORY: (498 * 2.0**20, 523 * 2.0**20, 0.05, 0.04, 0.06, 0.03),
-    findings.ACCURACY: (0.9722, 0.9655, -0.0067, -0.014, 0.004, 0.01),
-    findings.RESIDENT: (1234567.0, 1034567.0, -0.162, -0.2, -0.12, 0.03),
+    metrics.THROUGHPUT: (68210.0, 64731.0, -0.051, -0.06, -0.042, 0.03),
+    metrics.LATENCY: (0.00123, 0.00163, 0.325, 0.29, 0.36, 0.06),
+    metrics.MEMORY: (498 * 2.0**20, 523 * 2.0**20, 0.05, 0.04, 0.06, 0.03),
+    metrics.ACCURACY: (0.9722, 0.9655, -0.0067, -0.014, 0.004, 0.01),
+    metrics.RESIDENT: (1234567.0, 1034567.0, -0.162, -0.2, -0.12, 0.03),
 }
 
 
-def told(verdict: str, metric: Metric = findings.THROUGHPUT, name: str = "pytorch/eager",
+def told(verdict: str, metric: Metric = metrics.THROUGHPUT, name: str = "pytorch/eager",
          note: str = "") -> Finding:  # fmt: skip
     cell = f"mlp-digits/{name}/cpu/float32"
     return Finding(cell, cell, metric, verdict, *FIGURES[metric], launches=5, note=note)
@@ -57,7 +59,7 @@ def test_80_columns_hold_a_figure_on_one_line() -> None:
         r"^    throughput +68,210 → 64,731 /s +-5\.1% \(-6\.0 to -4\.2\) +±3%$", text, re.M
     )
     assert re.search(
-        r"^    resident throughput 1,234,567 → 1,034,567 /s -16\.2% \(-20\.0 to -12\.0\) ±3%$",
+        r"^    resident-throughput 1,234,567 → 1,034,567 /s -16\.2% \(-20\.0 to -12\.0\) ±3%$",
         text,
         re.M,
     )
@@ -67,9 +69,9 @@ def test_80_columns_hold_a_figure_on_one_line() -> None:
 
 
 def test_the_sentence_comes_first_and_then_the_worst() -> None:
-    made = [told(findings.SAME, name="jax/jit"), told(findings.IMPROVED, findings.LATENCY),
-            told(findings.REGRESSED), told(findings.INCONCLUSIVE, findings.MEMORY),
-            told(findings.MISSING, findings.ACCURACY)]  # fmt: skip
+    made = [told(findings.SAME, name="jax/jit"), told(findings.IMPROVED, metrics.LATENCY),
+            told(findings.REGRESSED), told(findings.INCONCLUSIVE, metrics.MEMORY),
+            told(findings.MISSING, metrics.ACCURACY)]  # fmt: skip
     lines = shown(Verdict(made, "git:main"), 120).splitlines()
     assert lines[0].startswith("✗ Regression against git:main: 1 regressed, 1 missing")
     assert "mlp-digits, cpu, float32" in lines
@@ -84,12 +86,12 @@ def test_many_that_are_the_same_take_a_line_a_cell() -> None:
         for metric in FIGURES
     ]
     lines = [line.split() for line in shown(Verdict(made, "git:main"), 120).splitlines()]
-    listed = ["throughput,", "latency,", "memory,", "accuracy,", "resident", "throughput"]
+    listed = ["throughput,", "latency,", "memory,", "accuracy,", "resident-throughput"]
     assert ["jax", "jit", *listed] in lines and ["pytorch", "eager", *listed] in lines
 
 
 def test_colour_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    verdict = Verdict([told(findings.REGRESSED), told(findings.INCONCLUSIVE, findings.MEMORY)], "x")
+    verdict = Verdict([told(findings.REGRESSED), told(findings.INCONCLUSIVE, metrics.MEMORY)], "x")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     assert "\x1b[31m" in shown(verdict, force_terminal=True)
@@ -111,7 +113,7 @@ def test_what_was_not_decided_is_dim(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_advisory_another_machine_and_notes_are_said() -> None:
-    made = [told(findings.REGRESSED, note="see its profile"), told(findings.SAME, findings.MEMORY)]
+    made = [told(findings.REGRESSED, note="see its profile"), told(findings.SAME, metrics.MEMORY)]
     text = " ".join(shown(Verdict(made, "nightly", "40 days old", ("the kernel",))).split())
     assert "! advisory, a regression does not block: 40 days old" in text
     assert "! not the baseline's machine: the kernel" in text
@@ -169,7 +171,7 @@ def tokens(text: str) -> list[tuple[str, str]]:
 def test_names_from_outside_are_shown_in_markdown_and_not_run(
     name: str, note: str, kind: str
 ) -> None:
-    made = Finding(name, name, findings.THROUGHPUT, kind, *FIGURES[findings.THROUGHPUT], note=note)
+    made = Finding(name, name, metrics.THROUGHPUT, kind, *FIGURES[metrics.THROUGHPUT], note=note)
     text = outputs.markdown(Verdict([made], name, note, [note]))
     found = tokens(text)
     assert {kind for kind, _ in found} <= {
@@ -190,9 +192,9 @@ def test_names_from_outside_are_shown_in_markdown_and_not_run(
 def test_markdown_shows_what_is_worse_and_folds_the_rest() -> None:
     made = [
         told(findings.SAME),
-        told(findings.REGRESSED, findings.LATENCY, note="look here"),
-        told(findings.MISSING, findings.MEMORY),
-        told(findings.INCONCLUSIVE, findings.ACCURACY),
+        told(findings.REGRESSED, metrics.LATENCY, note="look here"),
+        told(findings.MISSING, metrics.MEMORY),
+        told(findings.INCONCLUSIVE, metrics.ACCURACY),
     ]
     text = outputs.markdown(Verdict(made, "git:main"))
     mark, sentence, *_ = text.splitlines()

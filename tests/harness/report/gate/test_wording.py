@@ -7,13 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gate import findings
-from harness.gate.findings import Finding, Metric, Verdict
+from harness.gate.findings import Finding, Verdict
 from harness.report.gate import wording
+from harness.results import metrics
+from harness.results.metric import Metric
 
 CELL = "mlp-digits/pytorch/eager/cpu/float32"
 
 
-def told(metric: Metric = findings.THROUGHPUT, verdict: str = findings.SAME, *numbers: float | None,
+def told(metric: Metric = metrics.THROUGHPUT, verdict: str = findings.SAME, *numbers: float | None,
          cell: str = CELL, note: str = "") -> Finding:  # fmt: skip
     return Finding(cell, cell, metric, verdict, *numbers, note=note)
 
@@ -21,15 +23,15 @@ def told(metric: Metric = findings.THROUGHPUT, verdict: str = findings.SAME, *nu
 @pytest.mark.parametrize(
     ("metric", "before", "after", "words"),
     [
-        (findings.THROUGHPUT, 9120.4, 8655.0, "9,120 → 8,655 samples/s"),
-        (findings.INFERENCE, 4.5678, 5.0, "4.57 → 5 samples/s"),
-        (findings.LATENCY, 0.00123, 0.0456, "1.23 → 45.6 ms"),
-        (findings.FIRST_STEP, 0.9, 1.234, "0.900 → 1.23 s"),
-        (findings.MEMORY, 498 * 2**20, 1498 * 2**20, "498 → 1,498 MiB"),
-        (findings.ACCURACY, 0.97222, 0.9611, "0.9722 → 0.9611"),
-        (findings.THROUGHPUT, 9120.0, None, "9,120 samples/s → -"),
-        (findings.ACCURACY, None, 0.5, "- → 0.5000"),
-        (findings.MEMORY, None, None, "-"),
+        (metrics.THROUGHPUT, 9120.4, 8655.0, "9,120 → 8,655 samples/s"),
+        (metrics.INFERENCE, 4.5678, 5.0, "4.57 → 5 samples/s"),
+        (metrics.LATENCY, 0.00123, 0.0456, "1.23 → 45.6 ms"),
+        (metrics.FIRST_STEP, 0.9, 1.234, "0.900 → 1.23 s"),
+        (metrics.MEMORY, 498 * 2**20, 1498 * 2**20, "498 → 1,498 MiB"),
+        (metrics.ACCURACY, 0.97222, 0.9611, "0.9722 → 0.9611"),
+        (metrics.THROUGHPUT, 9120.0, None, "9,120 samples/s → -"),
+        (metrics.ACCURACY, None, 0.5, "- → 0.5000"),
+        (metrics.MEMORY, None, None, "-"),
     ],
 )
 def test_values_have_the_unit_that_people_read(
@@ -39,21 +41,21 @@ def test_values_have_the_unit_that_people_read(
 
 
 def test_a_change_has_its_sign_its_interval_and_of_accuracy_points() -> None:
-    speed = told(findings.THROUGHPUT, findings.REGRESSED, 1, 1, -0.051, -0.06, -0.042, 0.03)
+    speed = told(metrics.THROUGHPUT, findings.REGRESSED, 1, 1, -0.051, -0.06, -0.042, 0.03)
     assert wording.change(speed) == "-5.1% (-6.0 to -4.2)"
     assert wording.within(speed) == "±3%"
-    score = told(findings.ACCURACY, findings.SAME, 1, 1, -0.004, -0.009, 0.001, 0.015)
+    score = told(metrics.ACCURACY, findings.SAME, 1, 1, -0.004, -0.009, 0.001, 0.015)
     assert wording.change(score) == "-0.4 pt (-0.9 to +0.1)"
     assert wording.within(score) == "±1.5 pt"
-    assert wording.change(told(findings.MEMORY, findings.SAME, 1, 1, -0.0004)) == "+0.0%"
+    assert wording.change(told(metrics.MEMORY, findings.SAME, 1, 1, -0.0004)) == "+0.0%"
     assert wording.change(told()) == wording.within(told()) == "-"
 
 
 def test_the_order_is_by_urgency_and_of_regressions_by_how_bad_they_are() -> None:
     kinds = [told(verdict=kind) for kind in reversed(wording.ORDER[1:])]
-    slight = told(findings.THROUGHPUT, findings.REGRESSED, 1, 1, -0.04, None, None, 0.03)
-    grave = told(findings.LATENCY, findings.REGRESSED, 1, 1, 0.4, None, None, 0.06)
-    unknown = told(findings.PARITY, findings.REGRESSED)
+    slight = told(metrics.THROUGHPUT, findings.REGRESSED, 1, 1, -0.04, None, None, 0.03)
+    grave = told(metrics.LATENCY, findings.REGRESSED, 1, 1, 0.4, None, None, 0.06)
+    unknown = told(metrics.PARITY, findings.REGRESSED)
     ordered = wording.ordered(Verdict([*kinds, slight, grave, unknown], "x"))
     assert ordered[:3] == [unknown, grave, slight]
     assert [one.verdict for one in ordered[3:]] == list(wording.ORDER[1:])
@@ -80,7 +82,7 @@ def test_the_whole_is_good_only_where_something_was_decided(
 
 
 def test_parity_alone_decides_nothing() -> None:
-    made = [told(findings.PARITY), told(verdict=findings.INCONCLUSIVE)]
+    made = [told(metrics.PARITY), told(verdict=findings.INCONCLUSIVE)]
     assert wording.overall(Verdict(made, "x")) == "warn"
 
 
@@ -107,20 +109,20 @@ def test_a_note_is_told_once_with_all_that_it_is_true_of() -> None:
         cell = f"mlp/{framework}/eager/cpu/float32"
         return told(metric, findings.MISSING, cell=cell, note="killed")
 
-    own = [missing(findings.THROUGHPUT, "a"), missing(findings.MEMORY, "a")]
+    own = [missing(metrics.THROUGHPUT, "a"), missing(metrics.MEMORY, "a")]
     parts = ("framework", "mode")
     assert wording.noted(own, parts) == [("missing", "a eager throughput and memory: killed")]
-    many = [missing(findings.MEMORY, name) for name in "abcde"]
+    many = [missing(metrics.MEMORY, name) for name in "abcde"]
     assert wording.noted(many, parts) == [("missing", "a eager memory, and 4 more cells: killed")]
 
 
 def test_a_sentence_has_all_that_is_known() -> None:
-    known = Finding(CELL, CELL, findings.THROUGHPUT, findings.REGRESSED, 100.0, 95.0, -0.05, -0.06,
+    known = Finding(CELL, CELL, metrics.THROUGHPUT, findings.REGRESSED, 100.0, 95.0, -0.05, -0.06,
                     -0.04, 0.03, 5, "why\nnot")  # fmt: skip
     assert wording.sentence(known) == (
         "regressed; -5.0% (-6.0 to -4.0); threshold ±3%; 100 → 95 samples/s; 5 launches; why not"
     )
-    assert wording.sentence(told(findings.PARITY)) == "same"
+    assert wording.sentence(told(metrics.PARITY)) == "same"
 
 
 def test_what_makes_it_less_sure_is_said_in_words() -> None:

@@ -13,10 +13,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from harness.analysis import history_series
 from harness.report.history import content, html_page, terminal_table
 from harness.report.history.content import History
 from harness.results import history_db as database
+from harness.results.metrics import IN_HISTORY
 from harness.results.store import StoreError
 
 
@@ -85,7 +85,7 @@ def test_a_failed_run_is_shown(results: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 160])
-@pytest.mark.parametrize("metric", history_series.METRICS)
+@pytest.mark.parametrize("metric", IN_HISTORY)
 def test_nothing_is_wider_than_the_terminal(results: Path, width: int, metric: str) -> None:
     if metric == "latency":
         with pytest.raises(StoreError, match="no run that is kept tells of latency"):

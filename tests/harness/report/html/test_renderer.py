@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from harness.report import formats
 from harness.report.groups import groups, load
 from harness.report.html import curves, downsample, plots, renderer, run_page, style
 from harness.results import store
+from harness.results.metrics import METRICS
 from harness.results.store import Run
 
 LARGEST = 6_000_000
@@ -126,6 +128,18 @@ def test_a_cell_has_the_end_of_its_log_and_its_parity_checks(
     told = data(render(fake.rich_run(tmp_path)))["cells"]["0"]
     assert told["log"] == ["first line", "the last line of cnn-digits/pytorch/eager/cpu/float32"]
     assert told["parity"][0]["rows"][0][0] == "gradient of dense1.bias"
+
+
+def test_every_metric_that_a_cell_has_is_shown(tmp_path: Path, fake: ModuleType) -> None:
+    folder = fake.rich_run(tmp_path)
+    text, row = render(folder), store.summary(store.read(folder)).iloc[0]
+    heads = set(map(unescape, re.findall(r'class="sort">(.*?)</button>', text)))
+    clicked = dict(data(text)["cells"]["0"]["more"])
+    for metric in METRICS:
+        if pd.notna(row[metric.column]):
+            assert (metric.title in heads) != (metric.title in clicked), metric.name
+    assert clicked["scoring, s"] == "0.050" and clicked["inference samples/s, slices"] == "15"
+    assert clicked["training steps"] == "675"
 
 
 def test_a_log_outside_the_run_is_not_read(tmp_path: Path, fake: ModuleType) -> None:
