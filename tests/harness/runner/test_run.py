@@ -316,7 +316,8 @@ def test_ctrl_c_keeps_what_there_is_and_leaves_no_worker(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run.execute(asked(toy_root, toy_interpreters, modes=["well"]), interrupt, toy_root)
+        request = asked(toy_root, toy_interpreters, modes=["well"])
+        run.execute(request, interrupt, toy_root, finish=formats.write)
     record = store.read(seen[0])
     assert record.end and record.end["status"] == "interrupted"
     assert (record.folder / "report.md").exists()
