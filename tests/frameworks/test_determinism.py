@@ -14,10 +14,20 @@ SCRIPT = Path(__file__).with_name("check_determinism.py")
 
 FLAGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "pytorch": (
-        {"algorithms": False, "compiler": False, "cudnn": False, "autotuning": True,
-         "workspace": None},
-        {"algorithms": True, "compiler": True, "cudnn": True, "autotuning": False,
-         "workspace": ":4096:8"},
+        {
+            "algorithms": False,
+            "compiler": False,
+            "cudnn": False,
+            "autotuning": True,
+            "workspace": None,
+        },
+        {
+            "algorithms": True,
+            "compiler": True,
+            "cudnn": True,
+            "autotuning": False,
+            "workspace": ":4096:8",
+        },
     ),
     "tensorflow": ({"operators": False}, {"operators": True}),
     "jax": ({"operators": False}, {"operators": True}),
@@ -25,7 +35,7 @@ FLAGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"MXNET_ENFORCE_DETERMINISM": None, "MXNET_CUDNN_AUTOTUNE_DEFAULT": "1"},
         {"MXNET_ENFORCE_DETERMINISM": "1", "MXNET_CUDNN_AUTOTUNE_DEFAULT": "0"},
     ),
-}  # fmt: skip
+}
 """The frameworks' own flags: off, and on."""
 
 

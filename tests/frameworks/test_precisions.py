@@ -24,11 +24,13 @@ CUDA, CPU = ("cuda.matmul", "cudnn.conv"), ("mkldnn.conv", "mkldnn.matmul")
 WHOLE = dict.fromkeys((*CUDA, *CPU), "ieee")
 FLAGS = {
     "pytorch": {
-        "float32": WHOLE, "tf32": WHOLE | dict.fromkeys(CUDA, "tf32"), "bfloat16": WHOLE,
+        "float32": WHOLE,
+        "tf32": WHOLE | dict.fromkeys(CUDA, "tf32"),
+        "bfloat16": WHOLE,
     },
     "tensorflow": {"float32": False, "tf32": True, "bfloat16": False},
     "jax": {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "highest"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("framework", FLAGS)
