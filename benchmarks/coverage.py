@@ -61,10 +61,15 @@ class Noise:
 QUIET, MIDDLING, LOUD = Noise(0.005, 0.015), Noise(0.02, 0.05), Noise(0.06, 0.1)
 
 COVERED = (
-    Noise(0.01, 0.015), Noise(0.03, 0.05), LOUD, replace(LOUD, heavy=True),
-    Noise(0.06, 0.015, heavy=True), Noise(0.01, 0.1),
-    replace(LOUD, bursts=0.06), replace(LOUD, bursts=0.0),
-)  # fmt: skip
+    Noise(0.01, 0.015),
+    Noise(0.03, 0.05),
+    LOUD,
+    replace(LOUD, heavy=True),
+    Noise(0.06, 0.015, heavy=True),
+    Noise(0.01, 0.1),
+    replace(LOUD, bursts=0.06),
+    replace(LOUD, bursts=0.0),
+)
 
 
 class Run:
@@ -295,18 +300,39 @@ def main() -> None:
         )
     _table(
         ["identical cells told apart", "noise", "share", "launches"],
-        ((rule, noise, f"{share:.1%}", f"{launches:.0f}")
-         for noise in (QUIET, LOUD, replace(LOUD, heavy=True))
-         for rule, share, launches in false_verdicts(noise, trials, seed)),
-    )  # fmt: skip
+        (
+            (rule, noise, f"{share:.1%}", f"{launches:.0f}")
+            for noise in (QUIET, LOUD, replace(LOUD, heavy=True))
+            for rule, share, launches in false_verdicts(noise, trials, seed)
+        ),
+    )
     _table(
-        ["a difference found", "noise", "5 launches, no floor", "5 launches", "may stop early",
-         "then launches, median", "90%", "its interval holds the truth"],
-        ((f"{percent}%", noise, *_percent(shares), f"{median:.0f}", f"{late:.0f}", f"{inside:.1%}")
-         for noise in (QUIET, MIDDLING, LOUD)
-         for percent in (2, 5, 10)
-         for *shares, median, late, inside in [power(noise, math.log1p(percent / 100), trials, seed)]),
-    )  # fmt: skip
+        [
+            "a difference found",
+            "noise",
+            "5 launches, no floor",
+            "5 launches",
+            "may stop early",
+            "then launches, median",
+            "90%",
+            "its interval holds the truth",
+        ],
+        (
+            (
+                f"{percent}%",
+                noise,
+                *_percent(shares),
+                f"{median:.0f}",
+                f"{late:.0f}",
+                f"{inside:.1%}",
+            )
+            for noise in (QUIET, MIDDLING, LOUD)
+            for percent in (2, 5, 10)
+            for *shares, median, late, inside in [
+                power(noise, math.log1p(percent / 100), trials, seed)
+            ]
+        ),
+    )
 
 
 if __name__ == "__main__":

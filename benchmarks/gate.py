@@ -51,9 +51,13 @@ from harness.stats.intervals import LOOKS  # noqa: E402
 THRESHOLD, MARGIN = REGRESSION.relative, REGRESSION.points
 WORKLOAD = "cnn-digits"
 PLANTS = {
-    "none": "b", "slow5": "slow5", "slow10": "slow10", "large5": "large5", "wrong1": "wrong1",
+    "none": "b",
+    "slow5": "slow5",
+    "slow10": "slow10",
+    "large5": "large5",
+    "wrong1": "wrong1",
     "steep1": "steep1",
-}  # fmt: skip
+}
 """What is planted, and the mode of the planted adapter that has it; "a" is what it is held against."""
 
 POOL = ("a", "b", "c", "slow5", "slow10", "large5", "wrong1")
@@ -100,10 +104,22 @@ def asked(root: Path, mode: str, budget: float | None, seed: int) -> Request:
     """Return the request of the check, as the command line makes it."""
     python = builder.prepare(framework_spec.discover(ROOT)["pytorch"], "cpu").python
     return request.against(
-        "planted/a", frameworks=["planted"], workloads=[WORKLOAD], modes=[mode], device="cpu",
-        threads=None, seed=seed, data="real", data_dir=None, interpreters={"planted": python},
-        out=root / "results", root=root, threshold=THRESHOLD, margin=MARGIN, budget=budget,
-    )  # fmt: skip
+        "planted/a",
+        frameworks=["planted"],
+        workloads=[WORKLOAD],
+        modes=[mode],
+        device="cpu",
+        threads=None,
+        seed=seed,
+        data="real",
+        data_dir=None,
+        interpreters={"planted": python},
+        out=root / "results",
+        root=root,
+        threshold=THRESHOLD,
+        margin=MARGIN,
+        budget=budget,
+    )
 
 
 def trials(plant: str, count: int, budget: float | None, quiet: bool) -> None:
@@ -126,12 +142,17 @@ def trials(plant: str, count: int, budget: float | None, quiet: bool) -> None:
             for what in (REGRESSED, "inconclusive")
         )
         speed = next((one for one in found.findings if one.metric.rule.kind == "train"), None)
-        told = "-" if speed is None or speed.change is None else (
-            f"{speed.change:+.1%} ({speed.low:+.1%} to {speed.high:+.1%})"
-        )  # fmt: skip
+        told = (
+            "-"
+            if speed is None or speed.change is None
+            else (f"{speed.change:+.1%} ({speed.low:+.1%} to {speed.high:+.1%})")
+        )
         launches = 0 if speed is None else speed.launches
-        print(f"| {trial + 1} | {found.status} | {' | '.join(words)} | {told} | {launches} |"
-              f" {seconds:.0f} |", flush=True)  # fmt: skip
+        print(
+            f"| {trial + 1} | {found.status} | {' | '.join(words)} | {told} | {launches} |"
+            f" {seconds:.0f} |",
+            flush=True,
+        )
     print(f"\nregressed in {alarms} of {count}")
 
 
@@ -145,10 +166,11 @@ def pool(launches: int, quiet: bool, keep: Path | None) -> None:
         base = cells[0].id
         pairs = [(cell.id, base) for cell in cells[1:]]
         made = replace(
-            made, cells=cells,
+            made,
+            cells=cells,
             extra_manifest={"check": vars(Check("planted/a", pairs, THRESHOLD, MARGIN))},
             measuring=replace(OPEN_ENDED, launches=launches, checking=True),
-        )  # fmt: skip
+        )
         record, _ = execute(made, lambda event: None, root)
         draws(record, LOOKS[-1])
 
@@ -162,8 +184,13 @@ def draws(record: store.Record, most: int) -> None:
     print("| planted | found | anything else | launches, median | 95% of checks |")
     print("| --- | ---: | ---: | ---: | ---: |")
     looks = [look for look in LOOKS if look <= most] + ([most] if most not in LOOKS else [])
-    for plant, metric in (("none", ""), ("slow5", "throughput"), ("slow10", "throughput"),
-                          ("large5", "memory"), ("wrong1", "accuracy")):  # fmt: skip
+    for plant, metric in (
+        ("none", ""),
+        ("slow5", "throughput"),
+        ("slow10", "throughput"),
+        ("large5", "memory"),
+        ("wrong1", "accuracy"),
+    ):
         draw, taken = np.random.default_rng(0), list[int]()
         alarms: Counter[str] = Counter()
         for _ in range(DRAWS):
@@ -176,8 +203,11 @@ def draws(record: store.Record, most: int) -> None:
             alarms["else"] += bool(names - {metric})
             taken.append(launches)
         found = f"{alarms['found'] / DRAWS:.1%}" if metric else "-"
-        print(f"| {plant} | {found} | {alarms['else'] / DRAWS:.2%} | {np.median(taken):.0f} |"
-              f" {np.quantile(taken, 0.95):.0f} |", flush=True)  # fmt: skip
+        print(
+            f"| {plant} | {found} | {alarms['else'] / DRAWS:.2%} | {np.median(taken):.0f} |"
+            f" {np.quantile(taken, 0.95):.0f} |",
+            flush=True,
+        )
 
 
 def _check(

@@ -97,10 +97,21 @@ def conduct(part: Part, asked: argparse.Namespace, command: Sequence[str]) -> No
     given |= {name: Path(sys.executable) for name, recipe in recipes.items() if recipe.arbiter}
     given |= dict(asked.interpreter)
     asked_for = request(
-        frameworks=["all"], workloads=[_path(part.workload)], modes=asked.mode, device=asked.device,
-        dtype=part.dtype, threads=None, seed=0, data="synthetic", data_dir=None, interpreters=given,
-        out=asked.out, command=command, steps=part.train_steps, parity_steps=part.parity_steps,
-    )  # fmt: skip
+        frameworks=["all"],
+        workloads=[_path(part.workload)],
+        modes=asked.mode,
+        device=asked.device,
+        dtype=part.dtype,
+        threads=None,
+        seed=0,
+        data="synthetic",
+        data_dir=None,
+        interpreters=given,
+        out=asked.out,
+        command=command,
+        steps=part.train_steps,
+        parity_steps=part.parity_steps,
+    )
     asked_for = replace(asked_for, measuring=Measuring(part.launches, rounds=3, seconds=0.2))
     run.execute(asked_for, show)
 
@@ -125,8 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     3 where nothing failed, and some cell is undecided.
     """
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--interpreter", action="append", default=[], type=named,
-                        metavar="NAME=PYTHON")  # fmt: skip
+    parser.add_argument(
+        "--interpreter", action="append", default=[], type=named, metavar="NAME=PYTHON"
+    )
     parser.add_argument("--device", default=devices.CUDA, help="cuda, cuda:N or cpu")
     parser.add_argument("--mode", action="append", default=[], help="only these modes")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "acceptance")

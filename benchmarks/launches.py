@@ -77,17 +77,26 @@ class Launch:
         with mock.patch.object(process, "ALLOCATOR", allocator):
             self._worker = WorkerProcess(python, ROOT, scratch / "log", variables, cpus)
         self._task, self._mode, self._rebuild = task, asked.mode, treatment.rebuild
-        self._worker.ask("open", WAIT, framework=asked.framework, version=protocol.VERSION,
-                         folder=str(scratch))  # fmt: skip
+        self._worker.ask(
+            "open", WAIT, framework=asked.framework, version=protocol.VERSION, folder=str(scratch)
+        )
         self._build()
         self.slice(asked.seconds)
         self.slice(asked.seconds)
 
     def _build(self) -> None:
         task = self._task
-        self._worker.ask("build", WAIT, workload=task.workload.to_dict(), start=str(task.start),
-                         arrays=str(task.arrays.folder), mode=self._mode, device="cpu",
-                         precision="float32", threads=self._threads)  # fmt: skip
+        self._worker.ask(
+            "build",
+            WAIT,
+            workload=task.workload.to_dict(),
+            start=str(task.start),
+            arrays=str(task.arrays.folder),
+            mode=self._mode,
+            device="cpu",
+            precision="float32",
+            threads=self._threads,
+        )
         self._worker.ask("first_step", WAIT)
 
     def slice(self, seconds: float) -> float:
@@ -153,11 +162,14 @@ def main() -> None:
     parser.add_argument("--treatment", action="append", choices=TREATMENTS)
     asked = parser.parse_args()
     workload = spec.load(asked.workload)
-    arrays = datasets.prepare(workload.data.dataset, cache_folder() / "datasets", seed=0,
-                              synthetic=True)  # fmt: skip
-    print(f"{date.today()}, {host.describe()['cpu']}; {asked.workload}, {asked.framework}"
-          f" {asked.mode}, {asked.threads} threads; {asked.batches} x {asked.launches} launches,"
-          f" {asked.rounds} rounds of {asked.seconds} s\n")  # fmt: skip
+    arrays = datasets.prepare(
+        workload.data.dataset, cache_folder() / "datasets", seed=0, synthetic=True
+    )
+    print(
+        f"{date.today()}, {host.describe()['cpu']}; {asked.workload}, {asked.framework}"
+        f" {asked.mode}, {asked.threads} threads; {asked.batches} x {asked.launches} launches,"
+        f" {asked.rounds} rounds of {asked.seconds} s\n"
+    )
     print("| treatment | between launches | between rounds | a slice | images/s |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name in asked.treatment or TREATMENTS:
@@ -167,8 +179,11 @@ def main() -> None:
             found = [measure(asked, TREATMENTS[name], task) for _ in range(asked.batches)]
         sd = components(found)
         rate = math.exp(np.median(np.concatenate(found)))
-        print(f"| {name} | {sd['launch']:.3f} | {sd['round']:.3f} | {sd['slice']:.3f} |"
-              f" {rate:,.0f} |", flush=True)  # fmt: skip
+        print(
+            f"| {name} | {sd['launch']:.3f} | {sd['round']:.3f} | {sd['slice']:.3f} |"
+            f" {rate:,.0f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

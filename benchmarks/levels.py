@@ -74,21 +74,36 @@ def main() -> None:
     table(
         ["noise, and nothing changed", *(f"{count} runs" for count in COUNTS)],
         (
-            [name, *(share(bool(change_points(draw(random, count))) for _ in range(asked.trials))
-                     for count in COUNTS)]
+            [
+                name,
+                *(
+                    share(bool(change_points(draw(random, count))) for _ in range(asked.trials))
+                    for count in COUNTS
+                ),
+            ]
             for name, draw in NOISES.items()
         ),
-    )  # fmt: skip
+    )
     table(
         ["runs before + after a step of", *(f"{size} SD" for size in SIZES)],
         (
-            [f"{before} + {after}",
-             *(share(change_points(random.normal(size=before + after)
-                                   + size * (np.arange(before + after) >= before)) == [before]
-                     for _ in range(asked.trials)) for size in SIZES)]
+            [
+                f"{before} + {after}",
+                *(
+                    share(
+                        change_points(
+                            random.normal(size=before + after)
+                            + size * (np.arange(before + after) >= before)
+                        )
+                        == [before]
+                        for _ in range(asked.trials)
+                    )
+                    for size in SIZES
+                ),
+            ]
             for before, after in STEPS
         ),
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

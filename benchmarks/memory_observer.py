@@ -158,9 +158,18 @@ def observe(recipe: Recipe, mode: str, workload: Workload, asked: argparse.Names
 def row(workload: Workload, recipe: Recipe, mode: str, seen: Seen) -> str:
     """Return one line of the table."""
     ratio = f"{seen.ratio:.3f}" + ("" if abs(seen.ratio - 1) <= AGREED else " **off**")
-    cells = (workload.name, recipe.title, mode, f"{seen.ours / MIB:.1f}",
-             f"{seen.observed / MIB:.1f}", ratio, seen.processes, seen.before,
-             f"{seen.looks:,}", f"{cost.training_bytes(workload) / MIB:.1f}")  # fmt: skip
+    cells = (
+        workload.name,
+        recipe.title,
+        mode,
+        f"{seen.ours / MIB:.1f}",
+        f"{seen.observed / MIB:.1f}",
+        ratio,
+        seen.processes,
+        seen.before,
+        f"{seen.looks:,}",
+        f"{cost.training_bytes(workload) / MIB:.1f}",
+    )
     return f"| {' | '.join(map(str, cells))} |"
 
 
@@ -180,10 +189,22 @@ def main() -> None:
     """Observe and print line by line."""
     asked = options()
     here = host.describe()
-    print(f"{date.today()}, {here['cpu']}, {here['kernel']}; {asked.steps} steps, "
-          f"threads: {asked.threads}, a look every {Observer.interval * 1000:g} ms\n")  # fmt: skip
-    titles = ("workload", "framework", "mode", "ours, MiB", "observer, MiB", "ratio",
-              "processes", "before", "looks", "floor, MiB")  # fmt: skip
+    print(
+        f"{date.today()}, {here['cpu']}, {here['kernel']}; {asked.steps} steps, "
+        f"threads: {asked.threads}, a look every {Observer.interval * 1000:g} ms\n"
+    )
+    titles = (
+        "workload",
+        "framework",
+        "mode",
+        "ours, MiB",
+        "observer, MiB",
+        "ratio",
+        "processes",
+        "before",
+        "looks",
+        "floor, MiB",
+    )
     print(f"| {' | '.join(titles)} |\n|{' --- |' * 3}{' ---: |' * (len(titles) - 3)}")
     for name in asked.workload or ("cnn-digits", "cifar-cnn-128"):
         workload = spec.load(name)

@@ -32,8 +32,12 @@ def parts(record: store.Record) -> dict[str, float]:
     measuring += total("warmed", "seconds") + total("latency", "seconds")
     measuring += total("limits", "seconds")
     whole = (record.end or record.events[-1])["time"]
-    return {"whole": whole, "aside": aside, "measuring": measuring,
-            "outside": whole - aside - measuring}  # fmt: skip
+    return {
+        "whole": whole,
+        "aside": aside,
+        "measuring": measuring,
+        "outside": whole - aside - measuring,
+    }
 
 
 def main(runs: list[str]) -> None:

@@ -81,8 +81,10 @@ def main() -> None:
     print(f"{date.today()}, {here['cpu']}, {here['cores_usable']} cores, load {here['load']}")
     print(f"{asked.workload}, {asked.threads} threads; ratio = throughput of adapter / plain loop")
     print(f"{asked.launches} launches x {asked.rounds} rounds x 4 slices of {asked.slice} s")
-    print(f"{'framework':<12}{'mode':<12}{'batch':>5}{'loop st/s':>12}{'ratio':>8}"
-          f"   {'launches':<14}   rounds")  # fmt: skip
+    print(
+        f"{'framework':<12}{'mode':<12}{'batch':>5}{'loop st/s':>12}{'ratio':>8}"
+        f"   {'launches':<14}   rounds"
+    )
     for name, recipe in framework_spec.discover().items():
         if name not in (asked.framework or LOOPS):
             continue

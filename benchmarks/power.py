@@ -86,10 +86,21 @@ def asked(root: Path, modes: tuple[str, ...], measuring: Measuring, seed: int) -
     """Return the request of a run over `modes`, as the command line makes it."""
     python = builder.prepare(framework_spec.discover(ROOT)["pytorch"], "cpu").python
     made = request(
-        frameworks=["planted"], workloads=["cnn-digits"], modes=list(modes), device="cpu",
-        threads=None, seed=seed, data="synthetic", data_dir=None, steps=1, no_parity=True,
-        interpreters={"planted": python}, out=root / "results", command=sys.argv, root=root,
-    )  # fmt: skip
+        frameworks=["planted"],
+        workloads=["cnn-digits"],
+        modes=list(modes),
+        device="cpu",
+        threads=None,
+        seed=seed,
+        data="synthetic",
+        data_dir=None,
+        steps=1,
+        no_parity=True,
+        interpreters={"planted": python},
+        out=root / "results",
+        command=sys.argv,
+        root=root,
+    )
     return Request(**{**vars(made), "measuring": measuring})
 
 
@@ -161,8 +172,11 @@ def pool(launches: int, keep: Path | None) -> None:
         if keep:
             table.to_csv(keep, index=False)
     seconds = time.monotonic() - began
-    report(table, f"{launches} launches, {measuring.rounds} rounds of {measuring.seconds} s;"
-                  f" {seconds / 60:.0f} minutes")  # fmt: skip
+    report(
+        table,
+        f"{launches} launches, {measuring.rounds} rounds of {measuring.seconds} s;"
+        f" {seconds / 60:.0f} minutes",
+    )
 
 
 def report(table: pd.DataFrame, about: str) -> None:
@@ -200,9 +214,12 @@ def trials(mode: str, count: int, budget: float) -> None:
         (pair,) = pairs[pairs["kind"] == "train"].to_dict("records")
         found += pair["verdict"] == pairwise.FASTER  # "a" is the first of the two by name
         times = [event["time"] for event in record.every("slice")]
-        print(f"| {trial + 1} | {pair['verdict']} | {pair['ratio']:.3f} ({pair['low']:.3f} to"
-              f" {pair['high']:.3f}) | {pair['launches']} | {max(times) - min(times):.0f} |"
-              f" {whole:.0f} |", flush=True)  # fmt: skip
+        print(
+            f"| {trial + 1} | {pair['verdict']} | {pair['ratio']:.3f} ({pair['low']:.3f} to"
+            f" {pair['high']:.3f}) | {pair['launches']} | {max(times) - min(times):.0f} |"
+            f" {whole:.0f} |",
+            flush=True,
+        )
     print(f"\nfound in {found} of {count}")
 
 

@@ -45,9 +45,11 @@ def main() -> None:
         command = [sys.executable, __file__, "--report", str(run)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
-    print(f"{asked.cells} cells, {asked.samples:,} samples: {told['seconds']:.1f} s"
-          f" ({told['cpu']:.1f} s of a CPU), {told['peak'] / 1e6:,.0f} MB of memory,"
-          f" a file of {told['bytes'] / 1e6:.2f} MB")  # fmt: skip
+    print(
+        f"{asked.cells} cells, {asked.samples:,} samples: {told['seconds']:.1f} s"
+        f" ({told['cpu']:.1f} s of a CPU), {told['peak'] / 1e6:,.0f} MB of memory,"
+        f" a file of {told['bytes'] / 1e6:.2f} MB"
+    )
     kept = told["seconds"] < SECONDS and told["peak"] < BYTES and told["bytes"] < FILE_BYTES
     sys.exit(int(not kept))
 
@@ -62,15 +64,26 @@ def make(run: Path, cells: int, samples: int) -> None:
     workloads = sorted({name.split("/")[0] for name in names})
     spec = {"title": "made up", "data": {"dataset": "digits", "batch": 32, "epochs": 1}}
     manifest = {
-        "schema": 2, "run": run.name, "started": "2026-11-24T00:00:00+00:00", "cells": names,
-        "workloads": dict.fromkeys(workloads, spec), "options": {"data": "real", "threads": 2},
-        "machine": {"cpu": "made up"}, "command": ["python", "cli.py", "run"],
-    }  # fmt: skip
+        "schema": 2,
+        "run": run.name,
+        "started": "2026-11-24T00:00:00+00:00",
+        "cells": names,
+        "workloads": dict.fromkeys(workloads, spec),
+        "options": {"data": "real", "threads": 2},
+        "machine": {"cpu": "made up"},
+        "command": ["python", "cli.py", "run"],
+    }
     (run / "manifest.json").write_text(json.dumps(manifest))
     with (run / "events.jsonl").open("w") as journal:
         for name in workloads:
-            event = {"event": "dataset", "workload": name, "name": "digits", "sha256": {"x": "ab"},
-                     "test": 1000, "images": _images(name)}  # fmt: skip
+            event = {
+                "event": "dataset",
+                "workload": name,
+                "name": "digits",
+                "sha256": {"x": "ab"},
+                "test": 1000,
+                "images": _images(name),
+            }
             journal.write(json.dumps({"time": 0, **event}) + "\n")
         for place, cell in enumerate(names):
             for event in _events(place):
@@ -89,11 +102,19 @@ def _events(place: int) -> Iterator[dict[str, Any]]:
     yield {"event": "built", "seconds": 0.2, "settings": {"threads": 2, "layout": "NHWC"}}
     yield {"event": "first-step", "seconds": rng.random(), "loss": 2.3}
     checks = [
-        {"tensor": f"gradient of conv{i}.weight", "when": "at step 1", "error": 1e-7 * (i + 1),
-         "bound": 1e-5, "effect": 1.0, "largest": 1e-7, "largest_bound": 1e-5, "largest_effect": 1.0,
-         "share": 0.01 * (i + 1)}
+        {
+            "tensor": f"gradient of conv{i}.weight",
+            "when": "at step 1",
+            "error": 1e-7 * (i + 1),
+            "bound": 1e-5,
+            "effect": 1.0,
+            "largest": 1e-7,
+            "largest_bound": 1e-5,
+            "largest_effect": 1.0,
+            "share": 0.01 * (i + 1),
+        }
         for i in range(30)
-    ]  # fmt: skip
+    ]
     check: dict[str, Any] = {"event": "parity", "verdict": "equivalent", "sentence": "equivalent"}
     check |= {"checks": checks, "undecided": [], "worst_share": rng.random(), "worst_tensor": "x"}
     yield {**check, "when": "before timing"}
@@ -105,9 +126,17 @@ def _events(place: int) -> Iterator[dict[str, Any]]:
     yield {"event": "trained", "steps": 1000, "seconds": 3.0, "losses": losses, "final_loss": 0.01}
     confusion = [[rng.randrange(100) for _ in range(10)] for _ in range(10)]
     each = [{"precision": 0.9, "recall": 0.9, "f1": 0.9, "support": 100}] * 10
-    yield {"event": "evaluated", "accuracy": 0.9, "precision": 0.9, "recall": 0.9, "f1": 0.9,
-           "examples": 1000, "per_class": each, "confusion": confusion,
-           "predicted": [rng.randrange(10) for _ in range(24)]}  # fmt: skip
+    yield {
+        "event": "evaluated",
+        "accuracy": 0.9,
+        "precision": 0.9,
+        "recall": 0.9,
+        "f1": 0.9,
+        "examples": 1000,
+        "per_class": each,
+        "confusion": confusion,
+        "predicted": [rng.randrange(10) for _ in range(24)],
+    }
     peak = rng.randrange(210_000_000, 700_000_000)
     yield {"event": "memory", "import_rss": 200_000_000, "peak_rss": peak}
 
@@ -115,8 +144,12 @@ def _events(place: int) -> Iterator[dict[str, Any]]:
 def _images(seed: str) -> dict[str, Any]:
     """Images of noise, in colour, which packs worse than any real ones."""
     pixels = random.Random(seed).randbytes(24 * 3 * 32 * 32)  # noqa: S311
-    return {"shape": [24, 3, 32, 32], "top": 255, "labels": [0] * 24,
-            "data": base64.b64encode(pixels).decode()}  # fmt: skip
+    return {
+        "shape": [24, 3, 32, 32],
+        "top": 255,
+        "labels": [0] * 24,
+        "data": base64.b64encode(pixels).decode(),
+    }
 
 
 def _slices(journal: Any, cells: list[str], samples: int) -> None:

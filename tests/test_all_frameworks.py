@@ -99,9 +99,14 @@ def test_unplugging_a_framework_costs_only_that_framework(tmp_path: Path) -> Non
     names = [recipe.name for recipe in discover().values() if not recipe.arbiter][:1]
     both = ",".join([*names, "reference"])
     _, done = run(
-        tmp_path, "run", "--quick", "--json", f"--framework={both}", "--workload=mlp-2-3-2",
+        tmp_path,
+        "run",
+        "--quick",
+        "--json",
+        f"--framework={both}",
+        "--workload=mlp-2-3-2",
         f"--interpreter={names[0]}={sys.executable}",
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     status = {cell["framework"]: cell["status"] for cell in cells(done)}
     assert status == {names[0]: "unavailable", "reference": "ok"}

@@ -46,8 +46,14 @@ def program(folder: Path, name: str, body: str) -> None:
 def run(text: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a step as GitHub does, with programs of our own before all others."""
     environ = {**os.environ, **variables, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
-    return subprocess.run(["bash", "-e", "-c", text], cwd=folder, env=environ, timeout=60,
-                          capture_output=True, text=True)  # fmt: skip
+    return subprocess.run(
+        ["bash", "-e", "-c", text],
+        cwd=folder,
+        env=environ,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
 
 
 def commands() -> list[str]:

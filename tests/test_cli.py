@@ -301,6 +301,12 @@ def test_the_program_is_installed_by_name() -> None:
     if not program.exists():
         pytest.skip("the project is not installed in this environment: pip install -e .")
     environment = {**os.environ, "COLUMNS": "80"}
-    done = subprocess.run([program, "list", "frameworks"], capture_output=True, text=True, cwd="/",
-                          timeout=60, env=environment)  # fmt: skip
+    done = subprocess.run(
+        [program, "list", "frameworks"],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        timeout=60,
+        env=environment,
+    )
     assert "reference" in done.stdout, done.stderr

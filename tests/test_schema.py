@@ -134,10 +134,23 @@ def test_a_check_s_run_is_as_the_schemas_say(
 ) -> None:
     monkeypatch.setenv("SAMESTEP_CACHE", str(toy_root / "cache"))
     asked = request.against(
-        "faulty/well", frameworks=["faulty"], workloads=["mlp-2-3-2"], modes=["slow"], device="cpu",
-        threads=1, seed=None, epochs=1, data="real", data_dir=None, interpreters=toy_interpreters,
-        out=toy_root / "results", root=toy_root, threshold=0.03, margin=0.005, budget=None,
-    )  # fmt: skip
+        "faulty/well",
+        frameworks=["faulty"],
+        workloads=["mlp-2-3-2"],
+        modes=["slow"],
+        device="cpu",
+        threads=1,
+        seed=None,
+        epochs=1,
+        data="real",
+        data_dir=None,
+        interpreters=toy_interpreters,
+        out=toy_root / "results",
+        root=toy_root,
+        threshold=0.03,
+        margin=0.005,
+        budget=None,
+    )
     short = Measuring(launches=2, rounds=1, seconds=0.01, checking=True)
     folder = run.execute(replace(asked, measuring=short), lambda _: None, toy_root)[0].folder
     check(folder)
@@ -179,7 +192,7 @@ def test_what_is_not_an_event_is_refused() -> None:
         {"time": 0, "event": "cell-done"},
         {"time": 0, "event": "slice", "cell": "a", **asleep},
         {"time": 0, "event": "twin-slice", "cell": "a"},
-    ):  # fmt: skip
+    ):
         with pytest.raises(Exception, match="Failed validating"):
             line(wrong)
 
@@ -214,11 +227,18 @@ def test_an_event_cannot_be_described_and_unknown() -> None:
 
 
 def test_the_versions_are_those_of_the_code() -> None:
-    told = {name: schema(name)["properties"]["schema"]["const"]
-            for name in ("manifest", "report", "changes", "check", "history", "baseline")}  # fmt: skip
-    expected = {"manifest": store.SCHEMA, "report": document.SCHEMA, "changes": compare.SCHEMA,
-                "check": check_report.SCHEMA, "history": content.SCHEMA,
-                "baseline": baseline.SCHEMA}  # fmt: skip
+    told = {
+        name: schema(name)["properties"]["schema"]["const"]
+        for name in ("manifest", "report", "changes", "check", "history", "baseline")
+    }
+    expected = {
+        "manifest": store.SCHEMA,
+        "report": document.SCHEMA,
+        "changes": compare.SCHEMA,
+        "check": check_report.SCHEMA,
+        "history": content.SCHEMA,
+        "baseline": baseline.SCHEMA,
+    }
     assert told == expected
 
 

@@ -103,10 +103,12 @@ def compare(before: store.Record, after: store.Record) -> Changes:
             found.append(Refusal(workload, "everything", reason))
             continue
         shared = [
-            cell for cell, row in a.cells.items()
-            if row["workload"] == workload and row["status"] == OK
+            cell
+            for cell, row in a.cells.items()
+            if row["workload"] == workload
+            and row["status"] == OK
             and b.cells.get(cell, {}).get("status") == OK
-        ]  # fmt: skip
+        ]
         found += _undecided(a, b, workload)
         found += _of_workload(a, b, shared, level)
     changes = [one for one in found if isinstance(one, Change)]
@@ -177,8 +179,9 @@ def _unmatched(a: _Side, b: _Side, refused: Collection[str]) -> Iterator[Refusal
             if cell in other.cells or row["workload"] in refused:
                 continue
             stem = cell.rpartition("/")[0]
-            dtypes = [one["dtype"] for key, one in other.cells.items()
-                      if key.rpartition("/")[0] == stem]  # fmt: skip
+            dtypes = [
+                one["dtype"] for key, one in other.cells.items() if key.rpartition("/")[0] == stem
+            ]
             also = f", where {others} computed in {', '.join(dtypes)}" if dtypes else ""
             yield Refusal(cell, "everything", f"only in {name}: {row['dtype']}{also}")
 

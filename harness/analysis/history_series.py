@@ -27,9 +27,18 @@ FEWEST = 4
 """Runs that a series needs before it can show a change: two before and two after."""
 
 KEY = (
-    "workload", "name", "mode", "device", "dtype", "ground", "fingerprint", "threads", "data", "quick",
+    "workload",
+    "name",
+    "mode",
+    "device",
+    "dtype",
+    "ground",
+    "fingerprint",
+    "threads",
+    "data",
+    "quick",
     "no_parity",
-)  # fmt: skip
+)
 """What the runs of a series have in common."""
 
 CELL = KEY[:5]
@@ -72,9 +81,13 @@ class Series:
 def series(table: pd.DataFrame, metric: Metric) -> list[Series]:
     """Return every series of a metric in the history's table; the reference's are none."""
     told = _valued(table, metric)
-    found = [_series(own, told, metric) for _, own in told[~told["reference"]].groupby(
-        [*KEY, *(["steps"] if metric.quality else [])], sort=False, dropna=False
-    ) if own["value"].notna().any()]  # fmt: skip
+    found = [
+        _series(own, told, metric)
+        for _, own in told[~told["reference"]].groupby(
+            [*KEY, *(["steps"] if metric.quality else [])], sort=False, dropna=False
+        )
+        if own["value"].notna().any()
+    ]
     first = {one.cell: place for place, one in reversed(list(enumerate(found)))}
     return sorted(found, key=lambda one: first[one.cell])
 

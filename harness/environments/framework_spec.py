@@ -245,10 +245,17 @@ def _check(file: _File, where: str) -> None:
         *(("only", name, file.modes) for name in file.only),
         *(("drivers", name, file.requirements) for name in file.drivers),
         *(("programs: modes", name, file.modes) for one in file.programs for name in one.modes),
-        *(("releases: locks", name, file.requirements) for one in file.releases for name in one.locks),
-        *((f"locks.{device}", name, known)
-          for device, names in file.device_locks().items() for name in names),
-    ]  # fmt: skip
+        *(
+            ("releases: locks", name, file.requirements)
+            for one in file.releases
+            for name in one.locks
+        ),
+        *(
+            (f"locks.{device}", name, known)
+            for device, names in file.device_locks().items()
+            for name in names
+        ),
+    ]
     for key, name, allowed in uses:
         check_word(name, allowed, f"{where}: {key}")
     for release in file.releases:

@@ -48,9 +48,7 @@ _SAME = (
 )
 """What has to be the same for anything to be compared: the fields of a computation, and the operations of
 a step, which differ where the version that saved the baseline read another thing into the same spec."""
-_WRONG = (
-    ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError
-)  # fmt: skip
+_WRONG = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,9 @@ class Baseline:
         if np.isfinite(before).sum() < 2 or not (alike or others):
             return None
         sides = [(before, after)] if alike else []
-        whole = [one for one in others
-                 if len(then[one]) == len(before) and len(now[one]) == len(after)]  # fmt: skip
+        whole = [
+            one for one in others if len(then[one]) == len(before) and len(now[one]) == len(after)
+        ]
         if whole:
             levels = {one: intervals.pseudomedian(then[one]) for one in whole}
             sides.append((before - _faster(then, levels), after - _faster(now, levels)))
@@ -163,15 +162,16 @@ def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
             for metric in IN_GATE
         },
         "cells": {one: _cell(one, cell, now) for one, cell in cells.items()},
-    }  # fmt: skip
+    }
 
 
 def _known(now: Measures, cell: str) -> int:
     """In how many launches every speed of a cell is known, by undisturbed slices."""
     counts = [
         np.isfinite(now.against_calibration(metric, cell)).sum()
-        for metric in IN_GATE if metric.rule.kind and now.value(metric, cell) is not None
-    ]  # fmt: skip
+        for metric in IN_GATE
+        if metric.rule.kind and now.value(metric, cell) is not None
+    ]
     return int(min(counts, default=0))
 
 

@@ -60,9 +60,13 @@ class AccuracyChange:
 
 
 def judge(
-    compared: Sequence[Comparison], accuracies: Sequence[AccuracyChange],
-    threshold: float, margin: float, level: float, seconds_a_launch: float | None = None,
-) -> list[Finding]:  # fmt: skip
+    compared: Sequence[Comparison],
+    accuracies: Sequence[AccuracyChange],
+    threshold: float,
+    margin: float,
+    level: float,
+    seconds_a_launch: float | None = None,
+) -> list[Finding]:
     """Return a finding for each comparison; `level` is that of their intervals."""
     tests = {(one.metric.name, one.cell): one.ratio.p for one in compared}
     tests |= {(ACCURACY.name, one.cell): one.p for one in accuracies}
@@ -74,8 +78,12 @@ def judge(
 
 
 def accuracy_change(
-    cell: str, base: str, before: Sequence[NDArray], after: Sequence[NDArray], level: float,
-) -> AccuracyChange:  # fmt: skip
+    cell: str,
+    base: str,
+    before: Sequence[NDArray],
+    after: Sequence[NDArray],
+    level: float,
+) -> AccuracyChange:
     """Return how the accuracy changed, from which examples were right after each of the trainings.
 
     Right is 1 and wrong is 0; in between is what several cells had right in the mean.
@@ -107,9 +115,16 @@ def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | No
         (math.log(bound) for bound in (ratio.low, ratio.high)) if _known(ratio) else (math.nan,) * 2
     )
     finding = Finding(
-        one.cell, one.base, one.metric, INCONCLUSIVE, one.before, one.after,
-        *_changes(one.metric, ratio), threshold=math.expm1(least), launches=ratio.launches,
-    )  # fmt: skip
+        one.cell,
+        one.base,
+        one.metric,
+        INCONCLUSIVE,
+        one.before,
+        one.after,
+        *_changes(one.metric, ratio),
+        threshold=math.expm1(least),
+        launches=ratio.launches,
+    )
     half, ceiling = (high - low) / 2, max(CEILING * one.metric.rule.allowance, least)
     if not half < ceiling:
         few = {0: "no launch was undisturbed", 1: "one launch proves nothing"}
@@ -130,9 +145,18 @@ def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | No
 def _accuracy(one: AccuracyChange, margin: float, certain: bool) -> Finding:
     change = one.change
     finding = Finding(
-        one.cell, one.base, ACCURACY, INCONCLUSIVE, one.before, one.after, change.estimate,
-        change.low, change.high, margin, change.launches,
-    )  # fmt: skip
+        one.cell,
+        one.base,
+        ACCURACY,
+        INCONCLUSIVE,
+        one.before,
+        one.after,
+        change.estimate,
+        change.low,
+        change.high,
+        margin,
+        change.launches,
+    )
     if certain and abs(change.estimate) > margin:
         return replace(finding, verdict=REGRESSED if change.estimate < 0 else IMPROVED)
     if change.low > -margin and change.estimate <= margin:

@@ -126,10 +126,12 @@ def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]
     for one in findings:
         launches[one.cell] = max(launches[one.cell], one.launches)
     open_ = [
-        one for one in findings
-        if one.cell not in done and one.verdict in (INCONCLUSIVE, NOT_MEASURABLE)
+        one
+        for one in findings
+        if one.cell not in done
+        and one.verdict in (INCONCLUSIVE, NOT_MEASURABLE)
         and _may_be_told(one, launches[one.cell])
-    ]  # fmt: skip
+    ]
     return open_, [one for one in open_ if one.verdict == INCONCLUSIVE and _suspect(one)]
 
 
@@ -218,8 +220,11 @@ def _stored(now: Measures, then: Baseline, cell: str, alike: bool) -> Iterator[C
 
 def _accuracy(after: Cell, before: Cell | None, head: str, base: str) -> Iterator[AccuracyChange]:
     held = before.right if before else {}
-    seeds = [one for one in sorted({*after.right} & {*held})
-             if after.right[one].size == held[one].size > 0]  # fmt: skip
+    seeds = [
+        one
+        for one in sorted({*after.right} & {*held})
+        if after.right[one].size == held[one].size > 0
+    ]
     if seeds:
         old, new = ([side[seed] for seed in seeds] for side in (held, after.right))
         yield accuracy_change(head, base, old, new, LEVEL)

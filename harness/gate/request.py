@@ -32,8 +32,16 @@ CAPTURE = Measuring(launches=12, rounds=12, seconds=0.1, checking=True)
 the arms alternate, the more of what disturbs hits both (docs/regressions.md)."""
 
 
-def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], threshold: float,
-            margin: float, budget: float | None, **options: Any) -> Request:  # fmt: skip
+def against(
+    word: str,
+    *,
+    frameworks: Sequence[str],
+    modes: Sequence[str],
+    threshold: float,
+    margin: float,
+    budget: float | None,
+    **options: Any,
+) -> Request:
     """Return the request of a run in which every cell is timed beside the one it is held against.
 
     `word` is NAME[@VERSION][/MODE], or git:REF for the frameworks' adapters at another commit.
@@ -49,9 +57,11 @@ def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], thres
     others = [f"{name}@{word}" for name in names] if word.startswith(variants.GIT) else [other]
     base = make_request(frameworks=others, modes=[mode] if mode else modes, **options)
     pairs = [
-        (one, found) for one in head.cells if not head.recipes[one.framework].arbiter
+        (one, found)
+        for one in head.cells
+        if not head.recipes[one.framework].arbiter
         if (found := _counterpart(one, head, base, mode)) is not None
-    ]  # fmt: skip
+    ]
     if not pairs:
         raise SpecError(f"--against {word}: {_why_nothing(head, base)}")
     cells = [cell for pair in pairs for cell in pair]
@@ -66,9 +76,17 @@ def against(word: str, *, frameworks: Sequence[str], modes: Sequence[str], thres
     )
 
 
-def stored(table: Mapping[str, Any], *, frameworks: Sequence[str], workloads: Sequence[str],
-           modes: Sequence[str], threshold: float, margin: float, budget: float | None,
-           **options: Any) -> Request:  # fmt: skip
+def stored(
+    table: Mapping[str, Any],
+    *,
+    frameworks: Sequence[str],
+    workloads: Sequence[str],
+    modes: Sequence[str],
+    threshold: float,
+    margin: float,
+    budget: float | None,
+    **options: Any,
+) -> Request:
     """Return the request of a run of a baseline's cells: all of them, or those asked for.
 
     What decides on the figures (epochs, steps, seed, threads, the arithmetic) is the baseline's, where
@@ -80,20 +98,25 @@ def stored(table: Mapping[str, Any], *, frameworks: Sequence[str], workloads: Se
     words = selection.words(workloads)
     named = {Path(word).stem if word.endswith(".toml") else word: word for word in words}
     checked = _narrowed(
-        table["cells"], framework=frameworks, workload=[*named], mode=modes,
+        table["cells"],
+        framework=frameworks,
+        workload=[*named],
+        mode=modes,
         device=[] if options.get("device") in (None, "auto") else [options["device"]],
-    )  # fmt: skip
+    )
     held = {part: _values(checked, part) for part in tables.IDENTITY}
     one_device, one_dtype = (len(held[part]) == 1 for part in ("device", "dtype"))
     root = options.get("root") or project_root()
-    asked = make_request(**{
-        **_usual(table, options),
-        "frameworks": [one for one in held["framework"] if _is_here(one, root)],
-        "workloads": [named.get(one, one) for one in held["workload"]],
-        "modes": [],
-        "device": held["device"][0] if one_device else "auto",
-        "dtype": held["dtype"][0] if one_dtype else "all",
-    })  # fmt: skip
+    asked = make_request(
+        **{
+            **_usual(table, options),
+            "frameworks": [one for one in held["framework"] if _is_here(one, root)],
+            "workloads": [named.get(one, one) for one in held["workload"]],
+            "modes": [],
+            "device": held["device"][0] if one_device else "auto",
+            "dtype": held["dtype"][0] if one_dtype else "all",
+        }
+    )
     cells = [cell for cell in asked.cells if cell.id in checked]
     pairs = [(one, one) for one in checked]
     check = Check(f"the baseline {table['name']}", pairs, threshold, margin, stored=True)
@@ -186,11 +209,14 @@ def _counterpart(one: Cell, head: Request, base: Request, mode: str) -> Cell | N
     shared, name = _frameworks(head) & _frameworks(base), head.recipes[one.framework].name
     return next(
         (
-            other for other in base.cells
-            if other != one and (other.workload, other.mode, other.device, other.precision) == wanted
+            other
+            for other in base.cells
+            if other != one
+            and (other.workload, other.mode, other.device, other.precision) == wanted
             and (not shared or base.recipes[other.framework].name == name)
-        ), None,
-    )  # fmt: skip
+        ),
+        None,
+    )
 
 
 def _why_nothing(head: Request, base: Request) -> str:

@@ -62,8 +62,9 @@ def build(before: store.Record, after: store.Record) -> Page:
         sheets.append(Sheet("not compared", REFUSED, tuple(_refusals(found))))
     for kind, own in groupby(found.differences, key=lambda one: one.kind):
         sheets.append(Sheet(f"not the same: {kind}", DIFFERENCES, tuple(map(_difference, own))))
-    return Page(f"samestep: from A, {plain(found.a)}, to B, {plain(found.b)}",
-                tuple(notes), tuple(sheets))  # fmt: skip
+    return Page(
+        f"samestep: from A, {plain(found.a)}, to B, {plain(found.b)}", tuple(notes), tuple(sheets)
+    )
 
 
 def show(before: store.Record, after: store.Record, console: Console) -> None:

@@ -99,8 +99,11 @@ def load(records: Sequence[store.Record]) -> Loaded:
     cells = [_cells(record, number) for number, record in enumerate(records)]
     table = pd.concat(cells, ignore_index=True) if cells else pd.DataFrame()
     # Plain columns, for a table of many extension arrays is slow to cut.
-    plainer = {name: float if dtype == "Int64" else object
-               for name, dtype in table.dtypes.items() if dtype in ("Int64", "str")}  # fmt: skip
+    plainer = {
+        name: float if dtype == "Int64" else object
+        for name, dtype in table.dtypes.items()
+        if dtype in ("Int64", "str")
+    }
     table = table.astype(plainer).assign(id=range(len(table))).copy()
     many = len(records) > 1
     table["name"] = [
@@ -123,9 +126,8 @@ def groups(loaded: Loaded) -> list[Group]:
     found = list(_groups(loaded))
     alike, same = Counter(one.workload for one in found), Counter(map(_title, found))
     titles = [
-        _title(one, same[_title(one)]) if alike[one.workload] > 1 else one.workload
-        for one in found
-    ]  # fmt: skip
+        _title(one, same[_title(one)]) if alike[one.workload] > 1 else one.workload for one in found
+    ]
     return [replace(one, title=plain(title)) for one, title in zip(found, titles, strict=True)]
 
 

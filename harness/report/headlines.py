@@ -41,9 +41,11 @@ def leader(group: Group, cells: pd.DataFrame, kind: str) -> dict[str, Any] | Non
     names = {one["cell"]: one for one in order}
     ratios = {
         (a, b): known.ratio
-        for one in order[:1] for a in names for b in names
+        for one in order[:1]
+        for a in names
+        for b in names
         if (known := group.ratios.get((one["run"], kind, a, b)))
-    }  # fmt: skip
+    }
     return names.get(str(pairwise.leader(list(names), ratios)))
 
 

@@ -37,10 +37,16 @@ def rows(pairs: pd.DataFrame, names: Mapping[str, str]) -> list[tuple[str, ...]]
     """Return the training pairs as texts for PAIRS."""
     trained = pairs[(pairs["kind"] == "train") & (pairs["launches"] > 1)]
     return [
-        (names[p["a"]], names[p["b"]], f"{p['ratio']:.3f}", f"{p['low']:.3f} to {p['high']:.3f}",
-         str(p["launches"]), str(p["verdict"]))
+        (
+            names[p["a"]],
+            names[p["b"]],
+            f"{p['ratio']:.3f}",
+            f"{p['low']:.3f} to {p['high']:.3f}",
+            str(p["launches"]),
+            str(p["verdict"]),
+        )
         for p in trained.to_dict("records")
-    ]  # fmt: skip
+    ]
 
 
 def _floor(trained: pd.DataFrame) -> Iterator[Note]:
@@ -131,9 +137,11 @@ def _launches(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
     """Yield how fast each framework starts operations, and the step that takes as long as fewest."""
     for device, cells in timed.dropna(subset=["step_operations"]).groupby("device", sort=False):
         own = set(cells["framework"])
-        words = [f"{plain(name)} {rate:,.0f}"
-                 for (name, place), rate in sorted(aggregates.launches(record.events).items())
-                 if place == device and name in own]  # fmt: skip
+        words = [
+            f"{plain(name)} {rate:,.0f}"
+            for (name, place), rate in sorted(aggregates.launches(record.events).items())
+            if place == device and name in own
+        ]
         least = cells.iloc[int(cells["step_operations"].argmin())]
         yield (
             "note",

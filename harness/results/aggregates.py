@@ -137,8 +137,9 @@ def kernel(name: str, device: str) -> str:
     return name if device == "cpu" else f"{name} on {device}"
 
 
-def complete(table: pd.DataFrame, pairs: pd.DataFrame, events: Sequence[Event],
-             specs: Mapping[str, Any]) -> pd.DataFrame:  # fmt: skip
+def complete(
+    table: pd.DataFrame, pairs: pd.DataFrame, events: Sequence[Event], specs: Mapping[str, Any]
+) -> pd.DataFrame:
     """Return the summary with what only all cells together give: ranks, and what limits each cell."""
     table = table.copy()
     rated = table[

@@ -24,9 +24,17 @@ SCHEMA = 2
 """Raised when what a column holds is no longer what it was: every file is then made anew."""
 
 RUNS = (
-    "run", "started", "samestep", "git_commit", "machine", "fingerprint", "threads", "data", "quick",
+    "run",
+    "started",
+    "samestep",
+    "git_commit",
+    "machine",
+    "fingerprint",
+    "threads",
+    "data",
+    "quick",
     "no_parity",
-)  # fmt: skip
+)
 """The columns of the table of runs; `machine` is the manifest's, as JSON."""
 
 CELLS = ("run", *tables.COLUMNS, "name", "version", "ground")

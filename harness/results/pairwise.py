@@ -20,8 +20,18 @@ from harness.stats.intervals import LEVEL, LOOKS, Interval, Ratio
 GROUP = ("workload", "device", "dtype")
 
 COLUMNS = (
-    *GROUP, "kind", "a", "b", "ratio", "low", "high", "p", "launches", "floor", "verdict",
-)  # fmt: skip
+    *GROUP,
+    "kind",
+    "a",
+    "b",
+    "ratio",
+    "low",
+    "high",
+    "p",
+    "launches",
+    "floor",
+    "verdict",
+)
 
 
 def level(open_ended: bool) -> float:

@@ -48,9 +48,20 @@ NAMES = ("cell", *IDENTITY, "kind")
 """What of a slice are names, which many share: categories in its table."""
 
 SAMPLE_COLUMNS = (
-    *NAMES, "turn", "launch", "round", "twin", "steps", "samples", "seconds",
-    "cpu_seconds", "joules", "samples_per_s", "noise", "time",
-)  # fmt: skip
+    *NAMES,
+    "turn",
+    "launch",
+    "round",
+    "twin",
+    "steps",
+    "samples",
+    "seconds",
+    "cpu_seconds",
+    "joules",
+    "samples_per_s",
+    "noise",
+    "time",
+)
 
 LABELS = ("cell", *IDENTITY, "status", "reason", "reference", "parity", "parity_worst")
 """The columns of the summary that are no metrics: what a cell is, and how it came through."""
@@ -58,15 +69,35 @@ LABELS = ("cell", *IDENTITY, "status", "reason", "reference", "parity", "parity_
 COLUMNS = (*LABELS, *(metric.column for metric in METRICS))
 
 _MEASURED = {
-    "turn": 0, "launch": 1, "round": None, "steps": None, "samples": None, "seconds": None,
-    "cpu_seconds": None, "joules": None, "time": None,
-}  # fmt: skip
+    "turn": 0,
+    "launch": 1,
+    "round": None,
+    "steps": None,
+    "samples": None,
+    "seconds": None,
+    "cpu_seconds": None,
+    "joules": None,
+    "time": None,
+}
 """What the journal tells of a slice in numbers, and what they are where it does not."""
 
 _TIMED = (
-    "cell", "workload", "framework", "device", "dtype", "kind", "turn", "launch", "round", "samples",
-    "seconds", "cpu_seconds", "joules", "samples_per_s", "noise",
-)  # fmt: skip
+    "cell",
+    "workload",
+    "framework",
+    "device",
+    "dtype",
+    "kind",
+    "turn",
+    "launch",
+    "round",
+    "samples",
+    "seconds",
+    "cpu_seconds",
+    "joules",
+    "samples_per_s",
+    "noise",
+)
 """What figures need of a slice."""
 
 

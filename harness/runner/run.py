@@ -81,9 +81,12 @@ def execute(
     status, exit_code = INTERRUPTED, 1
     try:
         session.tell(
-            "run-started", None, cells=len(asked.cells), folder=str(run.folder),
+            "run-started",
+            None,
+            cells=len(asked.cells),
+            folder=str(run.folder),
             slices=2 * asked.measuring.launches * asked.measuring.rounds,
-        )  # fmt: skip
+        )
         _conduct_all(session)
         status, exit_code = session.outcome
     finally:
@@ -222,6 +225,13 @@ def _can_run(cell: Cell, setting: Setting, session: _Session) -> bool:
     reason = setting.recipes[cell.framework].missing_program(cell.mode)
     reason = reason or devices.lacks(cell.precision, cell.device, host.gpus())
     if reason:
-        session.tell("cell-failed", cell.id, phase="start", status="unavailable", reason=reason,
-                     signal=None, log_tail=[])  # fmt: skip
+        session.tell(
+            "cell-failed",
+            cell.id,
+            phase="start",
+            status="unavailable",
+            reason=reason,
+            signal=None,
+            log_tail=[],
+        )
     return reason is None

@@ -82,8 +82,13 @@ def _resident(framework: str, mode: str) -> dict[str, Any]:
     host = adapter.train(batches).tolist()
     adapter.load(start)
     clock = adapter.device_seconds(lambda: None)
-    return {"offered": True, "host": host, "there": adapter.train(there).tolist(), "clock": clock,
-            "copied": any(isinstance(one.inputs, np.ndarray) for one in there)}  # fmt: skip
+    return {
+        "offered": True,
+        "host": host,
+        "there": adapter.train(there).tolist(),
+        "clock": clock,
+        "copied": any(isinstance(one.inputs, np.ndarray) for one in there),
+    }
 
 
 def _events(framework: str, mode: str) -> dict[str, Any]:
@@ -122,8 +127,13 @@ def _graphs(framework: str, mode: str) -> dict[str, Any]:
 
     def spied(graph: Any, *rest: Any) -> None:
         updated, kept = set(graph.mutated_input_idxs), set(graph.fx_kwargs["static_input_idxs"])
-        found.append({"updated": len(updated), "move": len(updated - kept),
-                      "inference": graph.fx_kwargs["is_inference"]})  # fmt: skip
+        found.append(
+            {
+                "updated": len(updated),
+                "move": len(updated - kept),
+                "inference": graph.fx_kwargs["is_inference"],
+            }
+        )
         original(graph, *rest)
 
     setattr(CompiledFxGraph, "post_compile", spied)  # noqa: B010 (mypy)
@@ -153,6 +163,12 @@ def _busy(adapter: Adapter, batches: list[Batch]) -> float:
 
 if __name__ == "__main__":
     job, *arguments = sys.argv[1:]
-    jobs = {"kernels": _kernels, "profile": _profile, "cores": _cores, "resident": _resident,
-            "events": _events, "graphs": _graphs}  # fmt: skip
+    jobs = {
+        "kernels": _kernels,
+        "profile": _profile,
+        "cores": _cores,
+        "resident": _resident,
+        "events": _events,
+        "graphs": _graphs,
+    }
     print(json.dumps(jobs[job](*arguments)))

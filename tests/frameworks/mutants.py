@@ -261,11 +261,28 @@ class OneElementShort(Mutant):
 COMMON = {
     cls.__doc__ or cls.__name__: cls
     for cls in (
-        LearningRateOff, Dampened, NoMomentum, Decayed, Averaged, Smoothed, Summed, Scaled, NoBias,
-        Transposed, FlattenSwapped, NotCopied, LabelsShuffled, Unnormalised, Half, DropoutOn,
-        StaleBatch, OffByOne, ExtraStep, OneElementShort,
+        LearningRateOff,
+        Dampened,
+        NoMomentum,
+        Decayed,
+        Averaged,
+        Smoothed,
+        Summed,
+        Scaled,
+        NoBias,
+        Transposed,
+        FlattenSwapped,
+        NotCopied,
+        LabelsShuffled,
+        Unnormalised,
+        Half,
+        DropoutOn,
+        StaleBatch,
+        OffByOne,
+        ExtraStep,
+        OneElementShort,
     )
-}  # fmt: skip
+}
 """Faults that every framework can have, by what they are."""
 
 

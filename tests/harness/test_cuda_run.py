@@ -61,8 +61,11 @@ def cuda_root(toy_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.delenv(devices.VISIBLE, raising=False)
     monkeypatch.setitem(sys.modules, "pynvml", library())
     toml = toy_root / "frameworks" / "faulty" / "environment.toml"
-    toml.write_text(toml.read_text().replace('["cpu"]', '["cpu", "cuda"]').replace(
-        'cpu = ["numpy"]', 'cpu = ["numpy"]\ncuda = ["numpy"]'))  # fmt: skip
+    toml.write_text(
+        toml.read_text()
+        .replace('["cpu"]', '["cpu", "cuda"]')
+        .replace('cpu = ["numpy"]', 'cpu = ["numpy"]\ncuda = ["numpy"]')
+    )
     adapter = toy_root / "frameworks" / "faulty" / "adapter.py"
     adapter.write_text(adapter.read_text().replace("    def profile(", HALF_A_CARD, 1))
     return toy_root
@@ -78,9 +81,10 @@ def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[st
     record = execute(cuda_root, toy_interpreters, device="auto", dtype="all")
     table = store.summary(record).set_index(["framework", "device", "dtype"])
     assert set(table.index) == {
-        ("reference", "cpu", "float64"), ("faulty", "cpu", "float32"),
+        ("reference", "cpu", "float64"),
+        ("faulty", "cpu", "float32"),
         *(("faulty", "cuda", one) for one in devices.PRECISIONS),
-    }  # fmt: skip
+    }
     # Coarse arithmetic decides little on a net of three units.
     exact = table.index.get_level_values("dtype").isin(("float64", "float32"))
     assert set(table.loc[exact, "parity"]) == {"equivalent"}
@@ -103,12 +107,22 @@ def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[st
 
 
 def test_each_device_and_arithmetic_has_its_own_limit() -> None:
-    rates = {"float32 product": 1e12, "tf32 product": 4e12, "bfloat16 product": 8e12, "copy": 1e12,
-             "tiny operations": 2e5}  # fmt: skip
+    rates = {
+        "float32 product": 1e12,
+        "tf32 product": 4e12,
+        "bfloat16 product": 8e12,
+        "copy": 1e12,
+        "tiny operations": 2e5,
+    }
     cpu = {"float32 product": 1e9, "tiny operations": 3e6}
-    events = [{"event": "limits", "cell": f"mlp-digits/{name}/b/{device}/float32", "rates": told}
-              for name, device, told in (("a", "cpu", cpu), ("a", "cuda:1", rates),
-                                         ("other", "cuda:1", {"tiny operations": 9e9}))]  # fmt: skip
+    events = [
+        {"event": "limits", "cell": f"mlp-digits/{name}/b/{device}/float32", "rates": told}
+        for name, device, told in (
+            ("a", "cpu", cpu),
+            ("a", "cuda:1", rates),
+            ("other", "cuda:1", {"tiny operations": 9e9}),
+        )
+    ]
     limits = aggregates.limits(events)
     assert not any("tiny" in name for name in limits)  # a framework's own
     assert limits["float32 product"] == 1e9
@@ -116,9 +130,21 @@ def test_each_device_and_arithmetic_has_its_own_limit() -> None:
     workload = spec.load("mlp-digits")
     rows = [("cpu", "float32"), *(("cuda:1", one) for one in devices.PRECISIONS), ("cuda", "tf32")]
     table = pd.DataFrame(
-        [{"cell": f"x/{d}/{p}", "workload": "mlp-digits", "framework": "a", "device": d, "dtype": p,
-          "status": "ok", "reference": False, "train_samples_per_s": 1e3, "rank": None} for d, p in rows]
-    )  # fmt: skip
+        [
+            {
+                "cell": f"x/{d}/{p}",
+                "workload": "mlp-digits",
+                "framework": "a",
+                "device": d,
+                "dtype": p,
+                "status": "ok",
+                "reference": False,
+                "train_samples_per_s": 1e3,
+                "rank": None,
+            }
+            for d, p in rows
+        ]
+    )
     pairs = pd.DataFrame(columns=list(pairwise.COLUMNS))
     specs = {"mlp-digits": workload.to_dict()}
     complete = aggregates.complete(table, pairs, events, specs)

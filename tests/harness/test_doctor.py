@@ -16,10 +16,17 @@ from harness.environments.installer import InstallError
 from harness.machine.interference import Noise
 
 WELL = {
-    "cores_logical": 4, "cores_affinity": 4, "cores_quota": None, "cores_usable": 4,
-    "memory_available": 16 * 2**30, "memory_limit": None, "load": [0.1, 0.1, 0.1],
-    "governor": "performance", "gpus": [], "no_gpu_because": "no driver",
-}  # fmt: skip
+    "cores_logical": 4,
+    "cores_affinity": 4,
+    "cores_quota": None,
+    "cores_usable": 4,
+    "memory_available": 16 * 2**30,
+    "memory_limit": None,
+    "load": [0.1, 0.1, 0.1],
+    "governor": "performance",
+    "gpus": [],
+    "no_gpu_because": "no driver",
+}
 
 RECIPE = """
 title = "Toy"

@@ -48,8 +48,9 @@ def render(verdict: Verdict) -> str:
 
 
 def _test(suite: ET.Element, one: Finding, verdict: Verdict) -> None:
-    case = ET.SubElement(suite, "testcase", classname=plain(one.cell), name=plain(one.metric.name),
-                         time="0")  # fmt: skip
+    case = ET.SubElement(
+        suite, "testcase", classname=plain(one.cell), name=plain(one.metric.name), time="0"
+    )
     said, tag = wording.sentence(one), _TAGS.get(one.verdict)
     if verdict.advisory and one.verdict == REGRESSED:
         tag, said = "skipped", f"advisory: {said}"

@@ -92,8 +92,9 @@ def build(history: History) -> Page:
             plots.append((key, figure, [_sheet(history, one) for one in own]))
             changes += [
                 (said.tone(change), key, f"{plain(cell)}: {said.sentence(history, one, change)}")
-                for one in own for change in one.changes
-            ]  # fmt: skip
+                for one in own
+                for change in one.changes
+            ]
         parts.append(Part(f"h{place}", plain(workload), plots))
     figures = {key: figure.table() for part in parts for key, figure, _ in part.plots}
     return Page(
@@ -134,23 +135,46 @@ def _figure(
         for change in one.changes:
             point = one.points.iloc[change.place]
             colour = {"color": f"--{said.tone(change)}"}
-            shapes.append({"type": "line", "x0": _when(point), "x1": _when(point), "y0": 0, "y1": 1,
-                           "yref": "paper", "layer": "below",
-                           "line": {**colour, "width": 1.5, "dash": "dot"}})  # fmt: skip
-            notes.append({"x": _when(point), "y": 1, "yref": "paper", "yanchor": "bottom",
-                          "showarrow": False, "font": {**colour, "size": 11},
-                          "text": text(said.brief(history, change))})  # fmt: skip
+            shapes.append(
+                {
+                    "type": "line",
+                    "x0": _when(point),
+                    "x1": _when(point),
+                    "y0": 0,
+                    "y1": 1,
+                    "yref": "paper",
+                    "layer": "below",
+                    "line": {**colour, "width": 1.5, "dash": "dot"},
+                }
+            )
+            notes.append(
+                {
+                    "x": _when(point),
+                    "y": 1,
+                    "yref": "paper",
+                    "yanchor": "bottom",
+                    "showarrow": False,
+                    "font": {**colour, "size": 11},
+                    "text": text(said.brief(history, change)),
+                }
+            )
     axis: dict[str, Any] = {"title": {"text": history.metric.shown_unit}, "range": _wide(low, high)}
     if low > 0 and high > _FAR * low:
         axis = log_axis([low, high], history.metric.shown_unit)
     layout: dict[str, Any] = {
-        "height": 400 if net else 300, "xaxis": {"type": "date", "nticks": 5},
+        "height": 400 if net else 300,
+        "xaxis": {"type": "date", "nticks": 5},
         "yaxis": axis | {"domain": [0.36, 0.94] if net else [0, 0.93]},
-        "shapes": shapes, "annotations": notes,
-    }  # fmt: skip
+        "shapes": shapes,
+        "annotations": notes,
+    }
     if net:
-        layout["yaxis2"] = {"title": {"text": "net"}, "domain": [0, 0.28], "tickformat": "+.0%",
-                            "nticks": 4}  # fmt: skip
+        layout["yaxis2"] = {
+            "title": {"text": "net"},
+            "domain": [0, 0.28],
+            "tickformat": "+.0%",
+            "nticks": 4,
+        }
         layout["xaxis"]["anchor"] = "y2"
     keys = [(said.label(history, one), looks[one.about["fingerprint"]]) for one in own]
     return Figure(title, f"{history.title}, run by run.", traces, layout, keys)
@@ -164,9 +188,16 @@ def _levels(history: History, one: Series, look: Style) -> Iterator[Trace]:
         for values, axis in ((own["value"] / history.metric.scale, "y"), (own["net"] - 1, "y2")):
             if values.notna().any():
                 usual = _number(values.median())
-                yield {"x": [times[0], times[-1]], "y": [usual, usual], "mode": "lines",
-                       "yaxis": axis, "line": {"color": look.colour, "width": 1.5}, "opacity": 0.5,
-                       "hoverinfo": "skip", "meta": []}  # fmt: skip
+                yield {
+                    "x": [times[0], times[-1]],
+                    "y": [usual, usual],
+                    "mode": "lines",
+                    "yaxis": axis,
+                    "line": {"color": look.colour, "width": 1.5},
+                    "opacity": 0.5,
+                    "hoverinfo": "skip",
+                    "meta": [],
+                }
 
 
 def _dots(history: History, one: Series, look: Style, floor: float) -> Iterator[Trace]:
@@ -178,10 +209,14 @@ def _dots(history: History, one: Series, look: Style, floor: float) -> Iterator[
     cross = {"color": "--bad", "symbol": "x-thin-open", "size": 8}
     own = points[well]
     bars = {
-        "type": "data", "symmetric": False, "color": look.colour, "thickness": 1.2, "width": 0,
+        "type": "data",
+        "symmetric": False,
+        "color": look.colour,
+        "thickness": 1.2,
+        "width": 0,
         "array": _numbers((own["high"] - own["value"]) / scale),
         "arrayminus": _numbers((own["value"] - own["low"]) / scale),
-    }  # fmt: skip
+    }
     yield _scatter(history, own, own["value"] / scale, marker) | {"error_y": bars}
     if heard.any():
         net = points[heard]
@@ -196,9 +231,14 @@ def _scatter(
 ) -> Trace:
     rows = points.to_dict("records")
     return {
-        "x": list(map(_when, rows)), "y": _numbers(values), "mode": "markers", "marker": marker,
-        "hoverinfo": "text", "hovertext": [_hover(history, row) for row in rows], "meta": [],
-    }  # fmt: skip
+        "x": list(map(_when, rows)),
+        "y": _numbers(values),
+        "mode": "markers",
+        "marker": marker,
+        "hoverinfo": "text",
+        "hovertext": [_hover(history, row) for row in rows],
+        "meta": [],
+    }
 
 
 def _hover(history: History, point: Mapping[Any, Any]) -> str:

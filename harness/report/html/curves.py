@@ -78,11 +78,16 @@ def curves(
         style = styles[cell["id"]]
         keys.append((cell["label"], style))
         traces.append(
-            {"x": [place for place, _ in points], "y": [loss for _, loss in points],
-             "mode": "lines+markers" if len(points) < 4 else "lines", "name": text(short(cell["label"])),
-             "line": {"color": style.colour, "dash": style.dash, "width": 1.8},
-             "marker": {"symbol": style.symbol}, "meta": [cell["id"]]}
-        )  # fmt: skip
+            {
+                "x": [place for place, _ in points],
+                "y": [loss for _, loss in points],
+                "mode": "lines+markers" if len(points) < 4 else "lines",
+                "name": text(short(cell["label"])),
+                "line": {"color": style.colour, "dash": style.dash, "width": 1.8},
+                "marker": {"symbol": style.symbol},
+                "meta": [cell["id"]],
+            }
+        )
     if not traces:
         return None
     values = [value for trace in traces for value in trace["y"]]
@@ -139,11 +144,14 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
     layout = {
         "height": (ROW + 6) * len(labels) + 80,
         "xaxis": {"title": {"text": "slice, in the order they were timed"}},
-        "yaxis": {"tickvals": [-row for row in range(len(labels))], "zeroline": False,
-                  "ticktext": [text(short(label)) for label in labels],
-                  "range": [0.4 - len(labels), 0.6]},
+        "yaxis": {
+            "tickvals": [-row for row in range(len(labels))],
+            "zeroline": False,
+            "ticktext": [text(short(label)) for label in labels],
+            "range": [0.4 - len(labels), 0.6],
+        },
         "meta": {"span": span, "lane": _LANE, "unit": f"% off, {word}"},
-    }  # fmt: skip
+    }
     return Figure(f"Every slice of {word}", note, traces, layout)
 
 
@@ -156,15 +164,23 @@ def confusion(matrix: Sequence[Sequence[float]]) -> Figure:
         else None
     )
     trace = {
-        "type": "heatmap", "z": [list(row) for row in matrix], "x": names, "y": names, "meta": [],
-        "colorscale": [[0, "--card"], [1, "--heat"]], "showscale": False, "xgap": 1, "ygap": 1,
+        "type": "heatmap",
+        "z": [list(row) for row in matrix],
+        "x": names,
+        "y": names,
+        "meta": [],
+        "colorscale": [[0, "--card"], [1, "--heat"]],
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
         **({"text": counts, "texttemplate": "%{text}"} if counts else {}),
         "hovertemplate": "label %{y}, predicted %{x}: %{z}<extra></extra>",
-    }  # fmt: skip
+    }
     layout = {
-        "height": 380, "xaxis": {"title": {"text": "predicted"}, "type": "category"},
+        "height": 380,
+        "xaxis": {"title": {"text": "predicted"}, "type": "category"},
         "yaxis": {"title": {"text": "label"}, "type": "category", "autorange": "reversed"},
-    }  # fmt: skip
+    }
     return Figure("Confusion", "Rows: the label. Columns: the prediction.", [trace], layout)
 
 
@@ -185,9 +201,14 @@ def for_cells(records: Sequence[store.Record], cells: pd.DataFrame) -> dict[int,
 
 def _dots(cell: Any, name: str, x: NDArray, y: NDArray, marker: dict[str, Any]) -> Trace:
     return {
-        "x": x.tolist(), "y": y.round(2).tolist(), "mode": "markers", "marker": marker,
-        "name": name, "hoverinfo": "skip", "meta": [cell["id"]],
-    }  # fmt: skip
+        "x": x.tolist(),
+        "y": y.round(2).tolist(),
+        "mode": "markers",
+        "marker": marker,
+        "name": name,
+        "hoverinfo": "skip",
+        "meta": [cell["id"]],
+    }
 
 
 def fitting(lanes: Sequence[Lane]) -> float:

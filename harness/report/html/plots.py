@@ -87,16 +87,29 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
             continue
         rates, place = own["train_samples_per_s"], -len(labels)
         traces.append(
-            {"x": _numbers([rates.min(), rates.max()]), "y": [place, place], "mode": "lines",
-             "line": {"color": "--line", "width": 3}, "hoverinfo": "skip", "meta": []}
-        )  # fmt: skip
+            {
+                "x": _numbers([rates.min(), rates.max()]),
+                "y": [place, place],
+                "mode": "lines",
+                "line": {"color": "--line", "width": 3},
+                "hoverinfo": "skip",
+                "meta": [],
+            }
+        )
         for turn, cell in enumerate(group.told(own)):  # names above and below in turn
             traces.append(
-                _point(cell, styles, cell["train_samples_per_s"], place,
-                       f"{cell['mode']}: {amount(cell['train_samples_per_s'])} samples/s")
-                | {"text": [text(short(cell["mode"]))],
-                   "textposition": "bottom center" if turn % 2 else "top center"}
-            )  # fmt: skip
+                _point(
+                    cell,
+                    styles,
+                    cell["train_samples_per_s"],
+                    place,
+                    f"{cell['mode']}: {amount(cell['train_samples_per_s'])} samples/s",
+                )
+                | {
+                    "text": [text(short(cell["mode"]))],
+                    "textposition": "bottom center" if turn % 2 else "top center",
+                }
+            )
         framework, run = own[["framework", "run"]].iloc[0]
         several = cells["run"].nunique() > 1
         labels.append(f"{framework} ({letter(run)})" if several else framework)
@@ -127,15 +140,21 @@ def memory(group: Group, styles: dict[int, Style]) -> Figure | None:
     if len(floor):
         least = float(floor.iloc[0]) / 2**20
         traces.append(
-            {"x": _numbers(cells["import_memory_bytes"] / 2**20 + least), "y": _places(cells),
-             "mode": "markers", "marker": {"symbol": "line-ns-open", "size": 16, "color": "--ink"},
-             "hoverinfo": "skip", "meta": []}
-        )  # fmt: skip
+            {
+                "x": _numbers(cells["import_memory_bytes"] / 2**20 + least),
+                "y": _places(cells),
+                "mode": "markers",
+                "marker": {"symbol": "line-ns-open", "size": 16, "color": "--ink"},
+                "hoverinfo": "skip",
+                "meta": [],
+            }
+        )
         said = f"{floor.iloc[0] / 2**20:,.2g} MiB"
         note += f" Tick: the least that the spec needs, {said} of weights, gradients and outputs."
     layout = _rows(list(cells["label"])) | {
-        "barmode": "stack", "xaxis": _from_zero(cells["peak_memory_bytes"] / 2**20, "peak memory, MiB"),
-    }  # fmt: skip
+        "barmode": "stack",
+        "xaxis": _from_zero(cells["peak_memory_bytes"] / 2**20, "peak memory, MiB"),
+    }
     return Figure("Memory", note, traces, layout)
 
 
@@ -155,8 +174,9 @@ def start_up(group: Group, styles: dict[int, Style]) -> Figure | None:
     ]
     traces[-1]["text"] = [f"{seconds(one)} s" for one in cells["total"]]
     layout = _rows(list(cells["label"])) | {
-        "barmode": "stack", "xaxis": _from_zero(cells["total"], "seconds"),
-    }  # fmt: skip
+        "barmode": "stack",
+        "xaxis": _from_zero(cells["total"], "seconds"),
+    }
     note = "Grey: import. Pale: building. Colour: the first step, with tracing and compiling."
     return Figure("Time to the first step", note, traces, layout)
 
@@ -186,8 +206,12 @@ def latency(group: Group, styles: dict[int, Style]) -> Figure | None:
         half, nine, most = (float(cell[key]) for key in keys)
         said = f"{cell['label']}: {half:.3g}, {nine:.3g}, {most:.3g} ms"
         trace = _point(cell, styles, half, -row, said) | {"mode": "markers"}
-        trace["error_x"] = {"type": "data", "array": [most - half], "arrayminus": [0],
-                            "color": styles[cell["id"]].colour}  # fmt: skip
+        trace["error_x"] = {
+            "type": "data",
+            "array": [most - half],
+            "arrayminus": [0],
+            "color": styles[cell["id"]].colour,
+        }
         traces.append(trace)
     if not traces:
         return None
@@ -223,14 +247,21 @@ def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
     layout: dict[str, Any] = {
         "height": 420 if scored else 320,
         "xaxis": log_axis(cells["train_s"], "seconds of training", room=1.6),
-        "yaxis": {"title": {"text": "peak memory, MiB"}, "domain": [0, 0.6 if scored else 1],
-                  "rangemode": "tozero"},
-    }  # fmt: skip
+        "yaxis": {
+            "title": {"text": "peak memory, MiB"},
+            "domain": [0, 0.6 if scored else 1],
+            "rangemode": "tozero",
+        },
+    }
     if scored:
         spread = max(0.01, float(cells["accuracy"].max() - cells["accuracy"].min()))
         middle = float(cells["accuracy"].max() + cells["accuracy"].min()) / 2
-        layout["yaxis2"] = {"title": {"text": "accuracy"}, "domain": [0.7, 1], "nticks": 4,
-                            "range": [middle - spread, middle + spread]}  # fmt: skip
+        layout["yaxis2"] = {
+            "title": {"text": "accuracy"},
+            "domain": [0.7, 1],
+            "nticks": 4,
+            "range": [middle - spread, middle + spread],
+        }
     note = "Named: no other cell is at least as good in time, memory and accuracy. Others are pale."
     return Figure("Accuracy, time and memory", note, traces, layout)
 
@@ -263,13 +294,23 @@ def _dot(
     hover = f"{cell['label']}: {times(middle)} ({low_to_high}), "
     top = high if np.isfinite(high) else middle
     return {
-        "x": _numbers([middle]), "y": [-row], "mode": "markers+text", "meta": [cell["id"]],
+        "x": _numbers([middle]),
+        "y": [-row],
+        "mode": "markers+text",
+        "meta": [cell["id"]],
         "marker": {"color": style.colour, "symbol": style.symbol, "size": 10},
-        "text": [times(middle)], "textposition": "top center",
-        "error_x": {"type": "data", "symmetric": False, "array": _numbers([top - middle]),
-                    "arrayminus": _numbers([middle - low]), "color": style.colour},
-        "hovertext": [text(f"{hover}{amount(cell[rate])} samples/s")], "hoverinfo": "text",
-    }  # fmt: skip
+        "text": [times(middle)],
+        "textposition": "top center",
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": _numbers([top - middle]),
+            "arrayminus": _numbers([middle - low]),
+            "color": style.colour,
+        },
+        "hovertext": [text(f"{hover}{amount(cell[rate])} samples/s")],
+        "hoverinfo": "text",
+    }
 
 
 def _ranked(cell: Any, cells: pd.DataFrame, kind: str) -> str:
@@ -283,10 +324,14 @@ def _ranked(cell: Any, cells: pd.DataFrame, kind: str) -> str:
 def _point(cell: Any, styles: dict[int, Style], x: Any, y: Any, said: str) -> Trace:
     style = styles[cell["id"]]
     return {
-        "x": _numbers([x]), "y": _numbers([y]), "mode": "markers+text", "meta": [cell["id"]],
+        "x": _numbers([x]),
+        "y": _numbers([y]),
+        "mode": "markers+text",
+        "meta": [cell["id"]],
         "marker": {"color": style.colour, "symbol": style.symbol, "size": 11},
-        "hovertext": [text(said)], "hoverinfo": "text",
-    }  # fmt: skip
+        "hovertext": [text(said)],
+        "hoverinfo": "text",
+    }
 
 
 def _bars(
@@ -297,10 +342,18 @@ def _bars(
         for label, value in zip(cells["label"], values, strict=True)
     ]
     return {
-        "type": "bar", "orientation": "h", "x": values, "y": _places(cells), "name": name,
-        "marker": {"color": list(colours)}, "hovertext": said, "hoverinfo": "text",
-        "textposition": "outside", "cliponaxis": False, "meta": [int(cell) for cell in cells["id"]],
-    }  # fmt: skip
+        "type": "bar",
+        "orientation": "h",
+        "x": values,
+        "y": _places(cells),
+        "name": name,
+        "marker": {"color": list(colours)},
+        "hovertext": said,
+        "hoverinfo": "text",
+        "textposition": "outside",
+        "cliponaxis": False,
+        "meta": [int(cell) for cell in cells["id"]],
+    }
 
 
 def _places(cells: pd.DataFrame) -> list[int]:
@@ -313,9 +366,14 @@ def _rows(labels: Sequence[str], height: int = ROW) -> dict[str, Any]:
     names = [text(short(label)) for label in labels]
     return {
         "height": height * len(labels) + 90,
-        "yaxis": {"tickvals": places, "ticktext": names, "range": [0.5 - len(labels), 0.8],
-                  "showgrid": False, "zeroline": False},
-    }  # fmt: skip
+        "yaxis": {
+            "tickvals": places,
+            "ticktext": names,
+            "range": [0.5 - len(labels), 0.8],
+            "showgrid": False,
+            "zeroline": False,
+        },
+    }
 
 
 def log_axis(
@@ -332,8 +390,13 @@ def log_axis(
             break
     names = [f"{_compact(step)}{unit}" for step in shown]
     ends = [float(np.log10(low)), float(np.log10(high))]
-    return {"type": "log", "tickvals": shown, "ticktext": names, "range": ends,
-            "title": {"text": title}}  # fmt: skip
+    return {
+        "type": "log",
+        "tickvals": shown,
+        "ticktext": names,
+        "range": ends,
+        "title": {"text": title},
+    }
 
 
 def _compact(value: float) -> str:
@@ -350,8 +413,16 @@ def _from_zero(values: pd.Series, title: str) -> dict[str, Any]:
 
 
 def _upright(x: float) -> dict[str, Any]:
-    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "layer": "below",
-            "line": {"color": "--soft", "width": 1, "dash": "dot"}}  # fmt: skip
+    return {
+        "type": "line",
+        "x0": x,
+        "x1": x,
+        "y0": 0,
+        "y1": 1,
+        "yref": "paper",
+        "layer": "below",
+        "line": {"color": "--soft", "width": 1, "dash": "dot"},
+    }
 
 
 def _numbers(values: Iterable[Any]) -> list[float | None]:

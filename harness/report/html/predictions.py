@@ -92,16 +92,18 @@ def grids(loaded: Loaded, groups: Sequence[Group], outcomes: int) -> dict[str, G
     `outcomes` are shown of a group at most. Made-up data has no images, nor have older runs.
     """
     found = {
-        group.key: (group, images) for group in groups
+        group.key: (group, images)
+        for group in groups
         if (images := next(filter(None, map(read, _events(loaded, group))), None))
-    }  # fmt: skip
+    }
     shown = max(6, MARKS // max(1, len(found)) // (outcomes + 1))
     sets = {images.key: images for _, images in found.values()}
     drawn = {key: _drawn(images, shown, LETTERS // len(sets)) for key, images in sets.items()}
     return {
         key: _grid(loaded, group, images, drawn[images.key], outcomes)
-        for key, (group, images) in found.items() if drawn[images.key]
-    }  # fmt: skip
+        for key, (group, images) in found.items()
+        if drawn[images.key]
+    }
 
 
 def _drawn(images: Images, most: int, room: int) -> dict[str, Picture]:
@@ -110,8 +112,9 @@ def _drawn(images: Images, most: int, room: int) -> dict[str, Picture]:
     ends = accumulate(len(one.uri) for one in made)
     return {
         f"{images.key}-{place}": one
-        for place, (one, end) in enumerate(zip(made, ends, strict=True)) if end <= room
-    }  # fmt: skip
+        for place, (one, end) in enumerate(zip(made, ends, strict=True))
+        if end <= room
+    }
 
 
 def _grid(

@@ -39,9 +39,12 @@ def fill(template: str, contents: Any, data: Any) -> str:
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     library, packed = _library()
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     return environment.get_template(template).render(
         page=contents,
         symbols=SYMBOLS,

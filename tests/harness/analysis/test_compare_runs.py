@@ -50,10 +50,15 @@ def run(
     drift: Sequence[float] = (1.0, 1.1, 0.9),
 ) -> store.Record:
     """A run whose cells have those speeds, a launch each; `drift` hits all cells of a round alike."""
-    made = Run.create(folder, {
-        "machine": {**MACHINE, **(machine or {})}, "options": {"threads": threads, "data": "real"},
-        "workloads": {"toy": spec}, "cells": list(speeds),
-    })  # fmt: skip
+    made = Run.create(
+        folder,
+        {
+            "machine": {**MACHINE, **(machine or {})},
+            "options": {"threads": threads, "data": "real"},
+            "workloads": {"toy": spec},
+            "cells": list(speeds),
+        },
+    )
     if data:
         made.append("dataset", workload="toy", name="xor", sha256={"inputs": data})
     for name in dict.fromkeys(cell.split("/")[1] for cell in speeds):
@@ -77,8 +82,17 @@ def run(
         made.append("memory", cell, import_rss=10, peak_rss=peak)
         for launch, speed in enumerate(launches, 1):
             for number, wave in enumerate(drift, 1):
-                made.append("slice", cell, launch=launch, round=number, kind="train", steps=1,
-                            samples=1000, seconds=1000 / (speed * wave), noise=[])  # fmt: skip
+                made.append(
+                    "slice",
+                    cell,
+                    launch=launch,
+                    round=number,
+                    kind="train",
+                    steps=1,
+                    samples=1000,
+                    seconds=1000 / (speed * wave),
+                    noise=[],
+                )
         if cell == failed:
             made.append("cell-failed", cell, phase="rounds", status="crashed", reason="killed")
         else:
@@ -90,9 +104,10 @@ def run(
 
 def speeds(found: Changes, anchored: bool = False) -> dict[str, Change]:
     return {
-        one.cell: one for one in found.changes
+        one.cell: one
+        for one in found.changes
         if one.figure == "train_samples_per_s" and (one.anchor is not None) == anchored
-    }  # fmt: skip
+    }
 
 
 def of(found: Changes, figure: str) -> dict[str, Change]:
@@ -182,13 +197,20 @@ def test_a_machine_that_is_not_described_is_not_the_same(tmp_path: Path) -> None
 
 def test_memory_under_another_lock_on_another_machine_is_refused(tmp_path: Path) -> None:
     a = run(tmp_path, {LEFT: times(1), OTHER: times(5)})
-    b = run(tmp_path, {LEFT: times(1), OTHER: times(5)}, machine={"kernel": "7"}, peak=2000,
-            locks={"left": "2"})  # fmt: skip
+    b = run(
+        tmp_path,
+        {LEFT: times(1), OTHER: times(5)},
+        machine={"kernel": "7"},
+        peak=2000,
+        locks={"left": "2"},
+    )
     found = compare(a, b)
     assert {cell: one.change for cell, one in of(found, "peak_memory_bytes").items()} == {OTHER: 2}
     assert f"{LEFT}: memory: another machine" in reasons(found)
-    given = [run(tmp_path, {LEFT: times(1)}, machine={"kernel": kernel}, locks={"left": None})
-             for kernel in "67"]  # fmt: skip
+    given = [
+        run(tmp_path, {LEFT: times(1)}, machine={"kernel": kernel}, locks={"left": None})
+        for kernel in "67"
+    ]
     assert not of(compare(*given), "peak_memory_bytes")
 
 
@@ -246,8 +268,10 @@ def test_a_cell_that_failed_in_one_run_has_a_difference_and_no_figure(tmp_path: 
 
 def test_accuracy_is_judged_on_its_number_of_examples(tmp_path: Path) -> None:
     def judged(before: float, after: float, examples: int) -> str | None:
-        a, b = (run(tmp_path, {LEFT: [1.0]}, accuracy=share, examples=examples)
-                for share in (before, after))  # fmt: skip
+        a, b = (
+            run(tmp_path, {LEFT: [1.0]}, accuracy=share, examples=examples)
+            for share in (before, after)
+        )
         return of(compare(a, b), "accuracy")[LEFT].verdict
 
     assert judged(0.95, 0.80, 360) == "lower"
@@ -297,10 +321,14 @@ def test_comparing_the_other_way_round_is_the_inverse(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         a, b = (
-            run(Path(folder), {cell: times(n + 1, launches) for n, cell in enumerate(cells)},
-                accuracy=accuracy, threads=threads)
+            run(
+                Path(folder),
+                {cell: times(n + 1, launches) for n, cell in enumerate(cells)},
+                accuracy=accuracy,
+                threads=threads,
+            )
             for launches, accuracy, threads in told
-        )  # fmt: skip
+        )
         there, back = compare(a, b), compare(b, a)
     key = {(one.cell, one.figure, one.anchor): one for one in back.changes}
     assert len(key) == len(there.changes)

@@ -13,10 +13,16 @@ CELLS = ("toy/left/fast/cpu/float32", "toy/left/slow/cpu/float32")
 
 
 def run(folder: Path, version: str = "1", layout: str = "NCHW", **machine: Any) -> store.Record:
-    made = Run.create(folder, {
-        "cells": list(CELLS), "samestep": "1", "git_commit": None,
-        "machine": {"cpu": "A", "load": [1, 2], "gpus": [], **machine}, "options": {"threads": 2},
-    })  # fmt: skip
+    made = Run.create(
+        folder,
+        {
+            "cells": list(CELLS),
+            "samestep": "1",
+            "git_commit": None,
+            "machine": {"cpu": "A", "load": [1, 2], "gpus": [], **machine},
+            "options": {"threads": 2},
+        },
+    )
     made.append("framework-ready", framework="left", device="cpu", lock_sha256="ab")
     for cell in CELLS:
         made.append("opened", cell, versions={"lib": version}, python="3.11.7")

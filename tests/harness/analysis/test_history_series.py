@@ -39,16 +39,34 @@ def table(cells: Mapping[str, Sequence[float | None]], **more: Any) -> pd.DataFr
                 continue
             speed = speeds[number]
             name, _, version = framework.partition("@")
-            rows.append({
-                **dict.fromkeys([*history_db.CELLS, *history_db.RUNS]),
-                "run": f"run-{number:03}", "started": f"2026-11-{number + 1:02}T06:30:00+00:00",
-                "cell": f"toy/{cell}/cpu/float32", "workload": "toy", "framework": framework,
-                "name": name, "mode": mode, "device": "cpu", "dtype": "float32",
-                "version": version or "1.0", "ground": "g", "fingerprint": "f", "machine": "{}",
-                "threads": 2, "data": "real", "quick": False, "no_parity": False, "reference": False,
-                "status": "crashed" if speed is None else "ok", "train_samples_per_s": speed,
-                "steps": 100, "examples": 10_000, **own,
-            })  # fmt: skip
+            rows.append(
+                {
+                    **dict.fromkeys([*history_db.CELLS, *history_db.RUNS]),
+                    "run": f"run-{number:03}",
+                    "started": f"2026-11-{number + 1:02}T06:30:00+00:00",
+                    "cell": f"toy/{cell}/cpu/float32",
+                    "workload": "toy",
+                    "framework": framework,
+                    "name": name,
+                    "mode": mode,
+                    "device": "cpu",
+                    "dtype": "float32",
+                    "version": version or "1.0",
+                    "ground": "g",
+                    "fingerprint": "f",
+                    "machine": "{}",
+                    "threads": 2,
+                    "data": "real",
+                    "quick": False,
+                    "no_parity": False,
+                    "reference": False,
+                    "status": "crashed" if speed is None else "ok",
+                    "train_samples_per_s": speed,
+                    "steps": 100,
+                    "examples": 10_000,
+                    **own,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -106,8 +124,9 @@ def test_a_change_is_that_of_the_framework_that_changed(others: int) -> None:
 def test_of_two_frameworks_either_may_have_changed() -> None:
     told = found({"left/a": 100 * with_step(1, 12, 8, 0.8), "right/a": 50 * noise(2, 12)})
     assert [(one.changes[0].word, one.against) for one in told.values()] == [
-        ("slower", ("right",)), ("faster", ("left",)),
-    ]  # fmt: skip
+        ("slower", ("right",)),
+        ("faster", ("left",)),
+    ]
 
 
 def test_runs_need_not_have_the_same_frameworks() -> None:
@@ -193,8 +212,12 @@ def test_accuracy_changes_by_what_its_test_set_can_tell() -> None:
     def accuracy(
         *levels: float, examples: int = 10_000, steps: int | list[int] = 100
     ) -> list[list[int]]:
-        told = table({"left/a": FLAT}, examples=examples, steps=steps,
-                     accuracy=[level for level in levels for _ in range(12 // len(levels))])  # fmt: skip
+        told = table(
+            {"left/a": FLAT},
+            examples=examples,
+            steps=steps,
+            accuracy=[level for level in levels for _ in range(12 // len(levels))],
+        )
         return [places(one) for one in history_series.series(told, IN_HISTORY["accuracy"])]
 
     assert accuracy(0.90, 0.87) == [[6]]
@@ -230,8 +253,9 @@ def test_noise_of_many_cells_on_a_drifting_machine_has_few_changes() -> None:
     for seed in range(12):
         random = np.random.default_rng(seed)
         drift = np.exp(np.cumsum(random.normal(0, 0.05, 24)))
-        told = found({f"f{place}/m": 100 * drift * np.exp(random.normal(0, 0.01, 24))
-                      for place in range(5)})  # fmt: skip
+        told = found(
+            {f"f{place}/m": 100 * drift * np.exp(random.normal(0, 0.01, 24)) for place in range(5)}
+        )
         alarms += sum(bool(one.changes) for one in told.values())
         cells += len(told)
     assert alarms <= 0.05 * cells

@@ -78,10 +78,19 @@ def bisection(versions_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
         monkeypatch.setattr(run, "execute", lab.execute)
         monkeypatch.setattr(releases, "versions", lambda recipe: list(map(Version, RELEASES)))
         options: dict[str, Any] = {
-            "framework": "toy", "good": "1.0", "bad": "1.9", "metric": "first-step",
-            "workload": "mlp-2-3-2", "mode": None, "device": "cpu", "threads": 1, "budget": None,
-            "results": versions_root / "results", "tell": tell, "root": versions_root,
-        }  # fmt: skip
+            "framework": "toy",
+            "good": "1.0",
+            "bad": "1.9",
+            "metric": "first-step",
+            "workload": "mlp-2-3-2",
+            "mode": None,
+            "device": "cpu",
+            "threads": 1,
+            "budget": None,
+            "results": versions_root / "results",
+            "tell": tell,
+            "root": versions_root,
+        }
         return prepare(**{**options, **changes})
 
     return make
@@ -254,8 +263,20 @@ def test_a_real_slow_release_is_found_and_one_that_breaks_is_skipped(
     for version in RELEASES[1:6]:
         slow = Version(version) >= Version("1.4")
         publish(wheels, version, 4e-4 if slow else 0.0, "1 / 0" if version == "1.2" else "")
-    command = [sys.executable, "cli.py", "bisect", "toy", "--good", "1.0", "--bad", "1.5",
-               "--workload", "mlp-2-3-2", "--threads", "1"]  # fmt: skip
+    command = [
+        sys.executable,
+        "cli.py",
+        "bisect",
+        "toy",
+        "--good",
+        "1.0",
+        "--bad",
+        "1.5",
+        "--workload",
+        "mlp-2-3-2",
+        "--threads",
+        "1",
+    ]
     done = subprocess.run(command, cwd=versions_root, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("throughput fell by ")
@@ -267,8 +288,13 @@ def test_a_real_slow_release_is_found_and_one_that_breaks_is_skipped(
 
 def test_every_metric_of_a_bisection_is_one_of_the_gate() -> None:
     assert set(IN_BISECT) == {
-        "throughput", "inference", "latency", "first-step", "memory", "accuracy",
-    }  # fmt: skip
+        "throughput",
+        "inference",
+        "latency",
+        "first-step",
+        "memory",
+        "accuracy",
+    }
     assert set(IN_BISECT.values()) <= set(IN_GATE)
 
 

@@ -19,9 +19,13 @@ UNSURE = Difference(-0.1, -0.3, 0.1, 5).told()
 def event(release: str | None, verdict: str, step: dict[str, Any] | None = SURE) -> dict[str, Any]:
     left_out = verdict in (INCONCLUSIVE, SKIPPED)
     return {
-        "release": release, "verdict": verdict, "step": None if left_out else step,
-        "reason": "it is so", "runs": ["a"], "seconds": 2.0,
-    }  # fmt: skip
+        "release": release,
+        "verdict": verdict,
+        "step": None if left_out else step,
+        "reason": "it is so",
+        "runs": ["a"],
+        "seconds": 2.0,
+    }
 
 
 def names(count: int) -> list[str]:

@@ -51,9 +51,13 @@ def call(*arguments: str) -> Result:
 
 
 TOYS = [
-    "--workload=mlp-2-3-2", "--threads=1", "--parity-steps=2", "--epochs=2", "--framework=faulty",
+    "--workload=mlp-2-3-2",
+    "--threads=1",
+    "--parity-steps=2",
+    "--epochs=2",
+    "--framework=faulty",
     *(f"--interpreter={name}={sys.executable}" for name in ("faulty", "reference")),
-]  # fmt: skip
+]
 
 
 def run_of(root: Path) -> Path:
@@ -67,8 +71,9 @@ def run_of(root: Path) -> Path:
 
 @pytest.mark.slow
 def test_what_is_no_slower_passes_and_leaves_what_it_promises(root: Path) -> None:
-    result = call("check", *TOYS, "--against=faulty/slow", "--mode=well", "--threshold=90%",
-                  "--budget=60s")  # fmt: skip
+    result = call(
+        "check", *TOYS, "--against=faulty/slow", "--mode=well", "--threshold=90%", "--budget=60s"
+    )
     assert result.exit_code == 0, result.output
     assert "No regression against faulty/slow" in result.output
     folder = run_of(root)
@@ -78,8 +83,14 @@ def test_what_is_no_slower_passes_and_leaves_what_it_promises(root: Path) -> Non
     assert verdicts["throughput"] == "improved"
     assert verdicts["parity"] == verdicts["accuracy"] == verdicts["memory"] == "same"
     assert set(verdicts) == {
-        "throughput", "inference", "latency", "memory", "first-step", "accuracy", "parity",
-    }  # fmt: skip
+        "throughput",
+        "inference",
+        "latency",
+        "memory",
+        "first-step",
+        "accuracy",
+        "parity",
+    }
     suite = ET.fromstring((folder / "check.xml").read_text())  # noqa: S314 (our own file)
     assert suite.get("failures") == suite.get("errors") == "0"
     assert (folder / "check.md").read_text().startswith("<!-- samestep check")
@@ -112,8 +123,9 @@ def test_a_baseline_is_kept_held_against_and_removed(root: Path) -> None:
     assert saved.stdout.endswith(f"{path}\n")
     assert [cell.split("/")[2] for cell in baseline.read(path).cells] == ["well", "slow"]
     interpreters = [one for one in TOYS if "interpreter" in one]
-    result = call("check", "--baseline=nightly", *interpreters, "--mode=well", "--budget=4s",
-                  "--json")  # fmt: skip
+    result = call(
+        "check", "--baseline=nightly", *interpreters, "--mode=well", "--budget=4s", "--json"
+    )
     told = json.loads(result.stdout)
     verdicts = {one["metric"]: one["verdict"] for one in told["findings"]}
     assert verdicts["parity"] == verdicts["accuracy"] == "same"
@@ -204,8 +216,16 @@ def test_json_is_all_there_is_on_standard_output(
 
 
 def test_what_was_asked_for_is_what_is_checked(conducted: list[Request]) -> None:
-    call(*AGAINST, "--threshold=7%", "--margin=2%", "--budget=3m", "--steps=5", "--seed=4",
-         "--data=synthetic", "--workload=mlp-2-3-2")  # fmt: skip
+    call(
+        *AGAINST,
+        "--threshold=7%",
+        "--margin=2%",
+        "--budget=3m",
+        "--steps=5",
+        "--seed=4",
+        "--data=synthetic",
+        "--workload=mlp-2-3-2",
+    )
     (asked,) = conducted
     check = asked.extra_manifest["check"]
     assert (check["threshold"], check["margin"]) == (0.07, 0.02)

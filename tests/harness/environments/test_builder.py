@@ -218,14 +218,20 @@ def script(path: Path, text: str) -> Path:
         (None, "no such program"),
         ("#!/bin/sh\necho 'what is -I' >&2; exit 2\n", "does not answer .* what is -I"),
         ("#!/nowhere/python\n", "cannot be run"),
-        ('#!/bin/sh\necho \'{"python": [3, 9, 1], "versions": {}, "missing": []}\'\n',
-         "is Python 3.9.1; give one of version 3.11"),
-        ('#!/bin/sh\necho \'{"python": [3, 11, 1], "versions": {}, "missing": []}\'\n',
-         "has no numpy"),
-        ('#!/bin/sh\necho \'{"python": [3, 11, 1], "versions": {"numpy": "2"}, "missing": []}\'\n',
-         "has no toyframe"),
+        (
+            '#!/bin/sh\necho \'{"python": [3, 9, 1], "versions": {}, "missing": []}\'\n',
+            "is Python 3.9.1; give one of version 3.11",
+        ),
+        (
+            '#!/bin/sh\necho \'{"python": [3, 11, 1], "versions": {}, "missing": []}\'\n',
+            "has no numpy",
+        ),
+        (
+            '#!/bin/sh\necho \'{"python": [3, 11, 1], "versions": {"numpy": "2"}, "missing": []}\'\n',
+            "has no toyframe",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_interpreter_that_will_not_do(
     recipe: Recipe, tmp_path: Path, text: str | None, said: str
 ) -> None:
@@ -272,8 +278,11 @@ def start(recipe: Recipe, tmp_path: Path) -> Iterator[Callable[..., subprocess.P
         asked.write_bytes(pickle.dumps((recipe, fake)))
         return subprocess.Popen(
             [sys.executable, "-c", BUILD, str(asked)],
-            cwd=project_root(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            cwd=project_root(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     yield start
     note = tmp_path / "pid"
@@ -351,8 +360,9 @@ def test_two_builders_of_the_same_both_end_well(
 def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(InstallError, match=r"took longer than 0 s"):
-        installer.run([sys.executable, "-c", "import time; time.sleep(60)"],
-                      environ=os.environ, seconds=0.2)  # fmt: skip
+        installer.run(
+            [sys.executable, "-c", "import time; time.sleep(60)"], environ=os.environ, seconds=0.2
+        )
     assert time.monotonic() - began < 10
 
 
@@ -361,13 +371,15 @@ def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
 def test_pip_settings_are_said_in_uv_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    said = uv_environment({
-        "PIP_INDEX_URL": "https://one/simple",
-        "PIP_EXTRA_INDEX_URL": "https://two/simple  https://three/simple",
-        "PIP_FIND_LINKS": "wheels https://four/wheels",
-        "PIP_CERT": "/certs/my bundle.pem",
-        "PIP_TRUSTED_HOST": "one two:8080",
-    })  # fmt: skip
+    said = uv_environment(
+        {
+            "PIP_INDEX_URL": "https://one/simple",
+            "PIP_EXTRA_INDEX_URL": "https://two/simple  https://three/simple",
+            "PIP_FIND_LINKS": "wheels https://four/wheels",
+            "PIP_CERT": "/certs/my bundle.pem",
+            "PIP_TRUSTED_HOST": "one two:8080",
+        }
+    )
     assert said["UV_DEFAULT_INDEX"] == "https://one/simple"
     assert said["UV_INDEX"] == "https://two/simple https://three/simple"
     assert said["UV_INDEX_STRATEGY"] == "unsafe-best-match"

@@ -75,9 +75,13 @@ def test_a_worker_gets_its_threads_scratch_and_device(write: Callable[[str], Pat
     assert variables["TOY_THREADS"] == "3"
     assert variables["TOY_CACHE"] == "/s/toy on cpu"
     assert variables["CUDA_VISIBLE_DEVICES"] == ""
-    assert recipe.worker_variables(device="cuda:1", threads=3, scratch=Path("/s")).items() >= {
-        "TOY_CACHE": "/s/toy on cuda", "CUDA_VISIBLE_DEVICES": "1",
-    }.items()  # fmt: skip
+    assert (
+        recipe.worker_variables(device="cuda:1", threads=3, scratch=Path("/s")).items()
+        >= {
+            "TOY_CACHE": "/s/toy on cuda",
+            "CUDA_VISIBLE_DEVICES": "1",
+        }.items()
+    )
     same = recipe.worker_variables(device="cpu", threads=3, scratch=Path("/s"), deterministic=True)
     assert same == {**variables, "TOY_CACHE": "/s/the same"}
 

@@ -158,8 +158,9 @@ def test_two_releases_run_side_by_side(versions_root: Path, wheels: Path) -> Non
     assert store.summary(record)["parity"].tolist() == ["equivalent", "equivalent"]
     ready = {event["framework"]: event for event in record.every("framework-ready")}
     assert {name: event["version"] for name, event in ready.items()} == {
-        "toy@1.0": "1.0", "toy@1.1": "1.1",
-    }  # fmt: skip
+        "toy@1.0": "1.0",
+        "toy@1.1": "1.1",
+    }
     assert [event["title"] for event in ready.values()] == ["Toy 1.0", "Toy 1.1"]
     told = {event["cell"]: event["versions"] for event in record.every("opened")}
     assert [told[name] for name in ids] == [{"toyframe": "1.0"}, {"toyframe": "1.1"}]
@@ -218,9 +219,15 @@ def test_an_interpreter_of_ones_own_has_to_be_of_that_release(
     publish(wheels, "1.1")
     known = variants.choose(["toy", "toy@1.1"], versions_root)
     python = builder.prepare(known["toy@1.1"], "cpu").python
-    record, status = execute(versions_root, "toy@1.1", "toy@1.0", interpreters={
-        "toy@1.1": python, "toy@1.0": python,
-    })  # fmt: skip
+    record, status = execute(
+        versions_root,
+        "toy@1.1",
+        "toy@1.0",
+        interpreters={
+            "toy@1.1": python,
+            "toy@1.0": python,
+        },
+    )
     assert status == 1
     (ready,) = record.every("framework-ready")
     assert (ready["framework"], ready["origin"]) == ("toy@1.1", "given")

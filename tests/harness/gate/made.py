@@ -62,9 +62,11 @@ def made(
     told = {"threshold": threshold, "margin": 0.005}
     if baseline is not None:
         manifest["check"] = {
-            "against": "the baseline old", "pairs": [(one, one) for one in baseline["cells"]],
-            "stored": True, **told,
-        }  # fmt: skip
+            "against": "the baseline old",
+            "pairs": [(one, one) for one in baseline["cells"]],
+            "stored": True,
+            **told,
+        }
     elif pairs is not None:
         manifest["check"] = {"against": "left@1.0", "pairs": pairs, "stored": False, **told}
     run = Run.create(folder, manifest)
@@ -129,21 +131,42 @@ def _launch(
 
 
 def _rounds(
-    run: Run, cells: Mapping[str, Mapping[str, Any]], launch: int, rounds: int, draw: Any,
-    noise: float, speed: float, loaded: bool,
-) -> None:  # fmt: skip
+    run: Run,
+    cells: Mapping[str, Mapping[str, Any]],
+    launch: int,
+    rounds: int,
+    draw: Any,
+    noise: float,
+    speed: float,
+    loaded: bool,
+) -> None:
     drawn = {one: _noisy(1.0, draw, noise) for one in cells}
     for number in range(1, rounds + 1):
         drift = _noisy(speed, draw, 0.1)
-        run.append("calibration", workload="mlp-digits", turn=0, launch=launch, round=number,
-                   rate=500 * drift)  # fmt: skip
+        run.append(
+            "calibration",
+            workload="mlp-digits",
+            turn=0,
+            launch=launch,
+            round=number,
+            rate=500 * drift,
+        )
         for one, how in cells.items():
             if how.get("failed") or how.get("wrong_step"):
                 continue
             for kind in ("train", "predict", "single"):
                 rate = 1000 * drift * drawn[one] * how.get(kind, 1) * _noisy(1.0, draw, noise)
                 rate *= 0.5 if loaded else 1
-                run.append("slice", one, turn=0, launch=launch, round=number, kind=kind, steps=1,
-                           samples=1000, seconds=1000 / rate,
-                           noise=["load of others: 1.0"] if loaded else [])  # fmt: skip
+                run.append(
+                    "slice",
+                    one,
+                    turn=0,
+                    launch=launch,
+                    round=number,
+                    kind=kind,
+                    steps=1,
+                    samples=1000,
+                    seconds=1000 / rate,
+                    noise=["load of others: 1.0"] if loaded else [],
+                )
     run.append("standing", workload="mlp-digits", launches=launch)

@@ -174,11 +174,14 @@ def test_what_a_plain_run_measured_once_is_not_compared(tmp_path: Path, table: T
 
 @pytest.mark.parametrize(
     ("key", "value", "says"),
-    [("spec", "0" * 16, "another spec: 000000000000 then "), ("data", "0" * 16, "other data: 0000"),
-     ("steps", 10, "other --steps: 10 then none"),
-     ("deterministic", True, "other --deterministic: True then none"),
-     ("flop", 3, "other operation counts: 3 then ")],
-)  # fmt: skip
+    [
+        ("spec", "0" * 16, "another spec: 000000000000 then "),
+        ("data", "0" * 16, "other data: 0000"),
+        ("steps", 10, "other --steps: 10 then none"),
+        ("deterministic", True, "other --deterministic: True then none"),
+        ("flop", 3, "other operation counts: 3 then "),
+    ],
+)
 def test_another_computation_is_not_compared_and_says_why(
     tmp_path: Path, table: Table, key: str, value: object, says: str
 ) -> None:

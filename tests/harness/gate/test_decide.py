@@ -37,8 +37,9 @@ def logs(mean: float, spread: float, count: int, seed: int) -> NDArray[np.float6
     return mean + spread * draw
 
 
-def compare(found: NDArray[np.float64], metric: Metric = THROUGHPUT, floor: float = 0.0,
-            name: str = "a") -> Comparison:  # fmt: skip
+def compare(
+    found: NDArray[np.float64], metric: Metric = THROUGHPUT, floor: float = 0.0, name: str = "a"
+) -> Comparison:
     ratio = intervals.ratio(found, level=LEVEL)
     return Comparison(metric, name, "base", ratio, floor, None, None)
 
@@ -122,8 +123,10 @@ def test_a_time_is_judged_as_a_speed_is_and_told_the_other_way_around(
 def test_what_else_is_checked_makes_nothing_certain_and_its_order_makes_nothing(
     drawn: list[tuple[float, float, int]], random: object
 ) -> None:
-    every = [compare(logs(mean, spread, 6, seed), name=str(place))
-             for place, (mean, spread, seed) in enumerate(drawn)]  # fmt: skip
+    every = [
+        compare(logs(mean, spread, 6, seed), name=str(place))
+        for place, (mean, spread, seed) in enumerate(drawn)
+    ]
     together = {one.cell: one.verdict for one in judge(every, [], 0.03, 0.005, LEVEL)}
     shuffled = list(every)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -141,8 +144,10 @@ def test_nothing_within_what_identical_cells_show_is_worse(
 ) -> None:
     assume(abs(mean) < floor)
     assert verdict(compare(logs(mean, spread, count, seed), floor=floor), 0.005) in (
-        SAME, INCONCLUSIVE, NOT_MEASURABLE,
-    )  # fmt: skip
+        SAME,
+        INCONCLUSIVE,
+        NOT_MEASURABLE,
+    )
 
 
 # Every way to a verdict on a ratio: its logarithm, half of its interval, its p.
@@ -201,9 +206,13 @@ def test_a_loose_threshold_may_be_judged_on_a_noisy_machine() -> None:
 
 @pytest.mark.parametrize(
     ("values", "says"),
-    [([], "no launch was undisturbed"), ([0.1], "one launch proves nothing"),
-     ([math.nan, -0.1], "one launch"), ([2.0, -2.0, 1.0], "after 3 launches")],
-)  # fmt: skip
+    [
+        ([], "no launch was undisturbed"),
+        ([0.1], "one launch proves nothing"),
+        ([math.nan, -0.1], "one launch"),
+        ([2.0, -2.0, 1.0], "after 3 launches"),
+    ],
+)
 def test_too_little_is_not_measurable_and_says_what_to_do(values: list[float], says: str) -> None:
     found = judged(compare(np.asarray(values)))
     assert found.verdict == NOT_MEASURABLE
@@ -240,8 +249,9 @@ def right(count: int, *wrong: int) -> NDArray[np.bool_]:
     return found
 
 
-def changed(before: list[NDArray[np.bool_]], after: list[NDArray[np.bool_]],
-            level: float = 0.95) -> AccuracyChange:  # fmt: skip
+def changed(
+    before: list[NDArray[np.bool_]], after: list[NDArray[np.bool_]], level: float = 0.95
+) -> AccuracyChange:
     return accuracy_change("a", "b", before, after, level)
 
 
@@ -276,8 +286,9 @@ def test_what_trainings_differ_by_as_wholes_widens() -> None:
 
 shares = st.lists(
     st.lists(st.tuples(st.booleans(), st.booleans()), min_size=30, max_size=30),
-    min_size=1, max_size=4,
-)  # fmt: skip
+    min_size=1,
+    max_size=4,
+)
 
 
 @lawful

@@ -44,8 +44,14 @@ def told(found: Verdict, cell: str = HEAD) -> dict[str, str]:
 def test_identical_arms_are_the_same(tmp_path: Path) -> None:
     found = verdict(made(tmp_path, {HEAD: {}, BASE: {}}, pairs=PAIR))
     assert set(told(found)) == {
-        "throughput", "inference", "latency", "memory", "first-step", "accuracy", "parity",
-    }  # fmt: skip
+        "throughput",
+        "inference",
+        "latency",
+        "memory",
+        "first-step",
+        "accuracy",
+        "parity",
+    }
     assert set(told(found).values()) == {SAME}
     assert found.status == PASSED
 
@@ -180,10 +186,13 @@ def test_noise_makes_no_regression_and_says_how_much_longer(tmp_path: Path) -> N
 
 def test_false_alarms_are_rare(tmp_path: Path) -> None:
     alarms = [
-        bool(verdict(made(tmp_path, {HEAD: {}, BASE: {}}, pairs=PAIR, noise=0.03, seed=seed))
-             .having(REGRESSED))
+        bool(
+            verdict(made(tmp_path, {HEAD: {}, BASE: {}}, pairs=PAIR, noise=0.03, seed=seed)).having(
+                REGRESSED
+            )
+        )
         for seed in range(40)
-    ]  # fmt: skip
+    ]
     assert sum(alarms) <= 1
 
 
@@ -279,9 +288,14 @@ def test_the_same_again_is_the_same_on_a_slower_day(tmp_path: Path) -> None:
 
 def test_a_regression_is_found_by_its_anchors(tmp_path: Path) -> None:
     found = verdict(
-        made(tmp_path, {HEAD: {"train": 0.9}, OTHER: {}}, baseline=stored(tmp_path), speed=1.3,
-             launches=12)
-    )  # fmt: skip
+        made(
+            tmp_path,
+            {HEAD: {"train": 0.9}, OTHER: {}},
+            baseline=stored(tmp_path),
+            speed=1.3,
+            launches=12,
+        )
+    )
     assert told(found)["throughput"] == REGRESSED
     assert told(found, OTHER).get("throughput") != REGRESSED
     assert found.status == FAILED
@@ -289,9 +303,14 @@ def test_a_regression_is_found_by_its_anchors(tmp_path: Path) -> None:
 
 def test_on_another_machine_it_is_advice(tmp_path: Path) -> None:
     found = verdict(
-        made(tmp_path, {HEAD: {"train": 0.8}, OTHER: {}}, baseline=stored(tmp_path),
-             machine={"cpu": "Another CPU"}, launches=12)
-    )  # fmt: skip
+        made(
+            tmp_path,
+            {HEAD: {"train": 0.8}, OTHER: {}},
+            baseline=stored(tmp_path),
+            machine={"cpu": "Another CPU"},
+            launches=12,
+        )
+    )
     assert "processor" in found.advisory
     assert told(found)["throughput"] == REGRESSED
     assert "memory" not in told(found)  # a number of another machine's says nothing

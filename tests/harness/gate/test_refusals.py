@@ -62,9 +62,22 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "3", "null", '"text"', "{}", '{"schema": 1}', "[" * 100_000, "\ud800",
-     '{"schema": 1, "cells": []}', '{"schema": 1e999}', '{"schema": 1, "cells": {}, "cells": 1}'],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        "null",
+        '"text"',
+        "{}",
+        '{"schema": 1}',
+        "[" * 100_000,
+        "\ud800",
+        '{"schema": 1, "cells": []}',
+        '{"schema": 1e999}',
+        '{"schema": 1, "cells": {}, "cells": 1}',
+    ],
+)
 def test_what_is_no_baseline_is_said_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.json"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -103,25 +116,58 @@ HUGE = 10**400
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("cells", []), ("cells", {}), ("cells", {"a": {}}), ("cells/x", {}), ("cells/_", None),
-        ("cells/_/logs", []), ("cells/_/logs/throughput", 3), ("cells/_/logs/throughput", ["a"]),
-        ("cells/_/logs/throughput", [[1]]), ("cells/_/logs/throughput/0", HUGE),
-        ("cells/_/logs/memory/0", {}), ("cells/_/values/memory", "much"),
-        ("cells/_/values/memory", HUGE), ("cells/_/values", 1), ("cells/_/right", [1]),
-        ("cells/_/right/one", [8, "/w=="]), ("cells/_/right/0", [8, "not base64!"]),
-        ("cells/_/right/0", [9, "/w=="]), ("cells/_/right/0", [HUGE, "/w=="]),
-        ("cells/_/right/0", ["8", "/w=="]), ("cells/_/right/0", [8, 5]), ("cells/_/right/0", [8]),
-        ("cells/_/right/0", [-1, ""]), ("cells/_/right/0", None), ("machine", []),
-        ("machine", None), ("machine/cores_usable", "two"), ("machine/memory_total", -1),
-        ("machine/memory_total", HUGE), ("machine/gpus", [1]), ("machine/memory_total", "much"),
-        ("threads", None), ("threads", 0), ("threads", -1), ("threads", 1.5), ("threads", "2"),
-        ("asked", None), ("asked/steps", "10"), ("asked/epochs", -3), ("asked/seed", 0.5),
-        ("asked/data", "other"), ("floors", []), ("floors/throughput", "0"),
-        ("floors/throughput", HUGE), ("floors/throughput", 710), ("cells/_/logs/latency/0", -9e9),
-        ("workloads", []), ("workloads/mlp-digits", {}),
-        ("workloads/mlp-digits", None), ("versions", 3),
+        ("cells", []),
+        ("cells", {}),
+        ("cells", {"a": {}}),
+        ("cells/x", {}),
+        ("cells/_", None),
+        ("cells/_/logs", []),
+        ("cells/_/logs/throughput", 3),
+        ("cells/_/logs/throughput", ["a"]),
+        ("cells/_/logs/throughput", [[1]]),
+        ("cells/_/logs/throughput/0", HUGE),
+        ("cells/_/logs/memory/0", {}),
+        ("cells/_/values/memory", "much"),
+        ("cells/_/values/memory", HUGE),
+        ("cells/_/values", 1),
+        ("cells/_/right", [1]),
+        ("cells/_/right/one", [8, "/w=="]),
+        ("cells/_/right/0", [8, "not base64!"]),
+        ("cells/_/right/0", [9, "/w=="]),
+        ("cells/_/right/0", [HUGE, "/w=="]),
+        ("cells/_/right/0", ["8", "/w=="]),
+        ("cells/_/right/0", [8, 5]),
+        ("cells/_/right/0", [8]),
+        ("cells/_/right/0", [-1, ""]),
+        ("cells/_/right/0", None),
+        ("machine", []),
+        ("machine", None),
+        ("machine/cores_usable", "two"),
+        ("machine/memory_total", -1),
+        ("machine/memory_total", HUGE),
+        ("machine/gpus", [1]),
+        ("machine/memory_total", "much"),
+        ("threads", None),
+        ("threads", 0),
+        ("threads", -1),
+        ("threads", 1.5),
+        ("threads", "2"),
+        ("asked", None),
+        ("asked/steps", "10"),
+        ("asked/epochs", -3),
+        ("asked/seed", 0.5),
+        ("asked/data", "other"),
+        ("floors", []),
+        ("floors/throughput", "0"),
+        ("floors/throughput", HUGE),
+        ("floors/throughput", 710),
+        ("cells/_/logs/latency/0", -9e9),
+        ("workloads", []),
+        ("workloads/mlp-digits", {}),
+        ("workloads/mlp-digits", None),
+        ("versions", 3),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_a_check_could_not_use_is_refused(
     tmp_path: Path, table: Table, place: str, value: object
 ) -> None:
@@ -132,9 +178,20 @@ def test_a_file_that_a_check_could_not_use_is_refused(
 
 
 @pytest.mark.parametrize(
-    "key", ["name", "run", "started", "threads", "asked", "machine", "workloads", "versions", "floors",
-            "cells"]
-)  # fmt: skip
+    "key",
+    [
+        "name",
+        "run",
+        "started",
+        "threads",
+        "asked",
+        "machine",
+        "workloads",
+        "versions",
+        "floors",
+        "cells",
+    ],
+)
 def test_a_file_that_lacks_something_says_what(tmp_path: Path, table: Table, key: str) -> None:
     path = tmp_path / "short.json"
     path.write_text(json.dumps({k: v for k, v in store.strict(table).items() if k != key}))
@@ -153,9 +210,11 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path, table: Table) -> None
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
-)  # fmt: skip
+)
 
 
 @settings(lawful, max_examples=60)

@@ -30,11 +30,25 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def options(root: Path, **changes: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {
-        "frameworks": ["all"], "workloads": ["mlp-2-3-2"], "modes": [], "device": "auto",
-        "dtype": "float32", "threads": None, "seed": None, "data": "real", "data_dir": None,
-        "interpreters": {}, "out": root / "results", "root": root, "threshold": 0.03,
-        "margin": 0.005, "budget": None, "epochs": None, "steps": None, "parity_steps": 3,
-    }  # fmt: skip
+        "frameworks": ["all"],
+        "workloads": ["mlp-2-3-2"],
+        "modes": [],
+        "device": "auto",
+        "dtype": "float32",
+        "threads": None,
+        "seed": None,
+        "data": "real",
+        "data_dir": None,
+        "interpreters": {},
+        "out": root / "results",
+        "root": root,
+        "threshold": 0.03,
+        "margin": 0.005,
+        "budget": None,
+        "epochs": None,
+        "steps": None,
+        "parity_steps": 3,
+    }
     return {**usual, **changes}
 
 
@@ -64,8 +78,10 @@ def test_every_mode_is_held_against_one(toy_root: Path) -> None:
         "wrong",
     ]  # pairs beside each other
     assert (check_of(made).against, check_of(made).threshold, check_of(made).margin) == (
-        "faulty/well", 0.03, 0.005,
-    )  # fmt: skip
+        "faulty/well",
+        0.03,
+        0.005,
+    )
     assert not check_of(made).stored and not made.attachments and made.undecided is undecided
 
 
@@ -109,8 +125,12 @@ def test_the_same_framework_is_what_a_cell_is_held_against(toy_root: Path) -> No
 @pytest.mark.parametrize(
     ("word", "changes", "says"),
     [
-        ("faulty", {"modes": ["well"]}, r"--against faulty: no cell is held against itself "
-         r"\(faulty/well\); name another version, mode or commit"),
+        (
+            "faulty",
+            {"modes": ["well"]},
+            r"--against faulty: no cell is held against itself "
+            r"\(faulty/well\); name another version, mode or commit",
+        ),
         ("faulty/well", {"modes": ["well"]}, "no cell is held against itself"),
         ("faulty/wel", {}, r'no mode "wel" \(did you mean "well"\?\)'),
         ("faulty/", {"modes": ["well"]}, "no cell is held against itself"),
@@ -123,7 +143,7 @@ def test_the_same_framework_is_what_a_cell_is_held_against(toy_root: Path) -> No
         ("git:", {}, "name a commit, a tag or a branch"),
         ("faulty/well", {"epochs": 1, "steps": 1}, "--epochs and --steps are mutually exclusive"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant_says_what_to_do(
     toy_root: Path, word: str, changes: dict[str, Any], says: str
 ) -> None:
@@ -159,8 +179,9 @@ _OF_CHECKS = ("threshold", "margin", "budget")
 # Against what is kept.
 
 
-def cell(mode: str, framework: str = "faulty", workload: str = "mlp-2-3-2",
-         place: str = "cpu/float32") -> str:  # fmt: skip
+def cell(
+    mode: str, framework: str = "faulty", workload: str = "mlp-2-3-2", place: str = "cpu/float32"
+) -> str:
     return f"{workload}/{framework}/{mode}/{place}"
 
 
@@ -174,9 +195,17 @@ def table(tmp_path: Path) -> Table:
         cell("well", workload="mlp-digits"): kept["cells"][HEAD],
     }
     kept |= {
-        "cells": cells, "threads": 1, "machine": host.describe(),
-        "asked": {"data": "synthetic", "seed": 5, "epochs": None, "steps": 7, "deterministic": False},
-    }  # fmt: skip
+        "cells": cells,
+        "threads": 1,
+        "machine": host.describe(),
+        "asked": {
+            "data": "synthetic",
+            "seed": 5,
+            "epochs": None,
+            "steps": 7,
+            "deterministic": False,
+        },
+    }
     return dict(baseline.read(baseline.save(tmp_path, kept)).told)
 
 
@@ -211,8 +240,9 @@ def test_what_is_given_goes_before_what_was_kept(toy_root: Path, table: Table) -
     assert stored(toy_root, table).workloads[0].data.epochs == 2
     assert stored(toy_root, table, steps=4).steps == 4
     assert [stored(toy_root, table, deterministic=one).deterministic for one in (False, True)] == [
-        False, True,
-    ]  # fmt: skip
+        False,
+        True,
+    ]
     table["asked"]["deterministic"] = True
     assert stored(toy_root, table, deterministic=False).deterministic  # as it was measured
 
@@ -229,10 +259,12 @@ def test_a_baseline_of_more_threads_than_there_are_is_checked_with_those(
         ({"modes": ["slow"]}, [cell("slow")]),
         ({"modes": ["slow, well"], "workloads": ["mlp-2-3-2"]}, [cell("well"), cell("slow")]),
         ({"workloads": [" mlp-digits "]}, [cell("well", workload="mlp-digits")]),
-        ({"frameworks": ["faulty"], "workloads": ["all"], "device": "cpu", "modes": ["well"]},
-         [cell("well"), cell("well", workload="mlp-digits")]),
+        (
+            {"frameworks": ["faulty"], "workloads": ["all"], "device": "cpu", "modes": ["well"]},
+            [cell("well"), cell("well", workload="mlp-digits")],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_check_may_be_of_a_part(
     toy_root: Path, table: Table, changes: dict[str, Any], left: list[str]
 ) -> None:
@@ -244,7 +276,10 @@ def test_a_check_may_be_of_a_part(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"frameworks": ["fauty"]}, r'no framework of the baseline "fauty" \(did you mean "faulty"'),
+        (
+            {"frameworks": ["fauty"]},
+            r'no framework of the baseline "fauty" \(did you mean "faulty"',
+        ),
         ({"frameworks": ["reference"]}, 'no framework of the baseline "reference"; known: faulty'),
         ({"modes": ["wrong"]}, 'no mode of the baseline "wrong"'),
         ({"modes": ["slow"], "workloads": ["mlp-digits"]}, 'no mode of the baseline "slow"'),
@@ -252,7 +287,7 @@ def test_a_check_may_be_of_a_part(
         ({"device": "cuda"}, 'no device of the baseline "cuda".*; known: cpu'),
         ({"steps": 1, "epochs": 1}, "give one"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_in_the_baseline_is_said(
     toy_root: Path, table: Table, changes: dict[str, Any], says: str
 ) -> None:
@@ -280,9 +315,14 @@ def test_a_device_and_an_arithmetic_are_the_baseline_s(toy_root: Path, table: Ta
 
 
 @pytest.mark.parametrize(
-    "gone", [cell("well", "fawlty"), cell("well", "faulty@git:0123456"), cell("graph"),
-             cell("well", "faulty@one")]
-)  # fmt: skip
+    "gone",
+    [
+        cell("well", "fawlty"),
+        cell("well", "faulty@git:0123456"),
+        cell("graph"),
+        cell("well", "faulty@one"),
+    ],
+)
 def test_a_cell_that_this_project_no_longer_has_is_missing(
     toy_root: Path, table: Table, gone: str
 ) -> None:

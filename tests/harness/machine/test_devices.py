@@ -24,8 +24,9 @@ def test_a_worker_sees_its_own_card_only() -> None:
     assert devices.visible("cpu") == {"CUDA_VISIBLE_DEVICES": ""}
     assert devices.visible("cuda")["CUDA_VISIBLE_DEVICES"] == "0"
     assert devices.visible("cuda:1") == {
-        "CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-    }  # fmt: skip
+        "CUDA_VISIBLE_DEVICES": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,13 @@ from harness.machine import energy, host
 from harness.machine.energy import Meter, Reading
 
 ZONES = {
-    "intel-rapl:0": "package-0", "intel-rapl:0:0": "core", "intel-rapl:0:1": "dram",
-    "intel-rapl:1": "package-1", "intel-rapl:2": "psys", "intel-rapl-mmio:0": "package-0",
-}  # fmt: skip
+    "intel-rapl:0": "package-0",
+    "intel-rapl:0:0": "core",
+    "intel-rapl:0:1": "dram",
+    "intel-rapl:1": "package-1",
+    "intel-rapl:2": "psys",
+    "intel-rapl-mmio:0": "package-0",
+}
 
 
 @pytest.fixture

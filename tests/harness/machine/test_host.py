@@ -94,13 +94,29 @@ def test_what_cannot_be_read_is_null(root: Path, monkeypatch: pytest.MonkeyPatch
         raise PermissionError("not for you")
 
     for holder, name in (
-        (psutil, "virtual_memory"), (psutil, "cpu_count"), (psutil, "cpu_freq"),
-        (psutil, "swap_memory"), (os, "getloadavg"), (os, "sched_getaffinity"), (host.shutil, "which"),
-    ):  # fmt: skip
+        (psutil, "virtual_memory"),
+        (psutil, "cpu_count"),
+        (psutil, "cpu_freq"),
+        (psutil, "swap_memory"),
+        (os, "getloadavg"),
+        (os, "sched_getaffinity"),
+        (host.shutil, "which"),
+    ):
         monkeypatch.setattr(holder, name, broken, raising=False)
     told = host.describe()
-    for key in ("memory_total", "cores_physical", "mhz", "load", "cores_affinity", "governor",
-                "virtualised", "throttled", "huge_pages", "swap_used", "memory_pressure"):  # fmt: skip
+    for key in (
+        "memory_total",
+        "cores_physical",
+        "mhz",
+        "load",
+        "cores_affinity",
+        "governor",
+        "virtualised",
+        "throttled",
+        "huge_pages",
+        "swap_used",
+        "memory_pressure",
+    ):
         assert told[key] is None
 
 
@@ -155,8 +171,13 @@ def test_a_cards_clock_and_power_are_told_and_never_set(monkeypatch: pytest.Monk
         nvmlDeviceGetCurrentClocksThrottleReasons=lambda handle: 0x4 | 0x40 | 0x1,
     )
     monkeypatch.setitem(sys.modules, "pynvml", library)
-    told = {"mhz": 1410, "mhz_most": 1980, "watts": 350.5, "watts_most": None,
-            "slowed_by": ["its power limit", "heat (by the hardware)"]}  # fmt: skip
+    told = {
+        "mhz": 1410,
+        "mhz_most": 1980,
+        "watts": 350.5,
+        "watts_most": None,
+        "slowed_by": ["its power limit", "heat (by the hardware)"],
+    }
     assert Driver().state(0) == told
     assert host.gpus()[0].items() >= told.items()
     monkeypatch.setitem(sys.modules, "pynvml", fake_nvml())

@@ -70,8 +70,9 @@ class FakeMachine:
         """Write /proc/stat, cut off to ticks as the kernel does."""
         rows = zip(self.idle, self.stolen, strict=True)
         lines = ["cpu  1 2 3 4 5 6 7 8 9 10"]
-        lines += [f"cpu{n} 1 0 1 {int(100 * i)} 0 0 0 {int(100 * s)} 0 0" for n, (i, s) in
-                  enumerate(rows)]  # fmt: skip
+        lines += [
+            f"cpu{n} 1 0 1 {int(100 * i)} 0 0 0 {int(100 * s)} 0 0" for n, (i, s) in enumerate(rows)
+        ]
         self.put("proc/stat", "\n".join([*lines, "intr 1 2 3", "ctxt 4"]))
 
     def work(

@@ -62,17 +62,24 @@ def manifest(cells: Iterable[str], **options: Any) -> dict[str, Any]:
         "command": ["python", "cli.py", "run", "--framework", "all", "--out", "my results"],
         "git_commit": "3f1c9a7e55d0b1a2c3d4e5f60718293a4b5c6d7e",
         "machine": {
-            "os": "Ubuntu 24.04.1 LTS", "kernel": "6.8.0-45-generic",
-            "cpu": "AMD EPYC 9354 32-Core Processor", "cores_logical": 64, "cores_physical": 32,
-            "cores_usable": 2, "memory_total": 270 * 2**30, "memory_limit": 8 * 2**30,
-            "virtualised": "kvm", "load": [0.41, 0.5, 0.6], "gpus": [],
+            "os": "Ubuntu 24.04.1 LTS",
+            "kernel": "6.8.0-45-generic",
+            "cpu": "AMD EPYC 9354 32-Core Processor",
+            "cores_logical": 64,
+            "cores_physical": 32,
+            "cores_usable": 2,
+            "memory_total": 270 * 2**30,
+            "memory_limit": 8 * 2**30,
+            "virtualised": "kvm",
+            "load": [0.41, 0.5, 0.6],
+            "gpus": [],
         },
         "options": {"data": "real", "threads": 2, "seed": 0, "quick": False, **options},
         "workloads": {name: spec() for name in workloads},
         "cells": list(cells),
         "datasets": {},
         "frameworks": {},
-    }  # fmt: skip
+    }
 
 
 def plan(*workloads: str) -> list[str]:
@@ -84,32 +91,57 @@ def plan(*workloads: str) -> list[str]:
 
 
 IMAGES = {
-    "shape": [24, 1, 8, 8], "top": 16, "labels": [place % 10 for place in range(24)],
+    "shape": [24, 1, 8, 8],
+    "top": 16,
+    "labels": [place % 10 for place in range(24)],
     "data": base64.b64encode(bytes(place % 17 for place in range(24 * 64))).decode(),
-}  # fmt: skip
+}
 
 
 def begin(run: Run, images: Any = IMAGES) -> None:
     run.append("run-started")
     for name in PACKAGES:
         run.append(
-            "framework-ready", framework=name, title=name.title(), reference=name == "reference",
-            origin="lock", python="3.11.7", lock="9f" * 32, seconds=0.4,
-        )  # fmt: skip
+            "framework-ready",
+            framework=name,
+            title=name.title(),
+            reference=name == "reference",
+            origin="lock",
+            python="3.11.7",
+            lock="9f" * 32,
+            seconds=0.4,
+        )
     run.append(
-        "dataset", workload="cnn-digits", name="digits", source="embedded", train=1437, test=360,
-        sha256={"train_inputs.npy": "ab" * 32, "train_labels.npy": "cd" * 32,
-                "test_inputs.npy": "ef" * 32, "test_labels.npy": "01" * 32},
-        classes=["zero", *map(str, range(1, 10))], images=images,
-    )  # fmt: skip
+        "dataset",
+        workload="cnn-digits",
+        name="digits",
+        source="embedded",
+        train=1437,
+        test=360,
+        sha256={
+            "train_inputs.npy": "ab" * 32,
+            "train_labels.npy": "cd" * 32,
+            "test_inputs.npy": "ef" * 32,
+            "test_labels.npy": "01" * 32,
+        },
+        classes=["zero", *map(str, range(1, 10))],
+        images=images,
+    )
 
 
 def open_cell(run: Run, cell: str, loss: float | None = None, log: str = "") -> None:
     """All events of a cell up to its first step."""
     framework = cell.split("/")[1]
     run.append("cell-started", cell, log=log or f"logs/{cell.replace('/', '-')}.log")
-    run.append("opened", cell, import_seconds=1.93, versions=PACKAGES.get(framework, {}),
-               python="3.11.7", pid=4711, rss=210 * 2**20)  # fmt: skip
+    run.append(
+        "opened",
+        cell,
+        import_seconds=1.93,
+        versions=PACKAGES.get(framework, {}),
+        python="3.11.7",
+        pid=4711,
+        rss=210 * 2**20,
+    )
     run.append("built", cell, seconds=0.21, settings={"threads": 2, "layout": "NCHW"})
     nudge = 1 + 1e-7 * (len(cell) % 7)
     run.append("first-step", cell, seconds=0.034, loss=LOSS * nudge if loss is None else loss)
@@ -120,9 +152,17 @@ def train(run: Run, cell: str, accuracy: float = 0.9722) -> None:
     run.append("progress", cell, step=100, steps=675, loss=0.41)
     run.append("trained", cell, steps=675, seconds=4.2, losses=[2.3, 1.9, 1.2], final_loss=0.0123)
     run.append(
-        "evaluated", cell, accuracy=accuracy, precision=accuracy + 0.001, recall=accuracy - 0.001,
-        f1=accuracy, per_class=[], confusion=[], examples=360, seconds=0.05,
-    )  # fmt: skip
+        "evaluated",
+        cell,
+        accuracy=accuracy,
+        precision=accuracy + 0.001,
+        recall=accuracy - 0.001,
+        f1=accuracy,
+        per_class=[],
+        confusion=[],
+        examples=360,
+        seconds=0.05,
+    )
     run.append("memory", cell, peak_rss=498 * 2**20, import_rss=210 * 2**20, device_peak=None)
 
 
@@ -136,16 +176,27 @@ def time_slices(
             for kind, factor in (("train", 1.0), ("predict", 3.1)):
                 own = 1 + 0.01 * (number % 3) + 0.002 * ((launch * len(cell)) % 3)
                 seconds = 3200 / (speed * factor) * own
-                run.append("slice", cell, launch=launch, round=number, kind=kind, steps=100,
-                           samples=3200, seconds=seconds, cpu_seconds=seconds * 1.9)  # fmt: skip
+                run.append(
+                    "slice",
+                    cell,
+                    launch=launch,
+                    round=number,
+                    kind=kind,
+                    steps=100,
+                    samples=3200,
+                    seconds=seconds,
+                    cpu_seconds=seconds * 1.9,
+                )
 
 
 def fail(run: Run, cell: str, status: str = "crashed", **more: Any) -> None:
     told = {
-        "phase": "train", "status": status, "signal": "SIGKILL",
+        "phase": "train",
+        "status": status,
+        "signal": "SIGKILL",
         "reason": "killed by signal SIGKILL; the machine was short of memory",
         "log_tail": ["[06:31:02] operator.cc:120: | allocating 4 GiB |", "```", "Killed"],
-    }  # fmt: skip
+    }
     run.append("cell-failed", cell, **(told | more))
 
 
@@ -177,16 +228,30 @@ def mixed_run(results: Path) -> Path:
     cells = plan("cnn-digits", "mlp-digits")
     run = Run.create(results, manifest([*cells, "cifar-cnn/pytorch/eager/cpu/float32"]))
     begin(run)
-    run.append("framework-unavailable", framework="mxnet", title="MXNet",
-               reason="libquadmath.so.0 is missing: apt install libquadmath0")  # fmt: skip
-    run.append("workload-skipped", workload="cifar-cnn",
-               reason="cifar10 is absent: run `python cli.py data fetch cifar10`")  # fmt: skip
+    run.append(
+        "framework-unavailable",
+        framework="mxnet",
+        title="MXNet",
+        reason="libquadmath.so.0 is missing: apt install libquadmath0",
+    )
+    run.append(
+        "workload-skipped",
+        workload="cifar-cnn",
+        reason="cifar10 is absent: run `python cli.py data fetch cifar10`",
+    )
     for cell in cells:
         if "/mxnet/" in cell:
             continue
         if "/compile/" in cell:
-            fail(run, cell, "unavailable", phase="open", signal=None, log_tail=[],
-                 reason="mode compile needs the program g++, which is not on the path")  # fmt: skip
+            fail(
+                run,
+                cell,
+                "unavailable",
+                phase="open",
+                signal=None,
+                log_tail=[],
+                reason="mode compile needs the program g++, which is not on the path",
+            )
         elif cell.startswith("mlp-digits/tensorflow/xla"):
             open_cell(run, cell)
             fail(run, cell)
@@ -208,14 +273,25 @@ HOSTILE = "</script><script>window.pwned = 1</script><img src=x onerror='window.
 def score_classes(run: Run, cell: str, accuracy: float) -> None:
     """Metrics with a confusion matrix and scores a class."""
     right = round(36 * accuracy)
-    confusion = [[right if a == b else 36 - right if b == (a + 1) % 10 else 0 for b in NAMES]
-                 for a in NAMES]  # fmt: skip
+    confusion = [
+        [right if a == b else 36 - right if b == (a + 1) % 10 else 0 for b in NAMES] for a in NAMES
+    ]
     wrong = round(10 - 10 * accuracy)  # of the first images: each taken for the next class
     predicted = [(label + (place < wrong)) % 10 for place, label in enumerate(IMAGES["labels"])]
     each = {"precision": accuracy, "recall": accuracy, "f1": accuracy, "support": 36}
-    run.append("evaluated", cell, accuracy=accuracy, precision=accuracy, recall=accuracy,
-               f1=accuracy, per_class=[each] * 10, confusion=confusion, examples=360,
-               seconds=0.05, predicted=predicted)  # fmt: skip
+    run.append(
+        "evaluated",
+        cell,
+        accuracy=accuracy,
+        precision=accuracy,
+        recall=accuracy,
+        f1=accuracy,
+        per_class=[each] * 10,
+        confusion=confusion,
+        examples=360,
+        seconds=0.05,
+        predicted=predicted,
+    )
 
 
 def rich_run(results: Path, odd: str = "") -> Path:
@@ -250,11 +326,27 @@ def rich_run(results: Path, odd: str = "") -> Path:
             run.append("progress", cell, step=step, steps=675, loss=2.3 / step)
         train(run, cell)
         score_classes(run, cell, 0.9722 if place % 3 else 0.9444)
-        run.append("latency", cell, batch=1, p50=1e-4 * (place + 1), p90=2e-4 * (place + 1),
-                   p99=4e-4 * (place + 1))  # fmt: skip
+        run.append(
+            "latency",
+            cell,
+            batch=1,
+            p50=1e-4 * (place + 1),
+            p90=2e-4 * (place + 1),
+            p99=4e-4 * (place + 1),
+        )
         time_slices(run, cell)
-        run.append("slice", cell, launch=3, round=6, kind="train", steps=100, samples=3200,
-                   seconds=1.0, cpu_seconds=1.0, noise=["load of others: 0.4"])  # fmt: skip
+        run.append(
+            "slice",
+            cell,
+            launch=3,
+            round=6,
+            kind="train",
+            steps=100,
+            samples=3200,
+            seconds=1.0,
+            cpu_seconds=1.0,
+            noise=["load of others: 0.4"],
+        )
         run.append("cell-done", cell)
     end(run, "failed", 1)
     return run.folder
@@ -320,8 +412,16 @@ def dated_run(results: Path, day: int, odd: str = "", **more: Any) -> Path:
     run = Run.create(results, whole)
     for name in dict.fromkeys(cell.split("/")[1] for cell in cells):
         version = f"2.1{3 if new else 2}.0{odd}" if name.endswith("pytorch") else f"1.0{odd}"
-        run.append("framework-ready", framework=name, title=name, reference=False, origin="lock",
-                   device="cpu", version=version, seconds=0.4)  # fmt: skip
+        run.append(
+            "framework-ready",
+            framework=name,
+            title=name,
+            reference=False,
+            origin="lock",
+            device="cpu",
+            version=version,
+            seconds=0.4,
+        )
     run.append("dataset", workload="cnn-digits", name="digits", sha256={"inputs": "ab" * 32})
     for place, cell in enumerate(cells):
         open_cell(run, cell)

@@ -221,10 +221,13 @@ def test_a_history_shows_its_runs_and_its_change(page: Page, over_time: Path) ->
 
 def test_the_policy_stops_what_would_be_planted(page: Page, report: Path) -> None:
     page.open(report)
-    page.js("document.body.insertAdjacentHTML('beforeend',"
-            " '<img src=x onerror=\"window.pwned = 1\">')")  # fmt: skip
-    page.js("const s = document.createElement('script'); s.textContent = 'window.pwned = 1';"
-            " document.body.append(s)")  # fmt: skip
+    page.js(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.pwned = 1\">')"
+    )
+    page.js(
+        "const s = document.createElement('script'); s.textContent = 'window.pwned = 1';"
+        " document.body.append(s)"
+    )
     assert page.js("return window.pwned") is None
     assert any("Content Security Policy" in error for error in page.errors())
 
@@ -257,9 +260,11 @@ def test_the_table_filters(page: Page, report: Path) -> None:
     assert page.js("return document.getElementById('shown').textContent") == "2 of 20 cells"
     page.js("document.querySelector('[name=find]').value = ''")
     workload = page.heads().index("workload")
-    page.js("const one = document.querySelector(`select[data-column='${arguments[0]}']`);"
-            " one.value = 'mlp-digits'; one.dispatchEvent(new Event('input', {bubbles: true}))",
-            workload)  # fmt: skip
+    page.js(
+        "const one = document.querySelector(`select[data-column='${arguments[0]}']`);"
+        " one.value = 'mlp-digits'; one.dispatchEvent(new Event('input', {bubbles: true}))",
+        workload,
+    )
     assert set(page.column(workload)) == {"mlp-digits"} and len(page.column(0)) == 10
 
 
@@ -311,8 +316,10 @@ def test_images_show_what_the_chosen_cells_took_them_for(page: Page, report: Pat
 def test_a_dot_in_a_plot_leads_to_its_cell(page: Page, report: Path) -> None:
     page.open(report)
     scroll(page)
-    page.js("const plot = document.querySelector('.canvas');"
-            " plot.emit('plotly_click', {points: [{data: plot.data[1], pointNumber: 0}]})")  # fmt: skip
+    page.js(
+        "const plot = document.querySelector('.canvas');"
+        " plot.emit('plotly_click', {points: [{data: plot.data[1], pointNumber: 0}]})"
+    )
     page.wait("document.querySelector('dialog[open]')")
     assert "cnn-digits/" in page.js("return document.getElementById('detail-title').textContent")
 

@@ -31,8 +31,9 @@ def run(
         fake.open_cell(made, cell)
         fake.train(made, cell)
         speed = fake.SPEEDS[cell.split("/", 1)[1].removesuffix("/cpu/float32")]
-        fake.time_slices(made, cell, launches=launches,
-                         speed=speed * (faster if "/compile/" in cell else 1))  # fmt: skip
+        fake.time_slices(
+            made, cell, launches=launches, speed=speed * (faster if "/compile/" in cell else 1)
+        )
         made.append("cell-done", cell)
     fake.end(made)
     return made.folder
@@ -138,7 +139,8 @@ def test_json_has_every_figure(tmp_path: Path, fake: ModuleType) -> None:
     told = json.loads(compare.document(store.read(a), store.read(b)))
     assert (told["schema"], told["a"], told["b"]) == (compare.SCHEMA, a.name, b.name)
     (one,) = (
-        one for one in told["changes"]
+        one
+        for one in told["changes"]
         if one["figure"] == "train_samples_per_s" and "compile" in one["cell"] and not one["anchor"]
-    )  # fmt: skip
+    )
     assert one["verdict"] == "faster" and one["low"] < 1.4 < one["high"]

@@ -42,11 +42,22 @@ def test_a_good_run(tmp_path: Path, fake: ModuleType) -> None:
     assert section.about.endswith("cpu, float32")
     titles = [metric.title for metric in section.columns]
     assert titles == [
-        "rank", "accuracy", "precision", "recall", "F1", "training samples/s",
-        "training samples/s, from (95%)", "training samples/s, to (95%)", "inference samples/s",
-        "cores used", "import, s", "first step, s", "training, s", "peak memory, MiB",
+        "rank",
+        "accuracy",
+        "precision",
+        "recall",
+        "F1",
+        "training samples/s",
+        "training samples/s, from (95%)",
+        "training samples/s, to (95%)",
+        "inference samples/s",
+        "cores used",
+        "import, s",
+        "first step, s",
+        "training, s",
+        "peak memory, MiB",
         "framework's own, MiB",
-    ]  # fmt: skip
+    ]
     assert told.again == "python cli.py run --framework all --out 'my results'"
     facts = dict(told.facts)
     assert "synchronisation" in facts["clock"]
@@ -71,9 +82,17 @@ def test_rows_go_by_training_speed_then_failures_then_the_reference(
 ) -> None:
     (section, _) = report(fake.mixed_run(tmp_path)).sections
     assert [row.label for row in section.rows] == [
-        "pytorch eager", "tensorflow xla", "tensorflow graph", "jax jit", "tensorflow eager",
-        "jax eager", "pytorch compile", "mxnet imperative", "mxnet hybrid", "reference numpy",
-    ]  # fmt: skip
+        "pytorch eager",
+        "tensorflow xla",
+        "tensorflow graph",
+        "jax jit",
+        "tensorflow eager",
+        "jax eager",
+        "pytorch compile",
+        "mxnet imperative",
+        "mxnet hybrid",
+        "reference numpy",
+    ]
     assert section.rows[-1].status == "reference"
     assert "reference numpy (float64): the reference, not ranked" in [
         text for _, text in section.notes
@@ -221,8 +240,18 @@ def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -
     run = start(tmp_path, fake, *CELLS[:2], threads=1, precision=1e-4, open_ended=True)
     for cell, speed in zip(CELLS[:2], (1000.0, 1001.0), strict=True):
         fake.time_slices(run, cell, speed=speed)
-        run.append("slice", cell, launch=1, round=1, kind="train", steps=1, samples=1, seconds=1,
-                   cpu_seconds=1, noise=["stolen by the hypervisor: 6%"])  # fmt: skip
+        run.append(
+            "slice",
+            cell,
+            launch=1,
+            round=1,
+            kind="train",
+            steps=1,
+            samples=1,
+            seconds=1,
+            cpu_seconds=1,
+            noise=["stolen by the hypervisor: 6%"],
+        )
         run.append("cell-done", cell)
     run.append("in-turn", workload="toy", turn=0, cells=[CELLS[0]])
     run.append("stopped", workload="toy", reason="the budget is spent")

@@ -43,13 +43,25 @@ def group(**more: Any) -> Group:
 
 
 def pairs(ab: str = "faster") -> pd.DataFrame:
-    told = [("a", "b", 1.9, 1.8, 2.0, ab), ("a", "c", 3.0, 2.9, 3.1, "faster"),
-            ("c", "b", 0.5, 0.4, 0.6, "slower")]  # fmt: skip
+    told = [
+        ("a", "b", 1.9, 1.8, 2.0, ab),
+        ("a", "c", 3.0, 2.9, 3.1, "faster"),
+        ("c", "b", 0.5, 0.4, 0.6, "slower"),
+    ]
     rows = [
-        {"run": 0, "kind": "train", "a": f"w/{a}/m/{PLACE}", "b": f"w/{b}/m/{PLACE}",
-         "ratio": ratio, "low": low, "high": high, "verdict": verdict, "launches": 5}
+        {
+            "run": 0,
+            "kind": "train",
+            "a": f"w/{a}/m/{PLACE}",
+            "b": f"w/{b}/m/{PLACE}",
+            "ratio": ratio,
+            "low": low,
+            "high": high,
+            "verdict": verdict,
+            "launches": 5,
+        }
         for a, b, ratio, low, high, verdict in told
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
@@ -107,8 +119,11 @@ def test_speed_without_the_parity_check_is_no_clean_win() -> None:
 
 @pytest.mark.parametrize(
     ("mine", "words"),
-    [(0.980, "accuracy alike within chance (0.980 and 0.972)"), (0.5, "accuracy 0.500 against 0.972")],
-)  # fmt: skip
+    [
+        (0.980, "accuracy alike within chance (0.980 and 0.972)"),
+        (0.5, "accuracy 0.500 against 0.972"),
+    ],
+)
 def test_accuracies_are_alike_only_within_chance(mine: float, words: str) -> None:
     assert words in said(group(accuracy=[mine, 0.972, 0.9]))
 
@@ -138,9 +153,10 @@ def test_runs_share_a_ranking_only_with_the_same_spec_data_and_arithmetic(
     assert [set(group.cells["run"]) for group in found] == [{0, 1}, {2}, {3}]
     place = "cnn-digits cpu float32"
     assert [group.title for group in found] == [
-        f"{place} (computation {found[0].ground})", f"{place} made-up data",
+        f"{place} (computation {found[0].ground})",
+        f"{place} made-up data",
         f"{place} (computation {found[2].ground})",
-    ]  # fmt: skip
+    ]
 
 
 def test_claims_stay_within_a_run(tmp_path: Path, fake: ModuleType) -> None:

@@ -44,9 +44,7 @@ def heading(text: str) -> list[str]:
 
 def test_80_columns_hold_what_matters(tmp_path: Path, fake: ModuleType) -> None:
     text = show(fake.mixed_run(tmp_path), 80)
-    assert heading(text) == [
-        "#", "acc", "prec", "train/s", "infer/s", "first_s", "MiB", "status"
-    ]  # fmt: skip
+    assert heading(text) == ["#", "acc", "prec", "train/s", "infer/s", "first_s", "MiB", "status"]
     assert "no room here for: recall, F1, train from, train to, cores," in text
     assert "✓ pytorch eager    1 0.9722" in text
 

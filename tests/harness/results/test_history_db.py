@@ -30,21 +30,35 @@ def run(
 ) -> Path:
     """A run of cells that trained at 100 samples a second, the last of which failed."""
     told = {
-        "samestep": "0.1.0", "git_commit": "abc", "machine": MACHINE, "cells": list(cells),
+        "samestep": "0.1.0",
+        "git_commit": "abc",
+        "machine": MACHINE,
+        "cells": list(cells),
         "options": {"threads": 2, "data": "real", "quick": False, "parity_steps": 20},
-        "workloads": {"toy": {"title": "Toy", "data": {"dataset": "xor"}}}, **manifest,
-    }  # fmt: skip
+        "workloads": {"toy": {"title": "Toy", "data": {"dataset": "xor"}}},
+        **manifest,
+    }
     made = Run.create(results, told)
     made.append("dataset", workload="toy", name="xor", sha256={"inputs": "ab"})
     for name in ("left", "left@2.9.1", "right"):
-        made.append("framework-ready", framework=name, device="cpu", reference=False,
-                    version="2.13.0+cpu")  # fmt: skip
+        made.append(
+            "framework-ready", framework=name, device="cpu", reference=False, version="2.13.0+cpu"
+        )
     for cell in cells[:-1]:
         made.append("first-step", cell, seconds=0.5, loss=2.0)
         made.append("memory", cell, import_rss=10, peak_rss=1000)
         for launch in (1, 2):
-            made.append("slice", cell, launch=launch, round=1, kind="train", steps=1, samples=100,
-                        seconds=0.99 + launch / 100, noise=[])  # fmt: skip
+            made.append(
+                "slice",
+                cell,
+                launch=launch,
+                round=1,
+                kind="train",
+                steps=1,
+                samples=100,
+                seconds=0.99 + launch / 100,
+                noise=[],
+            )
         made.append("cell-done", cell)
     made.append("cell-failed", cells[-1], phase="open", status="crashed", reason="killed")
     if ended:
@@ -180,8 +194,9 @@ def test_many_write_at_once(tmp_path: Path) -> None:
         "assert history_db.update(Path(sys.argv[1]).parent) == []\n"
     )
     several = [
-        subprocess.Popen([sys.executable, "-c", script, str(folder)], cwd=ROOT) for folder in folders
-    ]  # fmt: skip
+        subprocess.Popen([sys.executable, "-c", script, str(folder)], cwd=ROOT)
+        for folder in folders
+    ]
     assert [one.wait(timeout=120) for one in several] == [0] * 4
     assert known(tmp_path) == sorted(folder.name for folder in folders)
     assert len(history_db.table(tmp_path)) == 4 * len(CELLS)

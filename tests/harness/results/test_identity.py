@@ -14,10 +14,17 @@ from harness.results import identity
 from harness.results.store import Record
 
 KNOWN = {
-    "os": "Ubuntu 24.04.1 LTS", "kernel": "6.8.0-45-generic", "architecture": "x86_64",
-    "cpu": "AMD EPYC 9354 32-Core Processor", "cores_logical": 64, "cores_usable": 2.0,
-    "memory_total": 15.6 * 2**30, "memory_limit": None, "load": [0.4, 0.5, 0.6], "gpus": [],
-}  # fmt: skip
+    "os": "Ubuntu 24.04.1 LTS",
+    "kernel": "6.8.0-45-generic",
+    "architecture": "x86_64",
+    "cpu": "AMD EPYC 9354 32-Core Processor",
+    "cores_logical": 64,
+    "cores_usable": 2.0,
+    "memory_total": 15.6 * 2**30,
+    "memory_limit": None,
+    "load": [0.4, 0.5, 0.6],
+    "gpus": [],
+}
 
 
 @pytest.mark.parametrize(

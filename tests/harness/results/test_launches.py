@@ -40,16 +40,41 @@ class Journal:
         self.run.append(event, cell, **fields)
         return self
 
-    def slice(self, cell: str, rate: float, launch: int = 1, number: int = 1, kind: str = "train",
-              noise: str = "", twin: bool = False, turn: int = 0) -> Journal:  # fmt: skip
-        return self("twin-slice" if twin else "slice", cell, turn=turn, launch=launch,
-                    round=number, kind=kind, steps=1, samples=1000, seconds=1000 / rate,
-                    noise=[noise] if noise else [])  # fmt: skip
+    def slice(
+        self,
+        cell: str,
+        rate: float,
+        launch: int = 1,
+        number: int = 1,
+        kind: str = "train",
+        noise: str = "",
+        twin: bool = False,
+        turn: int = 0,
+    ) -> Journal:
+        return self(
+            "twin-slice" if twin else "slice",
+            cell,
+            turn=turn,
+            launch=launch,
+            round=number,
+            kind=kind,
+            steps=1,
+            samples=1000,
+            seconds=1000 / rate,
+            noise=[noise] if noise else [],
+        )
 
-    def calibrate(self, rate: float, launch: int = 1, number: int = 1, workload: str = "mlp-digits",
-                  turn: int = 0) -> Journal:  # fmt: skip
-        return self("calibration", workload=workload, turn=turn, launch=launch, round=number,
-                    rate=rate)  # fmt: skip
+    def calibrate(
+        self,
+        rate: float,
+        launch: int = 1,
+        number: int = 1,
+        workload: str = "mlp-digits",
+        turn: int = 0,
+    ) -> Journal:
+        return self(
+            "calibration", workload=workload, turn=turn, launch=launch, round=number, rate=rate
+        )
 
     def read(self) -> Measures:
         self.run.close()
@@ -200,8 +225,9 @@ def test_right_examples_are_told_by_the_seed_that_trained(journal: Journal) -> N
     journal("retrained", HEAD, launch=2, seed=own + 1, examples=4, right=classification.pack(two))
     cell = journal.read().cells[HEAD]
     assert {seed: right.tolist() for seed, right in cell.right.items()} == {
-        own: one.tolist(), own + 1: two.tolist(),
-    }  # fmt: skip
+        own: one.tolist(),
+        own + 1: two.tolist(),
+    }
     assert cell.accuracy == 0.75
 
 
@@ -299,8 +325,10 @@ def test_how_long_a_launch_takes_is_the_time_between_two(
 
 def test_cells_are_told_with_how_they_came_through(tmp_path: Path) -> None:
     cells: Mapping[str, Mapping[str, Any]] = {
-        HEAD: {"wrong": 3}, BASE: {"wrong_step": True}, OTHER: {"failed": True},
-    }  # fmt: skip
+        HEAD: {"wrong": 3},
+        BASE: {"wrong_step": True},
+        OTHER: {"failed": True},
+    }
     found = Measures(made(tmp_path, cells, launches=2)).cells
     assert [found[one].status for one in cells] == ["ok", "not equivalent", "crashed"]
     assert [found[one].parity for one in cells] == [

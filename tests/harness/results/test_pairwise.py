@@ -24,11 +24,21 @@ GROUP = {"workload": "toy", "device": "cpu", "dtype": "float32"}
 def table(cells: dict[str, np.ndarray], kind: str = "train", **more: Any) -> pd.DataFrame:
     """Slices of each cell, from its samples a second by (launch, round); NaN: there is none."""
     rows = [
-        GROUP | {"cell": cell, "kind": kind, "turn": 1, "launch": launch, "round": number,
-                 "samples_per_s": rate, "noise": ""} | more
+        GROUP
+        | {
+            "cell": cell,
+            "kind": kind,
+            "turn": 1,
+            "launch": launch,
+            "round": number,
+            "samples_per_s": rate,
+            "noise": "",
+        }
+        | more
         for cell, rates in cells.items()
-        for (launch, number), rate in np.ndenumerate(rates) if not np.isnan(rate)
-    ]  # fmt: skip
+        for (launch, number), rate in np.ndenumerate(rates)
+        if not np.isnan(rate)
+    ]
     columns = [*GROUP, "cell", "kind", "turn", "launch", "round", "samples_per_s", "noise"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -87,9 +97,10 @@ def test_the_speed_of_a_cell_is_that_of_its_launches() -> None:
     slices = [table({"a": rates}), table({"a": 2 * rates}, "predict"), table({"b": rates}, turn=2)]
     got = pairwise.speeds(pd.concat(slices))
     assert got == {
-        ("a", "train"): intervals.speed(rates), ("a", "predict"): intervals.speed(2 * rates),
+        ("a", "train"): intervals.speed(rates),
+        ("a", "predict"): intervals.speed(2 * rates),
         ("b", "train"): intervals.speed(rates),
-    }  # fmt: skip
+    }
     assert got["a", "train"].launches == 6 and pairwise.speeds(table({})) == {}
 
 
@@ -98,13 +109,20 @@ def test_the_speed_of_a_cell_is_that_of_its_launches() -> None:
 
 def test_pairs_are_of_a_group_and_a_kind() -> None:
     a, b, c = noisy(0, 100, 200, 300)
-    slices = [table({"a": a, "b": b}), table({"a": a, "b": b}, "predict"),
-              table({"c": c, "d": b}, workload="other"), table({"e": c}, dtype="bfloat16")]  # fmt: skip
+    slices = [
+        table({"a": a, "b": b}),
+        table({"a": a, "b": b}, "predict"),
+        table({"c": c, "d": b}, workload="other"),
+        table({"e": c}, dtype="bfloat16"),
+    ]
     got = pairwise.pairs(pd.concat(slices), table({}))
     assert list(got.columns) == list(COLUMNS)
     keys = got[["workload", "kind", "a", "b"]].values.tolist()
-    assert keys == [["toy", "train", "a", "b"], ["toy", "predict", "a", "b"],
-                    ["other", "train", "c", "d"]]  # fmt: skip
+    assert keys == [
+        ["toy", "train", "a", "b"],
+        ["toy", "predict", "a", "b"],
+        ["other", "train", "c", "d"],
+    ]
     assert pairwise.pairs(table({}), table({})).columns.tolist() == list(COLUMNS)
 
 
@@ -138,7 +156,9 @@ def test_the_order_of_the_cells_turns_a_pair_and_no_more(seed: int, order: list[
         else:
             other = found[one.b, one.a]
             assert (1 / other.ratio, mirror[other.verdict]) == (
-                pytest.approx(one.ratio), one.verdict)  # fmt: skip
+                pytest.approx(one.ratio),
+                one.verdict,
+            )
 
 
 def test_verdicts_say_who_is_faster() -> None:
@@ -193,8 +213,10 @@ def test_cells_of_different_turns_share_no_round() -> None:
     a, b = noisy(5, 100, 100)
     b = b[:, ::-1]
     got = pairwise.pairs(pd.concat([table({"a": a}), table({"b": b}, turn=2)]), table({}))
-    apart = [intervals.pseudomedian(np.log(x)) - intervals.pseudomedian(np.log(y))
-             for x, y in zip(a, b, strict=True)]  # fmt: skip
+    apart = [
+        intervals.pseudomedian(np.log(x)) - intervals.pseudomedian(np.log(y))
+        for x, y in zip(a, b, strict=True)
+    ]
     assert got["ratio"].item() == pytest.approx(intervals.ratio(apart).estimate)
     assert got["high"].item() == pytest.approx(intervals.ratio(apart).high)
 
@@ -230,8 +252,13 @@ def test_an_interval_twice_too_wide_wants_four_times_the_launches(
 ) -> None:
     floor, half = 0.03, beyond * times
     middle = beyond + floor
-    pair = {"launches": launches, "floor": floor, "ratio": math.exp(middle),
-            "low": math.exp(middle - half - floor), "high": math.exp(middle + half + floor)}  # fmt: skip
+    pair = {
+        "launches": launches,
+        "floor": floor,
+        "ratio": math.exp(middle),
+        "low": math.exp(middle - half - floor),
+        "high": math.exp(middle + half + floor),
+    }
     back = {"ratio": 1 / pair["ratio"], "low": 1 / pair["high"], "high": 1 / pair["low"]}
     for one in (pair, pair | back):
         assert pairwise.launches_wanted(pd.Series(one)) == pytest.approx(launches * times**2)
@@ -242,8 +269,14 @@ def test_an_interval_twice_too_wide_wants_four_times_the_launches(
 
 
 def test_the_leader_is_the_least_behind_where_it_is_behind() -> None:
-    ratios = {("a", "b"): 0.9, ("b", "a"): 1 / 0.9, ("b", "c"): 0.8, ("c", "b"): 1.25,
-              ("c", "a"): 0.5, ("a", "c"): 2.0}  # fmt: skip
+    ratios = {
+        ("a", "b"): 0.9,
+        ("b", "a"): 1 / 0.9,
+        ("b", "c"): 0.8,
+        ("c", "b"): 1.25,
+        ("c", "a"): 0.5,
+        ("a", "c"): 2.0,
+    }
     assert pairwise.leader("abcd", ratios) == "a"  # each is behind another one
     assert pairwise.leader("bc", ratios) == "c" and pairwise.leader("dc", ratios) == "d"
     assert pairwise.leader("", ratios) is None

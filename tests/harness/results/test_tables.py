@@ -32,8 +32,15 @@ def timed(run: Run, cell: str, rates: list[float], launch: int = 1, **more: Any)
     for number, rate in enumerate(rates, start=1):
         for kind, factor in (("train", 1), ("predict", 2)):
             seconds = 100 / (rate * factor)
-            told = {"launch": launch, "round": number, "kind": kind, "steps": 4, "samples": 100,
-                    "seconds": seconds, "cpu_seconds": 1.5 * seconds}  # fmt: skip
+            told = {
+                "launch": launch,
+                "round": number,
+                "kind": kind,
+                "steps": 4,
+                "samples": 100,
+                "seconds": seconds,
+                "cpu_seconds": 1.5 * seconds,
+            }
             run.append("slice", cell, **(told | more))
 
 
@@ -80,8 +87,17 @@ def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
         for cell, speed in zip(cells, (100, 101, 200, 50, 50), strict=True):
             wobble = 1 + 0.005 * ((launch * speed) % 3)
             timed(run, cell, [drift * speed * wobble] * 3, launch)
-        run.append("twin-slice", cells[0], launch=launch, round=1, kind="train", steps=4,
-                   samples=100, seconds=1 / drift, cpu_seconds=1.0)  # fmt: skip
+        run.append(
+            "twin-slice",
+            cells[0],
+            launch=launch,
+            round=1,
+            kind="train",
+            steps=4,
+            samples=100,
+            seconds=1 / drift,
+            cpu_seconds=1.0,
+        )
     run.append("cell-failed", cells[4], status="crashed", reason="no")
     for cell in cells[:4]:
         run.append("cell-done", cell)
@@ -162,8 +178,12 @@ def test_an_odd_name_of_a_cell_is_no_accident() -> None:
     assert tables.split("a/b/c/cpu/float32")["workload"] == "a"
     assert tables.split("x/y/a/b/c/cpu/float32")["workload"] == "x/y/a"
     assert tables.split("lone") == {
-        "workload": "lone", "framework": "", "mode": "", "device": "", "dtype": ""
-    }  # fmt: skip
+        "workload": "lone",
+        "framework": "",
+        "mode": "",
+        "device": "",
+        "dtype": "",
+    }
 
 
 def test_slices_that_took_no_time_are_no_speed(tmp_path: Path) -> None:

@@ -44,9 +44,13 @@ def make(
 
     def make(*modes: str, measuring: Measuring = CHECKING, **changes: Any) -> Request:
         usual: dict[str, Any] = {
-            "frameworks": ["faulty"], "modes": modes, "epochs": 1, "seed": OWN,
-            "interpreters": toy_interpreters, "parity_steps": 2,
-        }  # fmt: skip
+            "frameworks": ["faulty"],
+            "modes": modes,
+            "epochs": 1,
+            "seed": OWN,
+            "interpreters": toy_interpreters,
+            "parity_steps": 2,
+        }
         return replace(toy_request(toy_root, **(usual | changes)), measuring=measuring)
 
     return make
@@ -128,8 +132,9 @@ def tells_its_peak_before_it_trains_again(record: store.Record) -> None:
     assert all(one["peak_rss"] > one["import_rss"] > 0 for one in told)
     places = {
         (one.get("cell"), one.get("launch"), one["event"]): place
-        for place, one in enumerate(record.events) if not one.get("twin")
-    }  # fmt: skip
+        for place, one in enumerate(record.events)
+        if not one.get("twin")
+    }
     for one in record.every("retrained"):
         warm, peak, trained = (
             places[one["cell"], one["launch"], event] for event in ("warmed", "peaked", "retrained")
@@ -170,7 +175,7 @@ def test_cells_that_wait_for_memory_train_with_the_same_seeds(
     assert len({one["right"] for one in told}) == 1
     assert {(one["turn"], one["launch"]) for one in record.every("calibration")} == {
         (turn, launch) for turn in (0, 1) for launch in (1, 2)
-    }  # fmt: skip
+    }
 
 
 # Looks, and the budget.
@@ -218,8 +223,9 @@ def test_what_is_decided_is_not_launched_again(make: Make, toy_root: Path) -> No
     assert launched(record) == {"well": 5, "slow": 3}  # it looks after 3 and after 5
     assert reasons(record) == ["every pair is decided"]
     assert [(one["launches"], len(one["undecided"])) for one in record.every("looked")] == [
-        (3, 1), (5, 0),
-    ]  # fmt: skip
+        (3, 1),
+        (5, 0),
+    ]
 
 
 def test_a_budget_that_is_spent_ends_it_where_nothing_is_suspect(

@@ -166,8 +166,10 @@ def test_determinism_is_asked_of_every_worker_and_told(
     request = asked(toy_root, toy_interpreters, modes=["well"], deterministic=True)
     record, _, _ = execute(request, toy_root)
     assert record.manifest["options"]["deterministic"]
-    built, opened = ({one["cell"].split("/")[1]: one for one in record.every(event)}
-                     for event in ("built", "opened"))  # fmt: skip
+    built, opened = (
+        {one["cell"].split("/")[1]: one for one in record.every(event)}
+        for event in ("built", "opened")
+    )
     assert built["faulty"]["settings"]["deterministic"]
     assert opened["faulty"]["allocator"]["MALLOC_TOY"] == "fixed"
     assert "MALLOC_TOY" not in opened["reference"]["allocator"]
@@ -294,8 +296,11 @@ def test_a_framework_that_cannot_run_is_listed_and_the_others_go_on(
 
 def test_a_device_that_is_not_here_builds_nothing_and_says_so(toy_root: Path) -> None:
     toml = toy_root / "frameworks" / "faulty" / "environment.toml"
-    toml.write_text(toml.read_text().replace('["cpu"]', '["cpu", "cuda"]').replace(
-        'cpu = ["numpy"]', 'cpu = ["numpy"]\ncuda = ["numpy"]'))  # fmt: skip
+    toml.write_text(
+        toml.read_text()
+        .replace('["cpu"]', '["cpu", "cuda"]')
+        .replace('cpu = ["numpy"]', 'cpu = ["numpy"]\ncuda = ["numpy"]')
+    )
     record, status, _ = execute(asked(toy_root, {}, device="cuda", modes=["well"]), toy_root)
     assert status == 1
     assert "no cuda device" in record.every("framework-unavailable")[0]["reason"]

@@ -87,13 +87,15 @@ NOISES = {
     "normal": (lambda random, count: random.normal(size=count), 0.02),
     "heavy": (lambda random, count: random.standard_t(3, count), 0.05),
     "odd runs": (
-        lambda random, count: random.normal(size=count) * np.where(random.random(count) < 0.05, 10, 1),
+        lambda random, count: (
+            random.normal(size=count) * np.where(random.random(count) < 0.05, 10, 1)
+        ),
         0.05,
     ),
     "skewed": (lambda random, count: random.exponential(size=count), 0.05),
     "rounded": (lambda random, count: np.round(random.normal(size=count) / 2), 0.05),
     "drifting": (drifting, 0.10),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -107,9 +109,16 @@ def test_noise_has_few_change_points(noise: str) -> None:
 
 @pytest.mark.parametrize(
     ("before", "after", "size", "least"),
-    [(3, 2, 10, 0.6), (4, 2, 10, 0.85), (4, 4, 5, 0.6), (10, 2, 5, 0.6), (18, 2, 5, 0.7),
-     (10, 10, 3, 0.7), (15, 15, 5, 0.9)],
-)  # fmt: skip
+    [
+        (3, 2, 10, 0.6),
+        (4, 2, 10, 0.85),
+        (4, 4, 5, 0.6),
+        (10, 2, 5, 0.6),
+        (18, 2, 5, 0.7),
+        (10, 10, 3, 0.7),
+        (15, 15, 5, 0.9),
+    ],
+)
 def test_steps_are_found_where_they_are(before: int, after: int, size: float, least: float) -> None:
     random = np.random.default_rng(11)
     draws = [stepped(random, before + after, before, size) for _ in range(200)]

@@ -17,8 +17,12 @@ from harness.text import plain
 COMMAND = re.compile(r"::(error|warning|notice) title=([^:,\r\n]*)::([^\r\n]*)")
 
 
-def told(kind: str, cell: str = "mlp/jax/jit/cpu/float32", metric: Metric = metrics.THROUGHPUT,
-         note: str = "") -> Finding:  # fmt: skip
+def told(
+    kind: str,
+    cell: str = "mlp/jax/jit/cpu/float32",
+    metric: Metric = metrics.THROUGHPUT,
+    note: str = "",
+) -> Finding:
     return Finding(cell, cell, metric, kind, 100.0, 95.0, -0.05, -0.06, -0.04, 0.03, 5, note)
 
 

@@ -30,8 +30,9 @@ FIGURES: dict[Metric, tuple[float, ...]] = {
 }
 
 
-def told(verdict: str, metric: Metric = metrics.THROUGHPUT, name: str = "pytorch/eager",
-         note: str = "") -> Finding:  # fmt: skip
+def told(
+    verdict: str, metric: Metric = metrics.THROUGHPUT, name: str = "pytorch/eager", note: str = ""
+) -> Finding:
     cell = f"mlp-digits/{name}/cpu/float32"
     return Finding(cell, cell, metric, verdict, *FIGURES[metric], launches=5, note=note)
 
@@ -69,9 +70,13 @@ def test_80_columns_hold_a_figure_on_one_line() -> None:
 
 
 def test_the_sentence_comes_first_and_then_the_worst() -> None:
-    made = [told(findings.SAME, name="jax/jit"), told(findings.IMPROVED, metrics.LATENCY),
-            told(findings.REGRESSED), told(findings.INCONCLUSIVE, metrics.MEMORY),
-            told(findings.MISSING, metrics.ACCURACY)]  # fmt: skip
+    made = [
+        told(findings.SAME, name="jax/jit"),
+        told(findings.IMPROVED, metrics.LATENCY),
+        told(findings.REGRESSED),
+        told(findings.INCONCLUSIVE, metrics.MEMORY),
+        told(findings.MISSING, metrics.ACCURACY),
+    ]
     lines = shown(Verdict(made, "git:main"), 120).splitlines()
     assert lines[0].startswith("✗ Regression against git:main: 1 regressed, 1 missing")
     assert "mlp-digits, cpu, float32" in lines
@@ -175,12 +180,35 @@ def test_names_from_outside_are_shown_in_markdown_and_not_run(
     text = outputs.markdown(Verdict([made], name, note, [note]))
     found = tokens(text)
     assert {kind for kind, _ in found} <= {
-        "html_block", "paragraph_open", "paragraph_close", "text", "softbreak", "strong_open",
-        "strong_close", "blockquote_open", "blockquote_close", "code_inline", "table_open",
-        "table_close", "thead_open", "thead_close", "tbody_open", "tbody_close", "tr_open",
-        "tr_close", "th_open", "th_close", "td_open", "td_close", "bullet_list_open",
-        "bullet_list_close", "list_item_open", "list_item_close", "text_special", "inline",
-    }  # fmt: skip
+        "html_block",
+        "paragraph_open",
+        "paragraph_close",
+        "text",
+        "softbreak",
+        "strong_open",
+        "strong_close",
+        "blockquote_open",
+        "blockquote_close",
+        "code_inline",
+        "table_open",
+        "table_close",
+        "thead_open",
+        "thead_close",
+        "tbody_open",
+        "tbody_close",
+        "tr_open",
+        "tr_close",
+        "th_open",
+        "th_close",
+        "td_open",
+        "td_close",
+        "bullet_list_open",
+        "bullet_list_close",
+        "list_item_open",
+        "list_item_close",
+        "text_special",
+        "inline",
+    }
     ours = ("<!-- samestep check", "<details><summary>Everything else</summary>", "</details>")
     assert all(content.startswith(ours) for kind, content in found if kind == "html_block")
     codes = [content for kind, content in found if kind == "code_inline"]
@@ -242,8 +270,11 @@ def test_a_run_keeps_all_three_and_json_has_what_was_measured(tmp_path: Path) ->
     assert [one["verdict"] for one in document["findings"]] == [
         one.verdict for one in wording.ordered(verdict)
     ]
-    (one,) = (one for one in document["findings"]
-              if one["verdict"] == findings.REGRESSED and one["metric"] == "memory")  # fmt: skip
+    (one,) = (
+        one
+        for one in document["findings"]
+        if one["verdict"] == findings.REGRESSED and one["metric"] == "memory"
+    )
     assert (one["before"], one["change"], one["unit"]) == (498 * 2.0**20, 0.05, "bytes")
 
 

@@ -15,8 +15,13 @@ from harness.results.metric import Metric
 CELL = "mlp-digits/pytorch/eager/cpu/float32"
 
 
-def told(metric: Metric = metrics.THROUGHPUT, verdict: str = findings.SAME, *numbers: float | None,
-         cell: str = CELL, note: str = "") -> Finding:  # fmt: skip
+def told(
+    metric: Metric = metrics.THROUGHPUT,
+    verdict: str = findings.SAME,
+    *numbers: float | None,
+    cell: str = CELL,
+    note: str = "",
+) -> Finding:
     return Finding(cell, cell, metric, verdict, *numbers, note=note)
 
 
@@ -117,8 +122,20 @@ def test_a_note_is_told_once_with_all_that_it_is_true_of() -> None:
 
 
 def test_a_sentence_has_all_that_is_known() -> None:
-    known = Finding(CELL, CELL, metrics.THROUGHPUT, findings.REGRESSED, 100.0, 95.0, -0.05, -0.06,
-                    -0.04, 0.03, 5, "why\nnot")  # fmt: skip
+    known = Finding(
+        CELL,
+        CELL,
+        metrics.THROUGHPUT,
+        findings.REGRESSED,
+        100.0,
+        95.0,
+        -0.05,
+        -0.06,
+        -0.04,
+        0.03,
+        5,
+        "why\nnot",
+    )
     assert wording.sentence(known) == (
         "regressed; -5.0% (-6.0 to -4.0); threshold ±3%; 100 → 95 samples/s; 5 launches; why not"
     )

@@ -23,10 +23,15 @@ lawful = settings(deadline=None, derandomize=True, max_examples=60)
 
 PIXELS = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
 EVENT = {
-    "classes": ["cat", "dog"], "test": 360,
-    "images": {"shape": [2, 3, 4, 5], "top": 255, "labels": [1, 0],
-               "data": base64.b64encode(PIXELS.tobytes()).decode()},
-}  # fmt: skip
+    "classes": ["cat", "dog"],
+    "test": 360,
+    "images": {
+        "shape": [2, 3, 4, 5],
+        "top": 255,
+        "labels": [1, 0],
+        "data": base64.b64encode(PIXELS.tobytes()).decode(),
+    },
+}
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -62,24 +67,49 @@ def test_images_are_read_as_bright_as_they_are_meant() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"shape": [2, 3, 4]}, {"shape": [2, 3, 4, 6]}, {"shape": [10**400, 3, 4, 5]},
-        {"shape": [-2, 3, -4, 5]}, {"shape": "2345"}, {"shape": [2.0, 3, 4, 5]}, {"shape": None},
-        {"shape": [2, 2, 6, 5]}, {"shape": [0, 3, 4, 5], "data": "", "labels": []},
-        {"shape": [30, 1, 2, 2], "labels": [0] * 30}, {"labels": [1]}, {"labels": [1, "0"]},
-        {"labels": [True, False]}, {"labels": {"0": 1}}, {"top": 0}, {"top": "16"}, {"top": 10**400},
-        {"data": "<script>"}, {"data": "é"}, {"data": 7}, {"data": None},
-        {"shape": [1, 1, 500, 500], "labels": [0], "data": base64.b64encode(bytes(250_000)).decode()},
+        {"shape": [2, 3, 4]},
+        {"shape": [2, 3, 4, 6]},
+        {"shape": [10**400, 3, 4, 5]},
+        {"shape": [-2, 3, -4, 5]},
+        {"shape": "2345"},
+        {"shape": [2.0, 3, 4, 5]},
+        {"shape": None},
+        {"shape": [2, 2, 6, 5]},
+        {"shape": [0, 3, 4, 5], "data": "", "labels": []},
+        {"shape": [30, 1, 2, 2], "labels": [0] * 30},
+        {"labels": [1]},
+        {"labels": [1, "0"]},
+        {"labels": [True, False]},
+        {"labels": {"0": 1}},
+        {"top": 0},
+        {"top": "16"},
+        {"top": 10**400},
+        {"data": "<script>"},
+        {"data": "é"},
+        {"data": 7},
+        {"data": None},
+        {
+            "shape": [1, 1, 500, 500],
+            "labels": [0],
+            "data": base64.b64encode(bytes(250_000)).decode(),
+        },
     ],
-)  # fmt: skip
+)
 def test_what_is_no_image_is_left_out(changes: dict[str, Any]) -> None:
     assert ROOM < 500 * 500
     assert predictions.read(event(**changes)) is None
 
 
 @lawful
-@given(st.recursive(st.none() | st.integers() | st.text() | st.floats(),
-                    lambda some: st.lists(some, max_size=4) | st.dictionaries(
-                        st.sampled_from(["shape", "data", "top", "labels"]), some)))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text() | st.floats(),
+        lambda some: (
+            st.lists(some, max_size=4)
+            | st.dictionaries(st.sampled_from(["shape", "data", "top", "labels"]), some)
+        ),
+    )
+)
 def test_no_event_breaks_it(odd: Any) -> None:
     for told in ({}, {"images": odd}, event(shape=odd), event(labels=odd), event(data=odd)):
         read = predictions.read({**told, "classes": odd, "test": odd})
@@ -91,8 +121,11 @@ def test_every_cell_s_guesses_are_there(tmp_path: Path, fake: ModuleType) -> Non
     assert found and len(found.pictures) == 24
     assert found.about.startswith("The first 24 of 360 images of the test set")
     names = [view.name for view in found.views]
-    assert names == ["all cells", "pytorch eager and 3 with the same: 1 wrong",
-                     "pytorch compile and 5 with the same: none wrong"]  # fmt: skip
+    assert names == [
+        "all cells",
+        "pytorch eager and 3 with the same: 1 wrong",
+        "pytorch compile and 5 with the same: none wrong",
+    ]
     every, some, none = (view.marks for view in found.views)
     assert (every[0].label, every[0].wrong) == ("zero", "4 of 10 cells")
     assert every[0].words == "image 1: zero, taken for something else by 4 of 10 cells"

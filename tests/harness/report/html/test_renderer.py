@@ -67,11 +67,18 @@ def test_it_says_what_a_reader_needs(tmp_path: Path, fake: ModuleType) -> None:
         assert words in seen.text, words
     titles = re.findall(r"<figcaption><strong>(.*?)</strong>", text)
     assert titles[:11] == [
-        "Training throughput", "Inference throughput", "Modes of one framework",
-        "Latency of one example", "Accuracy, time and memory", "Memory", "Learning by step",
-        "Learning by time", "Time to the first step", "Every slice of training",
+        "Training throughput",
+        "Inference throughput",
+        "Modes of one framework",
+        "Latency of one example",
+        "Accuracy, time and memory",
+        "Memory",
+        "Learning by step",
+        "Learning by time",
+        "Time to the first step",
+        "Every slice of training",
         "Every slice of inference",
-    ]  # fmt: skip
+    ]
 
 
 def test_nothing_foreign_is_markup(tmp_path: Path, fake: ModuleType) -> None:
@@ -179,8 +186,16 @@ def test_samples_are_thinned_evenly_and_it_is_told(
     monkeypatch.setattr(downsample, "LEAST", 4)
     text = render(fake.good_run(tmp_path))
     assert "Samples shown: 40 of 150, evenly spaced" in text
-    table = pd.DataFrame({"run": 0, "cell": "c", "kind": "train", "round": range(1, 101),
-                          "samples_per_s": 1.0, "noise": ""})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "run": 0,
+            "cell": "c",
+            "kind": "train",
+            "round": range(1, 101),
+            "samples_per_s": 1.0,
+            "noise": "",
+        }
+    )
     (lane,) = downsample.strips(table).lanes.values()
     assert lane.place.tolist() == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
 
@@ -208,8 +223,13 @@ def test_a_lane_is_as_high_as_what_counts_or_all_where_nothing_does() -> None:
 
 
 def test_the_front_is_what_nothing_beats() -> None:
-    cells = pd.DataFrame({"train_s": [1.0, 2.0, 3.0, 3.0], "peak_memory_bytes": [3.0, 2.0, 2.0, 1.0],
-                          "accuracy": [0.9, 0.9, 0.9, 0.8]})  # fmt: skip
+    cells = pd.DataFrame(
+        {
+            "train_s": [1.0, 2.0, 3.0, 3.0],
+            "peak_memory_bytes": [3.0, 2.0, 2.0, 1.0],
+            "accuracy": [0.9, 0.9, 0.9, 0.8],
+        }
+    )
     assert plots.front(cells) == [True, True, False, True]
 
 
@@ -242,5 +262,6 @@ def test_a_framework_keeps_its_colour(tmp_path: Path, fake: ModuleType) -> None:
 def test_equal_confusions_are_told_once(tmp_path: Path, fake: ModuleType) -> None:
     (first, *_) = run_page.build([store.read(fake.rich_run(tmp_path))]).parts
     assert [score.name for score in first.scores] == [
-        "pytorch eager and 3 with the same", "pytorch compile and 5 with the same",
-    ]  # fmt: skip
+        "pytorch eager and 3 with the same",
+        "pytorch compile and 5 with the same",
+    ]
