@@ -28,24 +28,26 @@ def table(kind: Any, without: set[str]) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
     return {
         "required": sorted(kind.__required_keys__ - BASES.keys()),
-        "properties": {name: said(hint) for name, hint in hints.items() if name not in without},
+        "properties": {
+            name: schema_of(hint) for name, hint in hints.items() if name not in without
+        },
     }
 
 
-def said(hint: Any) -> dict[str, Any]:
+def schema_of(hint: Any) -> dict[str, Any]:
     """What a type says of a value, as a schema says it."""
     if get_origin(hint) is NotRequired:
-        return said(*get_args(hint))
+        return schema_of(*get_args(hint))
     if get_origin(hint) is Literal:
         return {"values": sorted(get_args(hint))}
     if get_origin(hint) is UnionType:
-        parts = [said(part) for part in get_args(hint)]
+        parts = [schema_of(part) for part in get_args(hint)]
         return {**parts[0], "types": sorted(word for part in parts for word in part["types"])}
     if get_origin(hint) is list:
-        items = [said(item) for item in get_args(hint) if item is not Any]
+        items = [schema_of(item) for item in get_args(hint) if item is not Any]
         return {"types": ["array"], **({"items": items[0]} if items else {})}
     if get_origin(hint) is dict:
-        items = [said(item) for item in get_args(hint)[1:] if item is not Any]
+        items = [schema_of(item) for item in get_args(hint)[1:] if item is not Any]
         return {"types": ["object"], **({"items": items[0]} if items else {})}
     if is_typeddict(hint):
         return {"types": ["object"], **table(hint, set())}
@@ -86,5 +88,5 @@ def test_a_type_is_as_the_schema_says(kind: str) -> None:
 def test_a_difference_is_seen() -> None:
     """A field too many, another type, and one that is not required: each is another table."""
     assert table(events.Stopped, set()) != table(events.InTurn, set())
-    assert said(int | None) != said(int) != said(NotRequired[float])
+    assert schema_of(int | None) != schema_of(int) != schema_of(NotRequired[float])
     assert table(events.RunEnded, set())["required"] == ["status"]
