@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from harness.gate.findings import (
     ACCURACY,
     IMPROVED,
+    INCONCLUSIVE,
     NOT_MEASURABLE,
     REGRESSED,
     SAME,
     Finding,
     Metric,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.stats import intervals
 from harness.stats.intervals import Interval, Ratio
 

@@ -16,6 +16,7 @@ from harness.gate.findings import (
     ACCURACY,
     DEVICE_MEMORY,
     FIRST_STEP,
+    INCONCLUSIVE,
     MEMORY,
     METRICS,
     MISSING,
@@ -27,7 +28,6 @@ from harness.gate.findings import (
     Finding,
     Verdict,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.results import store
 from harness.results.launches import Cell, Measures
 from harness.results.tables import INTERRUPTED, OK

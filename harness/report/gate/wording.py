@@ -10,6 +10,7 @@ from harness.gate.findings import (
     BROKEN,
     FAILED,
     IMPROVED,
+    INCONCLUSIVE,
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
@@ -22,7 +23,6 @@ from harness.gate.findings import (
     Metric,
     Verdict,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.report.content import Tone
 from harness.results import tables
 from harness.text import amount, count, listed, mebibytes, plain, score, seconds

@@ -17,6 +17,7 @@ from harness.gate import baseline
 from harness.gate.evaluate import verdict
 from harness.gate.findings import (
     DEVICE_MEMORY,
+    INCONCLUSIVE,
     METRICS,
     NOT_COMPARED,
     NOT_MEASURABLE,
@@ -26,7 +27,6 @@ from harness.gate.findings import (
     THROUGHPUT,
     Verdict,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.results import identity, store
 from harness.results.launches import Measures
 from tests.harness.gate.made import HEAD, OTHER, Table, cell, made

@@ -16,6 +16,7 @@ from harness.gate.evaluate import LEVEL
 from harness.gate.findings import (
     FIRST_STEP,
     IMPROVED,
+    INCONCLUSIVE,
     LATENCY,
     NOT_MEASURABLE,
     REGRESSED,
@@ -24,7 +25,6 @@ from harness.gate.findings import (
     Finding,
     Metric,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.stats import intervals
 from harness.stats.intervals import Interval, Ratio
 

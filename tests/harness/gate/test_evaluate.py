@@ -16,6 +16,7 @@ from harness.gate.findings import (
     FAILED,
     FIRST_STEP,
     IMPROVED,
+    INCONCLUSIVE,
     LATENCY,
     MEMORY,
     MISSING,
@@ -31,7 +32,6 @@ from harness.gate.findings import (
     Metric,
     Verdict,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.report.gate import github, junit
 from harness.report.gate import outputs as check
 from harness.results import store
