@@ -16,12 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from harness.results import store  # noqa: E402
+from harness.results.events import Kind  # noqa: E402
 
 
 def parts(record: store.Record) -> dict[str, float]:
     """Return the seconds of a run: whole, aside, measuring, and outside of both."""
 
-    def total(event: str, *keys: str) -> float:
+    def total(event: Kind, *keys: str) -> float:
         return sum(sum(one.get(key) or 0 for key in keys) for one in record.every(event))
 
     at_a_time = (record.manifest.get("options") or {}).get("threads") or 1

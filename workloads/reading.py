@@ -106,7 +106,7 @@ def _value(value: Any, hint: Any, rules: Mapping[str, Any], where: str) -> Any:
         return _several(value, get_args(hint)[0], rules, where)
     if origin is dict:
         values, item = _table(value, where), get_args(hint)[1]
-        return {key: _value(one, item, rules, f"{where}.{key}") for key, one in values.items()}
+        return {key: _value(entry, item, rules, f"{where}.{key}") for key, entry in values.items()}
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else read(hint, value, where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -134,9 +134,9 @@ def _several(value: Any, item: Any, rules: Mapping[str, Any], where: str) -> tup
     if dataclasses.is_dataclass(item):
         if not isinstance(value, list | tuple):
             raise SpecError(f"{where}: expected a list of tables, got {value!r}")
-        return tuple(_value(one, item, rules, f"{where}[{i}]") for i, one in enumerate(value))
-    many = value if isinstance(value, list | tuple) else [value]
-    values = tuple(_value(one, item, rules, where) for one in many)
+        return tuple(_value(entry, item, rules, f"{where}[{i}]") for i, entry in enumerate(value))
+    entries = value if isinstance(value, list | tuple) else [value]
+    values = tuple(_value(entry, item, rules, where) for entry in entries)
     if item is str and (not values or len(set(values)) < len(values)):
         raise SpecError(f"{where} = {value!r}: expected at least one text, and none twice")
     return values

@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -239,25 +239,18 @@ def _check(file: _File, where: str) -> None:
     for name in file.requirements:
         if not re.fullmatch(_NAME, name):
             raise SpecError(f"{where}: requirements: {name!r} names a lock file: expected a word")
-    known = [f"{name}.txt" for name in file.requirements]
-    uses = [
-        *(("locks", name, file.devices) for name in file.locks),
-        *(("only", name, file.modes) for name in file.only),
-        *(("drivers", name, file.requirements) for name in file.drivers),
-        *(("programs: modes", name, file.modes) for one in file.programs for name in one.modes),
-        *(
-            ("releases: locks", name, file.requirements)
-            for one in file.releases
-            for name in one.locks
-        ),
-        *(
-            (f"locks.{device}", name, known)
-            for device, names in file.device_locks().items()
-            for name in names
-        ),
+    locks = [f"{name}.txt" for name in file.requirements]
+    uses: list[tuple[str, Iterable[str], Iterable[str]]] = [
+        ("locks", file.locks, file.devices),
+        ("only", file.only, file.modes),
+        ("drivers", file.drivers, file.requirements),
+        *(("programs: modes", program.modes, file.modes) for program in file.programs),
+        *(("releases: locks", release.locks, file.requirements) for release in file.releases),
+        *((f"locks.{device}", names, locks) for device, names in file.device_locks().items()),
     ]
-    for key, name, allowed in uses:
-        check_word(name, allowed, f"{where}: {key}")
+    for key, names, allowed in uses:
+        for name in names:
+            check_word(name, allowed, f"{where}: {key}")
     for release in file.releases:
         if not (release.requirements or release.python):
             raise SpecError(f"{where}: releases: below {release.below}: requirements is missing")

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.gate.findings import IMPROVED, NOT_MEASURABLE, REGRESSED, SAME, Finding
-from harness.outcomes import INCONCLUSIVE
+from harness.gate.findings import IMPROVED, INCONCLUSIVE, NOT_MEASURABLE, REGRESSED, SAME, Finding
 from harness.results.metric import Metric
 from harness.results.metrics import ACCURACY
 from harness.stats import intervals

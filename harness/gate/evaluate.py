@@ -13,6 +13,7 @@ from harness.gate import baseline
 from harness.gate.baseline import Baseline
 from harness.gate.decide import AccuracyChange, Comparison, accuracy_change, judge
 from harness.gate.findings import (
+    INCONCLUSIVE,
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
@@ -21,7 +22,6 @@ from harness.gate.findings import (
     Finding,
     Verdict,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.results import store
 from harness.results.launches import Cell, Measures
 from harness.results.metrics import ACCURACY, DEVICE_MEMORY, FIRST_STEP, IN_GATE, MEMORY, PARITY

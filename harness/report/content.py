@@ -272,13 +272,14 @@ def _targets(
 
 def absent(record: store.Record) -> list[tuple[str, str]]:
     """Frameworks that are unavailable and workloads that were skipped, each with its reason."""
+    unavailable, skipped = record.every("framework-unavailable"), record.every("workload-skipped")
     return [
         (_where(event, key), f"{word}: {plain(event.get('reason') or 'no reason given')}")
-        for kind, key, word in (
-            ("framework-unavailable", "framework", UNAVAILABLE),
-            ("workload-skipped", "workload", SKIPPED),
+        for events, key, word in (
+            (unavailable, "framework", UNAVAILABLE),
+            (skipped, "workload", SKIPPED),
         )
-        for event in record.every(kind)
+        for event in events
     ]
 
 

@@ -57,7 +57,7 @@ def computation(record: store.Record, workload: str) -> Computation:
 
 def data_hashes(record: store.Record) -> dict[str, Mapping[str, str] | None]:
     """Return the hashes of the data, by workload."""
-    return {str(one.get("workload")): one.get("sha256") for one in record.every("dataset")}
+    return {str(event.get("workload")): event.get("sha256") for event in record.every("dataset")}
 
 
 def fingerprint(machine: Mapping[str, Any]) -> str:
@@ -79,14 +79,16 @@ def unlike(a: Mapping[str, Any], b: Mapping[str, Any], device: str | None = None
     update changes shows in them beside other frameworks or the calibration. With `device`, also by what
     else a speed there hangs on: two runs' absolute speeds have nothing beside them that would show it.
     """
-    before, after = (_traits(one) | (_updated(one, device) if device else {}) for one in (a, b))
-    found = [
+    before, after = (
+        _traits(machine) | (_updated(machine, device) if device else {}) for machine in (a, b)
+    )
+    differences = [
         f"{name}: {value or 'unknown'}, then {after[name] or 'unknown'}"
         for name, value in before.items()
         if value != after[name]
     ]
     nameless = not (a.get("cpu") and b.get("cpu"))
-    return found or (["processor: of no known name"] if nameless else [])
+    return differences or (["processor: of no known name"] if nameless else [])
 
 
 def _traits(machine: Mapping[str, Any]) -> dict[str, str]:
@@ -120,4 +122,4 @@ def _updated(machine: Mapping[str, Any], device: str) -> dict[str, str]:
 def _nominal(size: float) -> float:
     """Return the nearest, by ratio, of ..., 4, 6, 8, 12, 16, 24, ..."""
     power = 2.0 ** math.floor(math.log2(size))
-    return float(min((power, 1.5 * power, 2 * power), key=lambda one: abs(math.log(one / size))))
+    return float(min((power, 1.5 * power, 2 * power), key=lambda near: abs(math.log(near / size))))

@@ -33,6 +33,7 @@ import orjson
 import pandas as pd
 
 from harness.results import tables
+from harness.results.events import Kind
 from workloads.errors import UserError
 
 SCHEMA = 2
@@ -79,7 +80,7 @@ class Run:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def append(self, event: str, cell: str | None = None, **fields: Any) -> None:
+    def append(self, event: Kind, cell: str | None = None, **fields: Any) -> None:
         """Write one event to the journal, with the `time` since the run began, and flush it.
 
         Numbers that are not finite become null. Raises StoreError where the disk refuses.
@@ -122,7 +123,7 @@ class Record:
     slices: pd.DataFrame
     torn: bool = False
 
-    def every(self, event: str) -> list[dict[str, Any]]:
+    def every(self, event: Kind) -> list[dict[str, Any]]:
         """All events of that kind, in order; slices as the rows of `slices`."""
         if event in tables.SLICES:
             rows = self.slices[self.slices["twin"] == tables.SLICES[event]]

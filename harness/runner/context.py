@@ -6,17 +6,23 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from harness.environments.builder import Environment
 from harness.environments.framework_spec import Recipe
 from harness.machine.energy import Meter
 from harness.machine.interference import InterferenceMonitor
 from harness.parity import ReferenceRun
+from harness.results.events import Kind
 from workloads.datasets import Arrays
 from workloads.spec import Workload
 
-Tell = Callable[..., None]
-"""``tell(event, cell_id, **fields)``: write the event to the journal and show it."""
+
+class Tell(Protocol):
+    """Writes an event to the journal and shows it; `fields` are those of its kind."""
+
+    def __call__(self, event: Kind, cell: str | None, **fields: Any) -> None: ...
+
 
 Undecided = Callable[[Path, set[str]], tuple[set[str], set[str]]]
 """By the run's folder so far and the cells that are timed at present: those of them still undecided, and

@@ -13,6 +13,7 @@ from harness.machine import devices, host
 from harness.machine.interference import InterferenceMonitor
 from harness.paths import cache_folder, project_root
 from harness.results import history_db, preview, store
+from harness.results.events import Kind
 from harness.results.tables import FAILED, INTERRUPTED, OK
 from harness.runner import manifest
 from harness.runner.context import Measuring, Setting, Task, Timeouts, Watchers
@@ -51,7 +52,7 @@ class _Session:
         verdicts = {parity_verdict(checks) for checks in by_cell(self._checks).values()}
         return (UNDECIDED, 3) if UNDECIDED in verdicts else (OK, 0)
 
-    def tell(self, event: str, cell: str | None, **fields: Any) -> None:
+    def tell(self, event: Kind, cell: str | None, **fields: Any) -> None:
         self.failures += event == "workload-refused"
         whole_event = {"event": event, "cell": cell, **fields}
         if event == "parity":

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from harness import protocol
 from harness.machine import devices
 from harness.results import classification, preview
+from harness.results.events import Kind
 from harness.runner.context import Setting, Task, Tell, Timeouts
 from harness.runner.learning_curve import learning_curve
 from harness.runner.parity_checks import Checks
@@ -111,7 +112,7 @@ class WorkerSession:
                 seed=f"{setting.seed} {cell.id} {launch}",
             )
 
-    def tell(self, event: str, **fields: Any) -> None:
+    def tell(self, event: Kind, **fields: Any) -> None:
         """Write an event of this cell to the journal."""
         self._tell_run(event, self.cell.id, **fields)
 

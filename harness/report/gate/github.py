@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.gate.findings import MISSING, NOT_MEASURABLE, REGRESSED, Finding, Verdict
-from harness.outcomes import INCONCLUSIVE
+from harness.gate.findings import INCONCLUSIVE, MISSING, NOT_MEASURABLE, REGRESSED, Finding, Verdict
 from harness.report.gate import wording
 from harness.results import tables
 from harness.text import count, plain

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.gate.findings import (
+    INCONCLUSIVE,
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
@@ -23,7 +24,6 @@ from harness.gate.findings import (
     Finding,
     Verdict,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.report import printing
 from harness.report.content import Tone
 from harness.report.gate import github, junit, wording

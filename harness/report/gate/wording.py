@@ -9,6 +9,7 @@ from harness.gate.findings import (
     BROKEN,
     FAILED,
     IMPROVED,
+    INCONCLUSIVE,
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
@@ -19,7 +20,6 @@ from harness.gate.findings import (
     Finding,
     Verdict,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.report.content import Tone
 from harness.results import tables
 from harness.results.metric import Metric

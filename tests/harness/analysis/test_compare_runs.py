@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from harness.analysis.compare_runs import Change, Changes, compare
 from harness.results import store
-from harness.results.store import Run
-from tests.parity_event import parity_event
+from tests.runs import MadeUpRun
 
 LEFT, RIGHT, OTHER = (f"toy/{name}/cpu/float32" for name in ("left/fast", "left/slow", "other/one"))
 MACHINE = {
@@ -50,7 +49,7 @@ def run(
     drift: Sequence[float] = (1.0, 1.1, 0.9),
 ) -> store.Record:
     """A run whose cells have those speeds, a launch each; `drift` hits all cells of a round alike."""
-    made = Run.create(
+    made = MadeUpRun(
         folder,
         {
             "machine": {**MACHINE, **(machine or {})},
@@ -60,46 +59,24 @@ def run(
         },
     )
     if data:
-        made.append("dataset", workload="toy", name="xor", sha256={"inputs": data})
+        made.dataset("toy", "xor", data)
     for name in dict.fromkeys(cell.split("/")[1] for cell in speeds):
-        lock = {"left": "1", "other": "1", **(locks or {})}[name]
-        made.append(
-            "framework-ready",
-            framework=name,
-            device="cpu",
-            origin="built",
-            reference=False,
-            lock_sha256=lock,
-        )
+        made.framework(name, lock_sha256={"left": "1", "other": "1", **(locks or {})}[name])
     for cell, launches in speeds.items():
-        made.append("opened", cell, import_seconds=1.0, versions={"lib": "1"})
-        made.append("built", cell, seconds=1.0, settings={"layout": "NCHW"})
-        made.append("first-step", cell, seconds=0.5, loss=2.0)
-        made.append("parity", cell, **parity_event())
-        made.append("trained", cell, steps=steps, seconds=1.0, final_loss=0.1)
+        made("opened", cell, import_seconds=1.0, versions={"lib": "1"})
+        made("built", cell, seconds=1.0, settings={"layout": "NCHW"})
+        made.first_step(cell).parity(cell).trained(cell, steps)
         if accuracy is not None:
-            made.append("evaluated", cell, accuracy=accuracy, examples=examples)
-        made.append("memory", cell, import_rss=10, peak_rss=peak)
+            made("evaluated", cell, accuracy=accuracy, examples=examples)
+        made.memory(cell, peak)
         for launch, speed in enumerate(launches, 1):
             for number, wave in enumerate(drift, 1):
-                made.append(
-                    "slice",
-                    cell,
-                    launch=launch,
-                    round=number,
-                    kind="train",
-                    steps=1,
-                    samples=1000,
-                    seconds=1000 / (speed * wave),
-                    noise=[],
-                )
+                made.slice(cell, speed * wave, launch, number)
         if cell == failed:
-            made.append("cell-failed", cell, phase="rounds", status="crashed", reason="killed")
+            made.fail(cell)
         else:
-            made.append("cell-done", cell)
-    made.append("run-ended", status="ok", exit_code=0)
-    made.close()
-    return store.read(made.folder)
+            made.done(cell)
+    return made.end().read()
 
 
 def speeds(found: Changes, anchored: bool = False) -> dict[str, Change]:

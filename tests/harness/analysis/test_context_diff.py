@@ -7,13 +7,13 @@ from typing import Any
 
 from harness.analysis.context_diff import Difference, differences
 from harness.results import store
-from harness.results.store import Run
+from tests.runs import MadeUpRun
 
 CELLS = ("toy/left/fast/cpu/float32", "toy/left/slow/cpu/float32")
 
 
 def run(folder: Path, version: str = "1", layout: str = "NCHW", **machine: Any) -> store.Record:
-    made = Run.create(
+    made = MadeUpRun(
         folder,
         {
             "cells": list(CELLS),
@@ -23,12 +23,11 @@ def run(folder: Path, version: str = "1", layout: str = "NCHW", **machine: Any) 
             "options": {"threads": 2},
         },
     )
-    made.append("framework-ready", framework="left", device="cpu", lock_sha256="ab")
+    made.framework("left", lock_sha256="ab")
     for cell in CELLS:
-        made.append("opened", cell, versions={"lib": version}, python="3.11.7")
-        made.append("built", cell, settings={"layout": layout, "flags": {"fast": True}})
-    made.close()
-    return store.read(made.folder)
+        made("opened", cell, versions={"lib": version}, python="3.11.7")
+        made("built", cell, settings={"layout": layout, "flags": {"fast": True}})
+    return made.read()
 
 
 def test_runs_that_are_alike_have_none(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from harness.results.tables import split
 from harness.runner import run
 from harness.verdicts import EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import TENSOR, parity_event
+from tests.runs import MadeUpRun
 from tests.wheels import publish
 from workloads.reading import SpecError
 
@@ -51,7 +52,7 @@ class Lab:
         cells = [cell.id for cell in asked.cells]
         versions = {cell: split(cell)["framework"].partition("@")[2] for cell in cells}
         self.measured.append([*versions.values()])
-        kept = store.Run.create(asked.results, {"cells": cells, "options": {}, "workloads": {}})
+        kept = MadeUpRun(asked.results, {"cells": cells, "options": {}, "workloads": {}})
         listener({"event": "run-started", "cell": None, "folder": str(kept.folder)})
         for cell, version in versions.items():
             if version in self.broken:
@@ -64,10 +65,8 @@ class Lab:
                 listener({"event": "parity", "cell": cell, **event})
             listener({"event": "cell-done", "cell": cell})
             took = self.seconds(version) * math.exp(self._random.gauss(0, self.noise))
-            kept.append("first-step", cell, seconds=took, loss=1.0)
-            kept.append("cell-done", cell)
-        kept.close()
-        return store.read(kept.folder), 0
+            kept.first_step(cell, took).done(cell)
+        return kept.read(), 0
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ import numpy as np
 
 from harness.gate.baseline import attachment
 from harness.results import classification, store
-from harness.results.store import Run
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
-from tests.parity_event import parity_event
+from tests.runs import MadeUpRun
 from workloads import spec
 
 WORKLOAD = spec.load("mlp-digits")
@@ -69,11 +68,11 @@ def made(
         }
     elif pairs is not None:
         manifest["check"] = {"against": "left@1.0", "pairs": pairs, "stored": False, **told}
-    run = Run.create(folder, manifest)
+    run = MadeUpRun(folder, manifest)
     if baseline is not None:
         for name, text in attachment(baseline).items():
             (run.folder / name).write_text(text)
-    run.append("dataset", workload="mlp-digits", name="digits", sha256={"inputs": "ab"})
+    run.dataset("mlp-digits", "digits")
     for one, how in cells.items():
         _bring_up(run, one, how, draw, noise, speed)
     for launch in range(1, launches + 1):
@@ -83,11 +82,10 @@ def made(
         _rounds(run, cells, launch, rounds, draw, noise, speed, launch in load)
     for one, how in cells.items():
         if not (how.get("failed") or how.get("wrong_step")) and ended:
-            run.append("cell-done", one)
+            run.done(one)
     if ended:
-        run.append("run-ended", status="ok", exit_code=0)
-    run.close()
-    return store.read(run.folder)
+        run.end()
+    return run.read()
 
 
 def _noisy(value: float, draw: np.random.Generator, noise: float) -> float:
@@ -102,36 +100,42 @@ def _right(how: Mapping[str, Any], draw: np.random.Generator) -> dict[str, Any]:
 
 
 def _bring_up(
-    run: Run, one: str, how: Mapping[str, Any], draw: Any, noise: float, speed: float
+    run: MadeUpRun, one: str, how: Mapping[str, Any], draw: Any, noise: float, speed: float
 ) -> None:
     if how.get("failed"):
-        run.append("cell-failed", one, phase="training", status="crashed", reason="killed")
+        run.fail(one, phase="training")
         return
     if how.get("wrong_step"):
-        run.append("parity", one, **parity_event(NOT_EQUIVALENT))
-        run.append("cell-failed", one, phase=None, status=NOT_EQUIVALENT, reason="w differs")
+        run.parity(one, NOT_EQUIVALENT)
+        run.fail(one, NOT_EQUIVALENT, "w differs", phase=None)
         return
     first = _noisy(0.1 * how.get("first", 1), draw, noise)
-    run.append("first-step", one, seconds=first / speed, loss=2.0)
-    run.append("parity", one, **parity_event(UNDECIDED if how.get("undecided") else EQUIVALENT))
-    run.append("trained", one, steps=10, seconds=1.0, final_loss=0.1)
-    run.append("evaluated", one, **_right(how, draw))
+    run.first_step(one, first / speed)
+    run.parity(one, UNDECIDED if how.get("undecided") else EQUIVALENT)
+    run.trained(one, 10)
+    run("evaluated", one, **_right(how, draw))
     peak = 2e8 + _noisy(1e8 * how.get("memory", 1), draw, noise / 5)
-    run.append("memory", one, import_rss=int(2e8), peak_rss=int(peak))
+    run.memory(one, int(peak), int(2e8))
 
 
 def _launch(
-    run: Run, one: str, how: Mapping[str, Any], launch: int, draw: Any, noise: float, speed: float
+    run: MadeUpRun,
+    one: str,
+    how: Mapping[str, Any],
+    launch: int,
+    draw: Any,
+    noise: float,
+    speed: float,
 ) -> None:
     first = _noisy(0.1 * how.get("first", 1), draw, noise)
-    run.append("launched", one, launch=launch, twin=False, first_step_seconds=first / speed)
+    run("launched", one, launch=launch, twin=False, first_step_seconds=first / speed)
     peak = 2e8 + _noisy(1e8 * how.get("memory", 1), draw, noise / 5)
-    run.append("peaked", one, launch=launch, twin=False, import_rss=int(2e8), peak_rss=int(peak))
-    run.append("retrained", one, launch=launch, seed=launch, **_right(how, draw))
+    run("peaked", one, launch=launch, twin=False, import_rss=int(2e8), peak_rss=int(peak))
+    run("retrained", one, launch=launch, seed=launch, **_right(how, draw))
 
 
 def _rounds(
-    run: Run,
+    run: MadeUpRun,
     cells: Mapping[str, Mapping[str, Any]],
     launch: int,
     rounds: int,
@@ -143,30 +147,12 @@ def _rounds(
     drawn = {one: _noisy(1.0, draw, noise) for one in cells}
     for number in range(1, rounds + 1):
         drift = _noisy(speed, draw, 0.1)
-        run.append(
-            "calibration",
-            workload="mlp-digits",
-            turn=0,
-            launch=launch,
-            round=number,
-            rate=500 * drift,
-        )
+        run.calibrate(500 * drift, launch, number)
         for one, how in cells.items():
             if how.get("failed") or how.get("wrong_step"):
                 continue
             for kind in ("train", "predict", "single"):
                 rate = 1000 * drift * drawn[one] * how.get(kind, 1) * _noisy(1.0, draw, noise)
                 rate *= 0.5 if loaded else 1
-                run.append(
-                    "slice",
-                    one,
-                    turn=0,
-                    launch=launch,
-                    round=number,
-                    kind=kind,
-                    steps=1,
-                    samples=1000,
-                    seconds=1000 / rate,
-                    noise=["load of others: 1.0"] if loaded else [],
-                )
-    run.append("standing", workload="mlp-digits", launches=launch)
+                run.slice(one, rate, launch, number, kind, "load of others: 1.0" if loaded else "")
+    run("standing", workload="mlp-digits", launches=launch)

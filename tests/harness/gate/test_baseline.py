@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from harness.gate import baseline
 from harness.gate.evaluate import verdict
 from harness.gate.findings import (
+    INCONCLUSIVE,
     NOT_COMPARED,
     NOT_MEASURABLE,
     PASSED,
@@ -23,7 +24,6 @@ from harness.gate.findings import (
     SAME,
     Verdict,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.results import identity, store
 from harness.results.launches import Measures
 from harness.results.metrics import DEVICE_MEMORY, FIRST_STEP, IN_GATE, THROUGHPUT

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from harness.gate.decide import CEILING, AccuracyChange, Comparison, accuracy_change, judge
 from harness.gate.evaluate import LEVEL
-from harness.gate.findings import IMPROVED, NOT_MEASURABLE, REGRESSED, SAME, Finding
-from harness.outcomes import INCONCLUSIVE
+from harness.gate.findings import IMPROVED, INCONCLUSIVE, NOT_MEASURABLE, REGRESSED, SAME, Finding
 from harness.results.metric import Metric
 from harness.results.metrics import FIRST_STEP, LATENCY, THROUGHPUT
 from harness.stats import intervals

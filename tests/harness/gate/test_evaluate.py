@@ -14,6 +14,7 @@ from harness.gate.findings import (
     BROKEN,
     FAILED,
     IMPROVED,
+    INCONCLUSIVE,
     MISSING,
     NOT_COMPARED,
     NOT_MEASURABLE,
@@ -24,7 +25,6 @@ from harness.gate.findings import (
     Finding,
     Verdict,
 )
-from harness.outcomes import INCONCLUSIVE
 from harness.report.gate import github, junit
 from harness.report.gate import outputs as check
 from harness.results import store

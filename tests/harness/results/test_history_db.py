@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from harness.results import history_db, identity, store, tables
-from harness.results.store import Run, StoreError
+from harness.results.store import StoreError
+from tests.runs import MadeUpRun
 
 ROOT = Path(__file__).resolve().parents[3]
 CELLS = (
@@ -38,33 +39,18 @@ def run(
         "workloads": {"toy": {"title": "Toy", "data": {"dataset": "xor"}}},
         **manifest,
     }
-    made = Run.create(results, told)
-    made.append("dataset", workload="toy", name="xor", sha256={"inputs": "ab"})
+    made = MadeUpRun(results, told).dataset("toy", "xor")
     for name in ("left", "left@2.9.1", "right"):
-        made.append(
-            "framework-ready", framework=name, device="cpu", reference=False, version="2.13.0+cpu"
-        )
+        made.framework(name, version="2.13.0+cpu")
     for cell in cells[:-1]:
-        made.append("first-step", cell, seconds=0.5, loss=2.0)
-        made.append("memory", cell, import_rss=10, peak_rss=1000)
+        made.first_step(cell).memory(cell)
         for launch in (1, 2):
-            made.append(
-                "slice",
-                cell,
-                launch=launch,
-                round=1,
-                kind="train",
-                steps=1,
-                samples=100,
-                seconds=0.99 + launch / 100,
-                noise=[],
-            )
-        made.append("cell-done", cell)
-    made.append("cell-failed", cells[-1], phase="open", status="crashed", reason="killed")
+            made.slice(cell, 100 / (0.99 + launch / 100), launch)
+        made.done(cell)
+    made.fail(cells[-1], phase="open")
     if ended:
-        made.append("run-ended", status="failed", exit_code=1)
-    made.close()
-    return made.folder
+        made.end("failed", 1)
+    return made.read().folder
 
 
 def known(results: Path) -> list[str]:

@@ -1,0 +1,209 @@
+"""The events of a run's journal: a type for each kind, as docs/schema/event.schema.json has them.
+
+Those of a cell are in `harness.results.cell_events`.
+
+Whoever writes an event gives its required fields. Whoever reads one may have an older journal before
+it, or a damaged one, and takes fields with `get`.
+"""
+
+# No `from __future__ import annotations`: of annotations that are texts, Python 3.11 takes every key of
+# a TypedDict for a required one.
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Kind = Literal[
+    "run-started",
+    "dataset",
+    "workload-skipped",
+    "workload-refused",
+    "framework-building",
+    "framework-ready",
+    "framework-unavailable",
+    "start",
+    "reference-run",
+    "cell-started",
+    "opened",
+    "built",
+    "first-step",
+    "parity",
+    "progress",
+    "trained",
+    "evaluated",
+    "memory",
+    "launched",
+    "retrained",
+    "peaked",
+    "calibration",
+    "warmed",
+    "slice",
+    "clock",
+    "latency",
+    "limits",
+    "in-turn",
+    "looked",
+    "standing",
+    "stopped",
+    "cell-failed",
+    "cell-done",
+    "run-ended",
+    "twin-slice",
+]
+"""What an event may be called."""
+
+
+class Event(TypedDict):
+    """What every line has: seconds since the run began, and the kind."""
+
+    time: float
+    event: str
+
+
+class CellEvent(Event):
+    """An event of a cell, by its id."""
+
+    cell: str
+
+
+class Images(TypedDict):
+    """Test images, for the report."""
+
+    shape: list[int]
+    top: int
+    data: str
+    labels: list[int]
+
+
+class RunStarted(Event):
+    """The run began."""
+
+    cells: NotRequired[int]
+    folder: NotRequired[str]
+    slices: NotRequired[int]
+
+
+class Dataset(Event):
+    """A data set is ready."""
+
+    workload: str
+    name: str
+    source: NotRequired[str]
+    sha256: dict[str, str]
+    train: NotRequired[int]
+    test: NotRequired[int]
+    classes: NotRequired[list[str]]
+    images: NotRequired[Images | None]
+
+
+class WorkloadSkipped(Event):
+    """A workload was left out: its data are not there."""
+
+    workload: str
+    reason: str
+
+
+class WorkloadRefused(Event):
+    """A workload cannot be checked: its reference is no number."""
+
+    workload: str
+    reason: str
+
+
+class FrameworkBuilding(Event):
+    """An environment is being built."""
+
+    framework: str
+    text: NotRequired[str]
+
+
+class FrameworkReady(Event):
+    """An environment is there."""
+
+    framework: str
+    title: NotRequired[str]
+    device: NotRequired[str]
+    reference: bool
+    origin: str
+    python: NotRequired[str]
+    version: NotRequired[str | None]
+    lock: NotRequired[str | None]
+    lock_sha256: NotRequired[str | None]
+    commit: NotRequired[str | None]
+    seconds: NotRequired[float]
+
+
+class FrameworkUnavailable(Event):
+    """An environment cannot be had."""
+
+    framework: str
+    title: NotRequired[str]
+    device: NotRequired[str]
+    reason: str
+
+
+class Start(Event):
+    """The start weights and the order of batches are written."""
+
+    workload: str
+    sha256: dict[str, str]
+
+
+class ReferenceRun(Event):
+    """The reference has taken its steps."""
+
+    workload: str
+    steps: int
+    seconds: NotRequired[float]
+
+
+class Calibration(Event):
+    """The fixed work was timed in a round."""
+
+    workload: str
+    turn: NotRequired[int]
+    launch: int
+    round: int
+    rate: float
+
+
+class InTurn(Event):
+    """Memory is short: these cells run together."""
+
+    workload: str
+    turn: int
+    cells: list[str]
+
+
+class Looked(Event):
+    """A check looked at what it has."""
+
+    workload: str
+    launches: int
+    undecided: list[list[Any]]
+
+
+class Standing(Event):
+    """The pair that leads, after a launch."""
+
+    workload: str
+    launches: int
+    pairs: NotRequired[int]
+    open: NotRequired[int]
+    a: str
+    b: str
+    ratio: float | None
+    low: NotRequired[float | None]
+    high: NotRequired[float | None]
+
+
+class Stopped(Event):
+    """Why no further launch is timed."""
+
+    workload: str
+    reason: str
+
+
+class RunEnded(Event):
+    """The run ended."""
+
+    status: Literal["ok", "undecided", "failed", "interrupted"]
+    exit_code: NotRequired[int]
