@@ -16,7 +16,7 @@ from frameworks.contract import Options
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
 
-AXES = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}  # Canonical axes in TensorFlow's order, by rank.
+AXES = {2: (1, 0), 4: (2, 3, 1, 0)}  # Canonical axes in TensorFlow's order, by rank; others stay.
 _IMAGES = (spec.Conv2d, spec.Pool, spec.BatchNorm)
 _ELEMENTWISE = (spec.Relu, spec.Sigmoid, spec.Tanh)
 
@@ -68,14 +68,18 @@ def unfolded(workload: Workload, images: str) -> dict[str, spec.Shape]:
     return shapes
 
 
+def _axes(shape: spec.Shape) -> tuple[int, ...]:
+    return AXES.get(len(shape), tuple(range(len(shape))))
+
+
 def native(array: NDArray, shape: spec.Shape) -> NDArray:
     """Turn a canonical array, seen in its unfolded `shape`, to TensorFlow's layout."""
-    turned = array.reshape(shape).transpose(AXES[len(shape)])
+    turned = array.reshape(shape).transpose(_axes(shape))
     return turned.reshape(-1, len(array)) if array.ndim == 2 else turned
 
 
 def canonical(tensor: tf.Tensor, shape: spec.Shape, folded: spec.Shape) -> NDArray:
     """Return a copy in canonical layout, of shape `folded`: the inverse of `native`."""
-    axes = AXES[len(shape)]
+    axes = _axes(shape)
     turned = tensor.numpy().reshape([shape[axis] for axis in axes])
     return turned.transpose(np.argsort(axes)).reshape(folded).copy()

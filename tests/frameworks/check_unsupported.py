@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
@@ -19,13 +20,17 @@ import frameworks
 from frameworks.contract import Adapter, Options, Unavailable
 from workloads import spec
 from workloads.init import start_weights
-from workloads.layers import Dense, Layer, Relu, Residual
+from workloads.layers import Dense, Layer, Relu, Residual, Shape
 from workloads.optimisers import Adam, Optimiser, Sgd
 from workloads.spec import Workload
 
 
 class Swish(Layer):
     kind, group = "swish", "swish"
+    starts: ClassVar[dict[str, float]] = {"weight": 1}
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": (2, 3, 4)}  # of a rank that no layer has
 
 
 class LeakyRelu(Relu):
