@@ -85,7 +85,9 @@ class Changes:
     @property
     def advisory(self) -> bool:
         """Whether absolute speeds are among the changes."""
-        return any(one.anchor is None and one.figure in SPEEDS.values() for one in self.changes)
+        return any(
+            change.anchor is None and change.figure in SPEEDS.values() for change in self.changes
+        )
 
 
 def compare(before: store.Record, after: store.Record) -> Changes:
@@ -96,11 +98,11 @@ def compare(before: store.Record, after: store.Record) -> Changes:
     a, b = _Side(before), _Side(after)
     level = max(tables.level(a.manifest), tables.level(b.manifest))
     refused = _refused(a, b)
-    found: list[Change | Refusal] = [*_unmatched(a, b, refused)]
-    found += [Refusal(workload, "everything", reason) for workload, reason in refused.items()]
+    results: list[Change | Refusal] = [*_unmatched(a, b, refused)]
+    results += [Refusal(workload, "everything", reason) for workload, reason in refused.items()]
     for workload in dict.fromkeys(a.cells[cell]["workload"] for cell in a.cells if cell in b.cells):
         if reason := refused.get(workload) or _incomparable(a, b, workload):
-            found.append(Refusal(workload, "everything", reason))
+            results.append(Refusal(workload, "everything", reason))
             continue
         shared = [
             cell
@@ -109,15 +111,15 @@ def compare(before: store.Record, after: store.Record) -> Changes:
             and row["status"] == OK
             and b.cells.get(cell, {}).get("status") == OK
         ]
-        found += _undecided(a, b, workload)
-        found += _of_workload(a, b, shared, level)
-    changes = [one for one in found if isinstance(one, Change)]
+        results += _undecided(a, b, workload)
+        results += _of_workload(a, b, shared, level)
+    changes = [result for result in results if isinstance(result, Change)]
     return Changes(
         a.name,
         b.name,
         tuple(_judged(changes, level)),
         tuple(differences(before, after)),
-        tuple(dict.fromkeys(one for one in found if isinstance(one, Refusal))),
+        tuple(dict.fromkeys(result for result in results if isinstance(result, Refusal))),
     )
 
 
@@ -174,15 +176,17 @@ def _unmatched(a: _Side, b: _Side, refused: Collection[str]) -> Iterator[Refusal
 
     Those of workloads that were `refused` are left out.
     """
-    for own, other, name, others in ((a, b, "A", "B"), (b, a, "B", "A")):
-        for cell, row in own.cells.items():
-            if cell in other.cells or row["workload"] in refused:
+    for side, opposite, name, opposite_name in ((a, b, "A", "B"), (b, a, "B", "A")):
+        for cell, row in side.cells.items():
+            if cell in opposite.cells or row["workload"] in refused:
                 continue
             stem = cell.rpartition("/")[0]
             dtypes = [
-                one["dtype"] for key, one in other.cells.items() if key.rpartition("/")[0] == stem
+                counterpart["dtype"]
+                for key, counterpart in opposite.cells.items()
+                if key.rpartition("/")[0] == stem
             ]
-            also = f", where {others} computed in {', '.join(dtypes)}" if dtypes else ""
+            also = f", where {opposite_name} computed in {', '.join(dtypes)}" if dtypes else ""
             yield Refusal(cell, "everything", f"only in {name}: {row['dtype']}{also}")
 
 
@@ -221,8 +225,8 @@ def _incomparable(a: _Side, b: _Side, workload: str) -> str | None:
 def _apart(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     """Name what differs, at most three, with both values."""
     keys = [key for key in {**a, **b} if a.get(key) != b.get(key)]
-    told = [f"{key} {str(a.get(key))[:40]} in A, {str(b.get(key))[:40]} in B" for key in keys[:3]]
-    return "; ".join(told + ([f"and {len(keys) - 3} more"] if keys[3:] else []))
+    texts = [f"{key} {str(a.get(key))[:40]} in A, {str(b.get(key))[:40]} in B" for key in keys[:3]]
+    return "; ".join(texts + ([f"and {len(keys) - 3} more"] if keys[3:] else []))
 
 
 def _of_workload(
@@ -265,8 +269,8 @@ def _accuracy(a: _Side, b: _Side, cell: str, level: float) -> Iterator[Change | 
     if steps[0] != steps[1]:
         yield Refusal(cell, ACCURACY, f"trained {steps[0]} steps in A, {steps[1]} in B")
         return
-    told, p = intervals.share_change((x, n), (y, m), level)
-    yield Change(cell, ACCURACY, x, y, told.estimate, told.low, told.high, p)
+    difference, p = intervals.share_change((x, n), (y, m), level)
+    yield Change(cell, ACCURACY, x, y, difference.estimate, difference.low, difference.high, p)
 
 
 def _plain(a: _Side, b: _Side, cell: str, figures: Iterable[str]) -> Iterator[Change]:
@@ -284,13 +288,13 @@ def _speeds(a: _Side, b: _Side, cell: str, anchor: str | None, level: float) -> 
     """
     for kind, figure in SPEEDS.items():
         x, y = (side.logs(kind, cell, anchor) for side in (a, b))
-        told = intervals.change(x, y, a.floor(kind, cell) + b.floor(kind, cell), level)
-        if not told.launches:
+        ratio = intervals.change(x, y, a.floor(kind, cell) + b.floor(kind, cell), level)
+        if not ratio.launches:
             continue
         before, after = (math.exp(np.nanmean(logs)) for logs in (x, y))
-        change = Change(cell, figure, before, after, told.estimate, anchor=anchor)
-        if told.launches > 1:
-            change = replace(change, low=told.low, high=told.high, p=told.p)
+        change = Change(cell, figure, before, after, ratio.estimate, anchor=anchor)
+        if ratio.launches > 1:
+            change = replace(change, low=ratio.low, high=ratio.high, p=ratio.p)
         yield change
 
 
@@ -321,13 +325,13 @@ def _same_build(a: _Side, b: _Side, cell: str) -> bool:
 def _judged(changes: Sequence[Change], level: float) -> Iterator[Change]:
     """Yield every change with its verdict, where it has bounds."""
     families: dict[tuple[str, bool], dict[str, float]] = defaultdict(dict)
-    for one in changes:
-        if one.p is not None:
-            families[one.figure, one.anchor is None][one.cell] = one.p
+    for change in changes:
+        if change.p is not None:
+            families[change.figure, change.anchor is None][change.cell] = change.p
     apart = {family: intervals.holm(p, 1 - level) for family, p in families.items()}
-    for one in changes:
-        told_apart = one.cell in apart.get((one.figure, one.anchor is None), ())
-        yield replace(one, verdict=_verdict(one, told_apart))
+    for change in changes:
+        told_apart = change.cell in apart.get((change.figure, change.anchor is None), ())
+        yield replace(change, verdict=_verdict(change, told_apart))
 
 
 def _verdict(one: Change, told_apart: bool) -> str | None:

@@ -30,26 +30,26 @@ class Difference:
 
 def differences(a: store.Record, b: store.Record) -> Iterator[Difference]:
     """Yield everything that differs, the whole run's first; of cells and frameworks that both have."""
-    told = [_told(record) for record in (a, b)]
-    for kind, before in told[0].items():
-        after = told[1][kind]
+    contexts = [_told(record) for record in (a, b)]
+    for kind, before in contexts[0].items():
+        after = contexts[1][kind]
         both = {where for where, _ in before} & {where for where, _ in after}
-        found: dict[tuple[str, str, str], tuple[Any, Any, list[str]]] = {}
+        groups: dict[tuple[str, str, str], tuple[Any, Any, list[str]]] = {}
         for where, what in {**before, **after}:
             x, y = before.get((where, what)), after.get((where, what))
             if x != y and where in both:
-                found.setdefault((what, repr(x), repr(y)), (x, y, []))[2].append(where)
-        for (what, _, _), (x, y, places) in found.items():
+                groups.setdefault((what, repr(x), repr(y)), (x, y, []))[2].append(where)
+        for (what, _, _), (x, y, places) in groups.items():
             yield Difference(kind, what, x, y, tuple(filter(None, places)))
 
 
 def flat(value: Mapping[str, Any], stem: str = "") -> dict[str, Any]:
     """Return nested tables as one, with dotted keys."""
-    found: dict[str, Any] = {}
-    for key, one in value.items():
+    table: dict[str, Any] = {}
+    for key, item in value.items():
         name = f"{stem}{key}"
-        found |= flat(one, f"{name}.") if isinstance(one, Mapping) else {name: one}
-    return found
+        table |= flat(item, f"{name}.") if isinstance(item, Mapping) else {name: item}
+    return table
 
 
 def _told(record: store.Record) -> dict[str, dict[tuple[str, str], Any]]:
@@ -59,13 +59,13 @@ def _told(record: store.Record) -> dict[str, dict[tuple[str, str], Any]]:
     # A GPU's free memory and load are of the moment too.
     lasting = ("name", "memory_total", "driver", "cuda", "capability")
     gpus = [{k: gpu.get(k) for k in lasting} for gpu in machine.get("gpus") or ()]
-    whole = {
+    parts = {
         "machine": machine | {"gpus": gpus},
         "options": manifest.get("options") or {},
         "samestep": {key: manifest.get(key) for key in ("samestep", "git_commit")},
     }
     return {
-        **{kind: {("", k): v for k, v in flat(one).items()} for kind, one in whole.items()},
+        **{kind: {("", k): v for k, v in flat(part).items()} for kind, part in parts.items()},
         "versions": dict(_versions(record)),
         "settings": dict(_settings(record)),
         "cells": dict(_cells(record)),
@@ -76,20 +76,22 @@ def _versions(record: store.Record) -> Iterator[tuple[tuple[str, str], Any]]:
     seen: dict[str, dict[str, Any]] = defaultdict(dict)
     for event in record.every("framework-ready"):
         device = event.get("device", "cpu")
-        own = seen[str(event.get("framework"))]
-        own |= {f"lock on {device}": event.get("lock_sha256"), "origin": event.get("origin")}
+        versions = seen[str(event.get("framework"))]
+        versions |= {f"lock on {device}": event.get("lock_sha256"), "origin": event.get("origin")}
     for event in record.every("opened"):
-        own = seen[tables.split(str(event.get("cell", "")))["framework"]]
-        own |= {**(event.get("versions") or {}), **flat(event.get("allocator") or {})}
-        own |= {key: event[key] for key in ("python", "numpy") if event.get(key)}
-    for framework, own in seen.items():
-        yield from (((framework, key), value) for key, value in own.items())
+        versions = seen[tables.split(str(event.get("cell", "")))["framework"]]
+        versions |= {**(event.get("versions") or {}), **flat(event.get("allocator") or {})}
+        versions |= {key: event[key] for key in ("python", "numpy") if event.get(key)}
+    for framework, versions in seen.items():
+        yield from (((framework, key), value) for key, value in versions.items())
 
 
 def _settings(record: store.Record) -> Iterator[tuple[tuple[str, str], Any]]:
     for event in record.every("built"):
         cell = str(event.get("cell", ""))
-        yield from (((cell, key), one) for key, one in flat(event.get("settings") or {}).items())
+        yield from (
+            ((cell, key), setting) for key, setting in flat(event.get("settings") or {}).items()
+        )
 
 
 def _cells(record: store.Record) -> Iterator[tuple[tuple[str, str], Any]]:

@@ -92,9 +92,9 @@ def series(table: pd.DataFrame, metric: Metric) -> list[Series]:
     return sorted(found, key=lambda one: first[one.cell])
 
 
-def levels(one: Series) -> Iterator[tuple[int, int]]:
+def levels(series: Series) -> Iterator[tuple[int, int]]:
     """Yield the first place and the one behind the last of every level of a series."""
-    yield from pairwise([0, *(change.place for change in one.changes), len(one.points)])
+    yield from pairwise([0, *(change.place for change in series.changes), len(series.points)])
 
 
 def _valued(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
@@ -152,29 +152,29 @@ def _order(points: pd.DataFrame) -> list[int]:
     version = points["version"].fillna("").astype(str)
     turn = pd.Series(pd.factorize(points["run"])[0], points.index)
     first = turn.groupby(version).transform("min")
-    numbers = [tuple(map(int, re.findall(r"\d+", one))) for one in version]
+    numbers = [tuple(map(int, re.findall(r"\d+", text))) for text in version]
     keys = list(zip(first, numbers, version, turn, strict=True))
     return sorted(range(len(keys)), key=lambda place: keys[place])
 
 
-def _votes(known: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
+def _votes(points: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Return how far from its usual each other framework (a column) was, for each point that has others.
 
     By median polish over cells (Tukey 1977), a vote a framework: runs need not have the same cells. All
     points and no column where fewer than half of them, or than FEWEST, have others.
     """
-    mine = known.iloc[0]
-    others = told[
-        told["run"].isin(known["run"])
-        & (told["ground"] == mine["ground"])
-        & (told["device"] == mine["device"])
-        & (told["name"] != mine["name"])
-        & told["y"].notna()
+    newest = points.iloc[0]
+    rivals = table[
+        table["run"].isin(points["run"])
+        & (table["ground"] == newest["ground"])
+        & (table["device"] == newest["device"])
+        & (table["name"] != newest["name"])
+        & table["y"].notna()
     ]
-    heard = known[known["run"].isin(others["run"])]
-    if len(heard) < max(FEWEST, len(known) / 2):
-        return known[[]]
-    wide = others.pivot_table(index="run", columns=["name", "cell"], values="y")
+    heard = points[points["run"].isin(rivals["run"])]
+    if len(heard) < max(FEWEST, len(points) / 2):
+        return points[[]]
+    wide = rivals.pivot_table(index="run", columns=["name", "cell"], values="y")
     together = pd.Series(0.0, wide.index)
     for _ in range(_POLISHES):
         usual = wide.sub(together, axis=0).median()
@@ -189,7 +189,7 @@ def _together(votes: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _places(
-    known: pd.DataFrame, y: NDArray[np.float64], votes: pd.DataFrame, metric: Metric
+    points: pd.DataFrame, y: NDArray[np.float64], votes: pd.DataFrame, metric: Metric
 ) -> list[int]:
     """Return where `y` changes; without the changes, the smallest first, that are not worth telling."""
     places = change_points(y)
@@ -199,7 +199,7 @@ def _places(
             for size, place, part in zip(
                 _sizes(y, places), places, _parts(places, y.size), strict=True
             )
-            if not (_worth(known, size, part, metric) and _its_own(known, votes, size, part))
+            if not (_worth(points, size, part, metric) and _its_own(points, votes, size, part))
         ]
         if not odd:
             break
@@ -232,10 +232,10 @@ def _worth(known: pd.DataFrame, size: float, part: tuple[slice, slice], metric: 
 
 
 def _its_own(
-    known: pd.DataFrame, votes: pd.DataFrame, size: float, part: tuple[slice, slice]
+    points: pd.DataFrame, votes: pd.DataFrame, size: float, part: tuple[slice, slice]
 ) -> bool:
     """Say whether a change shows against most of the others, and so is not that of one of them."""
-    steps = votes.rsub(known["y"], axis=0)
+    steps = votes.rsub(points["y"], axis=0)
     before, after = (steps.iloc[side].median() for side in part)
     seen = ((after - before).dropna() / size) >= 0.5
     return bool(seen.mean() > 0.5) if len(seen) else True

@@ -189,8 +189,8 @@ def _text(table: Mapping[str, Any]) -> str:
     return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", _one_line, text) + "\n"
 
 
-def _one_line(found: re.Match[str]) -> str:
-    return "[" + re.sub(r"\n\s+", " ", found[1]) + "]"  # a text within has no line's end of its own
+def _one_line(match: re.Match[str]) -> str:
+    return "[" + re.sub(r"\n\s+", " ", match[1]) + "]"  # a text within has no line's end of its own
 
 
 def attachment(table: Mapping[str, Any]) -> dict[str, str]:
@@ -234,13 +234,13 @@ def _faster(side: Mapping[str, Logs], levels: Mapping[str, float]) -> Logs:
 
     Not the middle cell's logarithm: that would be the same cell always, and all would hang on it.
     """
-    known = np.ma.masked_invalid([side[one] - level for one, level in levels.items()])
-    return np.asarray(np.ma.median(known, axis=0).filled(np.nan), dtype=float)
+    distances = np.ma.masked_invalid([side[cell] - level for cell, level in levels.items()])
+    return np.asarray(np.ma.median(distances, axis=0).filled(np.nan), dtype=float)
 
 
 def _change(sides: tuple[Logs, Logs]) -> float:
-    then, now = map(intervals.pseudomedian, sides)
-    return abs(now - then)
+    before, after = map(intervals.pseudomedian, sides)
+    return abs(after - before)
 
 
 def _cell(name: str, cell: Cell, now: Measures) -> dict[str, Any]:
@@ -286,21 +286,21 @@ def _checked(told: Mapping[str, Any]) -> Baseline:
     )
 
 
-def _read_cell(name: str, told: Mapping[str, Any]) -> Cell:
+def _read_cell(name: str, table: Mapping[str, Any]) -> Cell:
     parts = tables.split(name)
-    known = devices.NAME.fullmatch(parts["device"]) and parts["dtype"] in PRECISIONS
-    if not (known and all(parts.values())):
+    valid = devices.NAME.fullmatch(parts["device"]) and parts["dtype"] in PRECISIONS
+    if not (valid and all(parts.values())):
         raise ValueError(f"{name!r:.40} names no cell")
-    for key, value in told["values"].items():
+    for key, value in table["values"].items():
         _number(key, value)
-    for key, logs in told["logs"].items():
+    for key, logs in table["logs"].items():
         for value in logs:
             _number(key, 0 if value is None else value, most=FAR)
     right = {
         int(seed): classification.unpack(text, count)
-        for seed, (count, text) in told["right"].items()
+        for seed, (count, text) in table["right"].items()
     }
-    return Cell(tables.OK, "", str(told["parity"]), right)
+    return Cell(tables.OK, "", str(table["parity"]), right)
 
 
 def _number(what: str, value: Any, most: float = math.inf) -> None:
@@ -312,11 +312,11 @@ def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What of the run's options a check has to repeat."""
     options, specs = manifest.get("options") or {}, manifest.get("workloads") or {}
     data = [spec.get("data") or {} for spec in specs.values()]
-    shared = {key: {one.get(key) for one in data} for key in ("epochs", "seed")}
-    told = {key: values.pop() if len(values) == 1 else None for key, values in shared.items()}
-    told |= {key: options.get(key) for key in ("data", "steps")}
-    told["deterministic"] = bool(options.get("deterministic"))
-    return told | ({"epochs": None} if told["steps"] else {})  # they say the same thing
+    shared = {key: {section.get(key) for section in data} for key in ("epochs", "seed")}
+    repeated = {key: values.pop() if len(values) == 1 else None for key, values in shared.items()}
+    repeated |= {key: options.get(key) for key in ("data", "steps")}
+    repeated["deterministic"] = bool(options.get("deterministic"))
+    return repeated | ({"epochs": None} if repeated["steps"] else {})  # they exclude each other
 
 
 def _workloads(record: store.Record) -> dict[str, dict[str, Any]]:
@@ -338,6 +338,6 @@ def path(results: Path, name: str) -> Path:
     """Return where the baseline of that name lies. Raises StoreError where there is none."""
     folder = results / FOLDER
     if name not in names(folder):
-        kept = ", ".join(names(folder)) or "none"
-        raise store.StoreError(f"no baseline {name!r:.40} in {folder}; there are: {kept}")
+        available = ", ".join(names(folder)) or "none"
+        raise store.StoreError(f"no baseline {name!r:.40} in {folder}; there are: {available}")
     return folder / f"{name}.json"

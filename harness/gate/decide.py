@@ -67,13 +67,15 @@ def judge(
     seconds_a_launch: float | None = None,
 ) -> list[Finding]:
     """Return a finding for each comparison; `level` is that of their intervals."""
-    tests = {(one.metric.name, one.cell): one.ratio.p for one in compared}
-    tests |= {(ACCURACY.name, one.cell): one.p for one in accuracies}
+    tests = {(ratio.metric.name, ratio.cell): ratio.ratio.p for ratio in compared}
+    tests |= {(ACCURACY.name, change.cell): change.p for change in accuracies}
     certain = intervals.holm(tests, 1 - level)
     return [
-        _speed(one, threshold, (one.metric.name, one.cell) in certain, seconds_a_launch)
-        for one in compared
-    ] + [_accuracy(one, margin, (ACCURACY.name, one.cell) in certain) for one in accuracies]
+        _speed(ratio, threshold, (ratio.metric.name, ratio.cell) in certain, seconds_a_launch)
+        for ratio in compared
+    ] + [
+        _accuracy(change, margin, (ACCURACY.name, change.cell) in certain) for change in accuracies
+    ]
 
 
 def accuracy_change(
@@ -92,17 +94,17 @@ def accuracy_change(
     many coins and that of the seeds' own differences, for trainings may differ as wholes.
     """
     gained = [y.astype(float) - x for x, y in zip(before, after, strict=True)]
-    every = np.concatenate(gained)
-    change = float(every.mean())
-    coins = float(np.square(every).sum()) / every.size**2
-    means = np.asarray([one.mean() for one in gained])
+    differences = np.concatenate(gained)
+    change = float(differences.mean())
+    coins = float(np.square(differences).sum()) / differences.size**2
+    means = np.asarray([gain.mean() for gain in gained])
     seeds = float(means.var(ddof=1)) / means.size if means.size > 1 else 0.0
     error = math.sqrt(max(coins, seeds))
     p = math.erfc(abs(change) / error / math.sqrt(2)) if error else 1.0
     half = intervals.normal_quantile(level) * error
-    found = Interval(change, change - half, change + half, means.size)
+    interval = Interval(change, change - half, change + half, means.size)
     old, new = (float(np.mean(np.concatenate(side))) for side in (before, after))
-    return AccuracyChange(cell, base, found, p, old, new)
+    return AccuracyChange(cell, base, interval, p, old, new)
 
 
 def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | None) -> Finding:
@@ -141,15 +143,15 @@ def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | No
     return replace(finding, note=_wanted(mean, half, least, ratio.launches, seconds))
 
 
-def _accuracy(one: AccuracyChange, margin: float, certain: bool) -> Finding:
-    change = one.change
+def _accuracy(accuracy: AccuracyChange, margin: float, certain: bool) -> Finding:
+    change = accuracy.change
     finding = Finding(
-        one.cell,
-        one.base,
+        accuracy.cell,
+        accuracy.base,
         ACCURACY,
         INCONCLUSIVE,
-        one.before,
-        one.after,
+        accuracy.before,
+        accuracy.after,
         change.estimate,
         change.low,
         change.high,
@@ -172,14 +174,14 @@ def _known(ratio: Ratio) -> bool:
 
 def _changes(metric: Metric, ratio: Ratio) -> tuple[float | None, float | None, float | None]:
     """Return the metric's change and its bounds, as parts of what it was before."""
-    told = (ratio.estimate, ratio.low, ratio.high)
+    ratios = (ratio.estimate, ratio.low, ratio.high)
     if not metric.higher_is_better:
-        told = (
+        ratios = (
             1 / ratio.estimate,
             1 / ratio.high if ratio.high else math.nan,
             1 / ratio.low if ratio.low else math.nan,
         )
-    first, low, high = (value - 1 if math.isfinite(value) else None for value in told)
+    first, low, high = (value - 1 if math.isfinite(value) else None for value in ratios)
     return first, low, high
 
 
@@ -189,7 +191,7 @@ def _wanted(mean: float, half: float, least: float, launches: int, seconds: floa
     wanted = launches * (half / away) ** 2 if away else math.inf
     if not wanted < FAR:
         return f"too near to {math.expm1(least):.1%} to be decided: give another --threshold"
-    more = max(1, math.ceil(wanted) - launches)
-    time = f", {more * seconds / 60:.0f} minutes," if seconds and more * seconds > 90 else ""
-    launch = "launch" if more == 1 else "launches"
-    return f"about {more} more {launch}{time} would decide: give it more --budget"
+    missing = max(1, math.ceil(wanted) - launches)
+    time = f", {missing * seconds / 60:.0f} minutes," if seconds and missing * seconds > 90 else ""
+    launch = "launch" if missing == 1 else "launches"
+    return f"about {missing} more {launch}{time} would decide: give it more --budget"

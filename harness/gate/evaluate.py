@@ -97,21 +97,20 @@ def verdict(record: store.Record) -> Verdict:
     return Verdict(findings, check.against, advisory, unlike)
 
 
-def undecided(run: Path, here: set[str]) -> tuple[set[str], set[str]]:
+def undecided(run: Path, timed: set[str]) -> tuple[set[str], set[str]]:
     """Return the cells of a check that more launches may decide, and the suspects among them.
 
-    Of those that are `here`, being measured now: other workloads' launches are over, or to come. With
-    what they are held against. A cell that has got worse for certain needs no more launches.
+    Of those that are `timed` at present: other workloads' launches are over, or to come. With what they
+    are held against. A cell that has got worse for certain needs no more launches.
     """
     record = store.read(run)
-    left, suspected = unsettled(
-        [one for one in verdict(record).findings if {one.cell, one.base} <= here]
-    )
+    findings = verdict(record).findings
+    left, suspected = unsettled([f for f in findings if {f.cell, f.base} <= timed])
     stored = Check.of(record).stored
 
-    def cells(some: Sequence[Finding]) -> set[str]:
-        names = {cell for one in some for cell in (one.cell, one.base)}
-        return here if names and stored else names  # in their launches the anchors too
+    def cells(findings: Sequence[Finding]) -> set[str]:
+        names = {cell for finding in findings for cell in (finding.cell, finding.base)}
+        return timed if names and stored else names  # in their launches the anchors too
 
     return cells(left), cells(suspected)
 
@@ -121,53 +120,56 @@ def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]
 
     A cell that has got worse for certain needs no more launches.
     """
-    done = {one.cell for one in findings if one.verdict == REGRESSED}
-    launches = {one.cell: 0 for one in findings}
-    for one in findings:
-        launches[one.cell] = max(launches[one.cell], one.launches)
+    done = {finding.cell for finding in findings if finding.verdict == REGRESSED}
+    launches = {finding.cell: 0 for finding in findings}
+    for finding in findings:
+        launches[finding.cell] = max(launches[finding.cell], finding.launches)
     open_ = [
-        one
-        for one in findings
-        if one.cell not in done
-        and one.verdict in (INCONCLUSIVE, NOT_MEASURABLE)
-        and _may_be_told(one, launches[one.cell])
+        finding
+        for finding in findings
+        if finding.cell not in done
+        and finding.verdict in (INCONCLUSIVE, NOT_MEASURABLE)
+        and _may_be_told(finding, launches[finding.cell])
     ]
-    return open_, [one for one in open_ if one.verdict == INCONCLUSIVE and _suspect(one)]
+    return open_, [
+        finding for finding in open_ if finding.verdict == INCONCLUSIVE and _suspect(finding)
+    ]
 
 
-def _may_be_told(one: Finding, launches: int) -> bool:
+def _may_be_told(finding: Finding, launches: int) -> bool:
     """Say whether one more launch may tell more of a figure of a cell that had so many."""
-    if one.metric is PARITY:
+    if finding.metric is PARITY:
         return False
-    if one.metric is ACCURACY:
-        return one.launches == launches  # the first ones alone train
-    if one.metric in (MEMORY, DEVICE_MEMORY):
-        return one.launches >= launches - 1  # and of those the very first one's peak does not count
-    if one.metric is FIRST_STEP and one.verdict == INCONCLUSIVE:
-        return _suspect(one)  # one value a launch: to be sure takes longer than anyone waits
+    if finding.metric is ACCURACY:
+        return finding.launches == launches  # the first ones alone train
+    if finding.metric in (MEMORY, DEVICE_MEMORY):
+        # Of those the very first one's peak does not count.
+        return finding.launches >= launches - 1
+    if finding.metric is FIRST_STEP and finding.verdict == INCONCLUSIVE:
+        return _suspect(finding)  # one value a launch: to be sure takes longer than anyone waits
     return True
 
 
-def _suspect(one: Finding) -> bool:
-    if one.change is None or one.threshold is None:
+def _suspect(finding: Finding) -> bool:
+    if finding.change is None or finding.threshold is None:
         return False
-    worse = -one.change if one.metric.higher_is_better else one.change
-    return worse > SUSPECT * one.threshold
+    worse = -finding.change if finding.metric.higher_is_better else finding.change
+    return worse > SUSPECT * finding.threshold
 
 
 def _presence(
-    head: str, base: str, after: Cell | None, before: Cell | None, well: set[str]
+    head: str, base: str, after: Cell | None, before: Cell | None, running: set[str]
 ) -> Iterator[Finding]:
     """Yield what of the cell itself is lost: that it runs, that it is equivalent to the reference.
 
-    `well` are the statuses of cells that run.
+    `running` are the statuses of cells that run.
     """
-    if before is None or before.status not in well:
+    if before is None or before.status not in running:
         why = "not there" if before is None else f"{before.status}: {before.reason}"
         yield Finding(head, base, PARITY, MISSING, note=f"what it is held against: {why}")
     elif after is None:
         yield Finding(head, base, PARITY, MISSING, note=_GONE)
-    elif after.status not in well:
+    elif after.status not in running:
         yield Finding(head, base, PARITY, MISSING, note=f"{after.status}: {after.reason}")
     else:
         yield from _parity(head, base, after, before)
@@ -221,9 +223,9 @@ def _stored(now: Measures, then: Baseline, cell: str, alike: bool) -> Iterator[C
 def _accuracy(after: Cell, before: Cell | None, head: str, base: str) -> Iterator[AccuracyChange]:
     held = before.right if before else {}
     seeds = [
-        one
-        for one in sorted({*after.right} & {*held})
-        if after.right[one].size == held[one].size > 0
+        seed
+        for seed in sorted({*after.right} & {*held})
+        if after.right[seed].size == held[seed].size > 0
     ]
     if seeds:
         old, new = ([side[seed] for seed in seeds] for side in (held, after.right))

@@ -58,14 +58,16 @@ class Verdict:
     @property
     def status(self) -> int:
         """The exit status. What is advisory does not block; what is broken is broken all the same."""
-        told = [one for one in self.findings if one.verdict != NOT_COMPARED]
+        judged = [finding for finding in self.findings if finding.verdict != NOT_COMPARED]
         if self.having(REGRESSED) and not self.advisory:
             return FAILED
         if self.having(MISSING):
             return BROKEN
-        known = {SAME, IMPROVED, INCONCLUSIVE, REGRESSED}
-        measured = [one for one in told if one.metric is not PARITY]
-        if self.having(NOT_MEASURABLE) or not any(one.verdict in known for one in measured):
+        decisive = {SAME, IMPROVED, INCONCLUSIVE, REGRESSED}
+        measured = [finding for finding in judged if finding.metric is not PARITY]
+        if self.having(NOT_MEASURABLE) or not any(
+            finding.verdict in decisive for finding in measured
+        ):
             return UNMEASURED
         return PASSED
 
@@ -76,7 +78,7 @@ class Verdict:
             verdict: len(self.having(verdict))
             for verdict in (REGRESSED, MISSING, NOT_MEASURABLE, INCONCLUSIVE, IMPROVED, SAME)
         }
-        told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+        summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
         first = {
             PASSED: "No regression",
             FAILED: "Regression",
@@ -85,4 +87,4 @@ class Verdict:
         }[self.status]
         if self.status == PASSED and self.having(REGRESSED):
             first = "Worse, which is advice only,"
-        return f"{first} against {self.against}: {told or 'nothing to compare'}"
+        return f"{first} against {self.against}: {summary or 'nothing to compare'}"

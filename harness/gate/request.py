@@ -146,13 +146,14 @@ def _values(cells: Iterable[str], part: str) -> list[str]:
 
 def _usual(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a check against a baseline: its own, where they are not given."""
-    asked, given = table["asked"], {key: one for key, one in options.items() if one is not None}
-    given["deterministic"] = bool(given.get("deterministic") or asked["deterministic"])
-    usual = {key: asked[key] for key in ("data", "seed", "epochs", "steps")}
+    original = table["asked"]
+    overrides = {key: value for key, value in options.items() if value is not None}
+    overrides["deterministic"] = bool(overrides.get("deterministic") or original["deterministic"])
+    usual = {key: original[key] for key in ("data", "seed", "epochs", "steps")}
     usual["threads"] = min(table["threads"], len(host.usable_cpus()))
-    if {"epochs", "steps"} & {*given}:
+    if {"epochs", "steps"} & {*overrides}:
         usual |= {"epochs": None, "steps": None}
-    return {**options, **usual, **given}
+    return {**options, **usual, **overrides}
 
 
 def _is_here(label: str, root: Path) -> bool:
@@ -166,9 +167,9 @@ def _is_here(label: str, root: Path) -> bool:
 def capture(**options: Any) -> Request:
     """Return the request of a run that is to be a baseline."""
     options["threads"] = options.get("threads") or _threads()
-    asked = make_request(**options)
-    cells = [cell for cell in asked.cells if not asked.recipes[cell.framework].arbiter]
-    return replace(asked, cells=cells, measuring=CAPTURE)
+    request = make_request(**options)
+    cells = [cell for cell in request.cells if not request.recipes[cell.framework].arbiter]
+    return replace(request, cells=cells, measuring=CAPTURE)
 
 
 def table_of(text: str, results: Path) -> Mapping[str, Any]:
@@ -182,9 +183,9 @@ def table_of(text: str, results: Path) -> Mapping[str, Any]:
     try:
         return baseline.of(store.read(store.resolve(results, text)))
     except store.StoreError as error:
-        kept = ", ".join(baseline.names(results / baseline.FOLDER)) or "none"
+        available = ", ".join(baseline.names(results / baseline.FOLDER)) or "none"
         raise store.StoreError(
-            f"--baseline {text}: no file, and baselines kept are: {kept}; {error}"
+            f"--baseline {text}: no file, and baselines kept are: {available}; {error}"
         ) from error
 
 
@@ -196,34 +197,40 @@ def _measuring(budget: float | None, pairs: int) -> Measuring:
     return replace(CAPTURE, budget=budget or SECONDS * pairs)
 
 
-def _frameworks(asked: Request) -> set[str]:
-    return {recipe.name for recipe in asked.recipes.values() if not recipe.arbiter}
+def _frameworks(request: Request) -> set[str]:
+    return {recipe.name for recipe in request.recipes.values() if not recipe.arbiter}
 
 
-def _counterpart(one: Cell, head: Request, base: Request, mode: str) -> Cell | None:
-    """Return the cell of `base` that computes what `one` of `head` does; None where there is none.
+def _counterpart(cell: Cell, head: Request, base: Request, mode: str) -> Cell | None:
+    """Return the cell of `base` that computes what `cell` of `head` does; None where there is none.
 
     By the same framework, where `head` and `base` have one in common.
     """
-    wanted = (one.workload, mode or one.mode, one.device, one.precision)
-    shared, name = _frameworks(head) & _frameworks(base), head.recipes[one.framework].name
+    wanted = (cell.workload, mode or cell.mode, cell.device, cell.precision)
+    shared, name = _frameworks(head) & _frameworks(base), head.recipes[cell.framework].name
     return next(
         (
-            other
-            for other in base.cells
-            if other != one
-            and (other.workload, other.mode, other.device, other.precision) == wanted
-            and (not shared or base.recipes[other.framework].name == name)
+            candidate
+            for candidate in base.cells
+            if candidate != cell
+            and (candidate.workload, candidate.mode, candidate.device, candidate.precision)
+            == wanted
+            and (not shared or base.recipes[candidate.framework].name == name)
         ),
         None,
     )
 
 
 def _why_nothing(head: Request, base: Request) -> str:
-    ours, theirs = (
-        ", ".join(sorted({f"{cell.framework}/{cell.mode}" for cell in one.cells}))
-        for one in (head, base)
+    head_modes, base_modes = (
+        ", ".join(sorted({f"{cell.framework}/{cell.mode}" for cell in request.cells}))
+        for request in (head, base)
     )
     if _frameworks(head) & _frameworks(base) and {*head.cells} & {*base.cells}:
-        return f"no cell is held against itself ({theirs}); name another version, mode or commit"
-    return f"no cell of {theirs} computes what one of {ours} does; name a mode too, as NAME/MODE"
+        return (
+            f"no cell is held against itself ({base_modes}); name another version, mode or commit"
+        )
+    return (
+        f"no cell of {base_modes} computes what one of {head_modes} does; name a mode too, as"
+        " NAME/MODE"
+    )

@@ -75,19 +75,22 @@ def _by_cell(values: pd.Series, table: pd.DataFrame) -> Any:
     return values.groupby(table["cell"], observed=True)
 
 
-def told(own: Iterable[Event]) -> dict[str, Any]:
+def told(events: Iterable[Event]) -> dict[str, Any]:
     """Return what a cell's events tell beside its slices: whether it was steady, its latencies."""
-    warmed = [one.get("steady_from") is not None for one in own if one["event"] == "warmed"]
-    found: dict[str, Any] = {"steady": all(warmed) if warmed else None}
+    warmed = [
+        event.get("steady_from") is not None for event in events if event["event"] == "warmed"
+    ]
+    figures: dict[str, Any] = {"steady": all(warmed) if warmed else None}
     latencies = sorted(
-        (one for one in own if one["event"] == "latency"), key=lambda one: one.get("batch", 0)
+        (event for event in events if event["event"] == "latency"),
+        key=lambda event: event.get("batch", 0),
     )
     for prefix, places in (("latency1", latencies[:1]), ("latency", latencies[-1:])):
         for event in places:
             for word in ("p50", "p90", "p99"):
                 seconds = event.get(word)
-                found[f"{prefix}_{word}_ms"] = None if seconds is None else 1e3 * seconds
-    return found
+                figures[f"{prefix}_{word}_ms"] = None if seconds is None else 1e3 * seconds
+    return figures
 
 
 def floor_bytes(spec: Mapping[str, Any] | None) -> int | None:
@@ -147,10 +150,12 @@ def complete(
     ]
     trained = pairs[pairs["kind"] == "train"]
     for key, group in rated.groupby(list(GROUP), sort=False):
-        own = trained[(trained[list(GROUP)] == list(key)).all(axis=1)]
-        if own["launches"].max() >= 2:  # one launch proves nothing, so nothing is ranked
+        group_pairs = trained[(trained[list(GROUP)] == list(key)).all(axis=1)]
+        if group_pairs["launches"].max() >= 2:  # one launch proves nothing, so nothing is ranked
             speeds = dict(zip(group["cell"], group["train_samples_per_s"], strict=True))
-            table["rank"] = table["rank"].fillna(table["cell"].map(pairwise.ranks(own, speeds)))
+            table["rank"] = table["rank"].fillna(
+                table["cell"].map(pairwise.ranks(group_pairs, speeds))
+            )
     return _limited(table, events, specs)
 
 
@@ -161,8 +166,8 @@ def _limited(
 
     That is how many tiny operations its framework starts in the time of a training step.
     """
-    known = {name: workload_of(spec) for name, spec in specs.items()}
-    works = {name: one for name, one in known.items() if one is not None}
+    workloads = {name: workload_of(spec) for name, spec in specs.items()}
+    works = {name: workload for name, workload in workloads.items() if workload is not None}
     speed = table["train_samples_per_s"].astype(float)
     rate = table["workload"].map({k: cost.training_flop(w) for k, w in works.items()}) * speed
     # A cell's limit is that of its own arithmetic, on its own device.
@@ -171,6 +176,6 @@ def _limited(
     table["limit_share"] = (rate / np.asarray(most, float)).astype(float)
     started, places = launches(events), zip(table["framework"], table["device"], strict=True)
     starts = np.asarray([started.get(place, np.nan) for place in places], float)
-    batch = table["workload"].map({name: one.data.batch for name, one in works.items()})
+    batch = table["workload"].map({name: workload.data.batch for name, workload in works.items()})
     table["step_operations"] = (starts * batch / speed).astype(float)
     return table

@@ -29,9 +29,9 @@ def score(labels: ArrayLike, predictions: ArrayLike, classes: int) -> dict[str, 
         raise ValueError(
             f"{len(guess)} predictions for {len(truth)} labels: one for each is needed"
         )
-    every = range(classes)
-    each = precision_recall_fscore_support(truth, guess, labels=every, zero_division=0)
-    precision, recall, f1, support = (column.tolist() for column in each)
+    class_ids = range(classes)
+    columns = precision_recall_fscore_support(truth, guess, labels=class_ids, zero_division=0)
+    precision, recall, f1, support = (column.tolist() for column in columns)
     return {
         "accuracy": float(accuracy_score(truth, guess)),
         "precision": float(np.mean(precision)),
@@ -41,7 +41,7 @@ def score(labels: ArrayLike, predictions: ArrayLike, classes: int) -> dict[str, 
             {"precision": p, "recall": r, "f1": f, "support": n}
             for p, r, f, n in zip(precision, recall, f1, support, strict=True)
         ],
-        "confusion": confusion_matrix(truth, guess, labels=every).tolist(),
+        "confusion": confusion_matrix(truth, guess, labels=class_ids).tolist(),
     }
 
 

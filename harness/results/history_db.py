@@ -95,8 +95,8 @@ def table(results: Path) -> pd.DataFrame:
     query = f"SELECT {columns} FROM cells JOIN runs USING (run) ORDER BY started, run, cells.rowid"  # noqa: S608
     with _database(results) as database:
         rows = database.execute(query).fetchall()
-    told = pd.DataFrame(rows, columns=names)
-    return told.astype(dict.fromkeys(("reference", "quick", "no_parity"), bool))
+    frame = pd.DataFrame(rows, columns=names)
+    return frame.astype(dict.fromkeys(("reference", "quick", "no_parity"), bool))
 
 
 @contextmanager
@@ -160,10 +160,10 @@ def _insert(
 
 def _plain(value: Any) -> Any:
     """Return a value that SQLite holds; None for what is missing."""
-    told = store.strict(value)
-    if told is None or (pd.api.types.is_scalar(told) and pd.isna(told)):
+    plain = store.strict(value)
+    if plain is None or (pd.api.types.is_scalar(plain) and pd.isna(plain)):
         return None
-    return told if isinstance(told, int | float | str) else json.dumps(told)
+    return plain if isinstance(plain, int | float | str) else json.dumps(plain)
 
 
 def _run(record: store.Record) -> dict[str, Any]:

@@ -136,25 +136,25 @@ class Measures:
     @cached_property
     def seconds_a_launch(self) -> float | None:
         """What one more launch of all cells takes."""
-        times = [one["time"] for one in self.record.every("standing")]
+        times = [event["time"] for event in self.record.every("standing")]
         return float(np.median(np.diff(times))) if len(times) > 1 else None
 
     def _of(self, kind: str, clean: bool) -> dict[str, NDArray]:
         """Each cell's samples a second as (launches, rounds), and the calibration's beside them."""
         if (kind, clean) not in self._rates:
-            own = self._samples[self._samples["kind"] == kind]
-            own = own[own["noise"] == ""] if clean else own.assign(noise="")
-            both = pd.concat([own, self._calibration.assign(kind=kind)])
-            self._rates[kind, clean] = pairwise.rates(both) if len(own) else {}
+            slices = self._samples[self._samples["kind"] == kind]
+            slices = slices[slices["noise"] == ""] if clean else slices.assign(noise="")
+            both = pd.concat([slices, self._calibration.assign(kind=kind)])
+            self._rates[kind, clean] = pairwise.rates(both) if len(slices) else {}
         return self._rates[kind, clean]
 
     @cached_property
     def _calibration(self) -> pd.DataFrame:
         """The calibration's rounds, as if they were slices."""
-        told = self.record.every("calibration")
-        columns = {key: [one.get(key) for one in told] for key in ("turn", "launch", "round")}
-        rates = np.asarray([one.get("rate") for one in told], dtype=float)
-        cells = [f"{one.get('workload')}/{CALIBRATION}" for one in told]
+        events = self.record.every("calibration")
+        columns = {key: [event.get(key) for event in events] for key in ("turn", "launch", "round")}
+        rates = np.asarray([event.get("rate") for event in events], dtype=float)
+        cells = [f"{event.get('workload')}/{CALIBRATION}" for event in events]
         return pd.DataFrame({**columns, "cell": cells, "samples_per_s": rates, "noise": ""})
 
     @cached_property
@@ -169,27 +169,31 @@ class Measures:
         has what the parity check left behind. So where there are others, it is left out: one value of
         another kind would be all that a mean and its bounds show.
         """
-        known = self._once.get((metric.name, cell, False), {})
-        return {launch: known[launch] for launch in known if launch > 1} or known
+        values = self._once.get((metric.name, cell, False), {})
+        return {launch: values[launch] for launch in values if launch > 1} or values
 
     @cached_property
     def _once(self) -> dict[tuple[str, str, bool], dict[int, float]]:
         """What is measured once a launch: by metric, cell and whether a twin, each launch's value."""
-        found: dict[tuple[str, str, bool], dict[int, float]] = defaultdict(dict)
+        values: dict[tuple[str, str, bool], dict[int, float]] = defaultdict(dict)
         for event in self.record.events:
             cell, twin = str(event.get("cell")), bool(event.get("twin"))
             for metric, value in _told(event).items():
                 if value is not None and value > 0:
-                    found[metric, cell, twin][event.get("launch", 1)] = value
-        return found
+                    values[metric, cell, twin][event.get("launch", 1)] = value
+        return values
 
     def _apart(self, metric: Metric, where: tuple[str, ...]) -> Logs:
         """By how much, of what is measured once a launch, cells of a group came out apart from twins."""
         logs = []
         for (name, cell, twin), values in self._once.items():
             if twin and name == metric.name and group(cell) == where:
-                own = self._by_launch(metric, cell)
-                logs += [np.log(own[launch] / values[launch]) for launch in values if launch in own]
+                cell_values = self._by_launch(metric, cell)
+                logs += [
+                    np.log(cell_values[launch] / values[launch])
+                    for launch in values
+                    if launch in cell_values
+                ]
         return np.asarray(logs)
 
 
@@ -210,12 +214,14 @@ def _told(event: Mapping[str, Any]) -> dict[str, float | None]:
 
 def _right(record: store.Record) -> dict[str, dict[int, NDArray[np.bool_]]]:
     """Which test examples each cell had right, by seed."""
-    specs, found = record.manifest.get("workloads") or {}, defaultdict[str, dict](dict)
+    specs, correct = record.manifest.get("workloads") or {}, defaultdict[str, dict](dict)
     for event in record.events:
         if event["event"] not in ("evaluated", "retrained") or not event.get("right"):
             continue
         cell = str(event.get("cell"))
         spec = specs.get(tables.split(cell)["workload"]) or {}
         seed = event.get("seed", (spec.get("data") or {}).get("seed", 0))
-        found[cell][int(seed)] = classification.unpack(str(event["right"]), int(event["examples"]))
-    return found
+        correct[cell][int(seed)] = classification.unpack(
+            str(event["right"]), int(event["examples"])
+        )
+    return correct

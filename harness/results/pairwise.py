@@ -62,11 +62,11 @@ def rates(samples: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     return _aligned(counted(samples))
 
 
-def speeds(kept: pd.DataFrame, level: float = LEVEL) -> dict[tuple[str, str], Interval]:
+def speeds(slices: pd.DataFrame, level: float = LEVEL) -> dict[tuple[str, str], Interval]:
     """Return the samples a second by cell and kind, of slices that are `counted`."""
     return {
         (cell, str(key[-1])): intervals.speed(rates, level)
-        for key, group in kept.groupby([*GROUP, "kind"], sort=False, observed=True)
+        for key, group in slices.groupby([*GROUP, "kind"], sort=False, observed=True)
         for cell, rates in _aligned(group).items()
     }
 
@@ -127,7 +127,7 @@ def leader(cells: Sequence[str], ratios: Mapping[tuple[str, str], float]) -> str
     """
 
     def worst(cell: str) -> float:
-        return min((ratios[cell, other] for other in cells if (cell, other) in ratios), default=0.0)
+        return min((ratios[cell, rival] for rival in cells if (cell, rival) in ratios), default=0.0)
 
     return max(cells, key=worst, default=None)
 
@@ -189,10 +189,10 @@ def _aligned(group: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
 
 def _twins(group: pd.DataFrame, again: pd.DataFrame) -> list[float]:
     """Return the log ratio of each launch that ran beside its twin."""
-    found: list[float] = []
-    for cell, own in again.groupby("cell", sort=False, observed=True):
-        beside = group[(group["cell"] == cell) & group["launch"].isin(own["launch"])]
+    logs: list[float] = []
+    for cell, replicates in again.groupby("cell", sort=False, observed=True):
+        beside = group[(group["cell"] == cell) & group["launch"].isin(replicates["launch"])]
         if len(beside):
-            both = _aligned(pd.concat([beside, own.assign(cell="twin")]))
-            found += intervals.launch_ratios(both[str(cell)], both["twin"]).tolist()
-    return found
+            both = _aligned(pd.concat([beside, replicates.assign(cell="twin")]))
+            logs += intervals.launch_ratios(both[str(cell)], both["twin"]).tolist()
+    return logs

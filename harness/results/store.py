@@ -66,17 +66,17 @@ class Run:
         Adds `schema`, `run` (the folder's name) and, where it is not given, `started` (UTC).
         Raises StoreError where nothing can be written there.
         """
-        now = datetime.now(UTC)
-        whole = {"started": now.isoformat(), **manifest, "schema": SCHEMA}
+        moment = datetime.now(UTC)
+        complete = {"started": moment.isoformat(), **manifest, "schema": SCHEMA}
         draft = results / f".draft-{secrets.token_hex(8)}"
         try:
             (draft / LOGS).mkdir(parents=True)
             (draft / JOURNAL).touch()
-            folder = _publish(draft, now, whole)
-            return cls(folder, whole, (folder / JOURNAL).open("a", encoding="utf-8"))
+            folder = _publish(draft, moment, complete)
+            return cls(folder, complete, (folder / JOURNAL).open("a", encoding="utf-8"))
         except OSError as error:
-            said = f"{results}: no run can be kept there ({error.strerror})"
-            raise StoreError(f"{said}; name another folder with --out") from error
+            problem = f"{results}: no run can be kept there ({error.strerror})"
+            raise StoreError(f"{problem}; name another folder with --out") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -133,10 +133,10 @@ class Record:
     @cached_property
     def _by_kind(self) -> dict[str, list[dict[str, Any]]]:
         """The events of each kind, for a report asks for them again and again."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        for one in self.events:
-            found.setdefault(one["event"], []).append(one)
-        return found
+        events: dict[str, list[dict[str, Any]]] = {}
+        for event in self.events:
+            events.setdefault(event["event"], []).append(event)
+        return events
 
     @cached_property
     def counted(self) -> pd.DataFrame:
@@ -184,10 +184,10 @@ def read(folder: Path) -> Record:
     timed = [tables.columns([])]
     for number, lines in _blocks(folder):
         torn = not lines[-1].endswith(b"\n")  # whatever follows the last newline was cut off
-        told = _events(lines[:-1] if torn else lines, number, folder)
-        events += [one for one in told if one["event"] not in tables.SLICES]
-        own = [one for one in told if one["event"] in tables.SLICES]
-        timed.append(tables.columns(own))
+        batch = _events(lines[:-1] if torn else lines, number, folder)
+        events += [event for event in batch if event["event"] not in tables.SLICES]
+        slices = [event for event in batch if event["event"] in tables.SLICES]
+        timed.append(tables.columns(slices))
     return Record(folder, manifest, tuple(events), tables.slices(*timed), torn)
 
 
@@ -249,9 +249,9 @@ def strict(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): strict(one) for key, one in value.items()}
+        return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [strict(one) for one in value]
+        return [strict(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 
@@ -261,10 +261,10 @@ def digest(value: Any, digits: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
-def _publish(draft: Path, now: datetime, manifest: dict[str, Any]) -> Path:
+def _publish(draft: Path, moment: datetime, manifest: dict[str, Any]) -> Path:
     """Give the draft a name that no run has, and set it in the manifest too."""
     while True:
-        name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+        name = f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
         manifest["run"] = name
         (draft / MANIFEST).write_text(_pretty(manifest), encoding="utf-8")
         try:
@@ -320,8 +320,8 @@ def _blocks(folder: Path) -> Iterator[tuple[int, list[bytes]]]:
                 yield number, lines
                 number += len(lines)
     except OSError as error:
-        said = f"{folder / JOURNAL}: cannot be read ({error.strerror})"
-        raise StoreError(f"{said}; a run without its journal is lost: run it again") from error
+        problem = f"{folder / JOURNAL}: cannot be read ({error.strerror})"
+        raise StoreError(f"{problem}; a run without its journal is lost: run it again") from error
 
 
 def _events(lines: list[bytes], number: int, folder: Path) -> list[dict[str, Any]]:
@@ -345,8 +345,8 @@ def _event(line: bytes, number: int, folder: Path) -> dict[str, Any]:
     except ValueError:
         event = None
     if not _is_event(event):
-        said = f"{folder / JOURNAL}:{number}: is no event ({line[:40]!r})"
-        raise StoreError(f"{said}; the file is damaged: remove that line or run again")
+        problem = f"{folder / JOURNAL}:{number}: is no event ({line[:40]!r})"
+        raise StoreError(f"{problem}; the file is damaged: remove that line or run again")
     return event
 
 

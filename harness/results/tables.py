@@ -114,21 +114,26 @@ def slices(*blocks: Mapping[str, NDArray]) -> pd.DataFrame:
     )
     cell, kind = (pd.Categorical(joined[name]) for name in ("cell", "kind"))
     parts = [split(name) for name in cell.categories]
-    names = {part: _renamed(cell, [one[part] for one in parts]) for part in IDENTITY}
+    names = {part: _renamed(cell, [identity[part] for identity in parts]) for part in IDENTITY}
     table = joined | names | {"cell": cell, "kind": kind, "samples_per_s": rate}
     table["noise"] = pd.Series(joined["noise"], dtype=object)
     return pd.DataFrame(table, columns=list(SAMPLE_COLUMNS))
 
 
-def columns(told: Sequence[Event]) -> dict[str, NDArray]:
-    """Return slices as the journal tells them, by column: as objects, a million take a gigabyte."""
+def columns(events: Sequence[Event]) -> dict[str, NDArray]:
+    """Return the journal's slice events by column: as objects, a million take a gigabyte."""
     texts = {
-        "cell": [intern(str(one.get("cell", ""))) for one in told],  # one text in memory, not many
-        "kind": [intern(str(one.get("kind", ""))) for one in told],
-        "noise": ["; ".join(map(str, said)) if (said := one.get("noise")) else "" for one in told],
+        # One text in memory, not many.
+        "cell": [intern(str(event.get("cell", ""))) for event in events],
+        "kind": [intern(str(event.get("kind", ""))) for event in events],
+        "noise": [
+            "; ".join(map(str, noise)) if (noise := event.get("noise")) else "" for event in events
+        ],
     }
-    numbers = {name: [one.get(name, usual) for one in told] for name, usual in _MEASURED.items()}
-    twin = [SLICES.get(one.get("event", ""), bool(one.get("twin"))) for one in told]
+    numbers = {
+        name: [event.get(name, usual) for event in events] for name, usual in _MEASURED.items()
+    }
+    twin = [SLICES.get(event.get("event", ""), bool(event.get("twin"))) for event in events]
     return {
         **{name: np.array(column, object) for name, column in texts.items()},
         **{name: _floats(column) for name, column in numbers.items()},
