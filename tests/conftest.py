@@ -19,15 +19,6 @@ from workloads import spec
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, and all those that read `toy_run`: it is made once."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            shares = "toy_run" in getattr(item, "fixturenames", ())
-            group = "toy_run" if shares else str(item.path.relative_to(ROOT))
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 def copy_with_toys(root: Path) -> Path:
     """Copy the project to `root`, with two frameworks: the reference, and the toy `faulty`."""
     hidden = shutil.ignore_patterns("__pycache__", "jax", "mxnet", "pytorch", "tensorflow")

@@ -47,9 +47,9 @@ def _cases(nets: Iterable[str]) -> list[Any]:
 
 
 def _tried(framework: str, mode: str, net: str, compiled: bool) -> bool:
-    """Whether a mode takes a net: a compiler compiles each anew, and does so on a CPU for cards' modes, too.
+    """Whether a mode is tried with a net: compilers take long, and compile each net anew.
 
-    Those compute on a CPU as another mode does: one net shows it.
+    Modes that serve on cards only compute on a CPU as another mode does: one net shows it.
     """
     if mode not in RECIPES[framework].modes_on("cpu"):
         return net == "residual"
