@@ -40,11 +40,8 @@ Result = dict[str, Any]
 _PORTION_SECONDS = 0.5
 """How much training is done between two events."""
 
-_WARM_SECONDS = 0.05
-"""How much training is timed as one portion while a worker warms up."""
-
 _LEAST_PORTIONS = 12
-"""Fewer step times than this tell no steady state."""
+"""Fewer step times than this tell no steady state: a warm-up is timed in so many portions at least."""
 
 _MOST_CALLS = 2000
 """The most single predictions that are timed."""
@@ -206,7 +203,7 @@ class Cell:
         times: list[float] = []
         steps, began = 0, time.perf_counter()
         while len(times) < _LEAST_PORTIONS or time.perf_counter() - began < seconds:
-            count = self._portion("train", _WARM_SECONDS)
+            count = self._portion("train", seconds / _LEAST_PORTIONS)
             took, _ = self._train(start + steps, count)
             steps += count
             times.append(took / count)

@@ -5,34 +5,59 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import frameworks
+from harness.report import formats
+from harness.runner import run
+from harness.runner.context import Timeouts
+from tests.toy_request import BRIEF, brief_request
 from tests.wheels import add_toy
 from workloads import spec
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture
-def toy_root(tmp_path: Path) -> Path:
-    """A copy of the project that has two frameworks: the reference, and the toy `faulty`."""
-    root = tmp_path / "project"
+def copy_with_toys(root: Path) -> Path:
+    """Copy the project to `root`, with two frameworks: the reference, and the toy `faulty`."""
     others = [name for name in frameworks.names() if name != "reference"]
     hidden = shutil.ignore_patterns("__pycache__", *others)
-    for room in ("workloads", "frameworks", "harness"):
-        shutil.copytree(ROOT / room, root / room, ignore=hidden)
+    for package in ("workloads", "frameworks", "harness"):
+        shutil.copytree(ROOT / package, root / package, ignore=hidden)
     shutil.copytree(ROOT / "tests" / "toys" / "faulty", root / "frameworks" / "faulty")
     shutil.copy(ROOT / "cli.py", root)
     return root
 
 
 @pytest.fixture
+def toy_root(tmp_path: Path) -> Path:
+    """A copy of the project with the toys, of the test's own."""
+    return copy_with_toys(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
 def toy_interpreters() -> dict[str, Path]:
     """This Python has numpy, which is all that the toys need."""
     return {"faulty": Path(sys.executable), "reference": Path(sys.executable)}
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_interpreters: dict[str, Path]) -> Path:
+    """The folder of a run of every toy in three launches, to read and never to write to."""
+    root = copy_with_toys(tmp_path_factory.mktemp("toys") / "project")
+    request = brief_request(
+        root, replace(BRIEF, launches=3), interpreters=toy_interpreters, quick=True
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMESTEP_CACHE", str(root / "cache"))
+        record, status = run.execute(
+            request, lambda event: None, root, Timeouts(parity=5, work=5), formats.write
+        )
+    assert status == 1  # for most of the toys fail
+    return record.folder
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_all_frameworks_in_all_their_modes(tmp_path: Path) -> None:
         assert name.lower() in (done.stdout + done.stderr).lower()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_first_losses_agree_on_every_workload(tmp_path: Path) -> None:
     modes = ",".join({recipe.modes[0] for recipe in discover().values()})
     command = ["parity", "--workload=all", f"--parity-steps={FIRST}", "--mode", modes]

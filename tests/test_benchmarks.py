@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RANKED = [recipe for recipe in discover().values() if not recipe.arbiter]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", [recipe.name for recipe in RANKED])
 def test_overhead_measures_an_adapter_against_its_plain_loop(name: str) -> None:
     mode = discover()[name].modes[0]
@@ -28,6 +29,7 @@ def test_overhead_measures_an_adapter_against_its_plain_loop(name: str) -> None:
     assert 0.2 < float(row[4]) < 5  # a ratio of two speeds of one and the same step
 
 
+@pytest.mark.nightly
 def test_the_memory_observer_agrees_with_the_worker() -> None:
     recipe = RANKED[0]
     command = [sys.executable, "benchmarks/memory_observer.py", "--framework", recipe.name]
@@ -55,6 +57,7 @@ def test_the_observer_sees_what_a_process_and_its_child_hold(
     assert observer.peak > 100 * 2**20
 
 
+@pytest.mark.nightly
 def test_coverage_simulates_what_the_intervals_hold() -> None:
     command = [sys.executable, "benchmarks/coverage.py", "--trials", "20"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -67,6 +70,7 @@ def test_coverage_simulates_what_the_intervals_hold() -> None:
     assert min(float(share.strip(" %")) for share in held) >= 75  # of 20
 
 
+@pytest.mark.nightly
 def test_levels_simulates_what_change_points_find() -> None:
     command = [sys.executable, "benchmarks/levels.py", "--trials", "10"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -85,6 +89,7 @@ def test_every_framework_has_a_plain_loop() -> None:
     assert loops == {recipe.name for recipe in RANKED}
 
 
+@pytest.mark.nightly
 def test_the_gpu_acceptance_on_the_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import pytest
@@ -23,6 +25,7 @@ from harness.report import document
 from harness.results import history_db as database
 from harness.results import store
 from harness.verdicts import UNDECIDED
+from tests.conftest import copy_with_toys
 from tests.parity_event import TENSOR, parity_event
 from workloads import spec
 
@@ -106,12 +109,41 @@ def test_wrong_use_is_said_and_exits_2(arguments: list[str], says: str) -> None:
     assert "Traceback" not in result.output
 
 
+QUICK = [
+    "run",
+    "--quick",
+    "--threads=1",
+    "--workload=mlp-2-3-2",
+    *(f"--interpreter={name}={sys.executable}" for name in ("faulty", "reference")),
+]
+"""A quick run of the toys."""
+
+
 @pytest.fixture
 def mine(toy_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Arguments for a quick run of the toys, in the toy project."""
     monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
-    both = [f"--interpreter={name}={sys.executable}" for name in ("faulty", "reference")]
-    return ["run", "--quick", "--threads=1", "--workload=mlp-2-3-2", *both]
+    return QUICK
+
+
+class Project(NamedTuple):
+    """A project of toys with two runs, which tests read and never write to."""
+
+    root: Path
+    well: subprocess.CompletedProcess[str]
+    failing: subprocess.CompletedProcess[str]
+    runs: list[str]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Two runs as a user starts them: one that is well, and one, as JSON, of which a cell fails."""
+    root = copy_with_toys(tmp_path_factory.mktemp("cli") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMESTEP_CACHE", str(root / "cache"))
+        well = process(root, *QUICK, "--mode=well")
+        failing = process(root, *QUICK, "--mode=well,raises", "--json")
+        yield Project(root, well, failing, [run.name for run in store.folders(root / "results")])
 
 
 def process(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -119,25 +151,21 @@ def process(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
 
 
-def test_a_run_prints_a_table_and_can_be_reported_again(toy_root: Path, mine: list[str]) -> None:
-    done = process(toy_root, *mine, "--mode=well")
+def test_a_run_prints_a_table_and_can_be_reported_again(project: Project) -> None:
+    root, done, run = project.root, project.well, project.runs[0]
     assert done.returncode == 0, done.stderr
     assert "faulty well" in done.stdout
     assert "the reference, not ranked" in done.stdout
     assert "\x1b" not in done.stdout  # no terminal, no colours
-    again = process(toy_root, "report", "latest")
-    assert "faulty well" in again.stdout
-    markdown = process(toy_root, "report", "latest", "--format=md").stdout
-    run = next(p for p in (toy_root / "results").iterdir() if p.is_dir())
-    assert markdown.strip() == (run / "report.md").read_text().strip()
-    rows = process(toy_root, "report", "latest", "--format=csv").stdout
-    assert rows == (run / "summary.csv").read_text()
-    assert (
-        process(toy_root, "report", "latest", "--format=html")
-        .stdout.strip()
-        .endswith(f"{run.name}/report.html")
-    )
-    assert run.name in process(toy_root, "list", "results").stdout
+    folder = root / "results" / run
+    assert "faulty well" in process(root, "report", run).stdout
+    markdown = process(root, "report", run, "--format=md").stdout
+    assert markdown.strip() == (folder / "report.md").read_text().strip()
+    rows = process(root, "report", run, "--format=csv").stdout
+    assert rows == (folder / "summary.csv").read_text()
+    page = process(root, "report", "latest", "--format=html").stdout.strip()
+    assert page.endswith(f"{project.runs[1]}/report.html")
+    assert run in process(root, "list", "results").stdout
 
 
 @pytest.mark.parametrize("command", [["run"], ["run", "--json"], ["parity"], ["parity", "--json"]])
@@ -161,32 +189,33 @@ def test_help_says_what_an_exit_status_means(command: str) -> None:
     assert "1: a cell failed or is not equivalent; else 3: for some undecided cell nothing" in words
 
 
-def test_several_runs_are_reported_together(toy_root: Path, mine: list[str]) -> None:
-    for _ in range(2):
-        assert process(toy_root, *mine, "--mode=well").returncode == 0
-    runs = sorted(p.name for p in (toy_root / "results").iterdir() if p.is_dir())[:2]
-    page = Path(process(toy_root, "report", *runs, "--format=html").stdout.strip())
-    assert page.parent == toy_root / "results" / "reports"
+def test_several_runs_are_reported_together(project: Project) -> None:
+    results, runs = project.root / "results", project.runs
+
+    def report(*arguments: str) -> str:
+        return call("report", *runs, *arguments, "--out", str(results)).stdout
+
+    page = Path(report("--format=html").strip())
+    assert page.parent == results / "reports"
     assert all(run in page.read_text() for run in runs)
-    told = json.loads(process(toy_root, "report", *runs, runs[0], "--format=json").stdout)
-    assert [(one["run"], len(one["cells"])) for one in told["runs"]] == [(run, 2) for run in runs]
-    rows = process(toy_root, "report", *runs, "--format=csv").stdout.splitlines()
-    assert rows[0].startswith("run,cell,") and len(rows) == 5
-    assert process(toy_root, "report", *runs).stdout.count("samestep run") == 2
-    assert runs[0] in process(toy_root, "list", "results").stdout
+    told = json.loads(report(runs[0], "--format=json"))
+    sizes = [(run["run"], len(run["cells"])) for run in told["runs"]]
+    assert sizes == list(zip(runs, (2, 3), strict=True))
+    rows = report("--format=csv").splitlines()
+    assert rows[0].startswith("run,cell,") and len(rows) == 1 + 2 + 3
+    assert report().count("samestep run") == 2
 
 
-def test_a_run_joins_the_history(toy_root: Path, mine: list[str]) -> None:
-    for _ in range(2):
-        assert process(toy_root, *mine, "--mode=well").returncode == 0
-    results = toy_root / "results"
+def test_a_run_joins_the_history(project: Project, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(project.root / "results", results)
 
     def history(*arguments: str, status: int = 0) -> str:
         done = call("history", *arguments, "--out", str(results))
         assert done.exit_code == status, done.output
         return done.output
 
-    gone, kept = sorted(folder.name for folder in store.folders(results))
+    gone, kept = project.runs
     assert sorted(set(database.table(results)["run"])) == [gone, kept]
     shutil.rmtree(results / gone)
     journal, aside = results / kept / store.JOURNAL, results / "aside"
@@ -215,41 +244,39 @@ def test_a_history_that_cannot_be_written_fails_no_run(toy_root: Path, mine: lis
     assert "faulty well" in done.stdout
 
 
-def test_a_report_opens_in_a_browser(
-    toy_root: Path, mine: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert process(toy_root, *mine, "--mode=well").returncode == 0
+def test_a_report_opens_in_a_browser(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
-    done = call("report", "latest", "--open", "--out", str(toy_root / "results"))
+    done = call("report", "latest", "--open", "--out", str(project.root / "results"))
     assert done.exit_code == 0, done.output
     assert opened == [Path(done.output.strip()).resolve().as_uri()]
 
 
-def test_json_is_all_there_is_on_standard_output(toy_root: Path, mine: list[str]) -> None:
-    done = process(toy_root, *mine, "--mode=well,raises", "--json")
+def test_json_is_all_there_is_on_standard_output(project: Project) -> None:
+    done = project.failing
     assert done.returncode == 1
     told = json.loads(done.stdout)
     (run,) = told["runs"]
     cells = {cell["mode"]: cell for cell in run["cells"]}
     assert told["schema"] == document.SCHEMA
-    again = process(toy_root, "report", run["run"], "--format=json")
+    again = process(project.root, "report", run["run"], "--format=json")
     assert json.loads(again.stdout) == told
     assert cells["well"]["status"] == "ok"
     assert cells["raises"]["status"] == "failed"
     assert "[bold]reason[/bold]" in done.stderr  # shown, not obeyed
 
 
-def test_two_runs_are_compared(toy_root: Path, mine: list[str]) -> None:
-    for _ in range(2):
-        assert process(toy_root, *mine, "--mode=well").returncode == 0
-    runs = sorted(p.name for p in (toy_root / "results").iterdir() if p.is_dir())
-    told = process(toy_root, "compare", *runs, "--format=json")
-    assert told.returncode == 0, told.stderr
-    assert [json.loads(told.stdout)[side] for side in "ab"] == runs
-    table = process(toy_root, "compare", *runs).stdout
-    assert f"from A, {runs[0]}, to B, {runs[1]}" in " ".join(table.split())
-    assert process(toy_root, "compare", *runs, "--format=md").stdout.startswith("# samestep")
+def test_two_runs_are_compared(project: Project) -> None:
+    runs = project.runs
+
+    def compare(*arguments: str) -> str:
+        done = call("compare", *runs, *arguments, "--out", str(project.root / "results"))
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    assert [json.loads(compare("--format=json"))[side] for side in "ab"] == runs
+    assert f"from A, {runs[0]}, to B, {runs[1]}" in " ".join(compare().split())
+    assert compare("--format=md").startswith("# samestep")
 
 
 def test_ctrl_c_ends_everything_and_says_so(toy_root: Path, mine: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from harness.runner import run
 from harness.runner.context import Measuring
 from tests.harness.gate.made import HEAD, OTHER, made
 from tests.parity_event import parity_event
-from tests.toy_request import toy_request
+from tests.toy_request import BRIEF, brief_request
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = ROOT / "docs" / "schema"
@@ -67,25 +68,31 @@ def check(folder: Path) -> None:
 
 
 @pytest.fixture
-def toy_run(
+def own_run(
     toy_root: Path, toy_interpreters: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Path]:
     """Makes a real run of the toys."""
     monkeypatch.setenv("SAMESTEP_CACHE", str(toy_root / "cache"))
 
-    def make(*modes: str, **more: Any) -> Path:
+    def make(*modes: str, measuring: Measuring = BRIEF, **more: Any) -> Path:
         usual = {"modes": modes, "quick": True, "interpreters": toy_interpreters}
-        request = toy_request(toy_root, **(usual | more))
+        request = brief_request(toy_root, measuring, **(usual | more))
         return run.execute(request, lambda _: None, toy_root)[0].folder
 
     return make
 
 
-def test_a_real_run_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
-    folder = toy_run("well", "wrong", "raises", "killed")
-    check(folder)
-    described(folder)
-    both = store.read(folder), store.read(toy_run("well", data="synthetic"))
+def test_a_real_run_is_as_the_schemas_say(toy_run: Path) -> None:
+    check(toy_run)
+    described(toy_run)
+
+
+def test_two_real_runs_and_their_history_are_as_the_schemas_say(
+    toy_run: Path, own_run: Callable[..., Path]
+) -> None:
+    synthetic = own_run("well", data="synthetic")
+    folder = Path(shutil.copytree(toy_run, synthetic.with_name(toy_run.name)))
+    both = store.read(folder), store.read(synthetic)
     valid("changes")(json.loads(compare.document(*both)))
     assert database.update(folder.parent) == []
     table = database.table(folder.parent)
@@ -94,8 +101,8 @@ def test_a_real_run_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
         valid("history")(json.loads(content.document(content.build(table, metric, None))))
 
 
-def test_a_run_on_images_is_as_the_schemas_say(toy_run: Callable[..., Path]) -> None:
-    folder = toy_run("well", workloads=["mlp-digits"])
+def test_a_run_on_images_is_as_the_schemas_say(own_run: Callable[..., Path]) -> None:
+    folder = own_run("well", workloads=["mlp-digits"])
     check(folder)
     described(folder)
     record = store.read(folder)
@@ -119,10 +126,11 @@ def described(folder: Path) -> None:
 
 
 def test_a_run_that_looks_and_stops_is_as_the_schemas_say(
-    toy_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    own_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.runner.schedule.room_for_one_more", lambda alive: False)
-    folder = toy_run("well", "slow", precision=0.9, workloads=["mlp-2-3-2", "cifar-cnn"])
+    measuring = replace(BRIEF, precision=9.0)
+    folder = own_run("well", "slow", measuring=measuring, workloads=["mlp-2-3-2", "cifar-cnn"])
     kinds = {event["event"] for event in events(folder)}
     assert {"in-turn", "stopped", "workload-skipped", "launched"} <= kinds
     check(folder)
@@ -151,7 +159,7 @@ def test_a_check_s_run_is_as_the_schemas_say(
         margin=0.005,
         budget=None,
     )
-    short = Measuring(launches=2, rounds=1, seconds=0.01, checking=True)
+    short = replace(BRIEF, launches=2, rounds=1, checking=True)
     folder = run.execute(replace(asked, measuring=short), lambda _: None, toy_root)[0].folder
     check(folder)
     described(folder)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.runner.context import Measuring
 from harness.runner.request import Request, request
+
+BRIEF = Measuring(
+    launches=1, rounds=3, seconds=0.02, warm_seconds=0.01, warm_portions=12, untimed_seconds=0.02
+)
+"""So little that the figures mean nothing: for tests of what a run does."""
 
 
 def toy_request(root: Path, **changes: Any) -> Request:
@@ -25,3 +32,8 @@ def toy_request(root: Path, **changes: Any) -> Request:
         "root": root,
     }
     return request(**(usual | changes))
+
+
+def brief_request(root: Path, measuring: Measuring = BRIEF, **changes: Any) -> Request:
+    """Return such a request of a run that is timed as `measuring` says."""
+    return replace(toy_request(root, **changes), measuring=measuring)

@@ -53,6 +53,9 @@ class Measuring:
 
     A run that is a check is `checking`: its first launches train with a seed of their own each, and
     single predictions are timed in the rounds too.
+
+    Before its rounds a launch trains in portions of `warm_seconds`, until its step times are steady or
+    after `warm_portions` at the latest. The parity check alone looks at slices of `untimed_seconds`.
     """
 
     launches: int = 5
@@ -61,6 +64,9 @@ class Measuring:
     budget: float | None = None
     precision: float | None = None
     checking: bool = False
+    warm_seconds: float = 0.6
+    warm_portions: int = 48
+    untimed_seconds: float = 0.3
 
     @property
     def open_ended(self) -> bool:

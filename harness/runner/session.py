@@ -23,14 +23,8 @@ from harness.stats.changepoints import steady_from
 FIRST_LOSSES = 20
 """How many of the first losses the journal keeps, to compare the frameworks' first steps."""
 
-WARM_SECONDS, WARM_UP = 0.6, 48
-"""Seconds of training between two looks whether a worker is steady; the most portions looked at."""
-
 REPEATS = 2
 """How often a contaminated slice is timed again."""
-
-UNTIMED_SECONDS = 0.3
-"""How long the slices are that the parity check alone asks for."""
 
 
 def build(
@@ -198,10 +192,11 @@ class WorkerSession:
 
     def _check_untimed(self) -> None:
         """Have slices of every kind made as they are timed, and check them."""
+        seconds = self._setting.measuring.untimed_seconds
         for kind in self._kinds() if self._checks else ():
-            took = self._ask_slice(kind, UNTIMED_SECONDS)
-            if took["seconds"] < UNTIMED_SECONDS:  # it was short, for the speed was not known yet
-                self._ask_slice(kind, UNTIMED_SECONDS)
+            took = self._ask_slice(kind, seconds)
+            if took["seconds"] < seconds:  # it was short, for the speed was not known yet
+                self._ask_slice(kind, seconds)
             self._replay(kind)
 
     def _replay(self, kind: str) -> None:
@@ -284,13 +279,17 @@ class WorkerSession:
         self._worker.ask("begin_from", wait, workload=workload, start=start)
 
     def warm_up(self) -> None:
-        """Train until the step times are steady, or for WARM_UP portions at most; say which."""
+        """Train until the step times are steady, or for as long as is allowed; say which."""
+        measuring = self._setting.measuring
         self._worker.thaw()
         began, times = time.monotonic(), list[float]()
         start = None
-        while start is None and len(times) < WARM_UP:
+        while start is None and len(times) < measuring.warm_portions:
             took = self._worker.ask(
-                "warm", self._setting.timeouts.work, start=self._next_step, seconds=WARM_SECONDS
+                "warm",
+                self._setting.timeouts.work,
+                start=self._next_step,
+                seconds=measuring.warm_seconds,
             )
             self._next_step += took["steps"]
             times += took["seconds_a_step"]

@@ -1,8 +1,6 @@
 """Tries an adapter's kernels, its profiler and its threads, inside its framework's environment.
 
-    python -P check_instruments.py kernels <framework> <mode>
-    python -P check_instruments.py profile <framework> <mode> <folder>
-    python -P check_instruments.py resident <framework> <mode>
+    python -P check_instruments.py look <framework> <mode> <folder> (kernels|resident|profile)...
     python -P check_instruments.py events <framework> <mode>
     python -P check_instruments.py graphs <framework> <mode>
     python -P check_instruments.py cores <framework> <mode> <workload>...
@@ -53,6 +51,16 @@ def _kernels(framework: str, mode: str) -> dict[str, float]:
         kernel.run()
         rates[name] = kernel.amount / (time.perf_counter() - begin)
     return rates
+
+
+def _look(framework: str, mode: str, folder: str, *jobs: str) -> dict[str, Any]:
+    """Do several jobs in this one process; tell what came of each."""
+    each = {
+        "kernels": lambda: _kernels(framework, mode),
+        "resident": lambda: _resident(framework, mode),
+        "profile": lambda: _profile(framework, mode, folder),
+    }
+    return {job: each[job]() for job in jobs}
 
 
 def _profile(framework: str, mode: str, folder: str) -> dict[str, Any]:
@@ -163,12 +171,5 @@ def _busy(adapter: Adapter, batches: list[Batch]) -> float:
 
 if __name__ == "__main__":
     job, *arguments = sys.argv[1:]
-    jobs = {
-        "kernels": _kernels,
-        "profile": _profile,
-        "cores": _cores,
-        "resident": _resident,
-        "events": _events,
-        "graphs": _graphs,
-    }
+    jobs = {"look": _look, "cores": _cores, "events": _events, "graphs": _graphs}
     print(json.dumps(jobs[job](*arguments)))

@@ -38,15 +38,20 @@ def modes(everywhere: bool = False) -> list[Any]:
 
 
 @cache
+def _environments() -> dict[str, builder.Environment | builder.Unavailable]:
+    """Every framework's environment; those that are missing are built side by side."""
+    return builder.prepare_all(RECIPES.values(), "cpu")
+
+
 def python(framework: str) -> Path:
     """The framework's Python; the test is skipped where there can be none."""
-    try:
-        return builder.prepare(RECIPES[framework], "cpu").python
-    except builder.Unavailable as reason:
-        # Where all wheels exist, CI may not pass because nothing could be built.
-        if os.environ.get("CI") and (sys.platform, platform.machine()) == ("linux", "x86_64"):
-            raise
-        pytest.skip(f"{framework}: {reason}")
+    environment = _environments()[framework]
+    if isinstance(environment, builder.Environment):
+        return environment.python
+    # Where all wheels exist, CI may not pass because nothing could be built.
+    if os.environ.get("CI") and (sys.platform, platform.machine()) == ("linux", "x86_64"):
+        raise environment
+    pytest.skip(f"{framework}: {environment}")
 
 
 def skip_without_program(framework: str, mode: str) -> None:

@@ -42,8 +42,18 @@ def _cases(nets: Iterable[str]) -> list[Any]:
         pytest.param(*case.values, net, marks=case.marks, id=f"{case.id}-{net}")
         for case in inside.modes(everywhere=True)
         for net in nets
-        if net in NETS or not case.marks  # each net is compiled anew
+        if _tried(*case.values, net, compiled=bool(case.marks))
     ]
+
+
+def _tried(framework: str, mode: str, net: str, compiled: bool) -> bool:
+    """Whether a mode is tried with a net: compilers take long, and compile each net anew.
+
+    Modes that serve on cards only compute on a CPU as another mode does: one net shows it.
+    """
+    if mode not in RECIPES[framework].modes_on("cpu"):
+        return net == "residual"
+    return net in NETS or not compiled
 
 
 def _weights(net: str) -> Weights:

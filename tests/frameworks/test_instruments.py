@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,11 +23,28 @@ from workloads.init import start_weights
 SCRIPT = Path(__file__).with_name("check_instruments.py")
 
 
+Look = Callable[[str, str], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def look(tmp_path_factory: pytest.TempPathFactory) -> Look:
+    """What a framework's instruments do in a mode, in one process: all of them in its first mode."""
+
+    @cache
+    def look(framework: str, mode: str) -> dict[str, Any]:
+        folder = tmp_path_factory.mktemp(f"{framework}-{mode}")
+        jobs = ["profile"]
+        if mode == RECIPES[framework].modes[0]:
+            jobs = ["kernels", "resident", "profile"]
+        told = inside.run(framework, folder, SCRIPT, "look", framework, mode, str(folder), *jobs)
+        return dict(json.loads(told.splitlines()[-1]))
+
+    return look
+
+
 @pytest.mark.parametrize("framework", RECIPES)
-def test_kernels_do_all_their_work_before_they_return(framework: str, tmp_path: Path) -> None:
-    mode = RECIPES[framework].modes[0]
-    told = inside.run(framework, tmp_path, SCRIPT, "kernels", framework, mode)
-    rates = json.loads(told.splitlines()[-1])
+def test_kernels_do_all_their_work_before_they_return(framework: str, look: Look) -> None:
+    rates = look(framework, RECIPES[framework].modes[0])["kernels"]
     assert {"float32 product", "copy", "tiny operations"} <= set(rates)
     # No core reaches these: a copy that only shares memory, or a product that is not waited for, does.
     assert 1e9 < rates["float32 product"] < 2e12
@@ -35,12 +55,10 @@ def test_kernels_do_all_their_work_before_they_return(framework: str, tmp_path: 
 
 @pytest.mark.parametrize(("framework", "mode"), inside.modes())
 def test_a_profile_is_a_trace_and_operators_and_harms_nothing(
-    framework: str, mode: str, tmp_path: Path
+    framework: str, mode: str, look: Look
 ) -> None:
     inside.skip_without_program(framework, mode)
-    folder = str(tmp_path)
-    told = inside.run(framework, tmp_path, SCRIPT, "profile", framework, mode, folder)
-    found = json.loads(told.splitlines()[-1])
+    found = look(framework, mode)["profile"]
     events = json.loads(Path(found["trace"]).read_text())["traceEvents"]
     begun, ended, whole = ([e for e in events if e.get("ph") == phase] for phase in "BEX")
     assert len(begun) == len(ended)
@@ -58,10 +76,8 @@ def test_a_profile_is_a_trace_and_operators_and_harms_nothing(
 
 
 @pytest.mark.parametrize("framework", RECIPES)
-def test_resident_batches_train_as_those_from_the_host(framework: str, tmp_path: Path) -> None:
-    mode = RECIPES[framework].modes[0]
-    told = inside.run(framework, tmp_path, SCRIPT, "resident", framework, mode)
-    found = json.loads(told.splitlines()[-1])
+def test_resident_batches_train_as_those_from_the_host(framework: str, look: Look) -> None:
+    found = look(framework, RECIPES[framework].modes[0])["resident"]
     assert found["offered"] == EXPECTED[framework].resident
     if found["offered"]:
         assert found["there"] == pytest.approx(found["host"], rel=1e-5)
@@ -76,7 +92,7 @@ def test_device_events_enclose_the_work_and_are_waited_for(tmp_path: Path) -> No
     assert found["told"] == [*["timing True"] * 2, "record", "work", "record", "synchronize"]
 
 
-@pytest.mark.compile_heavy
+@pytest.mark.nightly
 @pytest.mark.parametrize(("mode", "still"), [("compile", False), ("reduce-overhead", True)])
 def test_what_a_replayed_step_updates_keeps_its_address(
     mode: str, still: bool, tmp_path: Path
@@ -91,7 +107,7 @@ def test_what_a_replayed_step_updates_keeps_its_address(
     assert train["inference"] and predict["inference"]  # every call may overwrite the last one's
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(len(usable_cpus()) < 2, reason="with one processor nobody could take more")
 @pytest.mark.parametrize(("framework", "mode"), inside.modes())
 def test_one_thread_keeps_one_processor_busy(framework: str, mode: str, tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ import pytest
 from harness.machine import devices
 from harness.results import aggregates, pairwise, store
 from harness.runner import run
-from harness.runner.context import Measuring
-from tests.toy_request import toy_request
+from tests.toy_request import BRIEF, brief_request
 from workloads import cost, spec
 
 CARD = "Toy card"
@@ -73,8 +72,9 @@ def cuda_root(toy_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 def execute(root: Path, interpreters: dict[str, Path], **changes: Any) -> store.Record:
     usual = {"modes": ["well"], "steps": 20, "interpreters": interpreters, "parity_steps": 2}
-    made = replace(toy_request(root, **(usual | changes)), measuring=Measuring(1, 1, 0.01))
-    return run.execute(made, lambda event: None, root)[0]
+    brief = replace(BRIEF, rounds=1)
+    request = brief_request(root, brief, **(usual | changes))
+    return run.execute(request, lambda event: None, root)[0]
 
 
 def test_auto_runs_every_cell_on_both(cuda_root: Path, toy_interpreters: dict[str, Path]) -> None:

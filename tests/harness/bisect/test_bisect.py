@@ -255,7 +255,7 @@ def test_an_end_that_is_not_offered_is_told_with_its_neighbours(
         bisection(Lab(lambda version: 1.0), bad="1.10").go()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_real_slow_release_is_found_and_one_that_breaks_is_skipped(
     versions_root: Path, wheels: Path
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -18,10 +19,9 @@ from harness import paths
 from harness.gate import baseline, request
 from harness.machine import interference
 from harness.results import store
-from harness.runner import session
-from harness.runner.context import Measuring
 from harness.runner.request import Request
 from tests.harness.gate.made import BASE, HEAD, OTHER, made
+from tests.toy_request import BRIEF
 
 Conduct = Callable[[Request, bool], tuple[Path, int]]
 
@@ -34,13 +34,10 @@ def root(toy_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(paths, "__file__", str(toy_root / "harness" / "paths.py"))
-    short = Measuring(launches=3, rounds=3, seconds=0.02, checking=True)
-    monkeypatch.setattr(request, "CAPTURE", short)
+    monkeypatch.setattr(request, "CAPTURE", replace(BRIEF, launches=3, checking=True))
     monkeypatch.setattr(
         interference.Watch, "noise", lambda self: []
     )  # slices too short to judge it by
-    monkeypatch.setattr(session, "WARM_UP", 1)
-    monkeypatch.setattr(session, "WARM_SECONDS", 0.05)
     return toy_root
 
 

@@ -21,13 +21,13 @@ from harness.report.html import renderer
 from harness.results import store
 from harness.runner import profile, run
 from harness.runner.request import Request
-from tests.toy_request import toy_request
+from tests.toy_request import brief_request
 from tests.wheels import publish
 from workloads.reading import SpecError
 
 
 def request(root: Path, *frameworks: str, **changes: Any) -> Request:
-    return toy_request(root, **({"frameworks": frameworks, "quick": True} | changes))
+    return brief_request(root, **({"frameworks": frameworks, "quick": True} | changes))
 
 
 def execute(root: Path, *frameworks: str, **changes: Any) -> tuple[store.Record, int]:

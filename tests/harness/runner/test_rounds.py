@@ -18,11 +18,11 @@ from harness.runner import run, schedule
 from harness.runner.context import MOST_SEEDS, Measuring, Task
 from harness.runner.initial_state import write_start
 from harness.runner.request import Request
-from tests.toy_request import toy_request
+from tests.toy_request import BRIEF, brief_request
 from workloads import datasets, spec
 
 OWN = 5
-CHECKING = Measuring(launches=4, rounds=2, seconds=0.01, checking=True)
+CHECKING = replace(BRIEF, launches=4, rounds=2, checking=True)
 AGAIN = [("slow", 2), ("well", 2), ("well", 3), ("slow", 3), ("slow", 4), ("well", 4)]
 """The launches after the first of "well" and "slow", in their order: there and back."""
 
@@ -38,9 +38,6 @@ def make(
 ) -> Make:
     """Makes the request of a check of some modes of the toy; what is of no interest here is left out."""
     monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("harness.runner.session.WARM_UP", 1)
-    monkeypatch.setattr("harness.runner.session.WARM_SECONDS", 0.01)
-    monkeypatch.setattr("harness.runner.session.WorkerSession.tell_limits", lambda self: None)
 
     def make(*modes: str, measuring: Measuring = CHECKING, **changes: Any) -> Request:
         usual: dict[str, Any] = {
@@ -51,7 +48,7 @@ def make(
             "interpreters": toy_interpreters,
             "parity_steps": 2,
         }
-        return replace(toy_request(toy_root, **(usual | changes)), measuring=measuring)
+        return brief_request(toy_root, measuring, **(usual | changes))
 
     return make
 

@@ -18,7 +18,7 @@ from harness.runner.learning_curve import learning_curve
 from harness.runner.request import Request
 from harness.verdicts import EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import parity_event
-from tests.toy_request import toy_request
+from tests.toy_request import BRIEF, brief_request
 from workloads import datasets
 
 
@@ -27,9 +27,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "cache"))
 
 
-def asked(root: Path, interpreters: dict[str, Path], **changes: Any) -> Request:
-    usual = {"epochs": 1, "budget": 0.1, "quick": True, "interpreters": interpreters}
-    return toy_request(root, **(usual | changes))
+SOON_OVER = replace(BRIEF, budget=0.1)
+
+
+def asked(
+    root: Path,
+    interpreters: dict[str, Path],
+    measuring: Measuring = SOON_OVER,
+    **changes: Any,
+) -> Request:
+    usual = {"epochs": 1, "quick": True, "interpreters": interpreters}
+    return brief_request(root, measuring, **(usual | changes))
 
 
 def execute(
@@ -40,14 +48,13 @@ def execute(
     return record, status, heard
 
 
-def test_every_fault_costs_its_own_cell_only(
-    toy_root: Path, toy_interpreters: dict[str, Path]
-) -> None:
-    patience = Timeouts(parity=3, work=3)
-    record, status, _ = execute(asked(toy_root, toy_interpreters), toy_root, patience)
+# What is read of one run of all the toys.
+
+
+def test_every_fault_costs_its_own_cell_only(toy_run: Path) -> None:
+    record = store.read(toy_run)
     table = store.summary(record).set_index("mode")
-    assert status == 1
-    assert record.end and record.end["status"] == "failed"
+    assert record.end and (record.end["status"], record.end["exit_code"]) == ("failed", 1)
     expected = {
         "well": "ok",
         "slow": "ok",
@@ -65,22 +72,18 @@ def test_every_fault_costs_its_own_cell_only(
         "absent": "unavailable",
     }
     assert table["status"].to_dict() == expected
-    failed = {one["cell"].split("/")[2]: one for one in record.every("cell-failed")}
+    failed = {event["cell"].split("/")[2]: event for event in record.every("cell-failed")}
     assert failed["segfault"]["signal"] == "SIGSEGV"
     assert failed["crash"]["log_tail"][-1] == "the last words"
     assert table.loc["well", "accuracy"] == table.loc["numpy", "accuracy"]
     assert table.loc["well", "train_samples_per_s"] > 0
 
 
-def test_a_cell_that_is_not_equivalent_is_named_and_not_ranked(
-    toy_root: Path, toy_interpreters: dict[str, Path]
-) -> None:
-    request = asked(toy_root, toy_interpreters, modes=["well", "wrong", "turncoat"])
-    record, status, _ = execute(request, toy_root)
-    table = store.summary(record).set_index("mode")
-    assert status == 1
-    assert table["parity"].to_dict() == {
+def test_a_cell_that_is_not_equivalent_is_named_and_not_ranked(toy_run: Path) -> None:
+    table = store.summary(store.read(toy_run)).set_index("mode")
+    assert table.loc[["well", "slow", "numpy", "wrong", "turncoat"], "parity"].to_dict() == {
         "well": "equivalent",
+        "slow": "equivalent",
         "numpy": "equivalent",
         "wrong": "not equivalent",
         "turncoat": "not equivalent",
@@ -92,9 +95,72 @@ def test_a_cell_that_is_not_equivalent_is_named_and_not_ranked(
     assert "replayed" in table.loc["turncoat", "reason"]
     assert table.loc[["wrong", "turncoat"], "train_samples_per_s"].isna().all()
     assert table.loc["well", "parity_share"] < 1
-    report = (record.folder / "report.md").read_text()
-    assert "not equivalent" in report
-    assert "parity check: 2 cells equivalent to the reference, 2 not equivalent" in report
+    counts = table["parity"].value_counts()
+    report = (toy_run / "report.md").read_text()
+    assert (
+        f"parity check: {counts['equivalent']} cells equivalent to the reference, 2 not equivalent"
+        in report
+    )
+
+
+def test_the_run_leaves_what_it_promises(toy_run: Path) -> None:
+    record = store.read(toy_run)
+    names = {path.name for path in record.folder.iterdir()}
+    assert names == {
+        "manifest.json",
+        "events.jsonl",
+        "samples.csv",
+        "summary.csv",
+        "report.md",
+        "report.html",
+        "logs",
+    }
+    manifest = json.loads((record.folder / "manifest.json").read_text())
+    assert manifest["schema"] == store.SCHEMA
+    assert manifest["command"] == ["python", "cli.py", "run"]
+    assert manifest["workloads"]["mlp-2-3-2"]["data"]["epochs"] == 1
+    assert manifest["options"]["own_epochs"]["mlp-2-3-2"] > 1
+    assert manifest["options"]["steps"] is None
+    built = record.every("built")[0]
+    assert built["settings"]["threads"] == 1
+    dataset = record.every("dataset")[0]
+    assert len(dataset["sha256"]["train_inputs.npy"]) == 64
+    start = record.every("start")[0]
+    assert set(start["sha256"]) == {
+        "order",
+        "dense1.weight",
+        "dense1.bias",
+        "dense2.weight",
+        "dense2.bias",
+    }
+
+
+def test_rounds_take_every_cell_once(toy_run: Path) -> None:
+    table = store.read(toy_run).slices
+    table = table[~table["twin"]]
+    assert sorted(table["round"].unique()) == [1, 2, 3]
+    first = table[table["launch"] == 1].groupby("round")
+    each = {number: set(zip(own["mode"], own["kind"], strict=True)) for number, own in first}
+    every = {(mode, kind) for mode in ("well", "slow", "numpy") for kind in ("train", "predict")}
+    assert each == dict.fromkeys((1, 2, 3), every)
+
+
+def test_launches_are_repeated_with_a_twin_in_each(toy_run: Path) -> None:
+    record = store.read(toy_run)
+    launches = {(event["cell"].split("/")[2], event["launch"]) for event in record.every("slice")}
+    assert launches == {("well", n) for n in (1, 2, 3)} | {("slow", n) for n in (1, 2, 3)} | {
+        ("numpy", 1)
+    }  # the arbiter is timed once and never ranked
+    assert {event["launch"] for event in record.every("twin-slice")} == {1, 2, 3}
+    assert len(record.every("warmed")) == 3 * 3 + 1
+    pairs = store.comparisons(record)
+    assert set(pairs["launches"]) == {3} and (pairs["floor"] > 0).all()
+    assert {event["batch"] for event in record.every("latency")} == {1, 20}
+    assert all(event["rates"] for event in record.every("limits"))
+    assert store.summary(record)["rank"].notna().sum() == 2
+
+
+# Runs of their own.
 
 
 def test_without_the_parity_check_every_output_says_so(
@@ -122,42 +188,6 @@ def test_the_parity_check_alone_trains_and_times_nothing(
     assert record.every("trained") == record.every("slice") == []
 
 
-def test_the_run_leaves_what_it_promises(toy_root: Path, toy_interpreters: dict[str, Path]) -> None:
-    record, status, _ = execute(
-        asked(toy_root, toy_interpreters, modes=["well"], command=["python", "cli.py", "run", "x"]),
-        toy_root,
-    )
-    assert status == 0
-    names = {path.name for path in record.folder.iterdir()}
-    assert names == {
-        "manifest.json",
-        "events.jsonl",
-        "samples.csv",
-        "summary.csv",
-        "report.md",
-        "report.html",
-        "logs",
-    }
-    manifest = json.loads((record.folder / "manifest.json").read_text())
-    assert manifest["schema"] == store.SCHEMA
-    assert manifest["command"][-1] == "x"
-    assert manifest["workloads"]["mlp-2-3-2"]["data"]["epochs"] == 1
-    assert manifest["options"]["own_epochs"]["mlp-2-3-2"] > 1
-    assert manifest["options"]["steps"] is None
-    built = record.every("built")[0]
-    assert built["settings"]["threads"] == 1
-    dataset = record.every("dataset")[0]
-    assert len(dataset["sha256"]["train_inputs.npy"]) == 64
-    start = record.every("start")[0]
-    assert set(start["sha256"]) == {
-        "order",
-        "dense1.weight",
-        "dense1.bias",
-        "dense2.weight",
-        "dense2.bias",
-    }
-
-
 def test_determinism_is_asked_of_every_worker_and_told(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
@@ -176,17 +206,6 @@ def test_determinism_is_asked_of_every_worker_and_told(
     assert "deterministic algorithms" in (record.folder / "report.md").read_text()
 
 
-def test_rounds_take_every_cell_once_in_an_order_drawn_from_the_seed(
-    toy_root: Path, toy_interpreters: dict[str, Path]
-) -> None:
-    record, _, _ = execute(asked(toy_root, toy_interpreters, modes=["well"], budget=None), toy_root)
-    rounds: dict[int, set[str]] = {}
-    for slice_ in record.every("slice"):
-        rounds.setdefault(slice_["round"], set()).add(f"{slice_['cell']} {slice_['kind']}")
-    assert sorted(rounds) == [1, 2, 3]  # the quick setting
-    assert all(len(cells) == 4 for cells in rounds.values())
-
-
 def test_a_learning_curve_has_means_of_stretches() -> None:
     losses = np.arange(1000.0)
     found = learning_curve(losses, [(0, 0.0), (500, 1.0), (1000, 3.0)])
@@ -195,32 +214,11 @@ def test_a_learning_curve_has_means_of_stretches() -> None:
     assert learning_curve(losses[:3], [(0, 0.0), (3, 1.0)])["losses"] == [0, 1, 2]
 
 
-def test_launches_are_repeated_with_a_twin_in_each(
-    toy_root: Path, toy_interpreters: dict[str, Path]
-) -> None:
-    request = asked(toy_root, toy_interpreters, modes=["well", "slow"], budget=None)
-    request = replace(request, measuring=Measuring(launches=3, rounds=2, seconds=0.01))
-    record, status, _ = execute(request, toy_root)
-    assert status == 0
-    launches = {(one["cell"].split("/")[2], one["launch"]) for one in record.every("slice")}
-    assert launches == {("well", n) for n in (1, 2, 3)} | {("slow", n) for n in (1, 2, 3)} | {
-        ("numpy", 1)
-    }  # the arbiter is timed once and never ranked
-    assert {one["launch"] for one in record.every("twin-slice")} == {1, 2, 3}
-    assert len(record.every("warmed")) == 3 * 3 + 1
-    pairs = store.comparisons(record)
-    assert set(pairs["launches"]) == {3} and (pairs["floor"] > 0).all()
-    assert {one["batch"] for one in record.every("latency")} == {1, 20}
-    assert all(one["rates"] for one in record.every("limits"))
-    assert store.summary(record)["rank"].notna().sum() == 2
-
-
 def test_a_run_with_a_precision_stops_when_it_is_reached(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    request = asked(toy_root, toy_interpreters, modes=["well", "slow"])
-    measuring = Measuring(rounds=1, seconds=0.01, precision=0.9)
-    request = replace(request, measuring=measuring)
+    measuring = replace(BRIEF, rounds=1, precision=9.0)
+    request = asked(toy_root, toy_interpreters, measuring, modes=["well", "slow"])
     record, status, _ = execute(request, toy_root)
     assert status == 0
     (stopped,) = record.every("stopped")
@@ -232,7 +230,7 @@ def test_where_memory_does_not_hold_all_they_run_in_turn(
     toy_root: Path, toy_interpreters: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schedule, "room_for_one_more", lambda alive: False)
-    request = asked(toy_root, toy_interpreters, modes=["well", "slow"], budget=None)
+    request = asked(toy_root, toy_interpreters, BRIEF, modes=["well", "slow"])
     record, status, _ = execute(request, toy_root)
     assert status == 0 and len(record.every("in-turn")) == 1
     assert {one["turn"] for one in record.every("slice")} == {0, 1}
@@ -273,7 +271,15 @@ def test_absent_data_is_said_in_one_line_and_the_rest_runs(
 def test_without_a_workload_absent_data_is_no_failure(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    request = asked(toy_root, toy_interpreters, modes=["well"], workloads=[], epochs=None, steps=2)
+    request = asked(
+        toy_root,
+        toy_interpreters,
+        modes=["well"],
+        workloads=[],
+        epochs=None,
+        steps=2,
+        parity_steps=2,
+    )
     record, status, _ = execute(request, toy_root)
     assert [one["workload"] for one in record.every("workload-skipped")] == ["cifar-cnn-128"]
     done = set(store.summary(record).query("status == 'ok'")["workload"])

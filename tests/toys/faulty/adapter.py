@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.contract import Options, Step, Unavailable, Weights
+from frameworks.kernels import COPY, FLOAT32, Kernel, Sizes
 from frameworks.profiles import Operator, Profile
 from frameworks.reference.adapter import Reference
 from workloads.batches import Batch
@@ -116,6 +117,15 @@ class Faulty(Reference):
         if self._mode == "wrong" or (self._mode == "turncoat" and self._steps > 60):
             return replace(step, gradients={k: 1.01 * g for k, g in step.gradients.items()})
         return step
+
+    def kernels(self) -> dict[str, Kernel]:
+        """NumPy's, but small: nothing rests on the limit of a machine that a toy finds."""
+        square, long = np.ones((64, 64), np.float32), np.ones(2**12, np.float32)
+        sizes = Sizes(len(square), len(long))
+        return {
+            FLOAT32: sizes.product(lambda: np.matmul(square, square)),
+            COPY: sizes.copy(lambda: long.copy()),
+        }
 
     def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
         self.train(batches)
