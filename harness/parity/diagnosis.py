@@ -221,7 +221,7 @@ def _updates(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[
         elif abs(scale - 1) > EXACT:
             yield (
                 f"every weight moves by {scale:.6g} times what is right: another learning rate,"
-                " a clipped gradient, or more than one step"
+                " a clipped gradient, more than one step, or another training's optimiser memory"
             )
     yield from _decay(moves, run)
     later = [check for check in verdict.checks if check.steps > 1]

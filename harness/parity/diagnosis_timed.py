@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from frameworks.contract import Memory
 from harness.parity import inference
 from harness.parity.check import Verdict
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, common, difference, factor
+from harness.parity.relations import EXACT, common, difference, explains, factor
 from harness.parity.timed import Arrays, part, predicted
 from harness.verdicts import NOT_EQUIVALENT
 from workloads import layers
@@ -19,6 +21,14 @@ from workloads.batches import Batch
 from workloads.spec import Workload
 
 Weights = Mapping[str, NDArray]
+
+SECANTS, RATES = 4, (1e-3, 1e3)
+"""How many steps look for another learning rate, and between which factors."""
+
+_RATE = "the learning rate is {:.4g} times what is right"
+
+GROUPS = (4, 8, 16, 32, 64, 128)
+"""Steps that one call of a compiled loop may make."""
 
 
 def training_hint(arrays: Arrays, run: ReferenceRun, verdict: Verdict) -> str | None:
@@ -99,21 +109,61 @@ def _in_a_list(arrays: Arrays, run: ReferenceRun) -> Iterator[str]:
             yield f"weights are right and the optimiser's memory is not, {where}"
         for words in _moved(after, expected, part(arrays, "start"), run):
             yield f"{words}, {where}"
+        if scale := _other_rate(timed[: run.steps], replayed[: run.steps], run):
+            yield f"{_RATE.format(scale)}, {where}"
         yield (
             f"all losses are right and the weights are not, {where}: an update is left out, or not"
             " done when train returns"
         )
     if len(off) == 1 and off[0] == count - 1:
         yield f"the last batch is another, {where}"
+    if not np.ptp(timed) and np.ptp(replayed):
+        yield f"all losses are the same, {where}: one step's stands for all"
     if np.mean(np.abs(timed[1::2] - timed[: count - count % 2 : 2]) == 0) > 0.9:
-        yield f"losses come in equal pairs: every second batch is left out, {where}"
+        yield f"losses come in equal pairs: every second batch is left out, or two make one step, {where}"
     if difference(timed[1:], replayed[:-1]) < EXACT:
         yield f"each loss is that of the step before, {where}"
     for words, suspect in _suspects(run):
         losses = suspect.reference().train(suspect.batches)
-        if difference(timed[: len(losses)], losses) < EXACT:
+        if explains(losses, timed[: len(losses)], replayed[: len(losses)]):
             yield f"{words}, {where}"
+    if scale := _other_rate(timed[: run.steps], replayed[: run.steps], run):
+        yield f"{_RATE.format(scale)}, {where}"
+    if group := _whole_groups(off, count):
+        yield f"what remains of whole groups of {group} steps is trained otherwise, {where}"
+    if off[0] == 0:
+        yield (
+            f"the first loss is wrong already, {where}: another batch, or weights or state of another"
+            " moment (a graph that is stale, an update that comes late)"
+        )
     yield f"steps go wrong from batch {off[0] + 1} on, {where}: another path for lists"
+
+
+def _other_rate(losses: NDArray, expected: NDArray, run: ReferenceRun) -> float | None:
+    """The factor on the learning rate that explains the losses, by secants on the last of them."""
+    optimiser = run.workload.optimiser
+
+    def trained(scale: float) -> NDArray:
+        other = replace(run.workload, optimiser=replace(optimiser, lr=scale * optimiser.lr))
+        return replace(run, workload=other).reference().train(run.batches)
+
+    scales = [1.0, 1.01]
+    errors = [trained(scale)[-1] - losses[-1] for scale in scales]
+    for _ in range(SECANTS):
+        if not errors[-1] - errors[-2]:
+            break
+        slope = (errors[-1] - errors[-2]) / (scales[-1] - scales[-2])
+        scales.append(float(np.clip(scales[-1] - errors[-1] / slope, *RATES)))
+        errors.append(trained(scales[-1])[-1] - losses[-1])
+    return scales[-1] if explains(trained(scales[-1]), losses, expected) else None
+
+
+def _whole_groups(off: NDArray, count: int) -> int | None:
+    """The size of groups after whose last whole one all losses are off, where there is one."""
+    first = int(off[0])
+    if not first or len(off) < count - first:
+        return None
+    return next((g for g in GROUPS if count % g and first == count - count % g), None)
 
 
 def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
@@ -131,9 +181,23 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
             for batch in run.batches
         )
         yield "dropout is off", replace(run, batches=undropped)
+        scaled = tuple(
+            batch._replace(masks=tuple(map(np.ones_like, batch.masks))) for batch in run.batches
+        )
+        yield "dropout drops nothing, and scales as if it did", replace(run, batches=scaled)
     if run.batches[1:]:
         shifted = (first, *run.batches[:-1])
         yield "every step has the batch before", replace(run, batches=shifted)
+        inputs = (first, *(b._replace(inputs=a.inputs) for a, b in pairwise(run.batches)))
+        yield "every step has the inputs of the batch before", replace(run, batches=inputs)
+    if run.memory is not None:
+        empty = {
+            slot: {name: np.zeros_like(array) for name, array in arrays.items()}
+            for slot, arrays in run.memory.slots.items()
+        }
+        for steps in (run.memory.steps, 0):
+            memory = Memory(steps, empty)
+            yield "the optimiser's memory is lost at the start", replace(run, memory=memory)
 
 
 def _without_dropout(workload: Workload, batch: int) -> tuple[NDArray, ...]:
@@ -163,7 +227,10 @@ def predictions_hint(
         for words in inference.patterns(logits, np.concatenate(expected), predictions):
             return f"{words}, in timed calls, and not in others"
         return "these calls are answered otherwise than the same inputs in other calls"
-    return next(inference.patterns(logits, np.concatenate(expected), predictions), None)
+    return next(
+        inference.patterns(logits, np.concatenate(expected), predictions),
+        "they are not those of the weights that training left: a cache or a graph that is stale",
+    )
 
 
 def _of_other_calls(timed: NDArray, replayed: NDArray) -> Iterator[str]:

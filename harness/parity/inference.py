@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
-from harness.parity.relations import EXACT, difference, factor, precision_of
+from frameworks.reference.arithmetic import ROUNDED
+from harness.parity.relations import EXACT, difference, explains, factor
 from workloads import layers
 from workloads.batches import Batch
 from workloads.spec import Workload
 
 DECIMALS = range(4)
 """To how many decimals logits may have been rounded."""
+
+COARSE = {"tf32": "TF32", "bfloat16": "bfloat16"}
+"""Coarse arithmetics, and how they are called."""
+
+ALIKE = 2.8
+"""Errors within this factor are of one size: the root of 8, by which the two roundings differ."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,26 @@ def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> It
         yield from _batch_statistics(logits, predictions)
     if predictions.start is not None:
         reference = Reference(predictions.workload, predictions.start, Options("numpy"))
-        if difference(logits, reference.predict([predictions.inputs])) < EXACT:
+        if explains(reference.predict([predictions.inputs]), logits, expected):
             yield "predictions are by the weights of the start: a graph or a cache is stale"
     yield from _of_others(logits, expected)
     scale = factor(logits, expected)
     if scale is not None and abs(scale - 1) > EXACT / 10:
         yield f"logits are {scale:.6g} times what is right"
-    yield from precision_of(difference(logits, expected))
+    yield from _coarse(logits, expected, predictions)
+
+
+def _coarse(logits: NDArray, expected: NDArray, predictions: Predictions) -> Iterator[str]:
+    """Whether errors are as large as those of the reference in a coarse arithmetic."""
+    error = difference(logits, expected)
+    for precision, name in COARSE.items():
+        rounded = (
+            Reference(predictions.workload, predictions.weights, Options("numpy"), arithmetic=a)
+            for a in ROUNDED[precision]
+        )
+        typical = max(difference(r.predict([predictions.inputs]), expected) for r in rounded)
+        if typical / ALIKE < error < ALIKE * typical:
+            yield f"errors are of the size of {name}'s rounding: {name} is used, or float16 is"
 
 
 def _rounded(logits: NDArray) -> Iterator[str]:

@@ -25,6 +25,11 @@ def difference(array: NDArray, expected: NDArray) -> float:
     return float(np.linalg.norm(np.ravel(array - expected)) / np.linalg.norm(np.ravel(expected)))
 
 
+def explains(suspect: NDArray, observed: NDArray, expected: NDArray) -> bool:
+    """Whether a suspect's answer fits what was observed, and leaves a tenth of its error at most."""
+    return difference(observed, suspect) < min(EXACT, difference(observed, expected) / 10)
+
+
 def factor(array: NDArray, expected: NDArray) -> float | None:
     """The number c with array = c right, where there is one."""
     if np.shape(array) != np.shape(expected) or not np.any(expected):

@@ -49,7 +49,7 @@ class Ratio:
     high: float
     verdict: str
 
-    def turned(self) -> Ratio:
+    def inverse(self) -> Ratio:
         """The other one's over this one's."""
         verdict = MIRRORED.get(self.verdict, self.verdict)
         high = 1 / self.low if self.low > 0 else math.inf
@@ -72,7 +72,7 @@ class Group:
     pairs: pd.DataFrame
     rows: Mapping[int, dict[str, Any]]
 
-    def told(self, cells: pd.DataFrame) -> list[dict[str, Any]]:
+    def as_rows(self, cells: pd.DataFrame) -> list[dict[str, Any]]:
         """Some of the cells as plain tables, in their order."""
         return [self.rows[cell] for cell in cells["id"]]
 
@@ -83,7 +83,7 @@ class Group:
         for pair in self.pairs[self.pairs["low"].notna()].to_dict("records"):
             run, kind, a, b = pair["run"], pair["kind"], pair["a"], pair["b"]
             known = Ratio(pair["ratio"], pair["low"], pair["high"], pair["verdict"])
-            told[run, kind, a, b], told[run, kind, b, a] = known, known.turned()
+            told[run, kind, a, b], told[run, kind, b, a] = known, known.inverse()
         return told
 
     @cached_property

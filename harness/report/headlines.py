@@ -37,7 +37,7 @@ class Claim:
 def leader(group: Group, cells: pd.DataFrame, kind: str) -> dict[str, Any] | None:
     """Return the fastest of one run's cells, by `comparisons.leader`; None where none was timed."""
     rate = f"{kind}_samples_per_s"
-    order = group.told(cells[cells[rate].notna()].sort_values(rate, ascending=False))
+    order = group.as_rows(cells[cells[rate].notna()].sort_values(rate, ascending=False))
     names = {one["cell"]: one for one in order}
     ratios = {
         (a, b): known.ratio

@@ -65,7 +65,7 @@ def curves(
     """The training loss of every cell over each other, by "step" or by "time"."""
     traces: list[Trace] = []
     keys: list[tuple[str, Style]] = []
-    for cell in group.told(group.cells):
+    for cell in group.as_rows(group.cells):
         steps, times, losses = told.get(cell["id"], ([], [], []))
         places = steps if by == "step" else times
         points = [
@@ -113,7 +113,7 @@ def curves(
 
 def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) -> Figure | None:
     """Every sample of a kind in its turn, a lane a cell: noise, drift and what was disturbed."""
-    order = group.told(group.cells.sort_values("train_samples_per_s", ascending=False))
+    order = group.as_rows(group.cells.sort_values("train_samples_per_s", ascending=False))
     named = [(cell, (cell["run"], cell["cell"], kind)) for cell in order]
     lanes = [(cell, samples.lanes[key]) for cell, key in named if key in samples.lanes]
     if not lanes:

@@ -53,7 +53,7 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
         best = headlines.leader(group, cells, kind)
         if best is None:
             continue
-        for cell in group.told(cells.sort_values(rate, ascending=False)):
+        for cell in group.as_rows(cells.sort_values(rate, ascending=False)):
             known = group.ratios.get((run, kind, cell["cell"], best["cell"]))
             compared &= known is not None or cell["cell"] == best["cell"]
             span = _span(cell, best, kind, known)
@@ -96,7 +96,7 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
                 "meta": [],
             }
         )
-        for turn, cell in enumerate(group.told(own)):  # names above and below in turn
+        for turn, cell in enumerate(group.as_rows(own)):  # names above and below in turn
             traces.append(
                 _point(
                     cell,
@@ -202,7 +202,7 @@ def latency(group: Group, styles: dict[int, Style]) -> Figure | None:
     keys = ["latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms"]
     cells = group.ranked.dropna(subset=keys).sort_values(keys[0])
     traces = []
-    for row, cell in enumerate(group.told(cells)):
+    for row, cell in enumerate(group.as_rows(cells)):
         half, nine, most = (float(cell[key]) for key in keys)
         said = f"{cell['label']}: {half:.3g}, {nine:.3g}, {most:.3g} ms"
         trace = _point(cell, styles, half, -row, said) | {"mode": "markers"}
@@ -231,7 +231,7 @@ def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
     traces: list[Trace] = []
     above = cycle(("top center", "bottom center"))  # names of neighbours would run into each other
     cells = cells.assign(best=best).sort_values("train_s")
-    for cell, stands_out in zip(group.told(cells), cells["best"], strict=True):
+    for cell, stands_out in zip(group.as_rows(cells), cells["best"], strict=True):
         size = cell["peak_memory_bytes"]
         said = f"{cell['label']}: {seconds(cell['train_s'])} s, {gibibytes(float(size))}"
         said += f", accuracy {score(cell['accuracy'])}" if scored else ""

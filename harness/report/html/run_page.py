@@ -190,7 +190,7 @@ def _part(loaded: Loaded, group: Group, drawn: list[tuple[str, Figure]]) -> Part
         about=", ".join(filter(None, [provenance.workload(group.spec), group.device, group.dtype])),
         notes=[note for run in cells["run"].unique() for note in _notes(loaded, group, int(run))],
         claims=headlines.claims(group),
-        failed=_failed(group.told(cells[cells["status"] != OK])),
+        failed=_failed(group.as_rows(cells[cells["status"] != OK])),
         plots=drawn,
     )
 

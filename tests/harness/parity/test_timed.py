@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -104,6 +106,46 @@ def unfinished(honest: Callable, steps: Sequence[Batch]) -> NDArray:
     return np.append(losses, adapter.step(steps[-1]).loss)
 
 
+def same(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    return np.repeat(honest(steps)[-1:], len(steps))
+
+
+def forgotten(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    adapter = honest.args[0]  # type: ignore[attr-defined]
+    memory = adapter.memory()
+    empty = {name: np.zeros_like(array) for name, array in memory.slots["v"].items()}
+    adapter.restore(memory._replace(slots={"v": empty}))
+    return honest(steps)  # type: ignore[no-any-return]
+
+
+def previous_inputs(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    shifted = [b._replace(inputs=a.inputs) for a, b in pairwise(steps)]
+    return honest([steps[0], *shifted])  # type: ignore[no-any-return]
+
+
+def scaled(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    return honest([s._replace(masks=tuple(map(np.ones_like, s.masks))) for s in steps])  # type: ignore[no-any-return]
+
+
+def backwards(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    return honest(steps[::-1])  # type: ignore[no-any-return]
+
+
+def in_groups(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    whole = len(steps) // 8 * 8 or len(steps)
+    return np.pad(honest(steps[:whole]), (0, len(steps) - whole), mode="edge")
+
+
+def faster(honest: Callable, steps: Sequence[Batch]) -> NDArray:
+    adapter = honest.args[0]  # type: ignore[attr-defined]
+    workload = adapter._workload
+    optimiser = replace(workload.optimiser, lr=1.01 * workload.optimiser.lr)
+    adapter._workload = replace(workload, optimiser=optimiser)
+    losses = honest(steps)
+    adapter._workload = workload
+    return losses  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize(
     ("path", "says"),
     [
@@ -114,6 +156,13 @@ def unfinished(honest: Callable, steps: Sequence[Batch]) -> NDArray:
         (last, "the last batch is another"),
         (before, "each loss is that of the step before"),
         (unfinished, "an update is left out, or not done when train returns"),
+        (same, "all losses are the same"),
+        (forgotten, "the optimiser's memory is lost at the start"),
+        (previous_inputs, "every step has the inputs of the batch before"),
+        (scaled, "dropout drops nothing, and scales as if it did"),
+        (backwards, "the first loss is wrong already"),
+        (in_groups, "what remains of whole groups of 8 steps is trained otherwise"),
+        (faster, "the learning rate is 1.01 times what is right"),
     ],
 )
 def test_another_path_for_lists_is_named(path: Callable, says: str) -> None:
@@ -324,3 +373,31 @@ def test_a_snapshot_takes_an_adapter_back() -> None:
     losses = adapter.train(steps[2:])
     put_back(adapter, taken)
     assert np.array_equal(adapter.train(steps[2:]), losses)
+
+
+class Stale(Single):
+    """Predicts by the weights that it was built with, whatever was trained or loaded since."""
+
+    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
+        self.first = getattr(self, "first", None) or self.weights()
+        now, memory = self.weights(), self.memory()
+        self.load(self.first)
+        logits = super().predict(inputs)
+        self.load(now)
+        self.restore(memory)
+        return logits
+
+
+def test_predictions_by_weights_of_another_moment_are_named() -> None:
+    adapter = adapter_of(run_of(NORMED), Stale)
+    adapter.train(batches(NORMED, 2))
+    adapter.predict([batches(NORMED, 1)[0].inputs])
+    adapter.train(batches(NORMED, 4))
+    arrays, _ = timed_predictions(adapter, False)
+    verdict = judge_predictions(arrays, NORMED, "float32")
+    assert verdict.value == NOT_EQUIVALENT
+    hint = predictions_hint(arrays, NORMED, "float32", verdict, run_of(NORMED).start)
+    assert (
+        hint
+        == "they are not those of the weights that training left: a cache or a graph that is stale"
+    )
