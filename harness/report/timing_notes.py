@@ -83,12 +83,12 @@ def _wanted(left: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
     nearest = left.assign(wanted=left.apply(pairwise.launches_wanted, axis=1))
     for _, pair in nearest.sort_values("wanted").head(5).iterrows():
         if math.isnan(pair["low"]):
-            more = "not yet known"
+            estimate = "not yet known"
         else:
-            more = f"{pair['low']:.2f} to {pair['high']:.2f}"
+            estimate = f"{pair['low']:.2f} to {pair['high']:.2f}"
             if math.isfinite(pair["wanted"]):
-                more += f", about {math.ceil(pair['wanted'])} launches"
-        yield f"{names[pair['a']]} against {names[pair['b']]} ({more})"
+                estimate += f", about {math.ceil(pair['wanted'])} launches"
+        yield f"{names[pair['a']]} against {names[pair['b']]} ({estimate})"
     if len(left) > 5:
         yield f"and {len(left) - 5} more pairs"
 
@@ -108,12 +108,14 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
             yield "bad", f"{label} kept {cores:.1f} cores busy where {threads:g} were allowed"
     disturbed = int(timed["contaminated"].sum())
     if disturbed:
-        own = record.disturbed[record.disturbed["cell"].isin(timed["cell"])]
+        disturbances = record.disturbed[record.disturbed["cell"].isin(timed["cell"])]
         causes = Counter(
-            plain(cause).partition(":")[0] for said in own["noise"] for cause in said.split("; ")
+            plain(cause).partition(":")[0]
+            for noise in disturbances["noise"]
+            for cause in noise.split("; ")
         )
-        told = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
-        yield "warn", f"{count(disturbed, 'slice')} disturbed and timed again: {told}"
+        tally = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
+        yield "warn", f"{count(disturbed, 'slice')} disturbed and timed again: {tally}"
 
 
 def _limit(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
@@ -129,18 +131,18 @@ def _limit(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
 
 
 def _rates(limits: Mapping[str, float]) -> Iterator[tuple[str, float, str]]:
-    for name, value in sorted(limits.items(), key=lambda one: one[0] != aggregates.FLOAT32_LIMIT):
+    for name, value in sorted(limits.items(), key=lambda rate: rate[0] != aggregates.FLOAT32_LIMIT):
         yield name, value, "GB/s" if name.startswith("copy") else "Gflop/s"
 
 
 def _launches(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
     """Yield how fast each framework starts operations, and the step that takes as long as fewest."""
     for device, cells in timed.dropna(subset=["step_operations"]).groupby("device", sort=False):
-        own = set(cells["framework"])
+        frameworks = set(cells["framework"])
         words = [
             f"{plain(name)} {rate:,.0f}"
             for (name, place), rate in sorted(aggregates.launches(record.events).items())
-            if place == device and name in own
+            if place == device and name in frameworks
         ]
         least = cells.iloc[int(cells["step_operations"].argmin())]
         yield (
@@ -152,11 +154,11 @@ def _launches(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
 
 def energy(record: store.Record) -> str:
     """Say by what joules were read, or why they were not."""
-    told = record.manifest.get("energy") or {}
-    sources = [plain(one) for one in told.get("sources") or ()]
+    meter = record.manifest.get("energy") or {}
+    sources = [plain(source) for source in meter.get("sources") or ()]
     if sources:
         return f"joules a sample by {listed(sources)}, of all that the processor did meanwhile"
-    return plain(told.get("reason") or "not measured")
+    return plain(meter.get("reason") or "not measured")
 
 
 def measured(record: store.Record, table: pd.DataFrame) -> str:

@@ -53,10 +53,10 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
         best = headlines.leader(group, cells, kind)
         if best is None:
             continue
-        for cell in group.told(cells.sort_values(rate, ascending=False)):
-            known = group.ratios.get((run, kind, cell["cell"], best["cell"]))
-            compared &= known is not None or cell["cell"] == best["cell"]
-            span = _span(cell, best, kind, known)
+        for cell in group.as_rows(cells.sort_values(rate, ascending=False)):
+            ratio = group.ratios.get((run, kind, cell["cell"], best["cell"]))
+            compared &= ratio is not None or cell["cell"] == best["cell"]
+            span = _span(cell, best, kind, ratio)
             traces.append(_dot(cell, len(labels), *span, styles[cell["id"]], rate))
             labels.append(_ranked(cell, cells, kind))
     if not traces:
@@ -82,10 +82,10 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
     cells = group.ranked.dropna(subset=["train_samples_per_s"])
     traces: list[Trace] = []
     labels: list[str] = []
-    for _, own in cells.groupby(["framework", "run"], sort=False):
-        if len(own) < 2:
+    for _, of_framework in cells.groupby(["framework", "run"], sort=False):
+        if len(of_framework) < 2:
             continue
-        rates, place = own["train_samples_per_s"], -len(labels)
+        rates, place = of_framework["train_samples_per_s"], -len(labels)
         traces.append(
             {
                 "x": _numbers([rates.min(), rates.max()]),
@@ -96,7 +96,7 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
                 "meta": [],
             }
         )
-        for turn, cell in enumerate(group.told(own)):  # names above and below in turn
+        for turn, cell in enumerate(group.as_rows(of_framework)):  # names above and below in turn
             traces.append(
                 _point(
                     cell,
@@ -110,7 +110,7 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
                     "textposition": "bottom center" if turn % 2 else "top center",
                 }
             )
-        framework, run = own[["framework", "run"]].iloc[0]
+        framework, run = of_framework[["framework", "run"]].iloc[0]
         several = cells["run"].nunique() > 1
         labels.append(f"{framework} ({letter(run)})" if several else framework)
     if not labels:
@@ -127,13 +127,13 @@ def memory(group: Group, styles: dict[int, Style]) -> Figure | None:
     if not len(cells):
         return None
     cells = cells.sort_values("peak_memory_bytes")
-    own = _numbers(cells["import_memory_bytes"] / 2**20)
-    rest = _numbers((cells["peak_memory_bytes"] - cells["import_memory_bytes"]).clip(0) / 2**20)
+    imported = _numbers(cells["import_memory_bytes"] / 2**20)
+    training = _numbers((cells["peak_memory_bytes"] - cells["import_memory_bytes"]).clip(0) / 2**20)
     colours = [styles[cell].colour for cell in cells["id"]]
-    peaks = [f"{mebibytes(one)} MiB" for one in cells["peak_memory_bytes"]]
+    peaks = [f"{mebibytes(size)} MiB" for size in cells["peak_memory_bytes"]]
     traces = [
-        _bars(cells, own, [MUTE] * len(own), "framework, imported", "MiB imported"),
-        _bars(cells, rest, colours, "the rest", "MiB above") | {"text": peaks},
+        _bars(cells, imported, [MUTE] * len(imported), "framework, imported", "MiB imported"),
+        _bars(cells, training, colours, "the rest", "MiB above") | {"text": peaks},
     ]
     note = "Grey: the imported framework by itself. Colour: what training took on top."
     floor = cells["memory_floor_bytes"].dropna()
@@ -149,8 +149,10 @@ def memory(group: Group, styles: dict[int, Style]) -> Figure | None:
                 "meta": [],
             }
         )
-        said = f"{floor.iloc[0] / 2**20:,.2g} MiB"
-        note += f" Tick: the least that the spec needs, {said} of weights, gradients and outputs."
+        least_text = f"{floor.iloc[0] / 2**20:,.2g} MiB"
+        note += (
+            f" Tick: the least that the spec needs, {least_text} of weights, gradients and outputs."
+        )
     layout = _rows(list(cells["label"])) | {
         "barmode": "stack",
         "xaxis": _from_zero(cells["peak_memory_bytes"] / 2**20, "peak memory, MiB"),
@@ -172,7 +174,7 @@ def start_up(group: Group, styles: dict[int, Style]) -> Figure | None:
         _bars(cells, _numbers(cells[key].fillna(0)), paint.get(key, colours), name, f"s {name}")
         for key, name in parts.items()
     ]
-    traces[-1]["text"] = [f"{seconds(one)} s" for one in cells["total"]]
+    traces[-1]["text"] = [f"{seconds(duration)} s" for duration in cells["total"]]
     layout = _rows(list(cells["label"])) | {
         "barmode": "stack",
         "xaxis": _from_zero(cells["total"], "seconds"),
@@ -202,10 +204,10 @@ def latency(group: Group, styles: dict[int, Style]) -> Figure | None:
     keys = ["latency1_p50_ms", "latency1_p90_ms", "latency1_p99_ms"]
     cells = group.ranked.dropna(subset=keys).sort_values(keys[0])
     traces = []
-    for row, cell in enumerate(group.told(cells)):
+    for row, cell in enumerate(group.as_rows(cells)):
         half, nine, most = (float(cell[key]) for key in keys)
-        said = f"{cell['label']}: {half:.3g}, {nine:.3g}, {most:.3g} ms"
-        trace = _point(cell, styles, half, -row, said) | {"mode": "markers"}
+        hover = f"{cell['label']}: {half:.3g}, {nine:.3g}, {most:.3g} ms"
+        trace = _point(cell, styles, half, -row, hover) | {"mode": "markers"}
         trace["error_x"] = {
             "type": "data",
             "array": [most - half],
@@ -231,13 +233,13 @@ def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
     traces: list[Trace] = []
     above = cycle(("top center", "bottom center"))  # names of neighbours would run into each other
     cells = cells.assign(best=best).sort_values("train_s")
-    for cell, stands_out in zip(group.told(cells), cells["best"], strict=True):
+    for cell, stands_out in zip(group.as_rows(cells), cells["best"], strict=True):
         size = cell["peak_memory_bytes"]
-        said = f"{cell['label']}: {seconds(cell['train_s'])} s, {gibibytes(float(size))}"
-        said += f", accuracy {score(cell['accuracy'])}" if scored else ""
+        hover = f"{cell['label']}: {seconds(cell['train_s'])} s, {gibibytes(float(size))}"
+        hover += f", accuracy {score(cell['accuracy'])}" if scored else ""
         values = [(float(size) / 2**20, "y")] + ([(cell["accuracy"], "y2")] if scored else [])
         for value, axis in values:
-            trace = _point(cell, styles, cell["train_s"], value, said)
+            trace = _point(cell, styles, cell["train_s"], value, hover)
             trace |= {"yaxis": axis, "opacity": 1 if stands_out else 0.45}
             if stands_out and axis == "y":
                 trace |= {"text": [text(short(cell["label"]))], "textposition": next(above)}
@@ -273,16 +275,16 @@ def front(cells: pd.DataFrame) -> list[bool]:
         [cells["train_s"].astype(float), cells["peak_memory_bytes"].astype(float), -accuracy]
     )
     return [
-        not any((other <= mine).all() and (other < mine).any() for other in costs) for mine in costs
+        not any((rival <= cost).all() and (rival < cost).any() for rival in costs) for cost in costs
     ]
 
 
-def _span(cell: Any, best: Any, kind: str, known: Ratio | None) -> tuple[float, float, float]:
+def _span(cell: Any, best: Any, kind: str, ratio: Ratio | None) -> tuple[float, float, float]:
     """A cell's ratio to the best with its ends; without them where nothing was compared."""
     if cell["cell"] == best["cell"]:
         return 1.0, 1.0, 1.0
-    if known is not None:
-        return known.low, known.ratio, known.high
+    if ratio is not None:
+        return ratio.low, ratio.ratio, ratio.high
     middle = float(cell[f"{kind}_samples_per_s"]) / float(best[f"{kind}_samples_per_s"])
     return middle, middle, middle
 
@@ -321,7 +323,7 @@ def _ranked(cell: Any, cells: pd.DataFrame, kind: str) -> str:
     return f"{cell['rank']:.0f}{'=' if shared else '.'} {cell['label']}"
 
 
-def _point(cell: Any, styles: dict[int, Style], x: Any, y: Any, said: str) -> Trace:
+def _point(cell: Any, styles: dict[int, Style], x: Any, y: Any, hover: str) -> Trace:
     style = styles[cell["id"]]
     return {
         "x": _numbers([x]),
@@ -329,7 +331,7 @@ def _point(cell: Any, styles: dict[int, Style], x: Any, y: Any, said: str) -> Tr
         "mode": "markers+text",
         "meta": [cell["id"]],
         "marker": {"color": style.colour, "symbol": style.symbol, "size": 11},
-        "hovertext": [text(said)],
+        "hovertext": [text(hover)],
         "hoverinfo": "text",
     }
 
@@ -337,7 +339,7 @@ def _point(cell: Any, styles: dict[int, Style], x: Any, y: Any, said: str) -> Tr
 def _bars(
     cells: pd.DataFrame, values: list[float | None], colours: Sequence[str], name: str, unit: str
 ) -> Trace:
-    said = [
+    hovers = [
         text(f"{label}: {amount(value or 0)} {unit}")
         for label, value in zip(cells["label"], values, strict=True)
     ]
@@ -348,7 +350,7 @@ def _bars(
         "y": _places(cells),
         "name": name,
         "marker": {"color": list(colours)},
-        "hovertext": said,
+        "hovertext": hovers,
         "hoverinfo": "text",
         "textposition": "outside",
         "cliponaxis": False,
@@ -380,8 +382,8 @@ def log_axis(
     values: Iterable[Any], title: str, unit: str = "", room: float = 1.3
 ) -> dict[str, Any]:
     """An axis on which equal steps are equal factors, around positive values; `room` at its ends."""
-    known = [value for value in map(float, values) if np.isfinite(value) and value > 0] or [1.0]
-    low, high = min(known) / room, max(known) * room
+    positive = [value for value in map(float, values) if np.isfinite(value) and value > 0] or [1.0]
+    low, high = min(positive) / room, max(positive) * room
     powers = range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)
     for digits in ((1, 2, 5), (1, 3), (1,)):
         steps = [digit * 10.0**power for power in powers for digit in digits]

@@ -45,9 +45,9 @@ def styles(cells: pd.DataFrame) -> dict[int, Style]:
     places = _places(sorted(set(cells["framework"])))
     modes: dict[str, list[str]] = {}
     for framework, mode in zip(cells["framework"], cells["mode"], strict=True):
-        known = modes.setdefault(framework, [])
-        if mode not in known:
-            known.append(mode)
+        seen = modes.setdefault(framework, [])
+        if mode not in seen:
+            seen.append(mode)
     return {
         cell["id"]: Style(GREY, "cross-thin-open", "dot")
         if cell["reference"]
