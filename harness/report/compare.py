@@ -111,7 +111,10 @@ def _warnings(name: str, record: store.Record) -> Iterator[tuple[Tone, str]]:
     table = store.summary(record)
     unsteady = table[table["steady"].eq(False) & (table["status"] == tables.OK)]["cell"]
     if len(unsteady):
-        yield "warn", f"{name}: {listed(map(plain, unsteady))} never got steady: rely on no speed"
+        yield (
+            "warn",
+            f"{name}: {listed(map(plain, unsteady))} did not reach steady state: throughput is unreliable",
+        )
 
 
 def _verdicts(changes: Changes) -> Iterator[tuple[Tone, str]]:
@@ -127,7 +130,7 @@ def _verdicts(changes: Changes) -> Iterator[tuple[Tone, str]]:
         tone: Tone = "bad" if worse else "note"
         yield tone, f"{_name(figure)}{' over the anchor' if relative else ''}: {verdicts}"
     if unjudged:
-        yield "warn", f"{listed(unjudged)}: one launch a run proves nothing: nothing is judged"
+        yield "warn", f"{listed(unjudged)}: at least 2 launches a run are needed: nothing is judged"
     if not changes.changes:
         yield "bad", "nothing can be compared: see below"
 

@@ -35,7 +35,7 @@ class Claim:
 
 
 def leader(group: Group, cells: pd.DataFrame, kind: str) -> dict[str, Any] | None:
-    """Return the fastest of one run's cells, by `comparisons.leader`; None where none was timed."""
+    """Return the fastest of one run's cells, by `pairwise.leader`; None where none was timed."""
     rate = f"{kind}_samples_per_s"
     order = group.as_rows(cells[cells[rate].notna()].sort_values(rate, ascending=False))
     names = {row["cell"]: row for row in order}
@@ -75,7 +75,7 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
     if not len(rivals):
         text = f"Only {best['name']} can be ranked on {where}"
     elif not compared:
-        text = f"On {where} nothing is claimed or ranked: one launch proves nothing"
+        text = f"On {where} nothing is claimed or ranked: at least 2 launches are needed"
     elif len(compared) < len(ratios):
         text = f"On {where} nothing is claimed: some cells were not compared in several launches"
     else:

@@ -40,7 +40,7 @@ def warnings(record: store.Record) -> Iterator[str]:
     if options.get("parity_steps") == 0:
         yield "numerical equivalence was not checked: --no-parity was given"
     if options.get("quick"):
-        yield "a --quick run: for a look, not for a claim"
+        yield "smoke run (--quick): do not cite"
     if record.torn:
         yield "the journal's last line was cut off and is left out"
     load = number(next(iter(machine.get("load") or ()), None))
@@ -107,10 +107,10 @@ def _memory(table: pd.DataFrame) -> str:
         " counted from the spec: weights, gradients, optimiser, every layer's output"
     ]
     if table["device_peak_bytes"].notna().any():
-        words.append("on a GPU, the peak is told by the framework's own allocator")
+        words.append("on a GPU, the peak is reported by the framework's own allocator")
     if table["device_used_bytes"].notna().any():
         words.append(
-            "held on it is what the driver (NVML) says of the process at the end of training, its"
+            "held on it is what the driver (NVML) reports for the process at the end of training, its"
             " context and what the allocator keeps included"
         )
     return "; ".join(words)

@@ -62,7 +62,7 @@ def _severity(finding: Finding) -> float:
 
 
 def tone(verdict: Verdict, kind: str) -> Tone:
-    """The tone of a kind of finding: what is advisory does not cry."""
+    """The tone of a kind of finding; a regression in an advisory check is a warning."""
     return "warn" if kind == REGRESSED and verdict.advisory else _TONES[kind]
 
 
@@ -148,7 +148,7 @@ def change(finding: Finding) -> str:
 
 
 def within(finding: Finding) -> str:
-    """What is let through: ±3%, ±1 pt."""
+    """The tolerated change: ±3%, ±1 pt."""
     return (
         "-" if finding.threshold is None else f"±{finding.threshold / _POINT:.3g}{_unit(finding)}"
     )

@@ -49,8 +49,8 @@ HOW = (
 )
 
 NET = (
-    "Net: the same without what moved all of the run's other frameworks, for that is the machine's; over"
-    " the first level. Changes are looked for there."
+    "Machine-adjusted: without the change that the run's other frameworks have in common, which is the"
+    " machine's; relative to the first level. Changes are looked for there."
 )
 
 ALONE = "Runs of a single framework cannot tell its changes from the machine's."
@@ -113,7 +113,7 @@ def label(history: History, series: Series) -> str:
         "quick runs" if about["quick"] else "",
         "numerical equivalence was not checked" if about["no_parity"] else "",
         f"computation {about['ground']}" if len(set(alike)) > 1 else "",
-        "" if about["fingerprint"] else "nobody knows whether it is always the same: no changes",
+        "" if about["fingerprint"] else "machine not identified: no change-point analysis",
     ]
     return plain(", ".join(filter(None, words)))
 
@@ -132,7 +132,7 @@ def sentence(history: History, series: Series, change: Change) -> str:
     if after["version"] and after["version"] != before["version"]:
         since = f"{after['version']} ({since})"
     beside = f" against {series.against[0]} alone" if len(series.against) == 1 else ""
-    maybe = ", or the machine is" if history.metric.timed and not series.against else ""
+    maybe = " (or the machine changed)" if history.metric.timed and not series.against else ""
     return plain(f"{brief(history, change)}{beside} since {since}{maybe}")
 
 
@@ -155,7 +155,7 @@ def commit(point: Mapping[Any, Any] | pd.Series) -> str:
 
 
 def net(value: float) -> str:
-    """A net value as what it is more or less than that of the first level: -9.4%."""
+    """A machine-adjusted value relative to the first level's: -9.4%."""
     return f"{value - 1:+.1%}" if pd.notna(value) else "-"
 
 

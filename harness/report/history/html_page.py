@@ -18,7 +18,7 @@ from harness.report.content import Tone
 from harness.report.history import content
 from harness.report.history.content import History
 from harness.report.html import renderer
-from harness.report.html.plots import Figure, Trace, log_axis
+from harness.report.html.figure import Figure, Trace, log_axis
 from harness.report.html.style import COLOURS, SYMBOLS, Style, text
 from harness.results import identity
 from harness.text import count, plain
@@ -26,7 +26,16 @@ from harness.text import count, plain
 MOST = 100
 """The runs of a series that its table has; the plot has all."""
 
-HEADS = ("run", "date (UTC)", "version", "samestep", "value", "95% interval", "net", "")
+HEADS = (
+    "run",
+    "date (UTC)",
+    "version",
+    "samestep",
+    "value",
+    "95% interval",
+    "machine-adjusted",
+    "",
+)
 
 _FAR = 4  # from this ratio on between the largest value and the least the axis is logarithmic
 
@@ -176,7 +185,7 @@ def _figure(
     }
     if net:
         layout["yaxis2"] = {
-            "title": {"text": "net"},
+            "title": {"text": "machine-adjusted"},
             "domain": [0, 0.28],
             "tickformat": "+.0%",
             "nticks": 4,
@@ -213,7 +222,7 @@ def _levels(history: History, series: Series, look: Style) -> Iterator[Trace]:
 
 
 def _dots(history: History, series: Series, look: Style, floor: float) -> Iterator[Trace]:
-    """The runs: those that are well, with their bars; the same net; those that failed, on the floor."""
+    """The runs: values with their bars, the same machine-adjusted, and those that failed on the floor."""
     points, scale = series.points, history.metric.scale
     measured, adjusted = points["value"].notna(), points["net"].notna()
     hollow = "-open" if series.about["quick"] or series.about["no_parity"] else ""
@@ -262,7 +271,7 @@ def _hover(history: History, point: Mapping[Any, Any]) -> str:
         f"samestep {content.made_by(point)}",
         f"{described.get('cpu') or 'a processor'} ({identity.fingerprint(described) or 'not known'})",
         " ".join([*_texts(history, point)[4:6], history.metric.shown_unit]),
-        f"net {_texts(history, point)[6]}" if pd.notna(point["net"]) else "",
+        f"machine-adjusted {_texts(history, point)[6]}" if pd.notna(point["net"]) else "",
         content.fate(point),
     ]
     return "<br>".join(text(plain(word)) for word in words if word)

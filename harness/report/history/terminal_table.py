@@ -53,7 +53,7 @@ class _Drawing:
         utf = console.encoding.lower().startswith("utf")
         self._dot, self._bar, self._left, self._right, self._tick = "●─├┤┊" if utf else "o-||:"
         table: list[tuple[str, ...]] = [
-            ("date", "version", "commit", history.metric.shown_unit, "net")
+            ("date", "version", "commit", history.metric.shown_unit, "adjusted")
         ]
         table += [self._texts(point) for _, point in series.points.iterrows()]
         widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]

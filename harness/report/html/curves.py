@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.report.groups import Group
 from harness.report.html.downsample import Lane, Strips
-from harness.report.html.plots import ROW, Figure, Trace, log_axis
+from harness.report.html.figure import ROW, Figure, Trace, log_axis
 from harness.report.html.style import GREY, Style, short, text
 from harness.results import store
 from harness.results.tables import number
@@ -159,7 +159,7 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
 
 
 def confusion(matrix: Sequence[Sequence[float]]) -> Figure:
-    """How often a class (rows) was taken for a class (columns)."""
+    """The confusion matrix: rows are true labels, columns are predictions."""
     names = [str(place) for place in range(len(matrix))]
     counts = (
         [[f"{value:g}" if value else "" for value in row] for row in matrix]
@@ -184,7 +184,7 @@ def confusion(matrix: Sequence[Sequence[float]]) -> Figure:
         "xaxis": {"title": {"text": "predicted"}, "type": "category"},
         "yaxis": {"title": {"text": "label"}, "type": "category", "autorange": "reversed"},
     }
-    return Figure("Confusion", "Rows: the label. Columns: the prediction.", [trace], layout)
+    return Figure("Confusion", "Rows: true label. Columns: predicted.", [trace], layout)
 
 
 def for_cells(records: Sequence[store.Record], cells: pd.DataFrame) -> dict[int, Any]:

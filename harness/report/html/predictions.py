@@ -1,4 +1,4 @@
-"""A test set's first images, with their labels and what the cells took them for.
+"""A test set's first images, with their labels and the cells' predictions.
 
 What a journal holds is checked before anything is drawn; what is not as it should be is left out.
 """
@@ -33,7 +33,7 @@ LETTERS = 300_000
 
 @dataclass(frozen=True)
 class Mark:
-    """What is said under an image: its label, and where it was taken for something else, for what."""
+    """What stands under an image: its label, and the prediction where it is misclassified."""
 
     image: str
     words: str
@@ -43,7 +43,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class View:
-    """What some cells that agree, or all of them together, took the images for."""
+    """What some cells that agree, or all of them together, predicted."""
 
     name: str
     marks: list[Mark]
@@ -125,7 +125,7 @@ def _grid(
     predictions = _outcomes(loaded, group, len(pictures))
     views = list(_views(images, list(pictures), predictions))
     if predictions:
-        about += " A frame and a cross: taken for something else."
+        about += " Framed with a cross: misclassified."
     if len(predictions) == 1:
         about += f" {views[0].name}."  # there is nothing to choose from
     if len(predictions) > outcomes:
@@ -192,7 +192,7 @@ def _integers(values: Any) -> list[int]:
 
 
 def _outcomes(loaded: Loaded, group: Group, shown: int) -> dict[tuple[int, ...], list[str]]:
-    """The cells' labels, by what they took the images for."""
+    """The cells' labels by their predictions."""
     finished = group.cells[group.cells["status"].isin(FINISHED)]
     cells = zip(finished["run"], finished["cell"], strict=True)
     labels = dict(zip(cells, finished["label"], strict=True))
@@ -221,12 +221,12 @@ def _views(
             for place, label in enumerate(labels)
         ]
         misses = [f"{n} of {count(total, 'cell')}" if n else "" for n in missed]
-        words = [f", taken for something else by {text}" if text else "" for text in misses]
+        words = [f", misclassified by {text}" if text else "" for text in misses]
         yield View("all cells", _marks(images, names, misses, words))
     for predicted, cells in predictions.items():
         pairs = zip(predicted, labels, strict=True)
         guesses = [images.name(guess) if guess != label else "" for guess, label in pairs]
-        words = [f", taken for {text}" if text else "" for text in guesses]
+        words = [f", predicted as {text}" if text else "" for text in guesses]
         sharing = f" and {len(cells) - 1} with the same" if cells[1:] else ""
         who = f"All {total} cells agree" if len(cells) == total > 1 else f"{cells[0]}{sharing}"
         wrong = sum(map(bool, guesses)) or "none"

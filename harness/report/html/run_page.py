@@ -12,7 +12,7 @@ from harness.report import content, headlines, parity_tables, provenance
 from harness.report.groups import Group, Loaded, groups, letter, load
 from harness.report.headlines import Claim
 from harness.report.html import cell_details, curves, downsample, plots, predictions, style
-from harness.report.html.plots import Figure
+from harness.report.html.figure import Figure
 from harness.report.html.style import Style
 from harness.results import store
 from harness.results.metrics import IN_TABLES
@@ -182,7 +182,7 @@ def _figures(
         curves.curves(group, looks, curves_by_cell, "step"),
         curves.curves(group, looks, curves_by_cell, "time"),
         plots.start_up(group, looks),
-        plots.limit(group, looks),
+        plots.utilisation(group, looks),
         *(curves.strip(group, looks, samples, kind) for kind in headlines.KINDS),
     ]
     yield from filter(None, drawn)

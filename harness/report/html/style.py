@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 COLOURS = 8
-"""How many colours style.css has, as --c0, --c1 and so on; told apart by the colour-blind too."""
+"""How many colours style.css has, as --c0, --c1 and so on; the colour-blind can distinguish them too."""
 
 GREY = "--soft"
 """What is no contestant: the reference, a warm-up."""
