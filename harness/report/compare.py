@@ -111,10 +111,8 @@ def _warnings(name: str, record: store.Record) -> Iterator[tuple[Tone, str]]:
     table = store.summary(record)
     unsteady = table[table["steady"].eq(False) & (table["status"] == tables.OK)]["cell"]
     if len(unsteady):
-        yield (
-            "warn",
-            f"{name}: {listed(map(plain, unsteady))} did not reach steady state: throughput is unreliable",
-        )
+        cells = listed(map(plain, unsteady))
+        yield "warn", f"{name}: {cells} did not reach steady state: throughput is unreliable"
 
 
 def _verdicts(changes: Changes) -> Iterator[tuple[Tone, str]]:

@@ -302,7 +302,7 @@ def _where(event: Mapping[str, Any], key: str) -> str:
 
 
 def _failures(record: store.Record, table: pd.DataFrame) -> tuple[Failure, ...]:
-    """Cells that began, or were to begin, and failed; `_absent` tells of the rest."""
+    """Cells that began, or were to begin, and failed; `absent` has those that never could."""
     failed = {event.get("cell"): event for event in record.every("cell-failed")}
     logs = {event.get("cell"): event.get("log") for event in record.every("cell-started")}
     return tuple(

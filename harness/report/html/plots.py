@@ -27,7 +27,7 @@ from harness.text import amount, gibibytes, mebibytes, score, seconds, times
 
 
 def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
-    """Every ranked cell's throughput over the fastest one's of its run, with its interval."""
+    """Every ranked cell's throughput relative to the fastest cell of its run, with its interval."""
     rate = f"{kind}_samples_per_s"
     traces: list[Trace] = []
     labels: list[str] = []
@@ -106,7 +106,7 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
 
 
 def memory(group: Group, styles: dict[int, Style]) -> Figure | None:
-    """Peak memory: the imported framework's own, the rest, and the floor counted from the spec."""
+    """Peak memory: the imported framework, what training adds, and the lower bound from the spec."""
     cells = group.ranked.dropna(subset=["peak_memory_bytes", "import_memory_bytes"])
     if not len(cells):
         return None
