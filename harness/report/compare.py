@@ -55,15 +55,24 @@ class Page:
 
 def build(before: store.Record, after: store.Record) -> Page:
     """Return what is to be said of the changes from run `before` to run `after`."""
-    found = compare_runs.compare(before, after)
-    notes = [*_warnings("A", before), *_warnings("B", after), *_verdicts(found), *_grounds(found)]
-    sheets = [*_figures(found)]
-    if found.refused:
-        sheets.append(Sheet("not compared", REFUSED, tuple(_refusals(found))))
-    for kind, own in groupby(found.differences, key=lambda one: one.kind):
-        sheets.append(Sheet(f"not the same: {kind}", DIFFERENCES, tuple(map(_difference, own))))
+    changes = compare_runs.compare(before, after)
+    notes = [
+        *_warnings("A", before),
+        *_warnings("B", after),
+        *_verdicts(changes),
+        *_grounds(changes),
+    ]
+    sheets = [*_figures(changes)]
+    if changes.refused:
+        sheets.append(Sheet("not compared", REFUSED, tuple(_refusals(changes))))
+    for kind, differences in groupby(changes.differences, key=lambda difference: difference.kind):
+        sheets.append(
+            Sheet(f"not the same: {kind}", DIFFERENCES, tuple(map(_difference, differences)))
+        )
     return Page(
-        f"samestep: from A, {plain(found.a)}, to B, {plain(found.b)}", tuple(notes), tuple(sheets)
+        f"samestep: from A, {plain(changes.a)}, to B, {plain(changes.b)}",
+        tuple(notes),
+        tuple(sheets),
     )
 
 
@@ -82,7 +91,7 @@ def render(before: store.Record, after: store.Record) -> str:
     """Return what changed as Markdown."""
     page = build(before, after)
     lines = [f"# {markdown.escape(page.title)}", ""]
-    lines += (f"- {SYMBOLS[tone]} {markdown.escape(said)}" for tone, said in page.notes)
+    lines += (f"- {SYMBOLS[tone]} {markdown.escape(sentence)}" for tone, sentence in page.notes)
     for sheet in page.sheets:
         lines += ["", f"## {markdown.escape(sheet.heading)}", ""]
         lines += markdown.table(sheet.titles, sheet.rows, sheet.numbers)
@@ -91,8 +100,8 @@ def render(before: store.Record, after: store.Record) -> str:
 
 def document(before: store.Record, after: store.Record) -> str:
     """Return what changed as JSON."""
-    told = {"schema": SCHEMA, **dataclasses.asdict(compare_runs.compare(before, after))}
-    return json.dumps(store.strict(told), indent=2, allow_nan=False) + "\n"
+    fields = {"schema": SCHEMA, **dataclasses.asdict(compare_runs.compare(before, after))}
+    return json.dumps(store.strict(fields), indent=2, allow_nan=False) + "\n"
 
 
 def _warnings(name: str, record: store.Record) -> Iterator[tuple[Tone, str]]:
@@ -102,39 +111,40 @@ def _warnings(name: str, record: store.Record) -> Iterator[tuple[Tone, str]]:
     table = store.summary(record)
     unsteady = table[table["steady"].eq(False) & (table["status"] == tables.OK)]["cell"]
     if len(unsteady):
-        yield "warn", f"{name}: {listed(map(plain, unsteady))} never got steady: rely on no speed"
+        cells = listed(map(plain, unsteady))
+        yield "warn", f"{name}: {cells} did not reach steady state: throughput is unreliable"
 
 
-def _verdicts(found: Changes) -> Iterator[tuple[Tone, str]]:
+def _verdicts(changes: Changes) -> Iterator[tuple[Tone, str]]:
     """Yield a sentence a figure: how many cells went where."""
     unjudged: dict[str, None] = {}
-    for (figure, relative), own in _families(found.changes):
-        tally = Counter(one.verdict for one in own if one.verdict)
+    for (figure, relative), family in _families(changes.changes):
+        tally = Counter(change.verdict for change in family if change.verdict)
         if not tally:
             unjudged[_name(figure)] = None
             continue
-        told = listed(f"{count(n, 'cell')} {verdict}" for verdict, n in tally.most_common())
+        verdicts = listed(f"{count(n, 'cell')} {verdict}" for verdict, n in tally.most_common())
         worse = tally[SLOWER] + tally[LOWER]
         tone: Tone = "bad" if worse else "note"
-        yield tone, f"{_name(figure)}{' over the anchor' if relative else ''}: {told}"
+        yield tone, f"{_name(figure)}{' over the anchor' if relative else ''}: {verdicts}"
     if unjudged:
-        yield "warn", f"{listed(unjudged)}: one launch a run proves nothing: nothing is judged"
-    if not found.changes:
+        yield "warn", f"{listed(unjudged)}: at least 2 launches a run are needed: nothing is judged"
+    if not changes.changes:
         yield "bad", "nothing can be compared: see below"
 
 
-def _families(own: Sequence[Change]) -> Iterator[tuple[tuple[str, bool], list[Change]]]:
+def _families(changes: Sequence[Change]) -> Iterator[tuple[tuple[str, bool], list[Change]]]:
     """Yield what is judged together: of one figure, of all cells, absolute or over the anchor's."""
-    told: dict[tuple[str, bool], list[Change]] = {}
-    for one in own:
-        told.setdefault((one.figure, one.anchor is not None), []).append(one)
+    families: dict[tuple[str, bool], list[Change]] = {}
+    for change in changes:
+        families.setdefault((change.figure, change.anchor is not None), []).append(change)
     order = [(figure, relative) for figure in _JUDGED for relative in (False, True)]
-    yield from ((key, told[key]) for key in order if key in told)
+    yield from ((key, families[key]) for key in order if key in families)
 
 
-def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
+def _grounds(changes: Changes) -> Iterator[tuple[Tone, str]]:
     """Yield how far the figures can be relied upon."""
-    if any(one.verdict is not None for one in found.changes):
+    if any(change.verdict is not None for change in changes.changes):
         yield (
             "note",
             (
@@ -143,7 +153,7 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
                 " cells of a figure"
             ),
         )
-    if found.advisory:
+    if changes.advisory:
         yield (
             "warn",
             (
@@ -151,18 +161,23 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
                 " machine drifted between them is in no interval (Welch's, over each run's launches)"
             ),
         )
-    changed = {place for one in found.differences if one.kind == "versions" for place in one.where}
-    relative = any(one.anchor for one in found.changes)
-    if relative and not found.advisory:
+    changed = {
+        place
+        for difference in changes.differences
+        if difference.kind == "versions"
+        for place in difference.where
+    }
+    relative = any(change.anchor for change in changes.changes)
+    if relative and not changes.advisory:
         yield "warn", "this was another machine: ratios may have changed for that alone"
-    for anchor in dict.fromkeys(one.anchor for one in found.changes if one.anchor):
+    for anchor in dict.fromkeys(change.anchor for change in changes.changes if change.anchor):
         also = tables.split(anchor)["framework"] in changed
         yield (
             ("warn", f"the anchor {plain(anchor)} did not stay as it was: ratios to it hide that")
             if also
             else ("note", f"ratios to {plain(anchor)} were taken within each run's rounds")
         )
-    if single := [one for one in found.changes if one.figure not in _JUDGED]:
+    if single := [change for change in changes.changes if change.figure not in _JUDGED]:
         yield (
             "note",
             (
@@ -171,7 +186,7 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
                 f" {EQUIVALENCE.relative:.0%}"
             ),
         )
-    if any(one.figure == compare_runs.ACCURACY for one in found.changes):
+    if any(change.figure == compare_runs.ACCURACY for change in changes.changes):
         yield (
             "note",
             (
@@ -181,83 +196,95 @@ def _grounds(found: Changes) -> Iterator[tuple[Tone, str]]:
         )
 
 
-def _figures(found: Changes) -> Iterator[Sheet]:
-    for workload, told in groupby(found.changes, key=lambda one: _part(one, "workload")):
-        own = list(told)
+def _figures(changes: Changes) -> Iterator[Sheet]:
+    for workload, group in groupby(changes.changes, key=lambda change: _part(change, "workload")):
+        in_workload = list(group)
         # The reference has an arithmetic of its own, and no speed to compare.
-        timed = [one for one in own if one.figure in compare_runs.SPEEDS.values()] or own
-        differ = [part for part in content.PLACE if len({_part(one, part) for one in timed}) > 1]
+        timed = [
+            change for change in in_workload if change.figure in compare_runs.SPEEDS.values()
+        ] or in_workload
+        differ = [
+            part for part in content.PLACE if len({_part(change, part) for change in timed}) > 1
+        ]
         parts = ("framework", "mode", *differ)
-        for (figure, _), rows in _families(own):
+        for (figure, _), rows in _families(in_workload):
             yield _sheet(plain(workload), figure, rows, parts)
-        if moved := [one for one in own if _moved(one)]:
+        if moved := [change for change in in_workload if _moved(change)]:
             titles = ("cell", "what", "A", "B", "B over A")
-            texts = ((_label(one.cell, parts), _name(one.figure), *_values(one)) for one in moved)
+            texts = (
+                (_label(change.cell, parts), _name(change.figure), *_values(change))
+                for change in moved
+            )
             heading = f"{plain(workload)}: what has one value a run, and moved"
             yield Sheet(heading, titles, tuple(texts), range(2, 5))
 
 
 def _sheet(workload: str, figure: str, rows: Sequence[Change], parts: Sequence[str]) -> Sheet:
-    anchors = dict.fromkeys(_label(one.anchor, parts) for one in rows if one.anchor)
+    anchors = dict.fromkeys(_label(change.anchor, parts) for change in rows if change.anchor)
     over = f" over {listed(anchors)}'s" if anchors else ""
-    change = "B minus A" if figure == compare_runs.ACCURACY else "B over A"
-    titles = ("cell", "A", "B", change, "95% interval", "so B is")
+    change_title = "B minus A" if figure == compare_runs.ACCURACY else "B over A"
+    titles = ("cell", "A", "B", change_title, "95% interval", "so B is")
     texts = (
         (
-            _label(one.cell, parts),
-            *_values(one),
-            _interval(one),
-            one.verdict or "not judged: one launch",
+            _label(change.cell, parts),
+            *_values(change),
+            _interval(change),
+            change.verdict or "not judged: one launch",
         )
-        for one in rows
+        for change in rows
     )
     return Sheet(f"{workload}: {_name(figure)}{over}", titles, tuple(texts), range(1, 5))
 
 
-def _moved(one: Change) -> bool:
+def _moved(change: Change) -> bool:
     """Whether a figure that has one value a run is worth a line."""
     most = 1 + EQUIVALENCE.relative
-    return one.figure not in _JUDGED and not 1 / most <= one.change <= most
+    return change.figure not in _JUDGED and not 1 / most <= change.change <= most
 
 
-def _part(one: Change, part: str) -> str:
-    return tables.split(one.cell)[part]
+def _part(change: Change, part: str) -> str:
+    return tables.split(change.cell)[part]
 
 
 def _label(cell: str, parts: Sequence[str]) -> str:
-    own = tables.split(cell)
-    return plain(" ".join(own[part] for part in parts))
+    identity = tables.split(cell)
+    return plain(" ".join(identity[part] for part in parts))
 
 
 def _name(figure: str) -> str:
     return BY_COLUMN[figure].title
 
 
-def _values(one: Change) -> tuple[str, str, str]:
-    write = BY_COLUMN[one.figure].write if one.anchor is None else "{:.3f}".format
-    return write(one.before), write(one.after), _signed(one, one.change)
+def _values(change: Change) -> tuple[str, str, str]:
+    write = BY_COLUMN[change.figure].write if change.anchor is None else "{:.3f}".format
+    return write(change.before), write(change.after), _signed(change, change.change)
 
 
-def _signed(one: Change, value: float) -> str:
-    return f"{value:+.4f}" if one.figure == compare_runs.ACCURACY else f"{value:.3f}"
+def _signed(change: Change, value: float) -> str:
+    return f"{value:+.4f}" if change.figure == compare_runs.ACCURACY else f"{value:.3f}"
 
 
-def _interval(one: Change) -> str:
-    if one.low is None or one.high is None:
+def _interval(change: Change) -> str:
+    if change.low is None or change.high is None:
         return "-"
-    return f"{_signed(one, one.low)} to {_signed(one, one.high)}"
+    return f"{_signed(change, change.low)} to {_signed(change, change.high)}"
 
 
-def _refusals(found: Changes) -> Iterator[tuple[str, ...]]:
-    told: dict[tuple[str, str], list[str]] = {}
-    for one in found.refused:
-        told.setdefault((one.what, one.reason), []).append(one.where)
-    for (what, reason), places in told.items():
+def _refusals(changes: Changes) -> Iterator[tuple[str, ...]]:
+    places_by_reason: dict[tuple[str, str], list[str]] = {}
+    for refusal in changes.refused:
+        places_by_reason.setdefault((refusal.what, refusal.reason), []).append(refusal.where)
+    for (what, reason), places in places_by_reason.items():
         yield _places(places), plain(what), plain(reason)
 
 
-def _difference(one: Difference) -> tuple[str, ...]:
-    return (plain(one.what), _places(one.where), _value(one.before), _value(one.after))
+def _difference(difference: Difference) -> tuple[str, ...]:
+    return (
+        plain(difference.what),
+        _places(difference.where),
+        _value(difference.before),
+        _value(difference.after),
+    )
 
 
 def _places(names: Sequence[str]) -> str:

@@ -85,11 +85,11 @@ def build(record: store.Record) -> Report:
     """Return the report of a run; of one that is empty, half done or all failed, too."""
     table = store.summary(record)
     failures = _failures(record, table)
-    tone, said = verdict(record, table)
+    tone, sentence = verdict(record, table)
     return Report(
         title=f"samestep run {plain(record.manifest.get('run') or record.folder.name)}",
         tone=tone,
-        verdict=said,
+        verdict=sentence,
         warnings=(*provenance.warnings(record), *provenance.refusals(record)),
         sections=tuple(_sections(record, table, store.comparisons(record))),
         absent=tuple(absent(record)),
@@ -106,20 +106,22 @@ def verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
     """The run in a line: how many cells are well, and whether it came to its end."""
     tally = table["status"].value_counts()
     good = int(tally.get(OK, 0))
-    others = [f"{n} {status}" for status, n in tally.items() if status != OK]
-    said = f"{good} of {count(len(table), 'cell')} ok" + (f": {listed(others)}" if others else "")
+    not_ok = [f"{n} {status}" for status, n in tally.items() if status != OK]
+    sentence = f"{good} of {count(len(table), 'cell')} ok" + (
+        f": {listed(not_ok)}" if not_ok else ""
+    )
     if not len(table):
-        said = "no cell was planned: nothing was measured"
+        sentence = "no cell was planned: nothing was measured"
     if record.end is None:
-        said += "; the run has no end: it still goes on, or was killed; what is here is partial"
+        sentence += "; the run has no end: it still goes on, or was killed; what is here is partial"
     elif record.end.get("status") == INTERRUPTED:
-        said += "; the run was interrupted; what is here is partial"
+        sentence += "; the run was interrupted; what is here is partial"
     # What was skipped has failed only where it was asked for by name: the run's end knows.
     ended = (record.end or {}).get("status")
     finished = good + int(tally.get(UNDECIDED, 0))
     if ended not in (OK, UNDECIDED) or not 0 < finished == len(table) - int(tally.get(SKIPPED, 0)):
-        return "bad", said
-    return ("good" if finished == good else "warn"), said
+        return "bad", sentence
+    return ("good" if finished == good else "warn"), sentence
 
 
 def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) -> list[Section]:
@@ -135,9 +137,16 @@ def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) ->
             if not (metric.quality and made_up)
             and (metric.always or cells[metric.column].notna().any())
         )
-        own = pairs[pairs["workload"] == workload]
-        said = [(one.tone, one.text) for name, told in claimed if name == workload for one in told]
-        sections.append(_section(record, str(workload), _sorted(cells), columns, own, said))
+        workload_pairs = pairs[pairs["workload"] == workload]
+        claim_notes = [
+            (claim.tone, claim.text)
+            for name, claims in claimed
+            if name == workload
+            for claim in claims
+        ]
+        sections.append(
+            _section(record, str(workload), _sorted(cells), columns, workload_pairs, claim_notes)
+        )
     return sections
 
 
@@ -160,7 +169,7 @@ def _section(
     cells: pd.DataFrame,
     columns: Sequence[Metric],
     pairs: pd.DataFrame,
-    said: Sequence[tuple[Tone, str]],
+    claim_notes: Sequence[tuple[Tone, str]],
 ) -> Section:
     ranked = cells[~cells["reference"]]
     labels = _labels(cells, [part for part in PLACE if ranked[part].nunique() > 1])
@@ -170,9 +179,11 @@ def _section(
     same = [str(ranked[part].iloc[0]) for part in PLACE if ranked[part].nunique() == 1]
     about = ", ".join(filter(None, [provenance.workload(spec), *map(plain, same)]))
     cells = cells.assign(label=labels)
-    told = tuple(timing_notes.rows(pairs, dict(zip(cells["cell"], labels, strict=True))))
-    more = [*_undecided(cells), *notes(record, cells, pairs, spec)]
-    return Section(plain(workload), about, tuple(columns), tuple(rows), (*said, *more), told)
+    pair_rows = tuple(timing_notes.rows(pairs, dict(zip(cells["cell"], labels, strict=True))))
+    cell_notes = [*_undecided(cells), *notes(record, cells, pairs, spec)]
+    return Section(
+        plain(workload), about, tuple(columns), tuple(rows), (*claim_notes, *cell_notes), pair_rows
+    )
 
 
 def notes(
@@ -235,22 +246,22 @@ def _agreement(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
     """How far the first losses are from the reference's, or, without it, from their median."""
     losses = cells.dropna(subset=["first_loss"])
     judge = losses[losses["reference"]]["first_loss"]
-    others = losses[~losses["reference"]] if len(judge) else losses
+    compared = losses[~losses["reference"]] if len(judge) else losses
     lost = cells[cells["first_loss"].isna() & cells["first_step_s"].notna()]["label"]
     notes: list[tuple[Tone, str]] = []
     if len(lost):
         notes.append(("bad", f"the first loss of {listed(lost)} is no finite number"))
-    if len(others) and len(losses) > 1:
-        right = float(judge.iloc[0] if len(judge) else losses["first_loss"].median())
-        apart = (others["first_loss"] - right).abs() / (abs(right) or 1.0)
+    if len(compared) and len(losses) > 1:
+        expected = float(judge.iloc[0] if len(judge) else losses["first_loss"].median())
+        apart = (compared["first_loss"] - expected).abs() / (abs(expected) or 1.0)
         whose = "the reference's" if len(judge) else "their median"
-        worst = others["label"].iloc[int(apart.argmax())]
-        far = others["label"][apart > AGREE]
-        said = f"to {apart.max():.1e} (relative; {worst} is the furthest)"
+        worst = compared["label"].iloc[int(apart.argmax())]
+        far = compared["label"][apart > AGREE]
+        deviation = f"to {apart.max():.1e} (relative; {worst} is the furthest)"
         if len(far):
-            said = f"only {said}: do not compare {listed(far)} before that is explained"
-        of = f"the first losses of {count(len(others), 'cell')}"
-        notes.append(("bad" if len(far) else "good", f"{of} agree with {whose} {said}"))
+            deviation = f"only {deviation}: do not compare {listed(far)} before that is explained"
+        of = f"the first losses of {count(len(compared), 'cell')}"
+        notes.append(("bad" if len(far) else "good", f"{of} agree with {whose} {deviation}"))
     return notes
 
 
@@ -258,16 +269,18 @@ def _targets(
     record: store.Record, cells: pd.DataFrame, spec: Mapping[str, Any]
 ) -> list[tuple[Tone, str]]:
     """Which cells missed the workload's target accuracy; of those that are equivalent, or not checked."""
-    told = cells[cells["parity"].isin((EQUIVALENT, NOT_CHECKED))].dropna(subset=["reached_target"])
-    if not len(told):
+    judged = cells[cells["parity"].isin((EQUIVALENT, NOT_CHECKED))].dropna(
+        subset=["reached_target"]
+    )
+    if not len(judged):
         return []
     target = f"the target accuracy of {spec.get('target_accuracy')}"
-    missed = told[~told["reached_target"].astype(bool)]["label"]
+    missed = judged[~judged["reached_target"].astype(bool)]["label"]
     if not len(missed):
-        return [("good", f"{count(len(told), 'cell')} reached {target}")]
-    said = f"{'every cell' if len(missed) == len(told) else listed(missed)} missed {target}"
-    short = provenance.shortened(record, str(told["workload"].iloc[0]))
-    return [("note", f"{said} {short}") if short else ("bad", said)]
+        return [("good", f"{count(len(judged), 'cell')} reached {target}")]
+    sentence = f"{'every cell' if len(missed) == len(judged) else listed(missed)} missed {target}"
+    short = provenance.shortened(record, str(judged["workload"].iloc[0]))
+    return [("note", f"{sentence} {short}") if short else ("bad", sentence)]
 
 
 def absent(record: store.Record) -> list[tuple[str, str]]:
@@ -289,7 +302,7 @@ def _where(event: Mapping[str, Any], key: str) -> str:
 
 
 def _failures(record: store.Record, table: pd.DataFrame) -> tuple[Failure, ...]:
-    """Cells that began, or were to begin, and failed; `_absent` tells of the rest."""
+    """Cells that began, or were to begin, and failed; `absent` has those that never could."""
     failed = {event.get("cell"): event for event in record.every("cell-failed")}
     logs = {event.get("cell"): event.get("log") for event in record.every("cell-started")}
     return tuple(

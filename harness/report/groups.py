@@ -79,19 +79,19 @@ class Group:
     @cached_property
     def ratios(self) -> dict[tuple[int, str, str, str], Ratio]:
         """The comparisons by run, kind and the two cells, either way round."""
-        told: dict[tuple[int, str, str, str], Ratio] = {}
+        ratios: dict[tuple[int, str, str, str], Ratio] = {}
         for pair in self.pairs[self.pairs["low"].notna()].to_dict("records"):
             run, kind, a, b = pair["run"], pair["kind"], pair["a"], pair["b"]
-            known = Ratio(pair["ratio"], pair["low"], pair["high"], pair["verdict"])
-            told[run, kind, a, b], told[run, kind, b, a] = known, known.inverse()
-        return told
+            ratio = Ratio(pair["ratio"], pair["low"], pair["high"], pair["verdict"])
+            ratios[run, kind, a, b], ratios[run, kind, b, a] = ratio, ratio.inverse()
+        return ratios
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
         """The cells that are ok and not the reference, the fastest in training first."""
         cells = self.cells
-        kept = cells[(cells["status"] == summaries.OK) & ~cells["reference"]]
-        return kept.sort_values("train_samples_per_s", ascending=False, na_position="last")
+        candidates = cells[(cells["status"] == summaries.OK) & ~cells["reference"]]
+        return candidates.sort_values("train_samples_per_s", ascending=False, na_position="last")
 
 
 def load(records: Sequence[store.Record]) -> Loaded:
@@ -123,12 +123,15 @@ def load(records: Sequence[store.Record]) -> Loaded:
 
 def groups(loaded: Loaded) -> list[Group]:
     """Every ranking of the report, in the order of the plans; the reference is in all of its workload."""
-    found = list(_groups(loaded))
-    alike, same = Counter(one.workload for one in found), Counter(map(_title, found))
+    rankings = list(_groups(loaded))
+    alike, same = Counter(group.workload for group in rankings), Counter(map(_title, rankings))
     titles = [
-        _title(one, same[_title(one)]) if alike[one.workload] > 1 else one.workload for one in found
+        _title(group, same[_title(group)]) if alike[group.workload] > 1 else group.workload
+        for group in rankings
     ]
-    return [replace(one, title=plain(title)) for one, title in zip(found, titles, strict=True)]
+    return [
+        replace(group, title=plain(title)) for group, title in zip(rankings, titles, strict=True)
+    ]
 
 
 def _title(group: Group, same: int = 1) -> str:
@@ -148,7 +151,7 @@ def _groups(loaded: Loaded) -> Iterator[Group]:
         first = loaded.records[int(ranked["run"].iloc[0])].manifest
         workload = str(ranked["workload"].iloc[0])
         pairs = loaded.pairs
-        here = pairs["run"].isin(ranked["run"]) & pairs["a"].isin(ranked["cell"])
+        in_ranking = pairs["run"].isin(ranked["run"]) & pairs["a"].isin(ranked["cell"])
         yield Group(
             key=f"g{ranked['id'].iloc[0]}",
             title=workload,
@@ -159,7 +162,7 @@ def _groups(loaded: Loaded) -> Iterator[Group]:
             spec=(first.get("workloads") or {}).get(workload) or {},
             made_up=summaries.synthetic(first),
             cells=pd.concat([ranked, references]),
-            pairs=pairs[here],
+            pairs=pairs[in_ranking],
             rows=loaded.rows,
         )
 

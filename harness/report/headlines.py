@@ -35,32 +35,32 @@ class Claim:
 
 
 def leader(group: Group, cells: pd.DataFrame, kind: str) -> dict[str, Any] | None:
-    """Return the fastest of one run's cells, by `comparisons.leader`; None where none was timed."""
+    """Return the fastest of one run's cells, by `pairwise.leader`; None where none was timed."""
     rate = f"{kind}_samples_per_s"
     order = group.as_rows(cells[cells[rate].notna()].sort_values(rate, ascending=False))
-    names = {one["cell"]: one for one in order}
+    names = {row["cell"]: row for row in order}
     ratios = {
-        (a, b): known.ratio
-        for one in order[:1]
+        (a, b): ratio.ratio
+        for row in order[:1]
         for a in names
         for b in names
-        if (known := group.ratios.get((one["run"], kind, a, b)))
+        if (ratio := group.ratios.get((row["run"], kind, a, b)))
     }
     return names.get(str(pairwise.leader(list(names), ratios)))
 
 
 def claims(group: Group) -> list[Claim]:
     """What can be said of a group: of every run a sentence on training, and one on inference."""
-    said: list[Claim] = []
+    sentences: list[Claim] = []
     for run in group.cells[~group.cells["reference"]]["run"].unique():
         cells = group.ranked[group.ranked["run"] == run]
         if cells["train_samples_per_s"].notna().any():
-            said += filter(None, (_claim(group, cells, kind) for kind in KINDS))
+            sentences += filter(None, (_claim(group, cells, kind) for kind in KINDS))
         else:
-            none = f"On {group.title} no cell"
-            well = Claim("note", f"{none} was timed", run)
-            said.append(well if len(cells) else Claim("bad", f"{none} can be ranked", run))
-    return said
+            subject = f"On {group.title} no cell"
+            claim = Claim("note", f"{subject} was timed", run)
+            sentences.append(claim if len(cells) else Claim("bad", f"{subject} can be ranked", run))
+    return sentences
 
 
 def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
@@ -69,35 +69,37 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
     if best is None:
         return None
     where, run = group.title + KINDS[kind], int(best["run"])
-    others = cells[cells["cell"] != best["cell"]].dropna(subset=[f"{kind}_samples_per_s"])
-    found = [group.ratios.get((run, kind, best["cell"], cell)) for cell in others["cell"]]
-    told = [one for one in found if one is not None]
-    if not len(others):
+    rivals = cells[cells["cell"] != best["cell"]].dropna(subset=[f"{kind}_samples_per_s"])
+    ratios = [group.ratios.get((run, kind, best["cell"], cell)) for cell in rivals["cell"]]
+    compared = [ratio for ratio in ratios if ratio is not None]
+    if not len(rivals):
         text = f"Only {best['name']} can be ranked on {where}"
-    elif not told:
-        text = f"On {where} nothing is claimed or ranked: one launch proves nothing"
-    elif len(told) < len(found):
+    elif not compared:
+        text = f"On {where} nothing is claimed or ranked: at least 2 launches are needed"
+    elif len(compared) < len(ratios):
         text = f"On {where} nothing is claimed: some cells were not compared in several launches"
     else:
-        return _verdict(best, others.assign(told=told), where, run, kind)
-    return Claim("warn" if len(others) else "note", text, run) if kind == "train" else None
+        return _verdict(best, rivals.assign(ratio=compared), where, run, kind)
+    return Claim("warn" if len(rivals) else "note", text, run) if kind == "train" else None
 
 
-def _verdict(best: Any, others: pd.DataFrame, where: str, run: int, kind: str) -> Claim:
+def _verdict(best: Any, rivals: pd.DataFrame, where: str, run: int, kind: str) -> Claim:
     """Who is fastest, and how the best cell of another framework stands to it."""
-    is_tied = pd.Series([one.verdict == INCONCLUSIVE for one in others["told"]], index=others.index)
-    tied = list(others["name"][is_tied])
+    is_tied = pd.Series(
+        [ratio.verdict == INCONCLUSIVE for ratio in rivals["ratio"]], index=rivals.index
+    )
+    tied = list(rivals["name"][is_tied])
     text = f"{_names(best['name'], tied)} fastest on {where}"
     text += " (order inconclusive)" if tied else ""
-    if not others["parity"].eq(EQUIVALENT).all() or best["parity"] != EQUIVALENT:
+    if not rivals["parity"].eq(EQUIVALENT).all() or best["parity"] != EQUIVALENT:
         text = f"Numerical equivalence was not checked, but {text}"
     tone: Tone = "note" if tied else "good"
-    rest = others[~is_tied].sort_values(f"{kind}_samples_per_s", ascending=False)
-    strangers = rest[rest["framework"] != best["framework"]]
-    if not len(rest):
+    slower = rivals[~is_tied].sort_values(f"{kind}_samples_per_s", ascending=False)
+    strangers = slower[slower["framework"] != best["framework"]]
+    if not len(slower):
         return Claim(tone, text, run, kind)
-    rival = (strangers if len(strangers) else rest).iloc[0]
-    ratio = rival["told"]
+    rival = (strangers if len(strangers) else slower).iloc[0]
+    ratio = rival["ratio"]
     price = [f"{interval(ratio.ratio, ratio.low, ratio.high)} {_whose(rival['name'])} throughput"]
     if kind == "train":
         price += filter(None, [_accuracy(best, rival), _memory(best, rival)])
@@ -119,22 +121,28 @@ def _names(best: str, tied: list[str]) -> str:
 
 def _accuracy(best: Any, rival: Any) -> str:
     """Accuracies side by side; alike where chance alone would part them so far."""
-    mine, other, n = best["accuracy"], rival["accuracy"], best["examples"]
-    if pd.isna(mine) or pd.isna(other):
+    best_accuracy, rival_accuracy, n = best["accuracy"], rival["accuracy"], best["examples"]
+    if pd.isna(best_accuracy) or pd.isna(rival_accuracy):
         return ""
-    if round(mine, 3) == round(other, 3):
+    if round(best_accuracy, 3) == round(rival_accuracy, 3):
         return "same accuracy"
-    spread = np.sqrt((mine * (1 - mine) + other * (1 - other)) / float(n)) if pd.notna(n) else 0.0
-    if abs(mine - other) <= 2 * spread:
-        return f"accuracy alike within chance ({mine:.3f} and {other:.3f})"
-    return f"accuracy {mine:.3f} against {other:.3f}"
+    spread = (
+        np.sqrt(
+            (best_accuracy * (1 - best_accuracy) + rival_accuracy * (1 - rival_accuracy)) / float(n)
+        )
+        if pd.notna(n)
+        else 0.0
+    )
+    if abs(best_accuracy - rival_accuracy) <= 2 * spread:
+        return f"accuracy alike within chance ({best_accuracy:.3f} and {rival_accuracy:.3f})"
+    return f"accuracy {best_accuracy:.3f} against {rival_accuracy:.3f}"
 
 
 def _memory(best: Any, rival: Any) -> str:
-    mine, other = best["peak_memory_bytes"], rival["peak_memory_bytes"]
-    if pd.isna(mine) or pd.isna(other) or not other:
+    best_bytes, rival_bytes = best["peak_memory_bytes"], rival["peak_memory_bytes"]
+    if pd.isna(best_bytes) or pd.isna(rival_bytes) or not rival_bytes:
         return ""
-    share = float(mine) / float(other)
+    share = float(best_bytes) / float(rival_bytes)
     return (
         "about the same memory"
         if abs(share - 1) <= EQUIVALENCE.relative

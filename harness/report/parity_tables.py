@@ -105,11 +105,11 @@ def summary(cells: pd.DataFrame) -> tuple[Tone, str] | None:
         return None
     tally = checked["parity"].value_counts()
     tone = next(tone for verdict, tone in reversed(_TONES.items()) if verdict in tally)
-    others = [
+    exceptions = [
         f"{tally[verdict]} {verdict}" for verdict in (NOT_EQUIVALENT, UNDECIDED) if verdict in tally
     ]
     equivalent = checked[checked["parity"] == EQUIVALENT]
-    words = [f"{count(len(equivalent), 'cell')} equivalent to the reference", *others]
+    words = [f"{count(len(equivalent), 'cell')} equivalent to the reference", *exceptions]
     return tone, f"parity check: {', '.join(words)}{_largest(equivalent)}"
 
 
@@ -124,8 +124,8 @@ def _largest(equivalent: pd.DataFrame) -> str:
 
 def size(value: Any) -> str:
     """An error or a share; what the journal holds as null was not finite."""
-    known = number(value)
-    return "not finite" if known is None else f"{known:.2g}"
+    finite = number(value)
+    return "not finite" if finite is None else f"{finite:.2g}"
 
 
 def _tensor(check: Event) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def _tensor(check: Event) -> tuple[str, ...]:
 
 def _relative(value: Any, effect: Any) -> str:
     """A norm as a part of the effect's; the norm itself where there is no effect."""
-    norm, whole = number(value), number(effect)
+    norm, effect_norm = number(value), number(effect)
     if norm is None:
         return size(value)
-    return size(norm / whole) if whole else f"{size(norm)} (absolute)"
+    return size(norm / effect_norm) if effect_norm else f"{size(norm)} (absolute)"

@@ -40,7 +40,7 @@ def warnings(record: store.Record) -> Iterator[str]:
     if options.get("parity_steps") == 0:
         yield "numerical equivalence was not checked: --no-parity was given"
     if options.get("quick"):
-        yield "a --quick run: for a look, not for a claim"
+        yield "smoke run (--quick): do not cite"
     if record.torn:
         yield "the journal's last line was cut off and is left out"
     load = number(next(iter(machine.get("load") or ()), None))
@@ -62,14 +62,14 @@ def shortened(record: store.Record, workload: str) -> str:
     """Say how little a workload was trained, where that was less than it asks for; else nothing."""
     options = record.manifest.get("options") or {}
     spec = (record.manifest.get("workloads") or {}).get(workload) or {}
-    own = number((options.get("own_epochs") or {}).get(workload))
+    planned = number((options.get("own_epochs") or {}).get(workload))
     epochs = number((spec.get("data") or {}).get("epochs"))
     if steps := options.get("steps"):
         return f"after {plain(steps)} steps"
-    if epochs is not None and own is not None and epochs < own:
-        return f"after {epochs:g} of its {own:g} epochs"
+    if epochs is not None and planned is not None and epochs < planned:
+        return f"after {epochs:g} of its {planned:g} epochs"
     # Older runs do not tell how many a workload asks for.
-    return "after one epoch" if options.get("quick") and own is None else ""
+    return "after one epoch" if options.get("quick") and planned is None else ""
 
 
 def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
@@ -84,20 +84,20 @@ def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]
     yield "memory", _memory(table)
     if options.get("parity_steps"):
         yield "parity", PARITY.format(steps=plain(options["parity_steps"]))
-    asked = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
-    asked += (
+    chosen = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
+    chosen += (
         ["deterministic algorithms, which may be slower"] if options.get("deterministic") else []
     )
-    if asked:
-        yield "options", ", ".join(asked)
+    if chosen:
+        yield "options", ", ".join(chosen)
     yield "machine", machine(manifest.get("machine") or {})
     yield from _versions(record).items()
     yield from _data(record)
     commit = manifest.get("git_commit")
-    made = [f"samestep {plain(manifest.get('samestep', '(unknown version)'))}"]
-    made += [f"commit {_short(plain(commit))}"] if commit else []
-    made += [f"started {plain(manifest['started'])[:19]} UTC"] if "started" in manifest else []
-    yield "made by", ", ".join(made)
+    origin = [f"samestep {plain(manifest.get('samestep', '(unknown version)'))}"]
+    origin += [f"commit {_short(plain(commit))}"] if commit else []
+    origin += [f"started {plain(manifest['started'])[:19]} UTC"] if "started" in manifest else []
+    yield "made by", ", ".join(origin)
 
 
 def _memory(table: pd.DataFrame) -> str:
@@ -107,10 +107,10 @@ def _memory(table: pd.DataFrame) -> str:
         " counted from the spec: weights, gradients, optimiser, every layer's output"
     ]
     if table["device_peak_bytes"].notna().any():
-        words.append("on a GPU, the peak is told by the framework's own allocator")
+        words.append("on a GPU, the peak is reported by the framework's own allocator")
     if table["device_used_bytes"].notna().any():
         words.append(
-            "held on it is what the driver (NVML) says of the process at the end of training, its"
+            "held on it is what the driver (NVML) reports for the process at the end of training, its"
             " context and what the allocator keeps included"
         )
     return "; ".join(words)
@@ -142,21 +142,21 @@ def workload(spec: Mapping[str, Any]) -> str:
     return plain(", ".join(filter(None, words)))
 
 
-def machine(told: Mapping[str, Any]) -> str:
+def machine(described: Mapping[str, Any]) -> str:
     """A machine in a line; what is not known is left out."""
-    memory, total = number(told.get("memory_limit")), number(told.get("memory_total"))
-    known = [size for size in (memory, total) if size is not None]
-    gpus = [gpu.get("name") for gpu in told.get("gpus") or () if isinstance(gpu, Mapping)]
-    cores = told.get("cores_usable"), told.get("cores_logical")
+    memory, total = number(described.get("memory_limit")), number(described.get("memory_total"))
+    sizes = [size for size in (memory, total) if size is not None]
+    gpus = [gpu.get("name") for gpu in described.get("gpus") or () if isinstance(gpu, Mapping)]
+    cores = described.get("cores_usable"), described.get("cores_logical")
     words = [
-        told.get("cpu"),
+        described.get("cpu"),
         f"{cores[0]:g} of {cores[1]} logical cores" if None not in cores else None,
-        f"{gibibytes(min(known))} memory" if known else None,
-        told.get("os"),
-        f"kernel {told['kernel']}" if told.get("kernel") else None,
-        f"virtualised ({told['virtualised']})" if told.get("virtualised") else None,
-        f"frequency governor {told['governor']}" if told.get("governor") else None,
-        f"load {told['load'][0]:.1f} at the start" if told.get("load") else None,
+        f"{gibibytes(min(sizes))} memory" if sizes else None,
+        described.get("os"),
+        f"kernel {described['kernel']}" if described.get("kernel") else None,
+        f"virtualised ({described['virtualised']})" if described.get("virtualised") else None,
+        f"frequency governor {described['governor']}" if described.get("governor") else None,
+        f"load {described['load'][0]:.1f} at the start" if described.get("load") else None,
         ", ".join(map(str, gpus)) if gpus else None,
     ]
     return plain(", ".join(str(word) for word in words if word)) or "not described"
@@ -169,17 +169,17 @@ def _short(commit: str) -> str:
 
 def _versions(record: store.Record) -> dict[str, str]:
     """Each framework's versions, as its first worker told them."""
-    told: dict[str, str] = {}
+    versions: dict[str, str] = {}
     ready = record.every("framework-ready")
-    given = {event.get("framework") for event in ready if event.get("origin") == "given"}
+    external = {event.get("framework") for event in ready if event.get("origin") == "given"}
     for event in record.every("opened"):
         name = tables.split(str(event.get("cell", "")))["framework"]
-        versions = dict(event.get("versions") or {})
-        versions |= {key: event[key] for key in ("numpy", "python") if event.get(key)}
-        words = [f"{key} {version}" for key, version in versions.items()]
-        words += ["in an interpreter given, not built from the lock"] if name in given else []
-        told.setdefault(plain(name), plain(", ".join(words)))
-    return told
+        named = dict(event.get("versions") or {})
+        named |= {key: event[key] for key in ("numpy", "python") if event.get(key)}
+        words = [f"{key} {version}" for key, version in named.items()]
+        words += ["in an interpreter given, not built from the lock"] if name in external else []
+        versions.setdefault(plain(name), plain(", ".join(words)))
+    return versions
 
 
 def _data(record: store.Record) -> Iterator[tuple[str, str]]:
@@ -189,13 +189,15 @@ def _data(record: store.Record) -> Iterator[tuple[str, str]]:
         if name in seen:
             continue
         seen.add(name)
-        hashes = [f"{key} {str(one)[:12]}" for key, one in (event.get("sha256") or {}).items()]
+        hashes = [
+            f"{key} {str(digest)[:12]}" for key, digest in (event.get("sha256") or {}).items()
+        ]
         sizes = [
             f"{event[part]:,} {part}"
             for part in ("train", "test")
             if isinstance(event.get(part), int)
         ]
-        more = [f"{len(hashes) - _HASHES} more in {store.MANIFEST}"] if hashes[_HASHES:] else []
-        shown = f"sha256 {', '.join(hashes[:_HASHES] + more)}" if hashes else ""
+        unshown = [f"{len(hashes) - _HASHES} more in {store.MANIFEST}"] if hashes[_HASHES:] else []
+        shown = f"sha256 {', '.join(hashes[:_HASHES] + unshown)}" if hashes else ""
         words = [str(event.get("source", "")), *sizes, shown]
         yield f"data {name}", plain(", ".join(filter(None, words)))

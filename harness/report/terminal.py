@@ -84,10 +84,10 @@ def _section(console: Console, section: Section) -> list[Metric]:
         first = Text(f"{symbol(console, row.tone)} {row.label}", tone)
         table.add_row(first, *(Text(column.texts[place], style) for column in columns[1:]))
     console.print(table)
-    for each, note in section.notes:
-        say(console, each, note)
+    for note_tone, note in section.notes:
+        say(console, note_tone, note)
     shown = {column.title for column in columns}
-    if left_out := [one.title for one in _columns(section) if one.title not in shown]:
+    if left_out := [column.title for column in _columns(section) if column.title not in shown]:
         say(console, "off", f"no room here for: {', '.join(left_out)}; see report.md")
     return [metric for metric in section.columns if metric.short in shown]
 
@@ -123,15 +123,15 @@ def _columns(section: Section) -> list[_Column]:
 
 def _fit(section: Section, room: int) -> tuple[list[_Column], int]:
     """The columns that fit into `room` letters, and the gap between them: 2, or 1 if need be."""
-    kept = _columns(section)
-    while len(kept) > 1:
-        cut = [replace(column, width=column.least) for column in kept]
-        for columns, gap in ((kept, 2), (kept, 1), (cut, 1)):
+    remaining = _columns(section)
+    while len(remaining) > 1:
+        cut = [replace(column, width=column.least) for column in remaining]
+        for columns, gap in ((remaining, 2), (remaining, 1), (cut, 1)):
             if sum(column.width + gap for column in columns) - gap <= room:
                 return columns, gap
-        last = max(column.goes for column in kept)
-        kept = [column for column in kept if column.goes < last]
-    return kept, 1
+        last = max(column.goes for column in remaining)
+        remaining = [column for column in remaining if column.goes < last]
+    return remaining, 1
 
 
 def _failure(console: Console, failure: Failure) -> None:

@@ -1,4 +1,4 @@
-"""What the laboratory says of a workload's cells, in sentences: how sure they are, and what disturbed."""
+"""Notes on the timing of a workload's cells: how certain figures are, and what disturbed them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Ite
     yield from _open(record, names, trained)
     yield from _troubles(record, timed)
     comparable = timed[timed["parity"] != UNDECIDED]
-    yield from _limit(record, comparable)
-    yield from _launches(record, comparable)
+    yield from _peak(record, comparable)
+    yield from _dispatch(record, comparable)
 
 
 def rows(pairs: pd.DataFrame, names: Mapping[str, str]) -> list[tuple[str, ...]]:
@@ -55,7 +55,7 @@ def _floor(trained: pd.DataFrame) -> Iterator[Note]:
         apart = f"{math.expm1(floor):.1%}"
         yield (
             "note",
-            f"identical cells, run twice, came out {apart} apart: no smaller difference is claimed",
+            f"A/A noise floor: {apart}; no smaller difference is claimed",
         )
 
 
@@ -83,12 +83,12 @@ def _wanted(left: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
     nearest = left.assign(wanted=left.apply(pairwise.launches_wanted, axis=1))
     for _, pair in nearest.sort_values("wanted").head(5).iterrows():
         if math.isnan(pair["low"]):
-            more = "not yet known"
+            estimate = "no interval yet"
         else:
-            more = f"{pair['low']:.2f} to {pair['high']:.2f}"
+            estimate = f"{pair['low']:.2f} to {pair['high']:.2f}"
             if math.isfinite(pair["wanted"]):
-                more += f", about {math.ceil(pair['wanted'])} launches"
-        yield f"{names[pair['a']]} against {names[pair['b']]} ({more})"
+                estimate += f", about {math.ceil(pair['wanted'])} launches"
+        yield f"{names[pair['a']]} against {names[pair['b']]} ({estimate})"
     if len(left) > 5:
         yield f"and {len(left) - 5} more pairs"
 
@@ -100,63 +100,65 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
     if len(unsteady):
         yield (
             "warn",
-            f"{listed(unsteady)} never got steady while warming up: do not rely on its speed",
+            f"{listed(unsteady)} did not reach steady state while warming up: throughput is unreliable",
         )
     if threads:
         greedy = timed[timed["cores_used"] > aggregates.ALLOWANCE * threads]
         for label, cores in zip(greedy["label"], greedy["cores_used"], strict=True):
-            yield "bad", f"{label} kept {cores:.1f} cores busy where {threads:g} were allowed"
+            yield "bad", f"{label} exceeded its thread limit ({cores:.1f} of {threads:g} cores)"
     disturbed = int(timed["contaminated"].sum())
     if disturbed:
-        own = record.disturbed[record.disturbed["cell"].isin(timed["cell"])]
+        disturbances = record.disturbed[record.disturbed["cell"].isin(timed["cell"])]
         causes = Counter(
-            plain(cause).partition(":")[0] for said in own["noise"] for cause in said.split("; ")
+            plain(cause).partition(":")[0]
+            for noise in disturbances["noise"]
+            for cause in noise.split("; ")
         )
-        told = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
-        yield "warn", f"{count(disturbed, 'slice')} disturbed and timed again: {told}"
+        tally = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
+        yield "warn", f"{count(disturbed, 'slice')} disturbed and timed again: {tally}"
 
 
-def _limit(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
-    limits = aggregates.limits(record.every("limits"))
+def _peak(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
+    peaks = aggregates.limits(record.every("limits"))
     share = timed["limit_share"].max()
-    if limits and share == share and len(timed):
-        words = [f"{value / 1e9:,.0f} {unit} ({name})" for name, value, unit in _rates(limits)]
+    if peaks and share == share and len(timed):
+        words = [f"{value / 1e9:,.0f} {unit} ({name})" for name, value, unit in _rates(peaks)]
         best = timed["label"].iloc[int(timed["limit_share"].argmax())]
         yield (
             "note",
-            f"this machine's limits: {listed(words)}; {best} comes nearest to its own, {share:.0%}",
+            f"measured peak: {listed(words)}; best MFU: {best}, {share:.0%}",
         )
 
 
-def _rates(limits: Mapping[str, float]) -> Iterator[tuple[str, float, str]]:
-    for name, value in sorted(limits.items(), key=lambda one: one[0] != aggregates.FLOAT32_LIMIT):
+def _rates(peaks: Mapping[str, float]) -> Iterator[tuple[str, float, str]]:
+    for name, value in sorted(peaks.items(), key=lambda rate: rate[0] != aggregates.FLOAT32_LIMIT):
         yield name, value, "GB/s" if name.startswith("copy") else "Gflop/s"
 
 
-def _launches(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
-    """Yield how fast each framework starts operations, and the step that takes as long as fewest."""
+def _dispatch(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
+    """Yield each framework's dispatch rate, and the step that takes as long as the fewest dispatches."""
     for device, cells in timed.dropna(subset=["step_operations"]).groupby("device", sort=False):
-        own = set(cells["framework"])
+        frameworks = set(cells["framework"])
         words = [
             f"{plain(name)} {rate:,.0f}"
             for (name, place), rate in sorted(aggregates.launches(record.events).items())
-            if place == device and name in own
+            if place == device and name in frameworks
         ]
         least = cells.iloc[int(cells["step_operations"].argmin())]
         yield (
             "note",
-            f"tiny operations a second on {plain(device)}, started one by one: {listed(words)}; a step"
-            f" of {least['label']} takes as long as {least['step_operations']:,.0f} of them",
+            f"dispatch rate on {plain(device)}, operations a second: {listed(words)}; a step of"
+            f" {least['label']} takes as long as {least['step_operations']:,.0f} dispatches",
         )
 
 
 def energy(record: store.Record) -> str:
     """Say by what joules were read, or why they were not."""
-    told = record.manifest.get("energy") or {}
-    sources = [plain(one) for one in told.get("sources") or ()]
+    meter = record.manifest.get("energy") or {}
+    sources = [plain(source) for source in meter.get("sources") or ()]
     if sources:
         return f"joules a sample by {listed(sources)}, of all that the processor did meanwhile"
-    return plain(told.get("reason") or "not measured")
+    return plain(meter.get("reason") or "not measured")
 
 
 def measured(record: store.Record, table: pd.DataFrame) -> str:
@@ -168,8 +170,8 @@ def measured(record: store.Record, table: pd.DataFrame) -> str:
     level = tables.level(record.manifest)
     looks = "" if level == 0.95 else ", valid however often the run looked at them"
     return (
-        f"slices of all cells alternate in rounds, in {count(most, 'launch', 'launches')}"
-        " of every cell after it got steady; ratios are taken within a round; intervals are 95%"
-        f" (Student's, over launches){looks}; pairs are told apart by Holm's rule"
+        f"slices of all cells are interleaved in rounds, in {count(most, 'launch', 'launches')}"
+        " of every cell in steady state; ratios are taken within a round; intervals are 95%"
+        f" (Student's, over launches){looks}; significance is by Holm's rule"
         f" ({INCONCLUSIVE} otherwise)"
     )

@@ -23,39 +23,45 @@ def commands(verdict: Verdict) -> list[str]:
     An error is a regression or what is missing; where the check is advisory a regression is a warning.
     What is not measurable or inconclusive is one warning each, and the verdict itself is a notice.
     """
-    told = wording.ordered(verdict)
-    worse = [one for one in told if one.verdict == REGRESSED]
+    findings = wording.ordered(verdict)
+    worse = [finding for finding in findings if finding.verdict == REGRESSED]
     errors = [] if verdict.advisory else worse
     warnings = worse if verdict.advisory else []
-    open_ = [_together(told, kind) for kind in (NOT_MEASURABLE, INCONCLUSIVE)]
+    open_ = [_together(findings, kind) for kind in (NOT_MEASURABLE, INCONCLUSIVE)]
     return [
-        *_each("error", [*errors, *(one for one in told if one.verdict == MISSING)], MOST),
-        *_each("warning", warnings, MOST - len(open_)),
+        *_capped(
+            "error",
+            [*errors, *(finding for finding in findings if finding.verdict == MISSING)],
+            MOST,
+        ),
+        *_capped("warning", warnings, MOST - len(open_)),
         *(line for line in open_ if line),
         _command("notice", "samestep", "; ".join([verdict.sentence, *wording.grounds(verdict)])),
     ]
 
 
-def _each(level: str, told: Sequence[Finding], room: int) -> list[str]:
+def _capped(level: str, findings: Sequence[Finding], room: int) -> list[str]:
     """A command a finding, but no more than `room`: the last one then says how many there are."""
-    shown = told if len(told) <= room else told[: room - 1]
-    made = [_command(level, _place(one), wording.sentence(one)) for one in shown]
-    if rest := len(told) - len(shown):
-        made.append(_command(level, "samestep", f"{rest} more like these: see the step's summary"))
-    return made
+    shown = findings if len(findings) <= room else findings[: room - 1]
+    lines = [_command(level, _place(finding), wording.sentence(finding)) for finding in shown]
+    if unshown := len(findings) - len(shown):
+        lines.append(
+            _command(level, "samestep", f"{unshown} more like these: see the step's summary")
+        )
+    return lines
 
 
-def _together(told: Sequence[Finding], kind: str) -> str:
+def _together(findings: Sequence[Finding], kind: str) -> str:
     """One command for all findings of a kind: where they are, and what would help."""
-    own = [one for one in told if one.verdict == kind]
-    if not own:
+    of_kind = [finding for finding in findings if finding.verdict == kind]
+    if not of_kind:
         return ""
-    message = "; ".join(words for _, words in wording.noted(own, tables.IDENTITY))
-    return _command("warning", f"samestep: {count(len(own), 'figure')} {kind}", message)
+    message = "; ".join(words for _, words in wording.noted(of_kind, tables.IDENTITY))
+    return _command("warning", f"samestep: {count(len(of_kind), 'figure')} {kind}", message)
 
 
-def _place(one: Finding) -> str:
-    return f"{one.cell} {one.metric.name}"
+def _place(finding: Finding) -> str:
+    return f"{finding.cell} {finding.metric.name}"
 
 
 def _command(level: str, title: str, message: str) -> str:

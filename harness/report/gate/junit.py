@@ -31,15 +31,15 @@ def render(verdict: Verdict) -> str:
     suite = ET.SubElement(
         suites, "testsuite", name=plain(f"samestep check against {verdict.against}")
     )
-    told = wording.ordered(verdict)
+    findings = wording.ordered(verdict)
     if grounds := wording.grounds(verdict):
         properties = ET.SubElement(suite, "properties")
         for ground in grounds:
             ET.SubElement(properties, "property", name="note", value=ground)
-    for one in told:
-        _test(suite, one, verdict)
+    for finding in findings:
+        _test(suite, finding, verdict)
     for element in (suites, suite):
-        element.set("tests", str(len(told)))
+        element.set("tests", str(len(findings)))
         for word, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             element.set(word, str(len(suite.findall(f"testcase/{tag}"))))
         element.set("time", "0")
@@ -47,15 +47,15 @@ def render(verdict: Verdict) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'
 
 
-def _test(suite: ET.Element, one: Finding, verdict: Verdict) -> None:
+def _test(suite: ET.Element, finding: Finding, verdict: Verdict) -> None:
     case = ET.SubElement(
-        suite, "testcase", classname=plain(one.cell), name=plain(one.metric.name), time="0"
+        suite, "testcase", classname=plain(finding.cell), name=plain(finding.metric.name), time="0"
     )
-    said, tag = wording.sentence(one), _TAGS.get(one.verdict)
-    if verdict.advisory and one.verdict == REGRESSED:
-        tag, said = "skipped", f"advisory: {said}"
+    message, tag = wording.sentence(finding), _TAGS.get(finding.verdict)
+    if verdict.advisory and finding.verdict == REGRESSED:
+        tag, message = "skipped", f"advisory: {message}"
     if tag:
         # Readers take the attribute or the text, not all of them both.
-        ET.SubElement(case, tag, message=said, type=one.verdict).text = said
+        ET.SubElement(case, tag, message=message, type=finding.verdict).text = message
     else:
-        ET.SubElement(case, "system-out").text = said
+        ET.SubElement(case, "system-out").text = message

@@ -53,25 +53,29 @@ def show(verdict: Verdict, console: Console) -> None:
         printing.say(console, "warn", ground)
     if not verdict.findings:
         return
-    shared, parts = wording.common(one.cell for one in verdict.findings)
+    shared, parts = wording.common(finding.cell for finding in verdict.findings)
     console.print(Text(f"\n{shared}", "bold"), overflow="fold")
-    told = wording.ordered(verdict)
-    _rows(verdict, [one for one in told if one.verdict not in _FOLDED], parts, console)
+    findings = wording.ordered(verdict)
+    _rows(
+        verdict, [finding for finding in findings if finding.verdict not in _FOLDED], parts, console
+    )
     for kind in _FOLDED:
-        _folded(verdict, [one for one in told if one.verdict == kind], parts, console)
-    if notes := wording.noted((one for one in told if one.note), parts):
+        _folded(
+            verdict, [finding for finding in findings if finding.verdict == kind], parts, console
+        )
+    if notes := wording.noted((finding for finding in findings if finding.note), parts):
         console.print()
     for kind, note in notes:
         printing.say(console, wording.tone(verdict, kind), note)
 
 
 def _rows(
-    verdict: Verdict, told: Sequence[Finding], parts: Sequence[str], console: Console
+    verdict: Verdict, findings: Sequence[Finding], parts: Sequence[str], console: Console
 ) -> None:
     """Print a line a finding, under its verdict and its cell; what was not decided is dim."""
-    if not told:
+    if not findings:
         return
-    texts = [_TITLES[1:], *map(_figures, told)]
+    texts = [_TITLES[1:], *map(_figures, findings)]
     room = [max(len(row[place]) for row in texts) for place in range(len(texts[0]))]
     gap = "  " if sum(room) + 4 + 2 * 3 <= console.width else " "
 
@@ -81,42 +85,44 @@ def _rows(
         return _letters(console, f"    {gap.join(padded)}")
 
     console.print(Text(line(texts[0]), "dim"), overflow="fold")
-    for kind, own in groupby(told, key=lambda one: one.verdict):
+    for kind, of_kind in groupby(findings, key=lambda finding: finding.verdict):
         console.print(printing.mark(console, wording.tone(verdict, kind), kind))
-        for cell, rows in _by_cell(own).items():
+        for cell, rows in _by_cell(of_kind).items():
             console.print(Text(f"  {wording.label(cell, parts)}"), overflow="fold")
-            for one in rows:
+            for finding in rows:
                 style = "dim" if kind in (INCONCLUSIVE, NOT_MEASURABLE) else ""
-                console.print(Text(line(_figures(one)), style), overflow="fold")
+                console.print(Text(line(_figures(finding)), style), overflow="fold")
 
 
-def _figures(one: Finding) -> tuple[str, ...]:
-    values = wording.values(one).replace("samples/s", "/s")
-    return one.metric.name, values, wording.change(one), wording.within(one)
+def _figures(finding: Finding) -> tuple[str, ...]:
+    values = wording.values(finding).replace("samples/s", "/s")
+    return finding.metric.name, values, wording.change(finding), wording.within(finding)
 
 
 def _folded(
-    verdict: Verdict, told: Sequence[Finding], parts: Sequence[str], console: Console
+    verdict: Verdict, findings: Sequence[Finding], parts: Sequence[str], console: Console
 ) -> None:
     """Print a line a cell with all its metrics of one verdict."""
-    if not told:
+    if not findings:
         return
-    console.print(printing.mark(console, wording.tone(verdict, told[0].verdict), told[0].verdict))
+    console.print(
+        printing.mark(console, wording.tone(verdict, findings[0].verdict), findings[0].verdict)
+    )
     grid = Table.grid(padding=(0, 2))
     grid.add_column(overflow="fold")
     grid.add_column(overflow="fold")
-    for cell, rows in _by_cell(told).items():
-        names = ", ".join(one.metric.name for one in rows)
+    for cell, rows in _by_cell(findings).items():
+        names = ", ".join(finding.metric.name for finding in rows)
         grid.add_row(Text(f"  {wording.label(cell, parts)}"), Text(names))
     console.print(grid)
 
 
-def _by_cell(told: Iterable[Finding]) -> dict[str, list[Finding]]:
+def _by_cell(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
     """The findings by cell, in the order in which cells come first."""
-    found: dict[str, list[Finding]] = {}
-    for one in told:
-        found.setdefault(one.cell, []).append(one)
-    return found
+    cells: dict[str, list[Finding]] = {}
+    for finding in findings:
+        cells.setdefault(finding.cell, []).append(finding)
+    return cells
 
 
 def _letters(console: Console, text: str) -> str:
@@ -132,40 +138,42 @@ def markdown(verdict: Verdict) -> str:
     It begins with MARK and a digest of what became of what, so that a comment is written anew only
     where that changed. What a comment has no room for is left out, and said to be.
     """
-    told = wording.ordered(verdict)
-    worst = [one for one in told if one.verdict in _WORST]
-    rest = [one for one in told if one.verdict not in _WORST]
-    lines = [_mark(verdict), _said(wording.overall(verdict), f"**{_text(verdict.sentence)}**")]
+    findings = wording.ordered(verdict)
+    worst = [finding for finding in findings if finding.verdict in _WORST]
+    folded = [finding for finding in findings if finding.verdict not in _WORST]
+    lines = [_mark(verdict), _marked(wording.overall(verdict), f"**{_text(verdict.sentence)}**")]
     for ground in wording.grounds(verdict):
-        lines += ["", f"> {_said('warn', _text(ground))}"]
-    lines += _held(_part(verdict, worst))
-    if rest:
+        lines += ["", f"> {_marked('warn', _text(ground))}"]
+    lines += _fitting(_part(verdict, worst))
+    if folded:
         lines += ["", "<details><summary>Everything else</summary>"]
-        lines += [*_held(_part(verdict, rest)), "", "</details>"]
+        lines += [*_fitting(_part(verdict, folded)), "", "</details>"]
     return "\n".join(lines) + "\n"
 
 
 def _mark(verdict: Verdict) -> str:
-    told = sorted((one.cell, one.metric.name, one.verdict) for one in verdict.findings)
-    whole = json.dumps([verdict.status, told]).encode()
-    return f"{MARK} {hashlib.sha256(whole).hexdigest()[:16]} -->"
+    outcomes = sorted(
+        (finding.cell, finding.metric.name, finding.verdict) for finding in verdict.findings
+    )
+    digested = json.dumps([verdict.status, outcomes]).encode()
+    return f"{MARK} {hashlib.sha256(digested).hexdigest()[:16]} -->"
 
 
-def _part(verdict: Verdict, told: Sequence[Finding]) -> Iterator[str]:
+def _part(verdict: Verdict, findings: Sequence[Finding]) -> Iterator[str]:
     """Yield a table of findings, and their notes."""
-    if not told:
+    if not findings:
         return
     yield from ["", _row([*_TITLES, "verdict"]), _row(["---", "---", "---:", "---", "---", "---"])]
-    for one in told:
-        said = _said(wording.tone(verdict, one.verdict), one.verdict)
-        figures = wording.values(one), wording.change(one), wording.within(one)
-        yield _row([_code(one.cell), escape(one.metric.name), *figures, said])
+    for finding in findings:
+        verdict_text = _marked(wording.tone(verdict, finding.verdict), finding.verdict)
+        figures = wording.values(finding), wording.change(finding), wording.within(finding)
+        yield _row([_code(finding.cell), escape(finding.metric.name), *figures, verdict_text])
     yield ""
     places: dict[str, dict[str, list[str]]] = {}
-    for one in told:
-        if one.note:
-            cells = places.setdefault(one.note, {})
-            cells.setdefault(_code(one.cell), []).append(escape(one.metric.name))
+    for finding in findings:
+        if finding.note:
+            cells = places.setdefault(finding.note, {})
+            cells.setdefault(_code(finding.cell), []).append(escape(finding.metric.name))
     for note, cells in places.items():
         yield f"- {wording.named(cells)}: {_text(note)}"
 
@@ -175,7 +183,7 @@ def _row(texts: Iterable[str]) -> str:
     return f"| {' | '.join(text.replace('|', _BAR) for text in texts)} |"
 
 
-def _said(tone: Tone, words: str) -> str:
+def _marked(tone: Tone, words: str) -> str:
     return f"{SYMBOLS[tone]} {words}"
 
 
@@ -197,7 +205,7 @@ def _short(text: str) -> str:
     return bare if len(bare) <= _TEXT else f"{bare[:_TEXT]}…"
 
 
-def _held(lines: Iterable[str]) -> Iterator[str]:
+def _fitting(lines: Iterable[str]) -> Iterator[str]:
     """Yield the lines that there is room for, and how many there was none for."""
     room, out = _ROOM, 0
     for line in lines:
@@ -212,25 +220,25 @@ def _held(lines: Iterable[str]) -> Iterator[str]:
 
 def document(verdict: Verdict) -> str:
     """Return the verdict as JSON."""
-    told = [
+    findings = [
         {
-            **{field.name: getattr(one, field.name) for field in dataclasses.fields(one)},
-            "metric": one.metric.name,
-            "unit": one.metric.gate_unit,
-            "higher_is_better": one.metric.higher_is_better,
+            **{field.name: getattr(finding, field.name) for field in dataclasses.fields(finding)},
+            "metric": finding.metric.name,
+            "unit": finding.metric.gate_unit,
+            "higher_is_better": finding.metric.higher_is_better,
         }
-        for one in wording.ordered(verdict)
+        for finding in wording.ordered(verdict)
     ]
-    whole = {
+    contents = {
         "schema": SCHEMA,
         "status": verdict.status,
         "sentence": verdict.sentence,
         "against": verdict.against,
         "advisory": verdict.advisory,
         "unlike": list(verdict.unlike),
-        "findings": told,
+        "findings": findings,
     }
-    return json.dumps(store.strict(whole), indent=2, allow_nan=False) + "\n"
+    return json.dumps(store.strict(contents), indent=2, allow_nan=False) + "\n"
 
 
 def write(folder: Path, verdict: Verdict) -> None:

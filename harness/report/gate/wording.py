@@ -45,25 +45,33 @@ _POINT = 0.01
 
 def ordered(verdict: Verdict) -> list[Finding]:
     """The findings, the most urgent first, and of regressions the worst first."""
-    return sorted(verdict.findings, key=lambda one: (ORDER.index(one.verdict), -_severity(one)))
+    return sorted(
+        verdict.findings, key=lambda finding: (ORDER.index(finding.verdict), -_severity(finding))
+    )
 
 
-def _severity(one: Finding) -> float:
+def _severity(finding: Finding) -> float:
     """How far beyond its threshold a regression is; infinite where that is not known."""
-    if one.verdict != REGRESSED:
+    if finding.verdict != REGRESSED:
         return 0.0
-    return abs(one.change) / one.threshold if one.change and one.threshold else math.inf
+    return (
+        abs(finding.change) / finding.threshold
+        if finding.change and finding.threshold
+        else math.inf
+    )
 
 
 def tone(verdict: Verdict, kind: str) -> Tone:
-    """The tone of a kind of finding: what is advisory does not cry."""
+    """The tone of a kind of finding; a regression in an advisory check is a warning."""
     return "warn" if kind == REGRESSED and verdict.advisory else _TONES[kind]
 
 
 def overall(verdict: Verdict) -> Tone:
     """The tone of the whole: good only where something was decided, and nothing for the worse."""
     decided = [
-        one for one in verdict.findings if one.verdict in (SAME, IMPROVED) and one.metric != PARITY
+        finding
+        for finding in verdict.findings
+        if finding.verdict in (SAME, IMPROVED) and finding.metric != PARITY
     ]
     passed = verdict.status == PASSED
     if passed and (verdict.having(REGRESSED) or not decided):
@@ -73,39 +81,39 @@ def overall(verdict: Verdict) -> Tone:
 
 def grounds(verdict: Verdict) -> list[str]:
     """Why the verdict is to be taken with care: that it is advisory, that the machine is another."""
-    said = []
+    reasons = []
     if verdict.advisory:
-        said.append(f"advisory, a regression does not block: {plain(verdict.advisory)}")
+        reasons.append(f"advisory, a regression does not block: {plain(verdict.advisory)}")
     if verdict.unlike:
-        said.append(f"not the baseline's machine: {listed(map(plain, verdict.unlike))}")
-    return said
+        reasons.append(f"not the baseline's machine: {listed(map(plain, verdict.unlike))}")
+    return reasons
 
 
 def common(cells: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     """What the cells have in common, and the parts of their ids that name each among them."""
-    split = [tables.split(cell) for cell in cells]
+    identities = [tables.split(cell) for cell in cells]
     outer = [part for part in tables.IDENTITY if part not in ("framework", "mode")]
-    shared = [part for part in outer if len({one[part] for one in split}) == 1]
-    said = ", ".join(plain(split[0][part]) for part in shared if split[0][part])
-    return said, tuple(part for part in tables.IDENTITY if part not in shared)
+    shared = [part for part in outer if len({identity[part] for identity in identities}) == 1]
+    heading = ", ".join(plain(identities[0][part]) for part in shared if identities[0][part])
+    return heading, tuple(part for part in tables.IDENTITY if part not in shared)
 
 
 def label(cell: str, parts: Sequence[str]) -> str:
     """A cell by some parts of its id."""
-    split = tables.split(cell)
-    return plain(" ".join(split[part] for part in parts if split[part])) or plain(cell)
+    identity = tables.split(cell)
+    return plain(" ".join(identity[part] for part in parts if identity[part])) or plain(cell)
 
 
-def values(one: Finding) -> str:
+def values(finding: Finding) -> str:
     """Before and after with the unit: 9,120 → 8,655 samples/s; - where one is not known."""
-    known = [value for value in (one.before, one.after) if value is not None]
-    if not known:
+    numbers = [value for value in (finding.before, finding.after) if value is not None]
+    if not numbers:
         return "-"
-    factor, unit, write = _scale(one.metric, max(known))
+    factor, unit, write = _scale(finding.metric, max(numbers))
     before, after = (
-        "-" if value is None else write(factor * value) for value in (one.before, one.after)
+        "-" if value is None else write(factor * value) for value in (finding.before, finding.after)
     )
-    if one.after is None:
+    if finding.after is None:
         return f"{before} {unit}".strip() + f" → {after}"
     return f"{before} → {after} {unit}".strip()
 
@@ -129,60 +137,62 @@ def _scale(metric: Metric, largest: float) -> tuple[float, str, Callable[[float]
     return 1.0, metric.gate_unit, amount
 
 
-def change(one: Finding) -> str:
+def change(finding: Finding) -> str:
     """The change with its interval: -5.1% (-6.0 to -4.2); of accuracy in points."""
-    if one.change is None:
+    if finding.change is None:
         return "-"
-    said = f"{_signed(one.change)}{_unit(one)}"
-    if one.low is None or one.high is None:
-        return said
-    return f"{said} ({_signed(one.low)} to {_signed(one.high)})"
+    text = f"{_signed(finding.change)}{_unit(finding)}"
+    if finding.low is None or finding.high is None:
+        return text
+    return f"{text} ({_signed(finding.low)} to {_signed(finding.high)})"
 
 
-def within(one: Finding) -> str:
-    """What is let through: ±3%, ±1 pt."""
-    return "-" if one.threshold is None else f"±{one.threshold / _POINT:.3g}{_unit(one)}"
+def within(finding: Finding) -> str:
+    """The tolerated change: ±3%, ±1 pt."""
+    return (
+        "-" if finding.threshold is None else f"±{finding.threshold / _POINT:.3g}{_unit(finding)}"
+    )
 
 
 def _signed(value: float) -> str:
     return f"{round(value / _POINT, 1) + 0.0:+.1f}"  # + 0.0: no minus before a zero
 
 
-def _unit(one: Finding) -> str:
-    return " pt" if one.metric == ACCURACY else "%"
+def _unit(finding: Finding) -> str:
+    return " pt" if finding.metric == ACCURACY else "%"
 
 
-def sentence(one: Finding) -> str:
+def sentence(finding: Finding) -> str:
     """All that is known of a finding but its place, in one line."""
-    told = [one.verdict]
-    if one.change is not None:
-        told.append(change(one))
-    if one.threshold is not None:
-        told.append(f"threshold {within(one)}")
-    if (figures := values(one)) != "-":
-        told.append(figures)
-    if one.launches:
-        told.append(count(one.launches, "launch", "launches"))
-    if one.note:
-        told.append(plain(one.note))
-    return "; ".join(told)
+    phrases = [finding.verdict]
+    if finding.change is not None:
+        phrases.append(change(finding))
+    if finding.threshold is not None:
+        phrases.append(f"threshold {within(finding)}")
+    if (figures := values(finding)) != "-":
+        phrases.append(figures)
+    if finding.launches:
+        phrases.append(count(finding.launches, "launch", "launches"))
+    if finding.note:
+        phrases.append(plain(finding.note))
+    return "; ".join(phrases)
 
 
-def noted(told: Iterable[Finding], parts: Sequence[str]) -> list[tuple[str, str]]:
+def noted(findings: Iterable[Finding], parts: Sequence[str]) -> list[tuple[str, str]]:
     """The findings' notes, each with its verdict and before it all that it is true of."""
     places: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for one in told:
-        own = places.setdefault((one.verdict, plain(one.note)), {})
-        own.setdefault(label(one.cell, parts), []).append(one.metric.name)
+    for finding in findings:
+        metrics = places.setdefault((finding.verdict, plain(finding.note)), {})
+        metrics.setdefault(label(finding.cell, parts), []).append(finding.metric.name)
     return [
-        (kind, f"{named(own)}: {note}" if note else named(own))
-        for (kind, note), own in places.items()
+        (kind, f"{named(metrics)}: {note}" if note else named(metrics))
+        for (kind, note), metrics in places.items()
     ]
 
 
 def named(places: Mapping[str, Sequence[str]]) -> str:
     """Some cells with their metrics; of many cells the first, and how many more there are."""
-    named = [f"{cell} {listed(metrics)}" for cell, metrics in places.items()]
-    if len(named) <= _PLACES:
-        return "; ".join(named)
-    return f"{named[0]}, and {count(len(named) - 1, 'more cell')}"
+    texts = [f"{cell} {listed(metrics)}" for cell, metrics in places.items()]
+    if len(texts) <= _PLACES:
+        return "; ".join(texts)
+    return f"{texts[0]}, and {count(len(texts) - 1, 'more cell')}"

@@ -49,8 +49,8 @@ HOW = (
 )
 
 NET = (
-    "Net: the same without what moved all of the run's other frameworks, for that is the machine's; over"
-    " the first level. Changes are looked for there."
+    "Machine-adjusted: without the change that the run's other frameworks have in common, which is the"
+    " machine's; relative to the first level. Changes are looked for there."
 )
 
 ALONE = "Runs of a single framework cannot tell its changes from the machine's."
@@ -70,7 +70,7 @@ class History:
     @property
     def caption(self) -> str:
         """How to read it."""
-        beside = {bool(one.against) for one in self.series if self.metric.timed}
+        beside = {bool(series.against) for series in self.series if self.metric.timed}
         return " ".join(
             [HOW, *([NET] if True in beside else []), *([ALONE] if False in beside else [])]
         )
@@ -86,34 +86,34 @@ def build(table: pd.DataFrame, name: str, pattern: str | None) -> History:
     Raises StoreError where there are none.
     """
     metric = IN_HISTORY[name]
-    found = history_series.series(table, metric)
-    if not found:
+    all_series = history_series.series(table, metric)
+    if not all_series:
         raise store.StoreError(f"no run that is kept tells of {metric.title}")
-    chosen = [one for one in found if pattern is None or _matches(one, pattern)]
+    chosen = [series for series in all_series if pattern is None or _matches(series, pattern)]
     if not chosen:
-        cells = list(dict.fromkeys(one.cell for one in found))
+        cells = list(dict.fromkeys(series.cell for series in all_series))
         raise store.StoreError(f'no cell has "{pattern}" in its name; there are {listed(cells)}')
     return History(name, metric, metric.title, tuple(chosen))
 
 
-def _matches(one: Series, pattern: str) -> bool:
-    return any(fnmatchcase(cell, f"*{pattern}*") for cell in (one.cell, *one.points["cell"]))
+def _matches(series: Series, pattern: str) -> bool:
+    return any(fnmatchcase(cell, f"*{pattern}*") for cell in (series.cell, *series.points["cell"]))
 
 
-def label(history: History, one: Series) -> str:
+def label(history: History, series: Series) -> str:
     """What tells a series from others of its cell: the machine, and how it was used."""
-    about = one.about
+    about = series.about
     described = json.loads(str(about["machine"]))
-    told = provenance.machine({key: described.get(key) for key in _LASTING})
-    alike = [other.about["ground"] for other in history.series if other.cell == one.cell]
+    machine = provenance.machine({key: described.get(key) for key in _LASTING})
+    alike = [sibling.about["ground"] for sibling in history.series if sibling.cell == series.cell]
     words = [
-        told,
+        machine,
         f"threads {about['threads']:g}" if number(about["threads"]) else "",
         "made-up data" if about["data"] == "synthetic" else "",
         "quick runs" if about["quick"] else "",
         "numerical equivalence was not checked" if about["no_parity"] else "",
         f"computation {about['ground']}" if len(set(alike)) > 1 else "",
-        "" if about["fingerprint"] else "nobody knows whether it is always the same: no changes",
+        "" if about["fingerprint"] else "machine not identified: no change-point analysis",
     ]
     return plain(", ".join(filter(None, words)))
 
@@ -125,14 +125,14 @@ def brief(history: History, change: Change) -> str:
     return f"{change.word} by {percent(abs(math.expm1(change.size)))}"
 
 
-def sentence(history: History, one: Series, change: Change) -> str:
+def sentence(history: History, series: Series, change: Change) -> str:
     """A change in words: slower by 12% since 2.13.0 (run 20261124T063012Z-1f3a)."""
-    before, after = (one.points.iloc[place] for place in (change.place - 1, change.place))
+    before, after = (series.points.iloc[place] for place in (change.place - 1, change.place))
     since = f"run {after['run']}"
     if after["version"] and after["version"] != before["version"]:
         since = f"{after['version']} ({since})"
-    beside = f" against {one.against[0]} alone" if len(one.against) == 1 else ""
-    maybe = ", or the machine is" if history.metric.timed and not one.against else ""
+    beside = f" against {series.against[0]} alone" if len(series.against) == 1 else ""
+    maybe = " (or the machine changed)" if history.metric.timed and not series.against else ""
     return plain(f"{brief(history, change)}{beside} since {since}{maybe}")
 
 
@@ -150,12 +150,12 @@ def made_by(point: Mapping[Any, Any] | pd.Series) -> str:
 
 def commit(point: Mapping[Any, Any] | pd.Series) -> str:
     """A run's commit in short; a "+" says that files differed from it."""
-    told = plain(point["git_commit"] or "")
-    return told[:7] + "+" * told.endswith("+")
+    revision = plain(point["git_commit"] or "")
+    return revision[:7] + "+" * revision.endswith("+")
 
 
 def net(value: float) -> str:
-    """A net value as what it is more or less than that of the first level: -9.4%."""
+    """A machine-adjusted value relative to the first level's: -9.4%."""
     return f"{value - 1:+.1%}" if pd.notna(value) else "-"
 
 
@@ -166,41 +166,43 @@ def tone(change: Change) -> Tone:
 
 def verdict(history: History) -> tuple[Tone, str]:
     """What was found altogether."""
-    changes = [change for one in history.series for change in one.changes]
+    changes = [change for series in history.series for change in series.changes]
     long = [
-        one for one in history.series if one.points["value"].notna().sum() >= history_series.FEWEST
+        series
+        for series in history.series
+        if series.points["value"].notna().sum() >= history_series.FEWEST
     ]
     if not long:
         return "off", f"no series has the {history_series.FEWEST} runs that a change takes"
     worse = sum(not change.better for change in changes)
-    found = f"{count(len(changes), 'change')} in {count(len(long), 'series', 'series')}"
+    summary = f"{count(len(changes), 'change')} in {count(len(long), 'series', 'series')}"
     few = len(history.series) - len(long)
-    found += f" (and {few} of fewer than {history_series.FEWEST} runs)" if few else ""
-    return ("bad" if worse else "good"), found
+    summary += f" (and {few} of fewer than {history_series.FEWEST} runs)" if few else ""
+    return ("bad" if worse else "good"), summary
 
 
 def document(history: History) -> str:
     """Return the series as JSON."""
-    told = {
+    fields = {
         "schema": SCHEMA,
         "metric": history.name,
         "figure": history.metric.column,
         "series": [
             {
-                "cell": one.cell,
-                **{key: one.about[key] for key in history_series.KEY},
-                "against": one.against,
-                "points": one.points[list(POINT)].to_dict("records"),
-                "changes": [_told(history, one, change) for change in one.changes],
+                "cell": series.cell,
+                **{key: series.about[key] for key in history_series.KEY},
+                "against": series.against,
+                "points": series.points[list(POINT)].to_dict("records"),
+                "changes": [_change_fields(history, series, change) for change in series.changes],
             }
-            for one in history.series
+            for series in history.series
         ],
     }
-    return json.dumps(store.strict(told), indent=2, allow_nan=False) + "\n"
+    return json.dumps(store.strict(fields), indent=2, allow_nan=False) + "\n"
 
 
-def _told(history: History, one: Series, change: Change) -> dict[str, Any]:
-    point = one.points.iloc[change.place]
+def _change_fields(history: History, series: Series, change: Change) -> dict[str, Any]:
+    point = series.points.iloc[change.place]
     return {
         "run": point["run"],
         "version": point["version"],
@@ -218,8 +220,8 @@ def _size(history: History, change: Change) -> float:
 def csv(history: History) -> str:
     """Return the series as CSV, a row a run."""
     tables = []
-    for one in history.series:
-        sizes = {change.place: _size(history, change) for change in one.changes}
-        table = one.points.assign(cell=one.cell, change=pd.Series(sizes, dtype=float))
+    for series in history.series:
+        sizes = {change.place: _size(history, change) for change in series.changes}
+        table = series.points.assign(cell=series.cell, change=pd.Series(sizes, dtype=float))
         tables.append(table[list(COLUMNS)])
     return pd.concat(tables, ignore_index=True).to_csv(index=False)

@@ -15,10 +15,10 @@ import pandas as pd
 from harness.analysis import history_series
 from harness.analysis.history_series import Series
 from harness.report.content import Tone
-from harness.report.history import content as said
+from harness.report.history import content
 from harness.report.history.content import History
 from harness.report.html import renderer
-from harness.report.html.plots import Figure, Trace, log_axis
+from harness.report.html.figure import Figure, Trace, log_axis
 from harness.report.html.style import COLOURS, SYMBOLS, Style, text
 from harness.results import identity
 from harness.text import count, plain
@@ -26,7 +26,16 @@ from harness.text import count, plain
 MOST = 100
 """The runs of a series that its table has; the plot has all."""
 
-HEADS = ("run", "date (UTC)", "version", "samestep", "value", "95% interval", "net", "")
+HEADS = (
+    "run",
+    "date (UTC)",
+    "version",
+    "samestep",
+    "value",
+    "95% interval",
+    "machine-adjusted",
+    "",
+)
 
 _FAR = 4  # from this ratio on between the largest value and the least the axis is logarithmic
 
@@ -64,8 +73,8 @@ class Page:
 
 def write(history: History, results: Path, pattern: str | None) -> Path:
     """Write the page into `results`, and return its path. Raises StoreError."""
-    some = f"-{renderer.short(pattern)}" if pattern else ""
-    path = results / renderer.REPORTS / f"history-{history.name}{some}.html"
+    suffix = f"-{renderer.short(pattern)}" if pattern else ""
+    path = results / renderer.REPORTS / f"history-{history.name}{suffix}.html"
     return renderer.put(render(history), path)
 
 
@@ -80,26 +89,30 @@ def build(history: History) -> Page:
     looks = _looks(history.series)
     parts: list[Part] = []
     changes: list[tuple[Tone, str, str]] = []
-    cells = groupby(history.series, key=lambda one: one.cell)
-    told = [(cell, list(own)) for cell, own in cells]
-    for place, (workload, here) in enumerate(
-        groupby(told, key=lambda one: one[1][0].about["workload"])
+    cells = groupby(history.series, key=lambda series: series.cell)
+    series_by_cell = [(cell, list(cell_series)) for cell, cell_series in cells]
+    for place, (workload, workload_cells) in enumerate(
+        groupby(series_by_cell, key=lambda entry: entry[1][0].about["workload"])
     ):
         plots = []
-        for number, (cell, own) in enumerate(here):
+        for number, (cell, cell_series) in enumerate(workload_cells):
             key = f"h{place}-{number}"
-            figure = _figure(history, plain(cell), own, looks)
-            plots.append((key, figure, [_sheet(history, one) for one in own]))
+            figure = _figure(history, plain(cell), cell_series, looks)
+            plots.append((key, figure, [_sheet(history, series) for series in cell_series]))
             changes += [
-                (said.tone(change), key, f"{plain(cell)}: {said.sentence(history, one, change)}")
-                for one in own
-                for change in one.changes
+                (
+                    content.tone(change),
+                    key,
+                    f"{plain(cell)}: {content.sentence(history, series, change)}",
+                )
+                for series in cell_series
+                for change in series.changes
             ]
         parts.append(Part(f"h{place}", plain(workload), plots))
     figures = {key: figure.table() for part in parts for key, figure, _ in part.plots}
     return Page(
         title=f"History of {history.title}",
-        verdict=said.verdict(history),
+        verdict=content.verdict(history),
         changes=changes,
         parts=parts,
         caption=history.caption,
@@ -108,9 +121,9 @@ def build(history: History) -> Page:
     )
 
 
-def _looks(series: Sequence[Series]) -> dict[object, Style]:
+def _looks(all_series: Sequence[Series]) -> dict[object, Style]:
     """A colour and a symbol for each machine."""
-    machines = dict.fromkeys(one.about["fingerprint"] for one in series)
+    machines = dict.fromkeys(series.about["fingerprint"] for series in all_series)
     return {
         name: Style(
             f"--c{(4 + 3 * place) % COLOURS}", SYMBOLS[(2 + 2 * place) % len(SYMBOLS)], "solid"
@@ -120,21 +133,23 @@ def _looks(series: Sequence[Series]) -> dict[object, Style]:
 
 
 def _figure(
-    history: History, title: str, own: Sequence[Series], looks: Mapping[object, Style]
+    history: History, title: str, cell_series: Sequence[Series], looks: Mapping[object, Style]
 ) -> Figure:
-    known = pd.concat([one.points[["value", "low", "high"]] for one in own]).to_numpy(float)
-    known /= history.metric.scale
-    low, high = float(np.nanmin(known)), float(np.nanmax(known))
-    net = any(one.against for one in own)
+    bounds = pd.concat(
+        [series.points[["value", "low", "high"]] for series in cell_series]
+    ).to_numpy(float)
+    bounds /= history.metric.scale
+    low, high = float(np.nanmin(bounds)), float(np.nanmax(bounds))
+    net = any(series.against for series in cell_series)
     traces: list[Trace] = []
     shapes: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
-    for one in own:
-        look = looks[one.about["fingerprint"]]
-        traces += [*_levels(history, one, look), *_dots(history, one, look, low)]
-        for change in one.changes:
-            point = one.points.iloc[change.place]
-            colour = {"color": f"--{said.tone(change)}"}
+    for series in cell_series:
+        look = looks[series.about["fingerprint"]]
+        traces += [*_levels(history, series, look), *_dots(history, series, look, low)]
+        for change in series.changes:
+            point = series.points.iloc[change.place]
+            colour = {"color": f"--{content.tone(change)}"}
             shapes.append(
                 {
                     "type": "line",
@@ -155,7 +170,7 @@ def _figure(
                     "yanchor": "bottom",
                     "showarrow": False,
                     "font": {**colour, "size": 11},
-                    "text": text(said.brief(history, change)),
+                    "text": text(content.brief(history, change)),
                 }
             )
     axis: dict[str, Any] = {"title": {"text": history.metric.shown_unit}, "range": _wide(low, high)}
@@ -170,22 +185,28 @@ def _figure(
     }
     if net:
         layout["yaxis2"] = {
-            "title": {"text": "net"},
+            "title": {"text": "machine-adjusted"},
             "domain": [0, 0.28],
             "tickformat": "+.0%",
             "nticks": 4,
         }
         layout["xaxis"]["anchor"] = "y2"
-    keys = [(said.label(history, one), looks[one.about["fingerprint"]]) for one in own]
+    keys = [
+        (content.label(history, series), looks[series.about["fingerprint"]])
+        for series in cell_series
+    ]
     return Figure(title, f"{history.title}, run by run.", traces, layout, keys)
 
 
-def _levels(history: History, one: Series, look: Style) -> Iterator[Trace]:
+def _levels(history: History, series: Series, look: Style) -> Iterator[Trace]:
     """A line through every level, at its median."""
-    for begin, end in history_series.levels(one):
-        own = one.points.iloc[begin:end]
-        times = sorted(map(_when, own.to_dict("records")))
-        for values, axis in ((own["value"] / history.metric.scale, "y"), (own["net"] - 1, "y2")):
+    for begin, end in history_series.levels(series):
+        level = series.points.iloc[begin:end]
+        times = sorted(map(_when, level.to_dict("records")))
+        for values, axis in (
+            (level["value"] / history.metric.scale, "y"),
+            (level["net"] - 1, "y2"),
+        ):
             if values.notna().any():
                 usual = _number(values.median())
                 yield {
@@ -200,29 +221,29 @@ def _levels(history: History, one: Series, look: Style) -> Iterator[Trace]:
                 }
 
 
-def _dots(history: History, one: Series, look: Style, floor: float) -> Iterator[Trace]:
-    """The runs: those that are well, with their bars; the same net; those that failed, on the floor."""
-    points, scale = one.points, history.metric.scale
-    well, heard = points["value"].notna(), points["net"].notna()
-    hollow = "-open" if one.about["quick"] or one.about["no_parity"] else ""
+def _dots(history: History, series: Series, look: Style, floor: float) -> Iterator[Trace]:
+    """The runs: values with their bars, the same machine-adjusted, and those that failed on the floor."""
+    points, scale = series.points, history.metric.scale
+    measured, adjusted = points["value"].notna(), points["net"].notna()
+    hollow = "-open" if series.about["quick"] or series.about["no_parity"] else ""
     marker = {"color": look.colour, "symbol": f"{look.symbol}{hollow}", "size": 8}
     cross = {"color": "--bad", "symbol": "x-thin-open", "size": 8}
-    own = points[well]
+    plotted = points[measured]
     bars = {
         "type": "data",
         "symmetric": False,
         "color": look.colour,
         "thickness": 1.2,
         "width": 0,
-        "array": _numbers((own["high"] - own["value"]) / scale),
-        "arrayminus": _numbers((own["value"] - own["low"]) / scale),
+        "array": _numbers((plotted["high"] - plotted["value"]) / scale),
+        "arrayminus": _numbers((plotted["value"] - plotted["low"]) / scale),
     }
-    yield _scatter(history, own, own["value"] / scale, marker) | {"error_y": bars}
-    if heard.any():
-        net = points[heard]
+    yield _scatter(history, plotted, plotted["value"] / scale, marker) | {"error_y": bars}
+    if adjusted.any():
+        net = points[adjusted]
         yield _scatter(history, net, net["net"] - 1, marker | {"size": 6}) | {"yaxis": "y2"}
-    if not well.all():
-        failed = points[~well]
+    if not measured.all():
+        failed = points[~measured]
         yield _scatter(history, failed, pd.Series(floor, failed.index), cross)
 
 
@@ -247,25 +268,25 @@ def _hover(history: History, point: Mapping[Any, Any]) -> str:
     words = [
         f"{point['cell']}, version {point['version'] or 'not told'}",
         f"run {point['run']}, {_when(point)} UTC",
-        f"samestep {said.made_by(point)}",
+        f"samestep {content.made_by(point)}",
         f"{described.get('cpu') or 'a processor'} ({identity.fingerprint(described) or 'not known'})",
         " ".join([*_texts(history, point)[4:6], history.metric.shown_unit]),
-        f"net {_texts(history, point)[6]}" if pd.notna(point["net"]) else "",
-        said.fate(point),
+        f"machine-adjusted {_texts(history, point)[6]}" if pd.notna(point["net"]) else "",
+        content.fate(point),
     ]
     return "<br>".join(text(plain(word)) for word in words if word)
 
 
-def _sheet(history: History, one: Series) -> Sheet:
-    changes = {change.place: change for change in one.changes}
-    first = max(0, len(one.points) - MOST)
+def _sheet(history: History, series: Series) -> Sheet:
+    changes = {change.place: change for change in series.changes}
+    first = max(0, len(series.points) - MOST)
     rows = []
-    for place, point in list(enumerate(one.points.to_dict("records")))[first:]:
+    for place, point in list(enumerate(series.points.to_dict("records")))[first:]:
         change = changes.get(place)
-        mark = (said.tone(change), said.sentence(history, one, change)) if change else None
+        mark = (content.tone(change), content.sentence(history, series, change)) if change else None
         rows.append((mark, _texts(history, point)))
     left_out = f"{count(first, 'earlier run')}: --format csv has all" if first else ""
-    return Sheet(said.label(history, one), rows, left_out)
+    return Sheet(content.label(history, series), rows, left_out)
 
 
 def _texts(history: History, point: Mapping[Any, Any]) -> tuple[str, ...]:
@@ -274,11 +295,11 @@ def _texts(history: History, point: Mapping[Any, Any]) -> tuple[str, ...]:
         plain(point["run"]),
         _when(point),
         plain(point["version"] or "-"),
-        said.made_by(point),
+        content.made_by(point),
         history.write(point["value"]) if pd.notna(point["value"]) else "-",
         f"({' to '.join(bounds)})" if bounds else "",
-        said.net(point["net"]),
-        said.fate(point),
+        content.net(point["net"]),
+        content.fate(point),
     )
 
 

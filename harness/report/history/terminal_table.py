@@ -14,7 +14,7 @@ from rich.text import Text
 from harness.analysis import history_series
 from harness.analysis.history_series import Series
 from harness.report import printing
-from harness.report.history import content as said
+from harness.report.history import content
 from harness.report.history.content import History
 from harness.results.tables import OK
 from harness.text import Tone, count, plain
@@ -30,43 +30,44 @@ _GAP = "  "
 
 def show(history: History, console: Console) -> None:
     """Print every series: a line a run, with its dot and interval, and a rule at every change."""
-    for cell, own in groupby(history.series, key=lambda one: one.cell):
+    for cell, cell_series in groupby(history.series, key=lambda series: series.cell):
         console.print(Text(f"\n{plain(cell)}", "bold"), Text(history.title, "dim"), overflow="fold")
-        for one in own:
-            printing.say(console, "off", said.label(history, one))
-            for line in _Drawing(history, one, console).lines():
+        for series in cell_series:
+            printing.say(console, "off", content.label(history, series))
+            for line in _Drawing(history, series, console).lines():
                 console.print(line, overflow="fold", highlight=False)
     console.print()
-    printing.say(console, *said.verdict(history))
-    for one in history.series:
-        for change in one.changes:
-            text = f"{plain(one.cell)}: {said.sentence(history, one, change)}"
-            printing.say(console, said.tone(change), text)
+    printing.say(console, *content.verdict(history))
+    for series in history.series:
+        for change in series.changes:
+            text = f"{plain(series.cell)}: {content.sentence(history, series, change)}"
+            printing.say(console, content.tone(change), text)
     printing.say(console, "note", history.caption)
 
 
 class _Drawing:
     """A series as lines: words and the value to the left, the plot in what room there is."""
 
-    def __init__(self, history: History, one: Series, console: Console) -> None:
-        self._history, self._series, self._width = history, one, console.width
+    def __init__(self, history: History, series: Series, console: Console) -> None:
+        self._history, self._series, self._width = history, series, console.width
         utf = console.encoding.lower().startswith("utf")
         self._dot, self._bar, self._left, self._right, self._tick = "●─├┤┊" if utf else "o-||:"
         table: list[tuple[str, ...]] = [
-            ("date", "version", "commit", history.metric.shown_unit, "net")
+            ("date", "version", "commit", history.metric.shown_unit, "adjusted")
         ]
-        table += [self._texts(point) for _, point in one.points.iterrows()]
+        table += [self._texts(point) for _, point in series.points.iterrows()]
         widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
-        shown = [0, 1, 2, 3, 4] if one.against else [0, 1, 2, 3]
+        shown = [0, 1, 2, 3, 4] if series.against else [0, 1, 2, 3]
         for goes in (2, 1, 0, 4):
             if self._room(widths, shown) < _PLOT and goes in shown:
                 shown.remove(goes)
         self._plot = max(3, self._room(widths, shown))
         self._words = [
-            "".join(_set(row[at], widths[at], right=at > 2) + _GAP for at in shown) for row in table
+            "".join(_set(row[at], widths[at], align_right=at > 2) + _GAP for at in shown)
+            for row in table
         ]
-        known = one.points[["value", "low", "high"]].to_numpy(float)
-        self._low, self._high = float(np.nanmin(known)), float(np.nanmax(known))
+        bounds = series.points[["value", "low", "high"]].to_numpy(float)
+        self._low, self._high = float(np.nanmin(bounds)), float(np.nanmax(bounds))
 
     def lines(self) -> Iterator[Text]:
         """Yield the head with the scale's ends, then the runs, the last MOST of them."""
@@ -85,7 +86,7 @@ class _Drawing:
     def _texts(self, point: pd.Series) -> tuple[str, ...]:
         value = self._history.write(point["value"]) if point["status"] == OK else "-"
         date, version = plain(point["started"])[:10], plain(point["version"] or "")
-        return date, version[:_VERSION], said.commit(point), value, said.net(point["net"])
+        return date, version[:_VERSION], content.commit(point), value, content.net(point["net"])
 
     def _room(self, widths: list[int], shown: list[int]) -> int:
         return self._width - sum(widths[at] + len(_GAP) for at in shown)
@@ -95,15 +96,15 @@ class _Drawing:
         bar = self._bar
         for change in self._series.changes:
             if change.place == place:
-                words = said.sentence(self._history, self._series, change)
-                rule = Text(f"{bar * 2} {words} ", printing.STYLES[said.tone(change)])
+                words = content.sentence(self._history, self._series, change)
+                rule = Text(f"{bar * 2} {words} ", printing.STYLES[content.tone(change)])
                 yield rule.append(bar * max(2, self._width - rule.cell_len))
 
     def _drawn(self, point: pd.Series, usual: float) -> Text:
         """A run's dot and interval; the level that it belongs to as a tick."""
         if point["status"] != OK:
             tone: Tone = "warn" if point["status"] == UNDECIDED else "bad"
-            return Text(said.fate(point), printing.STYLES[tone])
+            return Text(content.fate(point), printing.STYLES[tone])
         letters = [" "] * self._plot
         letters[self._place(usual)] = self._tick
         if pd.notna(point["low"]) and pd.notna(point["high"]):
@@ -119,6 +120,6 @@ class _Drawing:
         return round(share * (self._plot - 1))
 
 
-def _set(text: str, width: int, right: bool = False) -> str:
+def _set(text: str, width: int, align_right: bool = False) -> str:
     """The text in so many letters, to the left or to the right."""
-    return " " * (width - cell_len(text)) + text if right else set_cell_size(text, width)
+    return " " * (width - cell_len(text)) + text if align_right else set_cell_size(text, width)

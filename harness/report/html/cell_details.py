@@ -35,8 +35,8 @@ def details(record: store.Record, cells: pd.DataFrame, of: int) -> Iterator[tupl
     checked = by_cell(record.events)
     settings = dict(provenance.settings(record))
     for cell in cells.to_dict("records"):
-        own = last.get(cell["cell"], {})
-        started, failed = own.get("cell-started", {}), own.get("cell-failed", {})
+        latest = last.get(cell["cell"], {})
+        started, failed = latest.get("cell-started", {}), latest.get("cell-failed", {})
         yield (
             int(cell["id"]),
             {
@@ -87,8 +87,8 @@ def _check(what: str, checks: Sequence[Mapping[str, Any]], most: int) -> dict[st
 
 def _end(folder: Path, log: Any, tail: Any, lines: int) -> list[str]:
     """The last lines of a cell's log, from the journal or else from its file in the run's folder."""
-    kept = tail or _read(folder, log)
-    return [plain(line)[:_WIDE] for line in kept][-lines:]
+    log_lines = tail or _read(folder, log)
+    return [plain(line)[:_WIDE] for line in log_lines][-lines:]
 
 
 def _read(folder: Path, log: Any) -> list[str]:
@@ -110,15 +110,17 @@ def scores(record: store.Record, cells: pd.DataFrame) -> list[dict[str, Any]]:
     """The distinct outcomes on the test set: confusion, per class, and the cells that share it."""
     finished = cells[cells["status"].isin(FINISHED)]
     labels = dict(zip(finished["cell"], finished["label"], strict=True))
-    found: dict[str, dict[str, Any]] = {}
+    outcomes: dict[str, dict[str, Any]] = {}
     for event in record.every("evaluated"):
         label, matrix = labels.get(event.get("cell")), event.get("confusion")
         if label is None or not matrix or not event.get("per_class"):
             continue
-        one = found.setdefault(str(matrix), {"confusion": matrix, "labels": [], "classes": []})
-        one["labels"].append(label)
-        one["classes"] = [
-            {key: number(each.get(key)) for key in ("precision", "recall", "f1", "support")}
-            for each in event["per_class"]
+        outcome = outcomes.setdefault(
+            str(matrix), {"confusion": matrix, "labels": [], "classes": []}
+        )
+        outcome["labels"].append(label)
+        outcome["classes"] = [
+            {key: number(class_scores.get(key)) for key in ("precision", "recall", "f1", "support")}
+            for class_scores in event["per_class"]
         ]
-    return list(found.values())
+    return list(outcomes.values())

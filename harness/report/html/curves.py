@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.report.groups import Group
 from harness.report.html.downsample import Lane, Strips
-from harness.report.html.plots import ROW, Figure, Trace, log_axis
+from harness.report.html.figure import ROW, Figure, Trace, log_axis
 from harness.report.html.style import GREY, Style, short, text
 from harness.results import store
 from harness.results.tables import number
@@ -33,8 +33,8 @@ def curve(events: Sequence[Mapping[str, Any]], most: int) -> tuple[list, list, l
     or one that broke off) what it told on its way, in seconds on the wall, None for the first steps.
     """
     trained = next((event for event in events if event["event"] == "trained"), {})
-    if told := trained.get("curve"):
-        return _thinned(most, told["steps"], told["seconds"], told["losses"])
+    if means := trained.get("curve"):
+        return _thinned(most, means["steps"], means["seconds"], means["losses"])
     first = next((i for i, event in enumerate(events) if event["event"] == "progress"), None)
     began = number(events[first - 1].get("time")) if first else None
     steps: list[Any] = []
@@ -60,13 +60,16 @@ def curve(events: Sequence[Mapping[str, Any]], most: int) -> tuple[list, list, l
 
 
 def curves(
-    group: Group, styles: dict[int, Style], told: Mapping[int, tuple[list, list, list]], by: str
+    group: Group,
+    styles: dict[int, Style],
+    curves_by_cell: Mapping[int, tuple[list, list, list]],
+    by: str,
 ) -> Figure | None:
     """The training loss of every cell over each other, by "step" or by "time"."""
     traces: list[Trace] = []
     keys: list[tuple[str, Style]] = []
     for cell in group.as_rows(group.cells):
-        steps, times, losses = told.get(cell["id"], ([], [], []))
+        steps, times, losses = curves_by_cell.get(cell["id"], ([], [], []))
         places = steps if by == "step" else times
         points = [
             (place, float(f"{loss:.4g}"))
@@ -156,7 +159,7 @@ def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) ->
 
 
 def confusion(matrix: Sequence[Sequence[float]]) -> Figure:
-    """How often a class (rows) was taken for a class (columns)."""
+    """The confusion matrix: rows are true labels, columns are predictions."""
     names = [str(place) for place in range(len(matrix))]
     counts = (
         [[f"{value:g}" if value else "" for value in row] for row in matrix]
@@ -181,22 +184,22 @@ def confusion(matrix: Sequence[Sequence[float]]) -> Figure:
         "xaxis": {"title": {"text": "predicted"}, "type": "category"},
         "yaxis": {"title": {"text": "label"}, "type": "category", "autorange": "reversed"},
     }
-    return Figure("Confusion", "Rows: the label. Columns: the prediction.", [trace], layout)
+    return Figure("Confusion", "Rows: true label. Columns: predicted.", [trace], layout)
 
 
 def for_cells(records: Sequence[store.Record], cells: pd.DataFrame) -> dict[int, Any]:
     """The learning curve of every cell, by its id."""
     most = int(np.clip(CURVE_POINTS // max(1, len(cells)), 12, 120))
     ids = dict(zip(zip(cells["run"], cells["cell"], strict=True), cells["id"], strict=True))
-    told: dict[int, Any] = {}
+    curves_by_cell: dict[int, Any] = {}
     for run, record in enumerate(records):
-        own: dict[str, list[Mapping[str, Any]]] = {}
+        events_by_cell: dict[str, list[Mapping[str, Any]]] = {}
         for event in record.events:
             if event.get("cell") is not None:
-                own.setdefault(str(event["cell"]), []).append(event)
-        for cell, events in own.items():
-            told[ids[run, cell]] = curve(events, most)
-    return told
+                events_by_cell.setdefault(str(event["cell"]), []).append(event)
+        for cell, events in events_by_cell.items():
+            curves_by_cell[ids[run, cell]] = curve(events, most)
+    return curves_by_cell
 
 
 def _dots(cell: Any, name: str, x: NDArray, y: NDArray, marker: dict[str, Any]) -> Trace:
@@ -219,8 +222,8 @@ def fitting(lanes: Sequence[Lane]) -> float:
     )
     usable = np.isfinite(deviation) & (warm_up == 0)
     clean = usable & (noisy == 0)
-    known = np.abs(deviation[clean if clean.any() else usable])
-    most = float(np.quantile(known, 0.98)) if len(known) else 0.0
+    magnitudes = np.abs(deviation[clean if clean.any() else usable])
+    most = float(np.quantile(magnitudes, 0.98)) if len(magnitudes) else 0.0
     return next((span for span in SPANS if most <= span), SPANS[-1])
 
 
@@ -230,6 +233,6 @@ def _thinned(most: int, *columns: list) -> tuple[list, list, list]:
     if count <= most:
         steps, times, losses = columns
         return steps, times, losses
-    kept = np.unique(np.linspace(0, count - 1, most).round().astype(int))
-    steps, times, losses = ([column[place] for place in kept] for column in columns)
+    indices = np.unique(np.linspace(0, count - 1, most).round().astype(int))
+    steps, times, losses = ([column[place] for place in indices] for column in columns)
     return steps, times, losses

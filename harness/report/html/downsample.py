@@ -58,5 +58,7 @@ def strips(samples: pd.DataFrame) -> Strips:
         warm_up[keep],
     )
     rows = samples.loc[keep, keys].groupby(keys, sort=False, observed=True).indices
-    lanes = {key: Lane(*(column[own] for column in columns)) for key, own in rows.items()}
+    lanes = {
+        key: Lane(*(column[positions] for column in columns)) for key, positions in rows.items()
+    }
     return Strips(lanes, dict(lane.size().items()))  # type: ignore[arg-type]

@@ -1,13 +1,7 @@
-"""Plots of one group's cells, as plain tables for the plot library: what is drawn, not how it looks.
-
-Colours are names of CSS variables, resolved when a plot is drawn, so that a page can turn dark.
-Every trace has the ids of its cells as `meta`, so that a click finds the cell.
-"""
+"""Plots of one group's cells, as plain tables for the plot library: what is drawn, not how it looks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -16,34 +10,24 @@ import pandas as pd
 
 from harness.report import headlines
 from harness.report.groups import Group, Ratio, letter
+from harness.report.html.figure import (
+    Figure,
+    Trace,
+    bars,
+    from_zero,
+    log_axis,
+    plain_numbers,
+    point,
+    row_layout,
+    row_places,
+    upright,
+)
 from harness.report.html.style import MUTE, Style, short, text
 from harness.text import amount, gibibytes, mebibytes, score, seconds, times
 
-_TICKS = 6  # on a phone there is no room for more
-
-ROW = 30
-"""Height of a row in pixels."""
-
-Trace = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A plot with its title, a sentence on how to read it, and what its lines stand for."""
-
-    title: str
-    note: str
-    traces: list[Trace]
-    layout: dict[str, Any]
-    keys: Sequence[tuple[str, Style]] = ()
-
-    def table(self) -> dict[str, Any]:
-        """The plot as it is handed to the page's script."""
-        return {"data": self.traces, "layout": self.layout}
-
 
 def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
-    """Every ranked cell's throughput over the fastest one's of its run, with its interval."""
+    """Every ranked cell's throughput relative to the fastest cell of its run, with its interval."""
     rate = f"{kind}_samples_per_s"
     traces: list[Trace] = []
     labels: list[str] = []
@@ -54,26 +38,26 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
         if best is None:
             continue
         for cell in group.as_rows(cells.sort_values(rate, ascending=False)):
-            known = group.ratios.get((run, kind, cell["cell"], best["cell"]))
-            compared &= known is not None or cell["cell"] == best["cell"]
-            span = _span(cell, best, kind, known)
+            ratio = group.ratios.get((run, kind, cell["cell"], best["cell"]))
+            compared &= ratio is not None or cell["cell"] == best["cell"]
+            span = _span(cell, best, kind, ratio)
             traces.append(_dot(cell, len(labels), *span, styles[cell["id"]], rate))
             labels.append(_ranked(cell, cells, kind))
     if not traces:
         return None
     word = "Training" if kind == "train" else "Inference"
     note = (
-        "Throughput over the fastest one's; bars are 95% intervals, widened by what identical"
-        " cells differ. Bars that reach 1 are ties."
+        "Throughput relative to the fastest cell. Error bars: 95% interval plus A/A noise floor;"
+        " a cell whose bar includes 1 is not significantly different."
         if compared
-        else "Throughput over the fastest one's. Without several launches there is no interval and"
-        " no claim."
+        else "Throughput relative to the fastest cell. A single launch gives no interval, so nothing"
+        " is claimed."
     )
     spans = [(trace["x"][0], trace["error_x"]) for trace in traces]
     low = min(x - error["arrayminus"][0] for x, error in spans)
     high = max(x + error["array"][0] for x, error in spans)
     axis = log_axis([max(low, 1e-4), high], "", "x", room=1.6)
-    layout = _rows(labels) | {"xaxis": axis, "shapes": [_upright(1.0)]}
+    layout = row_layout(labels) | {"xaxis": axis, "shapes": [upright(1.0)]}
     return Figure(f"{word} throughput", note, traces, layout)
 
 
@@ -82,13 +66,13 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
     cells = group.ranked.dropna(subset=["train_samples_per_s"])
     traces: list[Trace] = []
     labels: list[str] = []
-    for _, own in cells.groupby(["framework", "run"], sort=False):
-        if len(own) < 2:
+    for _, of_framework in cells.groupby(["framework", "run"], sort=False):
+        if len(of_framework) < 2:
             continue
-        rates, place = own["train_samples_per_s"], -len(labels)
+        rates, place = of_framework["train_samples_per_s"], -len(labels)
         traces.append(
             {
-                "x": _numbers([rates.min(), rates.max()]),
+                "x": plain_numbers([rates.min(), rates.max()]),
                 "y": [place, place],
                 "mode": "lines",
                 "line": {"color": "--line", "width": 3},
@@ -96,9 +80,9 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
                 "meta": [],
             }
         )
-        for turn, cell in enumerate(group.as_rows(own)):  # names above and below in turn
+        for turn, cell in enumerate(group.as_rows(of_framework)):  # names above and below in turn
             traces.append(
-                _point(
+                point(
                     cell,
                     styles,
                     cell["train_samples_per_s"],
@@ -110,30 +94,32 @@ def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
                     "textposition": "bottom center" if turn % 2 else "top center",
                 }
             )
-        framework, run = own[["framework", "run"]].iloc[0]
+        framework, run = of_framework[["framework", "run"]].iloc[0]
         several = cells["run"].nunique() > 1
         labels.append(f"{framework} ({letter(run)})" if several else framework)
     if not labels:
         return None
     axis = log_axis(cells["train_samples_per_s"], "samples/s in training", room=1.6)
     note = "Ways of executing that one framework offers, dynamic and static, on the same step."
-    layout = _rows(labels, 50) | {"xaxis": axis}
+    layout = row_layout(labels, 50) | {"xaxis": axis}
     return Figure("Modes of one framework", note, traces, layout)
 
 
 def memory(group: Group, styles: dict[int, Style]) -> Figure | None:
-    """Peak memory: the imported framework's own, the rest, and the floor counted from the spec."""
+    """Peak memory: the imported framework, what training adds, and the lower bound from the spec."""
     cells = group.ranked.dropna(subset=["peak_memory_bytes", "import_memory_bytes"])
     if not len(cells):
         return None
     cells = cells.sort_values("peak_memory_bytes")
-    own = _numbers(cells["import_memory_bytes"] / 2**20)
-    rest = _numbers((cells["peak_memory_bytes"] - cells["import_memory_bytes"]).clip(0) / 2**20)
+    imported = plain_numbers(cells["import_memory_bytes"] / 2**20)
+    training = plain_numbers(
+        (cells["peak_memory_bytes"] - cells["import_memory_bytes"]).clip(0) / 2**20
+    )
     colours = [styles[cell].colour for cell in cells["id"]]
-    peaks = [f"{mebibytes(one)} MiB" for one in cells["peak_memory_bytes"]]
+    peaks = [f"{mebibytes(size)} MiB" for size in cells["peak_memory_bytes"]]
     traces = [
-        _bars(cells, own, [MUTE] * len(own), "framework, imported", "MiB imported"),
-        _bars(cells, rest, colours, "the rest", "MiB above") | {"text": peaks},
+        bars(cells, imported, [MUTE] * len(imported), "framework, imported", "MiB imported"),
+        bars(cells, training, colours, "training", "MiB in training") | {"text": peaks},
     ]
     note = "Grey: the imported framework by itself. Colour: what training took on top."
     floor = cells["memory_floor_bytes"].dropna()
@@ -141,19 +127,21 @@ def memory(group: Group, styles: dict[int, Style]) -> Figure | None:
         least = float(floor.iloc[0]) / 2**20
         traces.append(
             {
-                "x": _numbers(cells["import_memory_bytes"] / 2**20 + least),
-                "y": _places(cells),
+                "x": plain_numbers(cells["import_memory_bytes"] / 2**20 + least),
+                "y": row_places(cells),
                 "mode": "markers",
                 "marker": {"symbol": "line-ns-open", "size": 16, "color": "--ink"},
                 "hoverinfo": "skip",
                 "meta": [],
             }
         )
-        said = f"{floor.iloc[0] / 2**20:,.2g} MiB"
-        note += f" Tick: the least that the spec needs, {said} of weights, gradients and outputs."
-    layout = _rows(list(cells["label"])) | {
+        least_text = f"{floor.iloc[0] / 2**20:,.2g} MiB"
+        note += (
+            f" Tick: the least that the spec needs, {least_text} of weights, gradients and outputs."
+        )
+    layout = row_layout(list(cells["label"])) | {
         "barmode": "stack",
-        "xaxis": _from_zero(cells["peak_memory_bytes"] / 2**20, "peak memory, MiB"),
+        "xaxis": from_zero(cells["peak_memory_bytes"] / 2**20, "peak memory, MiB"),
     }
     return Figure("Memory", note, traces, layout)
 
@@ -169,31 +157,34 @@ def start_up(group: Group, styles: dict[int, Style]) -> Figure | None:
     colours = [styles[cell].colour for cell in cells["id"]]
     paint = {"import_s": [MUTE] * len(cells), "build_s": ["--line"] * len(cells)}
     traces = [
-        _bars(cells, _numbers(cells[key].fillna(0)), paint.get(key, colours), name, f"s {name}")
+        bars(cells, plain_numbers(cells[key].fillna(0)), paint.get(key, colours), name, f"s {name}")
         for key, name in parts.items()
     ]
-    traces[-1]["text"] = [f"{seconds(one)} s" for one in cells["total"]]
-    layout = _rows(list(cells["label"])) | {
+    traces[-1]["text"] = [f"{seconds(duration)} s" for duration in cells["total"]]
+    layout = row_layout(list(cells["label"])) | {
         "barmode": "stack",
-        "xaxis": _from_zero(cells["total"], "seconds"),
+        "xaxis": from_zero(cells["total"], "seconds"),
     }
     note = "Grey: import. Pale: building. Colour: the first step, with tracing and compiling."
     return Figure("Time to the first step", note, traces, layout)
 
 
-def limit(group: Group, styles: dict[int, Style]) -> Figure | None:
-    """The share of the machine's measured limit that each cell's training reaches."""
+def utilisation(group: Group, styles: dict[int, Style]) -> Figure | None:
+    """Each cell's MFU in training: its share of the measured peak."""
     cells = group.ranked.dropna(subset=["limit_share"]).sort_values("limit_share", ascending=False)
     if not len(cells):
         return None
     shares = cells["limit_share"].astype(float) * 100
     colours = [styles[cell].colour for cell in cells["id"]]
-    trace = _bars(cells, _numbers(shares), colours, "share of the limit", "% of the limit")
+    trace = bars(cells, plain_numbers(shares), colours, "MFU", "% of the measured peak")
     trace["text"] = [f"{share:.3g}%" for share in shares]
-    axis = _from_zero(shares, "% of the machine's float32 limit")
-    note = "Counted operations a second in training, over what a large matrix product reaches here."
+    axis = from_zero(shares, "% of the measured peak")
+    note = "Operations of the spec a second in training, over what a large matrix product reaches here."
     return Figure(
-        "Share of the machine's limit", note, [trace], _rows(list(cells["label"])) | {"xaxis": axis}
+        "MFU of the measured peak",
+        note,
+        [trace],
+        row_layout(list(cells["label"])) | {"xaxis": axis},
     )
 
 
@@ -204,8 +195,8 @@ def latency(group: Group, styles: dict[int, Style]) -> Figure | None:
     traces = []
     for row, cell in enumerate(group.as_rows(cells)):
         half, nine, most = (float(cell[key]) for key in keys)
-        said = f"{cell['label']}: {half:.3g}, {nine:.3g}, {most:.3g} ms"
-        trace = _point(cell, styles, half, -row, said) | {"mode": "markers"}
+        hover = f"{cell['label']}: {half:.3g}, {nine:.3g}, {most:.3g} ms"
+        trace = point(cell, styles, half, -row, hover) | {"mode": "markers"}
         trace["error_x"] = {
             "type": "data",
             "array": [most - half],
@@ -217,7 +208,7 @@ def latency(group: Group, styles: dict[int, Style]) -> Figure | None:
         return None
     axis = log_axis(cells[[keys[0], keys[2]]].to_numpy().ravel(), "milliseconds, batch of 1")
     note = "Dot: the median. Bar: to the 99th percentile."
-    layout = _rows(list(cells["label"])) | {"xaxis": axis}
+    layout = row_layout(list(cells["label"])) | {"xaxis": axis}
     return Figure("Latency of one example", note, traces, layout)
 
 
@@ -233,11 +224,11 @@ def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
     cells = cells.assign(best=best).sort_values("train_s")
     for cell, stands_out in zip(group.as_rows(cells), cells["best"], strict=True):
         size = cell["peak_memory_bytes"]
-        said = f"{cell['label']}: {seconds(cell['train_s'])} s, {gibibytes(float(size))}"
-        said += f", accuracy {score(cell['accuracy'])}" if scored else ""
+        hover = f"{cell['label']}: {seconds(cell['train_s'])} s, {gibibytes(float(size))}"
+        hover += f", accuracy {score(cell['accuracy'])}" if scored else ""
         values = [(float(size) / 2**20, "y")] + ([(cell["accuracy"], "y2")] if scored else [])
         for value, axis in values:
-            trace = _point(cell, styles, cell["train_s"], value, said)
+            trace = point(cell, styles, cell["train_s"], value, hover)
             trace |= {"yaxis": axis, "opacity": 1 if stands_out else 0.45}
             if stands_out and axis == "y":
                 trace |= {"text": [text(short(cell["label"]))], "textposition": next(above)}
@@ -273,16 +264,16 @@ def front(cells: pd.DataFrame) -> list[bool]:
         [cells["train_s"].astype(float), cells["peak_memory_bytes"].astype(float), -accuracy]
     )
     return [
-        not any((other <= mine).all() and (other < mine).any() for other in costs) for mine in costs
+        not any((rival <= cost).all() and (rival < cost).any() for rival in costs) for cost in costs
     ]
 
 
-def _span(cell: Any, best: Any, kind: str, known: Ratio | None) -> tuple[float, float, float]:
+def _span(cell: Any, best: Any, kind: str, ratio: Ratio | None) -> tuple[float, float, float]:
     """A cell's ratio to the best with its ends; without them where nothing was compared."""
     if cell["cell"] == best["cell"]:
         return 1.0, 1.0, 1.0
-    if known is not None:
-        return known.low, known.ratio, known.high
+    if ratio is not None:
+        return ratio.low, ratio.ratio, ratio.high
     middle = float(cell[f"{kind}_samples_per_s"]) / float(best[f"{kind}_samples_per_s"])
     return middle, middle, middle
 
@@ -294,7 +285,7 @@ def _dot(
     hover = f"{cell['label']}: {times(middle)} ({low_to_high}), "
     top = high if np.isfinite(high) else middle
     return {
-        "x": _numbers([middle]),
+        "x": plain_numbers([middle]),
         "y": [-row],
         "mode": "markers+text",
         "meta": [cell["id"]],
@@ -304,8 +295,8 @@ def _dot(
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": _numbers([top - middle]),
-            "arrayminus": _numbers([middle - low]),
+            "array": plain_numbers([top - middle]),
+            "arrayminus": plain_numbers([middle - low]),
             "color": style.colour,
         },
         "hovertext": [text(f"{hover}{amount(cell[rate])} samples/s")],
@@ -319,115 +310,3 @@ def _ranked(cell: Any, cells: pd.DataFrame, kind: str) -> str:
         return cell["label"]
     shared = int((cells["rank"] == cell["rank"]).sum()) > 1
     return f"{cell['rank']:.0f}{'=' if shared else '.'} {cell['label']}"
-
-
-def _point(cell: Any, styles: dict[int, Style], x: Any, y: Any, said: str) -> Trace:
-    style = styles[cell["id"]]
-    return {
-        "x": _numbers([x]),
-        "y": _numbers([y]),
-        "mode": "markers+text",
-        "meta": [cell["id"]],
-        "marker": {"color": style.colour, "symbol": style.symbol, "size": 11},
-        "hovertext": [text(said)],
-        "hoverinfo": "text",
-    }
-
-
-def _bars(
-    cells: pd.DataFrame, values: list[float | None], colours: Sequence[str], name: str, unit: str
-) -> Trace:
-    said = [
-        text(f"{label}: {amount(value or 0)} {unit}")
-        for label, value in zip(cells["label"], values, strict=True)
-    ]
-    return {
-        "type": "bar",
-        "orientation": "h",
-        "x": values,
-        "y": _places(cells),
-        "name": name,
-        "marker": {"color": list(colours)},
-        "hovertext": said,
-        "hoverinfo": "text",
-        "textposition": "outside",
-        "cliponaxis": False,
-        "meta": [int(cell) for cell in cells["id"]],
-    }
-
-
-def _places(cells: pd.DataFrame) -> list[int]:
-    return [-row for row in range(len(cells))]
-
-
-def _rows(labels: Sequence[str], height: int = ROW) -> dict[str, Any]:
-    """A layout with a row a label, the first on top."""
-    places = [-row for row in range(len(labels))]
-    names = [text(short(label)) for label in labels]
-    return {
-        "height": height * len(labels) + 90,
-        "yaxis": {
-            "tickvals": places,
-            "ticktext": names,
-            "range": [0.5 - len(labels), 0.8],
-            "showgrid": False,
-            "zeroline": False,
-        },
-    }
-
-
-def log_axis(
-    values: Iterable[Any], title: str, unit: str = "", room: float = 1.3
-) -> dict[str, Any]:
-    """An axis on which equal steps are equal factors, around positive values; `room` at its ends."""
-    known = [value for value in map(float, values) if np.isfinite(value) and value > 0] or [1.0]
-    low, high = min(known) / room, max(known) * room
-    powers = range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)
-    for digits in ((1, 2, 5), (1, 3), (1,)):
-        steps = [digit * 10.0**power for power in powers for digit in digits]
-        shown = [step for step in steps if low <= step <= high]
-        if len(shown) <= _TICKS:
-            break
-    names = [f"{_compact(step)}{unit}" for step in shown]
-    ends = [float(np.log10(low)), float(np.log10(high))]
-    return {
-        "type": "log",
-        "tickvals": shown,
-        "ticktext": names,
-        "range": ends,
-        "title": {"text": title},
-    }
-
-
-def _compact(value: float) -> str:
-    """A tick in few letters: 0.02, 500, 20k, 1M."""
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
-
-
-def _from_zero(values: pd.Series, title: str) -> dict[str, Any]:
-    """An axis of bars, with room for the numbers at their ends."""
-    return {"title": {"text": title}, "range": [0, float(values.max()) * 1.25 or 1.0]}
-
-
-def _upright(x: float) -> dict[str, Any]:
-    return {
-        "type": "line",
-        "x0": x,
-        "x1": x,
-        "y0": 0,
-        "y1": 1,
-        "yref": "paper",
-        "layer": "below",
-        "line": {"color": "--soft", "width": 1, "dash": "dot"},
-    }
-
-
-def _numbers(values: Iterable[Any]) -> list[float | None]:
-    """Plain numbers of five digits, None where there is none."""
-    return [
-        None if pd.isna(value) or not np.isfinite(value) else float(f"{float(value):.5g}")
-        for value in values
-    ]

@@ -1,4 +1,4 @@
-"""A test set's first images, with their labels and what the cells took them for.
+"""A test set's first images, with their labels and the cells' predictions.
 
 What a journal holds is checked before anything is drawn; what is not as it should be is left out.
 """
@@ -33,7 +33,7 @@ LETTERS = 300_000
 
 @dataclass(frozen=True)
 class Mark:
-    """What is said under an image: its label, and where it was taken for something else, for what."""
+    """What stands under an image: its label, and the prediction where it is misclassified."""
 
     image: str
     words: str
@@ -43,7 +43,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class View:
-    """What some cells that agree, or all of them together, took the images for."""
+    """What some cells that agree, or all of them together, predicted."""
 
     name: str
     marks: list[Mark]
@@ -91,28 +91,28 @@ def grids(loaded: Loaded, groups: Sequence[Group], outcomes: int) -> dict[str, G
 
     `outcomes` are shown of a group at most. Made-up data has no images, nor have older runs.
     """
-    found = {
+    illustrated = {
         group.key: (group, images)
         for group in groups
         if (images := next(filter(None, map(read, _events(loaded, group))), None))
     }
-    shown = max(6, MARKS // max(1, len(found)) // (outcomes + 1))
-    sets = {images.key: images for _, images in found.values()}
+    shown = max(6, MARKS // max(1, len(illustrated)) // (outcomes + 1))
+    sets = {images.key: images for _, images in illustrated.values()}
     drawn = {key: _drawn(images, shown, LETTERS // len(sets)) for key, images in sets.items()}
     return {
         key: _grid(loaded, group, images, drawn[images.key], outcomes)
-        for key, (group, images) in found.items()
+        for key, (group, images) in illustrated.items()
         if drawn[images.key]
     }
 
 
 def _drawn(images: Images, most: int, room: int) -> dict[str, Picture]:
     """The first images, by name: so many at most, and as have room."""
-    made = [picture(one) for one in images.pixels[:most]]
-    ends = accumulate(len(one.uri) for one in made)
+    pictures = [picture(image) for image in images.pixels[:most]]
+    ends = accumulate(len(drawn.uri) for drawn in pictures)
     return {
-        f"{images.key}-{place}": one
-        for place, (one, end) in enumerate(zip(made, ends, strict=True))
+        f"{images.key}-{place}": drawn
+        for place, (drawn, end) in enumerate(zip(pictures, ends, strict=True))
         if end <= room
     }
 
@@ -122,14 +122,14 @@ def _grid(
 ) -> Grid:
     shown = count(images.test, "image")
     about = f"The first {len(pictures)} of {shown} of the test set, with their labels."
-    found = _outcomes(loaded, group, len(pictures))
-    views = list(_views(images, list(pictures), found))
-    if found:
-        about += " A frame and a cross: taken for something else."
-    if len(found) == 1:
+    predictions = _outcomes(loaded, group, len(pictures))
+    views = list(_views(images, list(pictures), predictions))
+    if predictions:
+        about += " Framed with a cross: misclassified."
+    if len(predictions) == 1:
         about += f" {views[0].name}."  # there is nothing to choose from
-    if len(found) > outcomes:
-        about += f" {count(len(found) - outcomes, 'more outcome')} in the journal."
+    if len(predictions) > outcomes:
+        about += f" {count(len(predictions) - outcomes, 'more outcome')} in the journal."
     return Grid(about, pictures, views[: outcomes + 1])
 
 
@@ -141,9 +141,9 @@ def classes(loaded: Loaded, group: Group) -> list[str]:
 def read(event: Mapping[str, Any]) -> Images | None:
     """Return the images of a `dataset` event; None where it has none, or none that can be trusted."""
     try:
-        told = event["images"]
-        shape, labels, top = map(_whole, (told["shape"], told["labels"], [told["top"]]))
-        data = base64.b64decode(told["data"], validate=True)
+        stored = event["images"]
+        shape, labels, top = map(_integers, (stored["shape"], stored["labels"], [stored["top"]]))
+        data = base64.b64decode(stored["data"], validate=True)
         pixels = np.frombuffer(data, np.uint8).reshape(shape)
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
@@ -165,11 +165,11 @@ def picture(pixels: NDArray[np.uint8]) -> Picture:
     kind = {1: 0, 3: 2}[channels]
     header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
-    whole = b"\x89PNG\r\n\x1a\n" + b"".join(
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         for name, body in parts
     )
-    return Picture(f"data:image/png;base64,{base64.b64encode(whole).decode()}", width, height)
+    return Picture(f"data:image/png;base64,{base64.b64encode(png).decode()}", width, height)
 
 
 def _events(loaded: Loaded, group: Group) -> Iterator[Mapping[str, Any]]:
@@ -180,66 +180,66 @@ def _events(loaded: Loaded, group: Group) -> Iterator[Mapping[str, Any]]:
 
 
 def _names(event: Mapping[str, Any]) -> list[str]:
-    told = event.get("classes")
-    return [short(plain(one)) for one in told] if isinstance(told, list) else []
+    names = event.get("classes")
+    return [short(plain(name)) for name in names] if isinstance(names, list) else []
 
 
-def _whole(values: Any) -> list[int]:
+def _integers(values: Any) -> list[int]:
     """The values, if they are a list of whole numbers. Raises TypeError."""
-    if not isinstance(values, list) or any(type(one) is not int for one in values):
+    if not isinstance(values, list) or any(type(value) is not int for value in values):
         raise TypeError
     return values
 
 
 def _outcomes(loaded: Loaded, group: Group, shown: int) -> dict[tuple[int, ...], list[str]]:
-    """The cells' labels, by what they took the images for."""
+    """The cells' labels by their predictions."""
     finished = group.cells[group.cells["status"].isin(FINISHED)]
     cells = zip(finished["run"], finished["cell"], strict=True)
     labels = dict(zip(cells, finished["label"], strict=True))
-    found: dict[tuple[int, ...], list[str]] = {}
+    labels_by_prediction: dict[tuple[int, ...], list[str]] = {}
     for run in finished["run"].unique():
         for event in loaded.records[int(run)].every("evaluated"):
             label = labels.get((run, event.get("cell")))
             try:
-                told = tuple(_whole(event.get("predicted"))[:shown])
+                predicted = tuple(_integers(event.get("predicted"))[:shown])
             except TypeError:
                 continue
-            if label is not None and len(told) == shown:
-                found.setdefault(told, []).append(label)
-    return found
+            if label is not None and len(predicted) == shown:
+                labels_by_prediction.setdefault(predicted, []).append(label)
+    return labels_by_prediction
 
 
 def _views(
-    images: Images, names: Sequence[str], found: Mapping[tuple[int, ...], list[str]]
+    images: Images, names: Sequence[str], predictions: Mapping[tuple[int, ...], list[str]]
 ) -> Iterator[View]:
     """One of all cells together, where they differ, and one an outcome."""
     labels = images.labels[: len(names)]
-    total = sum(map(len, found.values()))
-    if len(found) != 1:
+    total = sum(map(len, predictions.values()))
+    if len(predictions) != 1:
         missed = [
-            sum(len(cells) for told, cells in found.items() if told[place] != label)
+            sum(len(cells) for predicted, cells in predictions.items() if predicted[place] != label)
             for place, label in enumerate(labels)
         ]
-        said = [f"{n} of {count(total, 'cell')}" if n else "" for n in missed]
-        words = [f", taken for something else by {text}" if text else "" for text in said]
-        yield View("all cells", _marks(images, names, said, words))
-    for told, cells in found.items():
-        pairs = zip(told, labels, strict=True)
-        said = [images.name(guess) if guess != label else "" for guess, label in pairs]
-        words = [f", taken for {text}" if text else "" for text in said]
-        others = f" and {len(cells) - 1} with the same" if cells[1:] else ""
-        who = f"All {total} cells agree" if len(cells) == total > 1 else f"{cells[0]}{others}"
-        wrong = sum(map(bool, said)) or "none"
-        yield View(f"{who}: {wrong} wrong", _marks(images, names, said, words))
+        misses = [f"{n} of {count(total, 'cell')}" if n else "" for n in missed]
+        words = [f", misclassified by {text}" if text else "" for text in misses]
+        yield View("all cells", _marks(images, names, misses, words))
+    for predicted, cells in predictions.items():
+        pairs = zip(predicted, labels, strict=True)
+        guesses = [images.name(guess) if guess != label else "" for guess, label in pairs]
+        words = [f", predicted as {text}" if text else "" for text in guesses]
+        sharing = f" and {len(cells) - 1} with the same" if cells[1:] else ""
+        who = f"All {total} cells agree" if len(cells) == total > 1 else f"{cells[0]}{sharing}"
+        wrong = sum(map(bool, guesses)) or "none"
+        yield View(f"{who}: {wrong} wrong", _marks(images, names, guesses, words))
 
 
 def _marks(
-    images: Images, names: Sequence[str], said: Sequence[str], words: Sequence[str]
+    images: Images, names: Sequence[str], guesses: Sequence[str], words: Sequence[str]
 ) -> list[Mark]:
     labels = map(images.name, images.labels)
     return [
-        Mark(name, f"image {place}: {label}{more}", label, wrong)
-        for place, (name, label, wrong, more) in enumerate(
-            zip(names, labels, said, words, strict=False), start=1
+        Mark(name, f"image {place}: {label}{remark}", label, wrong)
+        for place, (name, label, wrong, remark) in enumerate(
+            zip(names, labels, guesses, words, strict=False), start=1
         )
     ]

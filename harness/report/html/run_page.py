@@ -12,7 +12,7 @@ from harness.report import content, headlines, parity_tables, provenance
 from harness.report.groups import Group, Loaded, groups, letter, load
 from harness.report.headlines import Claim
 from harness.report.html import cell_details, curves, downsample, plots, predictions, style
-from harness.report.html.plots import Figure
+from harness.report.html.figure import Figure
 from harness.report.html.style import Style
 from harness.results import store
 from harness.results.metrics import IN_TABLES
@@ -75,7 +75,7 @@ class Part:
     failed: list[tuple[str, str, list[tuple[int, str]]]]  # status, reason, ids and labels
     plots: list[tuple[str, Figure]]
     scores: Sequence[Score] = ()
-    more: int = 0  # outcomes that are not shown
+    unshown: int = 0  # outcomes that are not shown
     grid: predictions.Grid | None = None
 
 
@@ -113,14 +113,14 @@ class Page:
 def build(records: Sequence[store.Record]) -> Page:
     """Return the page of one or several runs; of empty, half done and failed ones, too."""
     loaded = load(records)
-    found = groups(loaded)
+    rankings = groups(loaded)
     data: dict[str, Any] = {"figures": {}, "cells": {}, "tensors": parity_tables.TENSORS}
-    parts = _parts(loaded, found, data)
+    parts = _parts(loaded, rankings, data)
     for number, record in enumerate(records):
-        own = loaded.cells[loaded.cells["run"] == number]
-        data["cells"] |= cell_details.details(record, own, len(loaded.cells))
-    fields = [field for field in FIELDS if _told(loaded.cells, field)]
-    names = [plain(one.manifest.get("run") or one.folder.name) for one in records]
+        cells = loaded.cells[loaded.cells["run"] == number]
+        data["cells"] |= cell_details.details(record, cells, len(loaded.cells))
+    fields = [field for field in FIELDS if _has_values(loaded.cells, field)]
+    names = [plain(record.manifest.get("run") or record.folder.name) for record in records]
     named = loaded.cells.assign(label=loaded.cells["workload"] + " " + loaded.cells["label"])
     return Page(
         title=f"Run {names[0]}" if len(names) == 1 else count(len(names), "run"),
@@ -132,39 +132,45 @@ def build(records: Sequence[store.Record]) -> Page:
         choices=_choices(loaded.cells, fields),
         lines=[_line(loaded.rows[cell], fields) for cell in _in_order(loaded.cells)["id"]],
         pictures={
-            name: one for part in parts if part.grid for name, one in part.grid.pictures.items()
+            name: picture
+            for part in parts
+            if part.grid
+            for name, picture in part.grid.pictures.items()
         },
         data=data,
     )
 
 
-def _parts(loaded: Loaded, found: Sequence[Group], data: dict[str, Any]) -> list[Part]:
+def _parts(loaded: Loaded, rankings: Sequence[Group], data: dict[str, Any]) -> list[Part]:
     samples = downsample.strips(loaded.samples)
-    told = curves.for_cells(loaded.records, loaded.cells)
+    curves_by_cell = curves.for_cells(loaded.records, loaded.cells)
     looks = style.styles(loaded.cells)
-    most = min(max(MOST_SCORES // max(1, len(found)), 2), 8)
-    grids = predictions.grids(loaded, found, most)
+    most = min(max(MOST_SCORES // max(1, len(rankings)), 2), 8)
+    grids = predictions.grids(loaded, rankings, most)
     parts = []
-    for group in found:
+    for group in rankings:
         drawn = [
             (f"{group.key}-{place}", figure)
-            for place, figure in enumerate(_figures(group, looks, told, samples))
+            for place, figure in enumerate(_figures(group, looks, curves_by_cell, samples))
         ]
         data["figures"] |= {key: figure.table() for key, figure in drawn}
         outcomes = _outcomes(loaded, group)
         names = predictions.classes(loaded, group)
         scores = [
-            _score(one, f"{group.key}-s{place}", names, data)
-            for place, one in enumerate(outcomes[:most])
+            _score(outcome, f"{group.key}-s{place}", names, data)
+            for place, outcome in enumerate(outcomes[:most])
         ]
         part = _part(loaded, group, drawn)
-        more, grid = len(outcomes[most:]), grids.get(group.key)
-        parts.append(replace(part, scores=scores, more=more, grid=grid))
+        unshown, grid = len(outcomes[most:]), grids.get(group.key)
+        parts.append(replace(part, scores=scores, unshown=unshown, grid=grid))
     return parts
 
 
 def _figures(
-    group: Group, looks: dict[int, Style], told: dict[int, Any], samples: downsample.Strips
+    group: Group,
+    looks: dict[int, Style],
+    curves_by_cell: dict[int, Any],
+    samples: downsample.Strips,
 ) -> Iterator[Figure]:
     """The plots of a group that have something to show, in their order."""
     drawn = [
@@ -173,10 +179,10 @@ def _figures(
         plots.latency(group, looks),
         plots.pareto(group, looks),
         plots.memory(group, looks),
-        curves.curves(group, looks, told, "step"),
-        curves.curves(group, looks, told, "time"),
+        curves.curves(group, looks, curves_by_cell, "step"),
+        curves.curves(group, looks, curves_by_cell, "time"),
         plots.start_up(group, looks),
-        plots.limit(group, looks),
+        plots.utilisation(group, looks),
         *(curves.strip(group, looks, samples, kind) for kind in headlines.KINDS),
     ]
     yield from filter(None, drawn)
@@ -199,20 +205,20 @@ def _outcomes(loaded: Loaded, group: Group) -> list[dict[str, Any]]:
     """The distinct outcomes on the test set, run by run; none where the data was made up."""
     cells = group.cells
     return [
-        one
+        outcome
         for run in cells["run"].unique()
-        for one in cell_details.scores(loaded.records[run], cells[cells["run"] == run])
+        for outcome in cell_details.scores(loaded.records[run], cells[cells["run"] == run])
         if not group.made_up
     ]
 
 
 def _failed(cells: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[tuple[int, str]]]]:
     """The cells that are not ranked, those of one status and reason together."""
-    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    failures: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for cell in cells:
         why = plain(cell["status"]), plain(cell["reason"])
-        found.setdefault(why, []).append((cell["id"], cell["label"]))
-    return [(*why, cells) for why, cells in found.items()]
+        failures.setdefault(why, []).append((cell["id"], cell["label"]))
+    return [(*why, cells) for why, cells in failures.items()]
 
 
 def _notes(loaded: Loaded, group: Group, run: int) -> list[tuple[Tone, str]]:
@@ -222,13 +228,13 @@ def _notes(loaded: Loaded, group: Group, run: int) -> list[tuple[Tone, str]]:
     return [(tone, whose + text) for tone, text in notes]
 
 
-def _score(found: dict[str, Any], key: str, names: list[str], data: dict[str, Any]) -> Score:
-    data["figures"][key] = curves.confusion(found["confusion"]).table()
-    labels = found["labels"]
+def _score(outcome: dict[str, Any], key: str, names: list[str], data: dict[str, Any]) -> Score:
+    data["figures"][key] = curves.confusion(outcome["confusion"]).table()
+    labels = outcome["labels"]
     name = labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} with the same"
     classes = [
-        {"name": " ".join(dict.fromkeys([str(place), *names[place : place + 1]]))} | one
-        for place, one in enumerate(found["classes"])
+        {"name": " ".join(dict.fromkeys([str(place), *names[place : place + 1]]))} | scores
+        for place, scores in enumerate(outcome["classes"])
     ]
     return Score(name, key, classes)
 
@@ -251,12 +257,12 @@ def _place(loaded: Loaded, number: int, name: str, several: bool) -> Place:
 
 def _choices(cells: pd.DataFrame, fields: Sequence[Field]) -> list[tuple[Field, list[str]]]:
     """The values of every field of words that has several, but of the cell's own name."""
-    found = [
+    choices = [
         (field, sorted({plain(value) for value in cells[field.key]}))
         for field in fields
         if field.write is None and field.key != "label"
     ]
-    return [(field, values) for field, values in found if len(values) > 1]
+    return [(field, values) for field, values in choices if len(values) > 1]
 
 
 def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
@@ -273,7 +279,7 @@ def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.loc[order.index]
 
 
-def _told(cells: pd.DataFrame, field: Field) -> bool:
+def _has_values(cells: pd.DataFrame, field: Field) -> bool:
     """Whether a column says anything."""
     return field.key in cells and bool(cells[field.key].notna().any())
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 COLOURS = 8
-"""How many colours style.css has, as --c0, --c1 and so on; told apart by the colour-blind too."""
+"""How many colours style.css has, as --c0, --c1 and so on; the colour-blind can distinguish them too."""
 
 GREY = "--soft"
 """What is no contestant: the reference, a warm-up."""
@@ -45,9 +45,9 @@ def styles(cells: pd.DataFrame) -> dict[int, Style]:
     places = _places(sorted(set(cells["framework"])))
     modes: dict[str, list[str]] = {}
     for framework, mode in zip(cells["framework"], cells["mode"], strict=True):
-        known = modes.setdefault(framework, [])
-        if mode not in known:
-            known.append(mode)
+        seen = modes.setdefault(framework, [])
+        if mode not in seen:
+            seen.append(mode)
     return {
         cell["id"]: Style(GREY, "cross-thin-open", "dot")
         if cell["reference"]

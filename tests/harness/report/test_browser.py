@@ -213,7 +213,7 @@ def test_a_history_shows_its_runs_and_its_change(page: Page, over_time: Path) ->
     page.js(f"Plotly.Fx.hover({plot}, [{{curveNumber: {curve}, pointNumber: 14}}])")
     page.wait(f"{plot}.querySelector('.hovertext')")
     said = page.js(f"return {plot}.querySelector('.hovertext').textContent")
-    assert "2.13.0" in said and "<script>" in said and "net" in said
+    assert "2.13.0" in said and "<script>" in said and "machine-adjusted" in said
     assert page.js("return window.pwned") is None
     assert page.js("return document.images.length") == 0
     assert page.errors() == []

@@ -199,7 +199,7 @@ def test_an_unsteady_cell_is_told(tmp_path: Path, fake: ModuleType) -> None:
     run.append("warmed", CELLS[0], launch=1, steady_from=None, seconds_a_step=[1.0] * 100)
     run.append("cell-done", CELLS[0])
     fake.end(run)
-    assert "left fast never got steady while warming up" in said(report(run.folder))
+    assert "left fast did not reach steady state while warming up" in said(report(run.folder))
 
 
 def test_the_rate_of_tiny_operations_is_told_of_each_framework(
@@ -214,11 +214,9 @@ def test_the_rate_of_tiny_operations_is_told_of_each_framework(
         run.append("cell-done", cell)
     fake.end(run)
     told = said(report(run.folder))
-    assert (
-        "tiny operations a second on cpu, started one by one: left 64,000 and right 32,000" in told
-    )
+    assert "dispatch rate on cpu, operations a second: left 64,000 and right 32,000" in told
     assert "takes as long as 3,2" in told  # batches of 32 samples
-    assert "this machine's limits: 1 Gflop/s (float32 product)" in told
+    assert "measured peak: 1 Gflop/s (float32 product)" in told
 
 
 def test_an_undecided_cell_is_not_the_one_nearest_to_the_limit(
@@ -233,7 +231,7 @@ def test_an_undecided_cell_is_not_the_one_nearest_to_the_limit(
         run.append("cell-done", cell)
     fake.end(run)
     notes = said(report(run.folder))
-    assert "right slow comes nearest to its own" in notes and "a step of right slow takes" in notes
+    assert "best MFU: right slow, " in notes and "a step of right slow takes" in notes
 
 
 def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -> None:
@@ -257,7 +255,7 @@ def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -
     run.append("stopped", workload="toy", reason="the budget is spent")
     fake.end(run)
     told = said(report(run.folder))
-    assert "kept 1.9 cores busy where 1 were allowed" in told
+    assert "exceeded its thread limit (1.9 of 1 cores)" in told
     assert "2 slices disturbed and timed again: stolen by the hypervisor (2)" in told
     assert "memory did not hold all workers: left fast were timed apart" in told
     assert "measuring ended: the budget is spent" in told
@@ -295,7 +293,7 @@ def test_devices_that_differ_are_in_the_names(tmp_path: Path, fake: ModuleType) 
     assert [row.label for row in section.rows] == ["left fast cpu", "left fast cuda"]
     assert [metric.short for metric in section.columns[-2:]] == ["GPU MiB", "held MiB"]
     assert [row.texts[-2:] for row in section.rows] == [("-", "-"), ("256", "512")]
-    assert "the driver (NVML) says of the process" in dict(told.facts)["memory"]
+    assert "the driver (NVML) reports for the process" in dict(told.facts)["memory"]
     assert told.absent == (("right on cuda", "unavailable: no wheel"),)
 
 

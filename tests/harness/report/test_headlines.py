@@ -90,7 +90,7 @@ def test_a_tie_is_said_as_a_tie() -> None:
 
 
 def test_without_comparisons_nothing_is_claimed() -> None:
-    words = "On w nothing is claimed or ranked: one launch proves nothing"
+    words = "On w nothing is claimed or ranked: at least 2 launches are needed"
     assert said(with_pairs(group(), pairs().head(0))) == words
     one_launch = pairs().assign(low=float("nan"), high=float("nan"), verdict="inconclusive")
     assert said(with_pairs(group(), one_launch)) == words

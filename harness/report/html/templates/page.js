@@ -25,7 +25,7 @@
   }
 
   function painted(value, key) {
-    if (Array.isArray(value)) return value.map((one) => painted(one, key));
+    if (Array.isArray(value)) return value.map((item) => painted(item, key));
     if (value && typeof value === "object") {
       return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, painted(v, k)]));
     }
@@ -33,21 +33,21 @@
     return named ? colour(value) : value;
   }
 
-  function themed(own, narrow) {
+  function themed(layout, narrow) {
     const line = colour("--line");
     const axis = {
       gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true, fixedrange: true, tickangle: 0,
     };
     const axes = {};
-    for (const name of ["xaxis", "yaxis", ...(own.yaxis2 ? ["yaxis2"] : [])]) {
-      axes[name] = { ...axis, ...own[name] };
+    for (const name of ["xaxis", "yaxis", ...(layout.yaxis2 ? ["yaxis2"] : [])]) {
+      axes[name] = { ...axis, ...layout[name] };
     }
     return {
       paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, dragmode: false,
       font: { family: "system-ui, sans-serif", size: narrow ? 10.5 : 12, color: colour("--ink") },
       margin: { l: 8, r: 24, t: 16, b: 8 },
       hoverlabel: { bgcolor: colour("--card"), bordercolor: line, font: { color: colour("--ink") } },
-      ...painted(own), ...painted(axes),
+      ...painted(layout), ...painted(axes),
     };
   }
 
@@ -106,8 +106,8 @@
 
   for (const select of document.querySelectorAll("select.scores")) {
     select.addEventListener("change", () => {
-      for (const one of document.querySelectorAll(".score")) {
-        if (one.dataset.part === select.dataset.part) one.hidden = one.dataset.score !== select.value;
+      for (const score of document.querySelectorAll(".score")) {
+        if (score.dataset.part === select.dataset.part) score.hidden = score.dataset.score !== select.value;
       }
     });
   }
@@ -137,7 +137,7 @@
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
       row.hidden = !(words.every((word) => text.includes(word))
-        && choices.every((one) => row.cells[one.dataset.column].textContent === one.value));
+        && choices.every((choice) => row.cells[choice.dataset.column].textContent === choice.value));
       shown += !row.hidden;
     }
     document.getElementById("shown").textContent = `${shown} of ${rows.length} cells`;
@@ -150,8 +150,8 @@
     form.addEventListener("input", () => filter(form));
     form.addEventListener("submit", (event) => event.preventDefault());
     table.tBodies[0].addEventListener("click", (event) => {
-      const own = event.target.closest("tr").querySelector("[data-cell]");
-      if (!event.target.closest("[data-cell]")) show(own.dataset.cell);
+      const button = event.target.closest("tr").querySelector("[data-cell]");
+      if (!event.target.closest("[data-cell]")) show(button.dataset.cell);
     });
   }
 
@@ -165,47 +165,47 @@
     return node;
   }
   function grid(heads, lines) {
-    const head = make("thead", "", make("tr", "", ...heads.map((one) => make("th", one))));
-    const body = lines.map((line) => make("tr", "", ...line.map((one) => make("td", one))));
+    const head = make("thead", "", make("tr", "", ...heads.map((title) => make("th", title))));
+    const body = lines.map((line) => make("tr", "", ...line.map((words) => make("td", words))));
     const scroll = make("div", "", make("table", "", head, make("tbody", "", ...body)));
     scroll.className = "scroll";
     scroll.tabIndex = 0;
     return scroll;
   }
   function samples(cell) {
-    const found = [];
+    const figures = [];
     for (const { data, layout } of Object.values(page.figures)) {
       if (!layout.meta) continue;
       const { span, lane } = layout.meta;
-      const own = data.filter((trace) => trace.meta[0] === Number(cell));
-      if (!own.length) continue;
-      found.push({
-        data: own.map((trace) => ({
+      const traces = data.filter((trace) => trace.meta[0] === Number(cell));
+      if (!traces.length) continue;
+      figures.push({
+        data: traces.map((trace) => ({
           ...trace, y: trace.y.map((y) => ((y - Math.round(y)) / lane) * span * 100),
         })),
         layout: { height: 200, xaxis: layout.xaxis, yaxis: { title: { text: layout.meta.unit } } },
       });
     }
-    return found;
+    return figures;
   }
   function show(cell) {
-    const told = page.cells[cell];
+    const details = page.cells[cell];
     const body = document.getElementById("detail-body");
-    document.getElementById("detail-title").textContent = told.name;
-    const parts = [make("p", told.reason ? `${told.status}: ${told.reason}` : told.status)];
-    const row = rows.find((one) => one.querySelector("[data-cell]").dataset.cell === String(cell));
+    document.getElementById("detail-title").textContent = details.name;
+    const parts = [make("p", details.reason ? `${details.status}: ${details.reason}` : details.status)];
+    const row = rows.find((line) => line.querySelector("[data-cell]").dataset.cell === String(cell));
     if (row) {
       const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent);
       const list = make("dl", "");
-      [...row.cells].forEach((one, place) => {
-        if (place) list.append(make("dt", heads[place]), make("dd", one.textContent));
+      [...row.cells].forEach((field, place) => {
+        if (place) list.append(make("dt", heads[place]), make("dd", field.textContent));
       });
-      for (const [title, value] of told.more) list.append(make("dt", title), make("dd", value));
+      for (const [title, value] of details.more) list.append(make("dt", title), make("dd", value));
       parts.push(list);
     }
     const plots = samples(cell).map((figure) => [make("div", ""), figure]);
     if (plots.length) parts.push(make("h3", "Its samples"), ...plots.map(([place]) => place));
-    for (const check of told.parity) {
+    for (const check of details.parity) {
       parts.push(make("h3", check.words), make("p", `nearest its bound: ${check.nearest}`));
       if (!check.rows.length) continue;
       parts.push(grid(page.tensors, check.rows));
@@ -213,16 +213,16 @@
         parts.push(make("p", `The first ${check.rows.length} of ${check.of}: undecided, or nearest their bounds.`));
       }
     }
-    if (told.settings) parts.push(make("h3", "Settings in force"), make("p", told.settings));
+    if (details.settings) parts.push(make("h3", "Settings in force"), make("p", details.settings));
     parts.push(make("h3", "The end of its log"));
-    parts.push(told.log.length ? make("pre", told.log.join("\n")) : make("p", "It printed nothing."));
+    parts.push(details.log.length ? make("pre", details.log.join("\n")) : make("p", "It printed nothing."));
     body.replaceChildren(...parts);
     if (!dialog.open) dialog.showModal();
     ready.then(() => plots.forEach(([place, figure]) => draw(place, figure)), () => {});
   }
   document.addEventListener("click", (event) => {
-    const own = event.target.closest("[data-cell]");
-    if (own) show(own.dataset.cell);
+    const button = event.target.closest("[data-cell]");
+    if (button) show(button.dataset.cell);
     if (event.target === dialog) dialog.close();
   });
   document.getElementById("close").addEventListener("click", () => dialog.close());

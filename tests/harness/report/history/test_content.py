@@ -141,8 +141,8 @@ def test_a_change_without_another_framework_may_be_the_machines(
     for day in range(12):
         fakes.dated_run(tmp_path, day)
     text = " ".join(shown(told(tmp_path)).split())
-    assert re.search(r"slower by \d+% since run \S+, or the machine is", text)
-    assert content.ALONE in text and "net" not in text
+    assert re.search(r"slower by \d+% since run \S+ \(or the machine changed\)", text)
+    assert content.ALONE in text and "adjusted" not in text
 
 
 def test_the_page_has_a_plot_a_cell_and_every_run(results: Path) -> None:

@@ -128,8 +128,8 @@ def test_every_cell_s_guesses_are_there(tmp_path: Path, fake: ModuleType) -> Non
     ]
     every, some, none = (view.marks for view in found.views)
     assert (every[0].label, every[0].wrong) == ("zero", "4 of 10 cells")
-    assert every[0].words == "image 1: zero, taken for something else by 4 of 10 cells"
-    assert (some[0].wrong, some[0].words) == ("1", "image 1: zero, taken for 1")
+    assert every[0].words == "image 1: zero, misclassified by 4 of 10 cells"
+    assert (some[0].wrong, some[0].words) == ("1", "image 1: zero, predicted as 1")
     assert {mark.wrong for mark in [*every[1:], *some[1:], *none]} == {""}
 
 

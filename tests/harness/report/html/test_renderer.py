@@ -203,11 +203,11 @@ def test_samples_are_thinned_evenly_and_it_is_told(
 def test_memory_has_its_floor_and_speed_its_limit(tmp_path: Path, fake: ModuleType) -> None:
     loaded = load([store.read(fake.good_run(tmp_path))])
     (group,) = groups(loaded)
-    assert plots.limit(group, style.styles(loaded.cells)) is None  # it was not measured
+    assert plots.utilisation(group, style.styles(loaded.cells)) is None  # it was not measured
     told = group.cells.assign(limit_share=0.25, memory_floor_bytes=2.0**20)
     group = dataclasses.replace(group, cells=told)
     memory = plots.memory(group, style.styles(loaded.cells))
-    limit = plots.limit(group, style.styles(loaded.cells))
+    limit = plots.utilisation(group, style.styles(loaded.cells))
     assert memory and "1 MiB of weights" in memory.note and len(memory.traces) == 3
     assert memory.traces[2]["x"] == [211.0] * 9
     assert limit and limit.traces[0]["x"] == [25.0] * 9
