@@ -104,17 +104,7 @@ def _in_a_list(arrays: Arrays, run: ReferenceRun) -> Iterator[str]:
         yield f"{len(timed)} losses come of a list of {count} batches"
     off = np.flatnonzero(np.abs(timed - replayed) > EXACT * np.abs(replayed))
     if not len(off):
-        after, expected = part(arrays, "timed/after"), part(arrays, "replayed/after")
-        if all(np.array_equal(after[name], weight) for name, weight in expected.items()):
-            yield f"weights are right and the optimiser's memory is not, {where}"
-        for words in _moved(after, expected, part(arrays, "start"), run):
-            yield f"{words}, {where}"
-        if scale := _other_rate(timed[: run.steps], replayed[: run.steps], run):
-            yield f"{_RATE.format(scale)}, {where}"
-        yield (
-            f"all losses are right and the weights are not, {where}: an update is left out, or not"
-            " done when train returns"
-        )
+        yield from _behind_right_losses(arrays, run, where)
     if len(off) == 1 and off[0] == count - 1:
         yield f"the last batch is another, {where}"
     if not np.ptp(timed) and np.ptp(replayed):
@@ -137,6 +127,22 @@ def _in_a_list(arrays: Arrays, run: ReferenceRun) -> Iterator[str]:
             " moment (a graph that is stale, an update that comes late)"
         )
     yield f"steps go wrong from batch {off[0] + 1} on, {where}: another path for lists"
+
+
+def _behind_right_losses(arrays: Arrays, run: ReferenceRun, where: str) -> Iterator[str]:
+    """Patterns of lists whose losses are right, and whose weights or memory are not."""
+    after, expected = part(arrays, "timed/after"), part(arrays, "replayed/after")
+    if all(np.array_equal(after[name], weight) for name, weight in expected.items()):
+        yield f"weights are right and the optimiser's memory is not, {where}"
+    for words in _moved(after, expected, part(arrays, "start"), run):
+        yield f"{words}, {where}"
+    timed, replayed = arrays["timed/losses"][: run.steps], arrays["replayed/losses"][: run.steps]
+    if scale := _other_rate(timed, replayed, run):
+        yield f"{_RATE.format(scale)}, {where}"
+    yield (
+        f"all losses are right and the weights are not, {where}: an update is left out, or not"
+        " done when train returns"
+    )
 
 
 def _other_rate(losses: NDArray, expected: NDArray, run: ReferenceRun) -> float | None:
