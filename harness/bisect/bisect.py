@@ -135,20 +135,20 @@ class Bisection:
     def _judged(self, records: list[store.Record], search: Search) -> dict[str, Any]:
         """Report a measurement's result to the user, and return it for the log."""
         question, release, (good, bad) = self.question, search.next, search.ends
-        if release is None or search.whole is None:
+        if release is None or search.overall is None:
             change = better(records, question, bad, good)
             self.tell(f"  from {good} to {bad}: {in_words(question, change)}")
-            return {"verdict": moved(change), "step": change.told()}
-        verdict, lean = side(records, question, release, (good, bad), search.whole)
+            return {"verdict": moved(change), "step": change.to_dict()}
+        verdict, lean = side(records, question, release, (good, bad), search.overall)
         from_good = better(records, question, release, good)
         context = f"from {good} to it: {in_words(question, from_good)}"
         if verdict == INCONCLUSIVE:
             reason = f"not surely nearer to {good} or to {bad} after {lean.count} launches"
             self.tell(f"  {release} is {reason}; {context}")
-            return {"verdict": INCONCLUSIVE, "reason": reason, "step": None, "lean": lean.told()}
+            return {"verdict": INCONCLUSIVE, "reason": reason, "step": None, "lean": lean.to_dict()}
         self.tell(f"  {release} is nearer to {bad if verdict == BAD else good}; {context}")
         step = from_good if verdict == BAD else better(records, question, bad, release)
-        return {"verdict": verdict, "step": step.told(), "lean": lean.told()}
+        return {"verdict": verdict, "step": step.to_dict(), "lean": lean.to_dict()}
 
     def _records(self, among: list[str], search: Search, folders: list[str]) -> list[store.Record]:
         """Run releases side by side until the question is settled; add the runs to `folders`."""
@@ -237,11 +237,11 @@ class Bisection:
 def _settled(question: Question, search: Search, records: list[store.Record]) -> bool:
     """Say whether more launches cannot change the outcome."""
     release, (good, bad) = search.next, search.ends
-    if release is None or search.whole is None:
+    if release is None or search.overall is None:
         difference = better(records, question, bad, good)
         decided = moved(difference) != INCONCLUSIVE
     else:
-        verdict, difference = side(records, question, release, (good, bad), search.whole)
+        verdict, difference = side(records, question, release, (good, bad), search.overall)
         decided = verdict != INCONCLUSIVE
     # What is measured in trainings has no more values when the trainings have ended.
     launches = max(event.get("launch", 1) for event in records[-1].events)
