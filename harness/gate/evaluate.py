@@ -166,7 +166,7 @@ def _presence(
     """
     if before is None or before.status not in running:
         why = "not there" if before is None else f"{before.status}: {before.reason}"
-        yield Finding(head, base, PARITY, MISSING, note=f"what it is held against: {why}")
+        yield Finding(head, base, PARITY, MISSING, note=f"the base of the comparison: {why}")
     elif after is None:
         yield Finding(head, base, PARITY, MISSING, note=_GONE)
     elif after.status not in running:
@@ -193,7 +193,7 @@ def _parity(head: str, base: str, after: Cell, before: Cell) -> Iterator[Finding
             INCONCLUSIVE, f"nothing was shown for it, so nothing is compared; {after.reason}"
         )
     elif before.parity == EQUIVALENT and after.parity != EQUIVALENT:
-        yield finding(REGRESSED, "it was equivalent before, and now is not checked")
+        yield finding(REGRESSED, "it was equivalent before; its parity was not checked now")
     elif after.parity == EQUIVALENT:
         yield finding(SAME)
 

@@ -189,7 +189,7 @@ def table_of(text: str, results: Path) -> Mapping[str, Any]:
     except store.StoreError as error:
         available = ", ".join(baseline.names(results / baseline.FOLDER)) or "none"
         raise store.StoreError(
-            f"--baseline {text}: no file, and baselines kept are: {available}; {error}"
+            f"--baseline {text}: no such file; stored baselines: {available}; {error}"
         ) from error
 
 

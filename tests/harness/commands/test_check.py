@@ -238,7 +238,7 @@ def test_what_was_asked_for_is_what_is_checked(conducted: list[Request]) -> None
     [
         (["check"], "give one of --against and --baseline"),
         (["check", "--against=faulty", "--baseline=x"], "give one of --against and --baseline"),
-        (["check", "--baseline=x"], "no file, and baselines kept are: none"),
+        (["check", "--baseline=x"], "no such file; stored baselines: none"),
         ([*AGAINST, "--epochs=1", "--steps=1"], "are mutually exclusive"),
         ([*AGAINST, "--threshold=3"], "give a part in percent"),
         ([*AGAINST, "--margin=200%"], "give a part in percent"),
