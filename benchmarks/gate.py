@@ -219,7 +219,7 @@ def _check(
     logs = {metric: now.pair(metric, x, y) for metric in IN_GATE}
     logs = {metric: found for metric, found in logs.items() if len(found)}
     order = draw.permutation(min(map(len, logs.values())))
-    sides = [now.cells[cell].right for cell in (y, x)]
+    sides = [now.cells[cell].correct for cell in (y, x)]
     seeds = draw.permutation(sorted({*sides[0]} & {*sides[1]}))
     findings: list[Finding] = []
     for look in looks:

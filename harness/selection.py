@@ -7,23 +7,23 @@ from collections.abc import Iterable, Sequence
 from workloads.reading import SpecError, nearest
 
 
-def words(asked: Iterable[str]) -> list[str]:
-    """Return the words asked for; each of `asked` may hold several with commas between them."""
-    return [word.strip() for text in asked for word in text.split(",") if word.strip()]
+def words(texts: Iterable[str]) -> list[str]:
+    """Return the words asked for; each of `texts` may hold several with commas between them."""
+    return [word.strip() for text in texts for word in text.split(",") if word.strip()]
 
 
-def choose(asked: Iterable[str], known: Sequence[str], what: str) -> list[str]:
-    """Return the names asked for, in the order of `known`; "all" means every one.
+def choose(texts: Iterable[str], available: Sequence[str], what: str) -> list[str]:
+    """Return the names asked for, in the order of `available`; "all" means every one.
 
-    `asked` as of `words`; `what` a name is, for an error.
+    `texts` as of `words`; `what` a name is, for an error.
 
     Raises:
         SpecError: a name is not known; the message has the nearest one.
     """
-    names = words(asked)
+    names = words(texts)
     for word in names:
-        if word != "all" and word not in known:
+        if word != "all" and word not in available:
             raise SpecError(
-                f'no {what} "{word}"{nearest(word, known)}; known: {", ".join(known)}, or all'
+                f'no {what} "{word}"{nearest(word, available)}; known: {", ".join(available)}, or all'
             )
-    return [name for name in known if name in names or "all" in names]
+    return [name for name in available if name in names or "all" in names]

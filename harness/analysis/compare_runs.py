@@ -135,13 +135,14 @@ class _Side:
         self.record = record
         self.data = identity.data_hashes(record)
         self.locks = {
-            (one.get("framework"), one.get("device", "cpu")): one.get("lock_sha256")
-            for one in record.every("framework-ready")
+            (event.get("framework"), event.get("device", "cpu")): event.get("lock_sha256")
+            for event in record.every("framework-ready")
         }
         samples = store.samples(record)
         samples = samples[samples["round"] != tables.WARM_UP]
         self.rates: dict[str, dict[str, NDArray]] = {
-            str(kind): pairwise.rates(own) for kind, own in samples.groupby("kind", observed=True)
+            str(kind): pairwise.rates(slices)
+            for kind, slices in samples.groupby("kind", observed=True)
         }
         pairs = store.comparisons(record)[[*GROUP, "kind", "floor"]].drop_duplicates()
         self.floors = {tuple(key): floor for *key, floor in pairs.itertuples(index=False)}
@@ -166,7 +167,7 @@ class _Side:
         return intervals.launch_ratios(rates[cell], rates[anchor])
 
     def floor(self, kind: str, cell: str) -> float:
-        """By how much identical cells came out apart where this cell was timed."""
+        """The A/A noise floor where this cell was timed."""
         row = self.cells[cell]
         return float(self.floors.get((*(row[part] for part in GROUP), kind), 0.0))
 
@@ -209,17 +210,17 @@ def _undecided(a: _Side, b: _Side, workload: str) -> Iterator[Refusal]:
 
 def _incomparable(a: _Side, b: _Side, workload: str) -> str | None:
     """Say why nothing of a workload can be compared; None where it can."""
-    ours, theirs = (identity.computation(side.record, workload) for side in (a, b))
-    if ours.same_mathematics(theirs):
+    computed_a, computed_b = (identity.computation(side.record, workload) for side in (a, b))
+    if computed_a.same_mathematics(computed_b):
         return None
-    if ours.spec != theirs.spec:
+    if computed_a.spec != computed_b.spec:
         specs = [(side.manifest.get("workloads") or {}).get(workload) or {} for side in (a, b)]
         return f"another spec: {_apart(*(flat({**spec, 'title': None}) for spec in specs))}"
     hashes = [side.data.get(workload) for side in (a, b)]
-    for name, known in zip("AB", hashes, strict=True):
-        if not known:
+    for name, digest in zip("AB", hashes, strict=True):
+        if not digest:
             return f"no hash vouches for its data in {name}"
-    return f"other data: {_apart(*(flat(known or {}) for known in hashes))}"
+    return f"other data: {_apart(*(flat(digest or {}) for digest in hashes))}"
 
 
 def _apart(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
@@ -284,7 +285,7 @@ def _plain(a: _Side, b: _Side, cell: str, figures: Iterable[str]) -> Iterator[Ch
 def _speeds(a: _Side, b: _Side, cell: str, anchor: str | None, level: float) -> Iterator[Change]:
     """Yield a cell's speeds, or those over the anchor's, where both runs have them.
 
-    What identical cells came out apart by is added up over the two runs: either may lean.
+    The A/A noise floors of the two runs are added: either may lean.
     """
     for kind, figure in SPEEDS.items():
         x, y = (side.logs(kind, cell, anchor) for side in (a, b))
@@ -334,17 +335,17 @@ def _judged(changes: Sequence[Change], level: float) -> Iterator[Change]:
         yield replace(change, verdict=_verdict(change, told_apart))
 
 
-def _verdict(one: Change, told_apart: bool) -> str | None:
+def _verdict(change: Change, told_apart: bool) -> str | None:
     """Say equivalent of what is surely within the margin; else whether and where it went."""
-    if one.low is None or one.high is None:
+    if change.low is None or change.high is None:
         return None
-    share = one.figure == ACCURACY
+    share = change.figure == ACCURACY
     points, most = EQUIVALENCE.points, 1 + EQUIVALENCE.relative
     down, none, up = (-points, 0.0, points) if share else (1 / most, 1.0, most)
-    if down <= one.low and one.high <= up:
+    if down <= change.low and change.high <= up:
         return EQUIVALENT
-    if not told_apart or one.low <= none <= one.high:
+    if not told_apart or change.low <= none <= change.high:
         return INCONCLUSIVE
     if share:
-        return HIGHER if one.change > 0 else LOWER
-    return FASTER if one.change > 1 else SLOWER
+        return HIGHER if change.change > 0 else LOWER
+    return FASTER if change.change > 1 else SLOWER

@@ -80,16 +80,16 @@ class Series:
 
 def series(table: pd.DataFrame, metric: Metric) -> list[Series]:
     """Return every series of a metric in the history's table; the reference's are none."""
-    told = _valued(table, metric)
-    found = [
-        _series(own, told, metric)
-        for _, own in told[~told["reference"]].groupby(
+    cells = _valued(table, metric)
+    lines = [
+        _series(group, cells, metric)
+        for _, group in cells[~cells["reference"]].groupby(
             [*KEY, *(["steps"] if metric.quality else [])], sort=False, dropna=False
         )
-        if own["value"].notna().any()
+        if group["value"].notna().any()
     ]
-    first = {one.cell: place for place, one in reversed(list(enumerate(found)))}
-    return sorted(found, key=lambda one: first[one.cell])
+    first = {line.cell: place for place, line in reversed(list(enumerate(lines)))}
+    return sorted(lines, key=lambda line: first[line.cell])
 
 
 def levels(series: Series) -> Iterator[tuple[int, int]]:
@@ -99,21 +99,21 @@ def levels(series: Series) -> Iterator[tuple[int, int]]:
 
 def _valued(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return the cells that began, with `value`, `low`, `high`, and `y`, in which steps add up."""
-    told = table[~table["status"].isin(_NEVER_BEGAN)].copy()
-    ok = told["status"] == tables.OK
-    value = _floats(told[metric.column])
+    cells = table[~table["status"].isin(_NEVER_BEGAN)].copy()
+    ok = cells["status"] == tables.OK
+    value = _floats(cells[metric.column])
     if metric.elsewhere:
-        other = _floats(told[BY_NAME[metric.elsewhere].column])
-        value = value.where(told["device"] == "cpu", other)
-    told["value"] = value.where(ok & ((value > 0) | metric.quality))
+        gpu_value = _floats(cells[BY_NAME[metric.elsewhere].column])
+        value = value.where(cells["device"] == "cpu", gpu_value)
+    cells["value"] = value.where(ok & ((value > 0) | metric.quality))
     for name, column in zip(("low", "high"), metric.interval or (), strict=False):
-        told[name] = _floats(told[column]).where(ok)
-    told["y"] = told["value"] if metric.quality else np.log(told["value"])
+        cells[name] = _floats(cells[column]).where(ok)
+    cells["y"] = cells["value"] if metric.quality else np.log(cells["value"])
     # A run that failed took no steps: it stands with the one before it, or the one after.
-    steps = _floats(told["steps"]).groupby([told[name] for name in KEY], dropna=False)
-    told["steps"] = steps.transform(lambda own: own.ffill().bfill())
-    return told[~ok | told["value"].notna()].reindex(
-        columns=[*told.columns, *({"low", "high"} - set(told.columns))]
+    steps = _floats(cells["steps"]).groupby([cells[name] for name in KEY], dropna=False)
+    cells["steps"] = steps.transform(lambda series: series.ffill().bfill())
+    return cells[~ok | cells["value"].notna()].reindex(
+        columns=[*cells.columns, *({"low", "high"} - set(cells.columns))]
     )
 
 
@@ -121,21 +121,21 @@ def _floats(column: pd.Series) -> pd.Series:
     return pd.to_numeric(column, errors="coerce").astype(float)
 
 
-def _series(own: pd.DataFrame, told: pd.DataFrame, metric: Metric) -> Series:
-    points = own.iloc[_order(own)].reset_index(drop=True)
+def _series(cells: pd.DataFrame, table: pd.DataFrame, metric: Metric) -> Series:
+    points = cells.iloc[_order(cells)].reset_index(drop=True)
     about = {name: points[name].iloc[-1] for name in (*KEY, "machine")}
-    known = points[points["value"].notna()]
-    votes = _votes(known, told) if metric.timed else known[[]]
-    known = known.loc[votes.index]
-    y = known["y"].to_numpy() - _together(votes)
-    places = _places(known, y, votes, metric) if about["fingerprint"] else []
+    valued = points[points["value"].notna()]
+    votes = _votes(valued, table) if metric.timed else valued[[]]
+    valued = valued.loc[votes.index]
+    y = valued["y"].to_numpy() - _together(votes)
+    places = _places(valued, y, votes, metric) if about["fingerprint"] else []
     net = np.exp(y - np.median(y[: (*places, y.size)[0]])) if votes.shape[1] else np.nan
     return Series(
         cell="/".join(str(about[part]) for part in CELL),
-        points=points.assign(net=pd.Series(net, known.index)),
+        points=points.assign(net=pd.Series(net, valued.index)),
         changes=tuple(
             Change(
-                place=int(known.index[place]),
+                place=int(valued.index[place]),
                 size=size,
                 word=metric.words[0] if size > 0 else metric.words[1],
                 better=(size > 0) == metric.higher_is_better,
@@ -220,12 +220,12 @@ def _sizes(y: NDArray[np.float64], places: Sequence[int]) -> list[float]:
     ]
 
 
-def _worth(known: pd.DataFrame, size: float, part: tuple[slice, slice], metric: Metric) -> bool:
+def _worth(points: pd.DataFrame, size: float, part: tuple[slice, slice], metric: Metric) -> bool:
     """Say whether a change is large enough to tell; of accuracy, for its number of test examples."""
     if not metric.quality:
         return abs(size) >= CHANGE.relative
-    sides = [known.iloc[side] for side in part]
-    shares = [(float(one["value"].mean()), int(one["examples"].min() or 0)) for one in sides]
+    sides = [points.iloc[side] for side in part]
+    shares = [(float(side["value"].mean()), int(side["examples"].min() or 0)) for side in sides]
     if abs(size) < CHANGE.points or not all(examples for _, examples in shares):
         return False
     return intervals.share_change(shares[0], shares[1])[1] < 1 - intervals.LEVEL

@@ -46,7 +46,7 @@ TRAINED = (ACCURACY, MEMORY, DEVICE_MEMORY)
 COLD = LOOKS[:4]
 """After how many runs first steps are looked at; each is a run, or they find what is compiled."""
 
-Tell = Callable[[str], None]
+Emit = Callable[[str], None]
 
 
 class _Unusable(Exception):
@@ -67,7 +67,7 @@ class Bisection:
     recipe: Recipe
     results: Path
     root: Path
-    tell: Tell
+    emit: Emit
 
     @property
     def log(self) -> Log:
@@ -85,9 +85,9 @@ class Bisection:
         header, *events = log.read() or [log.begin(self._releases())]
         search = Search.replay(header["releases"], events)
         count = len(search.releases)
-        self.tell(f"{count} releases from {search.releases[0]} to {search.releases[-1]}")
+        self.emit(f"{count} releases from {search.releases[0]} to {search.releases[-1]}")
         if events:
-            self.tell(f"{len(events)} measurements are known from {log.path}")
+            self.emit(f"{len(events)} measurements are known from {log.path}")
         while not search.done:
             event = self._measure(search)
             log.append(event)
@@ -108,7 +108,7 @@ class Bisection:
         """Measure what is next, and return it as the log has it."""
         release, (good, bad), began = search.next, search.ends, time.monotonic()
         among = [good, bad] if release is None else [good, release, bad]
-        self.tell(f"measuring {', '.join(among)}")
+        self.emit(f"measuring {', '.join(among)}")
         folders: list[str] = []
         try:
             event = self._judged(self._records(among, search, folders), search)
@@ -120,7 +120,7 @@ class Bisection:
                     f" {failure}; mend that and give the same command again"
                 ) from failure
             event = {"verdict": SKIPPED, "reason": str(failure), "step": None}
-            self.tell(f"  {release} is skipped: {failure}")
+            self.emit(f"  {release} is skipped: {failure}")
         seconds = round(time.monotonic() - began, 1)
         return {
             "event": "measured",
@@ -135,20 +135,20 @@ class Bisection:
     def _judged(self, records: list[store.Record], search: Search) -> dict[str, Any]:
         """Report a measurement's result to the user, and return it for the log."""
         question, release, (good, bad) = self.question, search.next, search.ends
-        if release is None or search.whole is None:
+        if release is None or search.overall is None:
             change = better(records, question, bad, good)
-            self.tell(f"  from {good} to {bad}: {in_words(question, change)}")
-            return {"verdict": moved(change), "step": change.told()}
-        verdict, lean = side(records, question, release, (good, bad), search.whole)
+            self.emit(f"  from {good} to {bad}: {in_words(question, change)}")
+            return {"verdict": moved(change), "step": change.to_dict()}
+        verdict, lean = side(records, question, release, (good, bad), search.overall)
         from_good = better(records, question, release, good)
         context = f"from {good} to it: {in_words(question, from_good)}"
         if verdict == INCONCLUSIVE:
             reason = f"not surely nearer to {good} or to {bad} after {lean.count} launches"
-            self.tell(f"  {release} is {reason}; {context}")
-            return {"verdict": INCONCLUSIVE, "reason": reason, "step": None, "lean": lean.told()}
-        self.tell(f"  {release} is nearer to {bad if verdict == BAD else good}; {context}")
+            self.emit(f"  {release} is {reason}; {context}")
+            return {"verdict": INCONCLUSIVE, "reason": reason, "step": None, "lean": lean.to_dict()}
+        self.emit(f"  {release} is nearer to {bad if verdict == BAD else good}; {context}")
         step = from_good if verdict == BAD else better(records, question, bad, release)
-        return {"verdict": verdict, "step": step.told(), "lean": lean.told()}
+        return {"verdict": verdict, "step": step.to_dict(), "lean": lean.to_dict()}
 
     def _records(self, among: list[str], search: Search, folders: list[str]) -> list[store.Record]:
         """Run releases side by side until the question is settled; add the runs to `folders`."""
@@ -198,7 +198,7 @@ class Bisection:
         return replace(plain_request, undecided=undecided, measuring=measuring)
 
     def _listener(self) -> run.Listener:
-        """Tell what takes long, and stop a run of which one cell cannot run or be compared."""
+        """Emit what takes long, and stop a run of which one cell cannot run or be compared."""
         folder = ""
         checks: list[Mapping[str, Any]] = []
 
@@ -208,7 +208,7 @@ class Bisection:
             if kind == "run-started":
                 folder = Path(event["folder"]).name
             elif kind == "framework-building":
-                self.tell(f"  {event['framework']}: {event['text']}")
+                self.emit(f"  {event['framework']}: {event['text']}")
             elif kind == "framework-unavailable":
                 raise _Unusable(event["framework"], event["reason"], folder)
             elif kind == "cell-failed":
@@ -237,11 +237,11 @@ class Bisection:
 def _settled(question: Question, search: Search, records: list[store.Record]) -> bool:
     """Say whether more launches cannot change the outcome."""
     release, (good, bad) = search.next, search.ends
-    if release is None or search.whole is None:
+    if release is None or search.overall is None:
         difference = better(records, question, bad, good)
         decided = moved(difference) != INCONCLUSIVE
     else:
-        verdict, difference = side(records, question, release, (good, bad), search.whole)
+        verdict, difference = side(records, question, release, (good, bad), search.overall)
         decided = verdict != INCONCLUSIVE
     # What is measured in trainings has no more values when the trainings have ended.
     launches = max(event.get("launch", 1) for event in records[-1].events)
@@ -260,7 +260,7 @@ def prepare(
     threads: int | None,
     budget: float | None,
     results: Path,
-    tell: Tell,
+    emit: Emit,
     root: Path | None = None,
 ) -> Bisection:
     """Check what was asked for.
@@ -291,7 +291,7 @@ def prepare(
     )
     if Version(question.good) >= Version(question.bad):
         raise SpecError(f"--good {good} is not before --bad {bad}: give the older one as --good")
-    return Bisection(question, workload, recipe, results, root, tell)
+    return Bisection(question, workload, recipe, results, root, emit)
 
 
 def _version(option: str, word: str) -> Version:

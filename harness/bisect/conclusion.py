@@ -13,12 +13,12 @@ FOUND, A_RANGE, NO_CHANGE = 0, 1, 3
 
 def conclusion(question: Question, search: Search) -> tuple[str, int]:
     """Return the last words on a search that is done, and the exit status."""
-    assert search.whole is not None and search.step is not None  # noqa: S101 (it is done)
+    assert search.overall is not None and search.step is not None  # noqa: S101 (it is done)
     first, last = search.releases[0], search.releases[-1]
     spent = f"{count(search.runs, 'run')}, {_minutes(search.seconds)}"
-    overall = f"from {first} to {last} {in_words(question, search.whole)}"
-    if search.whole_moved != CHANGED:
-        advice = "; a larger --budget may decide" if search.whole_moved == INCONCLUSIVE else ""
+    overall = f"from {first} to {last} {in_words(question, search.overall)}"
+    if search.overall_moved != CHANGED:
+        advice = "; a larger --budget may decide" if search.overall_moved == INCONCLUSIVE else ""
         return f"no significant change: {overall}; {spent}{advice}", NO_CHANGE
     good, bad = search.ends
     also = "" if (good, bad) == (first, last) else f"; {overall}"

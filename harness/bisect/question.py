@@ -76,7 +76,7 @@ class Difference:
         """1 for certainly better, -1 for certainly worse, else 0."""
         return int(self.low > 0) - int(self.high < 0)
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
 
@@ -163,7 +163,7 @@ def _percent(value: float) -> str:
 
 def _more_accurate(seen: Measures, head: str, bases: Sequence[str]) -> Difference:
     """Over the test examples of every training; the releases trained with the same seeds."""
-    rights = [seen.cells[cell].right for cell in (head, *bases)]
+    rights = [seen.cells[cell].correct for cell in (head, *bases)]
     seeds = sorted(set[int].intersection(*map(set, rights)))
     if not seeds:
         return Difference(math.nan, math.nan, math.nan, 0)

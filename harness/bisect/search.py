@@ -29,9 +29,9 @@ class Search:
     """Releases in between that could not be judged, and why."""
     open_at: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Of those that ran, the ends that they were last held against."""
-    whole: Difference | None = None
+    overall: Difference | None = None
     """How the first and the last release differ, and `moved`'s word on it."""
-    whole_moved: str = ""
+    overall_moved: str = ""
     step: Difference | None = None
     """How the first bad release differs from the last good one, when both last ran together."""
     ended: bool = False
@@ -57,8 +57,8 @@ class Search:
         verdict = _FORMER.get(verdict, verdict)
         step = None if event["step"] is None else Difference.of(event["step"])
         if release is None:  # the ends of what is left, side by side
-            self.ended = self.whole is not None or verdict != CHANGED
-            self.whole, self.whole_moved = self.whole or step, self.whole_moved or verdict
+            self.ended = self.overall is not None or verdict != CHANGED
+            self.overall, self.overall_moved = self.overall or step, self.overall_moved or verdict
         elif verdict == GOOD:
             self.good = self.releases.index(release)
         elif verdict == BAD:
@@ -91,12 +91,12 @@ class Search:
     def done(self) -> bool:
         """Whether there is nothing left to measure."""
         certain = self.step is not None and self.step.sign != 0
-        return self.ended or (self.whole is not None and not self.candidates and certain)
+        return self.ended or (self.overall is not None and not self.candidates and certain)
 
     @property
     def next(self) -> str | None:
         """The release to be held against both ends; None: the ends themselves, side by side."""
-        if self.whole is None:
+        if self.overall is None:
             return None
         middle = (self.good + self.bad) / 2
         places = {

@@ -64,8 +64,8 @@ def _row(folder: Path, name: str) -> Sequence[str]:
         stored = baselines.read(folder / f"{name}.json")
     except StoreError as error:
         return name, "-", "-", str(error)
-    cpu = stored.told["machine"].get("cpu")
-    return name, str(stored.told["started"])[:16], str(len(stored.cells)), str(cpu)
+    cpu = stored.table["machine"].get("cpu")
+    return name, str(stored.table["started"])[:16], str(len(stored.cells)), str(cpu)
 
 
 @baseline.command()
@@ -82,7 +82,7 @@ def show(name: str, out: Path | None) -> None:
     from harness.results.metrics import ACCURACY, IN_GATE
 
     stored = baselines.read(baselines.path(results_folder(out), name))
-    about = stored.told
+    about = stored.table
     versions = ", ".join(f"{key} {version}" for key, version in about["versions"].items())
     facts = {
         "run": f"{about['run']}, {str(about['started'])[:16]}",

@@ -52,7 +52,7 @@ def bisect(out: Path | None, **options: Any) -> None:
     from harness.bisect.conclusion import conclusion
 
     results = results_folder(out)
-    bisection = prepare(results=results, tell=lambda text: click.echo(text, err=True), **options)
+    bisection = prepare(results=results, emit=lambda text: click.echo(text, err=True), **options)
     sentence, status = conclusion(bisection.question, bisection.go())
     click.echo(sentence)
     click.echo(f"its log: {bisection.log.path}", err=True)

@@ -71,11 +71,11 @@ def check(
         raise click.UsageError("give one of --against and --baseline")
     if against is not None:
         options["data"] = options["data"] or "real"
-        asked = request.against(against, out=out, **options)
+        run_request = request.against(against, out=out, **options)
     else:
         table = request.table_of(str(stored), results_folder(out))
-        asked = request.stored(table, out=out, **options)
-    record, _ = conduct(asked, as_json)
+        run_request = request.stored(table, out=out, **options)
+    record, _ = conduct(run_request, as_json)
     result = verdict(record)
     outputs.write(record.folder, result)
     if as_json:

@@ -55,8 +55,8 @@ def show(profiled: Profiled, console: Console) -> None:
         name.truncate(room, overflow="ellipsis")
         table.add_row(name, f"{operator['calls']:,}", *times, share)
     console.print(table)
-    if rest := profiled.operators[_LINES:]:
-        share = sum(operator["self_us"] for operator in rest) / total
-        say(console, "off", f"{len(rest)} more, {share:.1%} of self time")
+    if remaining := profiled.operators[_LINES:]:
+        share = sum(operator["self_us"] for operator in remaining) / total
+        say(console, "off", f"{len(remaining)} more, {share:.1%} of self time")
     trace = f"the trace: {profiled.trace} (opens in chrome://tracing or ui.perfetto.dev)"
     line(console, Text(trace))

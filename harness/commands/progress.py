@@ -62,9 +62,9 @@ class Display:
         line = _line(name, cell, event)
         if line:
             self._console.print(line, highlight=False)
-        now = _now(name, cell, event)
-        if now and self._live:
-            self._progress.update(self._task, description=now, **self._estimate())
+        description = _now(name, cell, event)
+        if description and self._live:
+            self._progress.update(self._task, description=description, **self._estimate())
 
     def _advance(self, name: str, cell: str, event: dict[str, Any]) -> None:
         before = self._done.get(cell, 0.0)

@@ -53,70 +53,76 @@ _WRONG = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, Recu
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline, read back. `told` is the file's table."""
+    """A baseline, read back. `table` is the file's table."""
 
     name: str
-    told: Mapping[str, Any]
+    table: Mapping[str, Any]
     cells: Mapping[str, Cell]
 
     def anchored(
-        self, metric: Metric, cell: str, now: Mapping[str, Logs], alike: bool
+        self, metric: Metric, cell: str, current: Mapping[str, Logs], alike: bool
     ) -> tuple[Logs, Logs] | None:
-        """Return a metric's logarithms by launch, of then and of `now`, against the same anchor.
+        """Return a metric's logarithms by launch, stored and `current`, against the same anchor.
 
         Of speeds there are two: the calibration, on a machine that is `alike`; and by how much the cells
         of other frameworks on the same workload and device are faster than they were, the middle one.
-        Taken is the one that tells of less: others may have become faster, and a machine that is slower
+        The smaller change of the two is used: others may have become faster, and a machine that is slower
         for many threads is not for the calibration's one.
 
-        None where there is nothing to go by; NaN for `now` where that was not measured.
+        None where there is nothing to go by; NaN for `current` where that was not measured.
         """
-        then = {one: self._series(metric, one) for one in self.cells}
-        before, after = then.get(cell, _NONE), now.get(cell, _NONE)
-        others = [one for one in then if metric.rule.kind and one in now and _rivals(one, cell)]
-        if np.isfinite(before).sum() < 2 or not (alike or others):
+        stored = {cell_id: self._series(metric, cell_id) for cell_id in self.cells}
+        before, after = stored.get(cell, _NONE), current.get(cell, _NONE)
+        rivals = [
+            rival
+            for rival in stored
+            if metric.rule.kind and rival in current and _rivals(rival, cell)
+        ]
+        if np.isfinite(before).sum() < 2 or not (alike or rivals):
             return None
         sides = [(before, after)] if alike else []
-        whole = [
-            one for one in others if len(then[one]) == len(before) and len(now[one]) == len(after)
+        complete = [
+            rival
+            for rival in rivals
+            if len(stored[rival]) == len(before) and len(current[rival]) == len(after)
         ]
-        if whole:
-            levels = {one: intervals.pseudomedian(then[one]) for one in whole}
-            sides.append((before - _faster(then, levels), after - _faster(now, levels)))
-        told = [side for side in sides if np.isfinite(_change(side))]
-        return min(told, key=_change) if told else (before, np.full(1, np.nan))
+        if complete:
+            levels = {rival: intervals.pseudomedian(stored[rival]) for rival in complete}
+            sides.append((before - _faster(stored, levels), after - _faster(current, levels)))
+        measured = [side for side in sides if np.isfinite(_change(side))]
+        return min(measured, key=_change) if measured else (before, np.full(1, np.nan))
 
     def value(self, metric: Metric, cell: str) -> float | None:
         """The figure itself, in the metric's unit."""
-        return self.told["cells"][cell]["values"].get(metric.name)
+        return self.table["cells"][cell]["values"].get(metric.name)
 
     def floor(self, metric: Metric) -> float:
-        """By how much identical cells came out apart, as a logarithm."""
-        return float(self.told["floors"].get(metric.name, 0.0))
+        """The A/A noise floor, as a logarithm."""
+        return float(self.table["floors"].get(metric.name, 0.0))
 
     def unlike(self, record: store.Record) -> list[str]:
         """In words, what of the run's machine is not the baseline's."""
-        ours, theirs = self.told["machine"], record.manifest.get("machine") or {}
-        found = identity.unlike(ours, theirs)
+        stored, current = self.table["machine"], record.manifest.get("machine") or {}
+        differences = identity.unlike(stored, current)
         threads = (record.manifest.get("options") or {}).get("threads")
-        if threads != self.told["threads"]:
-            found.append(f"threads: {self.told['threads']}, then {threads}")
-        return found
+        if threads != self.table["threads"]:
+            differences.append(f"threads: {self.table['threads']}, then {threads}")
+        return differences
 
     def incomparable(self, cell: str, record: store.Record) -> str | None:
         """Say why nothing of a cell can be compared; None where it can."""
         workload = tables.split(cell)["workload"]
-        then, now = self.told["workloads"].get(workload), _workloads(record).get(workload)
-        if then is None or now is None:
+        before, after = self.table["workloads"].get(workload), _workloads(record).get(workload)
+        if before is None or after is None:
             return "its workload is not in both"
         for key, what in _SAME:
-            if then[key] != now[key]:
-                both = " then ".join(str(one[key] or "none")[:12] for one in (then, now))
-                return f"{what}: {both}; check it as it was measured, or save the baseline anew"
+            if before[key] != after[key]:
+                both = " then ".join(str(side[key] or "none")[:12] for side in (before, after))
+                return f"{what}: {both}; check it as it was measured, or save a new baseline"
         return None
 
     def _series(self, metric: Metric, cell: str) -> Logs:
-        return np.asarray(self.told["cells"][cell]["logs"].get(metric.name, []), dtype=float)
+        return np.asarray(self.table["cells"][cell]["logs"].get(metric.name, []), dtype=float)
 
 
 def named(name: str) -> str:
@@ -133,16 +139,16 @@ def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
 
     Raises StoreError where it does not do for one.
     """
-    now, manifest = Measures(record), record.manifest
-    cells = {one: cell for one, cell in now.cells.items() if cell.status == tables.OK}
+    measures, manifest = Measures(record), record.manifest
+    cells = {cell_id: cell for cell_id, cell in measures.cells.items() if cell.status == tables.OK}
     run = str(manifest.get("run", record.folder.name))
     if not cells:
-        raise store.StoreError(f"{run} is no baseline: no cell is ok")
-    for one in cells:
-        if (known := _known(now, one)) < LEAST_LAUNCHES:
+        raise store.StoreError(f"{run} cannot be a baseline: no cell succeeded")
+    for cell_id in cells:
+        if (launches := _clean_launches(measures, cell_id)) < LEAST_LAUNCHES:
             raise store.StoreError(
-                f"{run} is no baseline: {known} launches of {one} are timed and undisturbed, it takes"
-                f" {LEAST_LAUNCHES}; run it for longer, or on a quiet machine"
+                f"{run} cannot be a baseline: {cell_id} has {launches} clean launches, at least"
+                f" {LEAST_LAUNCHES} are needed; run it for longer, or on a quiet machine"
             )
     return {
         "schema": SCHEMA,
@@ -150,27 +156,28 @@ def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
         "run": run,
         **{key: manifest.get(key) for key in ("started", "samestep", "git_commit", "command")},
         "threads": (manifest.get("options") or {}).get("threads"),
-        "asked": _asked(manifest),
+        "asked": _options_to_repeat(manifest),
         "machine": manifest.get("machine") or {},
         "fingerprint": identity.fingerprint(manifest.get("machine") or {}),
         "workloads": _workloads(record),
         "versions": {
-            str(one.get("framework")): one.get("version") for one in record.every("framework-ready")
+            str(event.get("framework")): event.get("version")
+            for event in record.every("framework-ready")
         },
         "floors": {
-            metric.name: round(max(now.floor(metric, one) for one in cells), DIGITS)
+            metric.name: round(max(measures.floor(metric, cell_id) for cell_id in cells), DIGITS)
             for metric in IN_GATE
         },
-        "cells": {one: _cell(one, cell, now) for one, cell in cells.items()},
+        "cells": {cell_id: _cell(cell_id, cell, measures) for cell_id, cell in cells.items()},
     }
 
 
-def _known(now: Measures, cell: str) -> int:
-    """In how many launches every speed of a cell is known, by undisturbed slices."""
+def _clean_launches(measures: Measures, cell: str) -> int:
+    """In how many launches every speed of a cell is known, by uncontaminated slices."""
     counts = [
-        np.isfinite(now.against_calibration(metric, cell)).sum()
+        np.isfinite(measures.against_calibration(metric, cell)).sum()
         for metric in IN_GATE
-        if metric.rule.kind and now.value(metric, cell) is not None
+        if metric.rule.kind and measures.value(metric, cell) is not None
     ]
     return int(min(counts, default=0))
 
@@ -201,32 +208,34 @@ def attachment(table: Mapping[str, Any]) -> dict[str, str]:
 def read(path: Path) -> Baseline:
     """Read a baseline. Raises StoreError where it is missing, broken or of another schema."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["schema"] == BEFORE:
-            told = _renamed(told)
-        elif told["schema"] != SCHEMA:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        if table["schema"] == BEFORE:
+            table = _renamed(table)
+        elif table["schema"] != SCHEMA:
             raise store.StoreError(
-                f"{path}: is of schema {told['schema']!r:.20}, this samestep reads {SCHEMA}: save it anew"
+                f"{path}: schema {table['schema']!r:.20}, this samestep reads {SCHEMA}: save a new one"
             )
-        return _checked(told)
+        return _checked(table)
     except OSError as error:
         raise store.StoreError(f"{path}: cannot be read ({error.strerror})") from error
     except _WRONG as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise store.StoreError(f"{path}: is no baseline ({why:.100}): save it anew") from error
+        raise store.StoreError(
+            f"{path}: not a valid baseline ({why:.100}): save a new one"
+        ) from error
 
 
 def _renamed(value: Any) -> Any:
     """Return a table of schema BEFORE with its metrics' names of today."""
     if not isinstance(value, dict):
         return value
-    return {RENAMED.get(key, key): _renamed(one) for key, one in value.items()}
+    return {RENAMED.get(key, key): _renamed(inner) for key, inner in value.items()}
 
 
-def _rivals(one: str, other: str) -> bool:
+def _rivals(a: str, b: str) -> bool:
     """Whether two cells are of different frameworks and may be compared."""
-    frameworks = {tables.split(cell)["framework"] for cell in (one, other)}
-    return len(frameworks) == 2 and group(one) == group(other)
+    frameworks = {tables.split(cell)["framework"] for cell in (a, b)}
+    return len(frameworks) == 2 and group(a) == group(b)
 
 
 def _faster(side: Mapping[str, Logs], levels: Mapping[str, float]) -> Logs:
@@ -243,46 +252,46 @@ def _change(sides: tuple[Logs, Logs]) -> float:
     return abs(after - before)
 
 
-def _cell(name: str, cell: Cell, now: Measures) -> dict[str, Any]:
-    logs = {metric.name: now.against_calibration(metric, name) for metric in IN_GATE}
-    values = {metric.name: now.value(metric, name) for metric in IN_GATE}
+def _cell(name: str, cell: Cell, measures: Measures) -> dict[str, Any]:
+    logs = {metric.name: measures.against_calibration(metric, name) for metric in IN_GATE}
+    values = {metric.name: measures.value(metric, name) for metric in IN_GATE}
     return {
         "parity": cell.parity,
         "values": {
             key: float(f"{value:.6g}") for key, value in values.items() if value is not None
         },
         "logs": {
-            key: np.round(found, DIGITS).tolist() for key, found in logs.items() if len(found)
+            key: np.round(values, DIGITS).tolist() for key, values in logs.items() if len(values)
         },
         "accuracy": cell.accuracy,
         "right": {
-            str(seed): [right.size, classification.pack(right)]
-            for seed, right in cell.right.items()
+            str(seed): [correct.size, classification.pack(correct)]
+            for seed, correct in cell.correct.items()
         },
     }
 
 
-def _checked(told: Mapping[str, Any]) -> Baseline:
+def _checked(table: Mapping[str, Any]) -> Baseline:
     """Return what a file holds as a baseline. Raises one of _WRONG where a check could not use it."""
-    identity.fingerprint(told["machine"])  # it reads all that is compared
-    asked = [told["asked"][key] for key in ("epochs", "steps", "seed")]
-    for value in (told["threads"], *(one for one in asked if one is not None)):
+    identity.fingerprint(table["machine"])  # it reads all that is compared
+    options = [table["asked"][key] for key in ("epochs", "steps", "seed")]
+    for value in (table["threads"], *(option for option in options if option is not None)):
         if operator.index(value) < 0:
             raise ValueError(f"{value} is below 0")
-    if not (told["threads"] and told["cells"]):
+    if not (table["threads"] and table["cells"]):
         raise ValueError("without threads or cells")
-    if told["asked"]["data"] not in ("real", "synthetic"):
+    if table["asked"]["data"] not in ("real", "synthetic"):
         raise ValueError("its data is neither real nor synthetic")
-    _ = told["asked"]["deterministic"]
-    for key, value in told["floors"].items():
+    _ = table["asked"]["deterministic"]
+    for key, value in table["floors"].items():
         _number(key, value, most=FAR)
-    for one in told["workloads"].values():
-        _ = [one[key] for key, _ in _SAME]
-    _ = told["started"], told["run"], told["versions"].items()
+    for workload in table["workloads"].values():
+        _ = [workload[key] for key, _ in _SAME]
+    _ = table["started"], table["run"], table["versions"].items()
     return Baseline(
-        str(told["name"]),
-        told,
-        {str(one): _read_cell(one, cell) for one, cell in told["cells"].items()},
+        str(table["name"]),
+        table,
+        {str(cell_id): _read_cell(cell_id, cell) for cell_id, cell in table["cells"].items()},
     )
 
 
@@ -296,19 +305,19 @@ def _read_cell(name: str, table: Mapping[str, Any]) -> Cell:
     for key, logs in table["logs"].items():
         for value in logs:
             _number(key, 0 if value is None else value, most=FAR)
-    right = {
+    correct = {
         int(seed): classification.unpack(text, count)
         for seed, (count, text) in table["right"].items()
     }
-    return Cell(tables.OK, "", str(table["parity"]), right)
+    return Cell(tables.OK, "", str(table["parity"]), correct)
 
 
 def _number(what: str, value: Any, most: float = math.inf) -> None:
     if not (math.isfinite(value) and abs(value) <= most):
-        raise ValueError(f"{what!r:.40} is {value:g}, which nothing measured is")
+        raise ValueError(f"{what!r:.40} = {value:g} is out of range")
 
 
-def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _options_to_repeat(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What of the run's options a check has to repeat."""
     options, specs = manifest.get("options") or {}, manifest.get("workloads") or {}
     data = [spec.get("data") or {} for spec in specs.values()]
@@ -321,12 +330,12 @@ def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def _workloads(record: store.Record) -> dict[str, dict[str, Any]]:
     """By name: what was computed, and the operations of a step."""
-    found = {}
+    workloads = {}
     for name, spec in (record.manifest.get("workloads") or {}).items():
         workload = aggregates.workload_of(spec)
         flop = None if workload is None else cost.training_flop(workload)
-        found[name] = {**asdict(identity.computation(record, name)), "flop": flop}
-    return found
+        workloads[name] = {**asdict(identity.computation(record, name)), "flop": flop}
+    return workloads
 
 
 def names(folder: Path) -> Sequence[str]:

@@ -1,8 +1,8 @@
-"""From measurements to findings: has it got worse by more than is let through, and how sure is that?
+"""From measurements to findings: has it got worse by more than is tolerated, and how sure is that?
 
 The estimate is over launches. Worse: by more than the threshold, and for certain (Holm, over everything
 that is checked together, at a level that holds for repeated looks). Same: for certain not worse by
-more. Neither: inconclusive. The threshold is never below what identical cells came out apart by.
+more. Neither: inconclusive. The threshold is never below the A/A noise floor.
 docs/regressions.md has what this finds and what it does not.
 """
 
@@ -33,7 +33,7 @@ FAR = 200
 class Comparison:
     """A metric of a cell before and after, by how much it got better (above 1), and how surely.
 
-    `floor` is what identical cells came out apart by, as a logarithm. It is no part of `ratio`: launches
+    `floor` is the A/A noise floor, as a logarithm. It is no part of `ratio`: launches
     differ by as much, and it is their number that the bounds come from.
     """
 
@@ -107,29 +107,38 @@ def accuracy_change(
     return AccuracyChange(cell, base, interval, p, old, new)
 
 
-def _speed(one: Comparison, threshold: float, certain: bool, seconds: float | None) -> Finding:
-    """Judge one ratio; with what is let through, as a logarithm on either side of 0."""
-    ratio = one.ratio
-    least = max(math.log1p(threshold * one.metric.rule.allowance), one.floor)
+def _speed(
+    comparison: Comparison, threshold: float, certain: bool, seconds: float | None
+) -> Finding:
+    """Judge one ratio; `least` is what is tolerated, as a logarithm on either side of 0."""
+    ratio = comparison.ratio
+    least = max(math.log1p(threshold * comparison.metric.rule.allowance), comparison.floor)
     mean = math.log(ratio.estimate) if ratio.launches else math.nan
     low, high = (
-        (math.log(bound) for bound in (ratio.low, ratio.high)) if _known(ratio) else (math.nan,) * 2
+        (math.log(bound) for bound in (ratio.low, ratio.high))
+        if _bounded(ratio)
+        else (math.nan,) * 2
     )
     finding = Finding(
-        one.cell,
-        one.base,
-        one.metric,
+        comparison.cell,
+        comparison.base,
+        comparison.metric,
         INCONCLUSIVE,
-        one.before,
-        one.after,
-        *_changes(one.metric, ratio),
+        comparison.before,
+        comparison.after,
+        *_changes(comparison.metric, ratio),
         threshold=math.expm1(least),
         launches=ratio.launches,
     )
-    half, ceiling = (high - low) / 2, max(CEILING * one.metric.rule.allowance, least)
+    half, ceiling = (high - low) / 2, max(CEILING * comparison.metric.rule.allowance, least)
     if not half < ceiling:
-        few = {0: "no launch was undisturbed", 1: "one launch proves nothing"}
-        wide = f"after {ratio.launches} launches it is not known to ±{math.expm1(ceiling):.0%}"
+        few = {
+            0: "every launch was contaminated",
+            1: "at least 2 launches are needed for an interval",
+        }
+        wide = (
+            f"the interval is wider than ±{math.expm1(ceiling):.0%} after {ratio.launches} launches"
+        )
         why = few.get(ratio.launches, wide)
         return replace(
             finding,
@@ -164,11 +173,11 @@ def _accuracy(accuracy: AccuracyChange, margin: float, certain: bool) -> Finding
         return replace(finding, verdict=SAME)
     return replace(
         finding,
-        note="trainings differ too much to tell: give a larger --margin, or train longer by --epochs",
+        note="trainings vary too much between seeds: give a larger --margin, or more --epochs",
     )
 
 
-def _known(ratio: Ratio) -> bool:
+def _bounded(ratio: Ratio) -> bool:
     return math.isfinite(ratio.low) and ratio.low > 0 and math.isfinite(ratio.high)
 
 
@@ -190,7 +199,7 @@ def _wanted(mean: float, half: float, least: float, launches: int, seconds: floa
     away = abs(abs(mean) - least)
     wanted = launches * (half / away) ** 2 if away else math.inf
     if not wanted < FAR:
-        return f"too near to {math.expm1(least):.1%} to be decided: give another --threshold"
+        return f"too close to the threshold of {math.expm1(least):.1%}: give another --threshold"
     missing = max(1, math.ceil(wanted) - launches)
     time = f", {missing * seconds / 60:.0f} minutes," if seconds and missing * seconds > 90 else ""
     launch = "launch" if missing == 1 else "launches"

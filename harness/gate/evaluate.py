@@ -33,12 +33,10 @@ from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 LEVEL = intervals.level_at_looks(len(LOOKS) + 2)
 """Of a check's intervals: it looks at each of LOOKS, when its budget is spent, and at its end."""
 
-_GONE = (
-    "neither this project nor this machine has it any more; is that meant, save the baseline anew"
-)
+_GONE = "it no longer exists in this project or on this machine; if intended, save a new baseline"
 
 TRIM = 0.1
-"""The part of the launches that is left out on either side: on a busy machine some go wholly astray.
+"""The part of the launches that is left out on either side: a trimmed mean, for launches may be outliers.
 
 Of fewer than ten none is: what is left would have bounds too wide to decide anything."""
 
@@ -63,35 +61,37 @@ class Check:
     @classmethod
     def of(cls, record: store.Record) -> Check:
         """Raises StoreError where the run was no check."""
-        told = record.manifest.get("check")
-        if not isinstance(told, Mapping):
+        entry = record.manifest.get("check")
+        if not isinstance(entry, Mapping):
             name = record.manifest.get("run", record.folder.name)
             raise store.StoreError(f"{name} was no check: make one with `python cli.py check`")
-        pairs = [(head, base) for head, base in told["pairs"]]
-        return cls(told["against"], pairs, told["threshold"], told["margin"], told["stored"])
+        pairs = [(head, base) for head, base in entry["pairs"]]
+        return cls(entry["against"], pairs, entry["threshold"], entry["margin"], entry["stored"])
 
 
 def verdict(record: store.Record) -> Verdict:
     """Return all findings of a check. Raises StoreError where the run was none."""
-    check, now = Check.of(record), Measures(record)
+    check, measures = Check.of(record), Measures(record)
     stored = baseline.read(record.folder / baseline.COPY) if check.stored else None
     unlike = stored.unlike(record) if stored else []
     findings: list[Finding] = []
     compared: list[Comparison] = []
     accuracies: list[AccuracyChange] = []
-    well = {OK, NOT_EQUIVALENT, UNDECIDED} | ({INTERRUPTED} if record.end is None else set())
+    running = {OK, NOT_EQUIVALENT, UNDECIDED} | ({INTERRUPTED} if record.end is None else set())
     for head, base in check.pairs:
-        before = stored.cells.get(base) if stored else now.cells.get(base)
-        found = list(_presence(head, base, now.cells.get(head), before, well))
-        lost = any(finding.verdict != SAME for finding in found)
+        before = stored.cells.get(base) if stored else measures.cells.get(base)
+        presence = list(_presence(head, base, measures.cells.get(head), before, running))
+        lost = any(finding.verdict != SAME for finding in presence)
         reason = stored.incomparable(base, record) if stored and not lost else None
-        findings += [Finding(head, base, PARITY, NOT_COMPARED, note=reason)] if reason else found
+        findings += [Finding(head, base, PARITY, NOT_COMPARED, note=reason)] if reason else presence
         if lost or reason:
             continue
-        compared += _stored(now, stored, head, not unlike) if stored else _paired(now, head, base)
-        accuracies += _accuracy(now.cells[head], before, head, base)
+        compared += (
+            _stored(measures, stored, head, not unlike) if stored else _paired(measures, head, base)
+        )
+        accuracies += _accuracy(measures.cells[head], before, head, base)
     findings += judge(
-        compared, accuracies, check.threshold, check.margin, LEVEL, now.seconds_a_launch
+        compared, accuracies, check.threshold, check.margin, LEVEL, measures.seconds_a_launch
     )
     advisory = f"the baseline is of another machine ({'; '.join(unlike)})" if unlike else ""
     return Verdict(findings, check.against, advisory, unlike)
@@ -129,14 +129,14 @@ def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]
         for finding in findings
         if finding.cell not in done
         and finding.verdict in (INCONCLUSIVE, NOT_MEASURABLE)
-        and _may_be_told(finding, launches[finding.cell])
+        and _may_be_decided(finding, launches[finding.cell])
     ]
     return open_, [
         finding for finding in open_ if finding.verdict == INCONCLUSIVE and _suspect(finding)
     ]
 
 
-def _may_be_told(finding: Finding, launches: int) -> bool:
+def _may_be_decided(finding: Finding, launches: int) -> bool:
     """Say whether one more launch may tell more of a figure of a cell that had so many."""
     if finding.metric is PARITY:
         return False
@@ -166,7 +166,7 @@ def _presence(
     """
     if before is None or before.status not in running:
         why = "not there" if before is None else f"{before.status}: {before.reason}"
-        yield Finding(head, base, PARITY, MISSING, note=f"what it is held against: {why}")
+        yield Finding(head, base, PARITY, MISSING, note=f"the base of the comparison: {why}")
     elif after is None:
         yield Finding(head, base, PARITY, MISSING, note=_GONE)
     elif after.status not in running:
@@ -193,40 +193,40 @@ def _parity(head: str, base: str, after: Cell, before: Cell) -> Iterator[Finding
             INCONCLUSIVE, f"nothing was shown for it, so nothing is compared; {after.reason}"
         )
     elif before.parity == EQUIVALENT and after.parity != EQUIVALENT:
-        yield finding(REGRESSED, "it was equivalent before, and now is not checked")
+        yield finding(REGRESSED, "it was equivalent before; its parity was not checked now")
     elif after.parity == EQUIVALENT:
         yield finding(SAME)
 
 
-def _paired(now: Measures, head: str, base: str) -> Iterator[Comparison]:
+def _paired(measures: Measures, head: str, base: str) -> Iterator[Comparison]:
     """Yield every metric of two cells of one run."""
     for metric in IN_GATE:
-        logs = now.pair(metric, head, base)
+        logs = measures.pair(metric, head, base)
         if len(logs):
-            floor = now.floor(metric, head)
+            floor = measures.floor(metric, head)
             ratio = intervals.ratio(logs, level=LEVEL, trim=TRIM)
-            before, after = now.value(metric, base), now.value(metric, head)
+            before, after = measures.value(metric, base), measures.value(metric, head)
             yield Comparison(metric, head, base, ratio, floor, before, after)
 
 
-def _stored(now: Measures, then: Baseline, cell: str, alike: bool) -> Iterator[Comparison]:
+def _stored(measures: Measures, stored: Baseline, cell: str, alike: bool) -> Iterator[Comparison]:
     """Yield every metric of a cell and of itself in a baseline, of a machine that is `alike` or not."""
     for metric in IN_GATE:
-        sides = then.anchored(metric, cell, now.calibrated(metric), alike)
+        sides = stored.anchored(metric, cell, measures.calibrated(metric), alike)
         if sides is not None:
-            floor = max(now.floor(metric, cell), then.floor(metric))
+            floor = max(measures.floor(metric, cell), stored.floor(metric))
             ratio = intervals.change(*sides, level=LEVEL, trim=TRIM)
-            before, after = then.value(metric, cell), now.value(metric, cell)
+            before, after = stored.value(metric, cell), measures.value(metric, cell)
             yield Comparison(metric, cell, cell, ratio, floor, before, after)
 
 
 def _accuracy(after: Cell, before: Cell | None, head: str, base: str) -> Iterator[AccuracyChange]:
-    held = before.right if before else {}
+    held = before.correct if before else {}
     seeds = [
         seed
-        for seed in sorted({*after.right} & {*held})
-        if after.right[seed].size == held[seed].size > 0
+        for seed in sorted({*after.correct} & {*held})
+        if after.correct[seed].size == held[seed].size > 0
     ]
     if seeds:
-        old, new = ([side[seed] for seed in seeds] for side in (held, after.right))
+        old, new = ([side[seed] for seed in seeds] for side in (held, after.correct))
         yield accuracy_change(head, base, old, new, LEVEL)

@@ -22,7 +22,7 @@ class Finding:
 
     `before` and `after` are in the metric's unit. `change`, `low` and `high` are a part of `before`, and
     of accuracy the plain difference (0.01 is a point); so is `threshold`, the change for the worse that
-    is not let through. Each is None where it is not known. `note` says why, or what would help.
+    is not tolerated. Each is None where it is not known. `note` says why, or what would help.
     """
 
     cell: str
@@ -53,7 +53,7 @@ class Verdict:
 
     def having(self, verdict: str) -> list[Finding]:
         """The findings of that verdict."""
-        return [one for one in self.findings if one.verdict == verdict]
+        return [finding for finding in self.findings if finding.verdict == verdict]
 
     @property
     def status(self) -> int:
@@ -82,9 +82,9 @@ class Verdict:
         first = {
             PASSED: "No regression",
             FAILED: "Regression",
-            BROKEN: "The check is not whole",
+            BROKEN: "Check incomplete",
             UNMEASURED: "Not measurable here",
         }[self.status]
         if self.status == PASSED and self.having(REGRESSED):
-            first = "Worse, which is advice only,"
+            first = "Regression (non-blocking)"
         return f"{first} against {self.against}: {summary or 'nothing to compare'}"

@@ -50,22 +50,26 @@ def against(
         SpecError, RecipeError: there is no such thing, or nothing to hold a cell against.
     """
     of_git = variants.GIT in word  # and so may have slashes of its own
-    other, _, mode = (word, "", "") if of_git else word.partition("/")
+    target, _, mode = (word, "", "") if of_git else word.partition("/")
     options["threads"] = options.get("threads") or _threads()
     head = make_request(frameworks=frameworks, modes=modes, **options)
     names = [recipe.name for recipe in head.recipes.values() if not recipe.arbiter]
-    others = [f"{name}@{word}" for name in names] if word.startswith(variants.GIT) else [other]
-    base = make_request(frameworks=others, modes=[mode] if mode else modes, **options)
+    base_frameworks = (
+        [f"{name}@{word}" for name in names] if word.startswith(variants.GIT) else [target]
+    )
+    base = make_request(frameworks=base_frameworks, modes=[mode] if mode else modes, **options)
     pairs = [
-        (one, found)
-        for one in head.cells
-        if not head.recipes[one.framework].arbiter
-        if (found := _counterpart(one, head, base, mode)) is not None
+        (cell, counterpart)
+        for cell in head.cells
+        if not head.recipes[cell.framework].arbiter
+        if (counterpart := _counterpart(cell, head, base, mode)) is not None
     ]
     if not pairs:
         raise SpecError(f"--against {word}: {_why_nothing(head, base)}")
     cells = [cell for pair in pairs for cell in pair]
-    check = Check(word, [(one.id, other.id) for one, other in pairs], threshold, margin)
+    check = Check(
+        word, [(cell.id, counterpart.id) for cell, counterpart in pairs], threshold, margin
+    )
     return replace(
         head,
         recipes={**base.recipes, **head.recipes},
@@ -107,21 +111,21 @@ def stored(
     held = {part: _values(checked, part) for part in tables.IDENTITY}
     one_device, one_dtype = (len(held[part]) == 1 for part in ("device", "dtype"))
     root = options.get("root") or project_root()
-    asked = make_request(
+    request = make_request(
         **{
             **_usual(table, options),
-            "frameworks": [one for one in held["framework"] if _is_here(one, root)],
-            "workloads": [named.get(one, one) for one in held["workload"]],
+            "frameworks": [label for label in held["framework"] if _is_here(label, root)],
+            "workloads": [named.get(name, name) for name in held["workload"]],
             "modes": [],
             "device": held["device"][0] if one_device else "auto",
             "dtype": held["dtype"][0] if one_dtype else "all",
         }
     )
-    cells = [cell for cell in asked.cells if cell.id in checked]
-    pairs = [(one, one) for one in checked]
+    cells = [cell for cell in request.cells if cell.id in checked]
+    pairs = [(cell, cell) for cell in checked]
     check = Check(f"the baseline {table['name']}", pairs, threshold, margin, stored=True)
     return replace(
-        asked,
+        request,
         cells=cells,
         measuring=_measuring(budget, len(pairs)),
         undecided=undecided,
@@ -134,8 +138,8 @@ def _narrowed(cells: Iterable[str], **wanted: Sequence[str]) -> list[str]:
     """Return those of a baseline's cells whose parts are among those asked for; nothing means all."""
     left = list(cells)
     for part, words in wanted.items():
-        known = _values(left, part)
-        chosen = selection.choose(words, known, f"{part} of the baseline") or known
+        available = _values(left, part)
+        chosen = selection.choose(words, available, f"{part} of the baseline") or available
         left = [cell for cell in left if tables.split(cell)[part] in chosen]
     return left
 
@@ -179,13 +183,13 @@ def table_of(text: str, results: Path) -> Mapping[str, Any]:
     """
     for path in (Path(text), results / baseline.FOLDER / f"{text}.json"):
         if path.is_file():
-            return baseline.read(path).told
+            return baseline.read(path).table
     try:
         return baseline.of(store.read(store.resolve(results, text)))
     except store.StoreError as error:
         available = ", ".join(baseline.names(results / baseline.FOLDER)) or "none"
         raise store.StoreError(
-            f"--baseline {text}: no file, and baselines kept are: {available}; {error}"
+            f"--baseline {text}: no such file; stored baselines: {available}; {error}"
         ) from error
 
 

@@ -41,41 +41,41 @@ UNTIMED = {
 """The figures of a cell without slices; its others are missing."""
 
 
-def timed(slices: pd.DataFrame, kept: pd.DataFrame, level: float) -> dict[Any, dict[Any, Any]]:
+def timed(slices: pd.DataFrame, counted: pd.DataFrame, level: float) -> dict[Any, dict[Any, Any]]:
     """Return the figures of every cell's slices, by cell; intervals are of `level`.
 
-    `kept` are those of them that count (`comparisons.counted`).
+    `counted` are those of them that count (`comparisons.counted`).
 
     A speed is samples a second: the mean over launches of each one's pseudomedian, with Student's
     interval over launches.
     """
-    found = {
+    columns = {
         "launches": _by_cell(slices["launch"], slices).nunique(),
         "contaminated": _by_cell(slices["noise"] != "", slices).sum(),
     }
-    speeds = pairwise.speeds(kept, level)
+    speeds = pairwise.speeds(counted, level)
     for metric in METRICS:
         match metric.source:
             case Median(kind, over, under):
-                own = kept[kept["kind"] == kind]
-                found[metric.column] = _by_cell(own[over] / own[under], own).median()
+                of_kind = counted[counted["kind"] == kind]
+                columns[metric.column] = _by_cell(of_kind[over] / of_kind[under], of_kind).median()
             case Speed(kind, "slices"):
-                found[metric.column] = _by_cell(kept["kind"] == kind, kept).sum()
+                columns[metric.column] = _by_cell(counted["kind"] == kind, counted).sum()
             case Speed(kind, part):
                 values = {
                     cell: getattr(speed, part)
                     for (cell, timed_kind), speed in speeds.items()
                     if timed_kind == kind
                 }
-                found[metric.column] = pd.Series(values, dtype=float)
-    return pd.DataFrame(found).fillna(UNTIMED).to_dict("index")
+                columns[metric.column] = pd.Series(values, dtype=float)
+    return pd.DataFrame(columns).fillna(UNTIMED).to_dict("index")
 
 
 def _by_cell(values: pd.Series, table: pd.DataFrame) -> Any:
     return values.groupby(table["cell"], observed=True)
 
 
-def told(events: Iterable[Event]) -> dict[str, Any]:
+def from_events(events: Iterable[Event]) -> dict[str, Any]:
     """Return what a cell's events tell beside its slices: whether it was steady, its latencies."""
     warmed = [
         event.get("steady_from") is not None for event in events if event["event"] == "warmed"
@@ -151,7 +151,7 @@ def complete(
     trained = pairs[pairs["kind"] == "train"]
     for key, group in rated.groupby(list(GROUP), sort=False):
         group_pairs = trained[(trained[list(GROUP)] == list(key)).all(axis=1)]
-        if group_pairs["launches"].max() >= 2:  # one launch proves nothing, so nothing is ranked
+        if group_pairs["launches"].max() >= 2:  # without an interval nothing is ranked
             speeds = dict(zip(group["cell"], group["train_samples_per_s"], strict=True))
             table["rank"] = table["rank"].fillna(
                 table["cell"].map(pairwise.ranks(group_pairs, speeds))

@@ -56,9 +56,9 @@ def _checked(what: str, values: ArrayLike, classes: int) -> np.ndarray:
     return array
 
 
-def pack(right: ArrayLike) -> str:
+def pack(correct: ArrayLike) -> str:
     """Return (N,) booleans as a text: eight a byte, in base64."""
-    return base64.b64encode(np.packbits(np.asarray(right, dtype=bool)).tobytes()).decode()
+    return base64.b64encode(np.packbits(np.asarray(correct, dtype=bool)).tobytes()).decode()
 
 
 def unpack(text: str, count: int) -> NDArray[np.bool_]:

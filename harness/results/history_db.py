@@ -64,17 +64,17 @@ def update(results: Path) -> list[str]:
 
     Raises StoreError where there are no runs, or the database cannot be written.
     """
-    there = {folder.name: folder for folder in store.folders(results)}
-    if not there:
+    folders = {folder.name: folder for folder in store.folders(results)}
+    if not folders:
         raise store.StoreError(f"{results}: no runs there; make one with `python cli.py run`")
     with _database(results) as database:
-        known = {name for (name,) in database.execute("SELECT run FROM runs")}
-        for name in known - there.keys():
+        recorded = {name for (name,) in database.execute("SELECT run FROM runs")}
+        for name in recorded - folders.keys():
             _forget(database, name)
     left_out = []
-    for name in sorted(there.keys() - known):
+    for name in sorted(folders.keys() - recorded):
         try:
-            record = store.read(there[name])
+            record = store.read(folders[name])
         except store.StoreError as error:
             left_out.append(str(error))
             continue

@@ -36,12 +36,12 @@ class Cell:
     status: str
     reason: str
     parity: str
-    right: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+    correct: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> float | None:
         """Of all seeds together."""
-        return float(np.mean(np.concatenate([*self.right.values()]))) if self.right else None
+        return float(np.mean(np.concatenate([*self.correct.values()]))) if self.correct else None
 
 
 class Measures:
@@ -59,10 +59,10 @@ class Measures:
         """Every cell of the run but the reference's."""
         table = self.record.cells
         rows = table[~table["reference"]].to_dict("records")
-        right = _right(self.record)
+        correct = _correct(self.record)
         return {
             row["cell"]: Cell(
-                row["status"], row["reason"], row["parity"], right.get(row["cell"], {})
+                row["status"], row["reason"], row["parity"], correct.get(row["cell"], {})
             )
             for row in rows
         }
@@ -93,9 +93,13 @@ class Measures:
         values = self._by_launch(metric, cell)
         logs = {launch: -np.log(value) for launch, value in values.items()}
         if metric.gate_unit == "s":
-            ours = self._calibration[self._calibration["cell"] == _calibration_of(cell)]
-            speeds = ours.groupby("launch")["samples_per_s"].median()
-            logs = {one: log - np.log(speeds[one]) for one, log in logs.items() if one in speeds}
+            calibration = self._calibration[self._calibration["cell"] == _calibration_of(cell)]
+            speeds = calibration.groupby("launch")["samples_per_s"].median()
+            logs = {
+                launch: log - np.log(speeds[launch])
+                for launch, log in logs.items()
+                if launch in speeds
+            }
         return np.asarray([logs[launch] for launch in sorted(logs)])
 
     def calibrated(self, metric: Metric) -> Mapping[str, Logs]:
@@ -114,8 +118,10 @@ class Measures:
     def value(self, metric: Metric, cell: str) -> float | None:
         """The figure itself, in the metric's unit: the geometric mean over launches."""
         if metric.rule.kind:
-            every, clean = (self._of(metric.rule.kind, clean=one) for one in (False, True))
-            rates = clean.get(cell, every.get(cell))
+            all_rates, clean_rates = (
+                self._of(metric.rule.kind, clean=clean) for clean in (False, True)
+            )
+            rates = clean_rates.get(cell, all_rates.get(cell))
             speed = np.nan if rates is None else intervals.speed(rates).estimate
             value = speed if metric.higher_is_better else 1 / speed
         else:
@@ -124,7 +130,7 @@ class Measures:
         return float(value) if np.isfinite(value) else None
 
     def floor(self, metric: Metric, cell: str) -> float:
-        """By how much, as a logarithm, identical cells came out apart; 0 where none ran twice."""
+        """The A/A noise floor, as a logarithm; 0 where no cell ran twice."""
         if metric.rule.kind:
             return self._floors.get((*group(cell), metric.rule.kind), 0.0)
         return intervals.noise_floor(self._apart(metric, group(cell)))
@@ -178,13 +184,13 @@ class Measures:
         values: dict[tuple[str, str, bool], dict[int, float]] = defaultdict(dict)
         for event in self.record.events:
             cell, twin = str(event.get("cell")), bool(event.get("twin"))
-            for metric, value in _told(event).items():
+            for metric, value in _by_metric(event).items():
                 if value is not None and value > 0:
                     values[metric, cell, twin][event.get("launch", 1)] = value
         return values
 
     def _apart(self, metric: Metric, where: tuple[str, ...]) -> Logs:
-        """By how much, of what is measured once a launch, cells of a group came out apart from twins."""
+        """By how much, of what is measured once a launch, cells of a group differed from their A/A replicates."""
         logs = []
         for (name, cell, twin), values in self._once.items():
             if twin and name == metric.name and group(cell) == where:
@@ -207,12 +213,12 @@ def _calibration_of(cell: str) -> str:
     return f"{tables.split(cell)['workload']}/{CALIBRATION}"
 
 
-def _told(event: Mapping[str, Any]) -> dict[str, float | None]:
+def _by_metric(event: Mapping[str, Any]) -> dict[str, float | None]:
     """What an event tells of what is measured once a launch."""
     return {name: field.read(event) for name, field in _FIELDS if field.kind == event["event"]}
 
 
-def _right(record: store.Record) -> dict[str, dict[int, NDArray[np.bool_]]]:
+def _correct(record: store.Record) -> dict[str, dict[int, NDArray[np.bool_]]]:
     """Which test examples each cell had right, by seed."""
     specs, correct = record.manifest.get("workloads") or {}, defaultdict[str, dict](dict)
     for event in record.events:

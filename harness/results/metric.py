@@ -27,8 +27,8 @@ class EventField:
         value = event.get(self.key)
         if self.less is None or value is None:
             return value
-        other = event.get(self.less)
-        return None if other is None else value - other
+        subtrahend = event.get(self.less)
+        return None if subtrahend is None else value - subtrahend
 
 
 @dataclass(frozen=True)

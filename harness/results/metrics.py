@@ -140,7 +140,7 @@ METRICS: tuple[Metric, ...] = (
         "rank",
         "rank",
         "#",
-        "by training throughput, within workload, device and dtype; cells that were not told apart"
+        "by training throughput, within workload, device and dtype; cells that are not significantly different"
         " share one; empty with one launch",
         better="lower",
         priority=0,

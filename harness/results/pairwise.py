@@ -86,10 +86,10 @@ def pairs(samples: pd.DataFrame, twins: pd.DataFrame, level: float = LEVEL) -> p
             (a, b): intervals.ratio(intervals.launch_ratios(rates[a], rates[b]), floor, level)
             for a, b in combinations(rates, 2)
         }
-        apart = intervals.holm({pair: one.p for pair, one in ratios.items()}, 1 - level)
+        apart = intervals.holm({pair: ratio.p for pair, ratio in ratios.items()}, 1 - level)
         rows += [
-            (*key, *pair, *_row(one), floor, _verdict(one) if pair in apart else INCONCLUSIVE)
-            for pair, one in ratios.items()
+            (*key, *pair, *_row(ratio), floor, _verdict(ratio) if pair in apart else INCONCLUSIVE)
+            for pair, ratio in ratios.items()
         ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -100,11 +100,11 @@ def ranks(table: pd.DataFrame, speeds: dict[str, float]) -> dict[str, int]:
     Who is before whom is the pairs' to say: cells that ran in other launches met another drift, so that
     their speeds may be the other way around. Speeds order what the pairs leave open.
     """
-    told = table[table["verdict"] != INCONCLUSIVE]
-    lost = Counter(told["a"].where(told["verdict"] == SLOWER, told["b"]))
+    decided = table[table["verdict"] != INCONCLUSIVE]
+    lost = Counter(decided["a"].where(decided["verdict"] == SLOWER, decided["b"]))
     order = sorted(speeds, key=lambda cell: (-lost[cell], speeds[cell]))
     places = {cell: float(place) for place, cell in enumerate(order)}
-    return intervals.ranks(places, zip(told["a"], told["b"], strict=True))
+    return intervals.ranks(places, zip(decided["a"], decided["b"], strict=True))
 
 
 def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFrame:

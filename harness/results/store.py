@@ -206,19 +206,19 @@ def resolve(results: Path, text: str) -> Path:
 
     Raises StoreError, with what there is.
     """
-    known = [entry.name for entry in runs(results)]
-    if not known and not _is_run(Path(text)):
+    names = [entry.name for entry in runs(results)]
+    if not names and not _is_run(Path(text)):
         raise StoreError(f"{results}: no runs there; make one with `python cli.py run`")
     if text == "latest":
-        return results / known[-1]
-    if text in known:
+        return results / names[-1]
+    if text in names:
         return results / text
     if text and Path(text).is_dir():
         return Path(text)
-    matches = [name for name in known if text and name.startswith(text)]
+    matches = [name for name in names if text and name.startswith(text)]
     if len(matches) == 1:
         return results / matches[0]
-    shown = ", ".join((matches or known)[-3:])
+    shown = ", ".join((matches or names)[-3:])
     if matches:
         raise StoreError(f'"{text}" begins {len(matches)} runs: {shown}; give more of the name')
     raise StoreError(f'no run "{text}" in {results}; the last are: {shown}; or say "latest"')

@@ -161,24 +161,27 @@ def counted(table: pd.DataFrame, twins: bool) -> pd.DataFrame:
 
 
 def pairs(
-    manifest: Mapping[str, Any], events: Sequence[Event], kept: pd.DataFrame, twins: pd.DataFrame
+    manifest: Mapping[str, Any],
+    events: Sequence[Event],
+    counted_slices: pd.DataFrame,
+    twins: pd.DataFrame,
 ) -> pd.DataFrame:
     """Every pair of cells that may be compared, by `comparisons.pairs`.
 
     Left out are cells that failed, cells that were not found equivalent, and the reference.
 
-    `kept` and `twins` are the run's slices that are `counted`.
+    `counted_slices` and `twins` are the run's slices that are `counted`.
     """
     excluded = {str(event.get("cell")) for event in events if event["event"] == "cell-failed"}
     excluded |= {
         cell for cell, checks in by_cell(events).items() if parity_verdict(checks) != EQUIVALENT
     }
     references = reference_names(events)
-    kept, twins = (
+    counted_slices, twins = (
         table[~table["cell"].isin(excluded) & ~table["framework"].isin(references)]
-        for table in (kept, twins)
+        for table in (counted_slices, twins)
     )
-    return pairwise.pairs(kept, twins, level(manifest))
+    return pairwise.pairs(counted_slices, twins, level(manifest))
 
 
 def level(manifest: Mapping[str, Any]) -> float:
@@ -191,12 +194,12 @@ def summary(
     manifest: Mapping[str, Any],
     events: Sequence[Event],
     table: pd.DataFrame,
-    kept: pd.DataFrame,
+    counted_slices: pd.DataFrame,
     pairs: pd.DataFrame,
 ) -> pd.DataFrame:
     """Every cell as a row: those of the plan in its order, then any other of the journal.
 
-    `table` has the run's slices, `kept` those that are `counted`, `pairs` its comparisons.
+    `table` has the run's slices, `counted_slices` those that are `counted`, `pairs` its comparisons.
     """
     of_cell: dict[str, list[Event]] = {str(cell): [] for cell in manifest.get("cells") or ()}
     for event in events:
@@ -204,17 +207,17 @@ def summary(
             of_cell.setdefault(str(event["cell"]), []).append(event)
     for cell in table["cell"].unique():
         of_cell.setdefault(str(cell), [])
-    timed = aggregates.timed(_measured(table), kept, level(manifest))
+    timed = aggregates.timed(_measured(table), counted_slices, level(manifest))
     references = reference_names(events)
     rows = [
-        _row(cell, own, manifest, events, timed.get(cell), references)
-        for cell, own in of_cell.items()
+        _row(cell, cell_events, manifest, events, timed.get(cell), references)
+        for cell, cell_events in of_cell.items()
     ]
     specs = manifest.get("workloads") or {}
-    whole = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"reference": bool})
-    whole = aggregates.complete(whole, pairs, events, specs)
+    cells = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"reference": bool})
+    cells = aggregates.complete(cells, pairs, events, specs)
     integers = [metric.column for metric in METRICS if metric.type == "integer"]
-    return whole.astype(dict.fromkeys(integers, "Int64"))
+    return cells.astype(dict.fromkeys(integers, "Int64"))
 
 
 def _measured(table: pd.DataFrame, twins: bool = False) -> pd.DataFrame:
@@ -241,7 +244,7 @@ def number(value: Any) -> float | None:
 
 
 def reference_names(events: Iterable[Event]) -> set[str]:
-    """The names of the frameworks that say what is right and are never ranked."""
+    """The names of the frameworks that are the ground truth and are never ranked."""
     ready = (event for event in events if event["event"] == "framework-ready")
     return {str(event.get("framework")) for event in ready if event.get("reference")}
 
@@ -257,15 +260,15 @@ def refused(events: Iterable[Event]) -> dict[str, str]:
 
 def _row(
     cell: str,
-    own: Sequence[Event],
+    cell_events: Sequence[Event],
     manifest: Mapping[str, Any],
     events: Sequence[Event],
     timed: Mapping[Any, Any] | None,
     references: set[str],
 ) -> dict[str, Any]:
-    last = {event["event"]: event for event in own}
+    last = {event["event"]: event for event in cell_events}
     parts, specs = split(cell), manifest.get("workloads") or {}
-    checks = [event for event in own if event["event"] == "parity"]
+    checks = [event for event in cell_events if event["event"] == "parity"]
     status, reason = _status(parts, last, events, timed is not None, checks)
     row = {
         "cell": cell,
@@ -275,13 +278,13 @@ def _row(
         "reference": parts["framework"] in references,
         **_parity(checks),
         **(aggregates.UNTIMED if timed is None or status == NOT_EQUIVALENT else timed),
-        **aggregates.told(own),
+        **aggregates.from_events(cell_events),
         **_from_events(last, synthetic(manifest)),
         "memory_floor_bytes": aggregates.floor_bytes(specs.get(parts["workload"])),
     }
     target = number((specs.get(parts["workload"]) or {}).get("target_accuracy"))
-    known = target and row["accuracy"] is not None
-    return row | {"reached_target": row["accuracy"] >= target if known else None}
+    comparable = target and row["accuracy"] is not None
+    return row | {"reached_target": row["accuracy"] >= target if comparable else None}
 
 
 def _from_events(last: Mapping[str, Event], made_up: bool) -> dict[str, float | None]:
@@ -317,8 +320,8 @@ def _status(
         ("workload-refused", "workload", NOT_RUN),
     ):
         for event in events:
-            here = event.get("device") in (None, parts["device"])
-            if event["event"] == kind and event.get(key) == parts[key] and here:
+            same_device = event.get("device") in (None, parts["device"])
+            if event["event"] == kind and event.get(key) == parts[key] and same_device:
                 return status, str(event.get("reason") or "no reason given")
     return NOT_RUN, "the run ended before the cell began"
 
@@ -347,7 +350,7 @@ def nearest_bound(checks: Sequence[Event]) -> Event:
     """The event of some parity events with the largest error over its bound; null is not finite."""
 
     def share(event: Event) -> float:
-        known = number(event.get("worst_share"))
-        return np.inf if known is None else known
+        value = number(event.get("worst_share"))
+        return np.inf if value is None else value
 
     return max(checks, key=share)

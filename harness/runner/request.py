@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,16 +102,17 @@ def request(
         for word, python in interpreters.items()
         for label in variants.choose([word], root)
     }
-    own = [spec.load(name) for name in _workload_names(workloads)]
+    loaded = [spec.load(name) for name in _workload_names(workloads)]
     changes = {"epochs": epochs or (QUICK_EPOCHS if quick else None), "seed": seed}
-    given = {key: value for key, value in changes.items() if value is not None}
-    wanted = [one.with_data(**given) for one in own]
-    twice = {one.name for one in wanted if [other.name for other in wanted].count(one.name) > 1}
+    overrides = {key: value for key, value in changes.items() if value is not None}
+    wanted = [workload.with_data(**overrides) for workload in loaded]
+    counts = Counter(workload.name for workload in wanted)
+    twice = {name for name, count in counts.items() if count > 1}
     if twice:
         raise SpecError(
             f"two workloads are named {', '.join(sorted(twice))}: rename one of the files"
         )
-    there = _devices(device)
+    chosen_devices = _devices(device)
     cpus = host.usable_cpus()
     if threads is not None and threads > len(cpus):
         raise UserError(f"--threads {threads}: this process may use {len(cpus)} processors")
@@ -119,8 +121,10 @@ def request(
     return Request(
         workloads=wanted,
         recipes=chosen,
-        devices=there,
-        cells=plan.cells(wanted, chosen, selection.choose(modes, all_modes, "mode"), there, dtype),
+        devices=chosen_devices,
+        cells=plan.cells(
+            wanted, chosen, selection.choose(modes, all_modes, "mode"), chosen_devices, dtype
+        ),
         threads=threads or len(cpus),
         seed=seed or 0,
         steps=steps,
@@ -139,13 +143,13 @@ def request(
             "quick": quick,
             "device": device,
             "dtype": dtype,
-            "own_epochs": {one.name: one.data.epochs for one in own},
+            "own_epochs": {workload.name: workload.data.epochs for workload in loaded},
         },
     )
 
 
-def _workload_names(asked: Sequence[str]) -> list[str]:
-    words = selection.words(asked)
+def _workload_names(texts: Sequence[str]) -> list[str]:
+    words = selection.words(texts)
     if "all" in words:
         return spec.names()
     return list(dict.fromkeys(words)) or list(DEFAULT_WORKLOADS)

@@ -109,7 +109,7 @@ def _remember(record: store.Record, listener: Listener) -> None:
 
 def _conduct_all(session: _Session) -> None:
     asked = session.asked
-    tasks = [task for task in (_task(one, session) for one in asked.workloads) if task]
+    tasks = [task for task in (_task(workload, session) for workload in asked.workloads) if task]
     ready = _environments(session) if tasks else {}
     setting = Setting(
         threads=asked.threads,
@@ -175,8 +175,8 @@ def _environments(session: _Session) -> dict[tuple[str, str], Environment]:
     """Make every framework's environment ready, and tell of each; leave out what cannot run."""
     asked, ready = session.asked, {}
     for device in asked.devices:
-        found = _prepare(asked, device, session)
-        for name, result in found.items():
+        results = _prepare(asked, device, session)
+        for name, result in results.items():
             about = {"framework": name, "title": asked.recipes[name].title, "device": device}
             if isinstance(result, Unavailable):
                 session.tell("framework-unavailable", None, **about, reason=str(result))
@@ -207,16 +207,16 @@ def _prepare(
         return {recipe.label: Unavailable(absent) for recipe in recipes}
     refused = {}
     for recipe in recipes if kind == devices.CUDA else ():
-        card, given = devices.card(device, gpus), recipe.label in asked.interpreters
-        if reason := gpu_support.refusal(recipe, card, given):
+        card, named = devices.card(device, gpus), recipe.label in asked.interpreters
+        if reason := gpu_support.refusal(recipe, card, named):
             refused[recipe.label] = Unavailable(reason)
 
     def report(name: str, text: str) -> None:
         session.tell("framework-building", None, framework=name, text=text)
 
     able = [recipe for recipe in recipes if recipe.label not in refused]
-    made = builder.prepare_all(able, kind, interpreters=asked.interpreters, report=report)
-    return {**refused, **made}
+    prepared = builder.prepare_all(able, kind, interpreters=asked.interpreters, report=report)
+    return {**refused, **prepared}
 
 
 def _can_run(cell: Cell, setting: Setting, session: _Session) -> bool:

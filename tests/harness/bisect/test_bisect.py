@@ -73,7 +73,7 @@ class Lab:
 def bisection(versions_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bisection]:
     """Make a bisection whose runs a `Lab` makes up."""
 
-    def make(lab: Lab, tell: Callable[[str], None] = print, **changes: Any) -> Bisection:
+    def make(lab: Lab, emit: Callable[[str], None] = print, **changes: Any) -> Bisection:
         monkeypatch.setattr(run, "execute", lab.execute)
         monkeypatch.setattr(releases, "versions", lambda recipe: list(map(Version, RELEASES)))
         options: dict[str, Any] = {
@@ -87,7 +87,7 @@ def bisection(versions_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
             "threads": 1,
             "budget": None,
             "results": versions_root / "results",
-            "tell": tell,
+            "emit": emit,
             "root": versions_root,
         }
         return prepare(**{**options, **changes})

@@ -12,8 +12,8 @@ from harness.bisect.question import BAD, CHANGED, GOOD, UNCHANGED, Difference
 from harness.bisect.search import SKIPPED, Search
 from harness.outcomes import INCONCLUSIVE
 
-SURE = Difference(-0.1, -0.12, -0.08, 5).told()
-UNSURE = Difference(-0.1, -0.3, 0.1, 5).told()
+SURE = Difference(-0.1, -0.12, -0.08, 5).to_dict()
+UNSURE = Difference(-0.1, -0.3, 0.1, 5).to_dict()
 
 
 def event(release: str | None, verdict: str, step: dict[str, Any] | None = SURE) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def test_no_change_between_the_ends_ends_it() -> None:
         search = Search(names(9))
         assert (search.done, search.next) == (False, None)
         search.take(event(None, verdict, UNSURE))
-        assert (search.done, search.whole_moved) == (True, verdict)
+        assert (search.done, search.overall_moved) == (True, verdict)
 
 
 def test_a_step_that_is_not_sure_is_measured_once_more_by_itself() -> None:
@@ -98,7 +98,7 @@ def test_a_step_that_is_not_sure_is_measured_once_more_by_itself() -> None:
         search.take(event(None, verdict, step))
         assert search.done
         assert search.step == Difference.of(step)
-        assert search.whole == Difference.of(SURE)
+        assert search.overall == Difference.of(SURE)
 
 
 def test_the_middle_of_what_is_left_is_next() -> None:
@@ -118,7 +118,7 @@ def test_an_earlier_log_says_open_for_inconclusive() -> None:
     ]
     today, earlier = (Search.replay(names(4), events) for events in logs)
     assert earlier == today and earlier.next == "1.1"
-    assert Search.replay(names(4), [event(None, "open")]).whole_moved == INCONCLUSIVE
+    assert Search.replay(names(4), [event(None, "open")]).overall_moved == INCONCLUSIVE
 
 
 def test_what_was_open_is_tried_again_between_nearer_ends_and_only_there() -> None:

@@ -134,7 +134,7 @@ def test_a_baseline_is_kept_held_against_and_removed(root: Path) -> None:
     record = store.read(checks[0].folder)
     assert record.manifest["options"]["threads"] == 1  # as the baseline was measured
     assert record.manifest["workloads"]["mlp-2-3-2"]["data"]["epochs"] == 2
-    assert baseline.read(record.folder / baseline.COPY).told == baseline.read(path).told
+    assert baseline.read(record.folder / baseline.COPY).table == baseline.read(path).table
     assert "nightly" in call("baseline", "list").output
     assert call("baseline", "remove", "nightly").exit_code == 0
     assert not path.exists()
@@ -235,7 +235,7 @@ def test_what_was_asked_for_is_what_is_checked(conducted: list[Request]) -> None
     [
         (["check"], "give one of --against and --baseline"),
         (["check", "--against=faulty", "--baseline=x"], "give one of --against and --baseline"),
-        (["check", "--baseline=x"], "no file, and baselines kept are: none"),
+        (["check", "--baseline=x"], "no such file; stored baselines: none"),
         ([*AGAINST, "--epochs=1", "--steps=1"], "are mutually exclusive"),
         ([*AGAINST, "--threshold=3"], "give a part in percent"),
         ([*AGAINST, "--margin=200%"], "give a part in percent"),
@@ -270,15 +270,15 @@ def test_a_run_is_kept_shown_listed_and_held_against(root: Path, conducted: list
     assert "mlp-digits, cpu, float32 throughput inference" in shown
     assert "left eager 9" in shown and "left@1.0 eager 9" in shown
     assert "0.9806" in shown and "MiB" in shown
-    kept = baseline.read(path).told
+    kept = baseline.read(path).table
     assert call("baseline", "save", "again", "--run=latest").exit_code == 0
-    again = dict(baseline.read(path.with_name("again.json")).told)
+    again = dict(baseline.read(path.with_name("again.json")).table)
     assert again == {**kept, "name": "again"}
     (path.parent / "broken.json").write_text("{")
     lines = call("baseline", "list").stdout.splitlines()
     words = [line.split()[0] for line in lines if line[:1].isalpha()]
     assert words == ["baseline", "again", "broken", "old"]
-    assert "is no baseline" in " ".join(" ".join(lines).split())
+    assert "not a valid baseline" in " ".join(" ".join(lines).split())
 
 
 @pytest.mark.parametrize("how", ["name", "file", "run"])

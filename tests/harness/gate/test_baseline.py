@@ -47,7 +47,7 @@ def told(found: Verdict) -> dict[tuple[str, str], str]:
 
 def test_what_is_read_back_is_what_was_kept(tmp_path: Path, table: Table) -> None:
     found = saved(tmp_path, table)
-    assert found.told == json.loads(json.dumps(store.strict(table)))
+    assert found.table == json.loads(json.dumps(store.strict(table)))
     assert (found.name, list(found.cells)) == ("old", [HEAD, OTHER])
     again = baseline.of(made(tmp_path, {HEAD: {}, OTHER: {}}, seed=7), "old")
     stamps = {key: table[key] for key in ("run", "started")}
@@ -56,7 +56,7 @@ def test_what_is_read_back_is_what_was_kept(tmp_path: Path, table: Table) -> Non
 
 def test_a_check_comes_to_the_same_by_the_record_and_by_the_file(tmp_path: Path) -> None:
     old = made(tmp_path, {HEAD: {}, OTHER: {}}, seed=7)
-    by_file = dict(saved(tmp_path, baseline.of(old, "old")).told)
+    by_file = dict(saved(tmp_path, baseline.of(old, "old")).table)
     runs = {"train": 0.9, "memory": 1.1, "wrong": 4}, {"single": 0.9}, {}
     for seed, head in enumerate(runs):
         found = [
@@ -72,7 +72,7 @@ def test_one_of_the_last_schema_is_read_under_today_s_names(tmp_path: Path, tabl
     assert '"first step": ' in old
     path = tmp_path / "old.json"
     path.write_text(old)
-    assert baseline.read(path).told == json.loads(json.dumps({**table, "schema": 2}))
+    assert baseline.read(path).table == json.loads(json.dumps({**table, "schema": 2}))
     assert baseline.read(path).value(FIRST_STEP, HEAD) is not None
 
 
@@ -94,14 +94,14 @@ def test_the_file_can_be_reviewed(tmp_path: Path) -> None:
 
 def test_texts_are_kept_as_they_are(tmp_path: Path, table: Table) -> None:
     command = ["python", "--out", "a  b\n[c]", "{d}\t"]
-    assert saved(tmp_path, {**table, "command": command}).told["command"] == command
+    assert saved(tmp_path, {**table, "command": command}).table["command"] == command
 
 
 def test_a_launch_that_is_not_known_is_kept_as_such(tmp_path: Path) -> None:
     record = made(tmp_path, {HEAD: {}, OTHER: {}}, load=(2,))
     table = baseline.of(record, "old")
     found = saved(tmp_path, table)
-    logs = found.told["cells"][HEAD]["logs"]["throughput"]
+    logs = found.table["cells"][HEAD]["logs"]["throughput"]
     assert logs[1] is None and None not in logs[:1] + logs[2:]
     assert "NaN" not in (tmp_path / "old.json").read_text()
     now = verdict(made(tmp_path, {HEAD: {"train": 0.9}, OTHER: {}}, baseline=table, launches=12))
@@ -159,7 +159,7 @@ def test_a_machine_too_busy_to_measure_is_no_pass(tmp_path: Path, table: Table) 
     found = verdict(record)
     assert told(found)[HEAD, "throughput"] == NOT_MEASURABLE
     notes = {one.note for one in found.having(NOT_MEASURABLE)}
-    assert notes == {"no launch was undisturbed; quiet the machine, or give it more --budget"}
+    assert notes == {"every launch was contaminated; quiet the machine, or give it more --budget"}
     assert found.status == 3
 
 
@@ -191,7 +191,7 @@ def test_another_computation_is_not_compared_and_says_why(
     assert {one.verdict for one in found.findings} == {NOT_COMPARED}
     notes = [one.note for one in found.findings]
     assert len(notes) == 2 and all(note.startswith(says) for note in notes)
-    assert all(note.endswith("or save the baseline anew") for note in notes)
+    assert all(note.endswith("or save a new baseline") for note in notes)
     assert found.status == 3
 
 
@@ -200,7 +200,7 @@ def test_a_baseline_stored_by_an_earlier_version_is_still_compared(tmp_path: Pat
     record = made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=json.loads(stored.read_text("utf-8")))
     read = baseline.read(stored)
     assert read.unlike(record) == []
-    assert read.told["fingerprint"] == identity.fingerprint(record.manifest["machine"])
+    assert read.table["fingerprint"] == identity.fingerprint(record.manifest["machine"])
     assert read.incomparable(HEAD, record) is None
     assert told(verdict(record))[HEAD, "throughput"] == SAME
 

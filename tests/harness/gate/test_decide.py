@@ -167,7 +167,7 @@ def judged(one: Comparison, seconds: float | None = None) -> Finding:
         (-0.05, 0.02, 1e-6, REGRESSED),
         (0.05, 0.02, 1e-6, IMPROVED),
         (-0.05, 0.04, 0.02, INCONCLUSIVE),  # worse by more, but not for certain
-        (-0.02, 0.005, 1e-6, SAME),  # for certain worse, by less than is let through
+        (-0.02, 0.005, 1e-6, SAME),  # for certain worse, by less than is tolerated
         (-0.02, 0.02, 0.1, INCONCLUSIVE),  # perhaps worse by more
         (0.02, 0.04, 0.1, SAME),  # perhaps better by more, and not worse
         (0.05, 0.06, 0.1, INCONCLUSIVE),
@@ -206,10 +206,10 @@ def test_a_loose_threshold_may_be_judged_on_a_noisy_machine() -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ([], "no launch was undisturbed"),
-        ([0.1], "one launch proves nothing"),
-        ([math.nan, -0.1], "one launch"),
-        ([2.0, -2.0, 1.0], "after 3 launches"),
+        ([], "every launch was contaminated"),
+        ([0.1], "at least 2 launches are needed for an interval"),
+        ([math.nan, -0.1], "at least 2 launches"),
+        ([2.0, -2.0, 1.0], "the interval is wider than ±28% after 3 launches"),
     ],
 )
 def test_too_little_is_not_measurable_and_says_what_to_do(values: list[float], says: str) -> None:
@@ -227,8 +227,13 @@ def test_too_little_is_not_measurable_and_says_what_to_do(values: list[float], s
         (-0.02, 0.02, 30.0, "about 28 more launches, 14 minutes, would decide: "),
         (-0.02, 0.02, 1.0, "about 28 more launches would decide: "),
         (-0.02, 0.0101, None, "about 1 more launch would decide: "),
-        (-math.log1p(0.03), 0.02, None, "too near to 3.0% to be decided: give another --threshold"),
-        (-0.029, 0.02, None, "too near"),
+        (
+            -math.log1p(0.03),
+            0.02,
+            None,
+            "too close to the threshold of 3.0%: give another --threshold",
+        ),
+        (-0.029, 0.02, None, "too close"),
     ],
 )
 def test_what_is_open_says_what_would_decide(

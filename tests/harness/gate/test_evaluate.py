@@ -180,7 +180,7 @@ def test_noise_makes_no_regression_and_says_how_much_longer(tmp_path: Path) -> N
     found = verdict(made(tmp_path, {HEAD: {"train": 0.95}, BASE: {}}, pairs=PAIR, noise=0.05))
     (one,) = (one for one in found.findings if one.metric.name == "throughput")
     assert one.verdict == INCONCLUSIVE
-    assert "more launches" in one.note or "too near" in one.note
+    assert "more launches" in one.note or "too close" in one.note
     assert found.status == PASSED
 
 
@@ -316,7 +316,7 @@ def test_on_another_machine_it_is_advice(tmp_path: Path) -> None:
     assert "memory" not in told(found)  # a number of another machine's says nothing
     assert told(found)["accuracy"] == SAME
     assert found.status == PASSED
-    assert found.sentence.startswith("Worse, which is advice only,")
+    assert found.sentence.startswith("Regression (non-blocking) ")
 
 
 def test_other_threads_are_another_machine(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_other_threads_are_another_machine(tmp_path: Path) -> None:
 def test_a_cell_of_the_baseline_that_is_gone_is_missing(tmp_path: Path) -> None:
     found = verdict(made(tmp_path, {HEAD: {}}, baseline=stored(tmp_path)))
     assert told(found, OTHER) == {PARITY.name: MISSING}
-    assert "save the baseline anew" in found.having(MISSING)[0].note
+    assert "save a new baseline" in found.having(MISSING)[0].note
     assert found.status == BROKEN
 
 

@@ -206,7 +206,7 @@ def table(tmp_path: Path) -> Table:
             "deterministic": False,
         },
     }
-    return dict(baseline.read(baseline.save(tmp_path, kept)).told)
+    return dict(baseline.read(baseline.save(tmp_path, kept)).table)
 
 
 def stored(root: Path, table: Table, **changes: Any) -> Request:
@@ -382,15 +382,17 @@ def test_a_baseline_is_a_file_a_name_or_a_run(tmp_path: Path, table: Table) -> N
 def test_what_is_no_baseline_is_said_with_those_there_are(tmp_path: Path, table: Table) -> None:
     results = tmp_path / "results"
     with pytest.raises(
-        store.StoreError, match=r"--baseline x: no file, and baselines kept are: none; "
+        store.StoreError, match=r"--baseline x: no such file; stored baselines: none; "
     ):
         request.table_of("x", results)
     baseline.save(results / baseline.FOLDER, copy.deepcopy(table))
     made(results, {HEAD: {}}, launches=2)
-    with pytest.raises(store.StoreError, match=r"kept are: nightly; no run \"nightli\""):
+    with pytest.raises(store.StoreError, match=r"stored baselines: nightly; no run \"nightli\""):
         request.table_of("nightli", results)
-    with pytest.raises(store.StoreError, match=r"kept are: nightly; .*it takes 3; run it"):
+    with pytest.raises(
+        store.StoreError, match=r"stored baselines: nightly; .*at least 3 are needed; run it"
+    ):
         request.table_of("latest", results)
     (tmp_path / "notes.json").write_text("[]")
-    with pytest.raises(store.StoreError, match=r"notes\.json: is no baseline"):
+    with pytest.raises(store.StoreError, match=r"notes\.json: not a valid baseline"):
         request.table_of(str(tmp_path / "notes.json"), results)

@@ -184,7 +184,7 @@ def test_right_examples_are_told_by_the_seed_that_trained(journal: Journal) -> N
     journal("evaluated", HEAD, examples=4, accuracy=0.75, right=classification.pack(one))
     journal("retrained", HEAD, launch=2, seed=own + 1, examples=4, right=classification.pack(two))
     cell = journal.measures().cells[HEAD]
-    assert {seed: right.tolist() for seed, right in cell.right.items()} == {
+    assert {seed: right.tolist() for seed, right in cell.correct.items()} == {
         own: one.tolist(),
         own + 1: two.tolist(),
     }
