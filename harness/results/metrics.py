@@ -140,8 +140,8 @@ METRICS: tuple[Metric, ...] = (
         "rank",
         "rank",
         "#",
-        "by training throughput, within workload, device and dtype; cells that are not significantly different"
-        " share one; empty with one launch",
+        "by training throughput, within workload, device and dtype; cells that are not significantly"
+        " different share one; empty with one launch",
         better="lower",
         priority=0,
     ),
@@ -231,8 +231,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "limit-share",
         "limit_share",
-        "share of the limit",
-        "limit",
+        "MFU of the measured peak",
+        "MFU",
         "operations of the spec a second, over the best product of matrices of the same run in the"
         " cell's arithmetic on its device (`limits` events)",
         percent,
@@ -242,8 +242,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "step-operations",
         "step_operations",
-        "a step, in tiny operations",
-        "ops",
+        "dispatches a step lasts",
+        "disp.",
         "how many tiny operations (sums of two arrays of one element, started one by one) its framework"
         " starts in the time of one training step: near the number of the step's own operators,"
         " starting them is what a step waits for",
