@@ -190,7 +190,7 @@ class Measures:
         return values
 
     def _apart(self, metric: Metric, where: tuple[str, ...]) -> Logs:
-        """By how much cells of a group differed from their A/A replicates in what launches measure once."""
+        """By how much cells differed from their A/A replicates in what is measured once a launch."""
         logs = []
         for (name, cell, twin), values in self._once.items():
             if twin and name == metric.name and group(cell) == where:
