@@ -210,6 +210,9 @@ def _undecided(a: _Side, b: _Side, workload: str) -> Iterator[Refusal]:
 def _incomparable(a: _Side, b: _Side, workload: str) -> str | None:
     """Say why nothing of a workload can be compared; None where it can."""
     ours, theirs = (identity.computation(side.record, workload) for side in (a, b))
+    if ours.kept_variables != theirs.kept_variables:
+        values = (side.kept_variables or "none" for side in (ours, theirs))
+        return f"other --keep-env: {' in A, '.join(values)} in B"
     if ours.same_mathematics(theirs):
         return None
     if ours.spec != theirs.spec:

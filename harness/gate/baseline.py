@@ -44,6 +44,7 @@ _SAME = (
     ("data", "other data"),
     ("steps", "other --steps"),
     ("deterministic", "other --deterministic"),
+    ("kept_variables", "other --keep-env"),
     ("flop", "other operation counts"),
 )
 """What has to be the same for anything to be compared: the fields of a computation, and the operations of
@@ -277,6 +278,7 @@ def _checked(told: Mapping[str, Any]) -> Baseline:
     for key, value in told["floors"].items():
         _number(key, value, most=FAR)
     for one in told["workloads"].values():
+        one.setdefault("kept_variables", "")  # a file of before has none
         _ = [one[key] for key, _ in _SAME]
     _ = told["started"], told["run"], told["versions"].items()
     return Baseline(

@@ -25,7 +25,7 @@ from harness.gate.findings import (
 from harness.results import store
 from harness.results.launches import Cell, Measures
 from harness.results.metrics import ACCURACY, DEVICE_MEMORY, FIRST_STEP, IN_GATE, MEMORY, PARITY
-from harness.results.tables import INTERRUPTED, OK
+from harness.results.tables import INTERRUPTED, OK, RUNNING
 from harness.stats import intervals
 from harness.stats.intervals import LOOKS
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
@@ -79,7 +79,9 @@ def verdict(record: store.Record) -> Verdict:
     findings: list[Finding] = []
     compared: list[Comparison] = []
     accuracies: list[AccuracyChange] = []
-    well = {OK, NOT_EQUIVALENT, UNDECIDED} | ({INTERRUPTED} if record.end is None else set())
+    well = {OK, NOT_EQUIVALENT, UNDECIDED} | (
+        {RUNNING, INTERRUPTED} if record.end is None else set()
+    )
     for head, base in check.pairs:
         before = stored.cells.get(base) if stored else now.cells.get(base)
         found = list(_presence(head, base, now.cells.get(head), before, well))
@@ -94,7 +96,8 @@ def verdict(record: store.Record) -> Verdict:
         compared, accuracies, check.threshold, check.margin, LEVEL, now.seconds_a_launch
     )
     advisory = f"the baseline is of another machine ({'; '.join(unlike)})" if unlike else ""
-    return Verdict(findings, check.against, advisory, unlike)
+    kept = (record.manifest.get("options") or {}).get("kept_variables") or {}
+    return Verdict(findings, check.against, advisory, unlike, kept)
 
 
 def undecided(run: Path, timed: set[str]) -> tuple[set[str], set[str]]:

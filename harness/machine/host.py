@@ -99,6 +99,12 @@ def memory_limit() -> int | None:
     return min((limit for limit in limits if limit < _UNLIMITED), default=None)
 
 
+def memory_there() -> int | None:
+    """Return the bytes of memory that a process may have at most, by the machine and by the cgroup."""
+    sizes = _try(lambda: psutil.virtual_memory().total), memory_limit()
+    return min((size for size in sizes if size is not None), default=None)
+
+
 def memory_free() -> int | None:
     """Return the bytes that may still be taken, by the machine and by the cgroup; None: unknown."""
     memory, limit = _try(lambda: psutil.virtual_memory().available), memory_limit()

@@ -29,7 +29,7 @@ from harness.verdicts import (
 
 Event = Mapping[str, Any]
 
-OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
+OK, FAILED, INTERRUPTED, RUNNING = "ok", "failed", "interrupted", "running"
 UNAVAILABLE, SKIPPED, NOT_RUN = "unavailable", "skipped", "not run"
 
 FINISHED = (OK, UNDECIDED)
@@ -193,10 +193,12 @@ def summary(
     table: pd.DataFrame,
     kept: pd.DataFrame,
     pairs: pd.DataFrame,
+    running: bool = False,
 ) -> pd.DataFrame:
     """Every cell as a row: those of the plan in its order, then any other of the journal.
 
-    `table` has the run's slices, `kept` those that are `counted`, `pairs` its comparisons.
+    `table` has the run's slices, `kept` those that are `counted`, `pairs` its comparisons; `running`:
+    the run goes on.
     """
     of_cell: dict[str, list[Event]] = {str(cell): [] for cell in manifest.get("cells") or ()}
     for event in events:
@@ -207,7 +209,7 @@ def summary(
     timed = aggregates.timed(_measured(table), kept, level(manifest))
     references = reference_names(events)
     rows = [
-        _row(cell, own, manifest, events, timed.get(cell), references)
+        _row(cell, own, manifest, events, timed.get(cell), references, running)
         for cell, own in of_cell.items()
     ]
     specs = manifest.get("workloads") or {}
@@ -262,11 +264,12 @@ def _row(
     events: Sequence[Event],
     timed: Mapping[Any, Any] | None,
     references: set[str],
+    running: bool,
 ) -> dict[str, Any]:
     last = {event["event"]: event for event in own}
     parts, specs = split(cell), manifest.get("workloads") or {}
     checks = [event for event in own if event["event"] == "parity"]
-    status, reason = _status(parts, last, events, timed is not None, checks)
+    status, reason = _status(parts, last, events, timed is not None, checks, running)
     row = {
         "cell": cell,
         **parts,
@@ -301,6 +304,7 @@ def _status(
     events: Iterable[Event],
     timed: bool,
     checks: Sequence[Event],
+    running: bool,
 ) -> tuple[str, str]:
     """A cell's status and, where that is not ok, the reason; `checks` are its parity events."""
     if (failed := last.get("cell-failed")) is not None:
@@ -309,6 +313,8 @@ def _status(
         return str(failed.get("status") or FAILED), f"in {phase}: {reason}" if phase else reason
     if "cell-done" in last:
         return _done(checks)
+    if (last or timed) and running:
+        return RUNNING, "the run goes on, and the cell is not done yet"
     if last or timed:
         return INTERRUPTED, "the journal ends before the cell was done"
     for kind, key, status in (
@@ -320,6 +326,8 @@ def _status(
             here = event.get("device") in (None, parts["device"])
             if event["event"] == kind and event.get(key) == parts[key] and here:
                 return status, str(event.get("reason") or "no reason given")
+    if running:
+        return NOT_RUN, "the run goes on, and has not come to the cell yet"
     return NOT_RUN, "the run ended before the cell began"
 
 
