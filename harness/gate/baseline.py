@@ -112,7 +112,7 @@ class Baseline:
             return "its workload is not in both"
         for key, what in _SAME:
             if then[key] != now[key]:
-                both = " then ".join(str(one[key] or "none")[:12] for one in (then, now))
+                both = " then ".join(str(one[key] or "none")[:40] for one in (then, now))
                 return f"{what}: {both}; check it as it was measured, or save the baseline anew"
         return None
 
