@@ -76,7 +76,7 @@ def usable_cores() -> float | None:
 
 def affinity() -> frozenset[int]:
     """Return the CPUs that this process may use; none where the system does not report them."""
-    return frozenset(_try(lambda: os.sched_getaffinity(0)) or ())
+    return _AFFINITY
 
 
 def usable_cpus() -> list[int]:
@@ -134,6 +134,10 @@ def _try(read: Callable[[], T]) -> T | None:
         return read()
     except Exception:  # any platform, any driver
         return None
+
+
+_AFFINITY = frozenset(_try(lambda: os.sched_getaffinity(0)) or ())
+"""As this process began: a library that it loads may pin it (libgomp does, by GOMP_CPU_AFFINITY)."""
 
 
 def _read(path: str | Path) -> str | None:

@@ -56,6 +56,7 @@ NEEDED = {
     "NO_PROXY": "localhost",
     "SSL_CERT_FILE": "/ca.pem",
     "REQUESTS_CA_BUNDLE": "/ca.pem",
+    "HTTPLIB2_CA_CERTS": "/ca.pem",
     "LD_LIBRARY_PATH": "/opt/cuda/lib64",
     "CUDA_HOME": "/opt/cuda",
     "CUDA_VISIBLE_DEVICES": "1",
