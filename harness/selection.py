@@ -7,9 +7,17 @@ from collections.abc import Iterable, Sequence
 from workloads.reading import SpecError, nearest
 
 
-def words(texts: Iterable[str]) -> list[str]:
-    """Return the words asked for; each of `texts` may hold several with commas between them."""
-    return [word.strip() for text in texts for word in text.split(",") if word.strip()]
+def words(texts: Iterable[str], what: str) -> list[str]:
+    """Return the words texts for; each of `texts` may hold several with commas between them.
+
+    Raises:
+        SpecError: a word is empty, and names no `what`.
+    """
+    pairs = [(word.strip(), text) for text in texts for word in text.split(",")]
+    for word, text in pairs:
+        if not word:
+            raise SpecError(f'"{text}": an empty word names no {what}; leave it out, or name one')
+    return [word for word, _ in pairs]
 
 
 def choose(texts: Iterable[str], available: Sequence[str], what: str) -> list[str]:
@@ -20,7 +28,7 @@ def choose(texts: Iterable[str], available: Sequence[str], what: str) -> list[st
     Raises:
         SpecError: a name is not known; the message has the nearest one.
     """
-    names = words(texts)
+    names = words(texts, what)
     for word in names:
         if word != "all" and word not in available:
             raise SpecError(

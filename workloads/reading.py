@@ -27,6 +27,10 @@ _KINDS = {
 }
 
 
+LARGEST = 2**63 - 1
+"""No whole number is larger: it would fit into no array's shape and no seed."""
+
+
 class SpecError(UserError, ValueError):
     """A table does not say what it has to say; the message says where and how to fix it."""
 
@@ -109,6 +113,8 @@ def _value(value: Any, hint: Any, rules: Mapping[str, Any], where: str) -> Any:
         return {key: _value(entry, item, rules, f"{where}.{key}") for key, entry in values.items()}
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else read(hint, value, where)  # type: ignore[arg-type]
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise SpecError(f"{where}: a number of {len(str(abs(value)))} digits: at most {LARGEST}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not hint:

@@ -26,6 +26,9 @@ from workloads.reading import SpecError, nearest, number, one_of, read
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 
+LARGEST_FILE = 2**20
+"""Bytes. A file that is larger is none of ours, and is not read."""
+
 LOSSES = ("cross-entropy", "mean-squared-error")
 INITIALISERS = (
     "uniform-fan-in",
@@ -164,9 +167,11 @@ def load(name_or_path: str) -> Workload:
         raise SpecError(
             f'no workload "{name_or_path}"{guess}; known: {known_names}, or a path to a .toml'
         )
+    if (size := path.stat().st_size) > LARGEST_FILE:
+        raise SpecError(f"{path}: {size:,} bytes; a workload has at most {LARGEST_FILE:,}")
     try:
         table = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of the parser's own limits too
         raise SpecError(f"{path}: not valid TOML: {error}") from error
     return from_dict({"name": path.stem, **table}, str(path))
 

@@ -211,6 +211,9 @@ def _undecided(a: _Side, b: _Side, workload: str) -> Iterator[Refusal]:
 def _incomparable(a: _Side, b: _Side, workload: str) -> str | None:
     """Say why nothing of a workload can be compared; None where it can."""
     computed_a, computed_b = (identity.computation(side.record, workload) for side in (a, b))
+    if computed_a.kept_variables != computed_b.kept_variables:
+        values = (side.kept_variables or "none" for side in (computed_a, computed_b))
+        return f"other --keep-env: {' in A, '.join(values)} in B"
     if computed_a.same_mathematics(computed_b):
         return None
     if computed_a.spec != computed_b.spec:

@@ -18,7 +18,7 @@ from harness.bisect.search import SKIPPED, Search
 from harness.environments import releases, variants
 from harness.environments.framework_spec import Recipe, discover
 from harness.environments.probe import Unavailable
-from harness.machine import host
+from harness.machine import processors
 from harness.outcomes import INCONCLUSIVE
 from harness.paths import project_root
 from harness.results import store, tables
@@ -286,7 +286,7 @@ def prepare(
         workload=spec.load(workload).name,
         mode=modes[0],
         device=device,
-        threads=threads or len(host.usable_cpus()),
+        threads=threads or processors.most_threads(),
         budget=budget or defaults.BISECT_SECONDS,
     )
     if Version(question.good) >= Version(question.bad):

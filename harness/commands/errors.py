@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from workloads.errors import UserError
 
@@ -30,6 +31,7 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
+            _refuse_empty_words()
             return command(*args, **kwargs)
         except UserError as error:
             raise Refused(error) from error
@@ -42,6 +44,19 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(INTERRUPTED)
 
     return wrapped
+
+
+def _refuse_empty_words() -> None:
+    """Raise UserError where an option or an argument of the command was given as an empty word."""
+    context = click.get_current_context()
+    for param in context.command.params:
+        source = context.get_parameter_source(param.name or "")
+        value = context.params.get(param.name or "")
+        values = value if isinstance(value, tuple) else (value,)
+        empty = [word for word in values if isinstance(word, str) and not word.strip()]
+        if source is ParameterSource.COMMANDLINE and empty:
+            name = param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
+            raise UserError(f'{name} "{empty[0]}": an empty word; leave it out, or give one')
 
 
 def _in_one_line(error: OSError) -> str:

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 import click
 
 from harness import defaults
-from harness.commands.types import Device, Duration, Named
+from harness.commands.types import Device, Duration, Folder, Named
 from harness.paths import project_root
 
 if TYPE_CHECKING:
     from harness.results.store import Record
     from harness.runner.request import Request
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
 THERE = click.Path(exists=True, file_okay=False, path_type=Path)
-OUT = click.option("--out", type=FOLDER, help="Folder that runs are kept in.  [default: results/]")
+OUT = click.option(
+    "--out", type=Folder(), help="Folder that runs are kept in.  [default: results/]"
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 
 
@@ -57,6 +58,13 @@ def _dtypes() -> Iterable[str]:
 
     return [*PRECISIONS, "all"]
 
+
+KEEP_ENV = click.option(
+    "--keep-env",
+    multiple=True,
+    metavar="NAME",
+    help="Hand this environment variable to workers; every output then says so.",
+)
 
 CELLS = options(
     click.option(
@@ -117,6 +125,7 @@ CELLS = options(
         show_default=True,
         help="Steps that the parity check compares.",
     ),
+    KEEP_ENV,
     OUT,
 )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.errors import plainly
-from harness.commands.options import OUT, results_folder
+from harness.commands.options import KEEP_ENV, OUT, results_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,16 +21,21 @@ _OPERATOR, _TIMES, _LINES = 24, 46, 15
 
 @click.command()
 @click.argument("cell", metavar="CELL")
+@KEEP_ENV
 @OUT
 @plainly
-def profile(cell: str, out: Path | None) -> None:
+def profile(cell: str, keep_env: tuple[str, ...], out: Path | None) -> None:
     """Trace some training steps of CELL, named as in a report, by its framework's own profiler."""
     from rich.console import Console
 
     from harness.runner import profile as profiler
 
-    profiled = profiler.profile(cell, results_folder(out), lambda text: click.echo(text, err=True))
+    profiled = profiler.profile(
+        cell, results_folder(out), lambda text: click.echo(text, err=True), keep_env=keep_env
+    )
     show(profiled, Console())
+    for name in keep_env:
+        click.echo(f"{name} was handed to the worker: --keep-env", err=True)
 
 
 def show(profiled: Profiled, console: Console) -> None:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from harness.machine import claims
+from harness.machine.processors import in_words
 from harness.text import interval
 from harness.verdicts import BEFORE, EQUIVALENT, UNDECIDED, undecided_reason
 
@@ -122,6 +124,13 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         return (
             f"  {escape(event['title'])}: environment {event['origin']} in {event['seconds']:.0f} s"
         )
+    if name == "waiting":
+        return (
+            f"[yellow]![/] {claims.in_words(event['processors'], event['cards'])}: waiting for it"
+        )
+    if name == "processors" and event["others"]:
+        theirs = claims.in_words(event["others"], [])
+        return f"[yellow]![/] {theirs}: this one takes {in_words(event['processors'])}"
     if name == "history-failed":
         return f"[yellow]![/] {escape(event['reason'])}"
     if name == "workload-skipped":

@@ -86,6 +86,19 @@ class Named(click.ParamType):
         return name, Path(path).expanduser().absolute()
 
 
+class Folder(click.Path):
+    """The path of a folder, which need not be there."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse an empty word, which would be the folder that one is in."""
+        if isinstance(value, str) and not value.strip():
+            self.fail(f'"{value}": an empty word; leave it out, or name a folder', param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Device(click.ParamType):
     """``cpu``, ``cuda``, ``cuda:1`` (the second card), or ``auto``."""
 

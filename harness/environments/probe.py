@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.environments import installer
+from harness.environments import installer, user_variables
 from harness.environments.framework_spec import Recipe
 from workloads.errors import UserError
 
@@ -70,7 +70,7 @@ def probe(recipe: Recipe, python: Path, cancel: threading.Event | None = None) -
     question = json.dumps([["numpy", *recipe.packages], libraries])
     code, out, err = installer.run(
         [str(python), "-I", "-c", _PROBE, question],
-        environ=_clean(),
+        environ=user_variables.allowed(os.environ),
         seconds=_PROBE_SECONDS,
         cancel=cancel,
     )
@@ -94,15 +94,10 @@ def first_import(
         variables = recipe.worker_variables(device=device, threads=1, scratch=Path(scratch))
         code, _, err = installer.run(
             [str(python), "-I", "-c", f"import numpy, {recipe.module}"],
-            environ={**_clean(), **variables},
+            environ={**user_variables.allowed(os.environ), **variables},
             seconds=_IMPORT_SECONDS,
             cancel=cancel,
         )
     if code:
         complaint = installer.human(err, os.environ)
         raise Unavailable(f"`import {recipe.module}` fails right after installation: {complaint}")
-
-
-def _clean() -> dict[str, str]:
-    """This process's variables, less those that would turn another Python's imports."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

@@ -50,7 +50,7 @@ def choose(names: Iterable[str], root: Path) -> dict[str, Recipe]:
         RecipeError: a recipe, here or at that commit, is wrong.
     """
     specs = discover(root)
-    words = selection.words(names)
+    words = selection.words(names, "framework")
     plain = selection.choose([word for word in words if "@" not in word], list(specs), "framework")
     chosen = [specs[name] for name in plain]
     chosen += [_arm(word, specs, root) for word in words if "@" in word]

@@ -44,6 +44,7 @@ _SAME = (
     ("data", "other data"),
     ("steps", "other --steps"),
     ("deterministic", "other --deterministic"),
+    ("kept_variables", "other --keep-env"),
     ("flop", "other operation counts"),
 )
 """What has to be the same for anything to be compared: the fields of a computation, and the operations of
@@ -117,7 +118,7 @@ class Baseline:
             return "its workload is not in both"
         for key, what in _SAME:
             if before[key] != after[key]:
-                both = " then ".join(str(side[key] or "none")[:12] for side in (before, after))
+                both = " then ".join(str(side[key] or "none")[:40] for side in (before, after))
                 return f"{what}: {both}; check it as it was measured, or save a new baseline"
         return None
 
@@ -286,6 +287,7 @@ def _checked(table: Mapping[str, Any]) -> Baseline:
     for key, value in table["floors"].items():
         _number(key, value, most=FAR)
     for workload in table["workloads"].values():
+        workload.setdefault("kept_variables", "")  # a file of before has none
         _ = [workload[key] for key, _ in _SAME]
     _ = table["started"], table["run"], table["versions"].items()
     return Baseline(

@@ -25,7 +25,7 @@ from harness.gate.findings import (
 from harness.results import store
 from harness.results.launches import Cell, Measures
 from harness.results.metrics import ACCURACY, DEVICE_MEMORY, FIRST_STEP, IN_GATE, MEMORY, PARITY
-from harness.results.tables import INTERRUPTED, OK
+from harness.results.tables import INTERRUPTED, OK, RUNNING
 from harness.stats import intervals
 from harness.stats.intervals import LOOKS
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
@@ -77,7 +77,9 @@ def verdict(record: store.Record) -> Verdict:
     findings: list[Finding] = []
     compared: list[Comparison] = []
     accuracies: list[AccuracyChange] = []
-    running = {OK, NOT_EQUIVALENT, UNDECIDED} | ({INTERRUPTED} if record.end is None else set())
+    running = {OK, NOT_EQUIVALENT, UNDECIDED} | (
+        {RUNNING, INTERRUPTED} if record.end is None else set()
+    )
     for head, base in check.pairs:
         before = stored.cells.get(base) if stored else measures.cells.get(base)
         presence = list(_presence(head, base, measures.cells.get(head), before, running))
@@ -94,7 +96,8 @@ def verdict(record: store.Record) -> Verdict:
         compared, accuracies, check.threshold, check.margin, LEVEL, measures.seconds_a_launch
     )
     advisory = f"the baseline is of another machine ({'; '.join(unlike)})" if unlike else ""
-    return Verdict(findings, check.against, advisory, unlike)
+    kept = (record.manifest.get("options") or {}).get("kept_variables") or {}
+    return Verdict(findings, check.against, advisory, unlike, kept)
 
 
 def undecided(run: Path, timed: set[str]) -> tuple[set[str], set[str]]:

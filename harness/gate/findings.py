@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from harness.outcomes import INCONCLUSIVE
 from harness.results.metric import Metric
@@ -43,13 +43,15 @@ class Finding:
 class Verdict:
     """All findings of a check. `advisory`: why it may not block, or nothing.
 
-    `unlike` says in words what of the machine is not the baseline's.
+    `unlike` says in words what of the machine is not the baseline's; `kept_variables` are those of the
+    user's that the workers were given.
     """
 
     findings: Sequence[Finding]
     against: str
     advisory: str = ""
     unlike: Sequence[str] = ()
+    kept_variables: Mapping[str, str] = field(default_factory=dict)
 
     def having(self, verdict: str) -> list[Finding]:
         """The findings of that verdict."""

@@ -11,7 +11,7 @@ from harness import selection
 from harness.environments import variants
 from harness.gate import baseline
 from harness.gate.evaluate import Check, undecided
-from harness.machine import host
+from harness.machine import processors
 from harness.paths import project_root
 from harness.results import store, tables
 from harness.runner.context import Measuring
@@ -51,6 +51,8 @@ def against(
     """
     of_git = variants.GIT in word  # and so may have slashes of its own
     target, _, mode = (word, "", "") if of_git else word.partition("/")
+    if not target.strip():
+        raise SpecError(f'--against "{word}": give NAME[@VERSION][/MODE], or git:REF')
     options["threads"] = options.get("threads") or _threads()
     head = make_request(frameworks=frameworks, modes=modes, **options)
     names = [recipe.name for recipe in head.recipes.values() if not recipe.arbiter]
@@ -99,7 +101,7 @@ def stored(
     Raises:
         SpecError: what is asked for is not in the baseline, or a workload of it is not here.
     """
-    words = selection.words(workloads)
+    words = selection.words(workloads, "workload")
     named = {Path(word).stem if word.endswith(".toml") else word: word for word in words}
     checked = _narrowed(
         table["cells"],
@@ -154,7 +156,7 @@ def _usual(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, An
     overrides = {key: value for key, value in options.items() if value is not None}
     overrides["deterministic"] = bool(overrides.get("deterministic") or original["deterministic"])
     usual = {key: original[key] for key in ("data", "seed", "epochs", "steps")}
-    usual["threads"] = min(table["threads"], len(host.usable_cpus()))
+    usual["threads"] = min(table["threads"], processors.most_threads())
     if {"epochs", "steps"} & {*overrides}:
         usual |= {"epochs": None, "steps": None}
     return {**options, **usual, **overrides}
@@ -173,6 +175,8 @@ def capture(**options: Any) -> Request:
     options["threads"] = options.get("threads") or _threads()
     request = make_request(**options)
     cells = [cell for cell in request.cells if not request.recipes[cell.framework].arbiter]
+    if not cells:
+        raise SpecError("nothing to measure: the reference says what is right, and is not measured")
     return replace(request, cells=cells, measuring=CAPTURE)
 
 
@@ -194,7 +198,7 @@ def table_of(text: str, results: Path) -> Mapping[str, Any]:
 
 
 def _threads() -> int:
-    return max(1, len(host.usable_cpus()) - SPARED)
+    return max(1, processors.most_threads() - SPARED)
 
 
 def _measuring(budget: float | None, pairs: int) -> Measuring:

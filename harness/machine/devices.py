@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from frameworks.contract import PRECISIONS
@@ -52,6 +52,11 @@ def index(device: str) -> int | None:
     """Return the driver's number of a device's card; None for the CPU, or where it has a name only."""
     entry = None if kind(device) == CPU else _entry(device)
     return int(entry) if entry and entry.isdigit() else None
+
+
+def indices(names: Iterable[str]) -> list[int]:
+    """Return the driver's numbers of the cards among some devices, where they are known."""
+    return [number for number in map(index, names) if number is not None]
 
 
 def card(device: str, cards: Sequence[Card]) -> Card | None:

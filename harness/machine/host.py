@@ -76,7 +76,7 @@ def usable_cores() -> float | None:
 
 def affinity() -> frozenset[int]:
     """Return the CPUs that this process may use; none where the system does not report them."""
-    return frozenset(_try(lambda: os.sched_getaffinity(0)) or ())
+    return _AFFINITY
 
 
 def usable_cpus() -> list[int]:
@@ -97,6 +97,12 @@ def memory_limit() -> int | None:
     words += [_read(folder / "memory.limit_in_bytes") for folder in cgroups("memory")]
     limits = [int(word) for word in words if word and word.isdigit()]
     return min((limit for limit in limits if limit < _UNLIMITED), default=None)
+
+
+def memory_there() -> int | None:
+    """Return the bytes of memory that a process may have at most, by the machine and by the cgroup."""
+    sizes = _try(lambda: psutil.virtual_memory().total), memory_limit()
+    return min((size for size in sizes if size is not None), default=None)
 
 
 def memory_free() -> int | None:
@@ -128,6 +134,10 @@ def _try(read: Callable[[], T]) -> T | None:
         return read()
     except Exception:  # any platform, any driver
         return None
+
+
+_AFFINITY = frozenset(_try(lambda: os.sched_getaffinity(0)) or ())
+"""As this process began: a library that it loads may pin it (libgomp does, by GOMP_CPU_AFFINITY)."""
 
 
 def _read(path: str | Path) -> str | None:

@@ -69,9 +69,9 @@ class InterferenceMonitor:
 
     def __init__(self, cpus: Sequence[int]) -> None:
         usable = host.affinity()
-        siblings = [_siblings(cpu) for cpu in cpus]
+        cores = [siblings(cpu) for cpu in cpus]
         # Where it is unknown which CPUs share a core, load on any CPU counts in full.
-        shared = set().union(*siblings) if all(siblings) else usable
+        shared = set().union(*cores) if all(cores) else usable
         self.near = frozenset(cpus) | shared
         self.beside = usable - self.near
         self.clocks = [_cpu(cpu) / "cpufreq/scaling_cur_freq" for cpu in cpus]
@@ -328,14 +328,14 @@ def _cpu(number: int) -> Path:
     return Path(f"sys/devices/system/cpu/cpu{number}")
 
 
-def _siblings(cpu: int) -> set[int]:
+def siblings(cpu: int) -> set[int]:
     """Return the CPUs on the same core, this one included; empty where that is not reported."""
-    siblings: set[int] = set()
+    same_core: set[int] = set()
     for part in _text(_cpu(cpu) / "topology/thread_siblings_list").strip().split(","):
         first, _, last = part.partition("-")
         if first.isdigit():
-            siblings.update(range(int(first), int(last or first) + 1))
-    return siblings
+            same_core.update(range(int(first), int(last or first) + 1))
+    return same_core
 
 
 def _others_on_the_gpu(driver: Driver, family: Sequence[int]) -> bool:

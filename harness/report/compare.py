@@ -106,7 +106,9 @@ def document(before: store.Record, after: store.Record) -> str:
 
 def _warnings(name: str, record: store.Record) -> Iterator[tuple[Tone, str]]:
     yield from (("warn", f"{name}: {warning}") for warning in provenance.warnings(record))
-    if record.end is None or record.end.get("status") == tables.INTERRUPTED:
+    if record.running:
+        yield "warn", f"{name} goes on: what is here is partial"
+    elif record.end is None or record.end.get("status") == tables.INTERRUPTED:
         yield "warn", f"{name} did not come to its end: what is here is partial"
     table = store.summary(record)
     unsteady = table[table["steady"].eq(False) & (table["status"] == tables.OK)]["cell"]

@@ -18,7 +18,7 @@ from harness.report.groups import groups, load
 from harness.results import store, tables
 from harness.results.metric import Metric
 from harness.results.metrics import IN_TABLES
-from harness.results.tables import INTERRUPTED, NOT_RUN, OK, SKIPPED, UNAVAILABLE, number
+from harness.results.tables import INTERRUPTED, NOT_RUN, OK, RUNNING, SKIPPED, UNAVAILABLE, number
 from harness.text import Tone, count, listed, plain
 from harness.verdicts import EQUIVALENT, NOT_CHECKED, NOT_EQUIVALENT, UNDECIDED
 
@@ -112,11 +112,15 @@ def verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
     )
     if not len(table):
         sentence = "no cell was planned: nothing was measured"
-    if record.end is None:
-        sentence += "; the run has no end: it still goes on, or was killed; what is here is partial"
+    if record.running:
+        sentence += "; the run goes on: what is here is partial"
+    elif record.end is None:
+        sentence += "; the run has no end: it was killed; what is here is partial"
     elif record.end.get("status") == INTERRUPTED:
         sentence += "; the run was interrupted; what is here is partial"
     # What was skipped has failed only where it was asked for by name: the run's end knows.
+    if record.running:
+        return "warn", sentence
     ended = (record.end or {}).get("status")
     finished = good + int(tally.get(UNDECIDED, 0))
     if ended not in (OK, UNDECIDED) or not 0 < finished == len(table) - int(tally.get(SKIPPED, 0)):
@@ -237,7 +241,7 @@ def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Metric]) -> Row:
 
 def _tone(status: str) -> Tone:
     """Of a cell that is not ok: what never began is no fault of its own; not equivalent is greyed."""
-    if status == UNDECIDED:
+    if status in (UNDECIDED, RUNNING):
         return "warn"
     return "off" if status in (NOT_RUN, SKIPPED, UNAVAILABLE, NOT_EQUIVALENT) else "bad"
 

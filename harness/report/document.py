@@ -16,6 +16,7 @@ def render(records: Sequence[store.Record]) -> str:
     runs = [
         {
             "run": record.manifest.get("run") or record.folder.name,
+            "kept_variables": (record.manifest.get("options") or {}).get("kept_variables") or {},
             "cells": json.loads(
                 store.summary(record).to_json(orient="records", double_precision=15)
             ),

@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from harness.machine import host as machine_room
+from harness.machine import processors
 from harness.report import timing_notes
 from harness.results import store, tables
 from harness.results.tables import number
-from harness.text import count, gibibytes, plain
+from harness.text import count, gibibytes, listed, plain
 
 CLOCK = (
     "training is timed from a batch in host memory to updated weights, the copy to the device"
@@ -27,6 +28,9 @@ PARITY = (
     " so nothing was shown (docs/parity.md)"
 )
 
+_VARIABLES = 40
+"""How many variables that were left out are named; the manifest has all."""
+
 _HASHES = 2
 """How many hashes of a dataset are shown; the manifest has all."""
 
@@ -39,8 +43,12 @@ def warnings(record: store.Record) -> Iterator[str]:
         yield "SYNTHETIC DATA: the inputs mean nothing; speeds only, no accuracy is reported"
     if options.get("parity_steps") == 0:
         yield "numerical equivalence was not checked: --no-parity was given"
+    if options.get("unused_data_dir"):
+        yield "--data-dir was given, and no workload of this run reads files from it"
     if options.get("quick"):
         yield "smoke run (--quick): do not cite"
+    yield from _of_the_environment(record.manifest)
+    yield from _of_the_processors(record)
     if record.torn:
         yield "the journal's last line was cut off and is left out"
     load = number(next(iter(machine.get("load") or ()), None))
@@ -50,6 +58,41 @@ def warnings(record: store.Record) -> Iterator[str]:
             f"the machine was busy at the start: load {load:.1f} on {cores:g} usable cores;"
             " speeds may be off"
         )
+
+
+def handed_on(variables: Mapping[str, str]) -> str:
+    """Say which of the user's variables the workers were given."""
+    values = (f"{plain(name)}={plain(value)}" for name, value in variables.items())
+    return f"--keep-env handed {listed(values)} to the workers: not comparable with a run without"
+
+
+def _of_the_environment(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Which of the user's variables reached the workers, and which did not and might have mattered."""
+    if variables := (manifest.get("options") or {}).get("kept_variables"):
+        yield handed_on(variables)
+    if names := manifest.get("variables_left_out"):
+        shown = [*map(plain, names[:_VARIABLES])]
+        shown += [f"{len(names) - _VARIABLES} more in {store.MANIFEST}"] * (len(names) > _VARIABLES)
+        yield (f"set here and not handed to workers: {listed(shown)}; --keep-env NAME hands one on")
+
+
+def _of_the_processors(record: store.Record) -> Iterator[str]:
+    """That a quota holds the workers to fewer threads, and that another run was under way."""
+    machine_of_run, options = (record.manifest.get(key) or {} for key in ("machine", "options"))
+    quota, there = (
+        number(machine_of_run.get("cores_quota")),
+        number(machine_of_run.get("cores_affinity")),
+    )
+    if quota is not None and there is not None and quota < there:
+        threads = f"{count(options['threads'], 'thread')} a worker" if "threads" in options else ""
+        short = "even one thread is halted at times" if quota < 1 else threads
+        yield f"a CPU quota of {quota:g} of {count(int(there), 'core')} holds here: {short}"
+    for event in record.every("processors"):
+        if others := event.get("others"):
+            yield (
+                f"another run had processors {processors.in_words(others)} meanwhile: caches, memory and"
+                " the clock were shared with it"
+            )
 
 
 def refusals(record: store.Record) -> Iterator[str]:
@@ -85,6 +128,11 @@ def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]
     if options.get("parity_steps"):
         yield "parity", PARITY.format(steps=plain(options["parity_steps"]))
     chosen = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
+    chosen += [
+        f"on processors {processors.in_words(event['processors'])}"
+        + (f", after {event['waited']:.0f} s of waiting for another run" if event["waited"] else "")
+        for event in record.every("processors")
+    ]
     chosen += (
         ["deterministic algorithms, which may be slower"] if options.get("deterministic") else []
     )

@@ -19,6 +19,8 @@ Kind = Literal[
     "framework-building",
     "framework-ready",
     "framework-unavailable",
+    "waiting",
+    "processors",
     "start",
     "reference-run",
     "cell-started",
@@ -138,6 +140,21 @@ class FrameworkUnavailable(Event):
     title: NotRequired[str]
     device: NotRequired[str]
     reason: str
+
+
+class Waiting(Event):
+    """Other runs have the processors or the cards that this one needs."""
+
+    processors: list[int]
+    cards: list[int]
+
+
+class Processors(Event):
+    """The run has its processors."""
+
+    processors: list[int]
+    others: list[int] | None
+    waited: float
 
 
 class Start(Event):

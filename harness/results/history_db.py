@@ -20,7 +20,7 @@ from harness.results import identity, store, tables
 
 NAME = "history.sqlite"
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised when what a column holds is no longer what it was: every file is then made anew."""
 
 RUNS = (
@@ -79,7 +79,8 @@ def update(results: Path) -> list[str]:
             left_out.append(str(error))
             continue
         if record.end is None:
-            left_out.append(f"{record.folder}: has not come to its end; it goes on, or was killed")
+            why = "it goes on" if record.running else "it was killed"
+            left_out.append(f"{record.folder}: has not come to its end: {why}")
         else:
             add(record)
     return left_out

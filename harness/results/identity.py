@@ -24,14 +24,16 @@ class Computation:
     `spec` and `data` are hashes, of the spec without its title and of the data's own hashes. With both
     the same, each training step is the same mathematics: enough to compare two runs, which names every
     other option that differs. `steps` and `deterministic` are the options: how long it trained instead of
-    the spec's epochs, and by which algorithms. A ranking, a series and a baseline hold runs together
-    without a word on their options, so they demand these too.
+    the spec's epochs, and by which algorithms. `kept_variables` are those of the user's environment that
+    workers were given, as NAME=value, which may change anything. A ranking, a series and a baseline hold
+    runs together without a word on their options, so they demand these too.
     """
 
     spec: str
     data: str
     steps: int | None
     deterministic: bool
+    kept_variables: str
 
     @property
     def ground(self) -> str:
@@ -52,7 +54,13 @@ def computation(record: store.Record, workload: str) -> Computation:
         data=store.digest(data_hashes(record).get(workload) or str(record.folder), 16),
         steps=options.get("steps"),
         deterministic=bool(options.get("deterministic")),
+        kept_variables=kept_variables(options.get("kept_variables") or {}),
     )
+
+
+def kept_variables(variables: Mapping[str, str]) -> str:
+    """Return variables with their values, in one order."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(variables.items()))
 
 
 def data_hashes(record: store.Record) -> dict[str, Mapping[str, str] | None]:

@@ -7,7 +7,8 @@
         samples.csv, summary.csv, report.md, report.html: made from the first two by `report.formats`
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
-whole line.
+whole line. Its writer holds a lock on the journal, which the system gives up when the process ends: so a
+run that goes on is told from one that was killed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from harness.results import tables
+from harness.results import journal_lock, tables
 from harness.results.events import Kind
 from workloads.errors import UserError
 
@@ -71,9 +72,9 @@ class Run:
         draft = results / f".draft-{secrets.token_hex(8)}"
         try:
             (draft / LOGS).mkdir(parents=True)
-            (draft / JOURNAL).touch()
-            folder = _publish(draft, moment, complete)
-            return cls(folder, complete, (folder / JOURNAL).open("a", encoding="utf-8"))
+            journal = (draft / JOURNAL).open("a", encoding="utf-8")
+            journal_lock.hold(journal)
+            return cls(_publish(draft, moment, complete), complete, journal)
         except OSError as error:
             problem = f"{results}: no run can be kept there ({error.strerror})"
             raise StoreError(f"{problem}; name another folder with --out") from error
@@ -112,7 +113,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Record:
-    """A run read back. `torn`: the journal's last line was cut off, and is left out.
+    """A run read back. `torn`: the journal's last line was cut off, and is left out; `running`: its
+    process is still writing.
 
     The timed slices, of which there may be a million, are a table of their own, and not in `events`.
     """
@@ -122,6 +124,7 @@ class Record:
     events: tuple[dict[str, Any], ...]
     slices: pd.DataFrame
     torn: bool = False
+    running: bool = False
 
     def every(self, event: Kind) -> list[dict[str, Any]]:
         """All events of that kind, in order; slices as the rows of `slices`."""
@@ -152,7 +155,9 @@ class Record:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """Every cell (see `summary`)."""
-        return tables.summary(self.manifest, self.events, self.slices, self.counted, self.pairs)
+        return tables.summary(
+            self.manifest, self.events, self.slices, self.counted, self.pairs, self.running
+        )
 
     @cached_property
     def disturbed(self) -> pd.DataFrame:
@@ -180,6 +185,7 @@ class Entry:
 
 def read(folder: Path) -> Record:
     """Read a run back. Raises StoreError where it is missing, broken, or of another schema."""
+    held = journal_lock.is_held(folder / JOURNAL)  # first: what ends meanwhile is read to its end
     manifest, events, torn = _manifest(folder), [], False
     timed = [tables.columns([])]
     for number, lines in _blocks(folder):
@@ -188,7 +194,9 @@ def read(folder: Path) -> Record:
         events += [event for event in batch if event["event"] not in tables.SLICES]
         slices = [event for event in batch if event["event"] in tables.SLICES]
         timed.append(tables.columns(slices))
-    return Record(folder, manifest, tuple(events), tables.slices(*timed), torn)
+    ended = any(event["event"] == "run-ended" for event in events)
+    running = held and not ended
+    return Record(folder, manifest, tuple(events), tables.slices(*timed), torn, running)
 
 
 def runs(results: Path) -> list[Entry]:
@@ -371,7 +379,7 @@ def _entry(folder: Path) -> Entry:
         name=folder.name,
         folder=folder,
         started=str(record.manifest.get("started", "")),
-        status=str((record.end or {}).get("status", "unfinished")),
+        status=str((record.end or {}).get("status", "running" if record.running else "unfinished")),
         cells=len(cells),
         ok=int((cells["status"] == "ok").sum()),
         data=str((record.manifest.get("options") or {}).get("data", "")),

@@ -29,7 +29,7 @@ from harness.verdicts import (
 
 Event = Mapping[str, Any]
 
-OK, FAILED, INTERRUPTED = "ok", "failed", "interrupted"
+OK, FAILED, INTERRUPTED, RUNNING = "ok", "failed", "interrupted", "running"
 UNAVAILABLE, SKIPPED, NOT_RUN = "unavailable", "skipped", "not run"
 
 FINISHED = (OK, UNDECIDED)
@@ -196,10 +196,12 @@ def summary(
     table: pd.DataFrame,
     counted_slices: pd.DataFrame,
     pairs: pd.DataFrame,
+    running: bool = False,
 ) -> pd.DataFrame:
     """Every cell as a row: those of the plan in its order, then any other of the journal.
 
-    `table` has the run's slices, `counted_slices` those that are `counted`, `pairs` its comparisons.
+    `table` has the run's slices, `counted_slices` those that are `counted`, `pairs` its comparisons;
+    `running`: the run goes on.
     """
     of_cell: dict[str, list[Event]] = {str(cell): [] for cell in manifest.get("cells") or ()}
     for event in events:
@@ -210,7 +212,7 @@ def summary(
     timed = aggregates.timed(_measured(table), counted_slices, level(manifest))
     references = reference_names(events)
     rows = [
-        _row(cell, cell_events, manifest, events, timed.get(cell), references)
+        _row(cell, cell_events, manifest, events, timed.get(cell), references, running)
         for cell, cell_events in of_cell.items()
     ]
     specs = manifest.get("workloads") or {}
@@ -265,11 +267,12 @@ def _row(
     events: Sequence[Event],
     timed: Mapping[Any, Any] | None,
     references: set[str],
+    running: bool,
 ) -> dict[str, Any]:
     last = {event["event"]: event for event in cell_events}
     parts, specs = split(cell), manifest.get("workloads") or {}
     checks = [event for event in cell_events if event["event"] == "parity"]
-    status, reason = _status(parts, last, events, timed is not None, checks)
+    status, reason = _status(parts, last, events, timed is not None, checks, running)
     row = {
         "cell": cell,
         **parts,
@@ -304,6 +307,7 @@ def _status(
     events: Iterable[Event],
     timed: bool,
     checks: Sequence[Event],
+    running: bool,
 ) -> tuple[str, str]:
     """A cell's status and, where that is not ok, the reason; `checks` are its parity events."""
     if (failed := last.get("cell-failed")) is not None:
@@ -312,6 +316,8 @@ def _status(
         return str(failed.get("status") or FAILED), f"in {phase}: {reason}" if phase else reason
     if "cell-done" in last:
         return _done(checks)
+    if (last or timed) and running:
+        return RUNNING, "the run goes on, and the cell is not done yet"
     if last or timed:
         return INTERRUPTED, "the journal ends before the cell was done"
     for kind, key, status in (
@@ -323,6 +329,8 @@ def _status(
             same_device = event.get("device") in (None, parts["device"])
             if event["event"] == kind and event.get(key) == parts[key] and same_device:
                 return status, str(event.get("reason") or "no reason given")
+    if running:
+        return NOT_RUN, "the run goes on, and has not come to the cell yet"
     return NOT_RUN, "the run ended before the cell began"
 
 

@@ -97,6 +97,8 @@ class Setting:
     score: bool
     timeouts: Timeouts
     parity_steps: int
+    kept_variables: dict[str, str]
+    """Of the user's environment, handed to workers because `--keep-env` names them."""
     only_parity: bool = False
     undecided: Undecided | None = None
 

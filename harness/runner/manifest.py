@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.environments import user_variables
 from harness.machine import devices, host
 from harness.machine.energy import Meter
 from harness.runner.request import Request
@@ -19,6 +21,7 @@ def of(request: Request, root: Path) -> dict[str, Any]:
         "command": list(request.command),
         "git_commit": _git_commit(root),
         "machine": host.describe(),
+        "variables_left_out": user_variables.left_out(os.environ, request.kept_variables),
         "energy": _energy(meter(request)),
         "options": {
             **request.options,
@@ -28,6 +31,7 @@ def of(request: Request, root: Path) -> dict[str, Any]:
             "parity_steps": request.parity_steps,
             "only_parity": request.only_parity,
             "deterministic": request.deterministic,
+            "kept_variables": request.kept_variables,
             "launches": request.measuring.launches,
             "rounds": request.measuring.rounds,
             "slice_seconds": request.measuring.seconds,

@@ -61,6 +61,11 @@ def cells(
         if (not modes or mode in modes or recipe.arbiter)
         and not (recipe.arbiter and device not in recipe.devices)
     ]
+    if recipes and not planned and not modes:
+        offered = "; ".join(f"{r.label}: {', '.join(r.devices)}" for r in ordered) or "none"
+        raise SpecError(
+            f"nothing to run: no framework asked for runs on {', '.join(places)}; there are: {offered}"
+        )
     if not any(not recipes[cell.framework].arbiter for cell in planned) and modes:
         offered = "; ".join(
             f"{r.label} on {place}: {', '.join(r.modes_on(place))}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import protocol
+from harness.environments import user_variables
 
 _LOG_LINES = 20
 _GRACE_SECONDS = 5.0
@@ -22,6 +23,9 @@ _GRACE_SECONDS = 5.0
 # its slices vary by 9% instead of 1.5%. It keeps it, here, for everyone. 32 MiB is the largest
 # threshold that glibc takes; larger blocks are still mapped and unmapped one by one.
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+
+ISOLATION = {"PYTHONNOUSERSITE": "1"}
+"""Keeps packages of the user's out of a worker: it imports its own environment's."""
 
 
 class WorkerFailed(RuntimeError):
@@ -54,8 +58,8 @@ class WorkerProcess:
     ) -> None:
         """Start ``python -P root/harness/worker.py``, standard output and error going to `log`.
 
-        `variables` are set on top of this process's environment; `cpus` are the processors that the
-        worker may use, in force before its first instruction.
+        `variables` are set on top of what of this process's environment is handed on; `cpus` are the
+        processors that the worker may use, in force before its first instruction.
         """
         near_end, far_end = socket.socketpair()
         self.log = log
@@ -170,13 +174,11 @@ class WorkerProcess:
 
 
 def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with `variables`, and with no library but its own Python's.
+    """Return what of this process's environment every worker is given, with `variables`.
 
-    The allocator's settings are the same in all workers, whatever the user's own.
+    The allocator's settings are the same in all workers.
     """
-    environment = {**os.environ, "PYTHONNOUSERSITE": "1", **variables, **_allocator()}
-    environment.pop("PYTHONPATH", None)
-    return environment
+    return {**user_variables.allowed(os.environ), **ISOLATION, **variables, **_allocator()}
 
 
 def _allocator() -> dict[str, str]:

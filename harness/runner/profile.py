@@ -12,14 +12,15 @@ from typing import Any
 
 from harness.environments import builder, variants
 from harness.environments.framework_spec import DEVICES, Recipe, discover
-from harness.machine import devices, host
+from harness.machine import claims, devices, host, processors
 from harness.paths import cache_folder, project_root
 from harness.results.store import StoreError
-from harness.runner import plan
+from harness.runner import limits, plan
 from harness.runner.context import Task, Timeouts
 from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed, WorkerProcess
+from harness.runner.request import kept_variables
 from harness.runner.session import build
 from workloads import datasets, spec
 from workloads.reading import SpecError, nearest
@@ -70,6 +71,7 @@ def profile(
     tell: Callable[[str], None],
     *,
     interpreters: Mapping[str, Path] | None = None,
+    keep_env: Sequence[str] = (),
     root: Path | None = None,
 ) -> Profiled:
     """Profile some training steps of a cell on made data; the trace goes to `results`/profiles.
@@ -91,6 +93,7 @@ def profile(
     lacking = lacking or devices.lacks(cell.precision, cell.device, cards)
     if lacking := lacking or recipe.missing_program(cell.mode):
         raise builder.Unavailable(lacking)
+    variables = kept_variables(keep_env, [recipe])
     trace = _new_file(results / FOLDER, cell)
     environment = builder.prepare(
         recipe,
@@ -100,9 +103,15 @@ def profile(
     )
     title = recipe.title if recipe.release else f"{recipe.title} {environment.version}"
     tell(f"{cell.id}: {STEPS} steps under the profiler of {title}")
+
+    def waiting(others: Sequence[int], cards: Sequence[int]) -> None:
+        tell(f"waiting for another run: {claims.in_words(others, cards)}")
+
     with tempfile.TemporaryDirectory() as scratch:
         task = _task(cell.workload, Path(scratch))
-        answer = _ask(cell, task, recipe, environment.python, trace.with_suffix(".log"))
+        log, used = trace.with_suffix(".log"), devices.indices([cell.device])
+        with claims.claimed(processors.most_threads(), used, waiting) as claim:
+            answer = _ask(cell, task, recipe, environment.python, log, variables, claim.processors)
         shutil.copyfile(answer["trace"], trace)
     return Profiled(cell, STEPS, trace, answer["operators"])
 
@@ -119,6 +128,7 @@ def _new_file(folder: Path, cell: Cell) -> Path:
 def _task(name: str, scratch: Path) -> Task:
     """Make data (its values change no timing), start weights and an order of batches."""
     workload = spec.load(name)
+    limits.check({name: workload}, steps=STEPS, parity_steps=0)
     cache = cache_folder() / "datasets"
     arrays = datasets.prepare(workload.data.dataset, cache, seed=workload.data.seed, synthetic=True)
     task = Task(workload, arrays, STEPS, scratch)
@@ -126,12 +136,19 @@ def _task(name: str, scratch: Path) -> Task:
     return task
 
 
-def _ask(cell: Cell, task: Task, recipe: Recipe, python: Path, log: Path) -> dict[str, Any]:
+def _ask(
+    cell: Cell,
+    task: Task,
+    recipe: Recipe,
+    python: Path,
+    log: Path,
+    kept: dict[str, str],
+    cpus: Sequence[int],
+) -> dict[str, Any]:
     """Start a worker and ask it for the profile. The log stays where it fails."""
-    wait, cpus, scratch = Timeouts(), host.usable_cpus(), task.scratch
-    threads = len(cpus)
+    wait, scratch, threads = Timeouts(), task.scratch, len(cpus)
     variables = recipe.worker_variables(device=cell.device, threads=threads, scratch=scratch)
-    worker = WorkerProcess(python, recipe.root, log, variables, cpus)
+    worker = WorkerProcess(python, recipe.root, log, kept | variables, cpus)
     try:
         build(worker, recipe.name, cell, task, threads, scratch, wait)
         answer = worker.ask("profile", wait.first_step, steps=task.steps)  # it may compile again

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness import defaults, selection
-from harness.environments import variants
+from harness.environments import user_variables, variants
 from harness.environments.framework_spec import Recipe, discover
-from harness.machine import host
+from harness.machine import host, processors
 from harness.paths import project_root
-from harness.runner import plan
+from harness.runner import limits, plan, process
 from harness.runner.context import Measuring, Undecided
 from harness.runner.plan import Cell
-from workloads import spec
+from harness.text import count
+from workloads import datasets, spec
 from workloads.errors import UserError
 from workloads.reading import SpecError
 from workloads.spec import Workload
@@ -53,6 +54,7 @@ class Request:
     parity_steps: int
     only_parity: bool
     deterministic: bool
+    kept_variables: dict[str, str]
     undecided: Undecided | None = None
     """What says, instead of the throughput of all pairs, which cells are worth more launches."""
     extra_manifest: Mapping[str, Any] = field(default_factory=dict)
@@ -85,6 +87,7 @@ def request(
     no_parity: bool = False,
     only_parity: bool = False,
     deterministic: bool = False,
+    keep_env: Sequence[str] = (),
     root: Path | None = None,
 ) -> Request:
     """Check what was asked for against what there is.
@@ -102,7 +105,8 @@ def request(
         for word, python in interpreters.items()
         for label in variants.choose([word], root)
     }
-    loaded = [spec.load(name) for name in _workload_names(workloads)]
+    names = _workload_names(workloads)
+    loaded = [spec.load(name) for name in names]
     changes = {"epochs": epochs or (QUICK_EPOCHS if quick else None), "seed": seed}
     overrides = {key: value for key, value in changes.items() if value is not None}
     wanted = [workload.with_data(**overrides) for workload in loaded]
@@ -112,10 +116,18 @@ def request(
         raise SpecError(
             f"two workloads are named {', '.join(sorted(twice))}: rename one of the files"
         )
+    limits.check(
+        dict(zip(names, wanted, strict=True)),
+        steps=steps,
+        parity_steps=0 if no_parity else parity_steps,
+        epochs_by=f"--epochs {epochs}" if epochs else None,
+    )
     chosen_devices = _devices(device)
-    cpus = host.usable_cpus()
-    if threads is not None and threads > len(cpus):
-        raise UserError(f"--threads {threads}: this process may use {len(cpus)} processors")
+    most = processors.most_threads()
+    if threads is not None and threads > most:
+        raise UserError(
+            f"--threads {threads}: this process may use {count(most, 'processor')}{_quota()}"
+        )
     usual = OPEN_ENDED if budget or precision else Measuring()
     usual = QUICK if quick else usual
     return Request(
@@ -125,7 +137,7 @@ def request(
         cells=plan.cells(
             wanted, chosen, selection.choose(modes, all_modes, "mode"), chosen_devices, dtype
         ),
-        threads=threads or len(cpus),
+        threads=threads or most,
         seed=seed or 0,
         steps=steps,
         measuring=replace(usual, budget=budget, precision=precision),
@@ -138,21 +150,42 @@ def request(
         parity_steps=0 if no_parity else parity_steps,
         only_parity=only_parity,
         deterministic=deterministic,
+        kept_variables=kept_variables(keep_env, chosen.values()),
         options={
             "data": data,
             "quick": quick,
             "device": device,
             "dtype": dtype,
+            "unused_data_dir": data_dir is not None and not _reads_files(wanted, data),
             "own_epochs": {workload.name: workload.data.epochs for workload in loaded},
         },
     )
 
 
+def kept_variables(names: Iterable[str], recipes: Iterable[Recipe]) -> dict[str, str]:
+    """Return the variables of the user's that `--keep-env` names. Raises UserError."""
+    reserved = {*process.ISOLATION, *process.ALLOCATOR}
+    for recipe in recipes:
+        reserved |= {*recipe.variables, *recipe.deterministic}
+    return user_variables.by_name(names, reserved)
+
+
 def _workload_names(texts: Sequence[str]) -> list[str]:
-    words = selection.words(texts)
+    words = selection.words(texts, "workload")
     if "all" in words:
         return spec.names()
     return list(dict.fromkeys(words)) or list(DEFAULT_WORKLOADS)
+
+
+def _reads_files(workloads: Iterable[Workload], data: str) -> bool:
+    """Say whether some workload's data is read from published files."""
+    names = {workload.data.dataset for workload in workloads}
+    return data == "real" and any(datasets.describe(name).download for name in names)
+
+
+def _quota() -> str:
+    quota = host.cpu_quota()
+    return "" if quota is None else f": the quota of its cgroup is {quota:g} cores"
 
 
 def _devices(device: str) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.environments import builder, gpu_support
 from harness.environments.builder import Environment, Unavailable
-from harness.machine import devices, host
+from harness.machine import claims, devices, host
 from harness.machine.interference import InterferenceMonitor
 from harness.paths import cache_folder, project_root
 from harness.results import history_db, preview, store
@@ -111,15 +111,32 @@ def _conduct_all(session: _Session) -> None:
     asked = session.asked
     tasks = [task for task in (_task(workload, session) for workload in asked.workloads) if task]
     ready = _environments(session) if tasks else {}
+
+    def waiting(others: Sequence[int], cards: Sequence[int]) -> None:
+        session.tell("waiting", None, processors=others, cards=cards)
+
+    with claims.claimed(asked.threads, devices.indices(asked.devices), waiting) as claim:
+        session.tell("processors", None, **vars(claim))
+        _conduct_tasks(session, tasks, ready, claim)
+
+
+def _conduct_tasks(
+    session: _Session,
+    tasks: Sequence[Task],
+    ready: Mapping[tuple[str, str], Environment],
+    claim: claims.Claim,
+) -> None:
+    asked = session.asked
     setting = Setting(
         threads=asked.threads,
         deterministic=asked.deterministic,
-        cpus=host.usable_cpus()[: asked.threads],
+        kept_variables=asked.kept_variables,
+        cpus=claim.processors,
         seed=asked.seed,
         recipes=asked.recipes,
         environments=ready,
         measuring=_share(asked.measuring, len(tasks)),
-        watchers=Watchers(InterferenceMonitor(host.usable_cpus()), manifest.meter(asked)),
+        watchers=Watchers(InterferenceMonitor(claim.processors), manifest.meter(asked)),
         score=not asked.synthetic,
         timeouts=session.timeouts,
         parity_steps=asked.parity_steps,

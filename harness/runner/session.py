@@ -84,7 +84,7 @@ class WorkerSession:
         self._next_step, self.peak_bytes, self._resident = 0, 0, False
         log = run / "logs" / f"{self._scratch.name}.log"
         self._recipe = setting.recipes[cell.framework]
-        variables = self._recipe.worker_variables(
+        variables = setting.kept_variables | self._recipe.worker_variables(
             device=cell.device,
             threads=setting.threads,
             scratch=self._scratch,

@@ -242,7 +242,10 @@ def _advice(dataset: Dataset) -> str:
 
 
 def _hashes(folder: Path, archive: Archive) -> dict[str, str]:
-    """The sha256 of each published file, as "source/<file>"."""
+    """The sha256 of each published file, as "source/<file>"; of another size, none is read."""
+    for name, expected in archive.files.items():
+        if (size := (folder / name).stat().st_size) != expected:
+            raise DatasetCorrupt(f"{folder / name}: {size:,} bytes, expected {expected:,}")
     return {f"source/{name}": shelf.digest(folder / name) for name in sorted(archive.files)}
 
 

@@ -48,13 +48,14 @@ def decode(file: Path, records: int = PER_FILE) -> tuple[Array, Array]:
     called CIFAR-10. Raises DatasetCorrupt with the file and the offset of what is wrong.
     """
     try:
-        data = np.fromfile(file, dtype=np.uint8)
+        size = file.stat().st_size  # looked at first: it may be more than memory holds
+        data = np.fromfile(file, dtype=np.uint8, count=min(size, records * RECORD))
     except OSError as error:
         raise DatasetCorrupt(f"{file}: cannot be read ({error.strerror})") from error
-    if data.size != records * RECORD:
-        complete, remainder = divmod(data.size, RECORD)
+    if size != records * RECORD:
+        complete, remainder = divmod(size, RECORD)
         raise DatasetCorrupt(
-            f"{file}: {data.size:,} bytes, expected {records * RECORD:,} ({records:,} records of "
+            f"{file}: {size:,} bytes, expected {records * RECORD:,} ({records:,} records of "
             f"{RECORD:,}); found {complete:,} whole records and {remainder:,} bytes from offset "
             f"{complete * RECORD:,}"
         )

@@ -236,6 +236,7 @@ def document(verdict: Verdict) -> str:
         "against": verdict.against,
         "advisory": verdict.advisory,
         "unlike": list(verdict.unlike),
+        "kept_variables": verdict.kept_variables,
         "findings": findings,
     }
     return json.dumps(store.strict(contents), indent=2, allow_nan=False) + "\n"

@@ -20,6 +20,7 @@ from harness.gate.findings import (
     Finding,
     Verdict,
 )
+from harness.report import provenance
 from harness.report.content import Tone
 from harness.results import tables
 from harness.results.metric import Metric
@@ -86,6 +87,8 @@ def grounds(verdict: Verdict) -> list[str]:
         reasons.append(f"advisory, a regression does not block: {plain(verdict.advisory)}")
     if verdict.unlike:
         reasons.append(f"not the baseline's machine: {listed(map(plain, verdict.unlike))}")
+    if verdict.kept_variables:
+        reasons.append(provenance.handed_on(verdict.kept_variables))
     return reasons
 
 

@@ -175,7 +175,7 @@ def test_what_a_plain_run_measured_once_is_not_compared(tmp_path: Path, table: T
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("spec", "0" * 16, "another spec: 000000000000 then "),
+        ("spec", "0" * 16, "another spec: 0000000000000000 then "),
         ("data", "0" * 16, "other data: 0000"),
         ("steps", 10, "other --steps: 10 then none"),
         ("deterministic", True, "other --deterministic: True then none"),

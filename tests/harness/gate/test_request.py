@@ -14,7 +14,7 @@ from harness.gate import baseline, request
 from harness.gate.evaluate import Check, undecided, verdict
 from harness.gate.findings import MISSING
 from harness.machine import host
-from harness.machine.host import usable_cpus
+from harness.machine.processors import most_threads
 from harness.results import store
 from harness.results.store import Run
 from harness.runner.request import Request
@@ -64,6 +64,22 @@ def check_of(made: Request) -> Check:
 def pairs(made: Request) -> list[tuple[str, str]]:
     """Each pair's frameworks and modes."""
     return [tuple("/".join(one.split("/")[1:3]) for one in pair) for pair in check_of(made).pairs]  # type: ignore[misc]
+
+
+def test_an_empty_word_is_no_other_arm(toy_root: Path) -> None:
+    for word in ("", " ", "/well"):
+        with pytest.raises(UserError, match=f'--against "{word}": give NAME'):
+            against(toy_root, word)
+
+
+def test_a_baseline_of_the_reference_alone_is_refused(toy_root: Path) -> None:
+    wanted = {
+        k: v
+        for k, v in options(toy_root, frameworks=["reference"], device="cpu").items()
+        if k not in ("threshold", "margin")
+    }
+    with pytest.raises(UserError, match="nothing to measure"):
+        request.capture(**wanted)
 
 
 # Against another arm of the same run.
@@ -153,11 +169,11 @@ def test_what_cannot_be_meant_says_what_to_do(
 
 def test_a_processor_is_spared_and_the_time_is_a_pair_s(toy_root: Path) -> None:
     made = against(toy_root, "faulty/well", modes=["slow", "wrong"])
-    assert made.threads == max(1, len(usable_cpus()) - 1)
+    assert made.threads == max(1, most_threads() - 1)
     assert made.measuring.budget == 2 * request.SECONDS
     assert made.measuring.checking and made.measuring.open_ended
-    made = against(toy_root, "faulty/well", modes=["slow"], threads=len(usable_cpus()), budget=7.0)
-    assert (made.threads, made.measuring.budget) == (len(usable_cpus()), 7.0)
+    made = against(toy_root, "faulty/well", modes=["slow"], threads=most_threads(), budget=7.0)
+    assert (made.threads, made.measuring.budget) == (most_threads(), 7.0)
 
 
 # To be kept.
@@ -169,7 +185,7 @@ def test_a_baseline_is_measured_in_launches_that_all_are_told(toy_root: Path) ->
     assert [cell.mode for cell in made.cells] == ["well", "slow"]  # not the arbiter's
     assert made.measuring.launches >= baseline.LEAST_LAUNCHES
     assert made.measuring.checking and not made.measuring.open_ended
-    assert made.threads == max(1, len(usable_cpus()) - 1)
+    assert made.threads == max(1, most_threads() - 1)
     assert not made.extra_manifest
 
 
@@ -250,7 +266,7 @@ def test_what_is_given_goes_before_what_was_kept(toy_root: Path, table: Table) -
 def test_a_baseline_of_more_threads_than_there_are_is_checked_with_those(
     toy_root: Path, table: Table
 ) -> None:
-    assert stored(toy_root, {**table, "threads": 999}).threads == len(usable_cpus())
+    assert stored(toy_root, {**table, "threads": 999}).threads == most_threads()
 
 
 @pytest.mark.parametrize(

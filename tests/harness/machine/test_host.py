@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import pytest
 
 from harness.machine import host
 from harness.machine.nvml import Driver
+from harness.paths import project_root
 
 
 @pytest.fixture
@@ -99,10 +101,10 @@ def test_what_cannot_be_read_is_null(root: Path, monkeypatch: pytest.MonkeyPatch
         (psutil, "cpu_freq"),
         (psutil, "swap_memory"),
         (os, "getloadavg"),
-        (os, "sched_getaffinity"),
         (host.shutil, "which"),
     ):
         monkeypatch.setattr(holder, name, broken, raising=False)
+    monkeypatch.setattr(host, "_AFFINITY", frozenset())
     told = host.describe()
     for key in (
         "memory_total",
@@ -193,3 +195,20 @@ def test_no_driver_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", library)
     told = host.describe()
     assert told["gpus"] == [] and "Not Found" in told["no_gpu_because"]
+
+
+def test_what_a_library_does_to_this_process_s_affinity_is_no_limit() -> None:
+    """GOMP_CPU_AFFINITY pins a process as soon as it loads libgomp, which scikit-learn does."""
+    script = (
+        "from harness.machine import host, processors\n"
+        "before = host.usable_cpus()\n"
+        "import sklearn.cluster\n"
+        "assert host.usable_cpus() == before and len(processors.cores()) >= 1, host.usable_cpus()\n"
+        "print(len(before))\n"
+    )
+    environment = {**os.environ, "GOMP_CPU_AFFINITY": str(host.usable_cpus()[0])}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, cwd=project_root(), env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(len(host.usable_cpus())), done.stderr

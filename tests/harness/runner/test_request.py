@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.report import provenance
+from harness.results import store
 from harness.runner.request import DEFAULT_WORKLOADS
 from tests.toy_request import toy_request
 from workloads.errors import UserError
@@ -52,3 +54,44 @@ def test_wrong_words_are_refused_with_the_nearest(toy_root: Path) -> None:
         toy_request(toy_root, interpreters={"fulty": Path("/x")})
     with pytest.raises(UserError, match="may use"):
         toy_request(toy_root, threads=10_000)
+
+
+@pytest.mark.parametrize("word", ["", " ", ",", "well,,slow", "well,"])
+@pytest.mark.parametrize("option", ["frameworks", "workloads", "modes"])
+def test_an_empty_word_is_refused_wherever_names_are_listed(
+    toy_root: Path, option: str, word: str
+) -> None:
+    with pytest.raises(SpecError, match=f"an empty word names no {option[:-1]}"):
+        toy_request(toy_root, **{option: [word]})
+
+
+def test_what_leaves_nothing_to_run_is_refused(toy_root: Path) -> None:
+    with pytest.raises(
+        SpecError, match=r"nothing to run.* runs on cuda; there are: reference: cpu"
+    ):
+        toy_request(toy_root, frameworks=["reference"], device="cuda")
+    with pytest.raises(SpecError, match="no framework asked for has the mode well"):
+        toy_request(toy_root, frameworks=["reference"], modes=["well"])
+    assert toy_request(toy_root, frameworks=["reference"]).cells
+
+
+@pytest.mark.parametrize(
+    ("workloads", "data", "unused"),
+    [
+        (["mlp-2-3-2"], "real", True),
+        (["mlp-digits"], "real", True),
+        (["mlp-cifar"], "real", False),
+        (["mlp-digits", "mlp-cifar"], "real", False),
+        (["mlp-cifar"], "synthetic", True),
+    ],
+)
+def test_a_folder_of_data_that_no_workload_reads_is_told(
+    toy_root: Path, tmp_path: Path, workloads: list[str], data: str, unused: bool
+) -> None:
+    asked = toy_request(toy_root, workloads=workloads, data=data, data_dir=tmp_path)
+    assert asked.options["unused_data_dir"] is unused
+    assert not toy_request(toy_root, workloads=workloads, data=data).options["unused_data_dir"]
+    run = store.Run.create(tmp_path / "results", {"options": {"unused_data_dir": unused}})
+    run.close()
+    said = " ".join(provenance.warnings(store.read(run.folder)))
+    assert ("no workload of this run reads files from it" in said) is unused

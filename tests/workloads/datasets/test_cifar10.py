@@ -163,3 +163,18 @@ def test_the_real_images(real_cifar10: Path, tmp_path: Path) -> None:
         assert np.bincount(labels).tolist() == [count] * 10
         assert 100 < inputs.mean() < 140  # CIFAR-10's mean is 121
     assert {f"source/{TEST_FILE}", "test_inputs.npy"} <= arrays.sha256.keys()
+
+
+def test_the_size_of_a_file_is_looked_at_before_it_is_read(tmp_path: Path) -> None:
+    """A terabyte, of which nothing is on the disk: reading or hashing it would take hours."""
+    for name in (*cifar10.TRAIN_FILES, cifar10.TEST_FILE):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(2**40)
+    with pytest.raises(DatasetCorrupt, match=r"test_batch\.bin: 1,099,511,627,776 bytes, expected"):
+        decode(tmp_path / cifar10.TEST_FILE)
+    with pytest.raises(
+        DatasetCorrupt, match=r"\.bin: 1,099,511,627,776 bytes, expected 30,730,000"
+    ):
+        datasets.prepare("cifar10", tmp_path / "cache", seed=0, data_dir=tmp_path)
+    (finding,) = datasets.verify("cifar10", tmp_path / "cache", tmp_path)
+    assert not finding.ok and "1,099,511,627,776 bytes" in finding.note

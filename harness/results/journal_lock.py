@@ -1,0 +1,29 @@
+"""The lock on a run's journal: its writer holds it, so a run that goes on is told from a killed one.
+
+The system gives the lock up when the process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+
+def hold(journal: TextIO) -> None:
+    """Hold an open journal until it is closed; where the file system has no locks, do without."""
+    with suppress(OSError):
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_held(path: Path) -> bool:
+    """Say whether a process holds a journal, which is then still written."""
+    try:
+        with path.open("rb") as journal:
+            fcntl.flock(journal, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,111 @@
+"""What no machine holds and nobody waits for: counted from the spec, before any of it is begun."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+from harness.machine import host
+from harness.text import gibibytes
+from workloads import cost, datasets
+from workloads.errors import UserError
+from workloads.spec import Placed, Workload
+
+MOST_STEPS = 100_000_000
+"""At 50 microseconds a step, which no framework reaches, they take over an hour."""
+
+MOST_PARITY_STEPS = 10_000
+"""The reference takes each of them many times, in float64."""
+
+_ORDER_BYTES = 3 * 8
+"""Of the order of batches, an example: it is drawn by epochs, joined and handed on."""
+
+_FLOAT32 = 4
+_FLOAT64_AS_WELL = 2
+"""The reference's arrays are as many, and twice as large."""
+
+
+def check(
+    workloads: Mapping[str, Workload],
+    *,
+    steps: int | None,
+    parity_steps: int,
+    epochs_by: str | None = None,
+) -> None:
+    """Refuse a run that cannot be meant; `workloads` are by the file or the name they come from.
+
+    `steps` are those of `--steps`; `epochs_by` is the option that set the epochs, where one did.
+
+    Raises:
+        UserError: with the file and the key, or the option.
+    """
+    if parity_steps > MOST_PARITY_STEPS:
+        raise UserError(
+            f"--parity-steps {parity_steps}: at most {MOST_PARITY_STEPS:,} are compared"
+        )
+    memory = host.memory_there()
+    for where, workload in workloads.items():
+        epochs = epochs_by or f"{where}: [data]: epochs = {workload.data.epochs}"
+        _check_steps(f"--steps {steps}" if steps else epochs, workload, steps, memory)
+        if memory is not None:
+            _check_model(where, workload, memory, bool(parity_steps))
+            _check_parity(workload, memory, parity_steps)
+
+
+def _check_steps(key: str, workload: Workload, steps: int | None, memory: int | None) -> None:
+    """Check how long a training is, and the order of its batches, which is drawn beforehand."""
+    data = workload.data
+    total = steps or data.epochs * (datasets.describe(data.dataset).train // data.batch)
+    if total > MOST_STEPS:
+        raise UserError(f"{key}: {total:,} training steps; at most {MOST_STEPS:,} are taken")
+    order = _ORDER_BYTES * total * data.batch
+    if memory is not None and order > memory:
+        raise UserError(
+            f"{key}: the order of its batches takes {gibibytes(order)}, {_there(memory)}"
+        )
+
+
+def _check_model(where: str, workload: Workload, memory: int, checked: bool) -> None:
+    """Check what a training step takes, in the worker or, where there is one, in the reference."""
+    factor = _FLOAT64_AS_WELL if checked else 1
+    needed = factor * cost.training_bytes(workload)
+    if needed > memory:
+        one_by_one = factor * cost.training_bytes(workload.with_data(batch=1))
+        batch = f"[data]: batch = {workload.data.batch}"
+        key = batch if one_by_one <= memory else _largest(workload)
+        raise UserError(
+            f"{where}: {key}: a training step takes at least {gibibytes(needed)}, {_there(memory)}"
+        )
+
+
+def _check_parity(workload: Workload, memory: int, steps: int) -> None:
+    """Check the batches of the parity check: the reference holds all of them, and so does a worker."""
+    needed = 2 * _FLOAT32 * steps * workload.data.batch * math.prod(workload.input_shape)
+    if needed > memory:
+        raise UserError(
+            f"--parity-steps {steps}: their batches take {gibibytes(needed)}, {_there(memory)}"
+        )
+
+
+def _largest(workload: Workload) -> str:
+    """Name the layer that takes most, by its place in the file, and its largest number."""
+
+    def size(place: Placed) -> int:
+        parameters = sum(map(math.prod, place.layer.parameters(place.input).values()))
+        arrays = 2 + len(workload.optimiser.slots)
+        return arrays * parameters + workload.data.batch * math.prod(place.output)
+
+    number, top = max(enumerate(workload.model), key=lambda pair: sum(map(size, pair[1].leaves())))
+    layer = max(top.leaves(), key=size).layer
+    numbers = {
+        field.name: value
+        for field in dataclasses.fields(layer)
+        if type(value := getattr(layer, field.name)) is int
+    }
+    key = max(numbers, key=lambda name: numbers[name], default="")
+    return f"layers[{number}] ({layer.kind})" + (f": {key} = {numbers[key]}" if key else "")
+
+
+def _there(memory: int) -> str:
+    return f"and there are {gibibytes(memory)} of memory here"
