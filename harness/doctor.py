@@ -24,7 +24,7 @@ from harness.machine.energy import Meter
 from harness.machine.interference import InterferenceMonitor, Noise
 from harness.paths import CACHE_VARIABLE, cache_folder, project_root
 from harness.text import count, gibibytes, listed, plain
-from workloads import datasets
+from workloads import datasets, places
 
 Level = Literal["ok", "warning", "error"]
 
@@ -169,7 +169,7 @@ def _environments(recipes: list[Recipe], cache: Path) -> Iterator[Finding]:
     for recipe in recipes:
         locks = [lock for lock in recipe.lock_paths("cpu") if lock.is_file()]
         if not locks:
-            what, mend = f"{recipe.title} has no lock", f"python cli.py env lock {recipe.name}"
+            what, mend = f"{recipe.title} has no lock", f"{places.program()} env lock {recipe.name}"
             yield Finding("warning", what, mend)
         elif any(hashlib.sha256(lock.read_bytes()).hexdigest() in hashes for lock in locks):
             built.append(recipe.name)
@@ -178,7 +178,7 @@ def _environments(recipes: list[Recipe], cache: Path) -> Iterator[Finding]:
     if built:
         yield Finding("ok", f"environments built: {', '.join(built)}")
     if missing:
-        mend = f"the first run builds them, or: python cli.py env build {' '.join(missing)}"
+        mend = f"the first run builds them, or: {places.program()} env build {' '.join(missing)}"
         yield Finding("warning", f"environments not built yet: {', '.join(missing)}", mend)
 
 
@@ -189,7 +189,7 @@ def _datasets(cache: Path) -> Iterator[Finding]:
             yield Finding("ok", f"data {name}: {state.note}")
         else:
             what, _, mend = state.note.partition(": ")
-            mend = mend or f"python cli.py data fetch {name}"
+            mend = mend or f"{places.program()} data fetch {name}"
             yield Finding("warning", f"data {name}: {what}", mend)
 
 

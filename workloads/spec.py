@@ -145,8 +145,13 @@ class Workload:
 
 
 def names() -> list[str]:
-    """Return the names in the catalogue, sorted."""
-    return sorted(path.stem for path in CATALOGUE.glob("*.toml"))
+    """Return the names in the catalogue, sorted. Raises SpecError where it is empty."""
+    catalogue = sorted(path.stem for path in CATALOGUE.glob("*.toml"))
+    if not catalogue:
+        raise SpecError(
+            f"{CATALOGUE}: holds no *.toml: samestep is installed in part; install it anew"
+        )
+    return catalogue
 
 
 def load(name_or_path: str) -> Workload:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness import defaults
+from harness import defaults, paths
 from harness.commands.types import Device, Duration, Named
-from harness.paths import project_root
+from workloads.places import program
 
 if TYPE_CHECKING:
     from harness.results.store import Record
@@ -145,7 +145,7 @@ def data_option(default: str | None, help: str) -> Callable:
 
 def results_folder(out: Path | None) -> Path:
     """Return the folder that runs are kept in."""
-    return out or project_root() / "results"
+    return out or paths.results_folder()
 
 
 def conduct(request: Request, quiet: bool) -> tuple[Record, int]:
@@ -159,6 +159,6 @@ def conduct(request: Request, quiet: bool) -> tuple[Record, int]:
     from harness.report import formats
     from harness.runner.run import execute
 
-    request = replace(request, command=["python", "cli.py", *sys.argv[1:]])
+    request = replace(request, command=[*program().split(), *sys.argv[1:]])
     with Display(Console(stderr=quiet)) as display:
         return execute(request, display, finish=formats.write)

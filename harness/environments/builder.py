@@ -24,6 +24,7 @@ from harness.environments import probe as pythons
 from harness.environments.framework_spec import Recipe
 from harness.environments.installer import Cancelled, InstallError, run_uv
 from harness.environments.probe import Unavailable
+from workloads.places import program
 
 __all__ = [
     "Built",
@@ -204,7 +205,7 @@ def _made(
         if recipe.lock_folder is None and not site.locked:
             raise Unavailable(
                 f"{recipe.name}/{site.lock.name} is missing: write it with"
-                f" python cli.py env lock {recipe.name}"
+                f" {program()} env lock {recipe.name}"
             )
     try:
         return _first(sites, report, cancel)

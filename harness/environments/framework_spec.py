@@ -166,10 +166,15 @@ class Recipe:
 def discover(root: Path | None = None) -> dict[str, Recipe]:
     """Every framework that has an `environment.toml`, by the name of its folder, sorted.
 
-    Raises RecipeError for the first file that is wrong.
+    Raises RecipeError for the first file that is wrong, or where there is none.
     """
     folder = (root or project_root()) / "frameworks"
-    return {path.parent.name: load(path) for path in sorted(folder.glob(f"*/{FILE_NAME}"))}
+    files = sorted(folder.glob(f"*/{FILE_NAME}"))
+    if not files:
+        raise RecipeError(
+            f"{folder}: holds no */{FILE_NAME}: samestep is installed in part; install it anew"
+        )
+    return {path.parent.name: load(path) for path in files}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from harness.results.tables import INTERRUPTED, OK
 from harness.stats import intervals
 from harness.stats.intervals import LOOKS
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from workloads.places import program
 
 LEVEL = intervals.level_at_looks(len(LOOKS) + 2)
 """Of a check's intervals: it looks at each of LOOKS, when its budget is spent, and at its end."""
@@ -66,7 +67,7 @@ class Check:
         told = record.manifest.get("check")
         if not isinstance(told, Mapping):
             name = record.manifest.get("run", record.folder.name)
-            raise store.StoreError(f"{name} was no check: make one with `python cli.py check`")
+            raise store.StoreError(f"{name} was no check: make one with `{program()} check`")
         pairs = [(head, base) for head, base in told["pairs"]]
         return cls(told["against"], pairs, told["threshold"], told["margin"], told["stored"])
 

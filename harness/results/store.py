@@ -35,6 +35,7 @@ import pandas as pd
 from harness.results import tables
 from harness.results.events import Kind
 from workloads.errors import UserError
+from workloads.places import program
 
 SCHEMA = 2
 """Raised when a reader of the last schema would misread a run."""
@@ -208,7 +209,7 @@ def resolve(results: Path, text: str) -> Path:
     """
     known = [entry.name for entry in runs(results)]
     if not known and not _is_run(Path(text)):
-        raise StoreError(f"{results}: no runs there; make one with `python cli.py run`")
+        raise StoreError(f"{results}: no runs there; make one with `{program()} run`")
     if text == "latest":
         return results / known[-1]
     if text in known:
