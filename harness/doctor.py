@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.environments import cache as shelf
-from harness.environments import framework_spec, gpu_support
+from harness.environments import framework_spec, git, gpu_support
 from harness.environments.builder import OLDEST_PYTHON
 from harness.environments.framework_spec import Program, Recipe
 from harness.environments.installer import InstallError, uv_program
@@ -74,6 +74,7 @@ def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding
     description = host.describe()
     checks: list[Callable[[], Iterator[Finding]]] = [
         _python,
+        lambda: _checkout(root or project_root()),
         _uv,
         lambda: _programs(recipes),
         lambda: _libraries(recipes),
@@ -115,6 +116,16 @@ def _python() -> Iterator[Finding]:
         yield Finding("error", f"Python {version} is too old", f"run it with Python {wanted}")
     else:
         yield Finding("ok", f"Python {version}")
+
+
+def _checkout(root: Path) -> Iterator[Finding]:
+    """An installed copy needs no git; a checkout that git does not read has no commit to record."""
+    if not places.is_checkout(root):
+        return
+    try:
+        git.git(root, "rev-parse", "HEAD")
+    except git.GitError as error:
+        yield Finding("warning", f"runs are recorded without a commit: {error}", error.hint)
 
 
 def _uv() -> Iterator[Finding]:

@@ -67,7 +67,7 @@ class WorkerProcess:
         with log.open("ab") as output, far_end, _affinity(cpus):
             self._process = subprocess.Popen(
                 command,
-                cwd=root,
+                cwd=log.parent,  # its children may import from it: never the root's own neighbours
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
