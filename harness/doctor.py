@@ -25,6 +25,7 @@ from harness.machine.interference import InterferenceMonitor, Noise
 from harness.paths import CACHE_VARIABLE, cache_folder, project_root
 from harness.text import count, gibibytes, listed, plain
 from workloads import datasets, places
+from workloads.errors import UserError
 
 Level = Literal["ok", "warning", "error"]
 
@@ -69,8 +70,11 @@ class Finding:
 
 def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding]:
     """Examine this machine for the project in `root` with its cache. Never raises."""
-    cache = cache or cache_folder()
     findings, recipes = _recipes(root or project_root())
+    try:
+        cache = cache or cache_folder()
+    except UserError as error:
+        return [*findings, Finding("error", str(error), error.hint)]
     description = host.describe()
     checks: list[Callable[[], Iterator[Finding]]] = [
         _python,

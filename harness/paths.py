@@ -9,6 +9,7 @@ from workloads.errors import UserError
 from workloads.places import is_checkout
 
 CACHE_VARIABLE = "SAMESTEP_CACHE"
+CACHE_HINT = f"set {CACHE_VARIABLE} to a folder that can be written"
 
 
 def project_root() -> Path:
@@ -28,13 +29,35 @@ def cache_folder() -> Path:
     The folder need not exist yet; whoever writes there makes it. Raises UserError where neither the
     variable nor the user's home names a folder.
     """
+    folder = expanded(os.environ.get(CACHE_VARIABLE) or _user_cache())
+    if folder.startswith("~"):
+        raise UserError(f"the cache has no place ({folder}): this user has no home", CACHE_HINT)
+    return Path(folder).resolve()
+
+
+def _user_cache() -> str:
     # Imported late: a worker's environment has no platformdirs, and workers are given their paths.
     from platformdirs import user_cache_dir
 
-    folder = os.path.expanduser(os.environ.get(CACHE_VARIABLE) or user_cache_dir("samestep"))  # noqa: PTH111 - Path.expanduser raises where there is no home
-    if folder.startswith("~"):
-        raise UserError(
-            f"{folder}: the cache has no place, for this user has no home folder",
-            f"set {CACHE_VARIABLE} to a folder, or HOME",
-        )
-    return Path(folder).resolve()
+    try:
+        return user_cache_dir("samestep")
+    except RuntimeError:  # no HOME, and no entry in passwd
+        return "~/.cache/samestep"
+
+
+def expanded(path: str) -> str:
+    """Put the home folder in the place of a leading `~`; where there is no home, it stays."""
+    return os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises where there is no home
+
+
+def cache_hint(error: BaseException) -> str:
+    """What to do where `error` or its cause is the system's refusal of the cache; else nothing."""
+    refusal = error if isinstance(error, OSError) else error.__cause__
+    if not isinstance(refusal, OSError) or not isinstance(refusal.filename, str):
+        return ""
+    try:
+        cache = cache_folder()
+    except UserError:
+        return ""
+    path = Path(refusal.filename)
+    return CACHE_HINT if cache.is_relative_to(path) or path.is_relative_to(cache) else ""

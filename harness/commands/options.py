@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING
 import click
 
 from harness import defaults, paths
-from harness.commands.types import Device, Duration, Named
+from harness.commands.types import Device, Duration, Folder, Named
 from workloads.places import program
 
 if TYPE_CHECKING:
     from harness.results.store import Record
     from harness.runner.request import Request
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-THERE = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER, THERE = Folder(), Folder(exists=True)
 OUT = click.option("--out", type=FOLDER, help="Folder that runs are kept in.  [default: results/]")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from harness.paths import expanded
+
 
 def parse_duration(text: str) -> float:
     """Return the seconds of a text as ``90``, ``90s``, ``2m`` or ``1h``.
@@ -83,7 +85,21 @@ class Named(click.ParamType):
         if not (name and equals and path):
             self.fail(f'"{value}": give a framework and its python, as NAME=/path/to/python')
         # Not resolved: a virtual environment's python is a link, and what it links to is not it.
-        return name, Path(path).expanduser().absolute()
+        return name, Path(expanded(path)).absolute()
+
+
+class Folder(click.Path):
+    """A folder; a `~` that the shell has left, as in ``--out=~/runs``, is the user's home."""
+
+    def __init__(self, *, exists: bool = False) -> None:
+        super().__init__(exists=exists, file_okay=False, path_type=str)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Expand and check `value`."""
+        folder = expanded(str(value))
+        if folder.startswith("~"):
+            self.fail(f'"{value}": there is no such home folder; give a whole path', param, ctx)
+        return Path(str(super().convert(folder, param, ctx)))
 
 
 class Device(click.ParamType):

@@ -24,6 +24,7 @@ from harness.environments import probe as pythons
 from harness.environments.framework_spec import Recipe
 from harness.environments.installer import Cancelled, InstallError, run_uv
 from harness.environments.probe import Unavailable
+from harness.paths import expanded
 from workloads.places import program
 
 __all__ = [
@@ -313,7 +314,7 @@ def _given(
     recipe: Recipe, device: str, interpreter: Path, cancel: threading.Event | None
 ) -> Environment:
     """An interpreter of the user's own, when it can run this framework's workers."""
-    program = shutil.which(Path(interpreter).expanduser())
+    program = shutil.which(expanded(str(interpreter)))
     if program is None:
         raise Unavailable(f"--interpreter {recipe.label}={interpreter}: no such program")
     # Not resolved: a virtual environment's Python is a link, and is known by where the link lies.

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.paths import expanded
 from workloads.errors import UserError
 
 LIMIT_SECONDS = 3600.0
@@ -100,7 +101,7 @@ def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
     if result.get("UV_FIND_LINKS"):
         # uv is run from another folder, so a relative place would be lost.
         result["UV_FIND_LINKS"] = ",".join(
-            place if "://" in place else str(Path(place).expanduser().absolute())
+            place if "://" in place else str(Path(expanded(place)).absolute())
             for place in result["UV_FIND_LINKS"].split(",")
         )
     return result
