@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from harness.environments import cache as shelf
 from harness.environments import framework_spec, git, gpu_support
-from harness.environments.builder import OLDEST_PYTHON
 from harness.environments.framework_spec import Program, Recipe
 from harness.environments.installer import InstallError, uv_program
+from harness.environments.interpreters import OLDEST_PYTHON
 from harness.machine import devices, host
 from harness.machine.energy import Meter
 from harness.machine.interference import InterferenceMonitor, Noise

@@ -32,8 +32,9 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from harness.results import tables
+from harness.results import fit, tables
 from harness.results.events import Kind
+from harness.results.manifest_types import Manifest
 from workloads.errors import UserError
 from workloads.places import program
 
@@ -186,7 +187,7 @@ def read(folder: Path) -> Record:
     for number, lines in _blocks(folder):
         torn = not lines[-1].endswith(b"\n")  # whatever follows the last newline was cut off
         batch = _events(lines[:-1] if torn else lines, number, folder)
-        events += [event for event in batch if event["event"] not in tables.SLICES]
+        events += _checked(batch, number, folder)
         slices = [event for event in batch if event["event"] in tables.SLICES]
         timed.append(tables.columns(slices))
     return Record(folder, manifest, tuple(events), tables.slices(*timed), torn)
@@ -309,6 +310,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
             f"{path}: has schema {manifest['schema']}, this samestep reads {SCHEMA}:"
             f" {'update samestep' if newer else 'read it with the samestep that wrote it'}"
         )
+    if wrong := fit.misfit(manifest, Manifest):
+        raise StoreError(f"{path}: {wrong}; the file is damaged: mend it or run again")
     return manifest
 
 
@@ -334,6 +337,15 @@ def _events(lines: list[bytes], number: int, folder: Path) -> list[dict[str, Any
     if len(events) == len(lines) and all(map(_is_event, events)):
         return events
     return [_event(line, place, folder) for place, line in enumerate(lines, start=number)]
+
+
+def _checked(events: list[dict[str, Any]], number: int, folder: Path) -> list[dict[str, Any]]:
+    """The events but slices, which `tables.columns` reads whatever they hold. Raises StoreError."""
+    for line, event in enumerate(events, start=number):
+        if event["event"] not in tables.SLICES and (wrong := fit.event_misfit(event)):
+            where = f"{folder / JOURNAL}:{line}: {event['event']}"
+            raise StoreError(f"{where}: {wrong}; the file is damaged: mend that line or run again")
+    return [event for event in events if event["event"] not in tables.SLICES]
 
 
 def _is_event(value: Any) -> bool:
