@@ -36,13 +36,6 @@ Place = tuple[str | int, ...]
 
 def damageable_run(results: Path) -> Path:
     """A run that ended well, with all that a report may show."""
-    check = {
-        "against": "jax",
-        "pairs": [CELLS[:2]],
-        "threshold": 0.03,
-        "margin": 0.01,
-        "stored": False,
-    }
     manifest = believable.manifest(CELLS, parity_steps=2, launches=2, rounds=2)
     manifest["energy"] = {"sources": [], "reason": "no counter"}
     run = Run.create(results, manifest)
@@ -63,7 +56,6 @@ def damageable_run(results: Path) -> Path:
     run.append("stopped", workload="mlp-digits", reason="all pairs are decided")
     run.append("run-ended", status="ok", exit_code=0)
     run.close()
-    del check
     return run.folder
 
 

@@ -240,7 +240,7 @@ def _on_some_python(
         except InstallError as error:
             if not error.not_offered and python.path:
                 raise
-            report(recipe.label, f"not on Python {python.version}: {error}")
+            report(recipe.label, f"not offered for Python {python.version}")
             refusals.append(error)
     versions = listed(python.version for python in pythons)
     raise Unavailable(
