@@ -25,6 +25,7 @@ from harness.results.metric import Metric
 from harness.results.metrics import IN_GATE, RENAMED
 from harness.stats import intervals
 from workloads import cost
+from workloads.reading import SpecError, text_of
 
 SCHEMA, BEFORE = 3, 2
 """What is written, and what is read as well: some metrics had other names (`metrics.RENAMED`)."""
@@ -201,7 +202,7 @@ def attachment(table: Mapping[str, Any]) -> dict[str, str]:
 def read(path: Path) -> Baseline:
     """Read a baseline. Raises StoreError where it is missing, broken or of another schema."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(text_of(path))
         if told["schema"] == BEFORE:
             told = _renamed(told)
         elif told["schema"] != SCHEMA:
@@ -209,6 +210,8 @@ def read(path: Path) -> Baseline:
                 f"{path}: is of schema {told['schema']!r:.20}, this samestep reads {SCHEMA}: save it anew"
             )
         return _checked(told)
+    except SpecError as error:
+        raise store.StoreError(str(error)) from error
     except OSError as error:
         raise store.StoreError(f"{path}: cannot be read ({error.strerror})") from error
     except _WRONG as error:

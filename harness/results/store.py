@@ -20,6 +20,7 @@ import secrets
 import shutil
 import threading
 import time
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ from harness.results.events import Kind
 from harness.results.manifest_types import Manifest
 from workloads.errors import UserError
 from workloads.places import program
+from workloads.reading import SpecError, text_of
 
 SCHEMA = 2
 """Raised when a reader of the last schema would misread a run."""
@@ -298,7 +300,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     """The manifest, checked. Raises StoreError."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(text_of(path))
+    except SpecError as error:
+        raise StoreError(str(error)) from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or f"not JSON: {error}"
         raise StoreError(f"{path}: cannot be read ({why}); is {folder} a run?") from error
@@ -320,6 +324,8 @@ def _blocks(folder: Path) -> Iterator[tuple[int, list[bytes]]]:
     number = 1
     try:
         with (folder / JOURNAL).open("rb") as journal:
+            if journal.read(len(BOM_UTF8)) != BOM_UTF8:
+                journal.seek(0)
             while lines := list(islice(journal, _BLOCK)):
                 yield number, lines
                 number += len(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import signal
@@ -174,9 +175,24 @@ def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
     The allocator's settings are the same in all workers, whatever the user's own.
     """
-    environment = {**os.environ, "PYTHONNOUSERSITE": "1", **variables, **_allocator()}
+    environment = {
+        **os.environ,
+        "PYTHONNOUSERSITE": "1",
+        **_user_name(),
+        **variables,
+        **_allocator(),
+    }
     environment.pop("PYTHONPATH", None)
     return environment
+
+
+def _user_name() -> dict[str, str]:
+    """A name for users who have none, as in containers: some frameworks name folders by it, or fail."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        return {"LOGNAME": f"uid-{os.getuid()}"}
+    return {}
 
 
 def _allocator() -> dict[str, str]:
