@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.paths import cache_folder
 from workloads.errors import UserError
 
-_LETTERS = r"\w@%+=:,.~-"
+_LETTERS = r"\w@%+=:,.~\-"
 """Letters that compilers take as they are: some frameworks put paths into commands without quotes."""
 
 _PLAIN = re.compile(rf"[{_LETTERS}/]+", re.ASCII)
@@ -44,7 +44,7 @@ def plain_name(name: str) -> str:
 
 
 def compiles_in(folder: Path) -> bool:
-    """Whether compiled code can be kept in a folder: no `noexec` mount, no blank or umlaut in its path."""
+    """Whether compiled code can be kept in a folder: no `noexec` mount, no blank in its path."""
     path = folder.resolve()
     return bool(_PLAIN.fullmatch(str(path))) and not _is_noexec(path)
 
