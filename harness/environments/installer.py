@@ -26,6 +26,9 @@ _LONGEST_LINE = 320
 _COMPLAINT = re.compile(r"error:|\u00d7")
 _LEAD = re.compile(r"^(error:|cause:|\u00d7|[\u251c\u2570]\u2500\u25b6)\s*")
 
+_NEEDS_PYTHON = re.compile(r"(?:does not satisfy|requires|depends on) Python ?([<>=!~]=?[\d.*]+)")
+"""What uv says of a release that is for other Pythons."""
+
 # pip's variable, uv's variables that mean the same (the first is set), and what joins uv's list;
 # None where the value is one thing, which may hold a space.
 _SETTINGS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
@@ -140,7 +143,9 @@ def run_uv(
     )
     if code:
         not_offered = "No solution found" in err and "network was disabled" not in err
-        raise InstallError(human(err, environ), not_offered=not_offered)
+        needs = _NEEDS_PYTHON.search(" ".join(err.split()))
+        python = f"; it needs Python {needs[1]}" if needs else ""
+        raise InstallError(human(err, environ) + python, not_offered=not_offered)
     return out
 
 

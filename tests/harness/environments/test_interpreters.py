@@ -113,6 +113,6 @@ def test_releases_are_listed_for_every_python(versions_root: Path, wheels: Path)
 def test_a_release_for_no_python_that_is_here_names_it(versions_root: Path, wheels: Path) -> None:
     publish(wheels, "1.1", python=">=3.99")
     arm = variants.choose(["toy@1.1"], versions_root)["toy@1.1"]
-    with pytest.raises(builder.Unavailable, match=r"requires Python >=3\.99") as caught:
+    with pytest.raises(builder.Unavailable, match=r"it needs Python >=3\.99") as caught:
         builder.prepare(arm, "cpu")
     assert f"tried on Python {OWN}" in str(caught.value)
