@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.paths import project_root
+from harness.paths import results_folder
 from harness.results import store, tables
 from harness.results.store import StoreError
 
@@ -37,7 +37,7 @@ def load(run: str | Path) -> Run:
 
     Raises StoreError, with what there is, where no such run can be read.
     """
-    record = store.read(store.resolve(project_root() / "results", str(run)))
+    record = store.read(store.resolve(results_folder(), str(run)))
     return Run(
         name=str(record.manifest.get("run") or record.folder.name),
         folder=record.folder,

@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.environments import cache as shelf
-from harness.environments import framework_spec, gpu_support
-from harness.environments.builder import OLDEST_PYTHON
+from harness.environments import framework_spec, git, gpu_support
 from harness.environments.framework_spec import Program, Recipe
 from harness.environments.installer import InstallError, uv_program
+from harness.environments.interpreters import OLDEST_PYTHON
 from harness.machine import devices, host
 from harness.machine.energy import Meter
 from harness.machine.interference import InterferenceMonitor, Noise
 from harness.paths import CACHE_VARIABLE, cache_folder, project_root
 from harness.text import count, gibibytes, listed, plain
-from workloads import datasets
+from workloads import datasets, places
+from workloads.errors import UserError
 
 Level = Literal["ok", "warning", "error"]
 
@@ -69,11 +70,15 @@ class Finding:
 
 def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding]:
     """Examine this machine for the project in `root` with its cache. Never raises."""
-    cache = cache or cache_folder()
     findings, recipes = _recipes(root or project_root())
+    try:
+        cache = cache or cache_folder()
+    except UserError as error:
+        return [*findings, Finding("error", str(error), error.hint)]
     description = host.describe()
     checks: list[Callable[[], Iterator[Finding]]] = [
         _python,
+        lambda: _checkout(root or project_root()),
         _uv,
         lambda: _programs(recipes),
         lambda: _libraries(recipes),
@@ -115,6 +120,16 @@ def _python() -> Iterator[Finding]:
         yield Finding("error", f"Python {version} is too old", f"run it with Python {wanted}")
     else:
         yield Finding("ok", f"Python {version}")
+
+
+def _checkout(root: Path) -> Iterator[Finding]:
+    """An installed copy needs no git; a checkout that git does not read has no commit to record."""
+    if not places.is_checkout(root):
+        return
+    try:
+        git.git(root, "rev-parse", "HEAD")
+    except git.GitError as error:
+        yield Finding("warning", f"runs are recorded without a commit: {error}", error.hint)
 
 
 def _uv() -> Iterator[Finding]:
@@ -169,7 +184,7 @@ def _environments(recipes: list[Recipe], cache: Path) -> Iterator[Finding]:
     for recipe in recipes:
         locks = [lock for lock in recipe.lock_paths("cpu") if lock.is_file()]
         if not locks:
-            what, mend = f"{recipe.title} has no lock", f"python cli.py env lock {recipe.name}"
+            what, mend = f"{recipe.title} has no lock", f"{places.program()} env lock {recipe.name}"
             yield Finding("warning", what, mend)
         elif any(hashlib.sha256(lock.read_bytes()).hexdigest() in hashes for lock in locks):
             built.append(recipe.name)
@@ -178,7 +193,7 @@ def _environments(recipes: list[Recipe], cache: Path) -> Iterator[Finding]:
     if built:
         yield Finding("ok", f"environments built: {', '.join(built)}")
     if missing:
-        mend = f"the first run builds them, or: python cli.py env build {' '.join(missing)}"
+        mend = f"the first run builds them, or: {places.program()} env build {' '.join(missing)}"
         yield Finding("warning", f"environments not built yet: {', '.join(missing)}", mend)
 
 
@@ -189,7 +204,7 @@ def _datasets(cache: Path) -> Iterator[Finding]:
             yield Finding("ok", f"data {name}: {state.note}")
         else:
             what, _, mend = state.note.partition(": ")
-            mend = mend or f"python cli.py data fetch {name}"
+            mend = mend or f"{places.program()} data fetch {name}"
             yield Finding("warning", f"data {name}: {what}", mend)
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from workloads.errors import UserError
+from workloads.places import is_checkout
+
 CACHE_VARIABLE = "SAMESTEP_CACHE"
+CACHE_HINT = f"set {CACHE_VARIABLE} to a folder that can be written"
 
 
 def project_root() -> Path:
@@ -13,15 +17,47 @@ def project_root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+def results_folder(root: Path | None = None) -> Path:
+    """Where runs are kept by default: the checkout's `results/`, else that of the current folder."""
+    root = root or project_root()
+    return (root if is_checkout(root) else Path.cwd()) / "results"
+
+
 def cache_folder() -> Path:
     """Where environments and datasets are kept between runs: $SAMESTEP_CACHE, or the user's cache.
 
-    The folder need not exist yet; whoever writes there makes it.
+    The folder need not exist yet; whoever writes there makes it. Raises UserError where neither the
+    variable nor the user's home names a folder.
     """
-    folder = os.environ.get(CACHE_VARIABLE)
-    if folder:
-        return Path(folder).expanduser().resolve()
+    folder = expanded(os.environ.get(CACHE_VARIABLE) or _user_cache())
+    if folder.startswith("~"):
+        raise UserError(f"the cache has no place ({folder}): this user has no home", CACHE_HINT)
+    return Path(folder).resolve()
+
+
+def _user_cache() -> str:
     # Imported late: a worker's environment has no platformdirs, and workers are given their paths.
     from platformdirs import user_cache_dir
 
-    return Path(user_cache_dir("samestep"))
+    try:
+        return user_cache_dir("samestep")
+    except RuntimeError:  # no HOME, and no entry in passwd
+        return "~/.cache/samestep"
+
+
+def expanded(path: str) -> str:
+    """Put the home folder in the place of a leading `~`; where there is no home, it stays."""
+    return os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises where there is no home
+
+
+def cache_hint(error: BaseException) -> str:
+    """What to do where `error` or its cause is the system's refusal of the cache; else nothing."""
+    refusal = error if isinstance(error, OSError) else error.__cause__
+    if not isinstance(refusal, OSError) or not isinstance(refusal.filename, str):
+        return ""
+    try:
+        cache = cache_folder()
+    except UserError:
+        return ""
+    path = Path(refusal.filename)
+    return CACHE_HINT if cache.is_relative_to(path) or path.is_relative_to(cache) else ""

@@ -1,8 +1,8 @@
 """The process inside a framework's environment: one adapter, jobs in, events out.
 
 Started as ``python -P harness/worker.py CHANNEL``, CHANNEL being the number of an inherited socket.
-The project's root goes to the *end* of the path: no file of ours can shadow a library. Standard
-library, numpy and one framework only.
+The project's root is at the *end* of the path, and only while our rooms are found: nothing in it, nor
+beside an installed copy, shadows a library. Standard library, numpy and one framework only.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from frameworks.replays import LastTimed, TimedPredictions, TimedTraining, from_
 from harness import protocol, this_process
 from workloads.batches import Batch, Batches, in_order, mixed, per_slice
 from workloads.spec import Workload, from_dict
+
+sys.path.pop()
 
 Result = dict[str, Any]
 
@@ -316,12 +318,10 @@ class Cell:
         peak_rss: the largest resident set since the proof, or since the import where there was none.
         pss: the present one, pages shared with other processes divided among them.
         """
-        peak, present = (
-            this_process.memory("status", "VmHWM"),
-            this_process.memory("smaps_rollup", "Pss"),
-        )
+        peak = this_process.memory("status", "VmHWM")["VmHWM"]
+        present = this_process.memory("smaps_rollup", "Pss")["Pss"]
         device_peak = self.adapter.device_peak_bytes()
-        return {"peak_rss": peak["VmHWM"], "pss": present["Pss"], "device_peak": device_peak}
+        return {"peak_rss": peak, "pss": present, "device_peak": device_peak}
 
     def profile(self, steps: int, emit: Callable) -> Result:
         """Train `steps` steps, warm, under the framework's own profiler; end at the start weights.

@@ -39,7 +39,8 @@ def copy_with_toys(root: Path) -> Path:
     for package in ("workloads", "frameworks", "harness"):
         shutil.copytree(ROOT / package, root / package, ignore=hidden)
     shutil.copytree(ROOT / "tests" / "toys" / "faulty", root / "frameworks" / "faulty")
-    shutil.copy(ROOT / "cli.py", root)
+    for file in ("cli.py", "pyproject.toml"):
+        shutil.copy(ROOT / file, root)
     return root
 
 

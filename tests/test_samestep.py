@@ -42,7 +42,7 @@ def test_a_run_is_read_as_frames(tmp_path: Path) -> None:
 
 
 def test_a_run_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samestep, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(samestep, "results_folder", lambda: tmp_path / "results")
     folder = written(tmp_path / "results")
     assert samestep.load("latest").folder == samestep.load(folder.name[:8]).folder == folder
     with pytest.raises(samestep.StoreError, match="no run"):

@@ -15,14 +15,19 @@ from harness.environments.lockfiles import lock
 
 
 def wheel(
-    folder: Path, name: str, version: str, body: str = "", more: dict[str, str] | None = None
+    folder: Path,
+    name: str,
+    version: str,
+    body: str = "",
+    more: dict[str, str] | None = None,
+    python: str = ">=3",
 ) -> str:
     """Write a wheel with one module, and `more` files; returns the line that locks it."""
     files = {
         f"{name}.py": body,
         **(more or {}),
         f"{name}-{version}.dist-info/METADATA": (
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Python: {python}\n"
         ),
         f"{name}-{version}.dist-info/WHEEL": (
             "Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -80,9 +85,12 @@ OPENBLAS_NUM_THREADS = "{{threads}}"
 """
 
 
-def publish(folder: Path, version: str, nap: float = 0.0, body: str = "") -> None:
+def publish(
+    folder: Path, version: str, nap: float = 0.0, body: str = "", python: str = ">=3"
+) -> None:
     """Offer a release of the toy's package, which naps so many seconds in each step."""
-    wheel(folder, "toyframe", version, f"VERSION, NAP = {version!r}, {nap!r}\n{body}")
+    body = f"VERSION, NAP = {version!r}, {nap!r}\n{body}"
+    wheel(folder, "toyframe", version, body, python=python)
 
 
 def add_toy(root: Path, wheels: Path) -> None:

@@ -5,11 +5,13 @@ Every error names the place, the key, the value, what is allowed and, for a typo
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -29,6 +31,13 @@ _KINDS = {
 
 LARGEST = 2**63 - 1
 """No whole number is larger: it would fit into no array's shape and no seed."""
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""Byte-order marks of other encodings; UTF-32's begins with that of UTF-16."""
 
 
 class SpecError(UserError, ValueError):
@@ -39,6 +48,28 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return `` (did you mean "x"?)`` for the allowed word most like `word`, or an empty string."""
     match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
     return f' (did you mean "{match[0]}"?)' if match else ""
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file in UTF-8; a byte-order mark before it is read over.
+
+    Raises:
+        SpecError: it is in another encoding.
+    """
+    content = path.read_bytes()
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            raise SpecError(f"{path}: is text in {encoding}: save it as UTF-8")
+    if b"\0" in content:
+        raise SpecError(f"{path}: holds zero bytes, as UTF-16 does: save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        raise SpecError(
+            f"{path}: line {line} is not in UTF-8 (byte 0x{byte:02x}): save it as UTF-8"
+        ) from error
 
 
 def number(low: float | None = None, above: float | None = None, below: float | None = None) -> Any:

@@ -22,12 +22,14 @@ from typing import Any, TypeVar
 from workloads import datasets
 from workloads.layers import KINDS, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
-from workloads.reading import SpecError, nearest, number, one_of, read
+from workloads.reading import SpecError, nearest, number, one_of, read, text_of
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 
 LARGEST_FILE = 2**20
 """Bytes. A file that is larger is none of ours, and is not read."""
+NAME_BYTES = 120
+"""The most of a workload's name: with the parts of a cell it has to be a file's name, of 255."""
 
 LOSSES = ("cross-entropy", "mean-squared-error")
 INITIALISERS = (
@@ -148,8 +150,13 @@ class Workload:
 
 
 def names() -> list[str]:
-    """Return the names in the catalogue, sorted."""
-    return sorted(path.stem for path in CATALOGUE.glob("*.toml"))
+    """Return the names in the catalogue, sorted. Raises SpecError where it is empty."""
+    catalogue = sorted(path.stem for path in CATALOGUE.glob("*.toml"))
+    if not catalogue:
+        raise SpecError(
+            f"{CATALOGUE}: holds no *.toml: samestep is installed in part; install it anew"
+        )
+    return catalogue
 
 
 def load(name_or_path: str) -> Workload:
@@ -170,7 +177,9 @@ def load(name_or_path: str) -> Workload:
     if (size := path.stat().st_size) > LARGEST_FILE:
         raise SpecError(f"{path}: {size:,} bytes; a workload has at most {LARGEST_FILE:,}")
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = tomllib.loads(text_of(path))
+    except SpecError:
+        raise
     except (ValueError, RecursionError) as error:  # of the parser's own limits too
         raise SpecError(f"{path}: not valid TOML: {error}") from error
     return from_dict({"name": path.stem, **table}, str(path))
@@ -197,6 +206,7 @@ def from_dict(table: dict[str, Any], where: str) -> Workload:
         SpecError: with `where`, the key, the value and what is allowed.
     """
     file = read(_File, table, where)
+    _check_name(file.name, where)
     data = read(Data, file.data, f"{where}: [data]")
     if data.dataset not in datasets.names():
         raise SpecError(
@@ -223,6 +233,20 @@ def from_dict(table: dict[str, Any], where: str) -> Workload:
     )
     _check(workload, where)
     return workload
+
+
+def _check_name(name: str, where: str) -> None:
+    """A name becomes part of file names, of a terminal's lines and of reports."""
+    if not name.isprintable() or not name.strip() or set(name) & set("/\\") or name in (".", ".."):
+        raise SpecError(
+            f"{where}: name = {name!a}: has to be printable, without slashes: rename the file, or"
+            " set `name` in it"
+        )
+    if (size := len(name.encode())) > NAME_BYTES:
+        raise SpecError(
+            f"{where}: name = {name[:20]!r}...: has {size} bytes, {NAME_BYTES} at most: rename the file,"
+            " or set `name` in it"
+        )
 
 
 T = TypeVar("T")

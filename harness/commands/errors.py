@@ -11,6 +11,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from harness.paths import cache_hint
+from harness.text import plain
 from workloads.errors import UserError
 
 INTERRUPTED = 130
@@ -21,7 +23,7 @@ class Refused(click.ClickException):
     """One line for the user, a hint below it where there is one, and the exit status."""
 
     def __init__(self, error: UserError) -> None:
-        super().__init__(f"{error}\n{error.hint}" if error.hint else str(error))
+        super().__init__("\n".join(filter(None, (plain(error), plain(error.hint)))))
         self.exit_code = error.exit_status  # type: ignore[misc]
 
 
@@ -38,7 +40,7 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader has gone: click ends the program quietly
                 raise
-            raise Refused(UserError(_in_one_line(error))) from error
+            raise Refused(UserError(_in_one_line(error), cache_hint(error))) from error
         except KeyboardInterrupt:
             click.echo("interrupted; what was measured until now is kept", err=True)
             sys.exit(INTERRUPTED)

@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness import defaults
+from harness import defaults, paths
 from harness.commands.types import Device, Duration, Folder, Named
-from harness.paths import project_root
+from workloads.places import program
 
 if TYPE_CHECKING:
     from harness.results.store import Record
     from harness.runner.request import Request
 
-THERE = click.Path(exists=True, file_okay=False, path_type=Path)
-OUT = click.option(
-    "--out", type=Folder(), help="Folder that runs are kept in.  [default: results/]"
-)
+FOLDER, THERE = Folder(), Folder(exists=True)
+OUT = click.option("--out", type=FOLDER, help="Folder that runs are kept in.  [default: results/]")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 
 
@@ -154,7 +152,7 @@ def data_option(default: str | None, help: str) -> Callable:
 
 def results_folder(out: Path | None) -> Path:
     """Return the folder that runs are kept in."""
-    return out or project_root() / "results"
+    return out or paths.results_folder()
 
 
 def conduct(request: Request, quiet: bool) -> tuple[Record, int]:
@@ -168,6 +166,6 @@ def conduct(request: Request, quiet: bool) -> tuple[Record, int]:
     from harness.report import formats
     from harness.runner.run import execute
 
-    request = replace(request, command=["python", "cli.py", *sys.argv[1:]])
+    request = replace(request, command=[*program().split(), *sys.argv[1:]])
     with Display(Console(stderr=quiet)) as display:
         return execute(request, display, finish=formats.write)

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from harness.paths import expanded
+
 
 def parse_duration(text: str) -> float:
     """Return the seconds of a text as ``90``, ``90s``, ``2m`` or ``1h``.
@@ -83,20 +85,23 @@ class Named(click.ParamType):
         if not (name and equals and path):
             self.fail(f'"{value}": give a framework and its python, as NAME=/path/to/python')
         # Not resolved: a virtual environment's python is a link, and what it links to is not it.
-        return name, Path(path).expanduser().absolute()
+        return name, Path(expanded(path)).absolute()
 
 
 class Folder(click.Path):
-    """The path of a folder, which need not be there."""
+    """A folder; a `~` that the shell has left, as in ``--out=~/runs``, is the user's home."""
 
-    def __init__(self) -> None:
-        super().__init__(file_okay=False, path_type=Path)
+    def __init__(self, *, exists: bool = False) -> None:
+        super().__init__(exists=exists, file_okay=False, path_type=str)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse an empty word, which would be the folder that one is in."""
-        if isinstance(value, str) and not value.strip():
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Expand and check `value`; an empty word would be the folder that one is in."""
+        folder = expanded(str(value))
+        if not folder.strip():
             self.fail(f'"{value}": an empty word; leave it out, or name a folder', param, ctx)
-        return super().convert(value, param, ctx)
+        if folder.startswith("~"):
+            self.fail(f'"{value}": there is no such home folder; give a whole path', param, ctx)
+        return Path(str(super().convert(folder, param, ctx)))
 
 
 class Device(click.ParamType):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 import sysconfig
 import threading
 import time
@@ -19,11 +18,15 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from harness.environments import cache, lockfiles, releases
+from harness.environments import cache, interpreters, lockfiles, releases
 from harness.environments import probe as pythons
 from harness.environments.framework_spec import Recipe
 from harness.environments.installer import Cancelled, InstallError, run_uv
+from harness.environments.interpreters import OLDEST_PYTHON
 from harness.environments.probe import Unavailable
+from harness.paths import expanded
+from harness.text import listed
+from workloads.places import program
 
 __all__ = [
     "Built",
@@ -39,8 +42,6 @@ __all__ = [
 
 Report = Callable[[str, str], None]
 """Called with (a framework's label, what happens) while environments are made, from several threads."""
-
-OLDEST_PYTHON = (3, 11)
 
 
 @dataclass(frozen=True)
@@ -199,24 +200,53 @@ def _made(
     recipe: Recipe, device: str, report: Report, cancel: threading.Event | None
 ) -> Environment:
     """One that stands, else the first that can be built, in the order of the recipe's locks."""
-    sites = [_Site(recipe, device, path) for path in recipe.lock_paths(device)]
-    for site in sites:
+    for site in _sites(recipe, device):
         if recipe.lock_folder is None and not site.locked:
             raise Unavailable(
                 f"{recipe.name}/{site.lock.name} is missing: write it with"
-                f" python cli.py env lock {recipe.name}"
+                f" {program()} env lock {recipe.name}"
             )
     try:
-        return _first(sites, report, cancel)
-    except InstallError as error:
-        if error.not_offered and recipe.lock_folder is not None:
-            raise Unavailable(f"{error}; {releases.offered(recipe)}") from error
-        raise
+        if recipe.lock_folder is None:
+            return _first(_sites(recipe, device), report, cancel)
+        return _on_some_python(recipe, device, report, cancel)
     except OSError as error:
         raise Unavailable(
             f"the folder {cache.shelf().parent} cannot be used: {error.strerror or error}; mend that, or"
             " set SAMESTEP_CACHE to another folder"
         ) from error
+
+
+def _sites(recipe: Recipe, device: str) -> list[_Site]:
+    return [_Site(recipe, device, path) for path in recipe.lock_paths(device)]
+
+
+def _on_some_python(
+    recipe: Recipe, device: str, report: Report, cancel: threading.Event | None
+) -> Environment:
+    """Another release: on the recipe's Python, else on the next one to be had that it is made for.
+
+    Raises InstallError, Unavailable with the first Python's reason, Cancelled.
+    """
+    pythons = interpreters.by_preference(recipe.python)
+    tries = [(python, _sites(replace(recipe, python=python.version), device)) for python in pythons]
+    tries.sort(
+        key=lambda entry: not any(site.locked for site in entry[1])
+    )  # locked before: it fits
+    refusals: list[InstallError] = []
+    for python, sites in tries:
+        try:
+            return _first(sites, report, cancel)
+        except InstallError as error:
+            if not error.not_offered and python.path:
+                raise
+            report(recipe.label, f"not offered for Python {python.version}")
+            refusals.append(error)
+    versions = listed(python.version for python in pythons)
+    raise Unavailable(
+        f"{refusals[0]}; tried on Python {versions}, no other is to be had here;"
+        f" {releases.offered(recipe)}"
+    ) from refusals[0]
 
 
 def _first(sites: list[_Site], report: Report, cancel: threading.Event | None) -> Environment:
@@ -286,8 +316,7 @@ def _build(site: _Site, report: Report, cancel: threading.Event | None) -> Envir
 
 def _install(site: _Site, partial: Path, cancel: threading.Event | None, held: int) -> None:
     """Make the virtual environment and install exactly what the lock says."""
-    own_version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    base = sys.executable if own_version == site.recipe.python else site.recipe.python
+    base = interpreters.interpreter(site.recipe.python).request
     python = cache.python_of(partial)
 
     def uv(*arguments: str) -> None:
@@ -312,7 +341,7 @@ def _given(
     recipe: Recipe, device: str, interpreter: Path, cancel: threading.Event | None
 ) -> Environment:
     """An interpreter of the user's own, when it can run this framework's workers."""
-    program = shutil.which(Path(interpreter).expanduser())
+    program = shutil.which(expanded(str(interpreter)))
     if program is None:
         raise Unavailable(f"--interpreter {recipe.label}={interpreter}: no such program")
     # Not resolved: a virtual environment's Python is a link, and is known by where the link lies.

@@ -20,7 +20,7 @@ from packaging.version import Version
 from harness.machine import devices
 from harness.paths import project_root
 from workloads.errors import UserError
-from workloads.reading import SpecError, check_word, one_of, read, text
+from workloads.reading import SpecError, check_word, one_of, read, text, text_of
 
 FILE_NAME = "environment.toml"
 DEVICES = (devices.CPU, devices.CUDA)
@@ -166,10 +166,15 @@ class Recipe:
 def discover(root: Path | None = None) -> dict[str, Recipe]:
     """Every framework that has an `environment.toml`, by the name of its folder, sorted.
 
-    Raises RecipeError for the first file that is wrong.
+    Raises RecipeError for the first file that is wrong, or where there is none.
     """
     folder = (root or project_root()) / "frameworks"
-    return {path.parent.name: load(path) for path in sorted(folder.glob(f"*/{FILE_NAME}"))}
+    files = sorted(folder.glob(f"*/{FILE_NAME}"))
+    if not files:
+        raise RecipeError(
+            f"{folder}: holds no */{FILE_NAME}: samestep is installed in part; install it anew"
+        )
+    return {path.parent.name: load(path) for path in files}
 
 
 @dataclass(frozen=True)
@@ -204,9 +209,9 @@ def load(path: Path) -> Recipe:
     """Read and check one `environment.toml`. Raises RecipeError."""
     where = f"{path.parent.name}/{path.name}"
     try:
-        file = read(_File, tomllib.loads(path.read_text(encoding="utf-8")), where)
+        file = read(_File, tomllib.loads(text_of(path)), where)
         _check(file, where)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{where}: is not valid TOML: {error}") from error
     except SpecError as error:
         raise RecipeError(str(error)) from error

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.paths import expanded
 from workloads.errors import UserError
 
 LIMIT_SECONDS = 3600.0
@@ -24,6 +25,9 @@ _LONGEST_LINE = 320
 # How uv begins a complaint and its cause: in words, or in older versions with a cross and a branch.
 _COMPLAINT = re.compile(r"error:|\u00d7")
 _LEAD = re.compile(r"^(error:|cause:|\u00d7|[\u251c\u2570]\u2500\u25b6)\s*")
+
+_NEEDS_PYTHON = re.compile(r"(?:does not satisfy|requires|depends on) Python ?([<>=!~]=?[\d.*]+)")
+"""What uv says of a release that is for other Pythons."""
 
 # pip's variable, uv's variables that mean the same (the first is set), and what joins uv's list;
 # None where the value is one thing, which may hold a space.
@@ -100,7 +104,7 @@ def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
     if result.get("UV_FIND_LINKS"):
         # uv is run from another folder, so a relative place would be lost.
         result["UV_FIND_LINKS"] = ",".join(
-            place if "://" in place else str(Path(place).expanduser().absolute())
+            place if "://" in place else str(Path(expanded(place)).absolute())
             for place in result["UV_FIND_LINKS"].split(",")
         )
     return result
@@ -139,7 +143,9 @@ def run_uv(
     )
     if code:
         not_offered = "No solution found" in err and "network was disabled" not in err
-        raise InstallError(human(err, environ), not_offered=not_offered)
+        needs = _NEEDS_PYTHON.search(" ".join(err.split()))
+        python = f"; it needs Python {needs[1]}" if needs else ""
+        raise InstallError(human(err, environ) + python, not_offered=not_offered)
     return out
 
 

@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
 from harness.environments.framework_spec import Recipe
 from harness.environments.installer import InstallError, human, pip_environment
+from harness.environments.interpreters import by_preference
 
 _SECONDS = 120
 _FEW = 5
@@ -19,16 +21,29 @@ _LISTED = re.compile(r"^Available versions: (.*)$", re.MULTILINE)
 
 
 def versions(recipe: Recipe) -> list[Version]:
-    """Return the releases that have a wheel for the recipe's Python here, oldest first.
+    """Return the releases that have a wheel for some Python that is to be had, oldest first.
 
     No pre-release is among them, and of a release's builds only one.
 
     Raises:
         InstallError: pip is not there, or no index answers.
     """
+    pythons = [interpreter.version for interpreter in by_preference(recipe.python)]
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda python: _listed(recipe, python), pythons))
+    releases = {
+        release for answer in answers if not isinstance(answer, InstallError) for release in answer
+    }
+    if not releases and isinstance(answers[0], InstallError):
+        raise answers[0]
+    return sorted(releases)
+
+
+def _listed(recipe: Recipe, python: str) -> set[Version] | InstallError:
+    """The releases for one Python, or why there are none."""
     command = [
         *(sys.executable, "-m", "pip", "index", "versions", _package(recipe)),
-        *("--only-binary", ":all:", "--python-version", recipe.python),
+        *("--only-binary", ":all:", "--python-version", python),
     ]
     environ = pip_environment(os.environ)
     try:
@@ -36,14 +51,14 @@ def versions(recipe: Recipe) -> list[Version]:
             command, capture_output=True, text=True, timeout=_SECONDS, env=environ
         )
     except subprocess.TimeoutExpired:
-        raise InstallError(f"pip did not list releases within {_SECONDS} s") from None
+        return InstallError(f"pip did not list releases within {_SECONDS} s")
     if "No module named pip" in done.stderr:
-        raise InstallError(f"releases are listed by pip: {sys.executable} -m ensurepip")
-    listed = _LISTED.search(done.stdout)
-    if done.returncode or not listed:
-        raise InstallError(human(done.stderr, environ))
-    releases = {_version(word) for word in listed[1].split(", ")}
-    return sorted(release for release in releases if release and not release.is_prerelease)
+        return InstallError(f"releases are listed by pip: {sys.executable} -m ensurepip")
+    line = _LISTED.search(done.stdout)
+    if done.returncode or not line:
+        return InstallError(human(done.stderr, environ))
+    releases = {_version(word) for word in line[1].split(", ")}
+    return {release for release in releases if release and not release.is_prerelease}
 
 
 def offered(recipe: Recipe) -> str:

@@ -7,10 +7,7 @@ label, so that a run holds several of them side by side as it holds several fram
 from __future__ import annotations
 
 import io
-import os
 import re
-import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +19,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from harness import protocol, selection
+from harness.environments import git
 from harness.environments.framework_spec import (
     FILE_NAME,
     Recipe,
@@ -162,16 +160,13 @@ def _pinned(
 
 def _at_commit(name: str, ref: str, root: Path) -> Recipe:
     word = f"{name}@{GIT}{ref}"
-    if not ref or _git(root, "rev-parse", "--is-inside-work-tree") is None:
-        why = "git has no checkout there" if ref else "name a commit, a tag or a branch"
-        raise SpecError(f"{word}: {why} ({root}); or compare releases, as {name}@1.2.3")
-    output = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-    if not output:
-        raise SpecError(
-            f'{word}: git knows no commit "{ref}" here; `git log --oneline` lists commits,'
-            " `git fetch` brings more"
-        )
-    commit = output.decode().strip()
+    if not ref:
+        raise SpecError(f"{word}: name a commit, a tag or a branch, as {name}@{GIT}main")
+    try:
+        commit = git.commit(root, ref)
+    except git.GitError as error:
+        hint = f"{error.hint}; or compare releases, as {name}@1.2.3"
+        raise SpecError(f"{word}: {error}", hint) from error
     short = GIT + commit[:_SHORT]
     tree = _tree(commit, root, word)
     try:
@@ -191,9 +186,11 @@ def _tree(commit: str, root: Path, word: str) -> Path:
     """
     folder = cache_folder() / "refs" / commit
     if not folder.is_dir():
-        packed = _git(root, "archive", "--format=tar", commit, *_ROOMS)
-        if packed is None:
-            raise SpecError(f"{word}: its tree lacks {', '.join(_ROOMS)}: it is not this project's")
+        try:
+            packed = git.git(root, "archive", "--format=tar", commit, *_ROOMS)
+        except git.GitError as error:
+            needs = f"its tree needs {', '.join(_ROOMS)}"
+            raise SpecError(f"{word}: {needs}: {error}", error.hint) from error
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as partial:
             aside = Path(partial, "tree")
@@ -212,16 +209,3 @@ def _tree(commit: str, root: Path, word: str) -> Path:
             f" {protocol.VERSION}: it cannot be compared; take a newer commit"
         )
     return folder
-
-
-def _git(root: Path, *arguments: str) -> bytes | None:
-    """Return what git prints, or None where it fails or is not there."""
-    program = shutil.which("git")
-    if program is None:
-        return None
-    done = subprocess.run(
-        [program, "-C", str(root), *arguments],
-        capture_output=True,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    return None if done.returncode else done.stdout

@@ -25,6 +25,7 @@ from harness.results.metric import Metric
 from harness.results.metrics import IN_GATE, RENAMED
 from harness.stats import intervals
 from workloads import cost
+from workloads.reading import SpecError, text_of
 
 SCHEMA, BEFORE = 3, 2
 """What is written, and what is read as well: some metrics had other names (`metrics.RENAMED`)."""
@@ -209,7 +210,7 @@ def attachment(table: Mapping[str, Any]) -> dict[str, str]:
 def read(path: Path) -> Baseline:
     """Read a baseline. Raises StoreError where it is missing, broken or of another schema."""
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = json.loads(text_of(path))
         if table["schema"] == BEFORE:
             table = _renamed(table)
         elif table["schema"] != SCHEMA:
@@ -217,6 +218,8 @@ def read(path: Path) -> Baseline:
                 f"{path}: schema {table['schema']!r:.20}, this samestep reads {SCHEMA}: save a new one"
             )
         return _checked(table)
+    except SpecError as error:
+        raise store.StoreError(str(error)) from error
     except OSError as error:
         raise store.StoreError(f"{path}: cannot be read ({error.strerror})") from error
     except _WRONG as error:

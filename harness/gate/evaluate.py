@@ -29,6 +29,7 @@ from harness.results.tables import INTERRUPTED, OK, RUNNING
 from harness.stats import intervals
 from harness.stats.intervals import LOOKS
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
+from workloads.places import program
 
 LEVEL = intervals.level_at_looks(len(LOOKS) + 2)
 """Of a check's intervals: it looks at each of LOOKS, when its budget is spent, and at its end."""
@@ -64,7 +65,7 @@ class Check:
         entry = record.manifest.get("check")
         if not isinstance(entry, Mapping):
             name = record.manifest.get("run", record.folder.name)
-            raise store.StoreError(f"{name} was no check: make one with `python cli.py check`")
+            raise store.StoreError(f"{name} was no check: make one with `{program()} check`")
         pairs = [(head, base) for head, base in entry["pairs"]]
         return cls(entry["against"], pairs, entry["threshold"], entry["margin"], entry["stored"])
 

@@ -9,6 +9,7 @@ import pandas as pd
 from harness.report import document, markdown
 from harness.report.html import renderer
 from harness.results import store
+from harness.text import plain
 
 TEXTS = ("md", "json", "csv")
 """The formats that `text` knows."""
@@ -36,4 +37,16 @@ def text(records: Sequence[store.Record], form: str) -> str:
     if len(records) > 1:
         named = zip(records, tables, strict=True)
         tables = [pd.DataFrame({"run": record.folder.name, **table}) for record, table in named]
-    return pd.concat(tables, ignore_index=True).to_csv(index=False)
+    return csv(tables)
+
+
+def csv(tables: Sequence[pd.DataFrame]) -> str:
+    """Return tables one below the other as CSV; names without terminal codes, each row on one line."""
+    table = pd.concat(tables, ignore_index=True)
+    texts = table.select_dtypes(["object", "string"]).columns
+    shown = {name: table[name].map(_shown) for name in texts}
+    return table.assign(**shown).to_csv(index=False)
+
+
+def _shown(value: object) -> object:
+    return plain(value) if isinstance(value, str) else value

@@ -117,7 +117,10 @@ def _largest(equivalent: pd.DataFrame) -> str:
     """The error of all equivalent cells that is nearest its bound, as the end of a sentence."""
     if not len(equivalent):
         return ""
-    worst = equivalent.iloc[int(pd.to_numeric(equivalent["parity_share"]).argmax())]
+    shares = pd.to_numeric(equivalent["parity_share"])
+    if shares.isna().all():
+        return ""
+    worst = equivalent.iloc[int(shares.argmax())]
     name = f"{worst['label']}: {plain(worst['parity_worst'])}"
     return f"; the error nearest its bound is {worst['parity_share']:.2f} of it ({name})"
 

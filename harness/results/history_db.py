@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from harness.results import identity, store, tables
+from workloads.places import program
 
 NAME = "history.sqlite"
 
@@ -66,7 +67,7 @@ def update(results: Path) -> list[str]:
     """
     folders = {folder.name: folder for folder in store.folders(results)}
     if not folders:
-        raise store.StoreError(f"{results}: no runs there; make one with `python cli.py run`")
+        raise store.StoreError(f"{results}: no runs there; make one with `{program()} run`")
     with _database(results) as database:
         recorded = {name for (name,) in database.execute("SELECT run FROM runs")}
         for name in recorded - folders.keys():

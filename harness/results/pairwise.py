@@ -181,7 +181,7 @@ def _aligned(group: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     """Return each cell's samples a second as (launches, rounds), NaN where it has none."""
     cell, cells = pd.factorize(group["cell"], sort=True)
     launch, launches = pd.factorize(group["launch"], sort=True)
-    place = group.groupby(["turn", "round"]).ngroup().to_numpy()
+    place = group.groupby(["turn", "round"], dropna=False).ngroup().to_numpy()
     wide = np.full((len(cells), len(launches), place.max(initial=-1) + 1), np.nan)
     wide[cell, launch, place] = group["samples_per_s"]
     return dict(zip(map(str, cells), wide, strict=True))

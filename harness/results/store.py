@@ -21,6 +21,7 @@ import secrets
 import shutil
 import threading
 import time
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,9 +34,12 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from harness.results import journal_lock, tables
+from harness.results import fit, journal_lock, tables
 from harness.results.events import Kind
+from harness.results.manifest_types import Manifest
 from workloads.errors import UserError
+from workloads.places import program
+from workloads.reading import SpecError, text_of
 
 SCHEMA = 2
 """Raised when a reader of the last schema would misread a run."""
@@ -191,7 +195,7 @@ def read(folder: Path) -> Record:
     for number, lines in _blocks(folder):
         torn = not lines[-1].endswith(b"\n")  # whatever follows the last newline was cut off
         batch = _events(lines[:-1] if torn else lines, number, folder)
-        events += [event for event in batch if event["event"] not in tables.SLICES]
+        events += _checked(batch, number, folder)
         slices = [event for event in batch if event["event"] in tables.SLICES]
         timed.append(tables.columns(slices))
     ended = any(event["event"] == "run-ended" for event in events)
@@ -216,7 +220,7 @@ def resolve(results: Path, text: str) -> Path:
     """
     names = [entry.name for entry in runs(results)]
     if not names and not _is_run(Path(text)):
-        raise StoreError(f"{results}: no runs there; make one with `python cli.py run`")
+        raise StoreError(f"{results}: no runs there; make one with `{program()} run`")
     if text == "latest":
         return results / names[-1]
     if text in names:
@@ -304,7 +308,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     """The manifest, checked. Raises StoreError."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(text_of(path))
+    except SpecError as error:
+        raise StoreError(str(error)) from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or f"not JSON: {error}"
         raise StoreError(f"{path}: cannot be read ({why}); is {folder} a run?") from error
@@ -316,6 +322,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
             f"{path}: has schema {manifest['schema']}, this samestep reads {SCHEMA}:"
             f" {'update samestep' if newer else 'read it with the samestep that wrote it'}"
         )
+    if wrong := fit.misfit(manifest, Manifest):
+        raise StoreError(f"{path}: {wrong}; the file is damaged: mend it or run again")
     return manifest
 
 
@@ -324,6 +332,8 @@ def _blocks(folder: Path) -> Iterator[tuple[int, list[bytes]]]:
     number = 1
     try:
         with (folder / JOURNAL).open("rb") as journal:
+            if journal.read(len(BOM_UTF8)) != BOM_UTF8:
+                journal.seek(0)
             while lines := list(islice(journal, _BLOCK)):
                 yield number, lines
                 number += len(lines)
@@ -341,6 +351,15 @@ def _events(lines: list[bytes], number: int, folder: Path) -> list[dict[str, Any
     if len(events) == len(lines) and all(map(_is_event, events)):
         return events
     return [_event(line, place, folder) for place, line in enumerate(lines, start=number)]
+
+
+def _checked(events: list[dict[str, Any]], number: int, folder: Path) -> list[dict[str, Any]]:
+    """The events but slices, which `tables.columns` reads whatever they hold. Raises StoreError."""
+    for line, event in enumerate(events, start=number):
+        if event["event"] not in tables.SLICES and (wrong := fit.event_misfit(event)):
+            where = f"{folder / JOURNAL}:{line}: {event['event']}"
+            raise StoreError(f"{where}: {wrong}; the file is damaged: mend that line or run again")
+    return [event for event in events if event["event"] not in tables.SLICES]
 
 
 def _is_event(value: Any) -> bool:

@@ -127,7 +127,8 @@ def columns(events: Sequence[Event]) -> dict[str, NDArray]:
         "cell": [intern(str(event.get("cell", ""))) for event in events],
         "kind": [intern(str(event.get("kind", ""))) for event in events],
         "noise": [
-            "; ".join(map(str, noise)) if (noise := event.get("noise")) else "" for event in events
+            "; ".join(map(str, noise)) if isinstance(noise := event.get("noise"), list) else ""
+            for event in events
         ],
     }
     numbers = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from harness.environments import user_variables
+from harness.environments.git import GitError, git
 from harness.machine import devices, host
 from harness.machine.energy import Meter
 from harness.runner.request import Request
@@ -66,9 +66,8 @@ def _energy(meter: Meter) -> dict[str, Any]:
 
 def _git_commit(root: Path) -> str | None:
     """Return the checkout's commit, with "+" where files differ from it; None outside git."""
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+        line = git(root, "describe", "--always", "--abbrev=40", "--dirty=+")
+    except GitError:
+        return None  # `samestep doctor` says why
+    return line.decode().strip() or None

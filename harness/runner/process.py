@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import signal
@@ -71,7 +72,7 @@ class WorkerProcess:
         with log.open("ab") as output, far_end, _affinity(cpus):
             self._process = subprocess.Popen(
                 command,
-                cwd=root,
+                cwd=log.parent,  # its children may import from it: never the root's own neighbours
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -178,7 +179,22 @@ def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
     The allocator's settings are the same in all workers.
     """
-    return {**user_variables.allowed(os.environ), **ISOLATION, **variables, **_allocator()}
+    return {
+        **user_variables.allowed(os.environ),
+        **ISOLATION,
+        **_user_name(),
+        **variables,
+        **_allocator(),
+    }
+
+
+def _user_name() -> dict[str, str]:
+    """A name for users who have none, as in containers: some frameworks name folders by it, or fail."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        return {"LOGNAME": f"uid-{os.getuid()}"}
+    return {}
 
 
 def _allocator() -> dict[str, str]:

@@ -12,7 +12,7 @@ from harness import defaults, selection
 from harness.environments import user_variables, variants
 from harness.environments.framework_spec import Recipe, discover
 from harness.machine import host, processors
-from harness.paths import project_root
+from harness.paths import project_root, results_folder
 from harness.runner import limits, plan, process
 from harness.runner.context import Measuring, Undecided
 from harness.runner.plan import Cell
@@ -144,7 +144,7 @@ def request(
         data_dir=data_dir,
         synthetic=data == "synthetic",
         interpreters=pythons,
-        results=out or root / "results",
+        results=(out or results_folder(root)).absolute(),
         skip_absent=not workloads,
         command=command,
         parity_steps=0 if no_parity else parity_steps,

@@ -11,7 +11,7 @@ from harness.environments import builder, gpu_support
 from harness.environments.builder import Environment, Unavailable
 from harness.machine import claims, devices, host
 from harness.machine.interference import InterferenceMonitor
-from harness.paths import cache_folder, project_root
+from harness.paths import cache_folder, cache_hint, project_root
 from harness.results import history_db, preview, store
 from harness.results.events import Kind
 from harness.results.tables import FAILED, INTERRUPTED, OK
@@ -170,7 +170,8 @@ def _task(workload: Workload, session: _Session) -> Task | None:
         )
         steps = training_steps(workload, arrays, asked.steps)
     except (DatasetError, ValueError) as error:
-        session.tell("workload-skipped", None, workload=workload.name, reason=str(error))
+        reason = "; ".join(filter(None, (str(error), cache_hint(error))))
+        session.tell("workload-skipped", None, workload=workload.name, reason=reason)
         session.failures += not (asked.skip_absent and isinstance(error, datasets.DatasetMissing))
         return None
     session.tell(

@@ -6,10 +6,8 @@ does not hold them all, they are timed in turns, and the journal says so.
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
 from harness.runner.rounds import InterleavedRounds
+from harness.runner.scratch import scratch
 from harness.runner.session import WorkerSession
 from harness.verdicts import NOT_EQUIVALENT
 from workloads import init
@@ -48,7 +47,7 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell
 
     `run` is the run's folder.
     """
-    with _scratch(task, run):
+    with scratch(run, task.workload.name) as task.scratch:
         tell("start", None, workload=task.workload.name, sha256=write_start(task))
         if setting.parity_steps and cells:
             precisions = sorted({cell.precision for cell in cells})
@@ -79,17 +78,6 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell
                 session.tell("cell-done")
             completed, turn = completed + len(done), turn + 1
         return len(cells) - completed
-
-
-@contextlib.contextmanager
-def _scratch(task: Task, run: Path) -> Iterator[None]:
-    """A folder for what the workers exchange, while the task runs."""
-    task.scratch = run / "scratch" / task.workload.name
-    task.scratch.mkdir(parents=True)
-    try:
-        yield
-    finally:
-        shutil.rmtree(run / "scratch", ignore_errors=True)
 
 
 def _run_reference(task: Task, steps: int, precisions: Sequence[str], tell: Tell) -> ReferenceRun:

@@ -18,6 +18,7 @@ from harness.runner.learning_curve import learning_curve
 from harness.runner.parity_checks import Checks
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed, WorkerProcess
+from harness.runner.scratch import plain_name
 from harness.stats.changepoints import steady_from
 
 FIRST_LOSSES = 20
@@ -79,10 +80,10 @@ class WorkerSession:
         """
         self.cell, self.launch, self.replicate = cell, launch, replicate
         self._task, self._setting, self._tell_run = task, setting, tell
-        self._scratch = task.scratch / cell.file_name
+        self._scratch = task.scratch / plain_name(cell.file_name)
         self._scratch.mkdir(exist_ok=True)
         self._next_step, self.peak_bytes, self._resident = 0, 0, False
-        log = run / "logs" / f"{self._scratch.name}.log"
+        log = run / "logs" / f"{cell.file_name}.log"
         self._recipe = setting.recipes[cell.framework]
         variables = setting.kept_variables | self._recipe.worker_variables(
             device=cell.device,

@@ -43,6 +43,7 @@ from workloads.datasets.contract import (
 from workloads.datasets.download import download_archive, lock
 from workloads.datasets.synthetic import draw as draw_synthetic
 from workloads.datasets.unpack import unpack_archive
+from workloads.places import program
 
 __all__ = [
     "PARTS",
@@ -127,7 +128,7 @@ def prepare(
             return arrays
     except DatasetCorrupt as error:
         if source.folder == _official(dataset, cache):
-            raise DatasetCorrupt(f"{error}; run `python cli.py data fetch {name}`") from error
+            raise DatasetCorrupt(f"{error}; run `{program()} data fetch {name}`") from error
     label = shelf.Label(source.words, source.sha256)
     return shelf.put(source.folder, dataset, label, source.make())
 
@@ -223,7 +224,7 @@ def _locate(dataset: Dataset, archive: Archive, data_dir: Path) -> Path:
         best = min(best, missing, key=len)
     raise DatasetMissing(
         f"{dataset.name}: neither {data_dir} nor {archive.folder}/ in it has {', '.join(best)}; "
-        f"unpack {archive.url} there, or run `python cli.py data fetch {dataset.name}`"
+        f"unpack {archive.url} there, or run `{program()} data fetch {dataset.name}`"
     )
 
 
@@ -236,7 +237,7 @@ def _advice(dataset: Dataset) -> str:
     """How to get a dataset that is published as files."""
     size = dataset.download / 2**20
     return (
-        f"run `python cli.py data fetch {dataset.name}` ({size:.0f} MiB), "
+        f"run `{program()} data fetch {dataset.name}` ({size:.0f} MiB), "
         "or give its files with --data-dir"
     )
 

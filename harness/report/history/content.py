@@ -13,7 +13,7 @@ import pandas as pd
 
 from harness.analysis import history_series
 from harness.analysis.history_series import Change, Series
-from harness.report import provenance
+from harness.report import formats, provenance
 from harness.report.content import Tone
 from harness.results import store
 from harness.results.metric import Metric
@@ -224,4 +224,4 @@ def csv(history: History) -> str:
         sizes = {change.place: _size(history, change) for change in series.changes}
         table = series.points.assign(cell=series.cell, change=pd.Series(sizes, dtype=float))
         tables.append(table[list(COLUMNS)])
-    return pd.concat(tables, ignore_index=True).to_csv(index=False)
+    return formats.csv(tables)

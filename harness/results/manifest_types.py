@@ -1,0 +1,86 @@
+"""A manifest's fields, as docs/schema/manifest.schema.json has them; any may be missing."""
+
+from typing import Any, TypedDict
+
+
+class Machine(TypedDict, total=False):
+    """The machine that a run was made on."""
+
+    os: str | None
+    kernel: str | None
+    architecture: str | None
+    cpu: str | None
+    cores_logical: int | None
+    cores_physical: int | None
+    cores_affinity: int | None
+    cores_quota: float | None
+    cores_usable: float | None
+    memory_total: int | None
+    memory_available: int | None
+    memory_limit: int | None
+    load: list[float] | None
+    virtualised: str | None
+    governor: str | None
+    throttled: int | None
+    huge_pages: str | None
+    swap_used: int | None
+    memory_pressure: float | None
+    mhz: float | None
+    mhz_most: float | None
+    gpus: list[dict[str, Any]]
+    no_gpu_because: str | None
+
+
+class Energy(TypedDict, total=False):
+    """What counts joules, or why nothing does."""
+
+    sources: list[str]
+    reason: str | None
+
+
+class Options(TypedDict, total=False):
+    """What was asked for."""
+
+    data: str
+    quick: bool
+    steps: int | None
+    own_epochs: dict[str, int]
+    device: str
+    dtype: str | list[str]
+    threads: int
+    seed: int
+    parity_steps: int
+    only_parity: bool
+    deterministic: bool
+    launches: int
+    rounds: int
+    slice_seconds: float
+    budget: float | None
+    precision: float | None
+    open_ended: bool
+
+
+class Check(TypedDict, total=False):
+    """What a check compares."""
+
+    against: str
+    pairs: list[list[str]]
+    threshold: float
+    margin: float
+    stored: bool
+
+
+class Manifest(TypedDict, total=False):
+    """A run's manifest."""
+
+    run: str
+    started: str
+    samestep: str
+    command: list[str]
+    git_commit: str | None
+    machine: Machine
+    energy: Energy
+    options: Options
+    workloads: dict[str, dict[str, Any]]
+    cells: list[str]
+    check: Check
