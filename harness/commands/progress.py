@@ -122,7 +122,7 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         return (
             f"  {escape(event['title'])}: environment {event['origin']} in {event['seconds']:.0f} s"
         )
-    if name == "history-failed":
+    if name in ("history-failed", "report-failed"):
         return f"[yellow]![/] {escape(event['reason'])}"
     if name == "workload-skipped":
         return f"[yellow]![/] {escape(event['workload'])} skipped: {escape(event['reason'])}"

@@ -13,6 +13,7 @@ from harness.commands.types import Percent
 
 if TYPE_CHECKING:
     from harness.results.store import Record
+    from harness.runner.request import Request
 
 
 @click.command()
@@ -42,7 +43,7 @@ def run(as_json: bool, **options: Any) -> None:
     from harness.report import terminal
     from harness.runner.request import request
 
-    record, status = conduct(request(**options), as_json)
+    record, status = _conduct(request(**options), as_json)
     if as_json:
         _print_json(record)
     else:
@@ -66,12 +67,23 @@ def parity(as_json: bool, **options: Any) -> None:
     from harness.report import terminal
     from harness.runner.request import request
 
-    record, status = conduct(request(only_parity=True, **options), as_json)
+    record, status = _conduct(request(only_parity=True, **options), as_json)
     if as_json:
         _print_json(record)
     else:
         terminal.parity(record, Console())
     sys.exit(status)
+
+
+def _conduct(request: Request, quiet: bool) -> tuple[Record, int]:
+    """As `conduct`; of a run that the disk cut short, what there is of it."""
+    from harness.runner.run import CutShort
+
+    try:
+        return conduct(request, quiet)
+    except CutShort as error:
+        click.echo(f"Error: {error}", err=True)
+        return error.record, error.exit_status
 
 
 def _print_json(record: Record) -> None:

@@ -21,6 +21,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -32,6 +33,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from harness import disk
 from harness.results import tables
 from harness.results.events import Kind
 from workloads.errors import UserError
@@ -47,8 +49,16 @@ _BLOCK = 20_000
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,}")
 
 
+GONE = "there is no such folder: it was removed or renamed"
+
+
 class StoreError(UserError):
     """A run cannot be written, found or read; the text is one line for the user."""
+
+
+def go_on(folder: Path) -> str:
+    """Say how a run that was cut short goes on."""
+    return f"go on with: python cli.py run --resume {folder}"
 
 
 class Run:
@@ -75,7 +85,7 @@ class Run:
             folder = _publish(draft, moment, complete)
             return cls(folder, complete, (folder / JOURNAL).open("a", encoding="utf-8"))
         except OSError as error:
-            problem = f"{results}: no run can be kept there ({error.strerror})"
+            problem = f"{results}: no run can be kept there ({disk.reason(results, error)})"
             raise StoreError(f"{problem}; name another folder with --out") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -83,21 +93,24 @@ class Run:
     def append(self, event: Kind, cell: str | None = None, **fields: Any) -> None:
         """Write one event to the journal, with the `time` since the run began, and flush it.
 
-        Numbers that are not finite become null. Raises StoreError where the disk refuses.
+        Numbers that are not finite become null. Raises StoreError where the disk refuses, or the run's
+        folder is gone: what is written to a deleted file is lost.
         """
         if "time" in fields:
             raise ValueError("the journal sets `time` itself")
         about = {} if cell is None else {"cell": cell}
         with self._lock:
             line = {"time": round(time.monotonic() - self._began, 6), "event": event, **about}
+            where = self.folder / JOURNAL
             try:
+                where.stat()
                 self._journal.write(json.dumps(strict(line | fields), allow_nan=False) + "\n")
                 self._journal.flush()
+            except FileNotFoundError as error:
+                raise StoreError(f"{self.folder}: {GONE}") from error
             except OSError as error:
-                where = self.folder / JOURNAL
-                raise StoreError(
-                    f"{where}: cannot be written ({error.strerror}); disk full?"
-                ) from error
+                why = f"{where}: cannot be written: {disk.reason(where, error)}"
+                raise StoreError(f"{why}; mend that, then {go_on(self.folder)}") from error
 
     def update_manifest(self, **changes: Any) -> None:
         """Set top-level keys of the manifest; the file is replaced whole. Raises StoreError."""
@@ -107,7 +120,8 @@ class Run:
 
     def close(self) -> None:
         """Close the journal; nothing can be appended after."""
-        self._journal.close()
+        with suppress(OSError):  # a full disk: what it could not hold was reported already
+            self._journal.close()
 
 
 @dataclass(frozen=True)
@@ -286,10 +300,9 @@ def write(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8", errors="replace", newline="")
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror}); is the disk full?"
-        ) from error
+        with suppress(OSError):
+            draft.unlink()
+        raise StoreError(f"{path}: cannot be written: {disk.reason(path, error)}") from error
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -298,6 +311,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        if not folder.is_dir():
+            raise StoreError(f"{folder}: {GONE}") from error
         why = getattr(error, "strerror", None) or f"not JSON: {error}"
         raise StoreError(f"{path}: cannot be read ({why}); is {folder} a run?") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness import disk
 from harness.environments import builder, gpu_support
 from harness.environments.builder import Environment, Unavailable
 from harness.machine import devices, host
@@ -31,6 +33,14 @@ Listener = Callable[[dict[str, Any]], None]
 
 Finish = Callable[[store.Record], None]
 """What is done with the record of a run that has ended, however it ended: its reports are written."""
+
+
+class CutShort(store.StoreError):
+    """A run could not be written any more, as on a full disk; `record` is what there is of it."""
+
+    def __init__(self, message: str, record: store.Record) -> None:
+        super().__init__(message)
+        self.record = record
 
 
 class _Session:
@@ -73,13 +83,17 @@ def execute(
     0: all ok; 1: a cell failed, is not equivalent or could not run, or a workload was refused; else 3: a
     cell is undecided. Ctrl-C ends the workers, keeps what there is, and is raised again. `root` is the
     project's folder; `finish` gets the record in every case.
+
+    Raises:
+        CutShort: the disk failed the run; its record has what was measured until then.
+        StoreError: no run can be kept, or its folder is gone.
     """
     root = root or project_root()
     run = store.Run.create(asked.results, manifest.of(asked, root))
     session = _Session(asked, run, listener, timeouts)
     for name, text in asked.attachments.items():
         store.write(run.folder / name, text)
-    status, exit_code = INTERRUPTED, 1
+    status, exit_code, stopped = INTERRUPTED, 1, ""
     try:
         session.tell(
             "run-started",
@@ -90,21 +104,29 @@ def execute(
         )
         _conduct_all(session)
         status, exit_code = session.outcome
+    except store.StoreError as error:
+        stopped = str(error)
+    except OSError as error:
+        path = Path(error.filename or run.folder)
+        stopped = f"{path}: {disk.reason(path, error)}; mend that, then {store.go_on(run.folder)}"
     finally:
-        session.tell("run-ended", None, status=status, exit_code=exit_code)
+        with suppress(store.StoreError):  # it is `stopped` already, or the folder cannot be read
+            session.tell("run-ended", None, status=status, exit_code=exit_code)
         run.close()
         record = store.read(run.folder)
-        finish(record)
-        _remember(record, listener)
+        _attempt(finish, record, "report-failed", listener)
+        _attempt(history_db.add, record, "history-failed", listener)
+    if stopped:
+        raise CutShort(stopped, record)
     return record, exit_code
 
 
-def _remember(record: store.Record, listener: Listener) -> None:
-    """Put the run into the history; where that cannot be, the run is as good without, and it is said."""
+def _attempt(work: Finish, record: store.Record, failure: str, listener: Listener) -> None:
+    """Do what can be done again from the store; where it fails, the run is as good without."""
     try:
-        history_db.add(record)
+        work(record)
     except store.StoreError as error:
-        listener({"event": "history-failed", "cell": None, "reason": str(error)})
+        listener({"event": failure, "cell": None, "reason": str(error)})
 
 
 def _conduct_all(session: _Session) -> None:
