@@ -148,10 +148,10 @@ def results_folder(out: Path | None) -> Path:
     return out or project_root() / "results"
 
 
-def conduct(request: Request, quiet: bool) -> tuple[Record, int]:
+def conduct(request: Request, quiet: bool, resumed: Path | None = None) -> tuple[Record, int]:
     """Execute a request with a live display and write its reports; see `runner.run.execute`.
 
-    `quiet`: the display goes to the error output.
+    `quiet`: the display goes to the error output. `resumed`: a run's folder, to go on with.
     """
     from rich.console import Console
 
@@ -161,4 +161,4 @@ def conduct(request: Request, quiet: bool) -> tuple[Record, int]:
 
     request = replace(request, command=["python", "cli.py", *sys.argv[1:]])
     with Display(Console(stderr=quiet)) as display:
-        return execute(request, display, finish=formats.write)
+        return execute(request, display, finish=formats.write, resumed=resumed)

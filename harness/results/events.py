@@ -13,6 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 Kind = Literal[
     "run-started",
+    "run-resumed",
     "dataset",
     "workload-skipped",
     "workload-refused",
@@ -31,6 +32,7 @@ Kind = Literal[
     "evaluated",
     "memory",
     "launched",
+    "relaunched",
     "retrained",
     "peaked",
     "calibration",
@@ -43,6 +45,7 @@ Kind = Literal[
     "looked",
     "standing",
     "stopped",
+    "checkpoint",
     "cell-failed",
     "cell-done",
     "run-ended",
@@ -79,6 +82,10 @@ class RunStarted(Event):
     cells: NotRequired[int]
     folder: NotRequired[str]
     slices: NotRequired[int]
+
+
+class RunResumed(RunStarted):
+    """A run that was cut short goes on; what stood behind its last checkpoint is dropped."""
 
 
 class Dataset(Event):
@@ -200,6 +207,17 @@ class Stopped(Event):
 
     workload: str
     reason: str
+
+
+class Checkpoint(Event):
+    """All that stands before is whole: a resumed run goes on from here."""
+
+    workload: str
+    turn: int
+    launch: int
+    took: float
+    spent: float
+    left: float | None
 
 
 class RunEnded(Event):

@@ -2,16 +2,17 @@
 
     results/20261124T063012Z-1f3a/
         manifest.json   what was asked for, where, with what: known before anything is timed
-        events.jsonl    the journal: one JSON object a line, flushed at once, never changed
+        events.jsonl    the journal: one JSON object a line, flushed at once, only ever added to
         logs/           what the workers printed
         samples.csv, summary.csv, report.md, report.html: made from the first two by `report.formats`
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
-whole line.
+whole line; `reopen` takes it up again.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import math
@@ -48,7 +49,6 @@ _BLOCK = 20_000
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,}")
 
-
 GONE = "there is no such folder: it was removed or renamed"
 
 
@@ -64,10 +64,15 @@ def go_on(folder: Path) -> str:
 class Run:
     """A run being written. Made by `Run.create`; its methods may be called from any thread."""
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], journal: TextIO) -> None:
+    def __init__(self, folder: Path, manifest: dict[str, Any], journal: TextIO,
+                 began: float | None = None) -> None:  # fmt: skip
+        """`began` is when the run did, by the monotonic clock; None is now."""
         self.folder = folder
         self._manifest, self._journal = manifest, journal
-        self._began, self._lock = time.monotonic(), threading.Lock()
+        self._began = time.monotonic() if began is None else began
+        self._lock = threading.Lock()
+        with suppress(OSError):  # held while the run goes on; some network disks have no locks
+            fcntl.flock(journal.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     @classmethod
     def create(cls, results: Path, manifest: Mapping[str, Any]) -> Run:

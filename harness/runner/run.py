@@ -21,6 +21,7 @@ from harness.runner import manifest
 from harness.runner.context import Measuring, Setting, Task, Timeouts, Watchers
 from harness.runner.plan import Cell
 from harness.runner.request import Request
+from harness.runner.resume import Past, resume
 from harness.runner.schedule import conduct, training_steps
 from harness.verdicts import UNDECIDED, by_cell, parity_verdict
 from workloads import datasets
@@ -47,12 +48,12 @@ class _Session:
     """A run under way: what it needs at every turn, and what has gone wrong."""
 
     def __init__(
-        self, asked: Request, run: store.Run, listener: Listener, timeouts: Timeouts
+        self, asked: Request, run: store.Run, past: Past, listener: Listener, timeouts: Timeouts
     ) -> None:
-        self.asked, self.run, self.timeouts = asked, run, timeouts
+        self.asked, self.run, self.past, self.timeouts = asked, run, past, timeouts
         self._listener = listener
-        self.failures = 0
-        self._checks: list[dict[str, Any]] = []
+        self.failures = len(past.ended(asked.cells, "cell-failed"))
+        self._checks = [dict(event) for event in past.events if event["event"] == "parity"]
 
     @property
     def outcome(self) -> tuple[str, int]:
@@ -67,7 +68,8 @@ class _Session:
         whole_event = {"event": event, "cell": cell, **fields}
         if event == "parity":
             self._checks.append(whole_event)
-        self.run.append(event, cell, **fields)
+        if not self.past.holds(event, fields):
+            self.run.append(event, cell, **fields)
         self._listener(whole_event)
 
 
@@ -77,26 +79,32 @@ def execute(
     root: Path | None = None,
     timeouts: Timeouts = PATIENCE,
     finish: Finish = lambda record: None,
+    resumed: Path | None = None,
 ) -> tuple[store.Record, int]:
     """Do what was asked for; return the run's record and the exit status.
 
     0: all ok; 1: a cell failed, is not equivalent or could not run, or a workload was refused; else 3: a
     cell is undecided. Ctrl-C ends the workers, keeps what there is, and is raised again. `root` is the
-    project's folder; `finish` gets the record in every case.
+    project's folder; `finish` gets the record in every case. `resumed` is the folder of a run that was
+    cut short: it is gone on with, and what is whole in it is not measured again.
 
     Raises:
         CutShort: the disk failed the run; its record has what was measured until then.
-        StoreError: no run can be kept, or its folder is gone.
+        StoreError: no run can be kept, its folder is gone, or `resumed` cannot be gone on with.
     """
     root = root or project_root()
-    run = store.Run.create(asked.results, manifest.of(asked, root))
-    session = _Session(asked, run, listener, timeouts)
+    described = manifest.of(asked, root)
+    if resumed is None:
+        run, past = store.Run.create(asked.results, described), Past()
+    else:
+        run, past = resume(resumed, described)
+    session = _Session(asked, run, past, listener, timeouts)
     for name, text in asked.attachments.items():
         store.write(run.folder / name, text)
     status, exit_code, stopped = INTERRUPTED, 1, ""
     try:
         session.tell(
-            "run-started",
+            "run-resumed" if resumed else "run-started",
             None,
             cells=len(asked.cells),
             folder=str(run.folder),
@@ -147,12 +155,16 @@ def _conduct_all(session: _Session) -> None:
         parity_steps=asked.parity_steps,
         only_parity=asked.only_parity,
         undecided=asked.undecided,
+        past=session.past,
     )
     for task in tasks:
-        planned = [cell for cell in asked.cells if cell.workload == task.workload.name]
+        of_workload = [cell for cell in asked.cells if cell.workload == task.workload.name]
+        whole = session.past.ended(of_workload)
+        planned = [cell for cell in of_workload if cell not in whole]
         cells = [cell for cell in planned if _can_run(cell, setting, session)]
         session.failures += len(planned) - len(cells)
-        session.failures += conduct(task, cells, setting, session.run.folder, session.tell)
+        if cells or not whole:
+            session.failures += conduct(task, cells, setting, session.run.folder, session.tell)
 
 
 def _share(measuring: Measuring, workloads: int) -> Measuring:

@@ -66,7 +66,7 @@ def test_a_reader_that_has_gone_is_no_news() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252:strict"])
-@pytest.mark.parametrize("text", ["größe", "模型", "\U0001f600", "a … b × c"])
+@pytest.mark.parametrize("text", ["größe", "模型", "\U0001f600", "a … b"])
 def test_letters_that_there_are_not_are_replaced(encoding: str, text: str) -> None:
     code, said = shell("| tail -3", 0, text, encoding)
     assert code == 0, said
