@@ -7,6 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
+FULL = "disk full"
+"""The status of a cell whose worker could not write: the run stops, and can be resumed."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

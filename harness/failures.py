@@ -19,7 +19,7 @@ def report(error: Exception, folder: Path | None) -> tuple[str, str]:
         traceback.print_exception(error)
     if disk.is_full(error):
         path = str(getattr(error, "filename", None) or folder or ".")
-        return "disk full", f"{path}: {disk.reason(Path(path), error)}"
+        return disk.FULL, f"{path}: {disk.reason(Path(path), error)}"
     if isinstance(error, Unavailable):
         return "unavailable", str(error)
     status = "unavailable" if isinstance(error, ImportError) else "failed"

@@ -58,7 +58,7 @@ class StoreError(UserError):
 
 def go_on(folder: Path) -> str:
     """Say how a run that was cut short goes on."""
-    return f"go on with: python cli.py run --resume {folder}"
+    return f"mend that, then go on with: python cli.py run --resume {folder}"
 
 
 class Run:
@@ -115,7 +115,7 @@ class Run:
                 raise StoreError(f"{self.folder}: {GONE}") from error
             except OSError as error:
                 why = f"{where}: cannot be written: {disk.reason(where, error)}"
-                raise StoreError(f"{why}; mend that, then {go_on(self.folder)}") from error
+                raise StoreError(f"{why}; {go_on(self.folder)}") from error
 
     def update_manifest(self, **changes: Any) -> None:
         """Set top-level keys of the manifest; the file is replaced whole. Raises StoreError."""

@@ -100,7 +100,7 @@ def profile(
     )
     title = recipe.title if recipe.release else f"{recipe.title} {environment.version}"
     tell(f"{cell.id}: {STEPS} steps under the profiler of {title}")
-    with tempfile.TemporaryDirectory() as scratch:
+    with builder.using([environment]), tempfile.TemporaryDirectory() as scratch:
         task = _task(cell.workload, Path(scratch))
         answer = _ask(cell, task, recipe, environment.python, trace.with_suffix(".log"))
         shutil.copyfile(answer["trace"], trace)

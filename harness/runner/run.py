@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +71,8 @@ class _Session:
         if not self.past.holds(event, fields):
             self.run.append(event, cell, **fields)
         self._listener(whole_event)
+        if fields.get("status") == disk.FULL:  # the next worker would fare no better
+            raise store.StoreError(f"{fields['reason']}; {store.go_on(self.run.folder)}")
 
 
 def execute(
@@ -116,7 +118,7 @@ def execute(
         stopped = str(error)
     except OSError as error:
         path = Path(error.filename or run.folder)
-        stopped = f"{path}: {disk.reason(path, error)}; mend that, then {store.go_on(run.folder)}"
+        stopped = f"{path}: {disk.reason(path, error)}; {store.go_on(run.folder)}"
     finally:
         with suppress(store.StoreError):  # it is `stopped` already, or the folder cannot be read
             session.tell("run-ended", None, status=status, exit_code=exit_code)
@@ -141,6 +143,14 @@ def _conduct_all(session: _Session) -> None:
     asked = session.asked
     tasks = [task for task in (_task(workload, session) for workload in asked.workloads) if task]
     ready = _environments(session) if tasks else {}
+    with builder.using(ready.values()):
+        _conduct_tasks(tasks, ready, session)
+
+
+def _conduct_tasks(
+    tasks: Sequence[Task], ready: Mapping[tuple[str, str], Environment], session: _Session
+) -> None:
+    asked = session.asked
     setting = Setting(
         threads=asked.threads,
         deterministic=asked.deterministic,
