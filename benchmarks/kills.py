@@ -97,7 +97,7 @@ class Toys:
         return store.folders(self.root / "results")
 
     def killed(self, random: random.Random, seconds: float, times: int) -> Path:
-        """Kill a run `times` times, each within `seconds` after it was begun, and resume it to its end."""
+        """Kill a run `times` times, within `seconds` of its begin each time; resume it to its end."""
         there, folder = {*self.folders()}, None
         for _ in range(times):
             process = self.begin(folder)
@@ -134,19 +134,15 @@ def results(folder: Path) -> dict[str, Any]:
         "events": once,
         "slices": slices,
         "status": table["status"].to_dict(),
-        "accuracy": table["accuracy"].to_dict(),
-        "launches": table["launches"].to_dict(),
+        "accuracy": table["accuracy"].dropna().to_dict(),
+        "launches": table["launches"].dropna().to_dict(),
         "end": (end.get("status"), end.get("exit_code")),
     }
 
 
 def lost(whole: dict[str, Any], resumed: dict[str, Any]) -> list[str]:
     """The parts of the results in which a resumed run differs from one that nobody disturbed."""
-    return [
-        part
-        for part in whole
-        if str(whole[part]) != str(resumed[part]) and whole[part] != resumed[part]
-    ]
+    return [part for part in whole if whole[part] != resumed[part]]
 
 
 def main() -> None:
