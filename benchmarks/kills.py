@@ -81,8 +81,11 @@ class Toys:
         """Begin a run, or go on with one."""
         command = [sys.executable, "-c", _BEGIN, str(self.root)]
         environment = {**os.environ, "SAMESTEP_CACHE": str(self.root / "cache")}
-        return subprocess.Popen(command + ([str(resumed)] if resumed else []), env=environment,
-                                stdout=subprocess.DEVNULL)  # fmt: skip
+        return subprocess.Popen(
+            command + ([str(resumed)] if resumed else []),
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
 
     def whole(self) -> tuple[Path, float]:
         """Let a run come to its end; return its folder and its seconds."""

@@ -64,8 +64,9 @@ def go_on(folder: Path) -> str:
 class Run:
     """A run being written. Made by `Run.create`; its methods may be called from any thread."""
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], journal: TextIO,
-                 began: float | None = None) -> None:  # fmt: skip
+    def __init__(
+        self, folder: Path, manifest: dict[str, Any], journal: TextIO, began: float | None = None
+    ) -> None:
         """`began` is when the run did, by the monotonic clock; None is now."""
         self.folder = folder
         self._manifest, self._journal = manifest, journal

@@ -37,9 +37,11 @@ _FACTS = {
 """Events that a run tells once, by what each is about: a resumed run finds them as they were."""
 
 _OPPOSITES = {
-    "framework-ready": "framework-unavailable", "framework-unavailable": "framework-ready",
-    "dataset": "workload-skipped", "workload-skipped": "dataset",
-}  # fmt: skip
+    "framework-ready": "framework-unavailable",
+    "framework-unavailable": "framework-ready",
+    "dataset": "workload-skipped",
+    "workload-skipped": "dataset",
+}
 
 
 @dataclass(frozen=True)

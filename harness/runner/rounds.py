@@ -35,9 +35,14 @@ class InterleavedRounds:
     """Times the cells of one turn, those that are in memory at the same time, in interleaved rounds."""
 
     def __init__(
-        self, task: Task, setting: Setting, run: Path, tell: Tell, place: Place,
+        self,
+        task: Task,
+        setting: Setting,
+        run: Path,
+        tell: Tell,
+        place: Place,
         budget: float | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`place` is the turn, and how far it is; `budget` is what it may spend, in seconds."""
         self._task, self._setting, self._run, self._tell = task, setting, run, tell
         self._place, self._measuring, self._budget = place, setting.measuring, budget

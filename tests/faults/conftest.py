@@ -25,9 +25,14 @@ class Shell:
         """Begin a command; the test ends it, or the fixture does."""
         environment = {**os.environ, "SAMESTEP_CACHE": str(self.root / "cache"), **variables}
         process = subprocess.Popen(
-            [sys.executable, "cli.py", *arguments], cwd=self.root, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [sys.executable, "cli.py", *arguments],
+            cwd=self.root,
+            env=environment,
+            text=True,
+            errors="replace",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         self._running.append(process)
         return process
 
