@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from io import FileIO
 from pathlib import Path
 
 FULL = "disk full"
@@ -28,6 +29,14 @@ def reason(path: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.EROFS:
         return f"the disk at {_mount(path)} is read-only"
     return getattr(error, "strerror", None) or str(error)
+
+
+def append(file: FileIO, data: bytes) -> None:
+    """Write all of `data` to an unbuffered file, or nothing. Raises OSError."""
+    length = os.fstat(file.fileno()).st_size
+    if file.write(data) != len(data):
+        os.ftruncate(file.fileno(), length)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _mount(path: Path) -> Path:

@@ -32,7 +32,7 @@ def reopen(folder: Path) -> tuple[Run, Record]:
     path = folder / store.JOURNAL
     manifest = store.read(folder).manifest
     try:
-        journal = path.open("a", encoding="utf-8")
+        journal = path.open("ab", buffering=0)
         _claim(journal.fileno(), folder)
         _cut(path)
     except OSError as error:

@@ -26,9 +26,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from io import FileIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import orjson
@@ -65,7 +66,7 @@ class Run:
     """A run being written. Made by `Run.create`; its methods may be called from any thread."""
 
     def __init__(
-        self, folder: Path, manifest: dict[str, Any], journal: TextIO, began: float | None = None
+        self, folder: Path, manifest: dict[str, Any], journal: FileIO, began: float | None = None
     ) -> None:
         """`began` is when the run did, by the monotonic clock; None is now."""
         self.folder = folder
@@ -89,7 +90,7 @@ class Run:
             (draft / LOGS).mkdir(parents=True)
             (draft / JOURNAL).touch()
             folder = _publish(draft, moment, complete)
-            return cls(folder, complete, (folder / JOURNAL).open("a", encoding="utf-8"))
+            return cls(folder, complete, (folder / JOURNAL).open("ab", buffering=0))
         except OSError as error:
             problem = f"{results}: no run can be kept there ({disk.reason(results, error)})"
             raise StoreError(f"{problem}; name another folder with --out") from error
@@ -105,13 +106,13 @@ class Run:
         if "time" in fields:
             raise ValueError("the journal sets `time` itself")
         about = {} if cell is None else {"cell": cell}
+        where = self.folder / JOURNAL
         with self._lock:
             line = {"time": round(time.monotonic() - self._began, 6), "event": event, **about}
-            where = self.folder / JOURNAL
+            text = json.dumps(strict(line | fields), allow_nan=False) + "\n"
             try:
                 where.stat()
-                self._journal.write(json.dumps(strict(line | fields), allow_nan=False) + "\n")
-                self._journal.flush()
+                disk.append(self._journal, text.encode())
             except FileNotFoundError as error:
                 raise StoreError(f"{self.folder}: {GONE}") from error
             except OSError as error:
@@ -126,8 +127,7 @@ class Run:
 
     def close(self) -> None:
         """Close the journal; nothing can be appended after."""
-        with suppress(OSError):  # a full disk: what it could not hold was reported already
-            self._journal.close()
+        self._journal.close()
 
 
 @dataclass(frozen=True)

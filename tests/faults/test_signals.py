@@ -27,8 +27,9 @@ def ended(process: subprocess.Popen[str], number: signal.Signals, again: bool = 
     return errors
 
 
-@pytest.mark.parametrize("number", STATUS)
-@pytest.mark.parametrize("event", ["first-step", "slice"])
+@pytest.mark.parametrize(
+    ("number", "event"), [(signal.SIGHUP, "first-step"), (signal.SIGTERM, "slice")]
+)
 def test_a_run_ends_as_on_ctrl_c(
     shell: Shell, quick: list[str], number: signal.Signals, event: str
 ) -> None:
