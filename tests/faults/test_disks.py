@@ -140,7 +140,7 @@ def test_a_disk_that_becomes_read_only_under_way_ends_the_run_with_what_there_is
     monkeypatch.setattr("harness.disk.append", append)
     request = brief_request(toy_root, modes=["well"], interpreters=toy_interpreters)
     heard: list[str] = []
-    with pytest.raises(run.CutShort, match="the disk at .* is read-only; mend that, then") as cut:
+    with pytest.raises(run.CutShort, match=r"the disk at .* is read-only; mend that, then") as cut:
         run.execute(request, lambda event: heard.append(event["event"]), toy_root)
     assert cut.value.record.end is None and len(cut.value.record.every("opened")) == 1
     assert store.summary(cut.value.record)["status"].tolist() == ["interrupted", "not run"]
