@@ -13,7 +13,6 @@ import random
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -29,9 +28,9 @@ from numpy.typing import NDArray
 
 import frameworks
 from frameworks.answers import answers
-from frameworks.contract import Adapter, Options, Unavailable, Weights
+from frameworks.contract import Adapter, Options, Weights
 from frameworks.replays import LastTimed, TimedPredictions, TimedTraining, from_start, snapshot
-from harness import protocol, this_process
+from harness import failures, protocol, this_process
 from workloads.batches import Batch, Batches, in_order, mixed, per_slice
 from workloads.spec import Workload, from_dict
 
@@ -377,10 +376,8 @@ def _serve(channel: protocol.Channel) -> None:
         try:
             result = getattr(cell, name)(**job, emit=emit)
         except Exception as error:
-            traceback.print_exc()
-            status = "unavailable" if isinstance(error, Unavailable | ImportError) else "failed"
-            says = "" if isinstance(error, Unavailable) else f"{type(error).__name__}: "
-            emit("failed", status=status, reason=f"{says}{error}")
+            status, reason = failures.report(error, getattr(cell, "folder", None))
+            emit("failed", status=status, reason=reason)
         else:
             emit("done", result=result)
 

@@ -28,10 +28,14 @@ ORDER = (
 )
 LEAVES = (
     "defaults",
+    "disk",
+    "failures",
     "outcomes",
+    "output",
     "paths",
     "protocol",
     "selection",
+    "signals",
     "text",
     "this_process",
     "verdicts",

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GUARD = """
 import sys
 ours = {"workloads", "frameworks", "harness"}
-WORKER = ("harness.worker", "harness.protocol", "harness.this_process")
+WORKER = {"harness." + word for word in ("disk", "failures", "protocol", "this_process", "worker")}
 class Guard:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
@@ -42,7 +42,8 @@ def worker_modules() -> list[str]:
     files += [path for name in arbiters for path in ROOT.glob(f"frameworks/{name}/*.py")]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
     ours = sorted(name.removesuffix(".__init__") for name in names)
-    return [*ours, "harness.protocol", "harness.this_process", "harness.worker"]
+    words = ("disk", "failures", "protocol", "this_process", "worker")
+    return [*ours, *(f"harness.{word}" for word in words)]
 
 
 def guarded(*modules: str) -> subprocess.CompletedProcess[str]:

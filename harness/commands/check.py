@@ -66,6 +66,7 @@ def check(
     from harness.gate import request
     from harness.gate.evaluate import verdict
     from harness.report.gate import outputs
+    from harness.results.store import StoreError
 
     if (against is None) == (stored is None):
         raise click.UsageError("give one of --against and --baseline")
@@ -77,7 +78,10 @@ def check(
         run_request = request.stored(table, out=out, **options)
     record, _ = conduct(run_request, as_json)
     result = verdict(record)
-    outputs.write(record.folder, result)
+    try:
+        outputs.write(record.folder, result)
+    except StoreError as error:  # the verdict stands without its files
+        click.echo(f"! {error}", err=True)
     if as_json:
         click.echo(outputs.document(result), nl=False)
     else:

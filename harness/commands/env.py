@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.errors import plainly
+from workloads.errors import UserError
 
 if TYPE_CHECKING:
     from harness.environments.framework_spec import Recipe
@@ -84,11 +85,19 @@ def build(frameworks: tuple[str, ...], device: str) -> None:
 @plainly
 def remove(frameworks: tuple[str, ...]) -> None:
     """Remove built environments from the cache."""
-    from harness.environments import builder
+    from harness.environments import builder, cache
 
+    refusals = []
     for recipe in _chosen(frameworks):
-        for name in builder.remove(recipe.name):
+        try:
+            names = builder.remove(recipe.name)
+        except cache.InUse as error:
+            refusals.append(str(error))
+            continue
+        for name in names:
             click.echo(f"removed {name}")
+    if refusals:
+        raise UserError("; ".join(refusals))
 
 
 @env.command()

@@ -1,8 +1,8 @@
-"""How a command fails: what a user can put right is one line, Ctrl-C is an exit status."""
+"""How a command fails: what a user can put right is one line, a signal is an exit status."""
 
 from __future__ import annotations
 
-import errno
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -11,11 +11,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from harness.output import LenientStream, lenient_output
 from harness.paths import cache_hint
+from harness.signals import Terminated, terminated_by_signals
 from harness.text import plain
 from workloads.errors import UserError
 
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
 """The exit status after Ctrl-C, as shells have it."""
 
 
@@ -28,22 +30,36 @@ class Refused(click.ClickException):
 
 
 def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn errors that the user can put right into one line, and Ctrl-C into its exit status."""
+    """Turn errors that the user can put right into one line, and signals into their exit status.
+
+    What is printed fails no command that has an exit status of its own to tell.
+    """
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            _refuse_empty_words()
-            return command(*args, **kwargs)
-        except UserError as error:
-            raise Refused(error) from error
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader has gone: click ends the program quietly
+        with terminated_by_signals(), lenient_output() as output:
+            try:
+                _refuse_empty_words()
+                result = command(*args, **kwargs)
+            except UserError as error:
+                raise Refused(error) from error
+            except OSError as error:
+                raise Refused(UserError(_in_one_line(error), cache_hint(error))) from error
+            except Terminated as end:
+                click.echo(f"ended by {end}; what was measured until now is kept", err=True)
+                sys.exit(128 + end.number)
+            except KeyboardInterrupt:
+                click.echo("interrupted; what was measured until now is kept", err=True)
+                sys.exit(INTERRUPTED)
+            except SystemExit:
+                if reason := _not_written(output):
+                    click.echo(f"standard output cannot be written: {reason}", err=True)
                 raise
-            raise Refused(UserError(_in_one_line(error), cache_hint(error))) from error
-        except KeyboardInterrupt:
-            click.echo("interrupted; what was measured until now is kept", err=True)
-            sys.exit(INTERRUPTED)
+        if reason := _not_written(output):
+            if _closed_early(output):
+                sys.exit(1)  # as `... | head` ends every program: no news for anyone
+            raise Refused(UserError(f"standard output cannot be written: {reason}"))
+        return result
 
     return wrapped
 
@@ -59,6 +75,20 @@ def _refuse_empty_words() -> None:
         if source is ParameterSource.COMMANDLINE and empty:
             name = param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
             raise UserError(f'{name} "{empty[0]}": an empty word; leave it out, or give one')
+
+
+def _not_written(output: LenientStream | None) -> str | None:
+    """The reason why something was not printed, None where all was."""
+    if output is None:
+        return None
+    output.flush()
+    if isinstance(output.failure, OSError):
+        return _in_one_line(output.failure)
+    return str(output.failure) if output.failure else None
+
+
+def _closed_early(output: LenientStream | None) -> bool:
+    return isinstance(getattr(output, "failure", None), BrokenPipeError)
 
 
 def _in_one_line(error: OSError) -> str:

@@ -155,10 +155,10 @@ def results_folder(out: Path | None) -> Path:
     return out or paths.results_folder()
 
 
-def conduct(request: Request, quiet: bool) -> tuple[Record, int]:
+def conduct(request: Request, quiet: bool, resumed: Path | None = None) -> tuple[Record, int]:
     """Execute a request with a live display and write its reports; see `runner.run.execute`.
 
-    `quiet`: the display goes to the error output.
+    `quiet`: the display goes to the error output. `resumed`: a run's folder, to go on with.
     """
     from rich.console import Console
 
@@ -168,4 +168,4 @@ def conduct(request: Request, quiet: bool) -> tuple[Record, int]:
 
     request = replace(request, command=[*program().split(), *sys.argv[1:]])
     with Display(Console(stderr=quiet)) as display:
-        return execute(request, display, finish=formats.write)
+        return execute(request, display, finish=formats.write, resumed=resumed)

@@ -56,7 +56,7 @@ class Display:
     def __call__(self, event: dict[str, Any]) -> None:
         """Show one event of the journal, where a person would want to see it."""
         name, cell = event["event"], event.get("cell")
-        if name == "run-started":
+        if name in ("run-started", "run-resumed"):
             self._cells = max(1, event["cells"])
             self._slices = max(1, event["slices"])
         if cell:
@@ -104,6 +104,7 @@ def _now(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         "built": "takes its first step",
         "first-step": "is checked for parity",
         "progress": "predicts the test set",
+        "relaunched": "starts again",
         "launched": f"starts again, launch {event.get('launch')}",
         "warmed": f"warm, launch {event.get('launch')}",
         "slice": f"timed, launch {event.get('launch')}, round {event.get('round')}",
@@ -131,7 +132,7 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
     if name == "processors" and event["others"]:
         theirs = claims.in_words(event["others"], [])
         return f"[yellow]![/] {theirs}: this one takes {in_words(event['processors'])}"
-    if name == "history-failed":
+    if name in ("history-failed", "report-failed"):
         return f"[yellow]![/] {escape(event['reason'])}"
     if name == "workload-skipped":
         return f"[yellow]![/] {escape(event['workload'])} skipped: {escape(event['reason'])}"

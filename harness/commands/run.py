@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from harness.commands.errors import plainly
-from harness.commands.options import BUDGET, CELLS, JSON, TRAINING, conduct, data_option
+from harness.commands.options import (
+    BUDGET,
+    CELLS,
+    JSON,
+    TRAINING,
+    conduct,
+    data_option,
+    results_folder,
+)
 from harness.commands.types import Percent
+from workloads.errors import UserError
 
 if TYPE_CHECKING:
     from harness.results.store import Record
+    from harness.runner.request import Request
 
 
 @click.command()
@@ -29,9 +41,12 @@ if TYPE_CHECKING:
 )
 @data_option("real", "synthetic: drawn from the seed, for speed only; no accuracy is reported.")
 @click.option("--no-parity", is_flag=True, help="Skip the parity check; every output then says so.")
+@click.option(
+    "--resume", metavar="RUN", help="Go on with a run that was cut short, with its own options."
+)
 @JSON
 @plainly
-def run(as_json: bool, **options: Any) -> None:
+def run(as_json: bool, resume: str | None, **options: Any) -> None:
     """Check parity, train, score and time workloads in every framework, and report.
 
     Exit 0: all ok; 1: a cell failed or is not equivalent; else 3: for some
@@ -42,7 +57,10 @@ def run(as_json: bool, **options: Any) -> None:
     from harness.report import terminal
     from harness.runner.request import request
 
-    record, status = conduct(request(**options), as_json)
+    folder = None
+    if resume is not None:
+        folder, options = _stored(resume, options["out"])
+    record, status = _conduct(request(**options), as_json, folder)
     if as_json:
         _print_json(record)
     else:
@@ -66,12 +84,49 @@ def parity(as_json: bool, **options: Any) -> None:
     from harness.report import terminal
     from harness.runner.request import request
 
-    record, status = conduct(request(only_parity=True, **options), as_json)
+    record, status = _conduct(request(only_parity=True, **options), as_json)
     if as_json:
         _print_json(record)
     else:
         terminal.parity(record, Console())
     sys.exit(status)
+
+
+def _stored(name: str, out: Path | None) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a run that is to go on, and the options that it was begun with.
+
+    Raises UserError where options are given beside --resume, or what it names is of another command.
+    """
+    from harness.results import store
+
+    context = click.get_current_context()
+    beside = [
+        parameter.opts[0]
+        for parameter in run.params
+        if parameter.name not in ("resume", "as_json", "out")
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
+    if beside:
+        raise UserError(f"--resume takes the run's own options: leave out {', '.join(beside)}")
+    folder = store.resolve(results_folder(out), name)
+    command = [str(word) for word in store.read(folder).manifest.get("command") or ()]
+    if command[2:3] != ["run"]:
+        raise UserError(f"{folder.name} was not made by `run`: give its own command again")
+    with run.make_context("run", command[3:]) as begun:
+        options = {**begun.params}
+    del options["as_json"], options["resume"]
+    return folder, options
+
+
+def _conduct(request: Request, quiet: bool, resumed: Path | None = None) -> tuple[Record, int]:
+    """As `conduct`; of a run that the disk cut short, what there is of it."""
+    from harness.runner.run import CutShort
+
+    try:
+        return conduct(request, quiet, resumed)
+    except CutShort as error:
+        click.echo(f"Error: {error}", err=True)
+        return error.record, error.exit_status
 
 
 def _print_json(record: Record) -> None:

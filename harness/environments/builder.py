@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +39,7 @@ __all__ = [
     "prepare",
     "prepare_all",
     "remove",
+    "using",
 ]
 
 Report = Callable[[str, str], None]
@@ -164,6 +166,12 @@ def prepare_all(
             raise
 
 
+def using(environments: Iterable[Environment]) -> AbstractContextManager[None]:
+    """Keep environments from being removed in the block; an interpreter given is nobody's to remove."""
+    folders = {made.python.parent.parent for made in environments if made.origin == "built"}
+    return cache.using(sorted(folders))
+
+
 def built() -> list[Built]:
     """The environments in the cache, by name."""
     environments = []
@@ -184,12 +192,15 @@ def built() -> list[Built]:
 
 
 def remove(framework: str | None = None) -> list[str]:
-    """Remove one framework's environments from the cache, or all; returns their names."""
+    """Remove one framework's environments from the cache, or all; returns their names.
+
+    Raises InUse at the first that a run uses, or that is being built.
+    """
     removed = []
     for folder in cache.standing():
         stamp = cache.read_stamp(folder) or {}
         if framework in (None, stamp.get("framework")):
-            with cache.rebuilding(folder, lambda: None, None):
+            with cache.removing(folder):
                 cache.take_down(folder)
             removed.append(folder.name)
     cache.sweep()
@@ -287,7 +298,7 @@ def _build(site: _Site, report: Report, cancel: threading.Event | None) -> Envir
     cache.sweep()
 
     def waiting() -> None:
-        report(recipe.label, "waiting for another build of the same")
+        report(recipe.label, "waiting for another build of the same, or for a run that uses it")
 
     with cache.rebuilding(folder, waiting, cancel) as held:
         environment = _reuse(site, cancel)

@@ -2,7 +2,7 @@
 
 An environment appears whole or not at all: it is built beside its place, in `.partial-<name>`, and
 renamed; it goes the same way back. Whoever does either holds `.lock-<name>`. uv inherits that lock,
-so a builder that is killed holds it until its uv has ended too.
+so a builder that is killed holds it until its uv has ended too. Runs that use the environment share it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,24 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.environments.installer import Cancelled
 from harness.paths import cache_folder
+from workloads.errors import UserError
 
 _STAMP = "samestep.json"
 _PARTIAL = ".partial-"
 _LOCK = ".lock-"
 _POLL_SECONDS = 0.1
+
+
+class InUse(UserError):
+    """An environment is used and removed at the same time; which, in one line."""
 
 
 def shelf() -> Path:
@@ -84,6 +89,30 @@ def rebuilding(
                     raise Cancelled
                 time.sleep(_POLL_SECONDS)
         yield descriptor
+
+
+@contextmanager
+def using(folders: Iterable[Path]) -> Iterator[None]:
+    """Keep environments standing in the block: nobody removes or rebuilds them meanwhile.
+
+    Raises InUse where one was removed just before.
+    """
+    with ExitStack() as held:
+        for folder in folders:
+            with suppress(OSError):  # a cache that we may not write to has no locks of ours
+                fcntl.flock(held.enter_context(_lock_file(folder)), fcntl.LOCK_SH)
+            if read_stamp(folder) is None:
+                raise InUse(f"{folder.name} was removed at this moment: give the command again")
+        yield
+
+
+@contextmanager
+def removing(folder: Path) -> Iterator[None]:
+    """Hold a place, to remove what stands there. Raises InUse where a run or a build holds it."""
+    with _lock_file(folder) as descriptor:
+        if not _claim(descriptor):
+            raise InUse(f"{folder.name} is not removed: a run uses it, or it is being built")
+        yield
 
 
 @contextmanager

@@ -18,13 +18,23 @@ TEXTS = ("md", "json", "csv")
 def write(record: store.Record) -> None:
     """Write samples.csv, summary.csv, report.md and report.html of a run, again at any time.
 
-    Raises StoreError.
+    Raises StoreError once all have been tried: those that the disk has room for are written.
     """
     folder = record.folder
-    store.write(folder / "samples.csv", record.slices.to_csv(index=False))
-    store.write(folder / "summary.csv", store.summary(record).to_csv(index=False))
-    store.write(folder / "report.md", markdown.render(record))
-    renderer.write([record], renderer.place([record], folder.parent))
+    reports = {
+        folder / "summary.csv": lambda: store.summary(record).to_csv(index=False),
+        folder / "report.md": lambda: markdown.render(record),
+        folder / "samples.csv": lambda: record.slices.to_csv(index=False),
+        renderer.place([record], folder.parent): lambda: renderer.render([record]),
+    }
+    failures = {}
+    for path, render in reports.items():
+        try:
+            store.write(path, render())
+        except store.StoreError as error:
+            failures[path.name] = error
+    if failures:
+        raise store.StoreError(f"not written: {', '.join(failures)} ({[*failures.values()][-1]})")
 
 
 def text(records: Sequence[store.Record], form: str) -> str:

@@ -139,6 +139,16 @@ class Launched(CellEvent):
     first_step_seconds: NotRequired[float]
 
 
+class Relaunched(CellEvent):
+    """A worker of a resumed run's cell that has its score is up: its launches go on."""
+
+    launch: int
+    twin: bool
+    import_seconds: NotRequired[float]
+    build_seconds: NotRequired[float]
+    first_step_seconds: NotRequired[float]
+
+
 class Retrained(CellEvent):
     """A later worker trained, with a seed of its own."""
 

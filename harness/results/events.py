@@ -13,6 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 Kind = Literal[
     "run-started",
+    "run-resumed",
     "dataset",
     "workload-skipped",
     "workload-refused",
@@ -33,6 +34,7 @@ Kind = Literal[
     "evaluated",
     "memory",
     "launched",
+    "relaunched",
     "retrained",
     "peaked",
     "calibration",
@@ -45,6 +47,7 @@ Kind = Literal[
     "looked",
     "standing",
     "stopped",
+    "checkpoint",
     "cell-failed",
     "cell-done",
     "run-ended",
@@ -81,6 +84,10 @@ class RunStarted(Event):
     cells: NotRequired[int]
     folder: NotRequired[str]
     slices: NotRequired[int]
+
+
+class RunResumed(RunStarted):
+    """A run that was cut short goes on; what stood behind its last checkpoint is dropped."""
 
 
 class Dataset(Event):
@@ -217,6 +224,17 @@ class Stopped(Event):
 
     workload: str
     reason: str
+
+
+class Checkpoint(Event):
+    """All that stands before is whole: a resumed run goes on from here."""
+
+    workload: str
+    turn: int
+    launch: int
+    took: float
+    spent: float
+    left: float | None
 
 
 class RunEnded(Event):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import fcntl
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any
 
 
-def hold(journal: TextIO) -> None:
+def hold(journal: IO[Any]) -> None:
     """Hold an open journal until it is closed; where the file system has no locks, do without."""
     with suppress(OSError):
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)

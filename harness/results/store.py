@@ -2,17 +2,18 @@
 
     results/20261124T063012Z-1f3a/
         manifest.json   what was asked for, where, with what: known before anything is timed
-        events.jsonl    the journal: one JSON object a line, flushed at once, never changed
+        events.jsonl    the journal: one JSON object a line, flushed at once, only ever added to
         logs/           what the workers printed
         samples.csv, summary.csv, report.md, report.html: made from the first two by `report.formats`
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
 whole line. Its writer holds a lock on the journal, which the system gives up when the process ends: so a
-run that goes on is told from one that was killed.
+run that goes on is told from one that was killed, which `reopen` takes up again.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import math
@@ -23,17 +24,20 @@ import threading
 import time
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from io import FileIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import orjson
 import pandas as pd
 
+from harness import disk
 from harness.results import fit, journal_lock, tables
 from harness.results.events import Kind
 from harness.results.manifest_types import Manifest
@@ -51,18 +55,31 @@ _BLOCK = 20_000
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,}")
 
+GONE = "there is no such folder: it was removed or renamed"
+
 
 class StoreError(UserError):
     """A run cannot be written, found or read; the text is one line for the user."""
 
 
+def go_on(folder: Path) -> str:
+    """Say how a run that was cut short goes on."""
+    return f"mend that, then go on with: python cli.py run --resume {folder}"
+
+
 class Run:
     """A run being written. Made by `Run.create`; its methods may be called from any thread."""
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], journal: TextIO) -> None:
+    def __init__(
+        self, folder: Path, manifest: dict[str, Any], journal: FileIO, began: float | None = None
+    ) -> None:
+        """`began` is when the run did, by the monotonic clock; None is now."""
         self.folder = folder
         self._manifest, self._journal = manifest, journal
-        self._began, self._lock = time.monotonic(), threading.Lock()
+        self._began = time.monotonic() if began is None else began
+        self._lock = threading.Lock()
+        with suppress(OSError):  # held while the run goes on; some network disks have no locks
+            fcntl.flock(journal.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     @classmethod
     def create(cls, results: Path, manifest: Mapping[str, Any]) -> Run:
@@ -76,11 +93,11 @@ class Run:
         draft = results / f".draft-{secrets.token_hex(8)}"
         try:
             (draft / LOGS).mkdir(parents=True)
-            journal = (draft / JOURNAL).open("a", encoding="utf-8")
+            journal = (draft / JOURNAL).open("ab", buffering=0)
             journal_lock.hold(journal)
             return cls(_publish(draft, moment, complete), complete, journal)
         except OSError as error:
-            problem = f"{results}: no run can be kept there ({error.strerror})"
+            problem = f"{results}: no run can be kept there ({disk.reason(results, error)})"
             raise StoreError(f"{problem}; name another folder with --out") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -88,21 +105,24 @@ class Run:
     def append(self, event: Kind, cell: str | None = None, **fields: Any) -> None:
         """Write one event to the journal, with the `time` since the run began, and flush it.
 
-        Numbers that are not finite become null. Raises StoreError where the disk refuses.
+        Numbers that are not finite become null. Raises StoreError where the disk refuses, or the run's
+        folder is gone: what is written to a deleted file is lost.
         """
         if "time" in fields:
             raise ValueError("the journal sets `time` itself")
         about = {} if cell is None else {"cell": cell}
+        where = self.folder / JOURNAL
         with self._lock:
             line = {"time": round(time.monotonic() - self._began, 6), "event": event, **about}
+            text = json.dumps(strict(line | fields), allow_nan=False) + "\n"
             try:
-                self._journal.write(json.dumps(strict(line | fields), allow_nan=False) + "\n")
-                self._journal.flush()
+                where.stat()
+                disk.append(self._journal, text.encode())
+            except FileNotFoundError as error:
+                raise StoreError(f"{self.folder}: {GONE}") from error
             except OSError as error:
-                where = self.folder / JOURNAL
-                raise StoreError(
-                    f"{where}: cannot be written ({error.strerror}); disk full?"
-                ) from error
+                why = f"{where}: cannot be written: {disk.reason(where, error)}"
+                raise StoreError(f"{why}; {go_on(self.folder)}") from error
 
     def update_manifest(self, **changes: Any) -> None:
         """Set top-level keys of the manifest; the file is replaced whole. Raises StoreError."""
@@ -298,10 +318,9 @@ def write(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8", errors="replace", newline="")
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror}); is the disk full?"
-        ) from error
+        with suppress(OSError):
+            draft.unlink()
+        raise StoreError(f"{path}: cannot be written: {disk.reason(path, error)}") from error
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -312,6 +331,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except SpecError as error:
         raise StoreError(str(error)) from error
     except (OSError, ValueError) as error:
+        if not folder.is_dir():
+            raise StoreError(f"{folder}: {GONE}") from error
         why = getattr(error, "strerror", None) or f"not JSON: {error}"
         raise StoreError(f"{path}: cannot be read ({why}); is {folder} a run?") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):

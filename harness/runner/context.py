@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from harness.machine.energy import Meter
 from harness.machine.interference import InterferenceMonitor
 from harness.parity import ReferenceRun
 from harness.results.events import Kind
+from harness.runner.resume import Past
 from workloads.datasets import Arrays
 from workloads.spec import Workload
 
@@ -101,6 +102,8 @@ class Setting:
     """Of the user's environment, handed to workers because `--keep-env` names them."""
     only_parity: bool = False
     undecided: Undecided | None = None
+    past: Past = field(default_factory=Past)
+    """What a resumed run has already."""
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +21,7 @@ def of(request: Request, root: Path) -> dict[str, Any]:
         "samestep": _version(),
         "command": list(request.command),
         "git_commit": _git_commit(root),
+        "sources_sha256": _sources(root),
         "machine": host.describe(),
         "variables_left_out": user_variables.left_out(os.environ, request.kept_variables),
         "energy": _energy(meter(request)),
@@ -62,6 +64,16 @@ def meter(request: Request) -> Meter:
 
 def _energy(meter: Meter) -> dict[str, Any]:
     return {"sources": meter.sources, "reason": meter.reason}
+
+
+def _sources(root: Path) -> str:
+    """Return a hash of all that decides how a run goes: code, catalogue, recipes and locks."""
+    digest = hashlib.sha256()
+    for part in ("workloads", "frameworks", "harness"):
+        for path in sorted((root / part).rglob("*")):
+            if path.suffix in (".py", ".toml", ".txt") and path.is_file():
+                digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _git_commit(root: Path) -> str | None:

@@ -19,6 +19,11 @@ from harness.environments import user_variables
 _LOG_LINES = 20
 _GRACE_SECONDS = 5.0
 
+_CAUSES = {
+    "SIGKILL": " (most often: out of memory)",
+    "SIGBUS": " (most often: a full disk, under a file that is mapped into memory)",
+}
+
 # Unless told, glibc gives the memory of a freed large tensor back to the kernel, which zeroes it and
 # faults it in anew at the next step: that cost one framework a fifth of its throughput, and let
 # its slices vary by 9% instead of 1.5%. It keeps it, here, for everyone. 32 MiB is the largest
@@ -136,7 +141,7 @@ class WorkerProcess:
         if code >= 0:
             return self._failure("crashed", f"{job}: the worker ended with exit status {code}")
         name = signal.Signals(-code).name
-        cause = " (most often: out of memory)" if name == "SIGKILL" else ""
+        cause = _CAUSES.get(name, "")
         return self._failure("crashed", f"{job}: the worker was killed by {name}{cause}", name)
 
     def log_tail(self) -> list[str]:

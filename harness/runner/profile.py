@@ -107,7 +107,7 @@ def profile(
     def waiting(others: Sequence[int], cards: Sequence[int]) -> None:
         tell(f"waiting for another run: {claims.in_words(others, cards)}")
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with builder.using([environment]), tempfile.TemporaryDirectory() as scratch:
         task = _task(cell.workload, Path(scratch))
         log, used = trace.with_suffix(".log"), devices.indices([cell.device])
         with claims.claimed(processors.most_threads(), used, waiting) as claim:

@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from harness.machine import reference_kernel
 from harness.results import pairwise, tables
 from harness.runner.context import Setting, Task, Tell
 from harness.runner.initial_state import write_start
+from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
+from harness.runner.resume import Place
 from harness.runner.session import WorkerSession
 from harness.stats.intervals import LOOKS
 
@@ -32,53 +35,86 @@ class InterleavedRounds:
     """Times the cells of one turn, those that are in memory at the same time, in interleaved rounds."""
 
     def __init__(
-        self, task: Task, setting: Setting, run: Path, tell: Tell, turn: int, budget: float | None
+        self,
+        task: Task,
+        setting: Setting,
+        run: Path,
+        tell: Tell,
+        place: Place,
+        budget: float | None,
     ) -> None:
-        """`turn` is its number; `budget` is what it may spend of the run's, in seconds."""
+        """`place` is the turn, and how far it is; `budget` is what it may spend, in seconds."""
         self._task, self._setting, self._run, self._tell = task, setting, run, tell
-        self._turn, self._measuring, self._budget = turn, setting.measuring, budget
-        self._order = random.Random(setting.seed)  # noqa: S311 (no secret)
+        self._place, self._measuring, self._budget = place, setting.measuring, budget
         self._slices: list[dict[str, Any]] = []
-        self._began, self._extended = time.monotonic(), False
+        self._began, self._extended = time.monotonic() - place.spent, False
         self._failed: set[str] = set()
         self._judges: set[str] = set()
         self._cells: set[str] = set()
 
-    def measure(self, first: Sequence[WorkerSession]) -> list[WorkerSession]:
+    def measure(self, cells: Sequence[Cell], first: Sequence[WorkerSession]) -> list[Cell]:
         """Time the cells, beginning with their launches in `first`; end every worker.
 
-        Returns those of `first` that succeeded in all of their launches.
+        `first` is empty where a resumed run has launches of the cells already. Returns those that
+        succeeded in all of their launches.
         """
-        self._judges = {session.cell.id for session in first if self._arbiter(session)}
-        self._cells = {session.cell.id for session in first} - self._judges
-        active = [session for session in first if session.cell.id not in self._judges]
+        self._judges = {cell.id for cell in cells if self._arbiter(cell)}
+        self._cells = {cell.id for cell in cells} - self._judges
+        active = [cell for cell in cells if cell.id not in self._judges]
         launch, wave = 1, list(first)
+        if self._place.launch:
+            launch = self._place.launch + 1
+            active = self._resume(active)
+            wave = self._start(active, launch)
         while wave:
             began = time.monotonic()
             self._wave(wave, launch, active)
             took = time.monotonic() - began
+            spent = time.monotonic() - self._began
+            whole = replace(self._place, launch=launch, took=took, spent=spent)
+            self._tell("checkpoint", None, workload=self._task.workload.name, **vars(whole))
             active = self._next(launch, active, took)
             launch += 1
             wave = self._start(active, launch)
-        return [session for session in first if session.cell.id not in self._failed]
+        return [cell for cell in cells if cell.id not in self._failed]
 
-    def _arbiter(self, session: WorkerSession) -> bool:
-        return self._setting.recipes[session.cell.framework].arbiter
+    def _resume(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Take up the launches that are whole; return the cells that another one is worth its time for.
 
-    def _start(self, cells: Sequence[WorkerSession], launch: int) -> list[WorkerSession]:
+        Each is built once before, so that the launches that follow find what it compiled.
+        """
+        place = self._place
+        self._slices = self._setting.past.slices(cells, place.turn)
+        last = {row["cell"] for row in self._slices if row["launch"] == place.launch}
+        active = [cell for cell in cells if cell.id in last]
+        active = self._next(place.launch, active, place.took)
+        for session in [self._fresh(cell, 1) for cell in active]:
+            try:
+                session.launch_again()
+            except WorkerFailed as failure:
+                session.tell_failure("starting again", failure)
+                self._failed.add(session.cell.id)
+            finally:
+                session.kill()
+        return [cell for cell in active if cell.id not in self._failed]
+
+    def _arbiter(self, cell: Cell) -> bool:
+        return self._setting.recipes[cell.framework].arbiter
+
+    def _start(self, cells: Sequence[Cell], launch: int) -> list[WorkerSession]:
         """Start a further launch of each cell; in every second one the order is reversed.
 
         The start order has a persistent effect: the process that starts first is a little slower as long
         as it lives, and its first step by far more.
         """
         order = cells if launch % 2 else cells[::-1]
-        wave = [self._fresh(session, launch) for session in order]
+        wave = [self._fresh(cell, launch) for cell in order]
         self._side_by_side(wave)
         return wave
 
-    def _fresh(self, session: WorkerSession, launch: int, replicate: bool = False) -> WorkerSession:
+    def _fresh(self, cell: Cell, launch: int, replicate: bool = False) -> WorkerSession:
         task, setting, run, tell = self._task, self._setting, self._run, self._tell
-        return WorkerSession(session.cell, task, setting, run, tell, launch, replicate)
+        return WorkerSession(cell, task, setting, run, tell, launch, replicate)
 
     def _side_by_side(self, wave: list[WorkerSession]) -> None:
         """Have workers import and build at the same time: nothing of that is timed."""
@@ -95,9 +131,7 @@ class InterleavedRounds:
                     session.kill()
                 raise
 
-    def _wave(
-        self, wave: list[WorkerSession], launch: int, active: Sequence[WorkerSession]
-    ) -> None:
+    def _wave(self, wave: list[WorkerSession], launch: int, active: Sequence[Cell]) -> None:
         """Warm all up, run the rounds, ask for what comes once a launch and for a last check, end all."""
         try:
             self._add_replicate(wave, launch, active)
@@ -122,7 +156,7 @@ class InterleavedRounds:
             session.end()
 
     def _add_replicate(
-        self, wave: list[WorkerSession], launch: int, active: Sequence[WorkerSession]
+        self, wave: list[WorkerSession], launch: int, active: Sequence[Cell]
     ) -> None:
         """Add an A/A replicate of one cell, another one each time; in a check in every third launch."""
         interval = 3 if self._measuring.checking else 1
@@ -144,24 +178,25 @@ class InterleavedRounds:
 
     def _rounds(self, wave: list[WorkerSession], launch: int) -> None:
         """Time a slice of each kind of every cell, round by round, while the budget lasts."""
-        order = list(wave)
+        order, turn = list(wave), self._place.turn
+        drawn = random.Random(f"{self._setting.seed} {turn} {launch}")  # noqa: S311 (no secret)
         for number in range(1, self._measuring.rounds + 1):
             self._tell(
                 "calibration",
                 None,
                 workload=self._task.workload.name,
-                turn=self._turn,
+                turn=turn,
                 launch=launch,
                 round=number,
                 rate=reference_kernel.rate(),
             )
             if number % 2:
-                self._order.shuffle(order)
+                drawn.shuffle(order)
             else:
                 order.reverse()  # counterbalanced: a drift through both rounds cancels out
             for session in list(order):
                 try:
-                    self._slices += session.time_slices(self._turn, number)
+                    self._slices += session.time_slices(turn, number)
                 except WorkerFailed as failure:
                     self._drop(session, wave, "rounds", failure)
                     order.remove(session)
@@ -173,7 +208,7 @@ class InterleavedRounds:
         seen: set[tuple[str, str]] = set()
         for session in list(wave):
             key = (session.cell.framework, session.cell.device)
-            if key not in seen and not self._arbiter(session):
+            if key not in seen and not self._arbiter(session.cell):
                 seen.add(key)
                 self._each([session], "limits", WorkerSession.tell_limits, wave)
 
@@ -197,11 +232,9 @@ class InterleavedRounds:
         session.kill()
         wave.remove(session)
 
-    def _next(
-        self, launch: int, active: Sequence[WorkerSession], took: float
-    ) -> list[WorkerSession]:
+    def _next(self, launch: int, active: Sequence[Cell], took: float) -> list[Cell]:
         """Say which cells another launch is worth its time for; none ends the measuring."""
-        healthy = [session for session in active if session.cell.id not in self._failed]
+        healthy = [cell for cell in active if cell.id not in self._failed]
         pairs = self._pairs()
         self._tell_standing(launch, pairs)
         if not self._measuring.open_ended:
@@ -218,7 +251,7 @@ class InterleavedRounds:
             return self._stop(f"{launch} launches are the most")
         if not names:
             return self._stop("every pair is decided")
-        return [session for session in healthy if session.cell.id in names]
+        return [cell for cell in healthy if cell.id in names]
 
     def _undecided(self, launch: int, pairs: pd.DataFrame) -> tuple[set[str], set[str]]:
         """Return the cells still undecided, and suspected regressions, worth more than the budget."""
@@ -259,7 +292,7 @@ class InterleavedRounds:
             **lead,
         )
 
-    def _stop(self, why: str) -> list[WorkerSession]:
+    def _stop(self, why: str) -> list[Cell]:
         self._tell("stopped", None, workload=self._task.workload.name, reason=why)
         return []
 

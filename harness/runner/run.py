@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness import disk
 from harness.environments import builder, gpu_support
 from harness.environments.builder import Environment, Unavailable
 from harness.machine import claims, devices, host
@@ -19,6 +21,7 @@ from harness.runner import manifest
 from harness.runner.context import Measuring, Setting, Task, Timeouts, Watchers
 from harness.runner.plan import Cell
 from harness.runner.request import Request
+from harness.runner.resume import Past, resume
 from harness.runner.schedule import conduct, training_steps
 from harness.verdicts import UNDECIDED, by_cell, parity_verdict
 from workloads import datasets
@@ -33,16 +36,24 @@ Finish = Callable[[store.Record], None]
 """What is done with the record of a run that has ended, however it ended: its reports are written."""
 
 
+class CutShort(store.StoreError):
+    """A run could not be written any more, as on a full disk; `record` is what there is of it."""
+
+    def __init__(self, message: str, record: store.Record) -> None:
+        super().__init__(message)
+        self.record = record
+
+
 class _Session:
     """A run under way: what it needs at every turn, and what has gone wrong."""
 
     def __init__(
-        self, asked: Request, run: store.Run, listener: Listener, timeouts: Timeouts
+        self, asked: Request, run: store.Run, past: Past, listener: Listener, timeouts: Timeouts
     ) -> None:
-        self.asked, self.run, self.timeouts = asked, run, timeouts
+        self.asked, self.run, self.past, self.timeouts = asked, run, past, timeouts
         self._listener = listener
-        self.failures = 0
-        self._checks: list[dict[str, Any]] = []
+        self.failures = len(past.ended(asked.cells, "cell-failed"))
+        self._checks = [dict(event) for event in past.events if event["event"] == "parity"]
 
     @property
     def outcome(self) -> tuple[str, int]:
@@ -57,8 +68,11 @@ class _Session:
         whole_event = {"event": event, "cell": cell, **fields}
         if event == "parity":
             self._checks.append(whole_event)
-        self.run.append(event, cell, **fields)
+        if not self.past.holds(event, fields):
+            self.run.append(event, cell, **fields)
         self._listener(whole_event)
+        if fields.get("status") == disk.FULL:  # the next worker would fare no better
+            raise store.StoreError(f"{fields['reason']}; {store.go_on(self.run.folder)}")
 
 
 def execute(
@@ -67,22 +81,32 @@ def execute(
     root: Path | None = None,
     timeouts: Timeouts = PATIENCE,
     finish: Finish = lambda record: None,
+    resumed: Path | None = None,
 ) -> tuple[store.Record, int]:
     """Do what was asked for; return the run's record and the exit status.
 
     0: all ok; 1: a cell failed, is not equivalent or could not run, or a workload was refused; else 3: a
     cell is undecided. Ctrl-C ends the workers, keeps what there is, and is raised again. `root` is the
-    project's folder; `finish` gets the record in every case.
+    project's folder; `finish` gets the record in every case. `resumed` is the folder of a run that was
+    cut short: it is gone on with, and what is whole in it is not measured again.
+
+    Raises:
+        CutShort: the disk failed the run; its record has what was measured until then.
+        StoreError: no run can be kept, its folder is gone, or `resumed` cannot be gone on with.
     """
     root = root or project_root()
-    run = store.Run.create(asked.results, manifest.of(asked, root))
-    session = _Session(asked, run, listener, timeouts)
+    described = manifest.of(asked, root)
+    if resumed is None:
+        run, past = store.Run.create(asked.results, described), Past()
+    else:
+        run, past = resume(resumed, described)
+    session = _Session(asked, run, past, listener, timeouts)
     for name, text in asked.attachments.items():
         store.write(run.folder / name, text)
-    status, exit_code = INTERRUPTED, 1
+    status, exit_code, stopped = INTERRUPTED, 1, ""
     try:
         session.tell(
-            "run-started",
+            "run-resumed" if resumed else "run-started",
             None,
             cells=len(asked.cells),
             folder=str(run.folder),
@@ -90,21 +114,29 @@ def execute(
         )
         _conduct_all(session)
         status, exit_code = session.outcome
+    except store.StoreError as error:
+        stopped = str(error)
+    except OSError as error:
+        path = Path(error.filename or run.folder)
+        stopped = f"{path}: {disk.reason(path, error)}; {store.go_on(run.folder)}"
     finally:
-        session.tell("run-ended", None, status=status, exit_code=exit_code)
+        with suppress(store.StoreError):  # it is `stopped` already, or the folder cannot be read
+            session.tell("run-ended", None, status=status, exit_code=exit_code)
         run.close()
         record = store.read(run.folder)
-        finish(record)
-        _remember(record, listener)
+        _attempt(finish, record, "report-failed", listener)
+        _attempt(history_db.add, record, "history-failed", listener)
+    if stopped:
+        raise CutShort(stopped, record)
     return record, exit_code
 
 
-def _remember(record: store.Record, listener: Listener) -> None:
-    """Put the run into the history; where that cannot be, the run is as good without, and it is said."""
+def _attempt(work: Finish, record: store.Record, failure: str, listener: Listener) -> None:
+    """Do what can be done again from the store; where it fails, the run is as good without."""
     try:
-        history_db.add(record)
+        work(record)
     except store.StoreError as error:
-        listener({"event": "history-failed", "cell": None, "reason": str(error)})
+        listener({"event": failure, "cell": None, "reason": str(error)})
 
 
 def _conduct_all(session: _Session) -> None:
@@ -117,7 +149,8 @@ def _conduct_all(session: _Session) -> None:
 
     with claims.claimed(asked.threads, devices.indices(asked.devices), waiting) as claim:
         session.tell("processors", None, **vars(claim))
-        _conduct_tasks(session, tasks, ready, claim)
+        with builder.using(ready.values()):
+            _conduct_tasks(session, tasks, ready, claim)
 
 
 def _conduct_tasks(
@@ -142,12 +175,16 @@ def _conduct_tasks(
         parity_steps=asked.parity_steps,
         only_parity=asked.only_parity,
         undecided=asked.undecided,
+        past=session.past,
     )
     for task in tasks:
-        planned = [cell for cell in asked.cells if cell.workload == task.workload.name]
+        of_workload = [cell for cell in asked.cells if cell.workload == task.workload.name]
+        whole = session.past.ended(of_workload)
+        planned = [cell for cell in of_workload if cell not in whole]
         cells = [cell for cell in planned if _can_run(cell, setting, session)]
         session.failures += len(planned) - len(cells)
-        session.failures += conduct(task, cells, setting, session.run.folder, session.tell)
+        if cells or not whole:
+            session.failures += conduct(task, cells, setting, session.run.folder, session.tell)
 
 
 def _share(measuring: Measuring, workloads: int) -> Measuring:

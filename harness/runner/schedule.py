@@ -19,6 +19,7 @@ from harness.runner.context import Setting, Task, Tell
 from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
+from harness.runner.resume import Place
 from harness.runner.rounds import InterleavedRounds
 from harness.runner.scratch import scratch
 from harness.runner.session import WorkerSession
@@ -56,28 +57,40 @@ def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell
             except (ReferenceDiverged, Unavailable) as refusal:
                 tell("workload-refused", None, workload=task.workload.name, reason=str(refusal))
                 return len(cells)
-        waiting, completed, turn = list(cells), 0, 0
-        left = setting.measuring.budget
-        while waiting:
-            sessions = _bring_up_what_fits(waiting, task, setting, run, tell)
-            if waiting:
-                together = [session.cell.id for session in sessions]
-                tell("in-turn", None, workload=task.workload.name, turn=turn, cells=together)
-            budget = (
-                None
-                if left is None
-                else left * len(sessions) / max(1, len(sessions) + len(waiting))
-            )
-            began = time.monotonic()
-            timing = InterleavedRounds(task, setting, run, tell, turn, budget)
-            done = sessions if setting.only_parity else timing.measure(sessions)
-            # What a check spends beyond its budget, on suspects, is not taken from those that wait.
-            spent = time.monotonic() - began
-            left = None if left is None or budget is None else left - min(spent, budget)
-            for session in done:
-                session.tell("cell-done")
-            completed, turn = completed + len(done), turn + 1
-        return len(cells) - completed
+        return len(cells) - _in_turns(task, cells, setting, run, tell)
+
+
+def _in_turns(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell: Tell) -> int:
+    """Bring up and time as many cells at once as memory holds; return how many came through.
+
+    Of a resumed run, those that have their score come first: they are the turn that was cut short.
+    """
+    name, scored = task.workload.name, setting.past.scored(cells)
+    waiting, completed = [cell for cell in cells if cell not in scored], 0
+    place = setting.past.place(name, setting.measuring.budget)
+    while waiting or scored:
+        sessions, together = [], scored
+        if not place.launch:  # else the turn's cells are in their launches already
+            sessions = _bring_up_turn(scored, waiting, task, setting, run, tell, place)
+            together = [session.cell for session in sessions]
+        if waiting:
+            ids = [cell.id for cell in together]
+            tell("in-turn", None, workload=name, turn=place.turn, cells=ids)
+        budget = place.left
+        if budget is not None:
+            budget *= len(together) / max(1, len(together) + len(waiting))
+        began = time.monotonic() - place.spent
+        rounds = InterleavedRounds(task, setting, run, tell, place, budget)
+        done = together if setting.only_parity else rounds.measure(together, sessions)
+        # What a check spends beyond its budget, on suspects, is not taken from those that wait.
+        spent = time.monotonic() - began
+        left = None if place.left is None else place.left - min(spent, budget or 0.0)
+        for cell in done:
+            tell("cell-done", cell.id)
+        completed, scored = completed + len(done), []
+        place = Place(turn=place.turn + 1, left=left)
+        tell("checkpoint", None, workload=name, **vars(place))
+    return completed
 
 
 def _run_reference(task: Task, steps: int, precisions: Sequence[str], tell: Tell) -> ReferenceRun:
@@ -93,16 +106,28 @@ def _run_reference(task: Task, steps: int, precisions: Sequence[str], tell: Tell
     return run
 
 
-def _bring_up_what_fits(
-    waiting: list[Cell], task: Task, setting: Setting, run: Path, tell: Tell
+def _bring_up_turn(
+    scored: Sequence[Cell],
+    waiting: list[Cell],
+    task: Task,
+    setting: Setting,
+    run: Path,
+    tell: Tell,
+    place: Place,
 ) -> list[WorkerSession]:
-    """Bring up cells from the front of `waiting` while memory holds them; return those that came up."""
+    """Bring up cells that have their score, then from the front of `waiting` while memory holds them.
+
+    Returns those that came up.
+    """
     sessions: list[WorkerSession] = []
     try:
+        for cell in scored:
+            _bring_up(cell, task, setting, run, tell, sessions)
         while waiting and (len(sessions) < 2 or room_for_one_more(sessions)):
             _bring_up(waiting.pop(0), task, setting, run, tell, sessions)
             if setting.only_parity and sessions:
                 sessions[-1].end()
+            tell("checkpoint", None, workload=task.workload.name, **vars(place))
     except BaseException:
         for session in sessions:
             session.kill()
@@ -122,7 +147,11 @@ def _bring_up(
     """Start a cell and add it to `sessions`, warm and frozen; one that fails is reported and ended."""
     session = WorkerSession(cell, task, setting, run, tell)
     try:
-        session.bring_up()
+        if setting.past.scored([cell]):
+            session.launch_again()
+            session.peak_bytes = setting.past.peak_bytes(cell)
+        else:
+            session.bring_up()
         sessions.append(session)
     except WorkerFailed as failure:
         session.tell_failure(None if failure.status == NOT_EQUIVALENT else "training", failure)

@@ -26,6 +26,7 @@ def scratch(run: Path, name: str) -> Iterator[Path]:
     Else it is in the folder for temporary files or in the cache; where no place will do, it is in the
     run's folder all the same, and modes that compile say what they lack.
     """
+    shutil.rmtree(run / "scratch", ignore_errors=True)  # a run that was killed left it
     if compiles_in(run):
         parent = run / "scratch"
     else:

@@ -92,8 +92,7 @@ class WorkerSession:
             deterministic=setting.deterministic,
         )
         python = setting.environments[cell.framework, cell.device].python
-        if launch == 1:
-            self.tell("cell-started", log=str(log.relative_to(run)))
+        self._log = log.relative_to(run)
         self._worker = WorkerProcess(python, self._recipe.root, log, variables, setting.cpus)
         self._checks = None
         if task.reference is not None and not replicate:
@@ -124,6 +123,7 @@ class WorkerSession:
 
     def bring_up(self) -> None:
         """Build, check parity, train to the budget and score: a cell's first launch. Left frozen."""
+        self.tell("cell-started", log=str(self._log))
         opened, built, first_step = self._build()
         self.tell("opened", pid=self._worker.pid, **opened)
         self.tell("built", **built)
@@ -147,10 +147,10 @@ class WorkerSession:
         self._worker.freeze()
 
     def launch_again(self) -> None:
-        """Build and take a first step: a later launch, which is only timed. Left frozen."""
+        """Build and take a first step: a launch that is only timed, of a scored cell. Left frozen."""
         opened, built, first_step = self._build()
         self.tell(
-            "launched",
+            "launched" if self.launch > 1 or self.replicate else "relaunched",
             launch=self.launch,
             twin=self.replicate,
             import_seconds=opened["import_seconds"],

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness import disk
 from harness.report.html import run_page
 from harness.results import store
 from harness.text import SYMBOLS
@@ -66,7 +67,8 @@ def put(text: str, path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise store.StoreError(f"{path.parent}: cannot be made ({error.strerror})") from error
+        why = disk.reason(path.parent, error)
+        raise store.StoreError(f"{path.parent}: cannot be made: {why}") from error
     store.write(path, text)
     return path
 

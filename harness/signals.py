@@ -1,0 +1,47 @@
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: what runs is ended, what was measured is kept."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Sent by a CI job's time limit, a container's stop, a batch system, and a terminal that is closed."""
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal of ENDING arrived: `number`. Whatever ends well on Ctrl-C does on this one."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def terminated_by_signals() -> Iterator[None]:
+    """Raise Terminated in the block at the first signal of ENDING; those that follow are ignored.
+
+    Shells and batch systems often send more than one, and the end must not be cut short. A signal that
+    is ignored already (nohup) stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, lambda number, frame: None)
+        raise Terminated(number)
+
+    listened = [each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.getsignal(each) for each in listened}
+    for each in listened:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
