@@ -30,6 +30,7 @@ LEAVES = (
     "defaults",
     "disk",
     "failures",
+    "limits",
     "outcomes",
     "output",
     "paths",

@@ -138,9 +138,9 @@ def test_a_baseline_with_a_kept_variable_is_not_held_against_a_run_without(tmp_p
     plain = baseline.of(record, "old")
     record.manifest["options"]["kept_variables"] = {"XLA_FLAGS": "--x"}
     kept = baseline.read(baseline.save(tmp_path, baseline.of(record, "kept")))
-    assert kept.told["workloads"]["mlp-digits"]["kept_variables"] == "XLA_FLAGS=--x"
+    assert kept.table["workloads"]["mlp-digits"]["kept_variables"] == "XLA_FLAGS=--x"
     assert kept.incomparable(HEAD, record) is None
-    found = verdict(made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=kept.told))
+    found = verdict(made(tmp_path, {HEAD: {}, OTHER: {}}, baseline=kept.table))
     assert {one.verdict for one in found.findings} == {"not compared"}
     assert "other --keep-env: XLA_FLAGS=--x then none" in found.findings[0].note
     for workload in plain["workloads"].values():

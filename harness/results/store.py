@@ -13,7 +13,6 @@ run that goes on is told from one that was killed, which `reopen` takes up again
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -38,7 +37,8 @@ import orjson
 import pandas as pd
 
 from harness import disk
-from harness.results import fit, journal_lock, tables
+from harness.machine import file_lock
+from harness.results import fit, tables
 from harness.results.events import Kind
 from harness.results.manifest_types import Manifest
 from workloads.errors import UserError
@@ -73,13 +73,11 @@ class Run:
     def __init__(
         self, folder: Path, manifest: dict[str, Any], journal: FileIO, began: float | None = None
     ) -> None:
-        """`began` is when the run did, by the monotonic clock; None is now."""
+        """`journal` is held; `began` is when the run did, by the monotonic clock; None is now."""
         self.folder = folder
         self._manifest, self._journal = manifest, journal
         self._began = time.monotonic() if began is None else began
         self._lock = threading.Lock()
-        with suppress(OSError):  # held while the run goes on; some network disks have no locks
-            fcntl.flock(journal.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     @classmethod
     def create(cls, results: Path, manifest: Mapping[str, Any]) -> Run:
@@ -94,7 +92,7 @@ class Run:
         try:
             (draft / LOGS).mkdir(parents=True)
             journal = (draft / JOURNAL).open("ab", buffering=0)
-            journal_lock.hold(journal)
+            file_lock.hold(journal)
             return cls(_publish(draft, moment, complete), complete, journal)
         except OSError as error:
             problem = f"{results}: no run can be kept there ({disk.reason(results, error)})"
@@ -209,7 +207,7 @@ class Entry:
 
 def read(folder: Path) -> Record:
     """Read a run back. Raises StoreError where it is missing, broken, or of another schema."""
-    held = journal_lock.is_held(folder / JOURNAL)  # first: what ends meanwhile is read to its end
+    held = file_lock.is_held(folder / JOURNAL)  # first: what ends meanwhile is read to its end
     manifest, events, torn = _manifest(folder), [], False
     timed = [tables.columns([])]
     for number, lines in _blocks(folder):

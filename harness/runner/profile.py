@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness import limits
 from harness.environments import builder, variants
 from harness.environments.framework_spec import DEVICES, Recipe, discover
 from harness.machine import claims, devices, host, processors
 from harness.paths import cache_folder, project_root
 from harness.results.store import StoreError
-from harness.runner import limits, plan
+from harness.runner import plan
 from harness.runner.context import Task, Timeouts
 from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
@@ -128,7 +129,7 @@ def _new_file(folder: Path, cell: Cell) -> Path:
 def _task(name: str, scratch: Path) -> Task:
     """Make data (its values change no timing), start weights and an order of batches."""
     workload = spec.load(name)
-    limits.check({name: workload}, steps=STEPS, parity_steps=0)
+    limits.check({name: workload}, steps=STEPS, parity_steps=0, memory=host.memory_there())
     cache = cache_folder() / "datasets"
     arrays = datasets.prepare(workload.data.dataset, cache, seed=workload.data.seed, synthetic=True)
     task = Task(workload, arrays, STEPS, scratch)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import defaults, selection
+from harness import defaults, limits, selection
 from harness.environments import user_variables, variants
 from harness.environments.framework_spec import Recipe, discover
 from harness.machine import host, processors
 from harness.paths import project_root, results_folder
-from harness.runner import limits, plan, process
+from harness.runner import plan, process
 from harness.runner.context import Measuring, Undecided
 from harness.runner.plan import Cell
 from harness.text import count
@@ -120,6 +120,7 @@ def request(
         dict(zip(names, wanted, strict=True)),
         steps=steps,
         parity_steps=0 if no_parity else parity_steps,
+        memory=host.memory_there(),
         epochs_by=f"--epochs {epochs}" if epochs else None,
     )
     chosen_devices = _devices(device)

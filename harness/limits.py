@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from harness.machine import host
 from harness.text import gibibytes
 from workloads import cost, datasets
 from workloads.errors import UserError
@@ -31,11 +30,13 @@ def check(
     *,
     steps: int | None,
     parity_steps: int,
+    memory: int | None,
     epochs_by: str | None = None,
 ) -> None:
     """Refuse a run that cannot be meant; `workloads` are by the file or the name they come from.
 
-    `steps` are those of `--steps`; `epochs_by` is the option that set the epochs, where one did.
+    `steps` are those of `--steps`; `memory` is what the machine has, None where that is not known;
+    `epochs_by` is the option that set the epochs, where one did.
 
     Raises:
         UserError: with the file and the key, or the option.
@@ -44,7 +45,6 @@ def check(
         raise UserError(
             f"--parity-steps {parity_steps}: at most {MOST_PARITY_STEPS:,} are compared"
         )
-    memory = host.memory_there()
     for where, workload in workloads.items():
         epochs = epochs_by or f"{where}: [data]: epochs = {workload.data.epochs}"
         _check_steps(f"--steps {steps}" if steps else epochs, workload, steps, memory)

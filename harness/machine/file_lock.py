@@ -1,20 +1,27 @@
 """The lock on a run's journal: its writer holds it, so a run that goes on is told from a killed one.
 
-The system gives the lock up when the process ends, however it ends.
+The system gives the lock up when the process ends, however it ends. Standard library only.
 """
 
 from __future__ import annotations
 
 import fcntl
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 
-def hold(journal: IO[Any]) -> None:
-    """Hold an open journal until it is closed; where the file system has no locks, do without."""
-    with suppress(OSError):
+def hold(journal: IO[bytes]) -> bool:
+    """Hold an open journal until it is closed; say whether no other process does.
+
+    Where the file system has no locks, that is not known, and nobody is in the way.
+    """
+    try:
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def is_held(path: Path) -> bool:
