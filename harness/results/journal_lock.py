@@ -6,15 +6,22 @@ The system gives the lock up when the process ends, however it ends.
 from __future__ import annotations
 
 import fcntl
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 
-def hold(journal: IO[Any]) -> None:
-    """Hold an open journal until it is closed; where the file system has no locks, do without."""
-    with suppress(OSError):
+def hold(journal: IO[Any]) -> bool:
+    """Hold an open journal until it is closed; False: another process holds it.
+
+    Where the file system has no locks, do without.
+    """
+    try:
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def is_held(path: Path) -> bool:

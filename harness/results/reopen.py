@@ -7,14 +7,13 @@ measured again.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
 from pathlib import Path
 
 from harness import disk
-from harness.results import store
+from harness.results import journal_lock, store
 from harness.results.store import Record, Run, StoreError
 
 DROPPED = "dropped.jsonl"
@@ -33,21 +32,14 @@ def reopen(folder: Path) -> tuple[Run, Record]:
     manifest = store.read(folder).manifest
     try:
         journal = path.open("ab", buffering=0)
-        _claim(journal.fileno(), folder)
+        if not journal_lock.hold(journal):
+            raise StoreError(f"{folder.name} goes on in another process: nothing to resume")
         _cut(path)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {disk.reason(path, error)}") from error
     record = store.read(folder)
     elapsed = max((float(event.get("time") or 0.0) for event in record.events), default=0.0)
     return Run(folder, manifest, journal, began=time.monotonic() - elapsed), record
-
-
-def _claim(descriptor: int, folder: Path) -> None:
-    """Take the lock that a run holds on its journal as long as it goes on."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StoreError(f"{folder.name} goes on in another process: nothing to resume") from None
 
 
 def _cut(path: Path) -> None:

@@ -13,7 +13,6 @@ run that goes on is told from one that was killed, which `reopen` takes up again
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -78,8 +77,6 @@ class Run:
         self._manifest, self._journal = manifest, journal
         self._began = time.monotonic() if began is None else began
         self._lock = threading.Lock()
-        with suppress(OSError):  # held while the run goes on; some network disks have no locks
-            fcntl.flock(journal.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     @classmethod
     def create(cls, results: Path, manifest: Mapping[str, Any]) -> Run:
