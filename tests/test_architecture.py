@@ -44,7 +44,7 @@ LEAVES = (
 )
 """Modules that every package may import, and that import no package."""
 
-MOST_MODULES = 16
+MOST_MODULES = 20
 """Of one folder."""
 
 MODULES = sorted((ROOT / "harness").rglob("*.py"))

@@ -51,6 +51,8 @@ def warnings(record: store.Record) -> Iterator[str]:
     yield from _of_the_processors(record)
     if record.torn:
         yield "the journal's last line was cut off and is left out"
+    if times := len(record.every("run-resumed")):
+        yield f"cut short and resumed {count(times, 'time')}: its launches are not of one sitting"
     load = number(next(iter(machine.get("load") or ()), None))
     cores = number(machine.get("cores_usable"))
     if load is not None and cores and load > machine_room.BUSY * cores:

@@ -71,8 +71,10 @@ def _in_turns(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, te
     while waiting or scored:
         sessions, together = [], scored
         if not place.launch:  # else the turn's cells are in their launches already
-            sessions = _bring_up_turn(scored, waiting, task, setting, run, tell, place)
-            together = [session.cell for session in sessions]
+            finished = scored if setting.only_parity else []
+            again = [cell for cell in scored if cell not in finished]
+            sessions = _bring_up_turn(again, waiting, task, setting, run, tell, place)
+            together = [*finished, *(session.cell for session in sessions)]
         if waiting:
             ids = [cell.id for cell in together]
             tell("in-turn", None, workload=name, turn=place.turn, cells=ids)

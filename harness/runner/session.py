@@ -92,7 +92,6 @@ class WorkerSession:
             deterministic=setting.deterministic,
         )
         python = setting.environments[cell.framework, cell.device].python
-        self._log = log.relative_to(run)
         self._worker = WorkerProcess(python, self._recipe.root, log, variables, setting.cpus)
         self._checks = None
         if task.reference is not None and not replicate:
@@ -123,7 +122,7 @@ class WorkerSession:
 
     def bring_up(self) -> None:
         """Build, check parity, train to the budget and score: a cell's first launch. Left frozen."""
-        self.tell("cell-started", log=str(self._log))
+        self.tell("cell-started", log=f"logs/{self._worker.log.name}")
         opened, built, first_step = self._build()
         self.tell("opened", pid=self._worker.pid, **opened)
         self.tell("built", **built)

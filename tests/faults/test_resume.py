@@ -54,6 +54,9 @@ def test_what_is_whole_is_not_measured_again(shell: Shell, cut_short: Path) -> N
     status, out, err = shell.run("run", "--resume", "latest")
     assert status == 0, err
     assert "3 of 3 cells ok" in out
+    assert "cut short and resumed 1 time: its launches are not of one sitting" in " ".join(
+        out.split()
+    )
     record = store.read(cut_short)
     assert not record.torn
     assert len(record.every("run-resumed")) == 1 and len(record.every("trained")) == 3
