@@ -52,6 +52,7 @@ class Options(TypedDict, total=False):
     parity_steps: int
     only_parity: bool
     deterministic: bool
+    anonymous: bool
     launches: int
     rounds: int
     slice_seconds: float
