@@ -24,8 +24,22 @@ CELLS = [
 ]
 
 VALUES: tuple[Any, ...] = (
-    None, True, -1, 0, 1e400, 10**30, "", "text", "1", [], [None], [["a"]], {}, {"a": 1}, {"a": None},
-)  # fmt: skip
+    None,
+    True,
+    -1,
+    0,
+    1e400,
+    10**30,
+    "",
+    "text",
+    "1",
+    [],
+    [None],
+    [["a"]],
+    {},
+    {"a": 1},
+    {"a": None},
+)
 """What a field is set to: every type of JSON, and numbers that no field means."""
 
 GONE = object()
@@ -52,8 +66,18 @@ def damageable_run(results: Path) -> Path:
     for cell in CELLS:
         _whole_cell(run, cell)
     run.append("looked", workload="mlp-digits", launches=1, undecided=[CELLS[:2]])
-    run.append("standing", workload="mlp-digits", launches=2, pairs=1, open=0, a=CELLS[0], b=CELLS[1],
-               ratio=2.0, low=1.9, high=2.1)  # fmt: skip
+    run.append(
+        "standing",
+        workload="mlp-digits",
+        launches=2,
+        pairs=1,
+        open=0,
+        a=CELLS[0],
+        b=CELLS[1],
+        ratio=2.0,
+        low=1.9,
+        high=2.1,
+    )
     run.append("stopped", workload="mlp-digits", reason="all pairs are decided")
     run.append("run-ended", status="ok", exit_code=0)
     run.close()
@@ -65,22 +89,54 @@ def _whole_cell(run: Run, cell: str) -> None:
     run.append("parity", cell, **parity_event())
     believable.train(run, cell)
     believable.score_classes(run, cell, 0.97)
-    run.append("trained", cell, steps=675, seconds=4.2, losses=[2.3, 1.9], final_loss=0.01,
-               curve={"steps": [1, 2], "seconds": [0.1, 0.2], "losses": [2.3, 1.9]})  # fmt: skip
+    run.append(
+        "trained",
+        cell,
+        steps=675,
+        seconds=4.2,
+        losses=[2.3, 1.9],
+        final_loss=0.01,
+        curve={"steps": [1, 2], "seconds": [0.1, 0.2], "losses": [2.3, 1.9]},
+    )
     run.append("latency", cell, batch=1, calls=10, p50=1e-4, p90=2e-4, p99=4e-4, seconds=0.1)
     run.append("limits", cell, rates={"float32 product": 1e11, "copy": 1e10}, seconds=0.5)
     run.append("clock", cell, steps=5, seconds=1.0, device_seconds=0.9, ratio=1.1)
     for launch in (1, 2):
-        run.append("warmed", cell, launch=launch, twin=False, steady_from=1, seconds=0.5,
-                   seconds_a_step=[0.01, 0.01])  # fmt: skip
+        run.append(
+            "warmed",
+            cell,
+            launch=launch,
+            twin=False,
+            steady_from=1,
+            seconds=0.5,
+            seconds_a_step=[0.01, 0.01],
+        )
         run.append("calibration", workload="mlp-digits", turn=0, launch=launch, round=1, rate=1e9)
-    run.append("launched", cell, launch=2, twin=False, import_seconds=1.0, build_seconds=0.1,
-               first_step_seconds=0.1)  # fmt: skip
+    run.append(
+        "launched",
+        cell,
+        launch=2,
+        twin=False,
+        import_seconds=1.0,
+        build_seconds=0.1,
+        first_step_seconds=0.1,
+    )
     run.append("retrained", cell, launch=2, seed=1, seconds=1.0, examples=360, accuracy=0.96)
     run.append("peaked", cell, launch=2, twin=False, import_rss=2**20, peak_rss=2**28, pss=2**27)
     believable.time_slices(run, cell, rounds=2, launches=2)
-    run.append("twin-slice", cell, launch=1, round=1, kind="train", steps=100, samples=3200, seconds=0.1,
-               cpu_seconds=0.1, noise=["the load rose"], joules=1.0)  # fmt: skip
+    run.append(
+        "twin-slice",
+        cell,
+        launch=1,
+        round=1,
+        kind="train",
+        steps=100,
+        samples=3200,
+        seconds=0.1,
+        cpu_seconds=0.1,
+        noise=["the load rose"],
+        joules=1.0,
+    )
     run.append("cell-done", cell)
 
 

@@ -45,8 +45,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel = next(folder.glob("*.whl"))
     subprocess.run(
         [*pip, "--python", python, "install", "-q", "--no-deps", "--no-index", wheel],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+    )
     libraries = Path(pytest.__file__).parents[1]
     # Beside the installed copy, as its dependencies are; a checkout that is installed here comes later.
     (next(python.parents[1].glob("lib/*/site-packages")) / "theirs.pth").write_text(
@@ -83,9 +84,19 @@ def test_a_run_is_kept_in_the_folder_that_it_is_called_from(program: Path, tmp_p
     here = tmp_path / "a folder, schön"
     before = set(program.parents[1].rglob("*.json"))
     done = call(
-        program, here, "run", "--framework", "reference", "--workload", "mlp-2-3-2", "--quick",
-        "--device", "cpu", "--interpreter", f"reference={sys.executable}",
-    )  # fmt: skip
+        program,
+        here,
+        "run",
+        "--framework",
+        "reference",
+        "--workload",
+        "mlp-2-3-2",
+        "--quick",
+        "--device",
+        "cpu",
+        "--interpreter",
+        f"reference={sys.executable}",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = (here / "results").glob("*Z-*")
     assert (run / "report.html").stat().st_size > 10_000
@@ -118,9 +129,9 @@ def test_adapters_of_a_commit_need_a_checkout(program: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("listing", "pattern"), [("frameworks", "frameworks/*/environment.toml"),
-                             ("workloads", "workloads/catalogue/*.toml")]
-)  # fmt: skip
+    ("listing", "pattern"),
+    [("frameworks", "frameworks/*/environment.toml"), ("workloads", "workloads/catalogue/*.toml")],
+)
 def test_an_installation_in_part_is_said(
     program: Path, tmp_path: Path, listing: str, pattern: str
 ) -> None:

@@ -12,9 +12,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typedd
 from harness.results import cell_events, events
 
 _WORDS = {
-    int: "a whole number", float: "a number", str: "a text", bool: "true or false",
-    NoneType: "null", list: "a list", dict: "an object",
-}  # fmt: skip
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    NoneType: "null",
+    list: "a list",
+    dict: "an object",
+}
 
 
 _TOO_LARGE = 2**63

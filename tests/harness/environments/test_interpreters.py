@@ -54,8 +54,10 @@ def test_those_that_are_here_come_before_those_to_be_fetched(
         "3.14": Interpreter("3.14", None),
     }
     assert [it.request for it in interpreters.by_preference(OWN)] == [
-        sys.executable, "/usr/bin/python3.13", "3.14",
-    ]  # fmt: skip
+        sys.executable,
+        "/usr/bin/python3.13",
+        "3.14",
+    ]
 
 
 def test_pyenv_s_pythons_are_known_though_its_shims_do_not_answer(
@@ -69,8 +71,9 @@ def test_pyenv_s_pythons_are_known_though_its_shims_do_not_answer(
         program.touch()
     path = str(tmp_path / "versions" / "3.12.10" / "bin" / "python3.12")
     assert interpreters.available() == {
-        OWN: Interpreter(OWN, sys.executable), "3.12": Interpreter("3.12", path),
-    }  # fmt: skip
+        OWN: Interpreter(OWN, sys.executable),
+        "3.12": Interpreter("3.12", path),
+    }
 
 
 def test_uv_that_cannot_be_asked_leaves_this_python(

@@ -34,9 +34,13 @@ def test_no_file_has_the_host_the_user_or_a_path(
     shout = "print('by zaphod on heartofgold in', __file__, flush=True)\n"
     adapter.write_text(adapter.read_text() + shout)
     request = toy_request(
-        toy_root, modes=["well", "crash"], quick=True, interpreters=toy_interpreters,
-        anonymous=anonymous, command=["python", "cli.py", "run", "--out", str(toy_root / "results")],
-    )  # fmt: skip
+        toy_root,
+        modes=["well", "crash"],
+        quick=True,
+        interpreters=toy_interpreters,
+        anonymous=anonymous,
+        command=["python", "cli.py", "run", "--out", str(toy_root / "results")],
+    )
     record, _ = run.execute(request, lambda event: None, toy_root, finish=formats.write)
     files = [path for path in record.folder.rglob("*") if path.is_file()]
     texts = {path.name: path.read_text(encoding="utf-8") for path in files}

@@ -46,8 +46,11 @@ def test_code_is_not_kept_where_none_may_be_run(
 ) -> None:
     run, temporary, cache = (tmp_path / name for name in ("run", "temporary", "cache"))
     run.mkdir()
-    for forbidden, place in (([run], temporary), ([run, temporary], cache),
-                             ([run, temporary, cache], run)):  # fmt: skip
+    for forbidden, place in (
+        ([run], temporary),
+        ([run, temporary], cache),
+        ([run, temporary, cache], run),
+    ):
         noexec(monkeypatch, *forbidden)
         with scratch.scratch(run, "net") as folder:
             assert folder.is_relative_to(place)
