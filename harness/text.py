@@ -86,5 +86,5 @@ def count(number: int, thing: str, many: str | None = None) -> str:
 
 def listed(things: Iterable[object]) -> str:
     """Some things in a sentence: a, b and c."""
-    *front, last = map(str, things) or [""]
+    *front, last = [*map(str, things)] or [""]
     return f"{', '.join(front)} and {last}" if front else last

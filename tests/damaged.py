@@ -54,6 +54,7 @@ def damageable_run(results: Path) -> Path:
     manifest["energy"] = {"sources": [], "reason": "no counter"}
     run = Run.create(results, manifest)
     believable.begin(run)
+    run.append("processors", None, processors=[0, 1], waited=2.0)
     run.append("framework-building", framework="jax", text="building")
     run.append(
         "framework-unavailable", framework="mxnet", title="MXNet", device="cpu", reason="none"

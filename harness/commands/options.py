@@ -95,6 +95,11 @@ CELLS = options(
         help="Arithmetic; tf32 and bfloat16 on cuda only.",
     ),
     click.option(
+        "--anonymous",
+        is_flag=True,
+        help="Leave host, user and paths out of every file that the run writes.",
+    ),
+    click.option(
         "--deterministic", is_flag=True, help="Use each framework's deterministic algorithms."
     ),
     click.option(

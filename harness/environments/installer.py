@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.environments.pip_settings import user_environment
 from harness.paths import expanded
 from workloads.errors import UserError
 
@@ -132,9 +133,10 @@ def run_uv(
     Raises InstallError with one human line, Cancelled when `cancel` is set meanwhile.
     """
     # The one index setting for which uv has no variable.
-    no_index = os.environ.get("PIP_NO_INDEX", "").strip().lower() in _TRUE
+    settings = user_environment()
+    no_index = settings.get("PIP_NO_INDEX", "").strip().lower() in _TRUE
     flags = ["--no-index"] if no_index and arguments[0] == "pip" else []
-    environ = uv_environment(os.environ)
+    environ = uv_environment(settings)
     environ.update(NO_COLOR="1", UV_NO_PROGRESS="1")
     # Seconds for one file; on a busy machine the minute that uv allows may not be enough.
     environ.setdefault("UV_COMPILE_BYTECODE_TIMEOUT", "600")

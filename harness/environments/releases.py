@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 from harness.environments.framework_spec import Recipe
 from harness.environments.installer import InstallError, human, pip_environment
 from harness.environments.interpreters import by_preference
+from harness.environments.pip_settings import user_environment
 
 _SECONDS = 120
 _FEW = 5
@@ -45,7 +45,7 @@ def _listed(recipe: Recipe, python: str) -> set[Version] | InstallError:
         *(sys.executable, "-m", "pip", "index", "versions", _package(recipe)),
         *("--only-binary", ":all:", "--python-version", python),
     ]
-    environ = pip_environment(os.environ)
+    environ = pip_environment(user_environment())
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, env=environ

@@ -132,8 +132,13 @@ def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]
     chosen = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
     chosen += [
         f"on processors {processors.in_words(event['processors'])}"
-        + (f", after {event['waited']:.0f} s of waiting for another run" if event["waited"] else "")
+        + (
+            f", after {waited:.0f} s of waiting for another run"
+            if (waited := event.get("waited"))
+            else ""
+        )
         for event in record.every("processors")
+        if event.get("processors")
     ]
     chosen += (
         ["deterministic algorithms, which may be slower"] if options.get("deterministic") else []

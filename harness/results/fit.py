@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -20,6 +21,9 @@ _WORDS = {
     dict: "an object",
 }
 
+
+_TOO_LARGE = 2**63
+"""No count or size comes near it, and the history's database holds none above."""
 
 _SHOWN_IF_THEY_FIT = ("images", "predicted")
 """Pictures, which a report leaves out where they are none."""
@@ -89,7 +93,12 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 def _is(value: Any, kind: type) -> bool:
     if kind in (int, float):
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and abs(value) < _TOO_LARGE
+        )
     return isinstance(value, kind)
 
 

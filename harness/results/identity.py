@@ -108,7 +108,7 @@ def _traits(machine: Mapping[str, Any]) -> dict[str, str]:
     cores = machine.get("cores_usable")
     system = re.match(r"\D*\d*(\.\d+)?", str(machine.get("os") or ""))
     sizes = (machine.get(key) for key in ("memory_total", "memory_limit"))
-    memory = min((size for size in sizes if size), default=None)
+    memory = min((size for size in sizes if size and size > 0), default=None)
     cards = sorted(str(gpu.get("name")) for gpu in machine.get("gpus") or ())
     return {
         "processor": str(machine.get("cpu") or ""),

@@ -52,6 +52,7 @@ class Options(TypedDict, total=False):
     parity_steps: int
     only_parity: bool
     deterministic: bool
+    anonymous: bool
     launches: int
     rounds: int
     slice_seconds: float
@@ -70,6 +71,34 @@ class Check(TypedDict, total=False):
     stored: bool
 
 
+class Data(TypedDict, total=False):
+    """Which examples a workload takes."""
+
+    dataset: str
+    batch: int
+    epochs: int
+    seed: int
+
+
+class Optimiser(TypedDict, total=False):
+    """How a workload's weights change."""
+
+    kind: str
+    lr: float
+    momentum: float
+
+
+class Workload(TypedDict, total=False):
+    """What of a workload's spec is read without building it."""
+
+    title: str
+    data: Data
+    loss: str
+    optimiser: Optimiser
+    target_accuracy: float
+    label_smoothing: float
+
+
 class Manifest(TypedDict, total=False):
     """A run's manifest."""
 
@@ -81,6 +110,6 @@ class Manifest(TypedDict, total=False):
     machine: Machine
     energy: Energy
     options: Options
-    workloads: dict[str, dict[str, Any]]
+    workloads: dict[str, Workload]
     cells: list[str]
     check: Check

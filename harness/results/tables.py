@@ -137,7 +137,7 @@ def columns(events: Sequence[Event]) -> dict[str, NDArray]:
     twin = [SLICES.get(event.get("event", ""), bool(event.get("twin"))) for event in events]
     return {
         **{name: np.array(column, object) for name, column in texts.items()},
-        **{name: _floats(column) for name, column in numbers.items()},
+        **{name: _floats(column, _MEASURED[name]) for name, column in numbers.items()},
         "twin": np.array(twin, bool),
     }
 
@@ -148,12 +148,14 @@ def _renamed(column: pd.Categorical, names: Sequence[str]) -> pd.Categorical:
     return pd.Categorical.from_codes(place[column.codes], pd.Index(few))
 
 
-def _floats(column: list[Any]) -> NDArray[np.float64]:
-    """A column of numbers; what is none is missing."""
+def _floats(column: list[Any], usual: float | None = None) -> NDArray[np.float64]:
+    """A column of numbers; what is none is `usual`, or missing."""
     try:
-        return np.array(column, float)
+        numbers = np.array(column, float)
     except (TypeError, ValueError):
-        return pd.to_numeric(pd.Series(column, dtype=object), errors="coerce").to_numpy(float)
+        series = pd.to_numeric(pd.Series(column, dtype=object), errors="coerce")
+        numbers = series.to_numpy(float)
+    return numbers if usual is None else np.where(np.isnan(numbers), usual, numbers)
 
 
 def counted(table: pd.DataFrame, twins: bool) -> pd.DataFrame:

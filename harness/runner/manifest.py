@@ -34,6 +34,7 @@ def of(request: Request, root: Path) -> dict[str, Any]:
             "only_parity": request.only_parity,
             "deterministic": request.deterministic,
             "kept_variables": request.kept_variables,
+            "anonymous": request.anonymous,
             "launches": request.measuring.launches,
             "rounds": request.measuring.rounds,
             "slice_seconds": request.measuring.seconds,

@@ -57,6 +57,8 @@ class Request:
     kept_variables: dict[str, str]
     undecided: Undecided | None = None
     """What says, instead of the throughput of all pairs, which cells are worth more launches."""
+    anonymous: bool = False
+    """Whether host, user and paths are left out of what the run writes."""
     extra_manifest: Mapping[str, Any] = field(default_factory=dict)
     """Keys of the manifest that say what the run is for."""
     attachments: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +90,7 @@ def request(
     only_parity: bool = False,
     deterministic: bool = False,
     keep_env: Sequence[str] = (),
+    anonymous: bool = False,
     root: Path | None = None,
 ) -> Request:
     """Check what was asked for against what there is.
@@ -152,6 +155,7 @@ def request(
         only_parity=only_parity,
         deterministic=deterministic,
         kept_variables=kept_variables(keep_env, chosen.values()),
+        anonymous=anonymous,
         options={
             "data": data,
             "quick": quick,

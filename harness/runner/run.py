@@ -18,6 +18,7 @@ from harness.results import history_db, preview, store
 from harness.results.events import Kind
 from harness.results.tables import FAILED, INTERRUPTED, OK
 from harness.runner import manifest
+from harness.runner.anonymous import Scrub, scrub_logs, scrubber
 from harness.runner.context import Measuring, Setting, Task, Timeouts, Watchers
 from harness.runner.plan import Cell
 from harness.runner.request import Request
@@ -48,9 +49,16 @@ class _Session:
     """A run under way: what it needs at every turn, and what has gone wrong."""
 
     def __init__(
-        self, asked: Request, run: store.Run, past: Past, listener: Listener, timeouts: Timeouts
+        self,
+        asked: Request,
+        run: store.Run,
+        past: Past,
+        listener: Listener,
+        timeouts: Timeouts,
+        scrub: Scrub,
     ) -> None:
         self.asked, self.run, self.past, self.timeouts = asked, run, past, timeouts
+        self._scrub = scrub
         self._listener = listener
         self.failures = len(past.ended(asked.cells, "cell-failed"))
         self._checks = [dict(event) for event in past.events if event["event"] == "parity"]
@@ -68,8 +76,9 @@ class _Session:
         whole_event = {"event": event, "cell": cell, **fields}
         if event == "parity":
             self._checks.append(whole_event)
-        if not self.past.holds(event, fields):
-            self.run.append(event, cell, **fields)
+        written = self._scrub(fields)
+        if not self.past.holds(event, written):
+            self.run.append(event, cell, **written)
         self._listener(whole_event)
         if fields.get("status") == disk.FULL:  # the next worker would fare no better
             raise store.StoreError(f"{fields['reason']}; {store.go_on(self.run.folder)}")
@@ -95,14 +104,15 @@ def execute(
         StoreError: no run can be kept, its folder is gone, or `resumed` cannot be gone on with.
     """
     root = root or project_root()
-    described = manifest.of(asked, root)
+    scrub = scrubber(asked.results) if asked.anonymous else _as_it_is
+    described = scrub(manifest.of(asked, root))
     if resumed is None:
         run, past = store.Run.create(asked.results, described), Past()
     else:
         run, past = resume(resumed, described)
-    session = _Session(asked, run, past, listener, timeouts)
+    session = _Session(asked, run, past, listener, timeouts, scrub)
     for name, text in asked.attachments.items():
-        store.write(run.folder / name, text)
+        store.write(run.folder / name, scrub(text))
     status, exit_code, stopped = INTERRUPTED, 1, ""
     try:
         session.tell(
@@ -123,12 +133,19 @@ def execute(
         with suppress(store.StoreError):  # it is `stopped` already, or the folder cannot be read
             session.tell("run-ended", None, status=status, exit_code=exit_code)
         run.close()
+        if asked.anonymous:
+            with suppress(OSError):  # a full disk: `stopped` says so
+                scrub_logs(run.folder / store.LOGS, scrub)
         record = store.read(run.folder)
         _attempt(finish, record, "report-failed", listener)
         _attempt(history_db.add, record, "history-failed", listener)
     if stopped:
         raise CutShort(stopped, record)
     return record, exit_code
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _attempt(work: Finish, record: store.Record, failure: str, listener: Listener) -> None:
