@@ -31,7 +31,7 @@ sys.path.append(str(ROOT))
 from harness.environments import builder, framework_spec  # noqa: E402
 from harness.machine import host  # noqa: E402
 from harness.outcomes import INCONCLUSIVE  # noqa: E402
-from harness.results import pairwise, store  # noqa: E402
+from harness.results import pairwise  # noqa: E402
 from harness.runner.context import Measuring  # noqa: E402
 from harness.runner.request import OPEN_ENDED, Request, request  # noqa: E402
 from harness.runner.run import execute  # noqa: E402
@@ -210,7 +210,7 @@ def trials(mode: str, count: int, budget: float) -> None:
                 asked(root, ("a", mode), measuring, trial), lambda event: None, root
             )
             whole = time.monotonic() - began
-        pairs = store.comparisons(record)
+        pairs = record.pairs
         (pair,) = pairs[pairs["kind"] == "train"].to_dict("records")
         found += pair["verdict"] == pairwise.FASTER  # "a" is the first of the two by name
         times = [event["time"] for event in record.every("slice")]

@@ -144,7 +144,7 @@ class _Side:
             str(kind): pairwise.rates(slices)
             for kind, slices in samples.groupby("kind", observed=True)
         }
-        pairs = store.comparisons(record)[[*GROUP, "kind", "floor"]].drop_duplicates()
+        pairs = record.pairs[[*GROUP, "kind", "floor"]].drop_duplicates()
         self.floors = {tuple(key): floor for *key, floor in pairs.itertuples(index=False)}
 
     @property

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.bisect.question import Question
-from harness.results.store import StoreError, digest
+from harness.results.serialise import digest
+from harness.results.store import StoreError
 
 FOLDER = "bisects"
 """Where logs are kept, in the folder of results."""

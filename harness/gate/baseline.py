@@ -19,7 +19,7 @@ import numpy as np
 
 from frameworks.contract import PRECISIONS
 from harness.machine import devices
-from harness.results import aggregates, classification, identity, store, tables
+from harness.results import aggregates, classification, identity, serialise, store, tables
 from harness.results.launches import Cell, Logs, Measures, group
 from harness.results.metric import Metric
 from harness.results.metrics import IN_GATE, RENAMED
@@ -194,7 +194,7 @@ def save(folder: Path, table: Mapping[str, Any]) -> Path:
 
 def _text(table: Mapping[str, Any]) -> str:
     """Write the table as JSON, a line for each list of numbers: it is read in reviews."""
-    text = json.dumps(store.strict(table), indent=1, allow_nan=False)
+    text = json.dumps(serialise.strict(table), indent=1, allow_nan=False)
     return re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", _one_line, text) + "\n"
 
 

@@ -19,7 +19,7 @@ from harness.analysis.compare_runs import Change, Changes
 from harness.analysis.context_diff import Difference
 from harness.outcomes import EQUIVALENCE, EQUIVALENT, LOWER, SLOWER
 from harness.report import content, markdown, printing, provenance
-from harness.results import store, tables
+from harness.results import serialise, store, tables
 from harness.results.metrics import BY_COLUMN
 from harness.results.tables import number
 from harness.text import SYMBOLS, Tone, count, listed, plain
@@ -101,7 +101,7 @@ def render(before: store.Record, after: store.Record) -> str:
 def document(before: store.Record, after: store.Record) -> str:
     """Return what changed as JSON."""
     fields = {"schema": SCHEMA, **dataclasses.asdict(compare_runs.compare(before, after))}
-    return json.dumps(store.strict(fields), indent=2, allow_nan=False) + "\n"
+    return json.dumps(serialise.strict(fields), indent=2, allow_nan=False) + "\n"
 
 
 def _warnings(name: str, record: store.Record) -> Iterator[tuple[Tone, str]]:

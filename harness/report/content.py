@@ -91,7 +91,7 @@ def build(record: store.Record) -> Report:
         tone=tone,
         verdict=sentence,
         warnings=(*provenance.warnings(record), *provenance.refusals(record)),
-        sections=tuple(_sections(record, table, store.comparisons(record))),
+        sections=tuple(_sections(record, table, record.pairs)),
         absent=tuple(absent(record)),
         failures=failures,
         parity=tuple(parity_tables.rows(record)),

@@ -116,7 +116,7 @@ def load(records: Sequence[store.Record]) -> Loaded:
     return Loaded(
         tuple(records),
         table,
-        _tables([store.comparisons(record) for record in records]),
+        _tables([record.pairs for record in records]),
         _tables([_samples(record) for record in records]),
     )
 

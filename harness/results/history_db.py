@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.results import identity, store, tables
+from harness.results import identity, serialise, store, tables
 from workloads.places import program
 
 NAME = "history.sqlite"
@@ -162,7 +162,7 @@ def _insert(
 
 def _plain(value: Any) -> Any:
     """Return a value that SQLite holds; None for what is missing."""
-    plain = store.strict(value)
+    plain = serialise.strict(value)
     if plain is None or (pd.api.types.is_scalar(plain) and pd.isna(plain)):
         return None
     return plain if isinstance(plain, int | float | str) else json.dumps(plain)
@@ -176,7 +176,7 @@ def _run(record: store.Record) -> dict[str, Any]:
         "started": str(manifest.get("started") or ""),
         "samestep": manifest.get("samestep"),
         "git_commit": manifest.get("git_commit"),
-        "machine": json.dumps(store.strict(described)),
+        "machine": json.dumps(serialise.strict(described)),
         "fingerprint": identity.fingerprint(described),
         "threads": options.get("threads"),
         "data": options.get("data"),

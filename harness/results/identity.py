@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from harness.machine import devices
-from harness.results import store
+from harness.results import serialise, store
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Computation:
     @property
     def ground(self) -> str:
         """12 hex digits that stand for all of it."""
-        return store.digest(astuple(self), 12)
+        return serialise.digest(astuple(self), 12)
 
     def same_mathematics(self, other: Computation) -> bool:
         """Whether a training step is the same."""
@@ -50,8 +50,8 @@ def computation(record: store.Record, workload: str) -> Computation:
     options = record.manifest.get("options") or {}
     spec = (record.manifest.get("workloads") or {}).get(workload) or {}
     return Computation(
-        spec=store.digest({**spec, "title": None}, 16),
-        data=store.digest(data_hashes(record).get(workload) or str(record.folder), 16),
+        spec=serialise.digest({**spec, "title": None}, 16),
+        data=serialise.digest(data_hashes(record).get(workload) or str(record.folder), 16),
         steps=options.get("steps"),
         deterministic=bool(options.get("deterministic")),
         kept_variables=kept_variables(options.get("kept_variables") or {}),

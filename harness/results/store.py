@@ -13,9 +13,7 @@ run that goes on is told from one that was killed, which `reopen` takes up again
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import re
 import secrets
 import shutil
@@ -32,13 +30,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pandas as pd
 
 from harness import disk
 from harness.machine import file_lock
-from harness.results import fit, tables
+from harness.results import fit, serialise, tables
 from harness.results.events import Kind
 from harness.results.manifest_types import Manifest
 from workloads.errors import UserError
@@ -64,7 +61,7 @@ class StoreError(UserError):
 
 def go_on(folder: Path) -> str:
     """Say how a run that was cut short goes on."""
-    return f"mend that, then go on with: python cli.py run --resume {folder}"
+    return f"mend that, then go on with: {program()} run --resume {folder}"
 
 
 class Run:
@@ -112,7 +109,7 @@ class Run:
         where = self.folder / JOURNAL
         with self._lock:
             line = {"time": round(time.monotonic() - self._began, 6), "event": event, **about}
-            text = json.dumps(strict(line | fields), allow_nan=False) + "\n"
+            text = json.dumps(serialise.strict(line | fields), allow_nan=False) + "\n"
             try:
                 where.stat()
                 disk.append(self._journal, text.encode())
@@ -255,40 +252,16 @@ def resolve(results: Path, text: str) -> Path:
 
 
 def samples(record: Record) -> pd.DataFrame:
-    """Every timed slice, a row each, in the journal's order (see `summaries.SAMPLE_COLUMNS`).
+    """Every timed slice, a row each, in the journal's order (see `tables.SAMPLE_COLUMNS`).
 
     Without those of cells that ran a second time, as twins: `samples.csv` has these too.
     """
     return record.slices[~record.slices["twin"]]
 
 
-def comparisons(record: Record) -> pd.DataFrame:
-    """Every pair of cells that may be compared, a row each (see `harness.results.pairwise.COLUMNS`)."""
-    return record.pairs
-
-
 def summary(record: Record) -> pd.DataFrame:
-    """Every cell, a row each, in the plan's order (see `summaries.COLUMNS`)."""
+    """Every cell, a row each, in the plan's order (see `tables.COLUMNS`)."""
     return record.cells.copy()
-
-
-def strict(value: Any) -> Any:
-    """Return `value` as JSON can hold it: no NaN, no infinity, no numpy, no paths."""
-    if isinstance(value, np.generic | np.ndarray):
-        return strict(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def digest(value: Any, digits: int) -> str:
-    """Return so many hex digits that stand for a value as JSON holds it, whatever its keys' order."""
-    text = json.dumps(strict(value), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
 def _publish(draft: Path, moment: datetime, manifest: dict[str, Any]) -> Path:
@@ -305,7 +278,7 @@ def _publish(draft: Path, moment: datetime, manifest: dict[str, Any]) -> Path:
 
 
 def _pretty(manifest: Mapping[str, Any]) -> str:
-    return json.dumps(strict(manifest), indent=2, allow_nan=False) + "\n"
+    return json.dumps(serialise.strict(manifest), indent=2, allow_nan=False) + "\n"
 
 
 def write(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.results import identity, store, tables
+from harness.results import identity, serialise, store, tables
 from harness.results.reopen import reopen
 from harness.results.store import Record, Run, StoreError
 from harness.runner.plan import Cell
@@ -144,7 +144,7 @@ def resume(folder: Path, manifest: Mapping[str, Any]) -> tuple[Run, Past]:
     differences = [
         words
         for key, words in _FIXED.items()
-        if store.digest(record.manifest.get(key), 16) != store.digest(manifest.get(key), 16)
+        if serialise.digest(record.manifest.get(key), 16) != serialise.digest(manifest.get(key), 16)
     ]
     differences += [f"the machine ({what})" for what in _unlike(record.manifest, manifest)]
     if differences:
@@ -166,7 +166,7 @@ def _unlike(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:
 
 def _differ(key: str, past: Any, present: Any) -> bool:
     """Whether a field of a fact is another one; how long something took always is."""
-    return key != "seconds" and store.digest(past, 16) != store.digest(present, 16)
+    return key != "seconds" and serialise.digest(past, 16) != serialise.digest(present, 16)
 
 
 def _changed(what: str) -> StoreError:

@@ -28,7 +28,7 @@ from harness.report import printing
 from harness.report.content import Tone
 from harness.report.gate import github, junit, wording
 from harness.report.markdown import escape
-from harness.results import store
+from harness.results import serialise, store
 from harness.text import SYMBOLS, count, plain
 
 SCHEMA = 3
@@ -239,7 +239,7 @@ def document(verdict: Verdict) -> str:
         "kept_variables": verdict.kept_variables,
         "findings": findings,
     }
-    return json.dumps(store.strict(contents), indent=2, allow_nan=False) + "\n"
+    return json.dumps(serialise.strict(contents), indent=2, allow_nan=False) + "\n"
 
 
 def write(folder: Path, verdict: Verdict) -> None:

@@ -15,7 +15,7 @@ from harness.analysis import history_series
 from harness.analysis.history_series import Change, Series
 from harness.report import formats, provenance
 from harness.report.content import Tone
-from harness.results import store
+from harness.results import serialise, store
 from harness.results.metric import Metric
 from harness.results.metrics import IN_HISTORY
 from harness.results.tables import OK, number
@@ -198,7 +198,7 @@ def document(history: History) -> str:
             for series in history.series
         ],
     }
-    return json.dumps(store.strict(fields), indent=2, allow_nan=False) + "\n"
+    return json.dumps(serialise.strict(fields), indent=2, allow_nan=False) + "\n"
 
 
 def _change_fields(history: History, series: Series, change: Change) -> dict[str, Any]:

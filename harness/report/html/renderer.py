@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import disk
 from harness.report.html import run_page
-from harness.results import store
+from harness.results import serialise, store
 from harness.text import SYMBOLS
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -87,7 +87,7 @@ def short(text: str) -> str:
 
 
 def _json(data: Any) -> str:
-    text = json.dumps(store.strict(data), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(serialise.strict(data), separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 

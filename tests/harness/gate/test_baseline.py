@@ -24,7 +24,7 @@ from harness.gate.findings import (
     SAME,
     Verdict,
 )
-from harness.results import identity, store
+from harness.results import identity, serialise
 from harness.results.launches import Measures
 from harness.results.metrics import DEVICE_MEMORY, FIRST_STEP, IN_GATE, THROUGHPUT
 from tests.harness.gate.made import HEAD, OTHER, Table, cell, made
@@ -47,7 +47,7 @@ def told(found: Verdict) -> dict[tuple[str, str], str]:
 
 def test_what_is_read_back_is_what_was_kept(tmp_path: Path, table: Table) -> None:
     found = saved(tmp_path, table)
-    assert found.table == json.loads(json.dumps(store.strict(table)))
+    assert found.table == json.loads(json.dumps(serialise.strict(table)))
     assert (found.name, list(found.cells)) == ("old", [HEAD, OTHER])
     again = baseline.of(made(tmp_path, {HEAD: {}, OTHER: {}}, seed=7), "old")
     stamps = {key: table[key] for key in ("run", "started")}

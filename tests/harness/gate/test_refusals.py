@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.gate import baseline
 from harness.gate.evaluate import verdict
-from harness.results import store
+from harness.results import serialise, store
 from tests.harness.gate.made import HEAD, OTHER, Table, made
 
 lawful = settings(deadline=None, derandomize=True)
@@ -99,7 +99,7 @@ def test_another_schema_is_refused_with_what_to_do(
 
 def spoilt(table: Table, place: str, value: object) -> Table:
     """The table with something else at a place of it, "/" between keys; _ stands for the first one."""
-    whole = json.loads(json.dumps(store.strict(table)))
+    whole = json.loads(json.dumps(serialise.strict(table)))
     *way, last = place.split("/")
     inner = whole
     for key in way:
@@ -192,7 +192,7 @@ def test_a_file_that_a_check_could_not_use_is_refused(
 )
 def test_a_file_that_lacks_something_says_what(tmp_path: Path, table: Table, key: str) -> None:
     path = tmp_path / "short.json"
-    path.write_text(json.dumps({k: v for k, v in store.strict(table).items() if k != key}))
+    path.write_text(json.dumps({k: v for k, v in serialise.strict(table).items() if k != key}))
     with pytest.raises(store.StoreError, match=f"not a valid baseline .it lacks '{key}'."):
         baseline.read(path)
 
@@ -220,7 +220,7 @@ json_values = st.recursive(
 def test_whatever_a_file_holds_a_check_is_refused_or_comes_to_a_verdict(
     table: Table, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    whole: Any = json.loads(json.dumps(store.strict(table)))
+    whole: Any = json.loads(json.dumps(serialise.strict(table)))
     inner = whole
     while True:
         key = data.draw(

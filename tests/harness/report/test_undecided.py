@@ -59,7 +59,7 @@ def test_it_keeps_its_figures_and_has_no_rank_and_no_pair(folder: Path) -> None:
     assert row["train_samples_per_s"] == table["train_samples_per_s"].max()
     assert row["accuracy"] == 0.99
     assert sorted(table["rank"].dropna()) == list(range(1, 9)) and table["rank"].isna()[CELL]
-    pairs = store.comparisons(record)
+    pairs = record.pairs
     assert len(pairs) == 2 * 8 * 7 / 2 and CELL not in {*pairs["a"], *pairs["b"]}
 
 

@@ -103,7 +103,7 @@ def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
         run.append("cell-done", cell)
     run.close()
     record = store.read(run.folder)
-    pairs = store.comparisons(record)
+    pairs = record.pairs
     assert {*pairs["a"], *pairs["b"]} == set(cells[:3])  # neither the reference nor what failed
     (row,) = pairs[
         (pairs["kind"] == "train") & (pairs["b"] == cells[2]) & (pairs["a"] == cells[0])
@@ -262,7 +262,7 @@ def test_a_cell_that_is_not_equivalent_is_in_no_pair_and_not_ranked(
         run.append("cell-done", cell)
     run.close()
     record = store.read(run.folder)
-    pairs = store.comparisons(record)
+    pairs = record.pairs
     assert {*pairs["a"], *pairs["b"]} == set(cells[:2])
     table = store.summary(record).set_index("cell")
     assert np.isnan(table["rank"].astype(float)[cells[2]])
@@ -277,5 +277,5 @@ def test_a_cell_whose_replays_are_decided_in_the_end_is_compared(tmp_path: Path)
         for verdict in (UNDECIDED, EQUIVALENT):
             run.append("parity", cell, **parity_event(verdict, when=REPLAYED, kind="train"))
     run.close()
-    pairs = store.comparisons(store.read(run.folder))
+    pairs = store.read(run.folder).pairs
     assert {*pairs["a"], *pairs["b"]} == set(cells)

@@ -153,7 +153,7 @@ def test_launches_are_repeated_with_a_twin_in_each(toy_run: Path) -> None:
     }  # the arbiter is timed once and never ranked
     assert {event["launch"] for event in record.every("twin-slice")} == {1, 2, 3}
     assert len(record.every("warmed")) == 3 * 3 + 1
-    pairs = store.comparisons(record)
+    pairs = record.pairs
     assert set(pairs["launches"]) == {3} and (pairs["floor"] > 0).all()
     assert {event["batch"] for event in record.every("latency")} == {1, 20}
     assert all(event["rates"] for event in record.every("limits"))
