@@ -27,7 +27,7 @@ sys.path.append(str(ROOT))
 from harness import defaults  # noqa: E402
 from harness.environments.framework_spec import discover  # noqa: E402
 from harness.machine import devices, host  # noqa: E402
-from harness.report import parity_tables  # noqa: E402
+from harness.report import formats, parity_tables  # noqa: E402
 from harness.results import store, tables  # noqa: E402
 from harness.runner import run  # noqa: E402
 from harness.runner.context import Measuring  # noqa: E402
@@ -113,7 +113,7 @@ def conduct(part: Part, asked: argparse.Namespace, command: Sequence[str]) -> No
         parity_steps=part.parity_steps,
     )
     asked_for = replace(asked_for, measuring=Measuring(part.launches, rounds=3, seconds=0.2))
-    run.execute(asked_for, show)
+    run.execute(asked_for, show, finish=formats.write)
 
 
 def show(event: dict[str, Any]) -> None:

@@ -143,7 +143,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         patch.setenv("SAMESTEP_CACHE", str(root / "cache"))
         well = process(root, *QUICK, "--mode=well")
         failing = process(root, *QUICK, "--mode=well,raises", "--json")
-        yield Project(root, well, failing, [run.name for run in store.folders(root / "results")])
+        yield Project(
+            root, well, failing, sorted(run.name for run in store.folders(root / "results"))
+        )
 
 
 def process(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -68,7 +68,7 @@ def test_events_from_many_threads_do_not_mix(tmp_path: Path) -> None:
 
 KEYS = st.text(min_size=1).filter(lambda key: key not in ("time", "event", "cell", "self"))
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
