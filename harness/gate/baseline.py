@@ -279,7 +279,8 @@ def _checked(table: Mapping[str, Any]) -> Baseline:
     """Return what a file holds as a baseline. Raises one of _WRONG where a check could not use it."""
     identity.fingerprint(table["machine"])  # it reads all that is compared
     options = [table["asked"][key] for key in ("epochs", "steps", "seed")]
-    for value in (table["threads"], *(option for option in options if option is not None)):
+    sizes = [table["machine"].get(key) for key in ("memory_total", "memory_limit")]
+    for value in (table["threads"], *(n for n in (*options, *sizes) if n is not None)):
         if operator.index(value) < 0:
             raise ValueError(f"{value} is below 0")
     if not (table["threads"] and table["cells"]):

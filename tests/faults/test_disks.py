@@ -58,7 +58,8 @@ def test_the_table_is_printed_though_the_page_does_not_fit(
     said = spoken(out + err)
     assert "3 of 3 cells ok" in said and "faulty well" in said
     assert "not written: report.html (" in said
-    assert f"the disk at {disk} is full (" in said
+    # A terminal folds a long path, wherever it may be.
+    assert f"the disk at {disk} is full (".replace(" ", "") in said.replace(" ", "")
     (folder,) = store.folders(disk)
     assert (folder / "summary.csv").is_file() and (folder / "report.md").is_file()
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
