@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,15 @@ from tests.wheels import publish
 
 
 @pytest.fixture
-def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """pip's file of a user who has set no variable; it is not there yet."""
     for name in list(os.environ):
         if name.startswith(("PIP_", "UV_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
-    return tmp_path / "pip.conf"
+    pip_settings._from_files.cache_clear()
+    yield tmp_path / "pip.conf"
+    pip_settings._from_files.cache_clear()
 
 
 def test_what_pip_s_file_says_is_said_to_uv(file: Path) -> None:
