@@ -23,8 +23,20 @@ def main() -> None:
 
 
 for command in (
-    run, parity, report, compare, history, check, baseline, bisect, profile, list_, env, data, doctor,
-):  # fmt: skip
+    run,
+    parity,
+    report,
+    compare,
+    history,
+    check,
+    baseline,
+    bisect,
+    profile,
+    list_,
+    env,
+    data,
+    doctor,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

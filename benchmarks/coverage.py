@@ -113,7 +113,7 @@ def draw(
 ) -> Array:
     """Return speeds, (trials, launches, cells, rounds): truly 1; NaN is a slice that the guard rejects.
 
-    A launch whose slices are all disturbed keeps them, as `comparisons.counted` has it.
+    A launch whose slices are all disturbed keeps them, as `pairwise.counted` has it.
     """
     shape = (trials, launches, ROUNDS)
     own = _student(random, noise.slice, (*shape, cells))

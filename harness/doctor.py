@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.environments import cache as shelf
 from harness.environments import framework_spec, git, gpu_support
+from harness.environments.cache import read_stamp
 from harness.environments.framework_spec import Program, Recipe
 from harness.environments.installer import InstallError, uv_program
 from harness.environments.interpreters import OLDEST_PYTHON
@@ -178,7 +178,7 @@ def _libraries(recipes: list[Recipe]) -> Iterator[Finding]:
 
 def _environments(recipes: list[Recipe], cache: Path) -> Iterator[Finding]:
     """Which frameworks' environments stand in the cache, built from the locks as they are now."""
-    stamps = [shelf.read_stamp(folder) or {} for folder in (cache / "environments").glob("[!.]*")]
+    stamps = [read_stamp(folder) or {} for folder in (cache / "environments").glob("[!.]*")]
     hashes = {stamp.get("lock_hash") for stamp in stamps}
     built, missing = [], []
     for recipe in recipes:

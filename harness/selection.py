@@ -8,7 +8,7 @@ from workloads.reading import SpecError, nearest
 
 
 def words(texts: Iterable[str], what: str) -> list[str]:
-    """Return the words texts for; each of `texts` may hold several with commas between them.
+    """Return the words asked for; each of `texts` may hold several with commas between them.
 
     Raises:
         SpecError: a word is empty, and names no `what`.

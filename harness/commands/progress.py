@@ -130,8 +130,8 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
             f"[yellow]![/] {claims.in_words(event['processors'], event['cards'])}: waiting for it"
         )
     if name == "processors" and event["others"]:
-        theirs = claims.in_words(event["others"], [])
-        return f"[yellow]![/] {theirs}: this one takes {in_words(event['processors'])}"
+        taken = claims.in_words(event["others"], [])
+        return f"[yellow]![/] {taken}: this one takes {in_words(event['processors'])}"
     if name in ("history-failed", "report-failed"):
         return f"[yellow]![/] {escape(event['reason'])}"
     if name == "workload-skipped":

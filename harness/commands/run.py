@@ -109,7 +109,7 @@ def _stored(name: str, out: Path | None) -> tuple[Path, dict[str, Any]]:
     if beside:
         raise UserError(f"--resume takes the run's own options: leave out {', '.join(beside)}")
     folder = store.resolve(results_folder(out), name)
-    command = [str(word) for word in store.read(folder).manifest.get("command") or ()]
+    command = [str(word) for word in store.read_manifest(folder).get("command") or ()]
     if command[2:3] != ["run"]:
         raise UserError(f"{folder.name} was not made by `run`: give its own command again")
     with run.make_context("run", command[3:]) as begun:

@@ -27,19 +27,29 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-class Duration(click.ParamType):
-    """A time as ``90s``, ``2m`` or ``1h``, in seconds."""
+class Parsed(click.ParamType):
+    """A number that `parse` reads; what its ValueError says goes to the user."""
 
-    name = "time"
+    @staticmethod
+    def parse(text: str) -> float:
+        """Return the number. Raises ValueError."""
+        raise NotImplementedError
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Parse `value`."""
         try:
-            return parse_duration(value)
+            return self.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Duration(Parsed):
+    """A time as ``90s``, ``2m`` or ``1h``, in seconds."""
+
+    name = "time"
+    parse = staticmethod(parse_duration)
 
 
 def parse_percent(text: str) -> float:
@@ -57,19 +67,11 @@ def parse_percent(text: str) -> float:
     return part
 
 
-class Percent(click.ParamType):
+class Percent(Parsed):
     """A part as ``2%``, of one."""
 
     name = "percent"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Parse `value`."""
-        try:
-            return parse_percent(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    parse = staticmethod(parse_percent)
 
 
 class Named(click.ParamType):

@@ -168,7 +168,11 @@ def prepare_all(
 
 def using(environments: Iterable[Environment]) -> AbstractContextManager[None]:
     """Keep environments from being removed in the block; an interpreter given is nobody's to remove."""
-    folders = {made.python.parent.parent for made in environments if made.origin == "built"}
+    folders = {
+        environment.python.parent.parent
+        for environment in environments
+        if environment.origin == "built"
+    }
     return cache.using(sorted(folders))
 
 

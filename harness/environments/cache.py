@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments.installer import Cancelled
+from harness.machine import file_lock
 from harness.paths import cache_folder
 from workloads.errors import UserError
 
@@ -82,9 +83,9 @@ def rebuilding(
     """Hold a place; yields the lock's descriptor. `waiting` is called once if another holds it."""
     shelf().mkdir(parents=True, exist_ok=True)
     with _lock_file(folder) as descriptor:
-        if not _claim(descriptor):
+        if not file_lock.take(descriptor):
             waiting()
-            while not _claim(descriptor):
+            while not file_lock.take(descriptor):
                 if cancel is not None and cancel.is_set():
                     raise Cancelled
                 time.sleep(_POLL_SECONDS)
@@ -110,7 +111,7 @@ def using(folders: Iterable[Path]) -> Iterator[None]:
 def removing(folder: Path) -> Iterator[None]:
     """Hold a place, to remove what stands there. Raises InUse where a run or a build holds it."""
     with _lock_file(folder) as descriptor:
-        if not _claim(descriptor):
+        if not file_lock.take(descriptor):
             raise InUse(f"{folder.name} is not removed: a run uses it, or it is being built")
         yield
 
@@ -143,7 +144,7 @@ def sweep() -> None:
     """Remove what killed builds left: every unfinished folder whose lock nobody holds."""
     for partial in shelf().glob(_PARTIAL + "*"):
         with _lock_file(partial.with_name(partial.name.removeprefix(_PARTIAL))) as descriptor:
-            if _claim(descriptor):
+            if file_lock.take(descriptor):
                 shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -160,12 +161,3 @@ def _lock_file(folder: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _claim(descriptor: int) -> bool:
-    """Take the lock if nobody has it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

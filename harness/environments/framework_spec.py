@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from packaging.version import Version
 
@@ -215,28 +216,14 @@ def load(path: Path) -> Recipe:
         raise RecipeError(f"{where}: is not valid TOML: {error}") from error
     except SpecError as error:
         raise RecipeError(str(error)) from error
-    return Recipe(
-        name=path.parent.name,
-        folder=path.parent,
-        title=file.title,
-        python=file.python,
-        packages=file.package,
-        module=file.module,
-        modes=file.modes,
-        devices=file.devices,
-        requirements=file.requirements,
-        locks=file.device_locks(),
-        variables=file.variables,
-        arbiter=file.arbiter,
-        libraries=file.libraries,
-        programs=file.programs,
-        limits=file.limits,
-        given=file.given,
-        drivers={f"{name}.txt": version for name, version in file.drivers.items()},
-        releases=file.releases,
-        deterministic=file.deterministic,
-        only=file.only,
-    )
+    fields: dict[str, Any] = {
+        **vars(file),
+        "packages": file.package,
+        "locks": file.device_locks(),
+        "drivers": {f"{name}.txt": version for name, version in file.drivers.items()},
+    }
+    del fields["package"]
+    return Recipe(name=path.parent.name, folder=path.parent, **fields)
 
 
 def _check(file: _File, where: str) -> None:

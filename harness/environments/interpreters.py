@@ -36,8 +36,8 @@ class Interpreter:
 
 def available() -> dict[str, Interpreter]:
     """Every Python to be had by its minor version: this one, those that are here, those to be fetched."""
-    own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    interpreters = {own: Interpreter(own, sys.executable)}
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    interpreters = {running: Interpreter(running, sys.executable)}
     for interpreter in (*_pyenv(), *_uv()):
         if tuple(map(int, interpreter.version.split("."))) >= OLDEST_PYTHON:
             interpreters.setdefault(interpreter.version, interpreter)
@@ -46,10 +46,13 @@ def available() -> dict[str, Interpreter]:
 
 def by_preference(python: str) -> list[Interpreter]:
     """The Pythons to be had: `python`, then those that are here, each time the nearest version first."""
-    wanted = _minor(python)
-    rest = [it for version, it in available().items() if version != python]
-    rest.sort(key=lambda it: (it.path is None, abs(_minor(it.version) - wanted), it.version))
-    return [interpreter(python), *rest]
+    wanted, by_version = _minor(python), available()
+    first = by_version.pop(python, Interpreter(python, None))
+    alternatives = sorted(
+        by_version.values(),
+        key=lambda it: (it.path is None, abs(_minor(it.version) - wanted), it.version),
+    )
+    return [first, *alternatives]
 
 
 def interpreter(version: str) -> Interpreter:

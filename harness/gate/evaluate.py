@@ -97,8 +97,8 @@ def verdict(record: store.Record) -> Verdict:
         compared, accuracies, check.threshold, check.margin, LEVEL, measures.seconds_a_launch
     )
     advisory = f"the baseline is of another machine ({'; '.join(unlike)})" if unlike else ""
-    kept = (record.manifest.get("options") or {}).get("kept_variables") or {}
-    return Verdict(findings, check.against, advisory, unlike, kept)
+    variables = (record.manifest.get("options") or {}).get("kept_variables") or {}
+    return Verdict(findings, check.against, advisory, unlike, variables)
 
 
 def undecided(run: Path, timed: set[str]) -> tuple[set[str], set[str]]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.machine import processors
+from harness.machine import file_lock, processors
 from harness.machine.processors import Core
 
 FOLDER = "samestep-locks"
@@ -60,9 +60,9 @@ def claimed(threads: int, cards: Sequence[int], waiting: Waiting) -> Iterator[Cl
         attempt.release()
 
 
-def in_words(others: Sequence[int], cards: Sequence[int]) -> str:
+def in_words(taken: Sequence[int], cards: Sequence[int]) -> str:
     """Say which processors and cards another run has."""
-    named = [f"processors {processors.in_words(others)}"] if others else []
+    named = [f"processors {processors.in_words(taken)}"] if taken else []
     named += [f"card {card}" for card in cards]
     return f"another run has {' and '.join(named)}"
 
@@ -131,12 +131,10 @@ def _try(folder: Path, everything: Sequence[Core], needed: int, cards: Sequence[
 def _lock(path: Path) -> int | None:
     """Take a lock; return its descriptor, or None where another holds it. Raises OSError."""
     descriptor = _open(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    if file_lock.take(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _open(path: Path) -> int:

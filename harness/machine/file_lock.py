@@ -1,6 +1,7 @@
-"""The lock on a run's journal: its writer holds it, so a run that goes on is told from a killed one.
+"""Locks on files: the system gives one up when its holder ends, however it ends.
 
-The system gives the lock up when the process ends, however it ends. Standard library only.
+The writer of a run's journal holds it, so a run that goes on is told from a killed one. Standard library
+only.
 """
 
 from __future__ import annotations
@@ -10,18 +11,24 @@ from pathlib import Path
 from typing import IO
 
 
+def take(file: int | IO[bytes]) -> bool:
+    """Take the lock of an open file if nobody has it. Raises OSError where there are no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def hold(journal: IO[bytes]) -> bool:
     """Hold an open journal until it is closed; say whether no other process does.
 
     Where the file system has no locks, that is not known, and nobody is in the way.
     """
     try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return take(journal)
     except OSError:
         return True
-    return True
 
 
 def is_held(path: Path) -> bool:

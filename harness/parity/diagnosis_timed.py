@@ -150,18 +150,18 @@ def _other_rate(losses: NDArray, expected: NDArray, run: ReferenceRun) -> float 
     optimiser = run.workload.optimiser
 
     def trained(scale: float) -> NDArray:
-        other = replace(run.workload, optimiser=replace(optimiser, lr=scale * optimiser.lr))
-        return replace(run, workload=other).reference().train(run.batches)
+        workload = replace(run.workload, optimiser=replace(optimiser, lr=scale * optimiser.lr))
+        return replace(run, workload=workload).reference().train(run.batches)
 
-    scales = [1.0, 1.01]
-    errors = [trained(scale)[-1] - losses[-1] for scale in scales]
+    before, scale = 1.0, 1.01
+    trained_before, trained_now = trained(before), trained(scale)
     for _ in range(SECANTS):
-        if not errors[-1] - errors[-2]:
+        if not (rise := trained_now[-1] - trained_before[-1]):
             break
-        slope = (errors[-1] - errors[-2]) / (scales[-1] - scales[-2])
-        scales.append(float(np.clip(scales[-1] - errors[-1] / slope, *RATES)))
-        errors.append(trained(scales[-1])[-1] - losses[-1])
-    return scales[-1] if explains(trained(scales[-1]), losses, expected) else None
+        step = (losses[-1] - trained_now[-1]) * (scale - before) / rise
+        before, scale = scale, float(np.clip(scale + step, *RATES))
+        trained_before, trained_now = trained_now, trained(scale)
+    return scale if explains(trained_now, losses, expected) else None
 
 
 def _whole_groups(off: NDArray, count: int) -> int | None:

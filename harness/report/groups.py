@@ -16,8 +16,7 @@ from typing import Any
 import pandas as pd
 
 from harness.outcomes import MIRRORED
-from harness.results import identity, store
-from harness.results import tables as summaries
+from harness.results import identity, store, tables
 from harness.text import plain
 
 
@@ -90,7 +89,7 @@ class Group:
     def ranked(self) -> pd.DataFrame:
         """The cells that are ok and not the reference, the fastest in training first."""
         cells = self.cells
-        candidates = cells[(cells["status"] == summaries.OK) & ~cells["reference"]]
+        candidates = cells[(cells["status"] == tables.OK) & ~cells["reference"]]
         return candidates.sort_values("train_samples_per_s", ascending=False, na_position="last")
 
 
@@ -160,7 +159,7 @@ def _groups(loaded: Loaded) -> Iterator[Group]:
             device=device,
             dtype=dtype,
             spec=(first.get("workloads") or {}).get(workload) or {},
-            made_up=summaries.synthetic(first),
+            made_up=tables.synthetic(first),
             cells=pd.concat([ranked, references]),
             pairs=pairs[in_ranking],
             rows=loaded.rows,
@@ -171,11 +170,11 @@ def _cells(record: store.Record, number: int) -> pd.DataFrame:
     table = store.summary(record)
     workloads = table["workload"].unique()
     ground = {name: identity.computation(record, name).ground for name in workloads}
-    refused = table["workload"].isin(summaries.refused(record.events))
+    refused = table["workload"].isin(tables.refused(record.events))
     return table.assign(
         run=number,
         ground=table["workload"].map(ground),
-        left_out=refused | (table["status"] == summaries.SKIPPED),
+        left_out=refused | (table["status"] == tables.SKIPPED),
     )
 
 
@@ -183,9 +182,9 @@ def _samples(record: store.Record) -> pd.DataFrame:
     return store.samples(record)[["cell", "kind", "round", "samples_per_s", "noise"]]
 
 
-def _tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _tables(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The tables one below the other, each with its number as `run`; one is not copied."""
-    numbered = [table.assign(run=number) for number, table in enumerate(tables)]
+    numbered = [table.assign(run=number) for number, table in enumerate(parts)]
     return numbered[0] if len(numbered) == 1 else pd.concat(numbered, ignore_index=True)
 
 

@@ -22,9 +22,14 @@ STYLES: dict[Tone, str] = {
 _PLAIN: dict[Tone, str] = {"good": "+", "warn": "!", "bad": "x", "off": "-", "note": "*"}
 
 
+def has_all_letters(console: Console) -> bool:
+    """Whether the console's encoding has every letter."""
+    return console.encoding.lower().startswith("utf")
+
+
 def symbol(console: Console, tone: Tone) -> str:
     """The symbol of a tone, in letters that the console has."""
-    return (SYMBOLS if console.encoding.lower().startswith("utf") else _PLAIN)[tone]
+    return (SYMBOLS if has_all_letters(console) else _PLAIN)[tone]
 
 
 def say(console: Console, tone: Tone, sentence: str) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.machine import host as machine_room
-from harness.machine import processors
+from harness.machine import host, processors
 from harness.report import timing_notes
 from harness.results import store, tables
 from harness.results.tables import number
@@ -55,7 +54,7 @@ def warnings(record: store.Record) -> Iterator[str]:
         yield f"cut short and resumed {count(times, 'time')}: its launches are not of one sitting"
     load = number(next(iter(machine.get("load") or ()), None))
     cores = number(machine.get("cores_usable"))
-    if load is not None and cores and load > machine_room.BUSY * cores:
+    if load is not None and cores and load > host.BUSY * cores:
         yield (
             f"the machine was busy at the start: load {load:.1f} on {cores:g} usable cores;"
             " speeds may be off"
@@ -81,18 +80,18 @@ def _of_the_environment(manifest: Mapping[str, Any]) -> Iterator[str]:
 def _of_the_processors(record: store.Record) -> Iterator[str]:
     """That a quota holds the workers to fewer threads, and that another run was under way."""
     machine_of_run, options = (record.manifest.get(key) or {} for key in ("machine", "options"))
-    quota, there = (
+    quota, usable = (
         number(machine_of_run.get("cores_quota")),
         number(machine_of_run.get("cores_affinity")),
     )
-    if quota is not None and there is not None and quota < there:
+    if quota is not None and usable is not None and quota < usable:
         threads = f"{count(options['threads'], 'thread')} a worker" if "threads" in options else ""
         short = "even one thread is halted at times" if quota < 1 else threads
-        yield f"a CPU quota of {quota:g} of {count(int(there), 'core')} holds here: {short}"
+        yield f"a CPU quota of {quota:g} of {count(int(usable), 'core')} holds here: {short}"
     for event in record.every("processors"):
-        if others := event.get("others"):
+        if taken := event.get("others"):
             yield (
-                f"another run had processors {processors.in_words(others)} meanwhile: caches, memory and"
+                f"another run had processors {processors.in_words(taken)} meanwhile: caches, memory and"
                 " the clock were shared with it"
             )
 

@@ -1,4 +1,4 @@
-"""What the timed part says of each cell: speed, rank, latency, cores, energy, share of the limit.
+"""What the timed part says of each cell: speed, rank, latency, cores, energy, MFU of the measured peak.
 
 Pure functions from the journal's events and the table of slices. What is not known is missing (None or
 NaN), never 0.
@@ -44,7 +44,7 @@ UNTIMED = {
 def timed(slices: pd.DataFrame, counted: pd.DataFrame, level: float) -> dict[Any, dict[Any, Any]]:
     """Return the figures of every cell's slices, by cell; intervals are of `level`.
 
-    `counted` are those of them that count (`comparisons.counted`).
+    `counted` are those of them that count (`pairwise.counted`).
 
     A speed is samples a second: the mean over launches of each one's pseudomedian, with Student's
     interval over launches.

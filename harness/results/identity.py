@@ -5,8 +5,6 @@ Both are told from a run's manifest and journal, of today's runs and of old ones
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -76,8 +74,7 @@ def fingerprint(machine: Mapping[str, Any]) -> str:
     """
     if not machine.get("cpu"):
         return ""
-    text = json.dumps(_traits(machine), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return serialise.digest(_traits(machine), 12)
 
 
 def unlike(a: Mapping[str, Any], b: Mapping[str, Any], device: str | None = None) -> list[str]:

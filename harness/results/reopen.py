@@ -30,7 +30,7 @@ def reopen(folder: Path) -> tuple[Run, Record]:
     Raises StoreError where the run goes on in another process, or cannot be read or written.
     """
     path = folder / store.JOURNAL
-    manifest = store.read(folder).manifest
+    manifest = store.read_manifest(folder)
     try:
         journal = path.open("ab", buffering=0)
         if not file_lock.hold(journal):

@@ -167,7 +167,7 @@ class Record:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """Every pair of cells that may be compared (see `comparisons`)."""
+        """Every pair of cells that may be compared (see `pairwise.COLUMNS`)."""
         twins = tables.counted(self.slices, twins=True)
         return tables.pairs(self.manifest, self.events, self.counted, twins)
 
@@ -205,7 +205,7 @@ class Entry:
 def read(folder: Path) -> Record:
     """Read a run back. Raises StoreError where it is missing, broken, or of another schema."""
     held = file_lock.is_held(folder / JOURNAL)  # first: what ends meanwhile is read to its end
-    manifest, events, torn = _manifest(folder), [], False
+    manifest, events, torn = read_manifest(folder), [], False
     timed = [tables.columns([])]
     for number, lines in _blocks(folder):
         torn = not lines[-1].endswith(b"\n")  # whatever follows the last newline was cut off
@@ -294,8 +294,8 @@ def write(path: Path, text: str) -> None:
         raise StoreError(f"{path}: cannot be written: {disk.reason(path, error)}") from error
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """The manifest, checked. Raises StoreError."""
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a run's manifest alone, checked. Raises StoreError."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(text_of(path))

@@ -169,7 +169,7 @@ def pairs(
     counted_slices: pd.DataFrame,
     twins: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Every pair of cells that may be compared, by `comparisons.pairs`.
+    """Every pair of cells that may be compared, by `pairwise.pairs`.
 
     Left out are cells that failed, cells that were not found equivalent, and the reference.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -127,7 +126,7 @@ def _by_cell(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 def _letters(console: Console, text: str) -> str:
     """The text with no arrow and no sign that the terminal has no letter for."""
-    if console.encoding.lower().startswith("utf"):
+    if printing.has_all_letters(console):
         return text
     return text.replace("→", "->").replace("±", "+-")
 
@@ -155,8 +154,7 @@ def _mark(verdict: Verdict) -> str:
     outcomes = sorted(
         (finding.cell, finding.metric.name, finding.verdict) for finding in verdict.findings
     )
-    digested = json.dumps([verdict.status, outcomes]).encode()
-    return f"{MARK} {hashlib.sha256(digested).hexdigest()[:16]} -->"
+    return f"{MARK} {serialise.digest([verdict.status, outcomes], 16)} -->"
 
 
 def _part(verdict: Verdict, findings: Sequence[Finding]) -> Iterator[str]:

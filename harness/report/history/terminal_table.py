@@ -50,7 +50,7 @@ class _Drawing:
 
     def __init__(self, history: History, series: Series, console: Console) -> None:
         self._history, self._series, self._width = history, series, console.width
-        utf = console.encoding.lower().startswith("utf")
+        utf = printing.has_all_letters(console)
         self._dot, self._bar, self._left, self._right, self._tick = "●─├┤┊" if utf else "o-||:"
         table: list[tuple[str, ...]] = [
             ("date", "version", "commit", history.metric.shown_unit, "adjusted")

@@ -17,8 +17,15 @@ MUTE = "--mute"
 """What a framework brings along before it works."""
 
 SYMBOLS = (
-    "pentagon", "hexagon", "circle", "star-diamond", "square", "triangle-down", "diamond", "triangle-up",
-)  # fmt: skip
+    "pentagon",
+    "hexagon",
+    "circle",
+    "star-diamond",
+    "square",
+    "triangle-down",
+    "diamond",
+    "triangle-up",
+)
 _FILLINGS = ("-open", "", "-open-dot", "-dot")
 _DASHES = ("dash", "solid", "dot", "dashdot")
 
