@@ -25,7 +25,7 @@ sys.path.append(str(ROOT))
 from benchmarks.planted_faults.catalogue import FAULTS, HONEST  # noqa: E402
 from benchmarks.power import copied  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
-from harness.environments.framework_spec import Recipe  # noqa: E402
+from harness.environments.framework_spec import FrameworkSpec  # noqa: E402
 from harness.runner.context import Measuring  # noqa: E402
 from harness.runner.request import Request, request  # noqa: E402
 from harness.runner.run import execute  # noqa: E402
@@ -61,7 +61,7 @@ def outcome(events: Iterable[Mapping[str, Any]]) -> Outcome:
     return Outcome(OK)
 
 
-def project(folder: Path, host: Recipe) -> Path:
+def project(folder: Path, host: FrameworkSpec) -> Path:
     """Copy the project to `folder`; its one framework is the planted one, in `host`'s first mode."""
     root = copied(folder, ROOT / "benchmarks" / "planted_faults")
     planted = {"PLANTED_IN": host.name, "PLANTED_MODE": host.modes[0]}
@@ -101,7 +101,7 @@ def asked(root: Path, python: Path, faults: Iterable[str], measuring: Measuring)
 
 
 def outcomes(
-    host: Recipe, python: Path, faults: Iterable[str], measuring: Measuring = MEASURING
+    host: FrameworkSpec, python: Path, faults: Iterable[str], measuring: Measuring = MEASURING
 ) -> dict[str, Outcome]:
     """Run the honest adapter and `faults` in `host`, whose Python is `python`; return each outcome."""
     with tempfile.TemporaryDirectory() as folder:
@@ -132,9 +132,7 @@ def _shown(verdict: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; return the exit status."""
-    hosts = {
-        name: recipe for name, recipe in framework_spec.discover().items() if not recipe.arbiter
-    }
+    hosts = {name: spec for name, spec in framework_spec.discover().items() if not spec.reference}
     faults = [name for name in FAULTS if name != HONEST]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--framework", action="append", choices=[*hosts], help="default: all")

@@ -30,7 +30,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from benchmarks.power import RECIPE, project  # noqa: E402
+from benchmarks.power import SPEC, project  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
 from harness.gate import request  # noqa: E402
 from harness.gate.decide import Comparison, accuracy_change, judge  # noqa: E402
@@ -96,7 +96,7 @@ def planted(folder: Path) -> Path:
     """Copy the project to `folder` with the planted framework alone; return its root."""
     root = project(folder)
     modes = ", ".join(f'"{mode}"' for mode in dict.fromkeys((*POOL, *PLANTS.values())))
-    (root / "frameworks" / "planted" / "environment.toml").write_text(RECIPE.format(modes=modes))
+    (root / "frameworks" / "planted" / "environment.toml").write_text(SPEC.format(modes=modes))
     return root
 
 

@@ -91,10 +91,12 @@ def _path(workload: str) -> str:
 
 def conduct(part: Part, asked: argparse.Namespace, command: Sequence[str]) -> None:
     """Run one part; its folder is the latest under asked.out, even where it is cut off."""
-    kind, recipes = devices.kind(asked.device), discover()
+    kind, framework_specs = devices.kind(asked.device), discover()
     # One that has no build for the device says why itself.
-    given = {name: ABSENT for name, recipe in recipes.items() if kind in recipe.devices}
-    given |= {name: Path(sys.executable) for name, recipe in recipes.items() if recipe.arbiter}
+    given = {name: ABSENT for name, spec in framework_specs.items() if kind in spec.devices}
+    given |= {
+        name: Path(sys.executable) for name, spec in framework_specs.items() if spec.reference
+    }
     given |= dict(asked.interpreter)
     asked_for = request(
         frameworks=["all"],

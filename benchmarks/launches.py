@@ -66,11 +66,11 @@ class Launch:
     """One worker, warm and frozen."""
 
     def __init__(self, asked: argparse.Namespace, treatment: Treatment, task: Task) -> None:
-        recipe = framework_spec.discover()[asked.framework]
+        framework = framework_spec.discover()[asked.framework]
         self._threads = treatment.threads or asked.threads
         scratch = Path(tempfile.mkdtemp(dir=task.scratch))
-        variables = recipe.worker_variables(device="cpu", threads=self._threads, scratch=scratch)
-        python = builder.prepare(recipe, "cpu").python
+        variables = framework.worker_variables(device="cpu", threads=self._threads, scratch=scratch)
+        python = builder.prepare(framework, "cpu").python
         cpus = host.usable_cpus()[: self._threads]
         variables = {**variables, **treatment.variables}
         allocator = process.ALLOCATOR if treatment.keeps_memory else {}

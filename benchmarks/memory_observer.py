@@ -29,7 +29,7 @@ sys.path.append(str(ROOT))
 
 from harness import protocol  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
-from harness.environments.framework_spec import Recipe  # noqa: E402
+from harness.environments.framework_spec import FrameworkSpec  # noqa: E402
 from harness.machine import host  # noqa: E402
 from harness.paths import cache_folder  # noqa: E402
 from harness.runner.process import WorkerProcess  # noqa: E402
@@ -105,10 +105,10 @@ class Seen:
 
 
 @contextmanager
-def started(recipe: Recipe, threads: int, folder: Path) -> Iterator[WorkerProcess]:
+def started(framework: FrameworkSpec, threads: int, folder: Path) -> Iterator[WorkerProcess]:
     """A worker of a framework, ended at the end."""
-    python = builder.prepare(recipe, "cpu").python
-    variables = recipe.worker_variables(device="cpu", threads=threads, scratch=folder)
+    python = builder.prepare(framework, "cpu").python
+    variables = framework.worker_variables(device="cpu", threads=threads, scratch=folder)
     cpus = sorted(host.affinity())[:threads]
     worker = WorkerProcess(python, ROOT, folder / "log", variables, cpus)
     try:
@@ -129,11 +129,13 @@ def prepared(workload: Workload, steps: int, folder: Path) -> dict[str, str]:
     return {"arrays": str(arrays.folder), "start": str(folder)}
 
 
-def observe(recipe: Recipe, mode: str, workload: Workload, asked: argparse.Namespace) -> Seen:
+def observe(
+    framework: FrameworkSpec, mode: str, workload: Workload, asked: argparse.Namespace
+) -> Seen:
     """Have one worker prove and train, observed."""
     with (
         tempfile.TemporaryDirectory() as name,
-        started(recipe, asked.threads, Path(name)) as worker,
+        started(framework, asked.threads, Path(name)) as worker,
     ):
         where = prepared(workload, asked.steps, Path(name))
         observer = Observer(worker.pid)
@@ -142,7 +144,7 @@ def observe(recipe: Recipe, mode: str, workload: Workload, asked: argparse.Names
         def ask(job: str, **arguments: Any) -> dict[str, Any]:
             return worker.ask(job, PATIENCE, **arguments)
 
-        ask("open", framework=recipe.name, version=protocol.VERSION, folder=name)
+        ask("open", framework=framework.name, version=protocol.VERSION, folder=name)
         how = {"mode": mode, "device": "cpu", "precision": "float32", "threads": asked.threads}
         ask("build", workload=workload.to_dict(), **where, **how)
         ask("first_step")
@@ -155,12 +157,12 @@ def observe(recipe: Recipe, mode: str, workload: Workload, asked: argparse.Names
     return Seen(ours, observer.peak, observer.processes, before, observer.looks)
 
 
-def row(workload: Workload, recipe: Recipe, mode: str, seen: Seen) -> str:
+def row(workload: Workload, framework: FrameworkSpec, mode: str, seen: Seen) -> str:
     """Return one line of the table."""
     ratio = f"{seen.ratio:.3f}" + ("" if abs(seen.ratio - 1) <= AGREED else " **off**")
     cells = (
         workload.name,
-        recipe.title,
+        framework.title,
         mode,
         f"{seen.ours / MIB:.1f}",
         f"{seen.observed / MIB:.1f}",
@@ -208,14 +210,16 @@ def main() -> None:
     print(f"| {' | '.join(titles)} |\n|{' --- |' * 3}{' ---: |' * (len(titles) - 3)}")
     for name in asked.workload or ("cnn-digits", "cifar-cnn-128"):
         workload = spec.load(name)
-        for recipe in framework_spec.discover().values():
-            if recipe.arbiter or recipe.name not in (asked.framework or [recipe.name]):
+        for framework in framework_spec.discover().values():
+            if framework.reference or framework.name not in (asked.framework or [framework.name]):
                 continue
             for mode in [
-                mode for mode in recipe.modes_on("cpu") if mode in (asked.mode or recipe.modes)
+                mode
+                for mode in framework.modes_on("cpu")
+                if mode in (asked.mode or framework.modes)
             ]:
-                seen = observe(recipe, mode, workload, asked)
-                print(row(workload, recipe, mode, seen), flush=True)
+                seen = observe(framework, mode, workload, asked)
+                print(row(workload, framework, mode, seen), flush=True)
 
 
 if __name__ == "__main__":

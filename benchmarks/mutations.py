@@ -65,8 +65,8 @@ def outcomes(framework: str) -> Iterator[Outcome]:
 
 
 def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
-    recipe, run = framework_spec.discover()[framework], _reference(name)
-    python = builder.prepare(recipe, "cpu").python
+    host, run = framework_spec.discover()[framework], _reference(name)
+    python = builder.prepare(host, "cpu").python
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         given = {
@@ -74,9 +74,9 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
             "labels": np.stack([batch.labels for batch in run.batches]),
         }
         np.savez(folder / "given.npz", **given, **run.start)  # type: ignore[arg-type]
-        variables = recipe.worker_variables(device="cpu", threads=1, scratch=folder)
+        variables = host.worker_variables(device="cpu", threads=1, scratch=folder)
         environment = worker_environment(variables)
-        job = [framework, recipe.modes[0], name, str(STEPS), str(folder / "given.npz"), scratch]
+        job = [framework, host.modes[0], name, str(STEPS), str(folder / "given.npz"), scratch]
         command = [str(python), "-P", str(SCRIPT), *job, *faults]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -105,7 +105,9 @@ def _mark(verdict: Verdict) -> str:
 
 def main() -> None:
     """Print the table."""
-    frameworks = [name for name, recipe in framework_spec.discover().items() if not recipe.arbiter]
+    frameworks = [
+        name for name, framework in framework_spec.discover().items() if not framework.reference
+    ]
     found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")

@@ -33,7 +33,7 @@ from benchmarks.parity.check import Outcome  # noqa: E402
 from benchmarks.parity.results import FAILED, Result, Results  # noqa: E402
 from benchmarks.parity.workloads import draw_net  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
-from harness.environments.framework_spec import Recipe  # noqa: E402
+from harness.environments.framework_spec import FrameworkSpec  # noqa: E402
 from harness.machine import host  # noqa: E402
 from harness.runner.process import WorkerFailed  # noqa: E402
 from workloads import cost, spec  # noqa: E402
@@ -68,29 +68,31 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def ranked() -> dict[str, Recipe]:
+def ranked() -> dict[str, FrameworkSpec]:
     """Return all frameworks but the reference."""
     return {
-        name: recipe for name, recipe in framework_spec.discover().items() if not recipe.arbiter
+        name: framework
+        for name, framework in framework_spec.discover().items()
+        if not framework.reference
     }
 
 
 def cells(frameworks: Sequence[str] | None, modes: Sequence[str] | None) -> list[Cell]:
     """Return a cell for each framework and mode that can run here; say which cannot."""
-    chosen = [recipe for name, recipe in ranked().items() if name in (frameworks or ranked())]
+    chosen = [framework for name, framework in ranked().items() if name in (frameworks or ranked())]
     prepared = builder.prepare_all(chosen, "cpu")
     runnable = []
-    for recipe in chosen:
-        environment = prepared[recipe.label]
-        for mode in recipe.modes_on("cpu"):
+    for framework in chosen:
+        environment = prepared[framework.label]
+        for mode in framework.modes_on("cpu"):
             if modes and mode not in modes:
                 continue
             if isinstance(environment, builder.Unavailable):
-                progress(f"{recipe.name} {mode} is left out: {environment}")
-            elif lacking := recipe.missing_program(mode):
-                progress(f"{recipe.name} {mode} is left out: {lacking}")
+                progress(f"{framework.name} {mode} is left out: {environment}")
+            elif lacking := framework.missing_program(mode):
+                progress(f"{framework.name} {mode} is left out: {lacking}")
             else:
-                runnable.append(Cell(recipe, mode, environment.python))
+                runnable.append(Cell(framework, mode, environment.python))
     return runnable
 
 
@@ -143,7 +145,7 @@ def check_case(given: Given, asked: Iterable[Cell], results: Results) -> None:
         except WorkerFailed as failure:
             outcome = Outcome(FAILED, math.inf, "", failure.reason)
         seconds = cell.seconds[-1]
-        results.results.append(Result(given.case, cell.recipe.name, cell.mode, outcome, seconds))
+        results.results.append(Result(given.case, cell.framework.name, cell.mode, outcome, seconds))
 
 
 def progress(line: str) -> None:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from harness.environments import builder, framework_spec  # noqa: E402
-from harness.environments.framework_spec import Recipe  # noqa: E402
+from harness.environments.framework_spec import FrameworkSpec  # noqa: E402
 from harness.machine import host  # noqa: E402
 from harness.runner.process import worker_environment  # noqa: E402
 
@@ -32,29 +32,29 @@ LOOPS = sorted(path.parent.name for path in (ROOT / "frameworks").glob("*/loop.p
 LOWEST = 0.98
 
 
-def launch(recipe: Recipe, python: Path, job: dict[str, Any]) -> dict[str, Any]:
+def launch(spec: FrameworkSpec, python: Path, job: dict[str, Any]) -> dict[str, Any]:
     """Run alternate.py once, in a fresh process with fresh caches."""
     with tempfile.TemporaryDirectory() as scratch:
-        variables = recipe.worker_variables(
+        variables = spec.worker_variables(
             device="cpu", threads=job["threads"], scratch=Path(scratch)
         )
         command = [str(python), "-P", str(BENCHMARKS / "alternate.py"), json.dumps(job)]
         environment = worker_environment(variables)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{recipe.name} {job['mode']}: {done.stderr[-2000:]}")
+        raise SystemExit(f"{spec.name} {job['mode']}: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(recipe: Recipe, python: Path, job: dict[str, Any], launches: int) -> str:
+def measure(spec: FrameworkSpec, python: Path, job: dict[str, Any], launches: int) -> str:
     """Return one line of the table: the median over launches of each launch's median ratio."""
-    told = [launch(recipe, python, job) for _ in range(launches)]
+    told = [launch(spec, python, job) for _ in range(launches)]
     medians = [statistics.median(one["ratios"]) for one in told]
     rounds = [ratio for one in told for ratio in one["ratios"]]
     speed = statistics.median(one["plain_steps_per_s"] for one in told)
     ratio = statistics.median(medians)
     return (
-        f"{recipe.name:<12}{job['mode']:<12}{job['batch']:>5}{speed:>12.0f}{ratio:>8.3f}"
+        f"{spec.name:<12}{job['mode']:<12}{job['batch']:>5}{speed:>12.0f}{ratio:>8.3f}"
         f"   {min(medians):.3f} to {max(medians):.3f}   {min(rounds):.3f} to {max(rounds):.3f}"
         f"{'' if ratio >= LOWEST else f'   below {LOWEST}'}"
     )
@@ -85,13 +85,11 @@ def main() -> None:
         f"{'framework':<12}{'mode':<12}{'batch':>5}{'loop st/s':>12}{'ratio':>8}"
         f"   {'launches':<14}   rounds"
     )
-    for name, recipe in framework_spec.discover().items():
+    for name, spec in framework_spec.discover().items():
         if name not in (asked.framework or LOOPS):
             continue
-        python = builder.prepare(recipe, "cpu").python
-        for mode in [
-            mode for mode in recipe.modes_on("cpu") if mode in (asked.mode or recipe.modes)
-        ]:
+        python = builder.prepare(spec, "cpu").python
+        for mode in [mode for mode in spec.modes_on("cpu") if mode in (asked.mode or spec.modes)]:
             for batch in asked.batch or (4, 128):
                 job = {
                     "framework": name,
@@ -102,7 +100,7 @@ def main() -> None:
                     "rounds": asked.rounds,
                     "slice_s": asked.slice,
                 }
-                print(measure(recipe, python, job, asked.launches), flush=True)
+                print(measure(spec, python, job, asked.launches), flush=True)
 
 
 if __name__ == "__main__":

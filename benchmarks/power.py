@@ -46,7 +46,7 @@ GROUP = 5
 DRAWS = 2000
 """Orders of the recorded launches that the power curve is the mean of."""
 
-RECIPE = """
+SPEC = """
 title = "Planted"
 python = "3.11"
 package = "torch"
@@ -78,7 +78,7 @@ def project(folder: Path) -> Path:
     """Copy the project to `folder`, with the planted framework and no other; return its root."""
     root = copied(folder, ROOT / "benchmarks" / "planted")
     modes = ", ".join(f'"{mode}"' for mode in (*IDENTICAL, *SLOWED))
-    (root / "frameworks" / "planted" / "environment.toml").write_text(RECIPE.format(modes=modes))
+    (root / "frameworks" / "planted" / "environment.toml").write_text(SPEC.format(modes=modes))
     return root
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from harness.environments import framework_spec, git, gpu_support
 from harness.environments.cache import read_stamp
-from harness.environments.framework_spec import Program, Recipe
+from harness.environments.framework_spec import FrameworkSpec, Program
 from harness.environments.installer import InstallError, uv_program
 from harness.environments.interpreters import OLDEST_PYTHON
 from harness.machine import devices, host
@@ -70,7 +70,7 @@ class Finding:
 
 def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding]:
     """Examine this machine for the project in `root` with its cache. Never raises."""
-    findings, recipes = _recipes(root or project_root())
+    findings, framework_specs = _framework_specs(root or project_root())
     try:
         cache = cache or cache_folder()
     except UserError as error:
@@ -80,9 +80,9 @@ def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding
         _python,
         lambda: _checkout(root or project_root()),
         _uv,
-        lambda: _programs(recipes),
-        lambda: _libraries(recipes),
-        lambda: _environments(recipes, cache),
+        lambda: _programs(framework_specs),
+        lambda: _libraries(framework_specs),
+        lambda: _environments(framework_specs, cache),
         lambda: _datasets(cache),
         lambda: _disk(cache),
         lambda: _memory(description),
@@ -90,7 +90,7 @@ def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding
         lambda: _clock(description),
         lambda: _swap(description),
         lambda: _gpus(description),
-        lambda: _builds(recipes, description),
+        lambda: _builds(framework_specs, description),
         _noise,
         _energy,
     ]
@@ -106,11 +106,11 @@ def _safely(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
         return [Finding("warning", problem, "the other findings hold; please report this one")]
 
 
-def _recipes(root: Path) -> tuple[list[Finding], list[Recipe]]:
+def _framework_specs(root: Path) -> tuple[list[Finding], list[FrameworkSpec]]:
     try:
         return [], list(framework_spec.discover(root).values())
-    except (framework_spec.RecipeError, OSError) as error:
-        return [Finding("error", f"a framework's recipe is wrong: {error}", "correct it")], []
+    except (framework_spec.FrameworkSpecError, OSError) as error:
+        return [Finding("error", f"a framework's spec is wrong: {error}", "correct it")], []
 
 
 def _python() -> Iterator[Finding]:
@@ -142,18 +142,18 @@ def _uv() -> Iterator[Finding]:
         yield Finding("ok", "uv, which builds the environments")
 
 
-def _programs(recipes: list[Recipe]) -> Iterator[Finding]:
+def _programs(framework_specs: list[FrameworkSpec]) -> Iterator[Finding]:
     """Programs that some modes call, such as a compiler."""
-    for recipe in recipes:
-        for program in recipe.programs:
-            yield from _program(recipe, program)
+    for spec in framework_specs:
+        for program in spec.programs:
+            yield from _program(spec, program)
 
 
-def _program(recipe: Recipe, program: Program) -> Iterator[Finding]:
+def _program(spec: FrameworkSpec, program: Program) -> Iterator[Finding]:
     if program.platform not in (None, sys.platform):
         return
     lacking = [mode for mode in program.modes if program.missing(mode)]
-    modes = f"{recipe.title}, {listed(lacking or program.modes)}"
+    modes = f"{spec.title}, {listed(lacking or program.modes)}"
     if lacking:
         name = os.environ.get(program.variable or "") or program.name
         yield Finding("warning", f"the program {name} is missing ({modes})", program.mend)
@@ -161,35 +161,35 @@ def _program(recipe: Recipe, program: Program) -> Iterator[Finding]:
         yield Finding("ok", f"the program {program.name} ({modes})")
 
 
-def _libraries(recipes: list[Recipe]) -> Iterator[Finding]:
+def _libraries(framework_specs: list[FrameworkSpec]) -> Iterator[Finding]:
     """Shared libraries that a framework needs and does not bring."""
-    for recipe in recipes:
-        for library in recipe.libraries:
+    for spec in framework_specs:
+        for library in spec.libraries:
             if not library.wanted_here():
                 continue
             try:
                 ctypes.CDLL(library.name)
             except OSError:
-                what = f"the shared library {library.name} is missing ({recipe.title})"
+                what = f"the shared library {library.name} is missing ({spec.title})"
                 yield Finding("warning", what, library.mend)
             else:
-                yield Finding("ok", f"the shared library {library.name} ({recipe.title})")
+                yield Finding("ok", f"the shared library {library.name} ({spec.title})")
 
 
-def _environments(recipes: list[Recipe], cache: Path) -> Iterator[Finding]:
+def _environments(framework_specs: list[FrameworkSpec], cache: Path) -> Iterator[Finding]:
     """Which frameworks' environments stand in the cache, built from the locks as they are now."""
     stamps = [read_stamp(folder) or {} for folder in (cache / "environments").glob("[!.]*")]
     hashes = {stamp.get("lock_hash") for stamp in stamps}
     built, missing = [], []
-    for recipe in recipes:
-        locks = [lock for lock in recipe.lock_paths("cpu") if lock.is_file()]
+    for spec in framework_specs:
+        locks = [lock for lock in spec.lock_paths("cpu") if lock.is_file()]
         if not locks:
-            what, mend = f"{recipe.title} has no lock", f"{places.program()} env lock {recipe.name}"
+            what, mend = f"{spec.title} has no lock", f"{places.program()} env lock {spec.name}"
             yield Finding("warning", what, mend)
         elif any(hashlib.sha256(lock.read_bytes()).hexdigest() in hashes for lock in locks):
-            built.append(recipe.name)
+            built.append(spec.name)
         else:
-            missing.append(recipe.name)
+            missing.append(spec.name)
     if built:
         yield Finding("ok", f"environments built: {', '.join(built)}")
     if missing:
@@ -335,27 +335,29 @@ def _gpus(description: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("ok", f"no GPU ({reason}): everything runs on the CPU")
 
 
-def _builds(recipes: list[Recipe], description: Mapping[str, Any]) -> Iterator[Finding]:
+def _builds(
+    framework_specs: list[FrameworkSpec], description: Mapping[str, Any]
+) -> Iterator[Finding]:
     """Which framework has a CUDA build for the cards' driver, and which cannot use a card, and why.
 
     There is one driver, so the first card stands for all, but for those of other capabilities.
     """
     different = {card.get("capability"): card for card in reversed(description.get("gpus") or ())}
-    ranked = [recipe for recipe in recipes if not recipe.arbiter]
+    ranked = [spec for spec in framework_specs if not spec.reference]
     for card in different.values():
         able = [(r, gpu_support.lock_that_fits(r, card)) for r in ranked]
         fits = [f"{r.title} ({lock})" for r, lock in able if lock]
         if fits:
             driver = f"driver {card['driver']}" if card.get("driver") else "the driver"
             yield Finding("ok", f"CUDA builds that fit {driver}: {listed(fits)}")
-        for recipe, lock in able:
+        for spec, lock in able:
             if not lock:
-                yield _unusable(recipe, card)
+                yield _unusable(spec, card)
 
 
-def _unusable(recipe: Recipe, card: devices.Card) -> Finding:
-    what = f"{recipe.title}: {gpu_support.refusal(recipe, card, has_interpreter=False)}"
-    if devices.CUDA in recipe.devices:
+def _unusable(spec: FrameworkSpec, card: devices.Card) -> Finding:
+    what = f"{spec.title}: {gpu_support.refusal(spec, card, has_interpreter=False)}"
+    if devices.CUDA in spec.devices:
         return Finding("warning", what, "update the NVIDIA driver")
-    mend = f"give a build for it with --interpreter {recipe.name}=PYTHON, or leave it on the CPU"
-    return Finding("warning" if devices.CUDA in recipe.given else "ok", what, mend)
+    mend = f"give a build for it with --interpreter {spec.name}=PYTHON, or leave it on the CPU"
+    return Finding("warning" if devices.CUDA in spec.given else "ok", what, mend)

@@ -37,9 +37,9 @@ def first_losses(record: store.Record) -> dict[str, list[float]]:
 
 
 def furthest(losses: dict[str, list[float]]) -> float:
-    """The largest relative difference of any cell's losses from the arbiter's."""
-    (arbiter,) = [name for name in losses if name.endswith("float64")]
-    pairs = [(a, b) for one in losses.values() for a, b in zip(one, losses[arbiter], strict=True)]
+    """The largest relative difference of any cell's losses from the reference's."""
+    (reference,) = [name for name in losses if name.endswith("float64")]
+    pairs = [(a, b) for one in losses.values() for a, b in zip(one, losses[reference], strict=True)]
     return max(abs(a - b) / abs(b) for a, b in pairs)
 
 
@@ -48,20 +48,26 @@ def test_all_frameworks_in_all_their_modes(tmp_path: Path) -> None:
     record, done = run(tmp_path, "run", "--quick", "--workload", "cnn-digits")
     assert done.returncode == 0, done.stdout + done.stderr
     table = store.summary(record)
-    recipes = discover()
+    framework_specs = discover()
     assert set(zip(table["framework"], table["mode"], strict=True)) == {
-        (recipe.name, mode) for recipe in recipes.values() for mode in recipe.modes_on("cpu")
+        (framework_spec.name, mode)
+        for framework_spec in framework_specs.values()
+        for mode in framework_spec.modes_on("cpu")
     }
     assert set(table["status"]) == {"ok"}
     assert table["accuracy"].min() > 0.5  # of one epoch; chance is 0.1
     assert furthest(first_losses(record)) < AGREE
-    for name in {recipe.title for recipe in recipes.values() if not recipe.arbiter}:
+    for name in {
+        framework_spec.title
+        for framework_spec in framework_specs.values()
+        if not framework_spec.reference
+    }:
         assert name.lower() in (done.stdout + done.stderr).lower()
 
 
 @pytest.mark.nightly
 def test_the_first_losses_agree_on_every_workload(tmp_path: Path) -> None:
-    modes = ",".join({recipe.modes[0] for recipe in discover().values()})
+    modes = ",".join({framework_spec.modes[0] for framework_spec in discover().values()})
     command = ["parity", "--workload=all", f"--parity-steps={FIRST}", "--mode", modes]
     record, done = run(tmp_path, *command)
     # 3: nothing failed; a net as deep as ResNet-20 may be undecided after so few steps.
@@ -96,7 +102,11 @@ def cells(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 def test_unplugging_a_framework_costs_only_that_framework(tmp_path: Path) -> None:
-    names = [recipe.name for recipe in discover().values() if not recipe.arbiter][:1]
+    names = [
+        framework_spec.name
+        for framework_spec in discover().values()
+        if not framework_spec.reference
+    ][:1]
     both = ",".join([*names, "reference"])
     _, done = run(
         tmp_path,

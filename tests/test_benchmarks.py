@@ -13,11 +13,11 @@ from harness.environments.framework_spec import discover
 from tests.frameworks import inside
 
 ROOT = Path(__file__).resolve().parents[1]
-RANKED = [recipe for recipe in discover().values() if not recipe.arbiter]
+RANKED = [spec for spec in discover().values() if not spec.reference]
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", [recipe.name for recipe in RANKED])
+@pytest.mark.parametrize("name", [spec.name for spec in RANKED])
 def test_overhead_measures_an_adapter_against_its_plain_loop(name: str) -> None:
     mode = discover()[name].modes[0]
     command = [sys.executable, "benchmarks/overhead.py", "--framework", name, "--mode", mode]
@@ -31,13 +31,13 @@ def test_overhead_measures_an_adapter_against_its_plain_loop(name: str) -> None:
 
 @pytest.mark.nightly
 def test_the_memory_observer_agrees_with_the_worker() -> None:
-    recipe = RANKED[0]
-    command = [sys.executable, "benchmarks/memory_observer.py", "--framework", recipe.name]
-    short = ["--mode", recipe.modes[-1], "--workload", "cnn-digits", "--steps", "30"]
+    spec = RANKED[0]
+    command = [sys.executable, "benchmarks/memory_observer.py", "--framework", spec.name]
+    short = ["--mode", spec.modes[-1], "--workload", "cnn-digits", "--steps", "30"]
     done = subprocess.run([*command, *short], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     row = [cell.strip() for cell in done.stdout.splitlines()[-1].split("|")]
-    assert row[1:4] == ["cnn-digits", recipe.title, recipe.modes[-1]]
+    assert row[1:4] == ["cnn-digits", spec.title, spec.modes[-1]]
     assert float(row[6]) == pytest.approx(1, abs=0.05)
 
 
@@ -86,7 +86,7 @@ def test_levels_simulates_what_change_points_find() -> None:
 
 def test_every_framework_has_a_plain_loop() -> None:
     loops = {path.parent.name for path in (ROOT / "frameworks").glob("*/loop.py")}
-    assert loops == {recipe.name for recipe in RANKED}
+    assert loops == {spec.name for spec in RANKED}
 
 
 @pytest.mark.nightly
@@ -95,15 +95,15 @@ def test_the_gpu_acceptance_on_the_cpu(
 ) -> None:
     from benchmarks import gpu_acceptance
 
-    recipe = RANKED[0]
-    python = inside.python(recipe.name)
+    spec = RANKED[0]
+    python = inside.python(spec.name)
     part = gpu_acceptance.Part("mlp-2-3-2", 2, 20, launches=1)
     monkeypatch.setattr(gpu_acceptance, "SMALL", (part,))
-    given = ["--interpreter", f"{recipe.name}={python}", "--mode", recipe.modes[0]]
+    given = ["--interpreter", f"{spec.name}={python}", "--mode", spec.modes[0]]
     status = gpu_acceptance.main(["--device=cpu", "--small", f"--out={tmp_path}", *given])
     said = capsys.readouterr().out
     assert status == 0, said
-    assert f"{recipe.name}/{recipe.modes[0]}/cpu/float32: equivalent, nearest its bound: " in said
+    assert f"{spec.name}/{spec.modes[0]}/cpu/float32: equivalent, nearest its bound: " in said
     for other in RANKED[1:]:
         assert f"{other.name} on cpu: unavailable: --interpreter {other.name}=" in said
     assert said.splitlines()[-1].startswith(

@@ -70,9 +70,9 @@ def test_every_option_of_run_is_in_the_documentation(option: str) -> None:
 def test_frameworks_workloads_and_modes_are_listed() -> None:
     frameworks = call("list", "frameworks").output
     modes = call("list", "modes").output
-    for recipe in discover().values():
-        assert recipe.name in frameworks
-        assert all(mode in modes for mode in recipe.modes)
+    for framework_spec in discover().values():
+        assert framework_spec.name in frameworks
+        assert all(mode in modes for mode in framework_spec.modes)
     assert all(name in call("list", "workloads").output for name in spec.names())
 
 

@@ -59,7 +59,7 @@ def build(mode):
     return lambda batches: [0.0 for _ in batches]
 """
 
-RECIPE = """
+SPEC = """
 title = "Twin"
 python = "3.11"
 package = "numpy"
@@ -148,7 +148,7 @@ def add_twin(root: Path) -> Path:
     folder = root / "frameworks" / "twin"
     folder.mkdir()
     files = {"adapter.py": TWIN, "flags.py": FLAGS, "loop.py": LOOP}
-    for name, text in (files | {"environment.toml": RECIPE, "expected.toml": EXPECTED}).items():
+    for name, text in (files | {"environment.toml": SPEC, "expected.toml": EXPECTED}).items():
         (folder / name).write_text(text)
     return folder
 

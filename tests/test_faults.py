@@ -57,5 +57,5 @@ def test_the_planted_framework_is_built_as_its_host(tmp_path: Path) -> None:
         assert planted.variables == {**host.variables, **variables}
         assert planted.modes == tuple(FAULTS)
         assert planted.packages == host.packages
-        assert not planted.arbiter
+        assert not planted.reference
         assert re.search(host.title, planted.title)

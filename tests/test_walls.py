@@ -38,8 +38,8 @@ for name in sys.argv[2:]:
 def worker_modules() -> list[str]:
     """Every module that runs inside an environment, but the adapters of real frameworks."""
     files = [*ROOT.glob("workloads/**/*.py"), *ROOT.glob("frameworks/*.py")]
-    arbiters = [name for name, recipe in discover().items() if recipe.arbiter]
-    files += [path for name in arbiters for path in ROOT.glob(f"frameworks/{name}/*.py")]
+    references = [name for name, spec in discover().items() if spec.reference]
+    files += [path for name in references for path in ROOT.glob(f"frameworks/{name}/*.py")]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
     ours = sorted(name.removesuffix(".__init__") for name in names)
     words = ("disk", "failures", "protocol", "this_process", "worker")
@@ -63,7 +63,7 @@ def test_the_guard_can_fail() -> None:
 
 
 def test_the_harness_imports_no_framework() -> None:
-    libraries = {recipe.module for recipe in discover().values() if not recipe.arbiter}
+    libraries = {spec.module for spec in discover().values() if not spec.reference}
     code = "import cli, sys; print(sorted(m for m in sys.argv[1:] if m in sys.modules))"
     command = [sys.executable, "-c", code, *libraries]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
@@ -72,8 +72,8 @@ def test_the_harness_imports_no_framework() -> None:
 
 @pytest.mark.parametrize("room", ["harness", "workloads"])
 def test_no_framework_is_named_outside_its_folder(room: str) -> None:
-    recipes = [recipe for recipe in discover().values() if not recipe.arbiter]
-    words = {word for r in recipes for word in (r.name, r.module, *r.packages)}
+    framework_specs = [spec for spec in discover().values() if not spec.reference]
+    words = {word for r in framework_specs for word in (r.name, r.module, *r.packages)}
     pattern = re.compile(rf"\b({'|'.join(map(re.escape, sorted(words)))})\b", re.IGNORECASE)
     for path in (ROOT / room).rglob("*.py"):
         for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -82,7 +82,7 @@ def test_no_framework_is_named_outside_its_folder(room: str) -> None:
             assert not found, f"{path.relative_to(ROOT)}:{number} names {found[0] if found else ''}"
 
 
-def test_every_framework_with_an_adapter_has_a_recipe() -> None:
+def test_every_framework_with_an_adapter_has_a_spec() -> None:
     assert frameworks.names() == sorted(discover())
 
 

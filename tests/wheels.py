@@ -68,7 +68,7 @@ class Toy(Reference):
         return super().train(batches)
 '''
 
-RECIPE = """
+SPEC = """
 title = "Toy"
 python = "{python}"
 package = "toyframe"
@@ -103,5 +103,5 @@ def add_toy(root: Path, wheels: Path) -> None:
     folder.mkdir()
     (folder / "adapter.py").write_text(TOY, encoding="utf-8")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    (folder / "environment.toml").write_text(RECIPE.format(python=python), encoding="utf-8")
+    (folder / "environment.toml").write_text(SPEC.format(python=python), encoding="utf-8")
     lock(load(folder / "environment.toml"))

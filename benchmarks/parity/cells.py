@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.parity.cases import Given
 from harness import protocol
-from harness.environments.framework_spec import Recipe
+from harness.environments.framework_spec import FrameworkSpec
 from harness.runner.process import WorkerFailed, WorkerProcess
 from workloads.spec import Workload
 
@@ -33,8 +33,8 @@ TIMEOUT = 600.0
 class Cell:
     """A framework in one of its modes, on the CPU with one thread; its process starts when asked."""
 
-    def __init__(self, recipe: Recipe, mode: str, python: Path) -> None:
-        self.recipe, self.mode = recipe, mode
+    def __init__(self, framework: FrameworkSpec, mode: str, python: Path) -> None:
+        self.framework, self.mode = framework, mode
         self.seconds: list[float] = []
         """What each answer took, the building of its model included."""
         self._python = python
@@ -110,11 +110,11 @@ class Cell:
     def _open(self) -> WorkerProcess:
         self._scratch = TemporaryDirectory(prefix="parity-")
         folder = Path(self._scratch.name)
-        variables = self.recipe.worker_variables(device="cpu", threads=1, scratch=folder)
+        variables = self.framework.worker_variables(device="cpu", threads=1, scratch=folder)
         log = folder / "log"
-        self._worker = WorkerProcess(self._python, self.recipe.root, log, variables)
+        self._worker = WorkerProcess(self._python, self.framework.root, log, variables)
         version = protocol.VERSION
         self._worker.ask(
-            "open", TIMEOUT, framework=self.recipe.name, version=version, folder=str(folder)
+            "open", TIMEOUT, framework=self.framework.name, version=version, folder=str(folder)
         )
         return self._worker

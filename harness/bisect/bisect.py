@@ -16,7 +16,7 @@ from harness.bisect.log import Log
 from harness.bisect.question import BAD, Question, better, in_words, moved, side
 from harness.bisect.search import SKIPPED, Search
 from harness.environments import releases, variants
-from harness.environments.framework_spec import Recipe, discover
+from harness.environments.framework_spec import FrameworkSpec, discover
 from harness.environments.probe import Unavailable
 from harness.machine import processors
 from harness.outcomes import INCONCLUSIVE
@@ -64,7 +64,7 @@ class Bisection:
     question: Question
     workload: str
     """As it was given: a name, or a file."""
-    recipe: Recipe
+    framework_spec: FrameworkSpec
     results: Path
     root: Path
     emit: Emit
@@ -96,12 +96,12 @@ class Bisection:
 
     def _releases(self) -> list[str]:
         """Return those that are offered, from the good one to the bad one."""
-        offered = releases.versions(self.recipe)
+        offered = releases.versions(self.framework_spec)
         good, bad = Version(self.question.good), Version(self.question.bad)
         for end in (good, bad):
             if end not in offered:
-                near = releases.offered(variants.at_release(self.recipe, end))
-                raise SpecError(f"{self.recipe.title} {end} is not offered here; {near}")
+                near = releases.offered(variants.at_release(self.framework_spec, end))
+                raise SpecError(f"{self.framework_spec.title} {end} is not offered here; {near}")
         return [str(release) for release in offered if good <= release <= bad]
 
     def _measure(self, search: Search) -> dict[str, Any]:
@@ -270,14 +270,18 @@ def prepare(
     """
     root = root or project_root()
     specs = discover(root)
-    (recipe,) = (specs[name] for name in selection.choose([framework], [*specs], "framework"))
-    if recipe.arbiter:
+    (framework_spec,) = (
+        specs[name] for name in selection.choose([framework], [*specs], "framework")
+    )
+    if framework_spec.reference:
         raise SpecError(
             f"{framework} is the ground-truth implementation, and is not measured: name another framework"
         )
     if device == "auto":
         raise SpecError("--device auto: name one, as cpu or cuda")
-    modes = selection.choose([mode or recipe.modes[0]], list(recipe.modes), f"mode of {framework}")
+    modes = selection.choose(
+        [mode or framework_spec.modes[0]], list(framework_spec.modes), f"mode of {framework}"
+    )
     question = Question(
         framework=framework,
         good=str(_version("--good", good)),
@@ -291,7 +295,7 @@ def prepare(
     )
     if Version(question.good) >= Version(question.bad):
         raise SpecError(f"--good {good} is not before --bad {bad}: give the older one as --good")
-    return Bisection(question, workload, recipe, results, root, emit)
+    return Bisection(question, workload, framework_spec, results, root, emit)
 
 
 def _version(option: str, word: str) -> Version:

@@ -11,7 +11,7 @@ from harness.commands.errors import plainly
 from workloads.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.environments.framework_spec import Recipe
+    from harness.environments.framework_spec import FrameworkSpec
 
 
 @click.group()
@@ -64,13 +64,13 @@ def build(frameworks: tuple[str, ...], device: str) -> None:
 
     console = Console()
     chosen = variants.choose(frameworks or ["all"], project_root()).values()
-    recipes = [recipe for recipe in chosen if device in recipe.devices or frameworks]
+    framework_specs = [spec for spec in chosen if device in spec.devices or frameworks]
 
     def report(name: str, text: str) -> None:
         console.print(f"  {name}: {text}", markup=False, highlight=False)
 
     failed = False
-    for name, result in builder.prepare_all(recipes, device, report=report).items():
+    for name, result in builder.prepare_all(framework_specs, device, report=report).items():
         if isinstance(result, builder.Unavailable):
             failed = True
             line = f"unavailable: {result}"
@@ -88,9 +88,9 @@ def remove(frameworks: tuple[str, ...]) -> None:
     from harness.environments import builder, cache
 
     refusals = []
-    for recipe in _chosen(frameworks):
+    for spec in _chosen(frameworks):
         try:
-            names = builder.remove(recipe.name)
+            names = builder.remove(spec.name)
         except cache.InUse as error:
             refusals.append(str(error))
             continue
@@ -107,19 +107,20 @@ def lock(frameworks: tuple[str, ...]) -> None:
     """Write the lock files again from the requirements in environment.toml."""
     from harness.environments import lockfiles
 
-    for recipe in _chosen(frameworks):
-        written = lockfiles.lock(recipe)
+    for spec in _chosen(frameworks):
+        written = lockfiles.lock(spec)
         for path in written:
             click.echo(f"wrote {path}")
         if not written:
-            click.echo(f"{recipe.name}: its locks are what the requirements give")
+            click.echo(f"{spec.name}: its locks are what the requirements give")
 
 
-def _chosen(names: tuple[str, ...]) -> list[Recipe]:
+def _chosen(names: tuple[str, ...]) -> list[FrameworkSpec]:
     from harness import selection
     from harness.environments.framework_spec import discover
 
-    recipes = discover()
+    framework_specs = discover()
     return [
-        recipes[name] for name in selection.choose(names or ["all"], list(recipes), "framework")
+        framework_specs[name]
+        for name in selection.choose(names or ["all"], list(framework_specs), "framework")
     ]

@@ -30,7 +30,7 @@ def frameworks() -> None:
             spec.title,
             ", ".join(spec.devices),
             ", ".join(spec.modes),
-            "reference, not ranked" if spec.arbiter else "",
+            "reference, not ranked" if spec.reference else "",
         )
         for spec in discover().values()
     ]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from harness.environments import cache, interpreters, lockfiles, releases
 from harness.environments import probe as pythons
-from harness.environments.framework_spec import Recipe
+from harness.environments.framework_spec import FrameworkSpec
 from harness.environments.installer import Cancelled, InstallError, run_uv
 from harness.environments.interpreters import OLDEST_PYTHON
 from harness.environments.probe import Unavailable
@@ -84,15 +84,15 @@ class Built:
 class _Site:
     """What decides where one environment stands."""
 
-    recipe: Recipe
+    spec: FrameworkSpec
     device: str
     lock: Path
 
     @property
     def locked(self) -> bool:
         """Whether its lock is there; one that is made on the fly may not be yet."""
-        if self.recipe.lock_folder is not None:
-            return lockfiles.made(self.recipe, self.lock)
+        if self.spec.lock_folder is not None:
+            return lockfiles.made(self.spec, self.lock)
         return self.lock.is_file()
 
     @property
@@ -101,13 +101,13 @@ class _Site:
 
     @property
     def folder(self) -> Path:
-        interpreter = f"{self.recipe.python} {sysconfig.get_platform()}".encode()
+        interpreter = f"{self.spec.python} {sysconfig.get_platform()}".encode()
         digest = hashlib.sha256(self.lock.read_bytes() + interpreter).hexdigest()[:12]
-        return cache.shelf() / f"{self.recipe.name}-{self.device}-{digest}"
+        return cache.shelf() / f"{self.spec.name}-{self.device}-{digest}"
 
 
 def prepare(
-    recipe: Recipe,
+    spec: FrameworkSpec,
     device: str,
     *,
     interpreter: Path | None = None,
@@ -119,38 +119,38 @@ def prepare(
     Raises Unavailable with one human line, Cancelled when `cancel` is set meanwhile.
     """
     began = time.monotonic()
-    if device not in recipe.devices and not (interpreter and device in recipe.given):
-        # By agreement the first of a recipe's limits says why a device is missing.
-        why = f": {recipe.limits[0]}" if recipe.limits else ""
-        raise Unavailable(f"runs on {' and '.join(recipe.devices)}, not on {device}{why}")
+    if device not in spec.devices and not (interpreter and device in spec.given):
+        # By agreement the first of a spec's limits says why a device is missing.
+        why = f": {spec.limits[0]}" if spec.limits else ""
+        raise Unavailable(f"runs on {' and '.join(spec.devices)}, not on {device}{why}")
     try:
         if interpreter is not None:
-            environment = _given(recipe, device, interpreter, cancel)
+            environment = _given(spec, device, interpreter, cancel)
         else:
-            environment = _made(recipe, device, report or (lambda name, text: None), cancel)
+            environment = _made(spec, device, report or (lambda name, text: None), cancel)
     except InstallError as error:
         raise Unavailable(str(error)) from error
     return replace(environment, seconds=time.monotonic() - began)
 
 
 def prepare_all(
-    recipes: Iterable[Recipe],
+    framework_specs: Iterable[FrameworkSpec],
     device: str,
     *,
     interpreters: Mapping[str, Path] | None = None,
     report: Report | None = None,
 ) -> dict[str, Environment | Unavailable]:
     """`prepare` for many frameworks at once, by label. On Ctrl-C every build ends and is removed."""
-    wanted = list(recipes)
+    wanted = list(framework_specs)
     python_of = interpreters or {}
     cancel = threading.Event()
 
-    def prepare_one(recipe: Recipe) -> Environment | Unavailable:
+    def prepare_one(spec: FrameworkSpec) -> Environment | Unavailable:
         try:
             return prepare(
-                recipe,
+                spec,
                 device,
-                interpreter=python_of.get(recipe.label),
+                interpreter=python_of.get(spec.label),
                 report=report,
                 cancel=cancel,
             )
@@ -159,7 +159,7 @@ def prepare_all(
 
     with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
         try:
-            jobs = {recipe.label: pool.submit(prepare_one, recipe) for recipe in wanted}
+            jobs = {spec.label: pool.submit(prepare_one, spec) for spec in wanted}
             return {label: job.result() for label, job in jobs.items()}
         except BaseException:
             cancel.set()
@@ -212,19 +212,19 @@ def remove(framework: str | None = None) -> list[str]:
 
 
 def _made(
-    recipe: Recipe, device: str, report: Report, cancel: threading.Event | None
+    spec: FrameworkSpec, device: str, report: Report, cancel: threading.Event | None
 ) -> Environment:
-    """One that stands, else the first that can be built, in the order of the recipe's locks."""
-    for site in _sites(recipe, device):
-        if recipe.lock_folder is None and not site.locked:
+    """One that stands, else the first that can be built, in the order of the spec's locks."""
+    for site in _sites(spec, device):
+        if spec.lock_folder is None and not site.locked:
             raise Unavailable(
-                f"{recipe.name}/{site.lock.name} is missing: write it with"
-                f" {program()} env lock {recipe.name}"
+                f"{spec.name}/{site.lock.name} is missing: write it with"
+                f" {program()} env lock {spec.name}"
             )
     try:
-        if recipe.lock_folder is None:
-            return _first(_sites(recipe, device), report, cancel)
-        return _on_some_python(recipe, device, report, cancel)
+        if spec.lock_folder is None:
+            return _first(_sites(spec, device), report, cancel)
+        return _on_some_python(spec, device, report, cancel)
     except OSError as error:
         raise Unavailable(
             f"the folder {cache.shelf().parent} cannot be used: {error.strerror or error}; mend that, or"
@@ -232,19 +232,19 @@ def _made(
         ) from error
 
 
-def _sites(recipe: Recipe, device: str) -> list[_Site]:
-    return [_Site(recipe, device, path) for path in recipe.lock_paths(device)]
+def _sites(spec: FrameworkSpec, device: str) -> list[_Site]:
+    return [_Site(spec, device, path) for path in spec.lock_paths(device)]
 
 
 def _on_some_python(
-    recipe: Recipe, device: str, report: Report, cancel: threading.Event | None
+    spec: FrameworkSpec, device: str, report: Report, cancel: threading.Event | None
 ) -> Environment:
-    """Another release: on the recipe's Python, else on the next one to be had that it is made for.
+    """Another release: on the spec's Python, else on the next one to be had that it is made for.
 
     Raises InstallError, Unavailable with the first Python's reason, Cancelled.
     """
-    pythons = interpreters.by_preference(recipe.python)
-    tries = [(python, _sites(replace(recipe, python=python.version), device)) for python in pythons]
+    pythons = interpreters.by_preference(spec.python)
+    tries = [(python, _sites(replace(spec, python=python.version), device)) for python in pythons]
     tries.sort(
         key=lambda entry: not any(site.locked for site in entry[1])
     )  # locked before: it fits
@@ -255,12 +255,12 @@ def _on_some_python(
         except InstallError as error:
             if not error.not_offered and python.path:
                 raise
-            report(recipe.label, f"not offered for Python {python.version}")
+            report(spec.label, f"not offered for Python {python.version}")
             refusals.append(error)
     versions = listed(python.version for python in pythons)
     raise Unavailable(
         f"{refusals[0]}; tried on Python {versions}, no other is to be had here;"
-        f" {releases.offered(recipe)}"
+        f" {releases.offered(spec)}"
     ) from refusals[0]
 
 
@@ -275,7 +275,7 @@ def _first(sites: list[_Site], report: Report, cancel: threading.Event | None) -
         except InstallError as error:
             if not error.not_offered:
                 raise
-            report(site.recipe.label, f"no {site.lock.name} here, trying the next one: {error}")
+            report(site.spec.label, f"no {site.lock.name} here, trying the next one: {error}")
     return _build(sites[-1], report, cancel)
 
 
@@ -288,21 +288,21 @@ def _reuse(site: _Site, cancel: threading.Event | None) -> Environment | None:
         environment = Environment(**{**stamp, "python": python})
     except TypeError:  # noted by another version of samestep
         return None
-    _check_libraries(site.recipe, python, cancel)
+    _check_libraries(site.spec, python, cancel)
     return environment
 
 
 def _build(site: _Site, report: Report, cancel: threading.Event | None) -> Environment:
     """Build, try, put up. Raises InstallError, Unavailable, Cancelled."""
-    recipe, began = site.recipe, time.monotonic()
+    spec, began = site.spec, time.monotonic()
     if not site.locked:
-        report(recipe.label, f"locking {site.lock.name}")
-        lockfiles.make(recipe, site.lock, cancel)
+        report(spec.label, f"locking {site.lock.name}")
+        lockfiles.make(spec, site.lock, cancel)
     folder = site.folder
     cache.sweep()
 
     def waiting() -> None:
-        report(recipe.label, "waiting for another build of the same, or for a run that uses it")
+        report(spec.label, "waiting for another build of the same, or for a run that uses it")
 
     with cache.rebuilding(folder, waiting, cancel) as held:
         environment = _reuse(site, cancel)
@@ -310,35 +310,35 @@ def _build(site: _Site, report: Report, cancel: threading.Event | None) -> Envir
             return environment
         with cache.fresh(folder) as partial:
             python = cache.python_of(partial)
-            report(recipe.label, f"building from {site.lock.name}")
+            report(spec.label, f"building from {site.lock.name}")
             _install(site, partial, cancel, held)
-            report(recipe.label, "first import")
-            pythons.first_import(recipe, site.device, python, cancel)
+            report(spec.label, "first import")
+            pythons.first_import(spec, site.device, python, cancel)
             environment = Environment(
-                framework=recipe.name,
+                framework=spec.name,
                 device=site.device,
                 python=cache.python_of(folder),
-                version=pythons.probe(recipe, python, cancel).version(recipe),
+                version=pythons.probe(spec, python, cancel).version(spec),
                 lock=site.lock.name,
                 lock_hash=site.lock_hash,
                 origin="built",
                 seconds=time.monotonic() - began,
                 size=cache.size(partial),
             )
-            cache.write_stamp(partial, asdict(environment) | {"python": recipe.python})
+            cache.write_stamp(partial, asdict(environment) | {"python": spec.python})
     return environment
 
 
 def _install(site: _Site, partial: Path, cancel: threading.Event | None, held: int) -> None:
     """Make the virtual environment and install exactly what the lock says."""
-    base = interpreters.interpreter(site.recipe.python).request
+    base = interpreters.interpreter(site.spec.python).request
     python = cache.python_of(partial)
 
     def uv(*arguments: str) -> None:
         run_uv(arguments, folder=partial.parent, cancel=cancel, keep=(held,))
 
     uv("venv", "--quiet", "--no-project", "--relocatable", "--python", base, str(partial))
-    _check_libraries(site.recipe, python, cancel)
+    _check_libraries(site.spec, python, cancel)
     # Compiled at once, so that the first launch reads the same files as every later one. Wheels
     # only: a build from source would take an hour, and give something else on each machine.
     uv(
@@ -347,34 +347,34 @@ def _install(site: _Site, partial: Path, cancel: threading.Event | None, held: i
     )
 
 
-def _check_libraries(recipe: Recipe, python: Path, cancel: threading.Event | None) -> None:
-    if any(library.wanted_here() for library in recipe.libraries):
-        pythons.probe(recipe, python, cancel).require_libraries(recipe)
+def _check_libraries(spec: FrameworkSpec, python: Path, cancel: threading.Event | None) -> None:
+    if any(library.wanted_here() for library in spec.libraries):
+        pythons.probe(spec, python, cancel).require_libraries(spec)
 
 
 def _given(
-    recipe: Recipe, device: str, interpreter: Path, cancel: threading.Event | None
+    spec: FrameworkSpec, device: str, interpreter: Path, cancel: threading.Event | None
 ) -> Environment:
     """An interpreter of the user's own, when it can run this framework's workers."""
     program = shutil.which(expanded(str(interpreter)))
     if program is None:
-        raise Unavailable(f"--interpreter {recipe.label}={interpreter}: no such program")
+        raise Unavailable(f"--interpreter {spec.label}={interpreter}: no such program")
     # Not resolved: a virtual environment's Python is a link, and is known by where the link lies.
     python = Path(os.path.abspath(program))  # noqa: PTH100 - Path.resolve would follow it
-    info = pythons.probe(recipe, python, cancel)
+    info = pythons.probe(spec, python, cancel)
     if info.python < OLDEST_PYTHON:
         version, oldest = (".".join(map(str, v)) for v in (info.python, OLDEST_PYTHON))
         raise Unavailable(f"{python} is Python {version}; give one of version {oldest} or later")
-    info.require_libraries(recipe)
+    info.require_libraries(spec)
     if "numpy" not in info.versions:
         raise Unavailable(f"{python} has no numpy; install it there")
-    if recipe.release not in (None, info.version(recipe).partition("+")[0]):
-        raise Unavailable(f"{python} has {info.version(recipe)}; give one with {recipe.release}")
+    if spec.release not in (None, info.version(spec).partition("+")[0]):
+        raise Unavailable(f"{python} has {info.version(spec)}; give one with {spec.release}")
     return Environment(
-        framework=recipe.name,
+        framework=spec.name,
         device=device,
         python=python,
-        version=info.version(recipe),
+        version=info.version(spec),
         lock=None,
         lock_hash=None,
         origin="given",

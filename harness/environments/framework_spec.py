@@ -36,7 +36,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-class RecipeError(UserError, ValueError):
+class FrameworkSpecError(UserError, ValueError):
     """An `environment.toml` says something that cannot be meant."""
 
 
@@ -89,7 +89,7 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FrameworkSpec:
     """One framework's `environment.toml`, checked."""
 
     name: str
@@ -103,7 +103,7 @@ class Recipe:
     requirements: Mapping[str, tuple[str, ...]]
     locks: Mapping[str, tuple[str, ...]]
     variables: Mapping[str, str]
-    arbiter: bool = False
+    reference: bool = False
     libraries: tuple[Library, ...] = ()
     programs: tuple[Program, ...] = ()
     limits: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ class Recipe:
     commit: str | None = None
     """The commit that the adapter is taken from, in full; None: it is the one here."""
     lock_folder: Path | None = None
-    """Where locks that are made on the fly are kept; None: they come with the recipe."""
+    """Where locks that are made on the fly are kept; None: they come with the framework."""
     deterministic: Mapping[str, str] = field(default_factory=dict)
     """Further variables, for runs that are to be deterministic; they go before `variables`."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -164,15 +164,15 @@ class Recipe:
         return next(filter(None, (program.missing(mode) for program in self.programs)), None)
 
 
-def discover(root: Path | None = None) -> dict[str, Recipe]:
+def discover(root: Path | None = None) -> dict[str, FrameworkSpec]:
     """Every framework that has an `environment.toml`, by the name of its folder, sorted.
 
-    Raises RecipeError for the first file that is wrong, or where there is none.
+    Raises FrameworkSpecError for the first file that is wrong, or where there is none.
     """
     folder = (root or project_root()) / "frameworks"
     files = sorted(folder.glob(f"*/{FILE_NAME}"))
     if not files:
-        raise RecipeError(
+        raise FrameworkSpecError(
             f"{folder}: holds no */{FILE_NAME}: samestep is installed in part; install it anew"
         )
     return {path.parent.name: load(path) for path in files}
@@ -180,7 +180,7 @@ def discover(root: Path | None = None) -> dict[str, Recipe]:
 
 @dataclass(frozen=True)
 class _File:
-    """What an `environment.toml` may say; `Recipe` has what its keys mean."""
+    """What an `environment.toml` may say; `FrameworkSpec` has what its keys mean."""
 
     title: str = field(metadata=text())
     python: str = field(metadata=_PYTHON)
@@ -189,7 +189,7 @@ class _File:
     modes: tuple[str, ...] = field(metadata=_NAMES)
     devices: tuple[str, ...] = field(metadata=one_of(*DEVICES))
     requirements: dict[str, tuple[str, ...]] = field(metadata=text())
-    arbiter: bool = False
+    reference: bool = False
     limits: tuple[str, ...] = field(default=(), metadata=text())
     given: tuple[str, ...] = field(default=(), metadata=one_of(*DEVICES))
     locks: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -206,16 +206,16 @@ class _File:
         return {device: self.locks.get(device, (f"{device}.txt",)) for device in self.devices}
 
 
-def load(path: Path) -> Recipe:
-    """Read and check one `environment.toml`. Raises RecipeError."""
+def load(path: Path) -> FrameworkSpec:
+    """Read and check one `environment.toml`. Raises FrameworkSpecError."""
     where = f"{path.parent.name}/{path.name}"
     try:
         file = read(_File, tomllib.loads(text_of(path)), where)
         _check(file, where)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{where}: is not valid TOML: {error}") from error
+        raise FrameworkSpecError(f"{where}: is not valid TOML: {error}") from error
     except SpecError as error:
-        raise RecipeError(str(error)) from error
+        raise FrameworkSpecError(str(error)) from error
     fields: dict[str, Any] = {
         **vars(file),
         "packages": file.package,
@@ -223,7 +223,7 @@ def load(path: Path) -> Recipe:
         "drivers": {f"{name}.txt": version for name, version in file.drivers.items()},
     }
     del fields["package"]
-    return Recipe(name=path.parent.name, folder=path.parent, **fields)
+    return FrameworkSpec(name=path.parent.name, folder=path.parent, **fields)
 
 
 def _check(file: _File, where: str) -> None:

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from harness.environments.framework_spec import FILE_NAME, Recipe
+from harness.environments.framework_spec import FILE_NAME, FrameworkSpec
 from harness.environments.installer import run_uv
 
 _HEADER = """\
@@ -21,56 +21,58 @@ _HEADER = """\
 """
 
 
-def lock(recipe: Recipe, *, upgrade: bool = False) -> list[Path]:
-    """Write every lock file of a recipe anew; returns those that changed.
+def lock(spec: FrameworkSpec, *, upgrade: bool = False) -> list[Path]:
+    """Write every lock file of a framework spec anew; returns those that changed.
 
     Versions already locked are kept while they still fit, unless `upgrade` is set. Only metadata is
     read, whatever the size of the packages. Raises InstallError.
     """
     changed = []
-    header = _HEADER.format(python=recipe.python, file=FILE_NAME, name=recipe.name)
-    for name in recipe.requirements:
-        path = recipe.folder / f"{name}.txt"
+    header = _HEADER.format(python=spec.python, file=FILE_NAME, name=spec.name)
+    for name in spec.requirements:
+        path = spec.folder / f"{name}.txt"
         before = path.read_text(encoding="utf-8") if path.exists() else ""
-        after = header + _compile(recipe, name, "" if upgrade else before)
+        after = header + _compile(spec, name, "" if upgrade else before)
         if after != before:
             _replace(path, after)
             changed.append(path)
     return changed
 
 
-def made(recipe: Recipe, path: Path) -> bool:
-    """Whether a lock that is made on the fly is there, for what the recipe requires now."""
+def made(spec: FrameworkSpec, path: Path) -> bool:
+    """Whether a lock that is made on the fly is there, for what the spec requires now."""
     try:
-        return path.read_text(encoding="utf-8").startswith(_release_header(recipe, path.stem))
+        return path.read_text(encoding="utf-8").startswith(_release_header(spec, path.stem))
     except OSError:
         return False
 
 
-def make(recipe: Recipe, path: Path, cancel: threading.Event | None = None) -> None:
+def make(spec: FrameworkSpec, path: Path, cancel: threading.Event | None = None) -> None:
     """Write a lock that is made on the fly. Raises InstallError, Cancelled."""
-    text = _release_header(recipe, path.stem) + _compile(recipe, path.stem, "", cancel)
+    text = _release_header(spec, path.stem) + _compile(spec, path.stem, "", cancel)
     path.parent.mkdir(parents=True, exist_ok=True)
     _replace(path, text)
 
 
-def _release_header(recipe: Recipe, name: str) -> str:
-    wanted = ", ".join(recipe.requirements[name])
-    return f"# Locked for {recipe.label} on Python {recipe.python}, of: {wanted}\n"
+def _release_header(spec: FrameworkSpec, name: str) -> str:
+    wanted = ", ".join(spec.requirements[name])
+    return f"# Locked for {spec.label} on Python {spec.python}, of: {wanted}\n"
 
 
-def _compile(recipe: Recipe, name: str, before: str, cancel: threading.Event | None = None) -> str:
+def _compile(
+    spec: FrameworkSpec, name: str, before: str, cancel: threading.Event | None = None
+) -> str:
     """The pins of one lock file; those in `before` are kept where they fit."""
     with tempfile.TemporaryDirectory(prefix="samestep-lock-") as folder:
         wanted, locked = Path(folder, "requirements.in"), Path(folder, "locked.txt")
-        lines = [_only_on(recipe.python, line) for line in recipe.requirements[name]]
+        lines = [_only_on(spec.python, line) for line in spec.requirements[name]]
         wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
         # What stands there is what uv keeps to, where it reads `==`.
         locked.write_text(before.replace("===", "=="), encoding="utf-8")
         run_uv(
             [
                 *("pip", "compile", wanted.name, "--output-file", locked.name),
-                *("--universal", "--generate-hashes", "--python-version", recipe.python),
+                *("--universal", "--generate-hashes", "--python-version", spec.python),
                 *("--no-header", "--no-emit-index-url", "--no-emit-find-links"),
                 "--no-emit-index-annotation",
             ],

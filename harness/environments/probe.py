@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.environments import installer, user_variables
-from harness.environments.framework_spec import Recipe
+from harness.environments.framework_spec import FrameworkSpec
 from workloads.errors import UserError
 
 _PROBE_SECONDS = 60.0
@@ -42,32 +42,34 @@ class Unavailable(UserError):
 
 @dataclass(frozen=True)
 class InterpreterInfo:
-    """What a Python says of itself, seen from one recipe."""
+    """What a Python says of itself, seen from one spec."""
 
     python: tuple[int, int, int]
     versions: Mapping[str, str]
-    """Of numpy and of the recipe's packages, those that are installed."""
+    """Of numpy and of the spec's packages, those that are installed."""
     missing: tuple[str, ...]
-    """The recipe's shared libraries that do not load."""
+    """The framework spec's shared libraries that do not load."""
 
-    def require_libraries(self, recipe: Recipe) -> None:
+    def require_libraries(self, spec: FrameworkSpec) -> None:
         """Raise Unavailable for the first shared library that does not load, with its mend."""
-        for library in recipe.libraries:
+        for library in spec.libraries:
             if library.name in self.missing:
                 raise Unavailable(f"the shared library {library.name} is missing: {library.mend}")
 
-    def version(self, recipe: Recipe) -> str:
-        """The version of the first of the recipe's packages that is there, else Unavailable."""
-        for name in recipe.packages:
+    def version(self, spec: FrameworkSpec) -> str:
+        """The version of the first of the spec's packages that is there, else Unavailable."""
+        for name in spec.packages:
             if name in self.versions:
                 return self.versions[name]
-        raise Unavailable(f"this Python has no {' or '.join(recipe.packages)}; install it there")
+        raise Unavailable(f"this Python has no {' or '.join(spec.packages)}; install it there")
 
 
-def probe(recipe: Recipe, python: Path, cancel: threading.Event | None = None) -> InterpreterInfo:
+def probe(
+    spec: FrameworkSpec, python: Path, cancel: threading.Event | None = None
+) -> InterpreterInfo:
     """Ask `python`, within a minute. Raises Unavailable, InstallError, Cancelled."""
-    libraries = [library.name for library in recipe.libraries if library.wanted_here()]
-    question = json.dumps([["numpy", *recipe.packages], libraries])
+    libraries = [library.name for library in spec.libraries if library.wanted_here()]
+    question = json.dumps([["numpy", *spec.packages], libraries])
     code, out, err = installer.run(
         [str(python), "-I", "-c", _PROBE, question],
         environ=user_variables.allowed(os.environ),
@@ -87,17 +89,17 @@ def probe(recipe: Recipe, python: Path, cancel: threading.Event | None = None) -
 
 
 def first_import(
-    recipe: Recipe, device: str, python: Path, cancel: threading.Event | None = None
+    spec: FrameworkSpec, device: str, python: Path, cancel: threading.Event | None = None
 ) -> None:
     """Import the framework once, as a worker will. Raises Unavailable with the import's error."""
     with tempfile.TemporaryDirectory(prefix="samestep-") as scratch:
-        variables = recipe.worker_variables(device=device, threads=1, scratch=Path(scratch))
+        variables = spec.worker_variables(device=device, threads=1, scratch=Path(scratch))
         code, _, err = installer.run(
-            [str(python), "-I", "-c", f"import numpy, {recipe.module}"],
+            [str(python), "-I", "-c", f"import numpy, {spec.module}"],
             environ={**user_variables.allowed(os.environ), **variables},
             seconds=_IMPORT_SECONDS,
             cancel=cancel,
         )
     if code:
         complaint = installer.human(err, os.environ)
-        raise Unavailable(f"`import {recipe.module}` fails right after installation: {complaint}")
+        raise Unavailable(f"`import {spec.module}` fails right after installation: {complaint}")

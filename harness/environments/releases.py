@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from harness.environments.framework_spec import Recipe
+from harness.environments.framework_spec import FrameworkSpec
 from harness.environments.installer import InstallError, human, pip_environment
 from harness.environments.interpreters import by_preference
 from harness.environments.pip_settings import user_environment
@@ -20,7 +20,7 @@ _FEW = 5
 _LISTED = re.compile(r"^Available versions: (.*)$", re.MULTILINE)
 
 
-def versions(recipe: Recipe) -> list[Version]:
+def versions(spec: FrameworkSpec) -> list[Version]:
     """Return the releases that have a wheel for some Python that is to be had, oldest first.
 
     No pre-release is among them, and of a release's builds only one.
@@ -28,9 +28,9 @@ def versions(recipe: Recipe) -> list[Version]:
     Raises:
         InstallError: pip is not there, or no index answers.
     """
-    pythons = [interpreter.version for interpreter in by_preference(recipe.python)]
+    pythons = [interpreter.version for interpreter in by_preference(spec.python)]
     with ThreadPoolExecutor() as pool:
-        answers = list(pool.map(lambda python: _listed(recipe, python), pythons))
+        answers = list(pool.map(lambda python: _listed(spec, python), pythons))
     releases = {
         release for answer in answers if not isinstance(answer, InstallError) for release in answer
     }
@@ -39,10 +39,10 @@ def versions(recipe: Recipe) -> list[Version]:
     return sorted(releases)
 
 
-def _listed(recipe: Recipe, python: str) -> set[Version] | InstallError:
+def _listed(spec: FrameworkSpec, python: str) -> set[Version] | InstallError:
     """The releases for one Python, or why there are none."""
     command = [
-        *(sys.executable, "-m", "pip", "index", "versions", _package(recipe)),
+        *(sys.executable, "-m", "pip", "index", "versions", _package(spec)),
         *("--only-binary", ":all:", "--python-version", python),
     ]
     environ = pip_environment(user_environment())
@@ -61,13 +61,13 @@ def _listed(recipe: Recipe, python: str) -> set[Version] | InstallError:
     return {release for release in releases if release and not release.is_prerelease}
 
 
-def offered(recipe: Recipe) -> str:
-    """Say which releases there are instead of the one that the recipe asks for: near it, and newest."""
+def offered(spec: FrameworkSpec) -> str:
+    """Say which releases there are instead of the one that the spec asks for: near it, and newest."""
     try:
-        releases = versions(recipe)
+        releases = versions(spec)
     except InstallError as error:
         return f"which releases there are could not be asked: {error}"
-    wanted = _version(recipe.release or "")
+    wanted = _version(spec.release or "")
     if not releases or wanted is None:
         return "it has none for this machine"
     below = [release for release in releases if release < wanted][-2:]
@@ -76,15 +76,15 @@ def offered(recipe: Recipe) -> str:
     return f"{near}; newest are {', '.join(map(str, releases[: -_FEW - 1 : -1]))}"
 
 
-def _package(recipe: Recipe) -> str:
+def _package(spec: FrameworkSpec) -> str:
     """Return the distribution whose releases are the framework's: the one required on this machine."""
     names = [
         wanted.name
-        for lines in recipe.requirements.values()
+        for lines in spec.requirements.values()
         for wanted in map(Requirement, lines)
-        if wanted.name in recipe.packages and (not wanted.marker or wanted.marker.evaluate())
+        if wanted.name in spec.packages and (not wanted.marker or wanted.marker.evaluate())
     ]
-    return (names or list(recipe.packages))[0]
+    return (names or list(spec.packages))[0]
 
 
 def _version(word: str) -> Version | None:

@@ -1,6 +1,6 @@
 """What of a framework is meant: as it stands here, another release, or its adapter at another commit.
 
-A word is ``NAME``, ``NAME@2.9.1`` or ``NAME@git:REF``. Each gives a recipe of its own, known by its
+A word is ``NAME``, ``NAME@2.9.1`` or ``NAME@git:REF``. Each gives a spec of its own, known by its
 label, so that a run holds several of them side by side as it holds several frameworks.
 """
 
@@ -22,8 +22,8 @@ from harness import protocol, selection
 from harness.environments import git
 from harness.environments.framework_spec import (
     FILE_NAME,
-    Recipe,
-    RecipeError,
+    FrameworkSpec,
+    FrameworkSpecError,
     Release,
     discover,
     load,
@@ -37,26 +37,26 @@ _ROOMS = ("frameworks", "harness", "workloads")
 _SPEAKS = re.compile(r"^VERSION = (\d+)$", re.MULTILINE)
 
 
-def choose(names: Iterable[str], root: Path) -> dict[str, Recipe]:
-    """Return the recipes asked for by label, in the order of the frameworks' names.
+def choose(names: Iterable[str], root: Path) -> dict[str, FrameworkSpec]:
+    """Return the framework specs asked for by label, in the order of the frameworks' names.
 
     Each of `names` may hold several words with commas between them; "all" is every framework as it
     stands here.
 
     Raises:
         SpecError: a name is not known, a version is none, or git does not know the commit.
-        RecipeError: a recipe, here or at that commit, is wrong.
+        FrameworkSpecError: a framework spec, here or at that commit, is wrong.
     """
     specs = discover(root)
     words = selection.words(names, "framework")
     plain = selection.choose([word for word in words if "@" not in word], list(specs), "framework")
     chosen = [specs[name] for name in plain]
     chosen += [_arm(word, specs, root) for word in words if "@" in word]
-    chosen.sort(key=lambda recipe: list(specs).index(recipe.name))
-    return {recipe.label: recipe for recipe in chosen}
+    chosen.sort(key=lambda spec: list(specs).index(spec.name))
+    return {spec.label: spec for spec in chosen}
 
 
-def _arm(word: str, specs: Mapping[str, Recipe], root: Path) -> Recipe:
+def _arm(word: str, specs: Mapping[str, FrameworkSpec], root: Path) -> FrameworkSpec:
     name, _, arm = word.partition("@")
     if name not in specs:
         raise SpecError(
@@ -79,44 +79,42 @@ def _arm(word: str, specs: Mapping[str, Recipe], root: Path) -> Recipe:
     return at_release(specs[name], version)
 
 
-def at_release(recipe: Recipe, version: Version) -> Recipe:
-    """Return the recipe with the framework's own packages at another release.
+def at_release(spec: FrameworkSpec, version: Version) -> FrameworkSpec:
+    """Return the framework spec with the framework's own packages at another release.
 
     Its locks are made on the fly, unless the release is the one that is locked here.
     """
-    arm = replace(recipe, arm=str(version), title=f"{recipe.title} {version}")
-    locked = _locked(recipe)
+    arm = replace(spec, arm=str(version), title=f"{spec.title} {version}")
+    locked = _locked(spec)
     if version == locked:
         return arm
-    changes = [change for change in recipe.releases if change.concerns(version)]
-    names = {name: f"{arm.label}-{name}" for name in recipe.requirements}
+    changes = [change for change in spec.releases if change.concerns(version)]
+    names = {name: f"{arm.label}-{name}" for name in spec.requirements}
     return replace(
         arm,
-        python=next(
-            (change.python for change in reversed(changes) if change.python), recipe.python
-        ),
+        python=next((change.python for change in reversed(changes) if change.python), spec.python),
         requirements={
-            names[name]: _pinned(recipe, _changed(name, lines, changes), version, locked)
-            for name, lines in recipe.requirements.items()
+            names[name]: _pinned(spec, _changed(name, lines, changes), version, locked)
+            for name, lines in spec.requirements.items()
         },
         locks={
             device: tuple(f"{names[file.removesuffix('.txt')]}.txt" for file in files)
-            for device, files in recipe.locks.items()
+            for device, files in spec.locks.items()
         },
         drivers={},  # what another release's libraries need is not known
         lock_folder=cache_folder() / "locks",
     )
 
 
-def _locked(recipe: Recipe) -> Version | None:
+def _locked(spec: FrameworkSpec) -> Version | None:
     """Return the release of the framework that the requirements here pin, or None."""
-    lines = [Requirement(line) for lines in recipe.requirements.values() for line in lines]
-    pins = [_pin(line) for line in lines if _own(recipe, line)]
+    lines = [Requirement(line) for lines in spec.requirements.values() for line in lines]
+    pins = [_pin(line) for line in lines if _own(spec, line)]
     return next((Version(pin[1].public) for pin in pins if pin), None)
 
 
-def _own(recipe: Recipe, requirement: Requirement) -> bool:
-    names = map(canonicalize_name, recipe.packages)
+def _own(spec: FrameworkSpec, requirement: Requirement) -> bool:
+    names = map(canonicalize_name, spec.packages)
     return canonicalize_name(requirement.name) in names
 
 
@@ -138,14 +136,14 @@ def _changed(name: str, lines: Sequence[str], changes: Iterable[Release]) -> lis
 
 
 def _pinned(
-    recipe: Recipe, lines: Iterable[str], version: Version, locked: Version | None
+    spec: FrameworkSpec, lines: Iterable[str], version: Version, locked: Version | None
 ) -> tuple[str, ...]:
     """Pin the framework's packages to `version`; one that went along with them may be no newer."""
     pinned = []
     for line in lines:
         wanted = Requirement(line)
         operator, old = _pin(wanted) or ("==", None)
-        if _own(recipe, wanted):
+        if _own(spec, wanted):
             build = f"+{old.local}" if old and old.local else ""
             bound = f"{operator}{version}{build}"
         elif old is not None and old == locked:
@@ -158,7 +156,7 @@ def _pinned(
     return tuple(pinned)
 
 
-def _at_commit(name: str, ref: str, root: Path) -> Recipe:
+def _at_commit(name: str, ref: str, root: Path) -> FrameworkSpec:
     word = f"{name}@{GIT}{ref}"
     if not ref:
         raise SpecError(f"{word}: name a commit, a tag or a branch, as {name}@{GIT}main")
@@ -170,13 +168,15 @@ def _at_commit(name: str, ref: str, root: Path) -> Recipe:
     short = GIT + commit[:_SHORT]
     tree = _tree(commit, root, word)
     try:
-        recipe = load(tree / "frameworks" / name / FILE_NAME)
+        spec = load(tree / "frameworks" / name / FILE_NAME)
     except FileNotFoundError:
         raise SpecError(f"{word}: the tree at {short} has no framework {name}") from None
-    except RecipeError as error:
-        raise RecipeError(f"{word}: the tree at {short} cannot be compared: {error}") from error
-    title = f"{recipe.title} ({short})"
-    return replace(recipe, arm=short, title=title, commit=commit)
+    except FrameworkSpecError as error:
+        raise FrameworkSpecError(
+            f"{word}: the tree at {short} cannot be compared: {error}"
+        ) from error
+    title = f"{spec.title} ({short})"
+    return replace(spec, arm=short, title=title, commit=commit)
 
 
 def _tree(commit: str, root: Path, word: str) -> Path:

@@ -47,7 +47,7 @@ def against(
     `word` is NAME[@VERSION][/MODE], or git:REF for the frameworks' adapters at another commit.
 
     Raises:
-        SpecError, RecipeError: there is no such thing, or nothing to hold a cell against.
+        SpecError, FrameworkSpecError: there is no such thing, or nothing to hold a cell against.
     """
     of_git = variants.GIT in word  # and so may have slashes of its own
     target, _, mode = (word, "", "") if of_git else word.partition("/")
@@ -55,7 +55,7 @@ def against(
         raise SpecError(f'--against "{word}": give NAME[@VERSION][/MODE], or git:REF')
     options["threads"] = options.get("threads") or _threads()
     head = make_request(frameworks=frameworks, modes=modes, **options)
-    names = [recipe.name for recipe in head.recipes.values() if not recipe.arbiter]
+    names = [spec.name for spec in head.framework_specs.values() if not spec.reference]
     base_frameworks = (
         [f"{name}@{word}" for name in names] if word.startswith(variants.GIT) else [target]
     )
@@ -63,7 +63,7 @@ def against(
     pairs = [
         (cell, counterpart)
         for cell in head.cells
-        if not head.recipes[cell.framework].arbiter
+        if not head.framework_specs[cell.framework].reference
         if (counterpart := _counterpart(cell, head, base, mode)) is not None
     ]
     if not pairs:
@@ -74,7 +74,7 @@ def against(
     )
     return replace(
         head,
-        recipes={**base.recipes, **head.recipes},
+        framework_specs={**base.framework_specs, **head.framework_specs},
         cells=list(dict.fromkeys(cells)),
         measuring=_measuring(budget, len(pairs)),
         undecided=undecided,
@@ -174,7 +174,9 @@ def capture(**options: Any) -> Request:
     """Return the request of a run that is to be a baseline."""
     options["threads"] = options.get("threads") or _threads()
     request = make_request(**options)
-    cells = [cell for cell in request.cells if not request.recipes[cell.framework].arbiter]
+    cells = [
+        cell for cell in request.cells if not request.framework_specs[cell.framework].reference
+    ]
     if not cells:
         raise SpecError("nothing to measure: the reference says what is right, and is not measured")
     return replace(request, cells=cells, measuring=CAPTURE)
@@ -206,7 +208,7 @@ def _measuring(budget: float | None, pairs: int) -> Measuring:
 
 
 def _frameworks(request: Request) -> set[str]:
-    return {recipe.name for recipe in request.recipes.values() if not recipe.arbiter}
+    return {spec.name for spec in request.framework_specs.values() if not spec.reference}
 
 
 def _counterpart(cell: Cell, head: Request, base: Request, mode: str) -> Cell | None:
@@ -215,7 +217,7 @@ def _counterpart(cell: Cell, head: Request, base: Request, mode: str) -> Cell | 
     By the same framework, where `head` and `base` have one in common.
     """
     wanted = (cell.workload, mode or cell.mode, cell.device, cell.precision)
-    shared, name = _frameworks(head) & _frameworks(base), head.recipes[cell.framework].name
+    shared, name = _frameworks(head) & _frameworks(base), head.framework_specs[cell.framework].name
     return next(
         (
             candidate
@@ -223,7 +225,7 @@ def _counterpart(cell: Cell, head: Request, base: Request, mode: str) -> Cell | 
             if candidate != cell
             and (candidate.workload, candidate.mode, candidate.device, candidate.precision)
             == wanted
-            and (not shared or base.recipes[candidate.framework].name == name)
+            and (not shared or base.framework_specs[candidate.framework].name == name)
         ),
         None,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.environments.builder import Environment
-from harness.environments.framework_spec import Recipe
+from harness.environments.framework_spec import FrameworkSpec
 from harness.machine.energy import Meter
 from harness.machine.interference import InterferenceMonitor
 from harness.parity import ReferenceRun
@@ -19,7 +19,7 @@ from workloads.datasets import Arrays
 from workloads.spec import Workload
 
 
-class Tell(Protocol):
+class Emit(Protocol):
     """Writes an event to the journal and shows it; `fields` are those of its kind."""
 
     def __call__(self, event: Kind, cell: str | None, **fields: Any) -> None: ...
@@ -84,14 +84,17 @@ class Watchers:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What all cells of a run share; `recipes` and `environments` are by the frameworks' labels."""
+class RunContext:
+    """What all cells of a run share.
+
+    `framework_specs` and `environments` are by the frameworks' labels.
+    """
 
     threads: int
     deterministic: bool
     cpus: Sequence[int]
     seed: int
-    recipes: Mapping[str, Recipe]
+    framework_specs: Mapping[str, FrameworkSpec]
     environments: Mapping[tuple[str, str], Environment]
     measuring: Measuring
     watchers: Watchers

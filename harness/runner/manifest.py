@@ -68,7 +68,7 @@ def _energy(meter: Meter) -> dict[str, Any]:
 
 
 def _sources(root: Path) -> str:
-    """Return a hash of all that decides how a run goes: code, catalogue, recipes and locks."""
+    """Return a hash of all that decides how a run goes: code, catalogue, framework specs and locks."""
     digest = hashlib.sha256()
     for part in ("workloads", "frameworks", "harness"):
         for path in sorted((root / part).rglob("*")):

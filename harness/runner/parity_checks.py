@@ -37,13 +37,13 @@ class Checks:
         workload: Workload,
         precision: str,
         reference: ReferenceRun,
-        tell: Callable[..., None],
+        emit: Callable[..., None],
         timeouts: Timeouts,
         seed: str,
     ) -> None:
-        """`tell` writes an event of the cell; `seed` draws which slices are checked."""
+        """`emit` writes an event of the cell; `seed` draws which slices are checked."""
         self._worker, self._workload, self._precision = worker, workload, precision
-        self._reference, self._tell, self._timeouts = reference, tell, timeouts
+        self._reference, self._emit, self._timeouts = reference, emit, timeouts
         self._random = random.Random(seed)  # noqa: S311 (no secret)
         self._open: set[str] = set()
 
@@ -110,12 +110,12 @@ class Checks:
         return verdict, diagnosis_timed.training_hint(arrays, run, verdict)
 
     def _say(self, verdict: Verdict, advice: str | None, **fields: Any) -> None:
-        """Tell a verdict; raise WorkerFailed where it is that the cell is not equivalent."""
+        """Emit a verdict; raise WorkerFailed where it is that the cell is not equivalent."""
         worst = verdict.worst
         checks = [dataclasses.asdict(check) | {"share": check.share} for check in verdict.checks]
         if "kind" in fields:
             checks = sorted(checks, key=lambda check: -check["share"])[:WORST]
-        self._tell(
+        self._emit(
             "parity",
             verdict=verdict.value,
             sentence=verdict.sentence(),

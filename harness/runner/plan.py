@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.environments.framework_spec import Recipe
+from harness.environments.framework_spec import FrameworkSpec
 from harness.machine import devices
 from workloads.reading import SpecError
 from workloads.spec import Workload
@@ -15,7 +15,7 @@ from workloads.spec import Workload
 class Cell:
     """One framework computing one workload in one way.
 
-    `framework` is its recipe's label; `precision` is the arithmetic's.
+    `framework` is its framework's label; `precision` is the arithmetic's.
     """
 
     workload: str
@@ -37,36 +37,41 @@ class Cell:
 
 def cells(
     workloads: Sequence[Workload],
-    recipes: Mapping[str, Recipe],
+    framework_specs: Mapping[str, FrameworkSpec],
     modes: Sequence[str],
     places: Sequence[str],
     dtype: str = "float32",
 ) -> list[Cell]:
-    """Return every combination, the arbiter last; no `modes` means all that a framework has.
+    """Return every combination, the reference last; no `modes` means all that a framework has.
 
-    `recipes` are by label; `places` are devices; `dtype` is an arithmetic, or "all" that each of the
-    devices has.
+    `framework_specs` are by label; `places` are devices; `dtype` is an arithmetic, or "all" that each
+    of the devices has.
 
     Raises:
         SpecError: nothing is left to run.
     """
-    ordered = sorted(recipes.values(), key=lambda recipe: (recipe.arbiter, recipe.name))
+    ordered = sorted(
+        framework_specs.values(),
+        key=lambda framework_spec: (framework_spec.reference, framework_spec.name),
+    )
     planned = [
-        Cell(workload.name, recipe.label, mode, device, precision)
+        Cell(workload.name, framework_spec.label, mode, device, precision)
         for workload in workloads
-        for recipe in ordered
+        for framework_spec in ordered
         for device in places
-        for precision in (["float64"] if recipe.arbiter else devices.precisions(dtype, device))
-        for mode in recipe.modes_on(device)
-        if (not modes or mode in modes or recipe.arbiter)
-        and not (recipe.arbiter and device not in recipe.devices)
+        for precision in (
+            ["float64"] if framework_spec.reference else devices.precisions(dtype, device)
+        )
+        for mode in framework_spec.modes_on(device)
+        if (not modes or mode in modes or framework_spec.reference)
+        and not (framework_spec.reference and device not in framework_spec.devices)
     ]
-    if recipes and not planned and not modes:
+    if framework_specs and not planned and not modes:
         offered = "; ".join(f"{r.label}: {', '.join(r.devices)}" for r in ordered) or "none"
         raise SpecError(
             f"nothing to run: no framework asked for runs on {', '.join(places)}; there are: {offered}"
         )
-    if not any(not recipes[cell.framework].arbiter for cell in planned) and modes:
+    if not any(not framework_specs[cell.framework].reference for cell in planned) and modes:
         offered = "; ".join(
             f"{r.label} on {place}: {', '.join(r.modes_on(place))}"
             for place in places

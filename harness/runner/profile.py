@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import limits
 from harness.environments import builder, variants
-from harness.environments.framework_spec import DEVICES, Recipe, discover
+from harness.environments.framework_spec import DEVICES, FrameworkSpec, discover
 from harness.machine import claims, devices, host, processors
 from harness.paths import cache_folder, project_root
 from harness.results.store import StoreError
@@ -45,7 +45,7 @@ class Profiled:
     operators: Sequence[Mapping[str, Any]]
 
 
-def find(text: str, recipes: Mapping[str, Recipe]) -> Cell:
+def find(text: str, framework_specs: Mapping[str, FrameworkSpec]) -> Cell:
     """Return the cell that a report calls `text`; the device, and what follows, may be left out.
 
     Raises:
@@ -53,7 +53,7 @@ def find(text: str, recipes: Mapping[str, Recipe]) -> Cell:
     """
     workload, *words = text.strip("/").split("/")
     places = dict.fromkeys([*DEVICES, *filter(devices.NAME.fullmatch, words)])
-    cells = plan.cells([spec.load(workload)], recipes, [], list(places), "all")
+    cells = plan.cells([spec.load(workload)], framework_specs, [], list(places), "all")
     if not 2 <= len(words) <= len(_PARTS):
         raise SpecError(f'"{text}": give workload/framework/mode, as a report does: {cells[0].id}')
     for what, word in zip(_PARTS, words, strict=False):
@@ -69,7 +69,7 @@ def find(text: str, recipes: Mapping[str, Recipe]) -> Cell:
 def profile(
     text: str,
     results: Path,
-    tell: Callable[[str], None],
+    emit: Callable[[str], None],
     *,
     interpreters: Mapping[str, Path] | None = None,
     keep_env: Sequence[str] = (),
@@ -77,7 +77,7 @@ def profile(
 ) -> Profiled:
     """Profile some training steps of a cell on made data; the trace goes to `results`/profiles.
 
-    `tell` hears what takes long.
+    `emit` is called with what takes long.
 
     Raises:
         SpecError: there is no such cell.
@@ -86,33 +86,41 @@ def profile(
     """
     root = root or project_root()
     word = text.strip("/").split("/")[1:2]
-    recipes = discover(root) | variants.choose([label for label in word if "@" in label], root)
-    cell = find(text, recipes)
-    recipe = recipes[cell.framework]
+    framework_specs = discover(root) | variants.choose(
+        [label for label in word if "@" in label], root
+    )
+    cell = find(text, framework_specs)
+    framework_spec = framework_specs[cell.framework]
     cards = host.gpus()
     lacking = devices.missing(cell.device, cards)
     lacking = lacking or devices.lacks(cell.precision, cell.device, cards)
-    if lacking := lacking or recipe.missing_program(cell.mode):
+    if lacking := lacking or framework_spec.missing_program(cell.mode):
         raise builder.Unavailable(lacking)
-    variables = kept_variables(keep_env, [recipe])
+    variables = kept_variables(keep_env, [framework_spec])
     trace = _new_file(results / FOLDER, cell)
     environment = builder.prepare(
-        recipe,
+        framework_spec,
         devices.kind(cell.device),
-        interpreter=(interpreters or {}).get(recipe.label),
-        report=lambda name, what: tell(f"{name}: {what}"),
+        interpreter=(interpreters or {}).get(framework_spec.label),
+        report=lambda name, what: emit(f"{name}: {what}"),
     )
-    title = recipe.title if recipe.release else f"{recipe.title} {environment.version}"
-    tell(f"{cell.id}: {STEPS} steps under the profiler of {title}")
+    title = (
+        framework_spec.title
+        if framework_spec.release
+        else f"{framework_spec.title} {environment.version}"
+    )
+    emit(f"{cell.id}: {STEPS} steps under the profiler of {title}")
 
     def waiting(others: Sequence[int], cards: Sequence[int]) -> None:
-        tell(f"waiting for another run: {claims.in_words(others, cards)}")
+        emit(f"waiting for another run: {claims.in_words(others, cards)}")
 
     with builder.using([environment]), tempfile.TemporaryDirectory() as scratch:
         task = _task(cell.workload, Path(scratch))
         log, used = trace.with_suffix(".log"), devices.indices([cell.device])
         with claims.claimed(processors.most_threads(), used, waiting) as claim:
-            answer = _ask(cell, task, recipe, environment.python, log, variables, claim.processors)
+            answer = _ask(
+                cell, task, framework_spec, environment.python, log, variables, claim.processors
+            )
         shutil.copyfile(answer["trace"], trace)
     return Profiled(cell, STEPS, trace, answer["operators"])
 
@@ -140,7 +148,7 @@ def _task(name: str, scratch: Path) -> Task:
 def _ask(
     cell: Cell,
     task: Task,
-    recipe: Recipe,
+    framework_spec: FrameworkSpec,
     python: Path,
     log: Path,
     kept: dict[str, str],
@@ -148,10 +156,12 @@ def _ask(
 ) -> dict[str, Any]:
     """Start a worker and ask it for the profile. The log stays where it fails."""
     wait, scratch, threads = Timeouts(), task.scratch, len(cpus)
-    variables = recipe.worker_variables(device=cell.device, threads=threads, scratch=scratch)
-    worker = WorkerProcess(python, recipe.root, log, kept | variables, cpus)
+    variables = framework_spec.worker_variables(
+        device=cell.device, threads=threads, scratch=scratch
+    )
+    worker = WorkerProcess(python, framework_spec.root, log, kept | variables, cpus)
     try:
-        build(worker, recipe.name, cell, task, threads, scratch, wait)
+        build(worker, framework_spec.name, cell, task, threads, scratch, wait)
         answer = worker.ask("profile", wait.first_step, steps=task.steps)  # it may compile again
     except WorkerFailed as failure:
         problem = f"{cell.id}: {failure.status}: {failure.reason}; its log: {log}"

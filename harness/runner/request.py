@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import defaults, limits, selection
 from harness.environments import user_variables, variants
-from harness.environments.framework_spec import Recipe, discover
+from harness.environments.framework_spec import FrameworkSpec, discover
 from harness.machine import host, processors
 from harness.paths import project_root, results_folder
 from harness.runner import plan, process
@@ -37,7 +37,7 @@ class Request:
     """What was asked for, checked. Made by `request`."""
 
     workloads: Sequence[Workload]
-    recipes: Mapping[str, Recipe]
+    framework_specs: Mapping[str, FrameworkSpec]
     """By the frameworks' labels, as `interpreters` are."""
     devices: Sequence[str]
     cells: Sequence[Cell]
@@ -96,13 +96,15 @@ def request(
     """Check what was asked for against what there is.
 
     Raises:
-        SpecError, RecipeError: a name is unknown, a file is wrong, or nothing is left to run.
+        SpecError, FrameworkSpecError: a name is unknown, a file is wrong, or nothing is left to run.
     """
     if epochs and steps:
         raise UserError("--epochs and --steps are mutually exclusive: give one")
     root = root or project_root()
-    recipes, chosen = discover(root), variants.choose(frameworks, root)
-    all_modes = sorted({mode for r in (*recipes.values(), *chosen.values()) for mode in r.modes})
+    framework_specs, chosen = discover(root), variants.choose(frameworks, root)
+    all_modes = sorted(
+        {mode for r in (*framework_specs.values(), *chosen.values()) for mode in r.modes}
+    )
     pythons = {
         label: python
         for word, python in interpreters.items()
@@ -136,7 +138,7 @@ def request(
     usual = QUICK if quick else usual
     return Request(
         workloads=wanted,
-        recipes=chosen,
+        framework_specs=chosen,
         devices=chosen_devices,
         cells=plan.cells(
             wanted, chosen, selection.choose(modes, all_modes, "mode"), chosen_devices, dtype
@@ -167,11 +169,13 @@ def request(
     )
 
 
-def kept_variables(names: Iterable[str], recipes: Iterable[Recipe]) -> dict[str, str]:
+def kept_variables(
+    names: Iterable[str], framework_specs: Iterable[FrameworkSpec]
+) -> dict[str, str]:
     """Return the variables of the user's that `--keep-env` names. Raises UserError."""
     reserved = {*process.ISOLATION, *process.ALLOCATOR}
-    for recipe in recipes:
-        reserved |= {*recipe.variables, *recipe.deterministic}
+    for framework_spec in framework_specs:
+        reserved |= {*framework_spec.variables, *framework_spec.deterministic}
     return user_variables.by_name(names, reserved)
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 
 from harness.machine import reference_kernel
 from harness.results import pairwise, tables
-from harness.runner.context import Setting, Task, Tell
+from harness.runner.context import Emit, RunContext, Task
 from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
@@ -37,15 +37,15 @@ class InterleavedRounds:
     def __init__(
         self,
         task: Task,
-        setting: Setting,
+        context: RunContext,
         run: Path,
-        tell: Tell,
+        emit: Emit,
         place: Place,
         budget: float | None,
     ) -> None:
         """`place` is the turn, and how far it is; `budget` is what it may spend, in seconds."""
-        self._task, self._setting, self._run, self._tell = task, setting, run, tell
-        self._place, self._measuring, self._budget = place, setting.measuring, budget
+        self._task, self._context, self._run, self._emit = task, context, run, emit
+        self._place, self._measuring, self._budget = place, context.measuring, budget
         self._slices: list[dict[str, Any]] = []
         self._began, self._extended = time.monotonic() - place.spent, False
         self._failed: set[str] = set()
@@ -58,7 +58,7 @@ class InterleavedRounds:
         `first` is empty where a resumed run has launches of the cells already. Returns those that
         succeeded in all of their launches.
         """
-        self._judges = {cell.id for cell in cells if self._arbiter(cell)}
+        self._judges = {cell.id for cell in cells if self._is_reference(cell)}
         self._cells = {cell.id for cell in cells} - self._judges
         active = [cell for cell in cells if cell.id not in self._judges]
         launch, wave = 1, list(first)
@@ -72,7 +72,7 @@ class InterleavedRounds:
             took = time.monotonic() - began
             spent = time.monotonic() - self._began
             whole = replace(self._place, launch=launch, took=took, spent=spent)
-            self._tell("checkpoint", None, workload=self._task.workload.name, **vars(whole))
+            self._emit("checkpoint", None, workload=self._task.workload.name, **vars(whole))
             active = self._next(launch, active, took)
             launch += 1
             wave = self._start(active, launch)
@@ -84,7 +84,7 @@ class InterleavedRounds:
         Each is built once before, so that the launches that follow find what it compiled.
         """
         place = self._place
-        self._slices = self._setting.past.slices(cells, place.turn)
+        self._slices = self._context.past.slices(cells, place.turn)
         last = {row["cell"] for row in self._slices if row["launch"] == place.launch}
         active = [cell for cell in cells if cell.id in last]
         active = self._next(place.launch, active, place.took)
@@ -92,14 +92,14 @@ class InterleavedRounds:
             try:
                 session.launch_again()
             except WorkerFailed as failure:
-                session.tell_failure("starting again", failure)
+                session.emit_failure("starting again", failure)
                 self._failed.add(session.cell.id)
             finally:
                 session.kill()
         return [cell for cell in active if cell.id not in self._failed]
 
-    def _arbiter(self, cell: Cell) -> bool:
-        return self._setting.recipes[cell.framework].arbiter
+    def _is_reference(self, cell: Cell) -> bool:
+        return self._context.framework_specs[cell.framework].reference
 
     def _start(self, cells: Sequence[Cell], launch: int) -> list[WorkerSession]:
         """Start a further launch of each cell; in every second one the order is reversed.
@@ -113,12 +113,12 @@ class InterleavedRounds:
         return wave
 
     def _fresh(self, cell: Cell, launch: int, replicate: bool = False) -> WorkerSession:
-        task, setting, run, tell = self._task, self._setting, self._run, self._tell
-        return WorkerSession(cell, task, setting, run, tell, launch, replicate)
+        task, context, run, emit = self._task, self._context, self._run, self._emit
+        return WorkerSession(cell, task, context, run, emit, launch, replicate)
 
     def _side_by_side(self, wave: list[WorkerSession]) -> None:
         """Have workers import and build at the same time: nothing of that is timed."""
-        with ThreadPoolExecutor(len(self._setting.cpus) or 1) as pool:
+        with ThreadPoolExecutor(len(self._context.cpus) or 1) as pool:
             try:
                 started = [pool.submit(session.launch_again) for session in wave]
                 for session, future in zip(list(wave), started, strict=True):
@@ -140,12 +140,12 @@ class InterleavedRounds:
             self._each(wave, "rounds", WorkerSession.check_rest, wave)
             if launch == 1:
                 first_sessions = [session for session in wave if not session.replicate]
-                self._each(first_sessions, "clock", WorkerSession.tell_clock, wave)
-                self._each(first_sessions, "latency", WorkerSession.tell_latency, wave)
+                self._each(first_sessions, "clock", WorkerSession.emit_clock, wave)
+                self._each(first_sessions, "latency", WorkerSession.emit_latency, wave)
                 if not self._measuring.checking:
                     self._limits(wave)
             else:
-                self._each(wave, "memory", WorkerSession.tell_peak, wave)
+                self._each(wave, "memory", WorkerSession.emit_peak, wave)
                 self._train_again(wave, launch)
             self._each(wave, "after the timed part", WorkerSession.check_again, wave)
         except BaseException:
@@ -168,7 +168,7 @@ class InterleavedRounds:
 
     def _train_again(self, wave: list[WorkerSession], launch: int) -> None:
         """In a check, have the cells train with the launch's own seed, one after the other."""
-        scored = self._measuring.checking and self._setting.score
+        scored = self._measuring.checking and self._context.score
         seed = self._task.seed_of(launch) if scored else None
         if seed is not None:
             if not self._task.start_of(seed).exists():  # cells of an earlier turn had it made
@@ -179,9 +179,9 @@ class InterleavedRounds:
     def _rounds(self, wave: list[WorkerSession], launch: int) -> None:
         """Time a slice of each kind of every cell, round by round, while the budget lasts."""
         order, turn = list(wave), self._place.turn
-        drawn = random.Random(f"{self._setting.seed} {turn} {launch}")  # noqa: S311 (no secret)
+        drawn = random.Random(f"{self._context.seed} {turn} {launch}")  # noqa: S311 (no secret)
         for number in range(1, self._measuring.rounds + 1):
-            self._tell(
+            self._emit(
                 "calibration",
                 None,
                 workload=self._task.workload.name,
@@ -208,9 +208,9 @@ class InterleavedRounds:
         seen: set[tuple[str, str]] = set()
         for session in list(wave):
             key = (session.cell.framework, session.cell.device)
-            if key not in seen and not self._arbiter(session.cell):
+            if key not in seen and not self._is_reference(session.cell):
                 seen.add(key)
-                self._each([session], "limits", WorkerSession.tell_limits, wave)
+                self._each([session], "limits", WorkerSession.emit_limits, wave)
 
     def _each(
         self, cells: Sequence[WorkerSession], phase: str, work: Any, wave: list[WorkerSession]
@@ -225,7 +225,7 @@ class InterleavedRounds:
     def _drop(
         self, session: WorkerSession, wave: list[WorkerSession], phase: str, failure: WorkerFailed
     ) -> None:
-        session.tell_failure(
+        session.emit_failure(
             phase if session.launch == 1 else f"{phase}, launch {session.launch}", failure
         )
         self._failed.add(session.cell.id)
@@ -236,7 +236,7 @@ class InterleavedRounds:
         """Say which cells another launch is worth its time for; none ends the measuring."""
         healthy = [cell for cell in active if cell.id not in self._failed]
         pairs = self._pairs()
-        self._tell_standing(launch, pairs)
+        self._emit_standing(launch, pairs)
         if not self._measuring.open_ended:
             return healthy if launch < self._measuring.launches else []
         spent = self._left() < took
@@ -255,14 +255,14 @@ class InterleavedRounds:
 
     def _undecided(self, launch: int, pairs: pd.DataFrame) -> tuple[set[str], set[str]]:
         """Return the cells still undecided, and suspected regressions, worth more than the budget."""
-        if self._setting.undecided is not None:
-            names, suspects = self._setting.undecided(self._run, self._cells)
+        if self._context.undecided is not None:
+            names, suspects = self._context.undecided(self._run, self._cells)
             cells = [sorted(names)] if names else []
         else:
             open_pairs = pairwise.undecided(pairs, self._measuring.precision)
             names, suspects = {*open_pairs["a"], *open_pairs["b"]}, set[str]()
             cells = open_pairs[["a", "b"]].values.tolist()
-        self._tell(
+        self._emit(
             "looked", None, workload=self._task.workload.name, launches=launch, undecided=cells
         )
         return names, suspects
@@ -276,13 +276,13 @@ class InterleavedRounds:
         replicates = pairwise.counted(table[table["twin"]])
         return pairwise.pairs(training, replicates, level)
 
-    def _tell_standing(self, launch: int, pairs: pd.DataFrame) -> None:
+    def _emit_standing(self, launch: int, pairs: pd.DataFrame) -> None:
         """Report the closest pair that has the leader, and how many pairs are undecided."""
         lead = pairwise.leaders(pairs)
         if lead is None or launch < 2:
             return
         left = len(pairwise.undecided(pairs, self._measuring.precision))
-        self._tell(
+        self._emit(
             "standing",
             None,
             workload=self._task.workload.name,
@@ -293,7 +293,7 @@ class InterleavedRounds:
         )
 
     def _stop(self, why: str) -> list[Cell]:
-        self._tell("stopped", None, workload=self._task.workload.name, reason=why)
+        self._emit("stopped", None, workload=self._task.workload.name, reason=why)
         return []
 
     def _left(self) -> float:

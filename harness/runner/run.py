@@ -19,7 +19,7 @@ from harness.results.events import Kind
 from harness.results.tables import FAILED, INTERRUPTED, OK
 from harness.runner import manifest
 from harness.runner.anonymous import Scrub, scrub_logs, scrubber
-from harness.runner.context import Measuring, Setting, Task, Timeouts, Watchers
+from harness.runner.context import Measuring, RunContext, Task, Timeouts, Watchers
 from harness.runner.plan import Cell
 from harness.runner.request import Request
 from harness.runner.resume import Past, resume
@@ -71,7 +71,7 @@ class _Session:
         verdicts = {parity_verdict(checks) for checks in by_cell(self._checks).values()}
         return (UNDECIDED, 3) if UNDECIDED in verdicts else (OK, 0)
 
-    def tell(self, event: Kind, cell: str | None, **fields: Any) -> None:
+    def emit(self, event: Kind, cell: str | None, **fields: Any) -> None:
         self.failures += event == "workload-refused"
         whole_event = {"event": event, "cell": cell, **fields}
         if event == "parity":
@@ -115,7 +115,7 @@ def execute(
         store.write(run.folder / name, scrub(text))
     status, exit_code, stopped = INTERRUPTED, 1, ""
     try:
-        session.tell(
+        session.emit(
             "run-resumed" if resumed else "run-started",
             None,
             cells=len(asked.cells),
@@ -131,7 +131,7 @@ def execute(
         stopped = f"{path}: {disk.reason(path, error)}; {store.go_on(run.folder)}"
     finally:
         with suppress(store.StoreError):  # it is `stopped` already, or the folder cannot be read
-            session.tell("run-ended", None, status=status, exit_code=exit_code)
+            session.emit("run-ended", None, status=status, exit_code=exit_code)
         run.close()
         if asked.anonymous:
             with suppress(OSError):  # a full disk: `stopped` says so
@@ -162,10 +162,10 @@ def _conduct_all(session: _Session) -> None:
     ready = _environments(session) if tasks else {}
 
     def waiting(others: Sequence[int], cards: Sequence[int]) -> None:
-        session.tell("waiting", None, processors=others, cards=cards)
+        session.emit("waiting", None, processors=others, cards=cards)
 
     with claims.claimed(asked.threads, devices.indices(asked.devices), waiting) as claim:
-        session.tell("processors", None, **vars(claim))
+        session.emit("processors", None, **vars(claim))
         with builder.using(ready.values()):
             _conduct_tasks(session, tasks, ready, claim)
 
@@ -177,13 +177,13 @@ def _conduct_tasks(
     claim: claims.Claim,
 ) -> None:
     asked = session.asked
-    setting = Setting(
+    context = RunContext(
         threads=asked.threads,
         deterministic=asked.deterministic,
         kept_variables=asked.kept_variables,
         cpus=claim.processors,
         seed=asked.seed,
-        recipes=asked.recipes,
+        framework_specs=asked.framework_specs,
         environments=ready,
         measuring=_share(asked.measuring, len(tasks)),
         watchers=Watchers(InterferenceMonitor(claim.processors), manifest.meter(asked)),
@@ -198,10 +198,10 @@ def _conduct_tasks(
         of_workload = [cell for cell in asked.cells if cell.workload == task.workload.name]
         whole = session.past.ended(of_workload)
         planned = [cell for cell in of_workload if cell not in whole]
-        cells = [cell for cell in planned if _can_run(cell, setting, session)]
+        cells = [cell for cell in planned if _can_run(cell, context, session)]
         session.failures += len(planned) - len(cells)
         if cells or not whole:
-            session.failures += conduct(task, cells, setting, session.run.folder, session.tell)
+            session.failures += conduct(task, cells, context, session.run.folder, session.emit)
 
 
 def _share(measuring: Measuring, workloads: int) -> Measuring:
@@ -225,10 +225,10 @@ def _task(workload: Workload, session: _Session) -> Task | None:
         steps = training_steps(workload, arrays, asked.steps)
     except (DatasetError, ValueError) as error:
         reason = "; ".join(filter(None, (str(error), cache_hint(error))))
-        session.tell("workload-skipped", None, workload=workload.name, reason=reason)
+        session.emit("workload-skipped", None, workload=workload.name, reason=reason)
         session.failures += not (asked.skip_absent and isinstance(error, datasets.DatasetMissing))
         return None
-    session.tell(
+    session.emit(
         "dataset",
         None,
         workload=workload.name,
@@ -244,22 +244,26 @@ def _task(workload: Workload, session: _Session) -> Task | None:
 
 
 def _environments(session: _Session) -> dict[tuple[str, str], Environment]:
-    """Make every framework's environment ready, and tell of each; leave out what cannot run."""
+    """Make every framework's environment ready, and emit an event for each; leave out what cannot run."""
     asked, ready = session.asked, {}
     for device in asked.devices:
         results = _prepare(asked, device, session)
         for name, result in results.items():
-            about = {"framework": name, "title": asked.recipes[name].title, "device": device}
+            about = {
+                "framework": name,
+                "title": asked.framework_specs[name].title,
+                "device": device,
+            }
             if isinstance(result, Unavailable):
-                session.tell("framework-unavailable", None, **about, reason=str(result))
+                session.emit("framework-unavailable", None, **about, reason=str(result))
                 continue
             ready[name, device] = result
-            session.tell(
+            session.emit(
                 "framework-ready",
                 None,
                 **about,
-                reference=asked.recipes[name].arbiter,
-                commit=asked.recipes[name].commit,
+                reference=asked.framework_specs[name].reference,
+                commit=asked.framework_specs[name].commit,
                 origin=result.origin,
                 python=str(result.python),
                 version=result.version,
@@ -274,31 +278,35 @@ def _prepare(
     asked: Request, device: str, session: _Session
 ) -> dict[str, Environment | Unavailable]:
     kind, gpus = devices.kind(device), host.gpus()
-    recipes = [r for r in asked.recipes.values() if kind in r.devices or not r.arbiter]
+    framework_specs = [
+        r for r in asked.framework_specs.values() if kind in r.devices or not r.reference
+    ]
     if absent := devices.missing(device, gpus):
-        return {recipe.label: Unavailable(absent) for recipe in recipes}
+        return {framework_spec.label: Unavailable(absent) for framework_spec in framework_specs}
     refused = {}
-    for recipe in recipes if kind == devices.CUDA else ():
-        card, named = devices.card(device, gpus), recipe.label in asked.interpreters
-        if reason := gpu_support.refusal(recipe, card, named):
-            refused[recipe.label] = Unavailable(reason)
+    for framework_spec in framework_specs if kind == devices.CUDA else ():
+        card, named = devices.card(device, gpus), framework_spec.label in asked.interpreters
+        if reason := gpu_support.refusal(framework_spec, card, named):
+            refused[framework_spec.label] = Unavailable(reason)
 
     def report(name: str, text: str) -> None:
-        session.tell("framework-building", None, framework=name, text=text)
+        session.emit("framework-building", None, framework=name, text=text)
 
-    able = [recipe for recipe in recipes if recipe.label not in refused]
+    able = [
+        framework_spec for framework_spec in framework_specs if framework_spec.label not in refused
+    ]
     prepared = builder.prepare_all(able, kind, interpreters=asked.interpreters, report=report)
     return {**refused, **prepared}
 
 
-def _can_run(cell: Cell, setting: Setting, session: _Session) -> bool:
+def _can_run(cell: Cell, context: RunContext, session: _Session) -> bool:
     """Say whether all that the cell needs is here; where not, the journal says why."""
-    if (cell.framework, cell.device) not in setting.environments:
+    if (cell.framework, cell.device) not in context.environments:
         return False  # told already, for all of its cells
-    reason = setting.recipes[cell.framework].missing_program(cell.mode)
+    reason = context.framework_specs[cell.framework].missing_program(cell.mode)
     reason = reason or devices.lacks(cell.precision, cell.device, host.gpus())
     if reason:
-        session.tell(
+        session.emit(
             "cell-failed",
             cell.id,
             phase="start",

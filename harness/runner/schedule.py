@@ -15,7 +15,7 @@ import numpy as np
 from frameworks.contract import Unavailable
 from harness.machine import host
 from harness.parity import ReferenceDiverged, ReferenceRun, run_reference
-from harness.runner.context import Setting, Task, Tell
+from harness.runner.context import Emit, RunContext, Task
 from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
@@ -43,59 +43,59 @@ def training_steps(workload: Workload, arrays: Arrays, steps: int | None) -> int
     return steps or per_epoch * workload.data.epochs
 
 
-def conduct(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell: Tell) -> int:
+def conduct(task: Task, cells: Sequence[Cell], context: RunContext, run: Path, emit: Emit) -> int:
     """Run all cells of one workload; return how many failed. Failures are in the journal.
 
     `run` is the run's folder.
     """
     with scratch(run, task.workload.name) as task.scratch:
-        tell("start", None, workload=task.workload.name, sha256=write_start(task))
-        if setting.parity_steps and cells:
+        emit("start", None, workload=task.workload.name, sha256=write_start(task))
+        if context.parity_steps and cells:
             precisions = sorted({cell.precision for cell in cells})
             try:
-                task.reference = _run_reference(task, setting.parity_steps, precisions, tell)
+                task.reference = _run_reference(task, context.parity_steps, precisions, emit)
             except (ReferenceDiverged, Unavailable) as refusal:
-                tell("workload-refused", None, workload=task.workload.name, reason=str(refusal))
+                emit("workload-refused", None, workload=task.workload.name, reason=str(refusal))
                 return len(cells)
-        return len(cells) - _in_turns(task, cells, setting, run, tell)
+        return len(cells) - _in_turns(task, cells, context, run, emit)
 
 
-def _in_turns(task: Task, cells: Sequence[Cell], setting: Setting, run: Path, tell: Tell) -> int:
+def _in_turns(task: Task, cells: Sequence[Cell], context: RunContext, run: Path, emit: Emit) -> int:
     """Bring up and time as many cells at once as memory holds; return how many came through.
 
     Of a resumed run, those that have their score come first: they are the turn that was cut short.
     """
-    name, scored = task.workload.name, setting.past.scored(cells)
+    name, scored = task.workload.name, context.past.scored(cells)
     waiting, completed = [cell for cell in cells if cell not in scored], 0
-    place = setting.past.place(name, setting.measuring.budget)
+    place = context.past.place(name, context.measuring.budget)
     while waiting or scored:
         sessions, together = [], scored
         if not place.launch:  # else the turn's cells are in their launches already
-            finished = scored if setting.only_parity else []
+            finished = scored if context.only_parity else []
             again = [cell for cell in scored if cell not in finished]
-            sessions = _bring_up_turn(again, waiting, task, setting, run, tell, place)
+            sessions = _bring_up_turn(again, waiting, task, context, run, emit, place)
             together = [*finished, *(session.cell for session in sessions)]
         if waiting:
             ids = [cell.id for cell in together]
-            tell("in-turn", None, workload=name, turn=place.turn, cells=ids)
+            emit("in-turn", None, workload=name, turn=place.turn, cells=ids)
         budget = place.left
         if budget is not None:
             budget *= len(together) / max(1, len(together) + len(waiting))
         began = time.monotonic() - place.spent
-        rounds = InterleavedRounds(task, setting, run, tell, place, budget)
-        done = together if setting.only_parity else rounds.measure(together, sessions)
+        rounds = InterleavedRounds(task, context, run, emit, place, budget)
+        done = together if context.only_parity else rounds.measure(together, sessions)
         # What a check spends beyond its budget, on suspects, is not taken from those that wait.
         spent = time.monotonic() - began
         left = None if place.left is None else place.left - min(spent, budget or 0.0)
         for cell in done:
-            tell("cell-done", cell.id)
+            emit("cell-done", cell.id)
         completed, scored = completed + len(done), []
         place = Place(turn=place.turn + 1, left=left)
-        tell("checkpoint", None, workload=name, **vars(place))
+        emit("checkpoint", None, workload=name, **vars(place))
     return completed
 
 
-def _run_reference(task: Task, steps: int, precisions: Sequence[str], tell: Tell) -> ReferenceRun:
+def _run_reference(task: Task, steps: int, precisions: Sequence[str], emit: Emit) -> ReferenceRun:
     """Run the reference over the first batches, once for all cells."""
     began = time.monotonic()
     names = (*task.workload.parameters, *task.workload.state)
@@ -104,7 +104,7 @@ def _run_reference(task: Task, steps: int, precisions: Sequence[str], tell: Tell
     batches = Batches(*train, np.load(task.start / "order.npy"), task.workload)
     run = run_reference(task.workload, weights, batches.take(0, steps), precisions)
     seconds = time.monotonic() - began
-    tell("reference-run", None, workload=task.workload.name, steps=steps, seconds=seconds)
+    emit("reference-run", None, workload=task.workload.name, steps=steps, seconds=seconds)
     return run
 
 
@@ -112,9 +112,9 @@ def _bring_up_turn(
     scored: Sequence[Cell],
     waiting: list[Cell],
     task: Task,
-    setting: Setting,
+    context: RunContext,
     run: Path,
-    tell: Tell,
+    emit: Emit,
     place: Place,
 ) -> list[WorkerSession]:
     """Bring up cells that have their score, then from the front of `waiting` while memory holds them.
@@ -124,12 +124,12 @@ def _bring_up_turn(
     sessions: list[WorkerSession] = []
     try:
         for cell in scored:
-            _bring_up(cell, task, setting, run, tell, sessions)
+            _bring_up(cell, task, context, run, emit, sessions)
         while waiting and (len(sessions) < 2 or room_for_one_more(sessions)):
-            _bring_up(waiting.pop(0), task, setting, run, tell, sessions)
-            if setting.only_parity and sessions:
+            _bring_up(waiting.pop(0), task, context, run, emit, sessions)
+            if context.only_parity and sessions:
                 sessions[-1].end()
-            tell("checkpoint", None, workload=task.workload.name, **vars(place))
+            emit("checkpoint", None, workload=task.workload.name, **vars(place))
     except BaseException:
         for session in sessions:
             session.kill()
@@ -144,19 +144,24 @@ def room_for_one_more(sessions: Sequence[WorkerSession]) -> bool:
 
 
 def _bring_up(
-    cell: Cell, task: Task, setting: Setting, run: Path, tell: Tell, sessions: list[WorkerSession]
+    cell: Cell,
+    task: Task,
+    context: RunContext,
+    run: Path,
+    emit: Emit,
+    sessions: list[WorkerSession],
 ) -> None:
     """Start a cell and add it to `sessions`, warm and frozen; one that fails is reported and ended."""
-    session = WorkerSession(cell, task, setting, run, tell)
+    session = WorkerSession(cell, task, context, run, emit)
     try:
-        if setting.past.scored([cell]):
+        if context.past.scored([cell]):
             session.launch_again()
-            session.peak_bytes = setting.past.peak_bytes(cell)
+            session.peak_bytes = context.past.peak_bytes(cell)
         else:
             session.bring_up()
         sessions.append(session)
     except WorkerFailed as failure:
-        session.tell_failure(None if failure.status == NOT_EQUIVALENT else "training", failure)
+        session.emit_failure(None if failure.status == NOT_EQUIVALENT else "training", failure)
     finally:
         if session not in sessions:
             session.kill()

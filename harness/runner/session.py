@@ -13,7 +13,7 @@ from harness import protocol
 from harness.machine import devices
 from harness.results import classification, preview
 from harness.results.events import Kind
-from harness.runner.context import Setting, Task, Tell, Timeouts
+from harness.runner.context import Emit, RunContext, Task, Timeouts
 from harness.runner.learning_curve import learning_curve
 from harness.runner.parity_checks import Checks
 from harness.runner.plan import Cell
@@ -67,9 +67,9 @@ class WorkerSession:
         self,
         cell: Cell,
         task: Task,
-        setting: Setting,
+        context: RunContext,
         run: Path,
-        tell: Tell,
+        emit: Emit,
         launch: int = 1,
         replicate: bool = False,
     ) -> None:
@@ -79,20 +79,20 @@ class WorkerSession:
         A/A replicate, the same cell once more, which shows the noise floor.
         """
         self.cell, self.launch, self.replicate = cell, launch, replicate
-        self._task, self._setting, self._tell_run = task, setting, tell
+        self._task, self._context, self._emit_run = task, context, emit
         self._scratch = task.scratch / plain_name(cell.file_name)
         self._scratch.mkdir(exist_ok=True)
         self._next_step, self.peak_bytes, self._resident = 0, 0, False
         log = run / "logs" / f"{cell.file_name}.log"
-        self._recipe = setting.recipes[cell.framework]
-        variables = setting.kept_variables | self._recipe.worker_variables(
+        self._spec = context.framework_specs[cell.framework]
+        variables = context.kept_variables | self._spec.worker_variables(
             device=cell.device,
-            threads=setting.threads,
+            threads=context.threads,
             scratch=self._scratch,
-            deterministic=setting.deterministic,
+            deterministic=context.deterministic,
         )
-        python = setting.environments[cell.framework, cell.device].python
-        self._worker = WorkerProcess(python, self._recipe.root, log, variables, setting.cpus)
+        python = context.environments[cell.framework, cell.device].python
+        self._worker = WorkerProcess(python, self._spec.root, log, variables, context.cpus)
         self._checks = None
         if task.reference is not None and not replicate:
             self._checks = Checks(
@@ -100,18 +100,18 @@ class WorkerSession:
                 task.workload,
                 cell.precision,
                 task.reference,
-                self.tell,
-                setting.timeouts,
-                seed=f"{setting.seed} {cell.id} {launch}",
+                self.emit,
+                context.timeouts,
+                seed=f"{context.seed} {cell.id} {launch}",
             )
 
-    def tell(self, event: Kind, **fields: Any) -> None:
+    def emit(self, event: Kind, **fields: Any) -> None:
         """Write an event of this cell to the journal."""
-        self._tell_run(event, self.cell.id, **fields)
+        self._emit_run(event, self.cell.id, **fields)
 
-    def tell_failure(self, phase: str | None, failure: WorkerFailed) -> None:
+    def emit_failure(self, phase: str | None, failure: WorkerFailed) -> None:
         """Write a failure to the journal; it costs its own cell only."""
-        self.tell(
+        self.emit(
             "cell-failed",
             phase=phase,
             status=failure.status,
@@ -122,33 +122,33 @@ class WorkerSession:
 
     def bring_up(self) -> None:
         """Build, check parity, train to the budget and score: a cell's first launch. Left frozen."""
-        self.tell("cell-started", log=f"logs/{self._worker.log.name}")
+        self.emit("cell-started", log=f"logs/{self._worker.log.name}")
         opened, built, first_step = self._build()
-        self.tell("opened", pid=self._worker.pid, **opened)
-        self.tell("built", **built)
-        self.tell("first-step", **first_step)
+        self.emit("opened", pid=self._worker.pid, **opened)
+        self.emit("built", **built)
+        self.emit("first-step", **first_step)
         if self._checks:
             self._checks.before_timing()
-        if self._setting.only_parity:
+        if self._context.only_parity:
             self._check_untimed()
         else:
             self._train()
-            if self._setting.score:
+            if self._context.score:
                 self._score()
-            used = self._worker.ask("memory", self._setting.timeouts.work)
+            used = self._worker.ask("memory", self._context.timeouts.work)
             self.peak_bytes = used["peak_rss"] or 0
-            held = self._setting.watchers.monitor.driver.memory_of(self._worker.pid)
-            self.tell("memory", import_rss=self._import_rss, device_used=held, **used)
+            held = self._context.watchers.monitor.driver.memory_of(self._worker.pid)
+            self.emit("memory", import_rss=self._import_rss, device_used=held, **used)
             # Only now: what a replay takes is not the training's.
             self._replay("training")
-            if self._setting.score:
+            if self._context.score:
                 self._replay("evaluate")
         self._worker.freeze()
 
     def launch_again(self) -> None:
         """Build and take a first step: a launch that is only timed, of a scored cell. Left frozen."""
         opened, built, first_step = self._build()
-        self.tell(
+        self.emit(
             "launched" if self.launch > 1 or self.replicate else "relaunched",
             launch=self.launch,
             twin=self.replicate,
@@ -160,16 +160,16 @@ class WorkerSession:
 
     def _build(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Import, build, take the first step; return what the worker reports of each."""
-        threads, wait = self._setting.threads, self._setting.timeouts
+        threads, wait = self._context.threads, self._context.timeouts
         replies = build(
             self._worker,
-            self._recipe.name,
+            self._spec.name,
             self.cell,
             self._task,
             threads,
             self._scratch,
             wait,
-            self._setting.deterministic,
+            self._context.deterministic,
         )
         self._import_rss = replies[0]["rss"]
         on_card = devices.kind(self.cell.device) != devices.CPU
@@ -192,7 +192,7 @@ class WorkerSession:
 
     def _check_untimed(self) -> None:
         """Have slices of every kind made as they are timed, and check them."""
-        seconds = self._setting.measuring.untimed_seconds
+        seconds = self._context.measuring.untimed_seconds
         for kind in self._kinds() if self._checks else ():
             took = self._ask_slice(kind, seconds)
             if took["seconds"] < seconds:  # it was short, for the speed was not known yet
@@ -206,7 +206,7 @@ class WorkerSession:
 
     def _kinds(self) -> list[str]:
         """The kinds of slices that are timed, trainings first: predictions are then by their weights."""
-        singles = self._setting.measuring.checking or self._setting.only_parity
+        singles = self._context.measuring.checking or self._context.only_parity
         timed = {"train": True, "resident": self._resident, "predict": True, "single": singles}
         return [kind for kind in timed if timed[kind]]
 
@@ -214,13 +214,13 @@ class WorkerSession:
         """Train from the start weights to the budget."""
 
         def progress(event: dict[str, Any]) -> None:
-            self.tell("progress", step=event["step"], steps=event["steps"], loss=event["loss"])
+            self.emit("progress", step=event["step"], steps=event["steps"], loss=event["loss"])
 
-        wait, steps = self._setting.timeouts.work, self._task.steps
+        wait, steps = self._context.timeouts.work, self._task.steps
         trained = self._worker.ask("train", wait, progress, steps=steps)
         self._next_step = steps
         losses = np.load(trained["losses"])
-        self.tell(
+        self.emit(
             "trained",
             steps=steps,
             seconds=trained["seconds"],
@@ -234,7 +234,7 @@ class WorkerSession:
         labels, predictions, seconds = self._predicted()
         scored = classification.score(labels, predictions, self._task.workload.classes)
         correct = classification.pack(labels == predictions)
-        self.tell(
+        self.emit(
             "evaluated",
             seconds=seconds,
             examples=len(labels),
@@ -245,7 +245,7 @@ class WorkerSession:
 
     def _predicted(self) -> tuple[NDArray, NDArray, float]:
         """Have the test set predicted; return its labels, the predictions, and the seconds."""
-        evaluated = self._worker.ask("evaluate", self._setting.timeouts.work)
+        evaluated = self._worker.ask("evaluate", self._context.timeouts.work)
         predictions = np.load(evaluated["predictions"])
         labels = np.asarray(self._task.arrays.open("test_labels"))
         if predictions.shape != labels.shape:
@@ -257,13 +257,13 @@ class WorkerSession:
         """Train with another seed and score: a later launch of a check, which ends with that."""
         self._worker.thaw()
         self._begin_from(seed)
-        trained = self._worker.ask("train", self._setting.timeouts.work, steps=self._task.steps)
+        trained = self._worker.ask("train", self._context.timeouts.work, steps=self._task.steps)
         labels, predictions, _ = self._predicted()
         self._begin_from(None)
         self._worker.freeze()
         correct = labels == predictions
         accuracy, packed = float(correct.mean()), classification.pack(correct)
-        self.tell(
+        self.emit(
             "retrained",
             launch=self.launch,
             seed=seed,
@@ -275,19 +275,19 @@ class WorkerSession:
 
     def _begin_from(self, seed: int | None) -> None:
         workload, start = self._task.seeded(seed).to_dict(), str(self._task.start_of(seed))
-        wait = self._setting.timeouts.build
+        wait = self._context.timeouts.build
         self._worker.ask("begin_from", wait, workload=workload, start=start)
 
     def warm_up(self) -> None:
         """Train until the step times are steady, or for as long as is allowed; say which."""
-        measuring = self._setting.measuring
+        measuring = self._context.measuring
         self._worker.thaw()
         began, times = time.monotonic(), list[float]()
         start = None
         while start is None and len(times) < measuring.warm_portions:
             took = self._worker.ask(
                 "warm",
-                self._setting.timeouts.work,
+                self._context.timeouts.work,
                 start=self._next_step,
                 seconds=measuring.warm_seconds,
             )
@@ -295,7 +295,7 @@ class WorkerSession:
             times += took["seconds_a_step"]
             start = steady_from(times)
         self._worker.freeze()
-        self.tell(
+        self.emit(
             "warmed",
             launch=self.launch,
             twin=self.replicate,
@@ -315,7 +315,7 @@ class WorkerSession:
         """
         self._worker.thaw()
         slices = []
-        measuring = self._setting.measuring
+        measuring = self._context.measuring
         if self._checks and number == 1:
             self._checks.begin(self._kinds())
         for kind in self._kinds():
@@ -324,7 +324,7 @@ class WorkerSession:
             for _ in range(1 if measuring.checking else 1 + REPEATS):
                 place = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
                 slices.append(place | self._slice(kind, seconds))
-                self.tell("twin-slice" if self.replicate else "slice", **slices[-1])
+                self.emit("twin-slice" if self.replicate else "slice", **slices[-1])
                 if not slices[-1]["noise"]:
                     break
         if self._checks:
@@ -333,7 +333,7 @@ class WorkerSession:
         return [{"cell": self.cell.id, "twin": self.replicate, **timed} for timed in slices]
 
     def _slice(self, kind: str, seconds: float) -> dict[str, Any]:
-        monitor, meter = self._setting.watchers.monitor, self._setting.watchers.meter
+        monitor, meter = self._context.watchers.monitor, self._context.watchers.meter
         watch = monitor.watch(self._worker.pid, devices.index(self.cell.device))
         before = meter.read()
         took = self._ask_slice(kind, seconds)
@@ -344,48 +344,48 @@ class WorkerSession:
 
     def _ask_slice(self, kind: str, seconds: float) -> dict[str, Any]:
         """Have the worker make a slice; the next one goes on behind its steps."""
-        wait, start = self._setting.timeouts.work, self._next_step
+        wait, start = self._context.timeouts.work, self._next_step
         took = self._worker.ask("slice", wait, kind=kind, start=start, seconds=seconds)
         if kind in ("train", "resident"):
             self._next_step += took["steps"]
         return took
 
-    def tell_peak(self) -> None:
+    def emit_peak(self) -> None:
         """Record the peak of memory until the end of the rounds: of launches that are only timed."""
         self._worker.thaw()
-        used = self._worker.ask("memory", self._setting.timeouts.work)
+        used = self._worker.ask("memory", self._context.timeouts.work)
         self._worker.freeze()
-        self.tell(
+        self.emit(
             "peaked", launch=self.launch, twin=self.replicate, import_rss=self._import_rss, **used
         )
 
-    def tell_clock(self) -> None:
+    def emit_clock(self) -> None:
         """On a card, hold our clock against the device's own: they are to agree."""
         if devices.kind(self.cell.device) == devices.CPU:
             return
         self._worker.thaw()
-        took = self._worker.ask("clock", self._setting.timeouts.work, start=self._next_step)
+        took = self._worker.ask("clock", self._context.timeouts.work, start=self._next_step)
         self._next_step += took["steps"]
         self._worker.freeze()
         if took["device_seconds"]:
-            self.tell("clock", **took, ratio=took["seconds"] / took["device_seconds"])
+            self.emit("clock", **took, ratio=took["seconds"] / took["device_seconds"])
 
-    def tell_latency(self) -> None:
+    def emit_latency(self) -> None:
         """Time single predictions of one example and of the workload's batch."""
         self._worker.thaw()
-        wait, seconds = self._setting.timeouts.first_step, self._setting.measuring.seconds
+        wait, seconds = self._context.timeouts.first_step, self._context.measuring.seconds
         for batch in sorted({1, self._task.workload.data.batch}):
             took = self._worker.ask("latency", wait, batch=batch, seconds=seconds)
-            self.tell("latency", **took)
+            self.emit("latency", **took)
             self._replay("latency one" if batch == 1 else "latency")
         self._worker.freeze()
 
-    def tell_limits(self) -> None:
+    def emit_limits(self) -> None:
         """Measure how fast the machine multiplies and copies by this framework's own means."""
         self._worker.thaw()
-        began, seconds = time.monotonic(), self._setting.measuring.seconds
-        limits = self._worker.ask("limits", self._setting.timeouts.work, seconds=seconds)
-        self.tell("limits", seconds=time.monotonic() - began, **limits)
+        began, seconds = time.monotonic(), self._context.measuring.seconds
+        limits = self._worker.ask("limits", self._context.timeouts.work, seconds=seconds)
+        self.emit("limits", seconds=time.monotonic() - began, **limits)
         self._worker.freeze()
 
     def end(self) -> None:

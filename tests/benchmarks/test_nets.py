@@ -37,11 +37,11 @@ DRAWN, SEED = 6, 0
 @pytest.fixture
 def cell(toy_root: Path) -> Iterator[MakeCell]:
     """Make cells of the toy framework, by its mode."""
-    recipe = framework_spec.load(toy_root / "frameworks" / "faulty" / "environment.toml")
+    framework = framework_spec.load(toy_root / "frameworks" / "faulty" / "environment.toml")
     made: list[Cell] = []
 
     def make(mode: str) -> Cell:
-        made.append(Cell(recipe, mode, Path(sys.executable)))
+        made.append(Cell(framework, mode, Path(sys.executable)))
         return made[-1]
 
     yield make
@@ -182,12 +182,12 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("drawn")
 
 
-@pytest.mark.parametrize("framework", inside.RECIPES)
+@pytest.mark.parametrize("framework", inside.FRAMEWORK_SPECS)
 def test_a_framework_takes_the_step_of_drawn_nets(framework: str, drawn_folder: Path) -> None:
-    recipe = inside.RECIPES[framework]
-    compilers = {mode for program in recipe.programs for mode in program.modes}
-    mode = [mode for mode in recipe.modes_on("cpu") if mode not in compilers][-1]
-    real = Cell(recipe, mode, inside.python(framework))
+    framework = inside.FRAMEWORK_SPECS[framework]
+    compilers = {mode for program in framework.programs for mode in program.modes}
+    mode = [mode for mode in framework.modes_on("cpu") if mode not in compilers][-1]
+    real = Cell(framework, mode, inside.python(framework))
     try:
         outcomes = {}
         for number in range(DRAWN):

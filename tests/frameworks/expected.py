@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.frameworks.inside import RECIPES
+from tests.frameworks.inside import FRAMEWORK_SPECS
 from workloads.reading import read
 
 
@@ -34,4 +34,4 @@ def load(folder: Path) -> Expected:
     return read(Expected, tomllib.loads(path.read_text()), str(path))
 
 
-EXPECTED = {name: load(recipe.folder) for name, recipe in RECIPES.items()}
+EXPECTED = {name: load(spec.folder) for name, spec in FRAMEWORK_SPECS.items()}

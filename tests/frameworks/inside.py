@@ -16,10 +16,10 @@ import frameworks
 from harness.environments import builder, framework_spec
 from harness.runner.process import worker_environment
 
-RECIPES = {
-    name: recipe
-    for name, recipe in framework_spec.discover().items()
-    if name in frameworks.names() and not recipe.arbiter
+FRAMEWORK_SPECS = {
+    name: spec
+    for name, spec in framework_spec.discover().items()
+    if name in frameworks.names() and not spec.reference
 }
 
 
@@ -29,9 +29,9 @@ def modes(everywhere: bool = False) -> list[Any]:
     Those of the CPU; `everywhere`: also modes that serve on cards only, and compute on a CPU too.
     """
     cases = []
-    for name, recipe in RECIPES.items():
-        compilers = {mode for program in recipe.programs for mode in program.modes}
-        for mode in recipe.modes if everywhere else recipe.modes_on("cpu"):
+    for name, spec in FRAMEWORK_SPECS.items():
+        compilers = {mode for program in spec.programs for mode in program.modes}
+        for mode in spec.modes if everywhere else spec.modes_on("cpu"):
             marks = [pytest.mark.compile_heavy] if mode in compilers else []
             cases.append(pytest.param(name, mode, marks=marks, id=f"{name}-{mode}"))
     return cases
@@ -40,7 +40,7 @@ def modes(everywhere: bool = False) -> list[Any]:
 @cache
 def _environments() -> dict[str, builder.Environment | builder.Unavailable]:
     """Every framework's environment; those that are missing are built side by side."""
-    return builder.prepare_all(RECIPES.values(), "cpu")
+    return builder.prepare_all(FRAMEWORK_SPECS.values(), "cpu")
 
 
 def python(framework: str) -> Path:
@@ -55,7 +55,7 @@ def python(framework: str) -> Path:
 
 
 def skip_without_program(framework: str, mode: str) -> None:
-    if lacking := RECIPES[framework].missing_program(mode):
+    if lacking := FRAMEWORK_SPECS[framework].missing_program(mode):
         pytest.skip(f"{framework}: {lacking}")
 
 
@@ -63,7 +63,7 @@ def run(
     framework: str, scratch: Path, script: Path, *arguments: str, deterministic: bool = False
 ) -> str:
     """Run a script as a worker of one thread would be; return what it prints."""
-    variables = RECIPES[framework].worker_variables(
+    variables = FRAMEWORK_SPECS[framework].worker_variables(
         device="cpu", threads=1, scratch=scratch, deterministic=deterministic
     )
     done = subprocess.run(

@@ -19,7 +19,7 @@ from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
 from tests.frameworks import inside
 from tests.frameworks.check_adapter import NETS, STEPS, WORKLOADS, given, look, take_up
-from tests.frameworks.inside import RECIPES
+from tests.frameworks.inside import FRAMEWORK_SPECS
 from workloads.init import dropout_masks, start_weights
 
 SCRIPT = Path(__file__).with_name("check_adapter.py")
@@ -51,7 +51,7 @@ def _tried(framework: str, mode: str, net: str, compiled: bool) -> bool:
 
     Modes that serve on cards only compute on a CPU as another mode does: one net shows it.
     """
-    if mode not in RECIPES[framework].modes_on("cpu"):
+    if mode not in FRAMEWORK_SPECS[framework].modes_on("cpu"):
         return net == "residual"
     return net in NETS or not compiled
 
@@ -176,10 +176,10 @@ def test_the_memory_is_that_of_the_reference(framework: str, mode: str, net: str
             assert _error(found[name], array) < TRAINED_TOLERANCE, name
 
 
-@pytest.mark.parametrize("framework", RECIPES)
+@pytest.mark.parametrize("framework", FRAMEWORK_SPECS)
 def test_what_cannot_be_had_is_refused_in_one_line(framework: str, tmp_path: Path) -> None:
     answer = inside.run(
-        framework, tmp_path, SCRIPT, "refuse", framework, RECIPES[framework].modes[0]
+        framework, tmp_path, SCRIPT, "refuse", framework, FRAMEWORK_SPECS[framework].modes[0]
     )
     said = json.loads(answer.splitlines()[-1])
     assert len(said) == 3

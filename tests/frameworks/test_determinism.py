@@ -21,13 +21,13 @@ VARIABLES = [
 
 
 def told(framework: str, scratch: Path, asked: str, variables: bool) -> dict[str, Any]:
-    mode = inside.RECIPES[framework].modes[0]
+    mode = inside.FRAMEWORK_SPECS[framework].modes[0]
     said = inside.run(framework, scratch, SCRIPT, framework, mode, asked, deterministic=variables)
     return dict(json.loads(said.splitlines()[-1]))
 
 
 @pytest.mark.parametrize("on", [False, True])
-@pytest.mark.parametrize("framework", inside.RECIPES)
+@pytest.mark.parametrize("framework", inside.FRAMEWORK_SPECS)
 def test_the_frameworks_own_flags(framework: str, on: bool, tmp_path: Path) -> None:
     found = told(framework, tmp_path, "yes" if on else "no", on)
     assert found["flags"] == EXPECTED[framework].deterministic["on" if on else "off"]

@@ -16,7 +16,7 @@ from frameworks.reference.adapter import Reference
 from harness.machine.host import usable_cpus
 from tests.frameworks import inside
 from tests.frameworks.expected import EXPECTED
-from tests.frameworks.inside import RECIPES
+from tests.frameworks.inside import FRAMEWORK_SPECS
 from workloads import spec
 from workloads.init import start_weights
 
@@ -34,7 +34,7 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Look:
     def look(framework: str, mode: str) -> dict[str, Any]:
         folder = tmp_path_factory.mktemp(f"{framework}-{mode}")
         jobs = ["profile"]
-        if mode == RECIPES[framework].modes[0]:
+        if mode == FRAMEWORK_SPECS[framework].modes[0]:
             jobs = ["kernels", "resident", "profile"]
         told = inside.run(framework, folder, SCRIPT, "look", framework, mode, str(folder), *jobs)
         return dict(json.loads(told.splitlines()[-1]))
@@ -42,9 +42,9 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Look:
     return look
 
 
-@pytest.mark.parametrize("framework", RECIPES)
+@pytest.mark.parametrize("framework", FRAMEWORK_SPECS)
 def test_kernels_do_all_their_work_before_they_return(framework: str, look: Look) -> None:
-    rates = look(framework, RECIPES[framework].modes[0])["kernels"]
+    rates = look(framework, FRAMEWORK_SPECS[framework].modes[0])["kernels"]
     assert {"float32 product", "copy", "tiny operations"} <= set(rates)
     # No core reaches these: a copy that only shares memory, or a product that is not waited for, does.
     assert 1e9 < rates["float32 product"] < 2e12
@@ -75,9 +75,9 @@ def test_a_profile_is_a_trace_and_operators_and_harms_nothing(
     assert found["after"] == pytest.approx(found["before"], rel=1e-5)
 
 
-@pytest.mark.parametrize("framework", RECIPES)
+@pytest.mark.parametrize("framework", FRAMEWORK_SPECS)
 def test_resident_batches_train_as_those_from_the_host(framework: str, look: Look) -> None:
-    found = look(framework, RECIPES[framework].modes[0])["resident"]
+    found = look(framework, FRAMEWORK_SPECS[framework].modes[0])["resident"]
     assert found["offered"] == EXPECTED[framework].resident
     if found["offered"]:
         assert found["there"] == pytest.approx(found["host"], rel=1e-5)
@@ -119,7 +119,7 @@ def test_one_thread_keeps_one_processor_busy(framework: str, mode: str, tmp_path
     assert max(cores.values()) <= 1.1, cores  # no affinity was set for it
 
 
-def test_the_arbiter_says_that_it_has_no_profiler(tmp_path: Path) -> None:
+def test_the_reference_says_that_it_has_no_profiler(tmp_path: Path) -> None:
     workload = spec.load("mlp-2-3-2")
     adapter = Reference(workload, start_weights(workload), Options("numpy"))
     with pytest.raises(Unavailable, match="no profiler"):

@@ -12,7 +12,7 @@ from harness.environments.framework_spec import discover
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.frameworks.mutants import COMMON, NATIVE
 
-RANKED = sorted(name for name, recipe in discover().items() if not recipe.arbiter)
+RANKED = sorted(name for name, spec in discover().items() if not spec.reference)
 
 
 @pytest.fixture(scope="module", params=RANKED)

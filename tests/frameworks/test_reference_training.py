@@ -1,4 +1,4 @@
-"""The arbiter's whole steps: gradients of nets, optimisers by hand, state, and runs that repeat."""
+"""The reference's whole steps: gradients of nets, optimisers by hand, state, and runs that repeat."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ WELL = {
     "no_gpu_because": "no driver",
 }
 
-RECIPE = """
+SPEC = """
 title = "Toy"
 python = "3.11"
 package = "toy"
@@ -52,7 +52,7 @@ def root(tmp_path: Path) -> Path:
     """A project with one framework, whose lock is there."""
     folder = tmp_path / "project" / "frameworks" / "toy"
     folder.mkdir(parents=True)
-    (folder / "environment.toml").write_text(RECIPE)
+    (folder / "environment.toml").write_text(SPEC)
     (folder / "cpu.txt").write_text("toy==1 --hash=sha256:00\n")
     return tmp_path / "project"
 
@@ -98,7 +98,7 @@ def test_every_complaint_says_how_to_mend_it(root: Path) -> None:
     json.dumps([vars(finding) for finding in found])
 
 
-def test_programs_and_libraries_come_from_the_recipes(root: Path) -> None:
+def test_programs_and_libraries_come_from_the_specs(root: Path) -> None:
     found = examine(root)
     program, library = about(found, "no-such-compiler"), about(found, "libno-such.so.7")
     assert (program.level, program.mend) == ("warning", "apt install toy-compiler")
@@ -108,7 +108,7 @@ def test_programs_and_libraries_come_from_the_recipes(root: Path) -> None:
 
 def test_a_program_that_is_there_is_well(root: Path) -> None:
     path = root / "frameworks/toy/environment.toml"
-    path.write_text(RECIPE.replace("no-such-compiler", "sh"))
+    path.write_text(SPEC.replace("no-such-compiler", "sh"))
     assert about(examine(root), "the program sh").level == "ok"
 
 
@@ -220,10 +220,10 @@ def test_energy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (closed.level, closed.mend) == ("warning", "sudo chmod a+r energy_uj")
 
 
-def test_a_wrong_recipe_does_not_silence_the_rest(root: Path) -> None:
+def test_a_wrong_spec_does_not_silence_the_rest(root: Path) -> None:
     (root / "frameworks/toy/environment.toml").write_text("title = 3\n")
     found = examine(root)
-    assert about(found, "recipe is wrong").level == "error"
+    assert about(found, "spec is wrong").level == "error"
     assert about(found, "data digits")
 
 
@@ -245,7 +245,7 @@ def test_this_very_machine_can_be_examined(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 CARD = {"name": "Toy card", "capability": "9.0", "driver": "570.1"}
-CUDA = RECIPE.replace('["cpu"]', '["cpu", "cuda"]').replace(
+CUDA = SPEC.replace('["cpu"]', '["cpu", "cuda"]').replace(
     'cpu = ["toy==1"]', 'cpu = ["toy==1"]\ncuda = ["toy==1"]\n[drivers]\ncuda = "580"'
 )
 
@@ -265,7 +265,7 @@ def test_which_cuda_build_fits_the_driver(root: Path, machine: dict[str, Any]) -
 
 def test_a_framework_without_a_build_for_the_card(root: Path, machine: dict[str, Any]) -> None:
     machine["gpus"] = [CARD]
-    text = RECIPE.replace(
+    text = SPEC.replace(
         'devices = ["cpu"]', 'devices = ["cpu"]\ngiven = ["cuda"]\nlimits = ["No code for it."]'
     )
     (root / "frameworks/toy/environment.toml").write_text(text)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import cli
-from harness.environments.framework_spec import RecipeError
+from harness.environments.framework_spec import FrameworkSpecError
 from harness.environments.framework_spec import load as load_framework
 from harness.gate import baseline
 from harness.results import store
@@ -45,7 +45,7 @@ def test_another_encoding_is_named_with_the_file(
     with pytest.raises(SpecError, match=complaint) as caught:
         spec.load(str(path))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-    for load, error in ((load_framework, RecipeError), (baseline.read, StoreError)):
+    for load, error in ((load_framework, FrameworkSpecError), (baseline.read, StoreError)):
         with pytest.raises(error, match=complaint):
             load(path)
     path.rename(path.with_name(store.MANIFEST))

@@ -75,7 +75,7 @@ def bisection(versions_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
     def make(lab: Lab, emit: Callable[[str], None] = print, **changes: Any) -> Bisection:
         monkeypatch.setattr(run, "execute", lab.execute)
-        monkeypatch.setattr(releases, "versions", lambda recipe: list(map(Version, RELEASES)))
+        monkeypatch.setattr(releases, "versions", lambda spec: list(map(Version, RELEASES)))
         options: dict[str, Any] = {
             "framework": "toy",
             "good": "1.0",

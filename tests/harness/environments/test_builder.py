@@ -30,7 +30,7 @@ from harness.environments.builder import (
     prepare_all,
     remove,
 )
-from harness.environments.framework_spec import Library, Recipe
+from harness.environments.framework_spec import FrameworkSpec, Library
 from harness.environments.installer import InstallError, human, uv_environment
 from harness.environments.lockfiles import lock
 from harness.paths import cache_folder, project_root
@@ -40,13 +40,13 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @pytest.fixture
-def recipe(wheels: Path, tmp_path: Path) -> Recipe:
+def spec(wheels: Path, tmp_path: Path) -> FrameworkSpec:
     """A toy framework that can be built for the CPU."""
     folder = tmp_path / "frameworks" / "toy"
     folder.mkdir(parents=True)
     lines = wheel(wheels, "numpy", "2.0") + wheel(wheels, "toyframe", "1.5")
     (folder / "cpu.txt").write_text(lines, encoding="utf-8")
-    return Recipe(
+    return FrameworkSpec(
         name="toy",
         folder=folder,
         title="Toy",
@@ -81,18 +81,18 @@ def test_the_cache_is_where_the_variable_says(
     assert cache_folder().name == "samestep"
 
 
-def test_built_once_then_reused_listed_and_removed(recipe: Recipe) -> None:
+def test_built_once_then_reused_listed_and_removed(spec: FrameworkSpec) -> None:
     told: list[tuple[str, str]] = []
-    first = prepare(recipe, "cpu", report=lambda name, text: told.append((name, text)))
+    first = prepare(spec, "cpu", report=lambda name, text: told.append((name, text)))
     assert (first.framework, first.version, first.origin) == ("toy", "1.5", "built")
     assert first.lock == "cpu.txt"
-    assert first.lock_hash == hashlib.sha256((recipe.folder / "cpu.txt").read_bytes()).hexdigest()
+    assert first.lock_hash == hashlib.sha256((spec.folder / "cpu.txt").read_bytes()).hexdigest()
     code = "import toyframe, sys; print(sys.prefix)"
     ran = subprocess.run([first.python, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == str(first.python.parent.parent)
     assert told[0] == ("toy", "building from cpu.txt")
     told.clear()
-    again = prepare(recipe, "cpu", report=lambda name, text: told.append((name, text)))
+    again = prepare(spec, "cpu", report=lambda name, text: told.append((name, text)))
     assert replace(again, seconds=0) == replace(first, seconds=0)
     assert again.seconds < 1
     assert not told
@@ -104,94 +104,98 @@ def test_built_once_then_reused_listed_and_removed(recipe: Recipe) -> None:
     assert built() == [] and left_over() == []
 
 
-def test_another_lock_is_another_environment(recipe: Recipe, wheels: Path) -> None:
-    first = prepare(recipe, "cpu")
-    path = recipe.folder / "cpu.txt"
+def test_another_lock_is_another_environment(spec: FrameworkSpec, wheels: Path) -> None:
+    first = prepare(spec, "cpu")
+    path = spec.folder / "cpu.txt"
     path.write_text(wheel(wheels, "numpy", "2.0") + wheel(wheels, "toyframe", "1.6"))
-    second = prepare(recipe, "cpu")
+    second = prepare(spec, "cpu")
     assert second.version == "1.6"
     assert first.python != second.python and first.python.exists()
 
 
-def test_a_broken_environment_is_built_anew(recipe: Recipe) -> None:
-    first = prepare(recipe, "cpu")
+def test_a_broken_environment_is_built_anew(spec: FrameworkSpec) -> None:
+    first = prepare(spec, "cpu")
     first.python.unlink()
-    assert prepare(recipe, "cpu").python.exists()
+    assert prepare(spec, "cpu").python.exists()
     (first.python.parent.parent / "samestep.json").write_text("{}")
-    assert prepare(recipe, "cpu").version == "1.5"
+    assert prepare(spec, "cpu").version == "1.5"
 
 
-def test_a_file_that_is_not_the_locked_one_is_refused(recipe: Recipe, wheels: Path) -> None:
+def test_a_file_that_is_not_the_locked_one_is_refused(spec: FrameworkSpec, wheels: Path) -> None:
     wheel(wheels, "toyframe", "1.5", body="evil = True\n")
     with pytest.raises(Unavailable) as reason:
-        prepare(recipe, "cpu")
+        prepare(spec, "cpu")
     assert "Hash mismatch" in str(reason.value)
     assert "\n" not in str(reason.value)
     assert built() == [] and left_over() == []
 
 
-def test_what_no_index_offers_is_said_in_one_line(recipe: Recipe, wheels: Path) -> None:
+def test_what_no_index_offers_is_said_in_one_line(spec: FrameworkSpec, wheels: Path) -> None:
     (wheels / "toyframe-1.5-py3-none-any.whl").unlink()
     with pytest.raises(Unavailable) as reason:
-        prepare(recipe, "cpu")
+        prepare(spec, "cpu")
     assert "toyframe" in str(reason.value) and "\n" not in str(reason.value)
     assert str(wheels) not in str(reason.value)
 
 
-def test_the_next_lock_is_tried_when_one_is_not_offered(recipe: Recipe) -> None:
-    special = recipe.folder / "special.txt"
+def test_the_next_lock_is_tried_when_one_is_not_offered(spec: FrameworkSpec) -> None:
+    special = spec.folder / "special.txt"
     special.write_text("toyframe==1.5+special --hash=sha256:" + "0" * 64 + "\n")
-    two = replace(recipe, locks={"cpu": ("special.txt", "cpu.txt")})
+    two = replace(spec, locks={"cpu": ("special.txt", "cpu.txt")})
     told: list[str] = []
     environment = prepare(two, "cpu", report=lambda name, text: told.append(text))
     assert environment.lock == "cpu.txt"
     assert any("special.txt" in text for text in told)
 
 
-def test_a_failing_import_is_the_reason(recipe: Recipe, wheels: Path) -> None:
+def test_a_failing_import_is_the_reason(spec: FrameworkSpec, wheels: Path) -> None:
     line = wheel(wheels, "toyframe", "1.7", body="raise OSError('libtoy.so.1 is not there')\n")
-    (recipe.folder / "cpu.txt").write_text(wheel(wheels, "numpy", "2.0") + line)
+    (spec.folder / "cpu.txt").write_text(wheel(wheels, "numpy", "2.0") + line)
     with pytest.raises(Unavailable, match=r"import toyframe.*libtoy\.so\.1 is not there"):
-        prepare(recipe, "cpu")
+        prepare(spec, "cpu")
     assert left_over() == []
 
 
-def test_a_missing_library_is_named_with_its_mend(recipe: Recipe) -> None:
-    lacking = replace(recipe, libraries=(Library("libnone.so.9", "apt install libnone9"),))
+def test_a_missing_library_is_named_with_its_mend(spec: FrameworkSpec) -> None:
+    lacking = replace(spec, libraries=(Library("libnone.so.9", "apt install libnone9"),))
     with pytest.raises(Unavailable, match=r"libnone\.so\.9 is missing: apt install libnone9"):
         prepare(lacking, "cpu")
     with pytest.raises(Unavailable, match=r"libnone\.so\.9"):
-        prepare(lacking, "cpu", interpreter=prepare(recipe, "cpu").python)
+        prepare(lacking, "cpu", interpreter=prepare(spec, "cpu").python)
 
 
-def test_a_device_or_lock_that_is_not_there(recipe: Recipe) -> None:
+def test_a_device_or_lock_that_is_not_there(spec: FrameworkSpec) -> None:
     with pytest.raises(Unavailable, match=r"not on cuda: CPU only: it is a toy\."):
-        prepare(recipe, "cuda")
-    (recipe.folder / "cpu.txt").unlink()
+        prepare(spec, "cuda")
+    (spec.folder / "cpu.txt").unlink()
     with pytest.raises(Unavailable, match="env lock toy"):
-        prepare(recipe, "cpu")
+        prepare(spec, "cpu")
 
 
 def test_a_cache_that_cannot_be_used(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: FrameworkSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path / "file"))
     with pytest.raises(Unavailable, match="set SAMESTEP_CACHE to another folder"):
-        prepare(recipe, "cpu")
+        prepare(spec, "cpu")
 
 
-def test_many_at_once_and_one_that_cannot(recipe: Recipe) -> None:
-    recipes = [recipe, replace(recipe, name="other"), replace(recipe, name="no", devices=("cuda",))]
-    found = prepare_all(recipes, "cpu")
+def test_many_at_once_and_one_that_cannot(spec: FrameworkSpec) -> None:
+    framework_specs = [
+        spec,
+        replace(spec, name="other"),
+        replace(spec, name="no", devices=("cuda",)),
+    ]
+    found = prepare_all(framework_specs, "cpu")
     assert list(found) == ["toy", "other", "no"]
     assert isinstance(found["toy"], Environment) and isinstance(found["other"], Environment)
     assert isinstance(found["no"], Unavailable)
 
 
-def test_a_lock_means_the_build_it_names_and_no_variant(recipe: Recipe, wheels: Path) -> None:
+def test_a_lock_means_the_build_it_names_and_no_variant(spec: FrameworkSpec, wheels: Path) -> None:
     wheel(wheels, "toyframe", "1.5+cpu")
-    exact = replace(recipe, requirements={"cpu": ("toyframe===1.5", "numpy")})
+    exact = replace(spec, requirements={"cpu": ("toyframe===1.5", "numpy")})
     lock(exact)
     assert prepare(exact, "cpu").version == "1.5"
 
@@ -199,9 +203,9 @@ def test_a_lock_means_the_build_it_names_and_no_variant(recipe: Recipe, wheels: 
 # --- an interpreter given ---------------------------------------------------------------------
 
 
-def test_an_interpreter_given_is_taken_as_it_is(recipe: Recipe) -> None:
-    python = prepare(recipe, "cpu").python
-    given = prepare(recipe, "cpu", interpreter=python)
+def test_an_interpreter_given_is_taken_as_it_is(spec: FrameworkSpec) -> None:
+    python = prepare(spec, "cpu").python
+    given = prepare(spec, "cpu", interpreter=python)
     assert (given.origin, given.python, given.version) == ("given", python, "1.5")
     assert given.lock is None and given.lock_hash is None
 
@@ -233,13 +237,13 @@ def script(path: Path, text: str) -> Path:
     ],
 )
 def test_an_interpreter_that_will_not_do(
-    recipe: Recipe, tmp_path: Path, text: str | None, said: str
+    spec: FrameworkSpec, tmp_path: Path, text: str | None, said: str
 ) -> None:
     path = tmp_path / "python-given"
     if text:
         script(path, text)
     with pytest.raises(Unavailable, match=said):
-        prepare(recipe, "cpu", interpreter=path)
+        prepare(spec, "cpu", interpreter=path)
 
 
 # --- builders that are killed, interrupted, or two ---------------------------------------------
@@ -248,10 +252,10 @@ BUILD = """
 import sys, pathlib, pickle
 from harness.environments import installer
 from harness.environments.builder import prepare_all
-recipe, fake = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+spec, fake = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
 if fake:
     installer.uv_program = lambda: fake
-print(prepare_all([recipe], "cpu")[recipe.name].python)
+print(prepare_all([spec], "cpu")[spec.name].python)
 """
 
 # Stands in for uv: makes half an environment, says so, and takes its time.
@@ -266,7 +270,7 @@ time.sleep(60)
 
 
 @pytest.fixture
-def start(recipe: Recipe, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(spec: FrameworkSpec, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a build in another process; `slow` gives it a uv that never ends."""
 
     def start(*, slow: bool = False) -> subprocess.Popen[str]:
@@ -275,7 +279,7 @@ def start(recipe: Recipe, tmp_path: Path) -> Iterator[Callable[..., subprocess.P
             text = SLOW_UV.format(python=sys.executable, note=str(tmp_path / "pid"))
             fake = str(script(tmp_path / "slow-uv", text))
         asked = tmp_path / "asked"
-        asked.write_bytes(pickle.dumps((recipe, fake)))
+        asked.write_bytes(pickle.dumps((spec, fake)))
         return subprocess.Popen(
             [sys.executable, "-c", BUILD, str(asked)],
             cwd=project_root(),
@@ -313,7 +317,7 @@ def uv_pid(tmp_path: Path) -> int:
 
 
 def test_a_killed_build_leaves_no_half_environment(
-    recipe: Recipe, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    spec: FrameworkSpec, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     builder = start(slow=True)
     pid = uv_pid(tmp_path)
@@ -328,10 +332,10 @@ def test_a_killed_build_leaves_no_half_environment(
     threading.Timer(0.3, cancel.set).start()
     told: list[str] = []
     with pytest.raises(installer.Cancelled):
-        prepare(recipe, "cpu", report=lambda name, text: told.append(text), cancel=cancel)
+        prepare(spec, "cpu", report=lambda name, text: told.append(text), cancel=cancel)
     assert told == ["waiting for another build of the same, or for a run that uses it"]
     os.kill(pid, signal.SIGKILL)
-    assert prepare(recipe, "cpu").version == "1.5"
+    assert prepare(spec, "cpu").version == "1.5"
     assert left_over() == []
 
 
@@ -394,24 +398,24 @@ def test_uv_settings_win_over_pip_settings() -> None:
 
 
 def test_settings_reach_uv_and_no_file(
-    recipe: Recipe, wheels: Path, monkeypatch: pytest.MonkeyPatch
+    spec: FrameworkSpec, wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("UV_FIND_LINKS")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
-    folder = prepare(recipe, "cpu").python.parent.parent
-    lock(recipe)
-    for path in (*folder.rglob("*"), recipe.folder / "cpu.txt"):
+    folder = prepare(spec, "cpu").python.parent.parent
+    lock(spec)
+    for path in (*folder.rglob("*"), spec.folder / "cpu.txt"):
         if path.is_file() and not path.is_symlink():
             assert str(wheels).encode() not in path.read_bytes(), path
 
 
-def test_errors_tell_no_address(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_tell_no_address(spec: FrameworkSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("UV_FIND_LINKS")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     monkeypatch.setenv("PIP_INDEX_URL", "http://me:secret@127.0.0.1:9/simple")
     with pytest.raises(Unavailable) as reason:
-        prepare(recipe, "cpu")
+        prepare(spec, "cpu")
     assert "check the network" in str(reason.value)
     for word in ("secret", "127.0.0.1", "\n"):
         assert word not in str(reason.value)
@@ -431,16 +435,16 @@ def test_both_shapes_of_a_complaint_are_understood() -> None:
 # --- locks ---------------------------------------------------------------------------------------
 
 
-def test_a_lock_is_written_once_and_kept(recipe: Recipe, wheels: Path) -> None:
-    path = recipe.folder / "cpu.txt"
+def test_a_lock_is_written_once_and_kept(spec: FrameworkSpec, wheels: Path) -> None:
+    path = spec.folder / "cpu.txt"
     path.unlink()
-    assert lock(recipe) == [path]
+    assert lock(spec) == [path]
     text = path.read_text()
     assert "toyframe===1.5" in text and "# via environment.toml" in text
     assert "://" not in text and str(wheels) not in text
     wheel(wheels, "numpy", "2.1")
-    assert lock(recipe) == []
-    assert lock(recipe, upgrade=True) == [path]
+    assert lock(spec) == []
+    assert lock(spec, upgrade=True) == [path]
     assert "numpy===2.1" in path.read_text()
-    assert prepare(recipe, "cpu").version == "1.5"
+    assert prepare(spec, "cpu").version == "1.5"
     assert json.loads((cache.standing()[0] / "samestep.json").read_text())["lock"] == "cpu.txt"

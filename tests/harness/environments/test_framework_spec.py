@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.environments.framework_spec import Recipe, RecipeError, discover, load
+from harness.environments.framework_spec import FrameworkSpec, FrameworkSpecError, discover, load
 from harness.paths import project_root
 
 GOOD = """
@@ -58,42 +58,42 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def test_a_recipe_is_read_whole(write: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_spec_is_read_whole(write: Callable[[str], Path], tmp_path: Path) -> None:
     write(GOOD)
-    recipe = discover(tmp_path)["toy"]
-    assert (recipe.title, recipe.python, recipe.packages) == ("Toy", "3.11", ("toy",))
-    assert recipe.modes == ("slow", "fast")
-    assert (recipe.modes_on("cpu"), recipe.modes_on("cuda:1")) == (("fast",), ("slow", "fast"))
-    assert not recipe.arbiter
-    assert recipe.lock_paths("cpu") == (recipe.folder / "cpu.txt",)
-    assert recipe.libraries[0].name == "libtoy.so.1"
+    spec = discover(tmp_path)["toy"]
+    assert (spec.title, spec.python, spec.packages) == ("Toy", "3.11", ("toy",))
+    assert spec.modes == ("slow", "fast")
+    assert (spec.modes_on("cpu"), spec.modes_on("cuda:1")) == (("fast",), ("slow", "fast"))
+    assert not spec.reference
+    assert spec.lock_paths("cpu") == (spec.folder / "cpu.txt",)
+    assert spec.libraries[0].name == "libtoy.so.1"
 
 
 def test_a_worker_gets_its_threads_scratch_and_device(write: Callable[[str], Path]) -> None:
-    recipe = load(write(GOOD))
-    variables = recipe.worker_variables(device="cpu", threads=3, scratch=Path("/s"))
+    spec = load(write(GOOD))
+    variables = spec.worker_variables(device="cpu", threads=3, scratch=Path("/s"))
     assert variables["TOY_THREADS"] == "3"
     assert variables["TOY_CACHE"] == "/s/toy on cpu"
     assert variables["CUDA_VISIBLE_DEVICES"] == ""
     assert (
-        recipe.worker_variables(device="cuda:1", threads=3, scratch=Path("/s")).items()
+        spec.worker_variables(device="cuda:1", threads=3, scratch=Path("/s")).items()
         >= {
             "TOY_CACHE": "/s/toy on cuda",
             "CUDA_VISIBLE_DEVICES": "1",
         }.items()
     )
-    same = recipe.worker_variables(device="cpu", threads=3, scratch=Path("/s"), deterministic=True)
+    same = spec.worker_variables(device="cpu", threads=3, scratch=Path("/s"), deterministic=True)
     assert same == {**variables, "TOY_CACHE": "/s/the same"}
 
 
 def test_a_mode_says_which_program_it_lacks(
     write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = load(write(GOOD))
-    assert recipe.missing_program("slow") is None
-    assert "apt install toy-compiler" in str(recipe.missing_program("fast"))
+    spec = load(write(GOOD))
+    assert spec.missing_program("slow") is None
+    assert "apt install toy-compiler" in str(spec.missing_program("fast"))
     monkeypatch.setenv("TOYC", sys.executable)
-    assert recipe.missing_program("fast") is None
+    assert spec.missing_program("fast") is None
 
 
 @pytest.mark.parametrize(
@@ -136,16 +136,16 @@ def test_a_mode_says_which_program_it_lacks(
             "[[releases]]\nbelow = '1'\n[variables]",
             "releases: below 1: requirements is",
         ),
-        ("modes =", "arbiter = 1\nmodes =", "true or false"),
+        ("modes =", "reference = 1\nmodes =", "true or false"),
         ("slow = [", "slw = [", '(did you mean "slow"?)'),
         ('["cuda"]', '["tpu"]', "only.slow = 'tpu': not known"),
     ],
 )
-def test_a_wrong_recipe_says_where_and_what(
+def test_a_wrong_spec_says_where_and_what(
     write: Callable[[str], Path], old: str, new: str, said: str
 ) -> None:
     assert old in GOOD
-    with pytest.raises(RecipeError) as error:
+    with pytest.raises(FrameworkSpecError) as error:
         load(write(GOOD.replace(old, new, 1)))
     assert said in str(error.value)
     assert str(error.value).startswith("toy/environment.toml")
@@ -154,10 +154,10 @@ def test_a_wrong_recipe_says_where_and_what(
 COMMITTED = discover(project_root())
 
 
-@pytest.mark.parametrize("recipe", COMMITTED.values(), ids=COMMITTED)
-def test_committed_locks_are_whole_and_name_no_place(recipe: Recipe) -> None:
-    for name, requirements in recipe.requirements.items():
-        text = (recipe.folder / f"{name}.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("spec", COMMITTED.values(), ids=COMMITTED)
+def test_committed_locks_are_whole_and_name_no_place(spec: FrameworkSpec) -> None:
+    for name, requirements in spec.requirements.items():
+        text = (spec.folder / f"{name}.txt").read_text(encoding="utf-8")
         pins = re.findall(r"^([a-z0-9-]+)===\S+", text, flags=re.MULTILINE)
         for requirement in requirements:
             wanted = re.match(r"[a-z0-9-]+", requirement)
@@ -169,5 +169,5 @@ def test_committed_locks_are_whole_and_name_no_place(recipe: Recipe) -> None:
         assert not re.search(r"(^|\s)(/|file:|-[if] |--(?!hash=))", text)
 
 
-def test_one_committed_framework_is_the_arbiter() -> None:
-    assert sum(recipe.arbiter for recipe in COMMITTED.values()) == 1
+def test_one_committed_framework_is_the_reference() -> None:
+    assert sum(spec.reference for spec in COMMITTED.values()) == 1

@@ -23,10 +23,10 @@ def test_a_framework_without_a_build_for_the_card_says_exactly_why() -> None:
 
 
 def test_an_interpreter_of_ones_own_is_tried() -> None:
-    recipe = discover()["mxnet"]
-    assert gpu_support.refusal(recipe, H200, has_interpreter=True) is None
+    spec = discover()["mxnet"]
+    assert gpu_support.refusal(spec, H200, has_interpreter=True) is None
     with pytest.raises(Unavailable, match="not on cuda"):
-        builder.prepare(recipe, "cuda")
+        builder.prepare(spec, "cuda")
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,12 @@ def test_an_interpreter_of_ones_own_is_tried() -> None:
     ],
 )
 def test_which_lock_fits_the_driver(driver: str | None, fits: set[str]) -> None:
-    card, recipes = {**H200, "driver": driver}, discover()
-    assert {name for name, r in recipes.items() if gpu_support.lock_that_fits(r, card)} == fits
+    card, framework_specs = {**H200, "driver": driver}, discover()
+    assert {
+        name for name, r in framework_specs.items() if gpu_support.lock_that_fits(r, card)
+    } == fits
     for name in ("jax", "pytorch", "tensorflow"):
-        refusal = gpu_support.refusal(recipes[name], card, has_interpreter=False)
+        refusal = gpu_support.refusal(framework_specs[name], card, has_interpreter=False)
         assert (refusal is None) == (name in fits)
         assert refusal is None or "need an NVIDIA driver" in refusal
-        assert gpu_support.refusal(recipes[name], card, has_interpreter=True) is None
+        assert gpu_support.refusal(framework_specs[name], card, has_interpreter=True) is None

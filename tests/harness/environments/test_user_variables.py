@@ -115,7 +115,7 @@ def test_what_a_framework_sets_wins_over_the_user(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_program_that_a_mode_needs_is_found_where_the_user_says_it_is() -> None:
-    named = {program.variable for recipe in discover().values() for program in recipe.programs}
+    named = {program.variable for spec in discover().values() for program in spec.programs}
     assert named - {None} and named - {None} <= {*user_variables.ALLOWED}
 
 
@@ -149,14 +149,14 @@ def test_probes_and_first_imports_see_what_a_worker_sees(
     script = tmp_path / "python"
     script.write_text(f'#!/bin/sh\nenv > {tmp_path}/seen\nexec {sys.executable} "$@"\n')
     script.chmod(0o755)
-    recipe = discover()["reference"]
-    assert "numpy" in probe.probe(recipe, script).versions
+    spec = discover()["reference"]
+    assert "numpy" in probe.probe(spec, script).versions
     asked = (tmp_path / "seen").read_text()
-    probe.first_import(recipe, "cpu", script)
+    probe.first_import(spec, "cpu", script)
     imported = (tmp_path / "seen").read_text()
     assert "OMP_NUM_THREADS=1" in imported  # its own
     for name in OF_THE_ISSUE | NEIGHBOURS:
         assert f"\n{name}=" not in f"\n{asked}", name
-        if name not in recipe.variables:
+        if name not in spec.variables:
             assert f"\n{name}=" not in f"\n{imported}", name
     assert f"PATH={os.environ['PATH']}" in imported

@@ -15,7 +15,7 @@ import pytest
 from packaging.version import Version
 
 from harness.environments import builder, releases, variants
-from harness.environments.framework_spec import Recipe, RecipeError, Release, load
+from harness.environments.framework_spec import FrameworkSpec, FrameworkSpecError, Release, load
 from harness.paths import cache_folder
 from harness.report.html import renderer
 from harness.results import store
@@ -47,9 +47,9 @@ def commit(root: Path) -> str:
     return git(root, "rev-parse", "HEAD")
 
 
-def recipe(**changes: Any) -> Recipe:
+def spec(**changes: Any) -> FrameworkSpec:
     """One whose framework has a companion that follows it, and builds of two kinds."""
-    made = Recipe(
+    made = FrameworkSpec(
         name="toy",
         folder=Path("frameworks/toy"),
         title="Toy",
@@ -70,7 +70,7 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def test_another_release_pins_the_package_and_what_went_along_with_it() -> None:
-    arm = variants.at_release(recipe(), Version("1.4"))
+    arm = variants.at_release(spec(), Version("1.4"))
     assert (arm.name, arm.label, arm.title, arm.release) == ("toy", "toy@1.4", "Toy 1.4", "1.4")
     assert arm.requirements == {
         "toy@1.4-cpu": ("toyframe==1.4+cpu", "toylib<=1.4", "numpy<3,>=2"),
@@ -82,13 +82,13 @@ def test_another_release_pins_the_package_and_what_went_along_with_it() -> None:
 
 
 def test_the_release_that_is_locked_here_keeps_its_lock() -> None:
-    arm = variants.at_release(recipe(), Version("2.0"))
+    arm = variants.at_release(spec(), Version("2.0"))
     assert (arm.label, arm.lock_folder) == ("toy@2.0", None)
-    assert arm.lock_paths("cpu") == recipe().lock_paths("cpu")
+    assert arm.lock_paths("cpu") == spec().lock_paths("cpu")
 
 
 def test_old_releases_have_requirements_of_their_own() -> None:
-    old = recipe(
+    old = spec(
         releases=(
             Release("1.8", ("numpy<2",), (), "3.12"),
             Release("1.3", ("numpy<1.24", "toyframe[old]"), ("cpu",)),
@@ -113,7 +113,7 @@ def test_the_table_of_old_releases_is_read_and_checked(versions_root: Path) -> N
         ('below = "0.9"\nrequirements = ["a"]\nlocks = ["gpu"]', "not known"),
     ):
         path.write_text(f"{text}[[releases]]\n{line}\n")
-        with pytest.raises(RecipeError, match=complaint):
+        with pytest.raises(FrameworkSpecError, match=complaint):
             load(path)
 
 
@@ -258,12 +258,12 @@ def test_a_tree_that_cannot_be_compared_says_why(versions_root: Path) -> None:
     with pytest.raises(SpecError, match=r"toy@git:HEAD: the tree at git:\w{7} speaks protocol 9"):
         variants.choose(["toy@git:HEAD"], versions_root)
     protocol.write_text(speaks)
-    recipe_file = versions_root / "frameworks" / "toy" / "environment.toml"
-    here = recipe_file.read_text()
-    recipe_file.write_text("later = 1\n")
+    spec_file = versions_root / "frameworks" / "toy" / "environment.toml"
+    here = spec_file.read_text()
+    spec_file.write_text("later = 1\n")
     commit(versions_root)
-    recipe_file.write_text(here)
-    with pytest.raises(RecipeError, match=r"cannot be compared: .*unknown key .later."):
+    spec_file.write_text(here)
+    with pytest.raises(FrameworkSpecError, match=r"cannot be compared: .*unknown key .later."):
         variants.choose(["toy@git:HEAD"], versions_root)
     for word, complaint in (("toy@git:nope", 'no commit "nope"'), ("toy@git:--all", '"--all"')):
         with pytest.raises(SpecError, match=complaint):

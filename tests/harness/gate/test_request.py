@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.environments.framework_spec import RecipeError
+from harness.environments.framework_spec import FrameworkSpecError
 from harness.gate import baseline, request
 from harness.gate.evaluate import Check, undecided, verdict
 from harness.gate.findings import MISSING
@@ -104,7 +104,7 @@ def test_every_mode_is_held_against_one(toy_root: Path) -> None:
 def test_a_release_is_held_against_another_mode_by_mode(versions_root: Path) -> None:
     made = against(versions_root, "toy@0.9")
     assert pairs(made) == [("toy/plain", "toy@0.9/plain")]
-    assert set(made.recipes) == {"reference", "toy", "toy@0.9"}
+    assert set(made.framework_specs) == {"reference", "toy", "toy@0.9"}
     both = against(versions_root, "toy@0.9", frameworks=["toy,toy@1.1"])
     assert pairs(both) == [("toy/plain", "toy@0.9/plain"), ("toy@1.1/plain", "toy@0.9/plain")]
     assert len(both.cells) == 3  # what both are held against runs once
@@ -163,7 +163,7 @@ def test_the_same_framework_is_what_a_cell_is_held_against(toy_root: Path) -> No
 def test_what_cannot_be_meant_says_what_to_do(
     toy_root: Path, word: str, changes: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises((UserError, RecipeError), match=says):
+    with pytest.raises((UserError, FrameworkSpecError), match=says):
         against(toy_root, word, **changes)
 
 
@@ -182,7 +182,7 @@ def test_a_processor_is_spared_and_the_time_is_a_pair_s(toy_root: Path) -> None:
 def test_a_baseline_is_measured_in_launches_that_all_are_told(toy_root: Path) -> None:
     asked = options(toy_root, modes=["well", "slow"])
     made = request.capture(**{k: v for k, v in asked.items() if k not in _OF_CHECKS})
-    assert [cell.mode for cell in made.cells] == ["well", "slow"]  # not the arbiter's
+    assert [cell.mode for cell in made.cells] == ["well", "slow"]  # not the reference's
     assert made.measuring.launches >= baseline.LEAST_LAUNCHES
     assert made.measuring.checking and not made.measuring.open_ended
     assert made.threads == max(1, most_threads() - 1)
@@ -375,9 +375,9 @@ def _held(made: Request, root: Path, table: Table) -> list[tuple[str, str]]:
     return [(one.cell, one.verdict) for one in found.findings]
 
 
-def test_a_recipe_that_is_broken_is_no_framework_that_is_gone(toy_root: Path, table: Table) -> None:
+def test_a_spec_that_is_broken_is_no_framework_that_is_gone(toy_root: Path, table: Table) -> None:
     (toy_root / "frameworks" / "faulty" / "environment.toml").write_text("later = 1\n")
-    with pytest.raises(RecipeError, match="later"):
+    with pytest.raises(FrameworkSpecError, match="later"):
         stored(toy_root, table)
 
 

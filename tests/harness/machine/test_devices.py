@@ -61,9 +61,13 @@ def test_arithmetics_by_device() -> None:
 
 
 def test_cells_keep_the_device_as_given_and_have_every_arithmetic() -> None:
-    recipes = discover()
-    ranked = next(recipe for recipe in recipes.values() if not recipe.arbiter)
-    both = {ranked.name: ranked, **{n: r for n, r in recipes.items() if r.arbiter}}
+    framework_specs = discover()
+    ranked = next(
+        framework_spec
+        for framework_spec in framework_specs.values()
+        if not framework_spec.reference
+    )
+    both = {ranked.name: ranked, **{n: r for n, r in framework_specs.items() if r.reference}}
     cells = plan.cells([spec.load("mlp-digits")], both, [], ["cpu", "cuda:1"], "all")
     found = {(cell.device, cell.precision) for cell in cells if cell.framework == ranked.name}
     assert found == {("cpu", "float32"), *(("cuda:1", one) for one in devices.PRECISIONS)}
@@ -72,9 +76,9 @@ def test_cells_keep_the_device_as_given_and_have_every_arithmetic() -> None:
 
 
 def test_no_framework_takes_the_whole_card_at_its_start(tmp_path: Path) -> None:
-    recipes = discover()
+    framework_specs = discover()
     in_force = {
-        name: recipes[name].worker_variables(device="cuda", threads=1, scratch=tmp_path)
+        name: framework_specs[name].worker_variables(device="cuda", threads=1, scratch=tmp_path)
         for name in ("jax", "mxnet", "tensorflow")
     }
     assert in_force["jax"]["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
@@ -84,11 +88,13 @@ def test_no_framework_takes_the_whole_card_at_its_start(tmp_path: Path) -> None:
 
 
 def test_the_variables_that_a_worker_starts_with(tmp_path: Path) -> None:
-    for recipe in discover().values():
-        told = recipe.worker_variables(device="cuda:1", threads=1, scratch=tmp_path)
+    for framework_spec in discover().values():
+        told = framework_spec.worker_variables(device="cuda:1", threads=1, scratch=tmp_path)
         assert told[devices.VISIBLE] == "1"
         assert "cuda:1" not in told.values()
         assert (
-            recipe.worker_variables(device="cpu", threads=1, scratch=tmp_path)[devices.VISIBLE]
+            framework_spec.worker_variables(device="cpu", threads=1, scratch=tmp_path)[
+                devices.VISIBLE
+            ]
             == ""
         )

@@ -16,7 +16,7 @@ from workloads.reading import SpecError
 
 def test_what_is_not_said_is_as_usual(toy_root: Path) -> None:
     made = toy_request(toy_root, threads=None, out=None)
-    assert {cell.framework for cell in made.cells} == set(made.recipes)
+    assert {cell.framework for cell in made.cells} == set(made.framework_specs)
     assert (made.seed, made.steps, made.synthetic, made.skip_absent) == (0, None, False, False)
     assert made.results == toy_root / "results" and made.threads >= 1
     assert made.measuring.budget is None and made.parity_steps > 0

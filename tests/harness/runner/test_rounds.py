@@ -243,7 +243,7 @@ def test_a_budget_is_extended_once_and_for_suspects_alone(make: Make, toy_root: 
     assert len(looks.asked) == 2
 
 
-def test_a_look_is_at_what_is_timed_at_present_and_never_at_the_arbiter(
+def test_a_look_is_at_what_is_timed_at_present_and_never_at_the_reference(
     make: Make, toy_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schedule, "room_for_one_more", lambda alive: False)

@@ -150,7 +150,7 @@ def test_launches_are_repeated_with_a_twin_in_each(toy_run: Path) -> None:
     launches = {(event["cell"].split("/")[2], event["launch"]) for event in record.every("slice")}
     assert launches == {("well", n) for n in (1, 2, 3)} | {("slow", n) for n in (1, 2, 3)} | {
         ("numpy", 1)
-    }  # the arbiter is timed once and never ranked
+    }  # the reference is timed once and never ranked
     assert {event["launch"] for event in record.every("twin-slice")} == {1, 2, 3}
     assert len(record.every("warmed")) == 3 * 3 + 1
     pairs = record.pairs
@@ -367,10 +367,10 @@ def test_a_run_in_which_something_is_undecided_ends_with_3_unless_something_fail
 ) -> None:
     def conduct(session: run._Session) -> None:
         for verdict in verdicts:
-            session.tell("parity", session.asked.cells[0].id, **parity_event(verdict))
+            session.emit("parity", session.asked.cells[0].id, **parity_event(verdict))
         if refused:
             reason = "the reference is not finite"
-            session.tell("workload-refused", None, workload="mlp-2-3-2", reason=reason)
+            session.emit("workload-refused", None, workload="mlp-2-3-2", reason=reason)
         session.failures += failures
 
     monkeypatch.setattr(run, "_conduct_all", conduct)
@@ -385,7 +385,7 @@ def test_a_run_whose_undecided_replay_is_decided_by_a_later_one_ends_with_0(
     def conduct(session: run._Session) -> None:
         for verdict in (UNDECIDED, EQUIVALENT):
             event = parity_event(verdict, when=REPLAYED, kind="train")
-            session.tell("parity", session.asked.cells[0].id, **event)
+            session.emit("parity", session.asked.cells[0].id, **event)
 
     monkeypatch.setattr(run, "_conduct_all", conduct)
     record, code, _ = execute(asked(toy_root, {}), toy_root)
