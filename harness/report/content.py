@@ -1,7 +1,6 @@
 """What every report says, whatever its format: tables of texts, and sentences. No layout here.
 
-Rows are sorted by speed; a rank is given where launches support it, and cells that they do not tell
-apart share one.
+Rows are sorted by speed; a rank is given where launches support it, as the range that they leave open.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from harness.report.groups import groups, load
 from harness.results import store, tables
 from harness.results.metric import Metric
 from harness.results.metrics import IN_TABLES
-from harness.results.tables import INTERRUPTED, NOT_RUN, OK, RUNNING, SKIPPED, UNAVAILABLE, number
+from harness.results.tables import INTERRUPTED, NOT_RUN, OK, RUNNING, SKIPPED, UNAVAILABLE
 from harness.text import Tone, count, listed, plain
 from harness.verdicts import EQUIVALENT, NOT_CHECKED, NOT_EQUIVALENT, UNDECIDED
 
@@ -227,10 +226,7 @@ def _references(cells: pd.DataFrame) -> list[tuple[Tone, str]]:
 
 
 def _row(cell: Mapping[Any, Any], label: str, columns: Sequence[Metric]) -> Row:
-    texts = tuple(
-        "-" if (value := number(cell[metric.column])) is None else metric.write(value)
-        for metric in columns
-    )
+    texts = tuple(metric.text(cell) for metric in columns)
     status = plain(cell["status"])
     if status != OK:
         return Row(label, _tone(status), status, texts)

@@ -152,10 +152,9 @@ def complete(
     for key, group in rated.groupby(list(GROUP), sort=False):
         group_pairs = trained[(trained[list(GROUP)] == list(key)).all(axis=1)]
         if group_pairs["launches"].max() >= 2:  # without an interval nothing is ranked
-            speeds = dict(zip(group["cell"], group["train_samples_per_s"], strict=True))
-            table["rank"] = table["rank"].fillna(
-                table["cell"].map(pairwise.ranks(group_pairs, speeds))
-            )
+            ranges = pairwise.ranks(group_pairs, list(group["cell"]))
+            best, worst = zip(*group["cell"].map(ranges), strict=True)
+            table.loc[group.index, ["rank", "rank_worst"]] = np.transpose([best, worst])
     return _limited(table, events, specs)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import pandas as pd
 
 from harness.text import amount, whole
 
@@ -78,6 +81,7 @@ class Metric:
     always: the column is in a table even if no cell has a value.
     quality: a score on test data, which has no meaning on synthetic data.
     elsewhere: the name of the metric that stands for it on other devices than the CPU.
+    up_to: the column of the other end, of a figure that is a range; `priority` is that of both.
     """
 
     name: str
@@ -94,10 +98,17 @@ class Metric:
     always: bool = False
     quality: bool = False
     elsewhere: str | None = None
+    up_to: str | None = None
     gate: Gate | None = None
     history: bool = False
     bisect: bool = False
     compare: bool = False
+
+    def text(self, cell: Mapping[Any, Any]) -> str:
+        """What a table shows of a cell, a row of the summary: the figure, a range as 2-4, else "-"."""
+        ends = [cell[column] for column in (self.column, self.up_to) if column]
+        numbers = [float(end) for end in ends if pd.notna(end) and math.isfinite(end)]
+        return "-".join(dict.fromkeys(map(self.write, numbers))) or "-"
 
     @property
     def interval(self) -> tuple[str, str] | None:

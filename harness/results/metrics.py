@@ -134,16 +134,26 @@ DEVICE_MEMORY = _bytes(
     compare=True,
 )
 
+RANK = _count(
+    "rank",
+    "rank",
+    "rank",
+    "#",
+    "the place by training throughput, within workload, device and dtype: 1 and how many cells are"
+    " significantly faster; tables show up to `rank_worst`; empty with one launch",
+    better="lower",
+    priority=0,
+    up_to="rank_worst",
+)
 METRICS: tuple[Metric, ...] = (
+    RANK,
     _count(
-        "rank",
-        "rank",
-        "rank",
-        "#",
-        "by training throughput, within workload, device and dtype; cells that are not significantly"
-        " different share one; empty with one launch",
+        "rank-worst",
+        "rank_worst",
+        "rank, worst",
+        "# worst",
+        "the last place that the cell may have: before those that are significantly slower",
         better="lower",
-        priority=0,
     ),
     PARITY,
     ACCURACY,

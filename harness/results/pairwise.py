@@ -5,7 +5,6 @@ Cells are compared within a workload, a device and an arithmetic, never across. 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -94,17 +93,12 @@ def pairs(samples: pd.DataFrame, twins: pd.DataFrame, level: float = LEVEL) -> p
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def ranks(table: pd.DataFrame, speeds: dict[str, float]) -> dict[str, int]:
-    """Return the rank of every cell in `speeds`, by the pairs of one group and kind.
-
-    Who is before whom is the pairs' to say: cells that ran in other launches met another drift, so that
-    their speeds may be the other way around. Speeds order what the pairs leave open.
-    """
+def ranks(table: pd.DataFrame, cells: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return the best and the worst rank that the pairs of one group and kind leave to each cell."""
     decided = table[table["verdict"] != INCONCLUSIVE]
-    lost = Counter(decided["a"].where(decided["verdict"] == SLOWER, decided["b"]))
-    order = sorted(speeds, key=lambda cell: (-lost[cell], speeds[cell]))
-    places = {cell: float(place) for place, cell in enumerate(order)}
-    return intervals.ranks(places, zip(decided["a"], decided["b"], strict=True))
+    faster = decided["a"].where(decided["verdict"] == FASTER, decided["b"])
+    slower = decided["b"].where(decided["verdict"] == FASTER, decided["a"])
+    return intervals.rank_ranges(cells, zip(faster, slower, strict=True))
 
 
 def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFrame:

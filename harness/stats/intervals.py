@@ -1,4 +1,4 @@
-"""Ratios, intervals, rankings with ties: pure functions on numbers, no I/O.
+"""Ratios, intervals, ranges of ranks: pure functions on numbers, no I/O.
 
 The launch (a fresh process of every cell) is the unit of inference: what a process draws at its start
 lasts for its whole life. Slices only sharpen each launch's value. Speeds are compared as logarithms,
@@ -8,6 +8,7 @@ so that a ratio and its inverse have the same interval. docs/measuring.md shows 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -172,22 +173,20 @@ def holm(p: Mapping[Name, float], alpha: float = 1 - LEVEL) -> set[Name]:
     return significant
 
 
-def ranks(speeds: Mapping[Name, float], apart: Iterable[tuple[Name, Name]]) -> dict[Name, int]:
-    """Return each cell's rank, 1 for the fastest; cells that no pair in `apart` separates share one.
+def rank_ranges(
+    names: Iterable[Name], decided: Iterable[tuple[Name, Name]]
+) -> dict[Name, tuple[int, int]]:
+    """Return the best and the worst rank, 1 for the fastest, that each name may have.
 
-    A tie is passed on: where a ties with b and b with c, all three share a rank. The next rank counts
-    all that are before it (1, 1, 3).
+    `decided` has every pair that is significantly different, the faster one first. Those that are faster
+    come before a name, those that are slower after it, and the range is what that leaves open. Where the
+    pairs hold together (Holm), so do the ranges (Klein, Wright & Wieczorek, Journal of the Royal
+    Statistical Society C 69, 2020).
     """
-    order = sorted(speeds, key=lambda name: -speeds[name])
-    significant = {frozenset(pair) for pair in apart}
-    rank_of: dict[Name, int] = {}
-    rank = 1
-    for place, name in enumerate(order):
-        before, after = order[:place], order[place:]
-        if all(frozenset((a, b)) in significant for a in before for b in after):
-            rank = place + 1
-        rank_of[name] = rank
-    return rank_of
+    names, decided = list(names), set(decided)
+    faster = Counter(slow for _, slow in decided)
+    slower = Counter(fast for fast, _ in decided)
+    return {name: (1 + faster[name], len(names) - slower[name]) for name in names}
 
 
 def normal_quantile(level: float) -> float:

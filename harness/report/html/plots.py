@@ -23,6 +23,7 @@ from harness.report.html.figure import (
     upright,
 )
 from harness.report.html.style import MUTE, Style, short, text
+from harness.results.metrics import RANK
 from harness.text import amount, gibibytes, mebibytes, score, seconds, times
 
 
@@ -42,7 +43,7 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
             compared &= ratio is not None or cell["cell"] == best["cell"]
             span = _span(cell, best, kind, ratio)
             traces.append(_dot(cell, len(labels), *span, styles[cell["id"]], rate))
-            labels.append(_ranked(cell, cells, kind))
+            labels.append(_ranked(cell, kind))
     if not traces:
         return None
     word = "Training" if kind == "train" else "Inference"
@@ -304,9 +305,8 @@ def _dot(
     }
 
 
-def _ranked(cell: Any, cells: pd.DataFrame, kind: str) -> str:
-    """A row's name, with the rank that the run tells for training; "=" where it is shared."""
+def _ranked(cell: Any, kind: str) -> str:
+    """A row's name, with the rank, or the range of ranks, that the run tells for training."""
     if kind != "train" or pd.isna(cell["rank"]):
         return cell["label"]
-    shared = int((cells["rank"] == cell["rank"]).sum()) > 1
-    return f"{cell['rank']:.0f}{'=' if shared else '.'} {cell['label']}"
+    return f"{RANK.text(cell)}. {cell['label']}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from harness.report.html import cell_details, curves, downsample, plots, predict
 from harness.report.html.figure import Figure
 from harness.report.html.style import Style
 from harness.results import store
+from harness.results.metric import Metric
 from harness.results.metrics import IN_TABLES
 from harness.results.tables import OK
 from harness.text import Tone, count, plain
@@ -25,11 +26,11 @@ MOST_SCORES = 100
 
 @dataclass(frozen=True)
 class Field:
-    """A column of the table: the summary's key, its heading, how a number is written."""
+    """A column of the table: the summary's key, its heading, and the metric that it shows, if one."""
 
     key: str
     title: str
-    write: Callable[[float], str] | None = None
+    metric: Metric | None = None
 
 
 FIELDS = (
@@ -39,7 +40,7 @@ FIELDS = (
     Field("device", "device"),
     Field("dtype", "arithmetic"),
     Field("status", "status"),
-    *(Field(metric.column, metric.title, metric.write) for metric in IN_TABLES),
+    *(Field(metric.column, metric.title, metric) for metric in IN_TABLES),
 )
 """The columns of the table; a click on a cell shows its other metrics, too."""
 
@@ -260,7 +261,7 @@ def _choices(cells: pd.DataFrame, fields: Sequence[Field]) -> list[tuple[Field, 
     choices = [
         (field, sorted({plain(value) for value in cells[field.key]}))
         for field in fields
-        if field.write is None and field.key != "label"
+        if field.metric is None and field.key != "label"
     ]
     return [(field, values) for field, values in choices if len(values) > 1]
 
@@ -288,12 +289,11 @@ def _line(cell: dict[Any, Any], fields: Sequence[Field]) -> Line:
     texts, keys = [], []
     for field in fields:
         value = cell[field.key]
-        missing = pd.isna(value)
-        if field.write is None:
+        if field.metric is None:
             texts.append(plain(value))
             keys.append(plain(value).lower())
         else:
-            texts.append("-" if missing else field.write(float(value)))
-            keys.append("" if missing else f"{float(value):.9g}")
+            texts.append(field.metric.text(cell))
+            keys.append("" if pd.isna(value) else f"{float(value):.9g}")
     ranked = cell["status"] == OK and not cell["reference"]
     return Line(cell["id"], "good" if ranked else "off", tuple(texts), tuple(keys))

@@ -164,8 +164,7 @@ def test_the_order_of_the_cells_turns_a_pair_and_no_more(seed: int, order: list[
 def test_verdicts_say_who_is_faster() -> None:
     got = compared(*noisy(1, 100, 200, 100.1))
     assert got["verdict"].tolist() == [SLOWER, INCONCLUSIVE, FASTER]
-    speeds = {"a": 100.0, "b": 200.0, "c": 100.1}
-    assert pairwise.ranks(got, speeds) == {"b": 1, "a": 2, "c": 2}
+    assert pairwise.ranks(got, ["a", "b", "c"]) == {"b": (1, 1), "a": (2, 3), "c": (2, 3)}
     assert (got["floor"] == 0).all()
 
 
@@ -175,7 +174,7 @@ def test_a_rank_goes_by_the_pairs_where_speeds_were_taken_at_other_times() -> No
     cells = dict(zip("ab", map(table_of, rates, "ab"), strict=True))
     speeds = {name: pairwise.speeds(cell)[name, "train"].estimate for name, cell in cells.items()}
     assert speeds["a"] > speeds["b"]
-    assert pairwise.ranks(compared(*rates), speeds) == {"b": 1, "a": 2}
+    assert pairwise.ranks(compared(*rates), ["a", "b"]) == {"b": (1, 1), "a": (2, 2)}
 
 
 def test_cells_that_differ_no_more_than_twins_are_tied() -> None:

@@ -110,8 +110,9 @@ def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
     ].to_dict("records")
     assert row["ratio"] == pytest.approx(0.5, rel=0.02) and row["verdict"] == "slower"
     assert row["low"] < 0.5 < row["high"] and row["floor"] > 0
-    ranks = store.summary(record).set_index("cell")["rank"]
-    assert ranks[cells[:3]].tolist() == [2, 2, 1] and ranks[cells[3:]].isna().all()
+    ranks = store.summary(record).set_index("cell")[["rank", "rank_worst"]]
+    assert ranks.loc[cells[:3]].to_numpy().tolist() == [[2, 3], [2, 3], [1, 1]]
+    assert ranks.loc[cells[3:]].isna().all(axis=None)
 
 
 def test_a_disturbed_slice_gives_way_to_its_repetition(tmp_path: Path) -> None:

@@ -230,32 +230,37 @@ PAIRS = list(combinations(names, 2))
 
 
 @lawful
-@given(st.permutations(names), st.sets(st.sampled_from(PAIRS)), st.data())
-def test_ranks_depend_on_no_order(order: list[str], apart: set, data: st.DataObject) -> None:
-    speeds = {name: float(place) for place, name in enumerate(names)}
-    got = intervals.ranks(speeds, apart)
-    turned = [pair[::-1] for pair in data.draw(st.permutations(sorted(apart)))]
-    assert intervals.ranks({name: speeds[name] for name in order}, turned) == got
-    assert all(got[a] == got[b] for a, b in set(PAIRS) - apart)
-    for name in names:  # a rank counts those that are before it
-        assert got[name] == 1 + sum(rank < got[name] for rank in got.values())
-    for a, b in PAIRS:  # b is faster
-        assert got[b] <= got[a]
+@given(st.permutations(names), st.sets(st.sampled_from(PAIRS)))
+def test_a_range_of_ranks_follows_from_the_pairs(order: list[str], decided: set) -> None:
+    ranges = intervals.rank_ranges(order, decided)
+    assert set(ranges) == set(names)
+    assert ranges == intervals.rank_ranges(names, [*decided, *decided])
+    for fast, slow in decided:
+        before, after = ranges[fast], ranges[slow]
+        # Speeds in the order of the names: who is faster than a cell is faster than all that it beats,
+        # so no range turns a significant pair around, whatever else is open.
+        assert before[0] < len(names) and after[1] > 1
+        assert before[1] < len(names) and after[0] > 1
+    for low, high in ranges.values():
+        assert 1 <= low <= high <= len(names)
+    # An order of speeds that agrees with all pairs gives each cell a rank within its range.
+    for rank, name in enumerate(names, 1):
+        low, high = ranges[name]
+        assert low <= rank <= high
 
 
 @pytest.mark.parametrize(
-    ("apart", "wanted"),
+    ("decided", "wanted"),
     [
-        ("", [1, 1, 1]),
-        ("ab ac bc", [1, 2, 3]),
-        ("ac bc", [1, 1, 3]),
-        ("ab ac", [1, 2, 2]),
-        ("ac", [1, 1, 1]),  # a chain: a ties with b, and b with c
-        ("ab bc", [1, 1, 1]),
+        ("", [(1, 3), (1, 3), (1, 3)]),
+        ("ab ac bc", [(1, 1), (2, 2), (3, 3)]),
+        ("ac bc", [(1, 2), (1, 2), (3, 3)]),
+        ("ab ac", [(1, 1), (2, 3), (2, 3)]),
+        ("ac", [(1, 2), (1, 3), (2, 3)]),  # b may be either's equal: a is before c all the same
     ],
 )
-def test_ties_are_passed_on(apart: str, wanted: list[int]) -> None:
-    got = intervals.ranks({"a": 3.0, "b": 2.0, "c": 1.0}, [(p[0], p[1]) for p in apart.split()])
+def test_what_is_not_significant_widens_a_range_of_ranks(decided: str, wanted: list) -> None:
+    got = intervals.rank_ranges("abc", [(pair[0], pair[1]) for pair in decided.split()])
     assert [got[name] for name in "abc"] == wanted
 
 
