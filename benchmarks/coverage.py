@@ -3,8 +3,8 @@
     python benchmarks/coverage.py [--trials 4000] [--seed 0]
 
 Log speeds are drawn with heavy tails, a drift common to all cells of a round, bursts that slow
-whatever runs (a third of them unseen by the guard) and an effect for each launch; they are judged by
-the functions that judge real ones. Prints the tables of docs/measuring.md.
+whatever runs, and an effect for each launch; they are judged by the functions that judge real ones.
+Prints the tables of docs/measuring.md.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
+from harness.defaults import PRECISION  # noqa: E402
 from harness.machine import host  # noqa: E402
 from harness.results import pairwise  # noqa: E402
+from harness.runner.context import Measuring  # noqa: E402
+from harness.runner.request import LEAST_LAUNCHES  # noqa: E402
 from harness.stats import intervals  # noqa: E402
 from harness.stats.intervals import LEVEL, LOOKS  # noqa: E402
 
 Array = NDArray[np.float64]
 
-ROUNDS = 5
+ROUNDS = Measuring().rounds
 LAUNCHES = (3, 5, 8, 12, 20)
 ALPHA = 1 - LEVEL
 DIFFERENCE = 0.05
 """By how much, as a logarithm, the cells whose interval is tried do differ."""
 
-BURST, UNSEEN = 4, 1 / 3
-"""How many slices a burst lasts, on average; how many bursts the guard does not see."""
+BURST = 4
+"""How many slices a burst lasts, on average."""
 
 
 @dataclass(frozen=True)
@@ -111,26 +114,21 @@ class Ending:
 def draw(
     noise: Noise, trials: int, launches: int, cells: int, random: np.random.Generator
 ) -> Array:
-    """Return speeds, (trials, launches, cells, rounds): truly 1; NaN is a slice that the guard rejects.
-
-    A launch whose slices are all disturbed keeps them, as `pairwise.counted` has it.
-    """
+    """Return speeds, (trials, launches, cells, rounds): truly 1."""
     shape = (trials, launches, ROUNDS)
     own = _student(random, noise.slice, (*shape, cells))
     draws = _student if noise.heavy else _normal
     own += draws(random, noise.launch, (trials, launches, 1, cells))
     walk = _student(random, noise.drift, shape).reshape(trials, -1).cumsum(axis=1)
-    slow, seen = _bursts(noise, (trials, launches), ROUNDS * cells, random)
+    slow = _bursts(noise, (trials, launches), ROUNDS * cells, random)
     order = random.permuted(np.broadcast_to(np.arange(cells), (*shape, cells)), axis=-1)
     slow = np.take_along_axis(slow.reshape(*shape, cells), order, axis=-1)
-    seen = np.take_along_axis(seen.reshape(*shape, cells), order, axis=-1)
-    speeds = np.exp(own + walk.reshape(shape)[..., None] + slow)
-    return np.where(seen & ~seen.all(axis=2, keepdims=True), np.nan, speeds).swapaxes(2, 3)
+    return np.exp(own + walk.reshape(shape)[..., None] + slow).swapaxes(2, 3)
 
 
 def stop_early(run: Run, trial: int) -> Ending:
     """Judge a run as `harness.runner.rounds` does: at LOOKS, dropping the cells that are decided."""
-    level, cells = pairwise.level(open_ended=True), len(run.twins)
+    level, cells = pairwise.level(by_verdict=True), len(run.twins)
     active, ever = list(range(cells)), False
     ran = np.zeros((cells, LOOKS[-1]), dtype=bool)
     twins: list[float] = []
@@ -150,6 +148,33 @@ def stop_early(run: Run, trial: int) -> Ending:
         if not active:
             break
     return Ending(ever, ratios, told, launch)
+
+
+def stop_by_width(run: Run, trial: int) -> Ending:
+    """Judge a run as `harness.runner.rounds` does that stops by how wide its intervals are."""
+    active = list(range(len(run.twins)))
+    ran = np.zeros((len(active), LOOKS[-1]), dtype=bool)
+    twins: list[float] = []
+    for launch in range(1, LOOKS[-1] + 1):
+        ran[active, launch - 1] = True
+        twins.append(run.twin(trial, launch, active))
+        if launch < LEAST_LAUNCHES:
+            continue
+        floor = intervals.noise_floor(twins)
+        ratios = {
+            (a, b): intervals.ratio(logs[trial, ran[a] & ran[b]], floor)
+            for (a, b), logs in run.pairs.items()
+        }
+        wide = {pair for pair, one in ratios.items() if _half_width(one) > PRECISION}
+        active = sorted({cell for pair in wide for cell in pair})
+        if not active:
+            break
+    told = intervals.holm({pair: one.p for pair, one in ratios.items()})
+    return Ending(bool(told), ratios, told, launch)
+
+
+def _half_width(ratio: intervals.Ratio) -> float:
+    return (ratio.high - ratio.low) / (2 * ratio.estimate)
 
 
 def coverage(noise: Noise, trials: int, seed: int) -> dict[str, list[float]]:
@@ -190,6 +215,12 @@ def false_verdicts(noise: Noise, trials: int, seed: int) -> Iterator[tuple[str, 
             _mean(one.ever for one in ends),
             _mean(one.launches for one in ends),
         )
+        ends = [stop_by_width(run, n) for n in range(trials)]
+        yield (
+            f"{words}, to a precision of {PRECISION:.0%}",
+            _mean(one.ever for one in ends),
+            _mean(one.launches for one in ends),
+        )
     pair.shift(2 * noise.launch)
     yield "one pair in unequal places, 5 launches", _mean(one.p <= ALPHA for one in _five(pair)), 5
     bare = _five(pair, floored=False)
@@ -200,7 +231,8 @@ def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[floa
     """Return how often a pair is rightly told apart, and how.
 
     With 5 launches, without the floor and with it; stopping early; after how many launches then, by
-    median and 90th percentile; how often the interval at the stop holds the truth.
+    median and 90th percentile; how often the interval at the stop holds the truth; and the same of
+    a run to PRECISION: how often, after how many launches, how often its interval holds the truth.
     """
     rates = draw(noise, trials, LOOKS[-1], 3, np.random.default_rng(seed))
     run = Run(_slower(rates, difference))
@@ -212,7 +244,11 @@ def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[floa
     right = [one.launches for one in ends if one.told and one.ratios[0, 1].estimate > 1]
     median, late = np.percentile(right, (50, 90)) if right else (math.nan, math.nan)
     held = _holding([one.ratios[0, 1] for one in ends], math.exp(difference))
-    return *shares, len(right) / trials, median, late, held
+    wide = [stop_by_width(run, n) for n in range(trials)]
+    found = _mean((0, 1) in one.told and one.ratios[0, 1].estimate > 1 for one in wide)
+    covered = _holding([one.ratios[0, 1] for one in wide], math.exp(difference))
+    launches = _mean(one.launches for one in wide)
+    return *shares, len(right) / trials, median, late, held, found, launches, covered
 
 
 def _five(run: Run, floored: bool = True) -> list[intervals.Ratio]:
@@ -258,20 +294,17 @@ def _student(random: np.random.Generator, sd: float, shape: tuple[int, ...]) -> 
 
 def _bursts(
     noise: Noise, shape: tuple[int, int], slices: int, random: np.random.Generator
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the (log) slow-down of each slice in its order of time, and whether it is seen."""
-    slow, seen = np.zeros((*shape, slices)), np.zeros((*shape, slices), dtype=bool)
-    left = np.zeros(shape, dtype=int)
-    depth, visible = np.zeros(shape), np.zeros(shape, dtype=bool)
+) -> Array:
+    """Return the (log) slow-down of each slice in its order of time."""
+    slow = np.zeros((*shape, slices))
+    left, depth = np.zeros(shape, dtype=int), np.zeros(shape)
     for place in range(slices):
         begins = (left == 0) & (random.random(shape) < noise.bursts)
         left = np.where(begins, random.geometric(1 / BURST, shape), left)
         depth = np.where(begins, np.log(1 - random.uniform(0.2, 0.6, shape)), depth)
-        visible = np.where(begins, random.random(shape) >= UNSEEN, visible)
         slow[..., place] = np.where(left > 0, depth, 0)
-        seen[..., place] = (left > 0) & visible
         left = np.maximum(left - 1, 0)
-    return slow, seen
+    return slow
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -316,6 +349,9 @@ def main() -> None:
             "then launches, median",
             "90%",
             "its interval holds the truth",
+            f"to {PRECISION:.0%}",
+            "then launches, mean",
+            "its interval holds the truth",
         ],
         (
             (
@@ -325,10 +361,13 @@ def main() -> None:
                 f"{median:.0f}",
                 f"{late:.0f}",
                 f"{inside:.1%}",
+                f"{wide:.1%}",
+                f"{launches:.1f}",
+                f"{covered:.1%}",
             )
             for noise in (QUIET, MIDDLING, LOUD)
             for percent in (2, 5, 10)
-            for *shares, median, late, inside in [
+            for *shares, median, late, inside, wide, launches, covered in [
                 power(noise, math.log1p(percent / 100), trials, seed)
             ]
         ),

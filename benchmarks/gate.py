@@ -42,8 +42,8 @@ from harness.results import store  # noqa: E402
 from harness.results.launches import Measures  # noqa: E402
 from harness.results.metrics import IN_GATE  # noqa: E402
 from harness.runner import context  # noqa: E402
-from harness.runner.context import MOST_SEEDS  # noqa: E402
-from harness.runner.request import OPEN_ENDED, Request  # noqa: E402
+from harness.runner.context import MOST_SEEDS, Measuring  # noqa: E402
+from harness.runner.request import Request  # noqa: E402
 from harness.runner.run import execute  # noqa: E402
 from harness.stats import intervals  # noqa: E402
 from harness.stats.intervals import LOOKS  # noqa: E402
@@ -169,7 +169,7 @@ def pool(launches: int, quiet: bool, keep: Path | None) -> None:
             made,
             cells=cells,
             extra_manifest={"check": vars(Check("planted/a", pairs, THRESHOLD, MARGIN))},
-            measuring=replace(OPEN_ENDED, launches=launches, checking=True),
+            measuring=Measuring(launches=launches, checking=True),
         )
         record, _ = execute(made, lambda event: None, root)
         draws(record, LOOKS[-1])

@@ -16,7 +16,6 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from harness.machine import host  # noqa: E402
 from harness.outcomes import INCONCLUSIVE  # noqa: E402
 from harness.results import pairwise  # noqa: E402
 from harness.runner.context import Measuring  # noqa: E402
-from harness.runner.request import OPEN_ENDED, Request, request  # noqa: E402
+from harness.runner.request import Request, request  # noqa: E402
 from harness.runner.run import execute  # noqa: E402
 from harness.stats import intervals  # noqa: E402
 from harness.stats.intervals import LEVEL, LOOKS  # noqa: E402
@@ -195,9 +194,10 @@ def report(table: pd.DataFrame, about: str) -> None:
         print(f"| {mode.removeprefix('slow')}% | {' | '.join(shares)} |")
 
 
-def trials(mode: str, count: int, budget: float) -> None:
+def trials(mode: str, count: int, budget: float, precision: float) -> None:
     """Run a pair again and again with a budget, and print what came of each."""
-    print(f"{date.today()}, {host.describe()['cpu']}; cnn-digits; a pair, --budget {budget:g}s\n")
+    options = f"--budget {budget:g}s --precision {precision:.1%}"
+    print(f"{date.today()}, {host.describe()['cpu']}; cnn-digits; a pair, {options}\n")
     print("| trial | verdict | ratio | launches | measuring, s | whole run, s |")
     print("| ---: | --- | --- | ---: | ---: | ---: |")
     found = 0
@@ -205,7 +205,7 @@ def trials(mode: str, count: int, budget: float) -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = project(Path(folder))
             began = time.monotonic()
-            measuring = replace(OPEN_ENDED, budget=budget)
+            measuring = Measuring(budget=budget, precision=precision)
             record, _ = execute(
                 asked(root, ("a", mode), measuring, trial), lambda event: None, root
             )
@@ -234,11 +234,12 @@ def main() -> None:
     two.add_argument("mode", choices=(*IDENTICAL, *SLOWED))
     two.add_argument("count", type=int)
     two.add_argument("budget", type=float, help="seconds")
+    two.add_argument("precision", type=float, help="percent, as of `run --precision`")
     given = parser.parse_args()
     if given.what == "pool":
         pool(given.launches, given.keep)
     else:
-        trials(given.mode, given.count, given.budget)
+        trials(given.mode, given.count, given.budget, given.precision / 100)
 
 
 if __name__ == "__main__":

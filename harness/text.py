@@ -69,6 +69,13 @@ def seconds(value: float) -> str:
     return f"{value:.3f}" if value < 1 else amount(value)
 
 
+def duration(value: float) -> str:
+    """How long something takes, from seconds: 40 s, 5 min, 1.5 h."""
+    if value < 90:
+        return f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+
+
 def mebibytes(value: float) -> str:
     """A number of bytes in MiB: 1,234."""
     return f"{value / 2**20:,.0f}"

@@ -31,6 +31,7 @@ from frameworks.answers import answers
 from frameworks.contract import Adapter, Options, Weights
 from frameworks.replays import LastTimed, TimedPredictions, TimedTraining, from_start, snapshot
 from harness import failures, protocol, this_process
+from harness.defaults import LEAST_STEPS
 from workloads.batches import Batch, Batches, in_order, mixed, per_slice
 from workloads.spec import Workload, from_dict
 
@@ -238,7 +239,7 @@ class Cell:
         return total | {"p50": p50, "p90": p90, "p99": p99}
 
     def slice(self, kind: str, start: int, seconds: float, emit: Callable) -> Result:
-        """Time about `seconds` (at least 10 steps) of training or of inference, from step `start`.
+        """Time about `seconds` (at least LEAST_STEPS) of training or of inference, from step `start`.
 
         The clock covers batches in host memory to updated weights (or to logits), ended by the
         framework's own synchronisation. "resident" is training on batches that are on the device
@@ -254,7 +255,7 @@ class Cell:
         }[kind]
         if kind == "single" and not self.seconds_a_step[kind]:
             work(self.batches.take(start, 1) * _UNCOUNTED)
-        steps = max(10, self._portion(kind, seconds, bounded=False))
+        steps = max(LEAST_STEPS, self._portion(kind, seconds, bounded=False))
         portion = min(steps, max(1, _PORTION_BYTES // self._batch_bytes()))
         ready = self.batches.take(start, portion)
         if kind == "resident":

@@ -290,7 +290,7 @@ def prepare(
         workload=spec.load(workload).name,
         mode=modes[0],
         device=device,
-        threads=threads or processors.most_threads(),
+        threads=threads or processors.usual_threads(),
         budget=budget or defaults.BISECT_SECONDS,
     )
     if Version(question.good) >= Version(question.bad):

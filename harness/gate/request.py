@@ -23,13 +23,8 @@ from workloads.reading import SpecError
 SECONDS = 120.0
 """For each cell and what it is held against, for all of their timed rounds, unless told otherwise."""
 
-SPARED = 1
-"""Processors left to the rest of the machine, unless told otherwise: a gate is for busy machines, and
-threads that wait for each other come to a halt where one of them has to share its processor."""
-
-CAPTURE = Measuring(launches=12, rounds=12, seconds=0.1, checking=True)
-"""How a baseline is measured, and a check in as many launches as it takes. Many short slices: the sooner
-the arms alternate, the more of what disturbs hits both (docs/regressions.md)."""
+CAPTURE = Measuring(launches=12, checking=True)
+"""How a baseline is measured, and a check in as many launches as it takes."""
 
 
 def against(
@@ -53,7 +48,6 @@ def against(
     target, _, mode = (word, "", "") if of_git else word.partition("/")
     if not target.strip():
         raise SpecError(f'--against "{word}": give NAME[@VERSION][/MODE], or git:REF')
-    options["threads"] = options.get("threads") or _threads()
     head = make_request(frameworks=frameworks, modes=modes, **options)
     names = [spec.name for spec in head.framework_specs.values() if not spec.reference]
     base_frameworks = (
@@ -172,7 +166,6 @@ def _is_here(label: str, root: Path) -> bool:
 
 def capture(**options: Any) -> Request:
     """Return the request of a run that is to be a baseline."""
-    options["threads"] = options.get("threads") or _threads()
     request = make_request(**options)
     cells = [
         cell for cell in request.cells if not request.framework_specs[cell.framework].reference
@@ -197,10 +190,6 @@ def table_of(text: str, results: Path) -> Mapping[str, Any]:
         raise store.StoreError(
             f"--baseline {text}: no such file; stored baselines: {available}; {error}"
         ) from error
-
-
-def _threads() -> int:
-    return max(1, processors.most_threads() - SPARED)
 
 
 def _measuring(budget: float | None, pairs: int) -> Measuring:

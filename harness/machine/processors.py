@@ -9,6 +9,9 @@ from itertools import zip_longest
 from harness.machine import host
 from harness.machine.interference import siblings
 
+FEW = 8
+"""Of up to so many processors one is spared."""
+
 Core = tuple[int, ...]
 """The processors of one core, its hyperthreads."""
 
@@ -17,6 +20,16 @@ def most_threads() -> int:
     """Return how many threads can compute at once: the usable processors, within the quota."""
     processors, quota = len(host.usable_cpus()), host.cpu_quota()
     return processors if quota is None else max(1, min(processors, math.floor(quota)))
+
+
+def usual_threads() -> int:
+    """Return the threads of a worker where none are asked for; few processors are not all taken.
+
+    Threads that wait for each other come to a halt where one of them shares its processor with the rest
+    of the machine, so one processor is spared for that where it costs more than sparing it does.
+    """
+    most = most_threads()
+    return most - 1 if 1 < most <= FEW else most
 
 
 def cores() -> list[Core]:

@@ -11,12 +11,15 @@ import pandas as pd
 from harness.outcomes import INCONCLUSIVE
 from harness.results import aggregates, pairwise, store, tables
 from harness.results.tables import number
-from harness.text import Tone, count, listed, plain
+from harness.text import Tone, count, duration, listed, plain
 from harness.verdicts import UNDECIDED
 
 PAIRS = ("training: a", "b", "a over b", "95% interval", "launches", "a is")
 
 Note = tuple[Tone, str]
+
+_NAMED = 5
+"""How many unsettled pairs a note names."""
 
 
 def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[Note]:
@@ -69,28 +72,46 @@ def _open(record: store.Record, names: Mapping[str, str], trained: pd.DataFrame)
     for event in record.every("stopped"):
         if event.get("workload") != workload:
             continue
-        left = pairwise.undecided(trained, _precision(record))
+        precision = _precision(record)
+        left = pairwise.undecided(trained, precision)
         yield "note", f"measuring ended: {plain(event.get('reason'))}"
         if len(left):
-            yield "note", f"a longer run would decide: {'; '.join(_wanted(left, names))}"
+            goal = "decide" if precision is None else f"know to {100 * precision:g}%"
+            wanted = _wanted(left, names, precision, _seconds_a_launch(record, workload))
+            yield "note", f"a longer run would {goal}: {'; '.join(wanted)}"
 
 
 def _precision(record: store.Record) -> float | None:
     return number((record.manifest.get("options") or {}).get("precision"))
 
 
-def _wanted(left: pd.DataFrame, names: Mapping[str, str]) -> Iterator[str]:
-    nearest = left.assign(wanted=left.apply(pairwise.launches_wanted, axis=1))
-    for _, pair in nearest.sort_values("wanted").head(5).iterrows():
-        if math.isnan(pair["low"]):
-            estimate = "no interval yet"
-        else:
+def _seconds_a_launch(record: store.Record, workload: str) -> float:
+    """How long the last launch of all cells took; NaN where the journal does not say."""
+    took = [
+        number(event.get("took"))
+        for event in record.every("checkpoint")
+        if event.get("workload") == workload and event.get("launch")
+    ]
+    return next((seconds for seconds in reversed(took) if seconds), math.nan)
+
+
+def _wanted(
+    left: pd.DataFrame, names: Mapping[str, str], precision: float | None, seconds_a_launch: float
+) -> Iterator[str]:
+    """Yield the pairs that are nearest to being settled, each with what that would take."""
+    wanted = left.apply(pairwise.launches_wanted, axis=1, precision=precision)
+    nearest = left.assign(wanted=wanted).sort_values("wanted").head(_NAMED)
+    for _, pair in nearest.iterrows():
+        estimate = "no interval yet"
+        if not math.isnan(pair["low"]):
             estimate = f"{pair['low']:.2f} to {pair['high']:.2f}"
-            if math.isfinite(pair["wanted"]):
-                estimate += f", about {math.ceil(pair['wanted'])} launches"
+        if math.isfinite(pair["wanted"]):
+            estimate += f", about {math.ceil(pair['wanted'])} launches"
+            more = (math.ceil(pair["wanted"]) - pair["launches"]) * seconds_a_launch
+            estimate += f", {duration(more)} more" if more > 0 else ""
         yield f"{names[pair['a']]} against {names[pair['b']]} ({estimate})"
-    if len(left) > 5:
-        yield f"and {len(left) - 5} more pairs"
+    if len(left) > _NAMED:
+        yield f"and {len(left) - _NAMED} more pairs"
 
 
 def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
@@ -115,7 +136,12 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
             for cause in noise.split("; ")
         )
         tally = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
-        yield "warn", f"{count(disturbed, 'slice')} disturbed and timed again: {tally}"
+        slices = int(timed["train_slices"].sum() + timed["predict_slices"].sum())
+        yield (
+            "warn",
+            f"{disturbed:,} of {count(slices, 'slice')} disturbed: {tally}; ratios are taken within"
+            " rounds, which share what disturbs, but absolute speeds may be low",
+        )
 
 
 def _peak(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:

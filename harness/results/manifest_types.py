@@ -59,6 +59,7 @@ class Options(TypedDict, total=False):
     budget: float | None
     precision: float | None
     open_ended: bool
+    level: float
 
 
 class Check(TypedDict, total=False):

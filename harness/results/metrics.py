@@ -219,7 +219,7 @@ METRICS: tuple[Metric, ...] = (
         "contaminated",
         "disturbed slices",
         "disturbed",
-        "slices that something disturbed, each timed again",
+        "slices that something outside the worker disturbed",
         better="lower",
     ),
     _flag(

@@ -33,24 +33,32 @@ COLUMNS = (
 )
 
 
-def level(open_ended: bool) -> float:
-    """Return the level of a run's intervals; one that may stop early looks often (and at its end)."""
-    return intervals.level_at_looks(len(LOOKS) + 1) if open_ended else LEVEL
+FAR = 2.0
+"""Of cells that differ by this factor nobody needs to know it more precisely."""
+
+
+def level(by_verdict: bool) -> float:
+    """Return the level of a run's intervals.
+
+    One that stops as soon as a verdict stands looks at LOOKS, and at its end. One that stops by how wide
+    its intervals are does not choose what they say (benchmarks/coverage.py).
+    """
+    return intervals.level_at_looks(len(LOOKS) + 1) if by_verdict else LEVEL
 
 
 def counted(samples: pd.DataFrame) -> pd.DataFrame:
-    """Return the slices that count: of every slice the last attempt, and of those the undisturbed.
+    """Return the slices that count: of every slice the last attempt, disturbed or not.
 
-    A launch that has nothing but disturbed slices counts with them.
+    What disturbs a round hits all of its cells, and cancels in their ratios; what hits one slice alone
+    is outvoted by its launch's others (`intervals.pseudomedian`). Only runs of earlier versions made a
+    second attempt.
     """
     launch = (
         samples.groupby(["cell", "kind", "launch"], sort=False, observed=True).ngroup().to_numpy()
     )
     timed = samples["samples_per_s"].to_numpy(float) > 0
     place = {"launch": launch, "timed": timed} | {key: samples[key] for key in ("turn", "round")}
-    last = timed & ~pd.DataFrame(place).duplicated(keep="last").to_numpy()
-    clean = last & (samples["noise"] == "").to_numpy()
-    return samples[clean | (last & ~np.isin(launch, launch[clean]))]
+    return samples[timed & ~pd.DataFrame(place).duplicated(keep="last").to_numpy()]
 
 
 def rates(samples: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
@@ -102,15 +110,20 @@ def ranks(table: pd.DataFrame, cells: Sequence[str]) -> dict[str, tuple[int, int
 
 
 def undecided(table: pd.DataFrame, precision: float | None = None) -> pd.DataFrame:
-    """Return the pairs that are neither told apart nor, where one is asked for, known to `precision`.
+    """Return the pairs that more launches are worth their time for.
 
-    `precision` is half of the interval's width, as a part of the ratio.
+    With `precision`, half of the interval's width as a part of the ratio: those that are not known so
+    well, but for cells that are certain to be FAR apart. Without: those of no significant difference.
     """
-    tied = table[table["verdict"] == INCONCLUSIVE]
     if precision is None:
-        return tied
-    half = (tied["high"] - tied["low"]) / (2 * tied["ratio"])
-    return tied[~(half <= precision)]
+        return table[table["verdict"] == INCONCLUSIVE]
+    is_far = (table["low"] >= FAR) | (table["high"] <= 1 / FAR)
+    return table[~(half_width(table) <= precision) & ~is_far]
+
+
+def half_width(table: pd.DataFrame) -> pd.Series:
+    """Return half the width of each pair's interval, as a part of its ratio."""
+    return (table["high"] - table["low"]) / (2 * table["ratio"])
 
 
 def leader(cells: Sequence[str], ratios: Mapping[tuple[str, str], float]) -> str | None:
@@ -150,14 +163,16 @@ def _turned(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def launches_wanted(pair: pd.Series) -> float:
-    """Return about how many launches would tell a pair apart; infinite where none are known to.
+def launches_wanted(pair: pd.Series, precision: float | None = None) -> float:
+    """Return about how many launches would settle a pair; infinite where none are known to.
 
-    An interval narrows as the root of the launches; what is within the floor is never told apart. At
-    least one more: Holm may tie what its own interval tells apart.
+    To know its ratio to the `precision`, or without one to find its difference significant. An interval
+    narrows as the root of the launches, down to the floor. At least one more: Holm may call inconclusive
+    what its own interval tells.
     """
-    beyond = abs(np.log(pair["ratio"])) - pair["floor"]
     half = (np.log(pair["high"]) - np.log(pair["low"])) / 2 - pair["floor"]
+    target = abs(np.log(pair["ratio"])) if precision is None else np.log1p(precision)
+    beyond = target - pair["floor"]
     if not (beyond > 0 and np.isfinite(half)):
         return np.inf
     return float(max(pair["launches"] + 1, pair["launches"] * (half / beyond) ** 2))

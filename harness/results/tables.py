@@ -188,9 +188,10 @@ def pairs(
 
 
 def level(manifest: Mapping[str, Any]) -> float:
-    """The level of a run's intervals."""
+    """The level of a run's intervals; a manifest without it is of a run that stopped by its verdicts."""
     options = manifest.get("options") or {}
-    return pairwise.level(bool(options.get("open_ended")))
+    stored = number(options.get("level"))
+    return pairwise.level(bool(options.get("open_ended"))) if stored is None else stored
 
 
 def summary(

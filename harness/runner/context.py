@@ -15,6 +15,7 @@ from harness.machine.interference import InterferenceMonitor
 from harness.parity import ReferenceRun
 from harness.results.events import Kind
 from harness.runner.resume import Past
+from harness.stats.intervals import LOOKS
 from workloads.datasets import Arrays
 from workloads.spec import Workload
 
@@ -46,11 +47,14 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Measuring:
-    """How much is timed: `launches` of every cell, each for `rounds` of slices of `seconds`.
+    """How much is timed: at most `launches` of every cell, each for `rounds` of slices of `seconds`.
 
-    Where `budget` (seconds) or `precision` (half an interval's width, as a part of the ratio) is given,
-    the launches are as many as are needed to decide every pair, to come to the precision, or to spend
-    the budget.
+    Many short slices: the sooner the cells alternate, the more of what disturbs hits all of them
+    (docs/measuring.md).
+
+    With a `precision` (half an interval's width, as a part of the ratio) the launches are as many as it
+    takes to know every pair so well, and with a `budget` (seconds) as many as fit, but `least` in any
+    case. With neither they are all made.
 
     A run that is a check is `checking`: its first launches train with a seed of their own each, and
     single predictions are timed in the rounds too.
@@ -59,14 +63,15 @@ class Measuring:
     after `warm_portions` at the latest. The parity check alone looks at slices of `untimed_seconds`.
     """
 
-    launches: int = 5
-    rounds: int = 5
-    seconds: float = 0.4
+    launches: int = LOOKS[-1]
+    rounds: int = 12
+    seconds: float = 0.1
     budget: float | None = None
     precision: float | None = None
+    least: int = 1
     checking: bool = False
-    warm_seconds: float = 0.6
-    warm_portions: int = 48
+    warm_seconds: float = 0.3
+    warm_portions: int = 36
     untimed_seconds: float = 0.3
 
     @property
@@ -105,6 +110,8 @@ class RunContext:
     """Of the user's environment, handed to workers because `--keep-env` names them."""
     only_parity: bool = False
     undecided: Undecided | None = None
+    limits_measured: set[tuple[str, str]] = field(default_factory=set)
+    """The frameworks and devices whose kernels the run has timed."""
     past: Past = field(default_factory=Past)
     """What a resumed run has already."""
 

@@ -12,6 +12,7 @@ from harness.environments import user_variables
 from harness.environments.git import GitError, git
 from harness.machine import devices, host
 from harness.machine.energy import Meter
+from harness.results import pairwise
 from harness.runner.request import Request
 
 
@@ -41,6 +42,7 @@ def of(request: Request, root: Path) -> dict[str, Any]:
             "budget": request.measuring.budget,
             "precision": request.measuring.precision,
             "open_ended": request.measuring.open_ended,
+            "level": pairwise.level(request.undecided is not None),
         },
         "workloads": {workload.name: workload.to_dict() for workload in request.workloads},
         "cells": [cell.id for cell in request.cells],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ from workloads.spec import Workload
 DEFAULT_WORKLOADS = ("mlp-digits", "cnn-digits", "cifar-cnn-128")
 """What `run` takes when no workload is named; those whose data is absent are skipped."""
 
-QUICK = Measuring(launches=1, rounds=3, seconds=0.2)
-QUICK_EPOCHS = 1
+LEAST_LAUNCHES = 3
+"""What a run makes of every cell, even beyond the usual budget: fewer have no useful interval."""
 
-OPEN_ENDED = Measuring(rounds=4, seconds=0.2)
-"""With a budget or a precision: many short launches say more than few long ones."""
+QUICK = Measuring(launches=2, rounds=4, seconds=0.05)
+QUICK_EPOCHS = 1
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,14 @@ def request(
         raise UserError(
             f"--threads {threads}: this process may use {count(most, 'processor')}{_quota()}"
         )
-    usual = OPEN_ENDED if budget or precision else Measuring()
-    usual = QUICK if quick else usual
+    if quick:
+        measuring = QUICK
+    else:
+        measuring = Measuring(
+            budget=budget or defaults.WORKLOAD_SECONDS * len(wanted),
+            precision=precision or defaults.PRECISION,
+            least=1 if budget else LEAST_LAUNCHES,
+        )
     return Request(
         workloads=wanted,
         framework_specs=chosen,
@@ -143,10 +149,10 @@ def request(
         cells=plan.cells(
             wanted, chosen, selection.choose(modes, all_modes, "mode"), chosen_devices, dtype
         ),
-        threads=threads or most,
+        threads=threads or processors.usual_threads(),
         seed=seed or 0,
         steps=steps,
-        measuring=replace(usual, budget=budget, precision=precision),
+        measuring=measuring,
         data_dir=data_dir,
         synthetic=data == "synthetic",
         interpreters=pythons,

@@ -107,6 +107,11 @@ class Past:
         )
         return int(next(peaks, None) or 0)
 
+    def limits_measured(self) -> set[tuple[str, str]]:
+        """The frameworks and devices whose kernels were timed."""
+        cells = [tables.split(event["cell"]) for event in self.events if event["event"] == "limits"]
+        return {(cell["framework"], cell["device"]) for cell in cells}
+
     def holds(self, event: str, fields: Mapping[str, Any]) -> bool:
         """Say whether the journal has this fact. Raises StoreError where it has another one.
 

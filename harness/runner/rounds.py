@@ -3,8 +3,8 @@
 With all workers warm and frozen, each round thaws them one at a time, in an order drawn from the seed
 and reversed in the next round (counterbalanced), for one slice of training and one of inference. Drift
 of the machine so hits all alike, and ratios are taken within a round. Whole launches are repeated, for
-the variance between processes. One cell of a launch has an A/A replicate: the difference between the
-two is the noise floor.
+the variance between processes, until the ratios are known well enough or the budget is spent. One cell
+of a launch has an A/A replicate: the difference between the two is the noise floor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pandas as pd
 
 from harness.machine import reference_kernel
 from harness.results import pairwise, tables
-from harness.runner.context import Emit, RunContext, Task
+from harness.runner.context import Emit, RunContext, Task, Undecided
 from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
@@ -179,6 +179,8 @@ class InterleavedRounds:
     def _rounds(self, wave: list[WorkerSession], launch: int) -> None:
         """Time a slice of each kind of every cell, round by round, while the budget lasts."""
         order, turn = list(wave), self._place.turn
+        for session in wave:
+            session.begin_rounds()
         drawn = random.Random(f"{self._context.seed} {turn} {launch}")  # noqa: S311 (no secret)
         for number in range(1, self._measuring.rounds + 1):
             self._emit(
@@ -194,22 +196,22 @@ class InterleavedRounds:
                 drawn.shuffle(order)
             else:
                 order.reverse()  # counterbalanced: a drift through both rounds cancels out
-            for session in list(order):
+            for session in [session for session in order if session.takes_part(number)]:
                 try:
                     self._slices += session.time_slices(turn, number)
                 except WorkerFailed as failure:
                     self._drop(session, wave, "rounds", failure)
                     order.remove(session)
-            if self._left() < 0:
+            if self._left() < 0 and launch > self._measuring.least:
                 break
 
     def _limits(self, wave: list[WorkerSession]) -> None:
-        """Measure the machine's limit once by every framework, in its first cell here."""
-        seen: set[tuple[str, str]] = set()
+        """Measure the machine's limit once a run by every framework, in its first cell here."""
+        measured = self._context.limits_measured
         for session in list(wave):
             key = (session.cell.framework, session.cell.device)
-            if key not in seen and not self._is_reference(session.cell):
-                seen.add(key)
+            if key not in measured and not self._is_reference(session.cell):
+                measured.add(key)
                 self._each([session], "limits", WorkerSession.emit_limits, wave)
 
     def _each(
@@ -239,10 +241,37 @@ class InterleavedRounds:
         self._emit_standing(launch, pairs)
         if not self._measuring.open_ended:
             return healthy if launch < self._measuring.launches else []
+        if self._context.undecided is None:
+            return self._next_by_width(launch, healthy, pairs, took)
+        return self._next_by_verdict(launch, healthy, self._context.undecided, took)
+
+    def _next_by_width(
+        self, launch: int, healthy: list[Cell], pairs: pd.DataFrame, took: float
+    ) -> list[Cell]:
+        """Go on with the cells of the pairs that are not known to the precision, while there is time."""
+        precision = self._measuring.precision
+        open_pairs = pairwise.undecided(pairs, precision)
+        names = {*open_pairs["a"], *open_pairs["b"]}
+        self._emit_look(launch, open_pairs[["a", "b"]].values.tolist())
+        if launch < self._measuring.least:
+            return healthy
+        if not names:
+            return self._stop("every ratio is known to the precision")
+        if self._left() < took:
+            return self._stop("the budget is spent")
+        if launch >= self._measuring.launches:
+            return self._stop(f"{launch} launches are the most")
+        return [cell for cell in healthy if cell.id in names]
+
+    def _next_by_verdict(
+        self, launch: int, healthy: list[Cell], undecided: Undecided, took: float
+    ) -> list[Cell]:
+        """At each of LOOKS, go on with what is undecided; suspects are worth more than the budget."""
         spent = self._left() < took
         if not spent and launch < LOOKS[-1] and launch not in LOOKS:
             return healthy
-        names, suspects = self._undecided(launch, pairs)
+        names, suspects = undecided(self._run, self._cells)
+        self._emit_look(launch, [sorted(names)] if names else [])
         if spent and suspects and not self._extended:
             self._extended, names = True, suspects
         elif spent:
@@ -253,25 +282,15 @@ class InterleavedRounds:
             return self._stop("every pair is decided")
         return [cell for cell in healthy if cell.id in names]
 
-    def _undecided(self, launch: int, pairs: pd.DataFrame) -> tuple[set[str], set[str]]:
-        """Return the cells still undecided, and suspected regressions, worth more than the budget."""
-        if self._context.undecided is not None:
-            names, suspects = self._context.undecided(self._run, self._cells)
-            cells = [sorted(names)] if names else []
-        else:
-            open_pairs = pairwise.undecided(pairs, self._measuring.precision)
-            names, suspects = {*open_pairs["a"], *open_pairs["b"]}, set[str]()
-            cells = open_pairs[["a", "b"]].values.tolist()
-        self._emit(
-            "looked", None, workload=self._task.workload.name, launches=launch, undecided=cells
-        )
-        return names, suspects
+    def _emit_look(self, launch: int, undecided: list[list[str]]) -> None:
+        workload = self._task.workload.name
+        self._emit("looked", None, workload=workload, launches=launch, undecided=undecided)
 
     def _pairs(self) -> pd.DataFrame:
         """Return the training pairs, so far, of all cells that succeeded."""
         table = tables.slices(tables.columns(self._slices))
         table = table[(table["kind"] == "train") & ~table["cell"].isin(self._failed | self._judges)]
-        level = pairwise.level(self._measuring.open_ended)
+        level = pairwise.level(self._context.undecided is not None)
         training = pairwise.counted(table[~table["twin"]])
         replicates = pairwise.counted(table[table["twin"]])
         return pairwise.pairs(training, replicates, level)

@@ -192,6 +192,7 @@ def _conduct_tasks(
         parity_steps=asked.parity_steps,
         only_parity=asked.only_parity,
         undecided=asked.undecided,
+        limits_measured=session.past.limits_measured(),
         past=session.past,
     )
     for task in tasks:

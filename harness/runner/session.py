@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import protocol
+from harness.defaults import LEAST_STEPS
 from harness.machine import devices
 from harness.results import classification, preview
 from harness.results.events import Kind
-from harness.runner.context import Emit, RunContext, Task, Timeouts
+from harness.runner.build import build
+from harness.runner.context import Emit, RunContext, Task
 from harness.runner.learning_curve import learning_curve
 from harness.runner.parity_checks import Checks
 from harness.runner.plan import Cell
@@ -23,41 +25,6 @@ from harness.stats.changepoints import steady_from
 
 FIRST_LOSSES = 20
 """How many of the first losses the journal keeps, to compare the frameworks' first steps."""
-
-REPEATS = 2
-"""How often a contaminated slice is timed again."""
-
-
-def build(
-    worker: WorkerProcess,
-    adapter: str,
-    cell: Cell,
-    task: Task,
-    threads: int,
-    folder: Path,
-    wait: Timeouts,
-    deterministic: bool = False,
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Have a fresh worker import, build and take its first step; return what it reports of each.
-
-    `adapter` is its folder's name; `folder` is where the worker hands back arrays. Raises WorkerFailed.
-    """
-    opened = worker.ask(
-        "open", wait.open, framework=adapter, version=protocol.VERSION, folder=str(folder)
-    )
-    built = worker.ask(
-        "build",
-        wait.build,
-        workload=task.workload.to_dict(),
-        arrays=str(task.arrays.folder),
-        start=str(task.start),
-        mode=cell.mode,
-        device=devices.kind(cell.device),
-        precision=cell.precision,
-        threads=threads,
-        deterministic=deterministic,
-    )
-    return opened, built, worker.ask("first_step", wait.first_step)
 
 
 class WorkerSession:
@@ -83,6 +50,7 @@ class WorkerSession:
         self._scratch = task.scratch / plain_name(cell.file_name)
         self._scratch.mkdir(exist_ok=True)
         self._next_step, self.peak_bytes, self._resident = 0, 0, False
+        self._step_seconds = 0.0
         log = run / "logs" / f"{cell.file_name}.log"
         self._spec = context.framework_specs[cell.framework]
         variables = context.kept_variables | self._spec.worker_variables(
@@ -294,6 +262,7 @@ class WorkerSession:
             self._next_step += took["steps"]
             times += took["seconds_a_step"]
             start = steady_from(times)
+        self._step_seconds = median(times)
         self._worker.freeze()
         self.emit(
             "warmed",
@@ -304,29 +273,36 @@ class WorkerSession:
             seconds_a_step=times,
         )
 
+    def begin_rounds(self) -> None:
+        """Begin the rounds of this launch: some of their slices of every kind are to be checked."""
+        if self._checks:
+            self._checks.begin(self._kinds())
+
+    def takes_part(self, number: int) -> bool:
+        """Say whether round `number` has slices of this cell: of slow steps, every second or fourth has.
+
+        Such a cell's slices are longer than they are meant to be, for a slice has LEAST_STEPS at least.
+        """
+        longer = LEAST_STEPS * self._step_seconds / self._context.measuring.seconds
+        return number % (1 if longer < 4 else 2 if longer < 8 else 4) == 0
+
     def time_slices(self, turn: int, number: int) -> list[dict[str, Any]]:
         """Thaw, time a slice of training and one of inference for round `number`, freeze.
 
         On a card, and where the framework offers it, also one of training on batches that are there;
         in a check also one of single predictions.
 
-        A contaminated slice is recorded with what disturbed it, and timed again, REPEATS times at most.
-        Some slices are then checked, outside the clock. Returns what was recorded.
+        What disturbed a slice is recorded with it. Some slices are then checked, outside the clock.
+        Returns what was recorded.
         """
         self._worker.thaw()
         slices = []
         measuring = self._context.measuring
-        if self._checks and number == 1:
-            self._checks.begin(self._kinds())
         for kind in self._kinds():
             seconds = measuring.seconds * (1.0 if kind == "train" else 0.5)
-            # A check would rather have another launch, and takes ratios within a round anyway.
-            for _ in range(1 if measuring.checking else 1 + REPEATS):
-                place = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
-                slices.append(place | self._slice(kind, seconds))
-                self.emit("twin-slice" if self.replicate else "slice", **slices[-1])
-                if not slices[-1]["noise"]:
-                    break
+            place = {"turn": turn, "launch": self.launch, "round": number, "kind": kind}
+            slices.append(place | self._slice(kind, seconds))
+            self.emit("twin-slice" if self.replicate else "slice", **slices[-1])
         if self._checks:
             self._checks.draw(number, measuring.rounds, launch=self.launch)
         self._worker.freeze()
@@ -373,7 +349,7 @@ class WorkerSession:
     def emit_latency(self) -> None:
         """Time single predictions of one example and of the workload's batch."""
         self._worker.thaw()
-        wait, seconds = self._context.timeouts.first_step, self._context.measuring.seconds
+        wait, seconds = self._context.timeouts.first_step, 2 * self._context.measuring.seconds
         for batch in sorted({1, self._task.workload.data.batch}):
             took = self._worker.ask("latency", wait, batch=batch, seconds=seconds)
             self.emit("latency", **took)

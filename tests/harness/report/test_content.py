@@ -256,10 +256,10 @@ def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -
     fake.end(run)
     told = said(report(run.folder))
     assert "exceeded its thread limit (1.9 of 1 cores)" in told
-    assert "2 slices disturbed and timed again: stolen by the hypervisor (2)" in told
+    assert "2 of " in told and " slices disturbed: stolen by the hypervisor (2)" in told
     assert "memory did not hold all workers: left fast were timed apart" in told
     assert "measuring ended: the budget is spent" in told
-    assert "a longer run would decide: left fast against right slow" in told
+    assert "a longer run would know to 0.01%: left fast against right slow" in told
     assert "right slow and left fast are fastest on toy (order inconclusive)" in told
 
 

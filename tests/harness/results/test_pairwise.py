@@ -73,16 +73,18 @@ def test_the_last_attempt_counts() -> None:
     assert kept["samples_per_s"].tolist() == [3]
 
 
-def test_clean_slices_go_before_disturbed_ones_of_their_launch() -> None:
+def test_disturbed_slices_count() -> None:
     slices = [slice_of(1, "load", 1), slice_of(2, "", 2), slice_of(3, "heat", 1, launch=2)]
-    kept = pairwise.counted(pd.concat(slices))
-    assert kept["samples_per_s"].tolist() == [2, 3]  # the second launch has no clean one
+    assert pairwise.counted(pd.concat(slices))["samples_per_s"].tolist() == [1, 2, 3]
 
 
-def test_a_kind_is_disturbed_by_itself() -> None:
-    inference = slice_of(5, "load").assign(kind="predict")
-    kept = pairwise.counted(pd.concat([slice_of(1, "load", 1), slice_of(2, "", 2), inference]))
-    assert kept["samples_per_s"].tolist() == [2, 5]
+def test_what_disturbs_all_of_a_round_or_a_few_slices_moves_no_ratio() -> None:
+    a, b = noisy(3, 100, 100, sd=1e-6)
+    a[:, 1] *= 0.5
+    b[:, 1] *= 0.5
+    a[2, 0] *= 0.3
+    got = compared(a, b)
+    assert got["ratio"].item() == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, math.nan])
@@ -235,13 +237,26 @@ def test_a_run_that_looks_often_asks_for_more() -> None:
 # What is left to decide.
 
 
-def test_undecided_is_what_is_tied_and_not_known_to_the_precision() -> None:
+def test_undecided_without_a_precision_is_what_is_inconclusive() -> None:
     got = compared(*noisy(1, 100, 200, 100.1))
-    tied = pairwise.undecided(got)
-    assert tied[["a", "b"]].values.tolist() == [["a", "c"]]
-    half = ((tied["high"] - tied["low"]) / (2 * tied["ratio"])).item()
+    assert pairwise.undecided(got)[["a", "b"]].values.tolist() == [["a", "c"]]
+
+
+def test_undecided_with_a_precision_is_what_is_wider_and_not_far_apart() -> None:
+    got = compared(*noisy(1, 100, 103, 300))  # c is certain to be far from both
+    half = pairwise.half_width(got)[0]
     assert pairwise.undecided(got, 1.01 * half).empty
-    assert len(pairwise.undecided(got, 0.99 * half)) == 1
+    assert pairwise.undecided(got, 0.99 * half)[["a", "b"]].values.tolist() == [["a", "b"]]
+    near = got.assign(low=0.99 / pairwise.FAR, high=1.01 / pairwise.FAR)
+    assert len(pairwise.undecided(near, 1e-9)) == 3
+
+
+def test_a_precision_wants_as_many_launches_as_narrow_the_interval_to_it() -> None:
+    pair = compared(*noisy(1, 100, 103)).iloc[0]
+    half = (math.log(pair["high"]) - math.log(pair["low"])) / 2
+    wanted = pairwise.launches_wanted(pair, math.expm1(half / 2))
+    assert wanted == pytest.approx(4 * pair["launches"])
+    assert pairwise.launches_wanted(pair.replace(pair["floor"], 0.1), 0.05) == math.inf
 
 
 @lawful

@@ -115,9 +115,11 @@ def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
     assert ranks.loc[cells[3:]].isna().all(axis=None)
 
 
-def test_a_disturbed_slice_gives_way_to_its_repetition(tmp_path: Path) -> None:
+def test_a_disturbed_slice_of_an_earlier_version_gives_way_to_its_repetition(
+    tmp_path: Path,
+) -> None:
     run = Run.create(tmp_path, manifest(CELL))
-    timed(run, CELL, [1.0, 1.0], noise=["load of others: 0.9 cores"])
+    timed(run, CELL, [1.0, 50.0], noise=["load of others: 0.9 cores"])
     timed(run, CELL, [50.0])
     run.append("cell-done", CELL)
     run.close()

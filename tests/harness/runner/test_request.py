@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.defaults import PRECISION, WORKLOAD_SECONDS
 from harness.report import provenance
 from harness.results import store
-from harness.runner.request import DEFAULT_WORKLOADS
+from harness.runner.request import DEFAULT_WORKLOADS, LEAST_LAUNCHES
 from tests.toy_request import toy_request
 from workloads.errors import UserError
 from workloads.reading import SpecError
@@ -19,7 +20,9 @@ def test_what_is_not_said_is_as_usual(toy_root: Path) -> None:
     assert {cell.framework for cell in made.cells} == set(made.framework_specs)
     assert (made.seed, made.steps, made.synthetic, made.skip_absent) == (0, None, False, False)
     assert made.results == toy_root / "results" and made.threads >= 1
-    assert made.measuring.budget is None and made.parity_steps > 0
+    measuring = made.measuring
+    assert (measuring.budget, measuring.precision) == (WORKLOAD_SECONDS, PRECISION)
+    assert measuring.least == LEAST_LAUNCHES and made.parity_steps > 0
 
 
 def test_without_a_workload_the_usual_ones_are_taken(toy_root: Path) -> None:
@@ -27,9 +30,9 @@ def test_without_a_workload_the_usual_ones_are_taken(toy_root: Path) -> None:
     assert tuple(one.name for one in made.workloads) == DEFAULT_WORKLOADS and made.skip_absent
 
 
-def test_quick_is_an_epoch_and_a_launch_unless_epochs_are_said(toy_root: Path) -> None:
+def test_quick_is_an_epoch_and_two_launches_unless_epochs_are_said(toy_root: Path) -> None:
     made = toy_request(toy_root, quick=True)
-    assert (made.workloads[0].data.epochs, made.measuring.launches) == (1, 1)
+    assert (made.workloads[0].data.epochs, made.measuring.launches) == (1, 2)
     assert toy_request(toy_root, quick=True, epochs=2).workloads[0].data.epochs == 2
 
 

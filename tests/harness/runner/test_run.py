@@ -217,12 +217,12 @@ def test_a_learning_curve_has_means_of_stretches() -> None:
 def test_a_run_with_a_precision_stops_when_it_is_reached(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    measuring = replace(BRIEF, rounds=1, precision=9.0)
+    measuring = replace(BRIEF, rounds=1, launches=9, precision=9.0)
     request = asked(toy_root, toy_interpreters, measuring, modes=["well", "slow"])
     record, status, _ = execute(request, toy_root)
     assert status == 0
     (stopped,) = record.every("stopped")
-    assert stopped["reason"] == "every pair is decided"
+    assert stopped["reason"] == "every ratio is known to the precision"
     assert record.every("looked")[0]["launches"] == 3
 
 
