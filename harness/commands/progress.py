@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
+from harness.commands.time_left import TimeLeft
 from harness.machine import claims
 from harness.machine.processors import in_words
-from harness.text import interval
+from harness.results.metrics import RANK
+from harness.results.tables import number
+from harness.text import amount, count, duration, interval
 from harness.verdicts import BEFORE, EQUIVALENT, UNDECIDED, undecided_reason
-
-# What a cell's stages weigh in the estimate of what is left: guesses, in one unit.
-_START, _TRAIN, _ROUNDS = 2.0, 3.0, 2.0
-_CELL = _START + _TRAIN + _ROUNDS
 
 
 class Display:
-    """Listens to a run's events; call it with each. Use it as a context."""
+    """Listens to a run's events; call it with each. Use it as a context.
+
+    In a terminal it shows the table so far and a progress bar, both in place.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = console.is_terminal
-        self._began = time.monotonic()
-        self._cells, self._slices = 0, 1
-        self._done: dict[str, float] = {}
+        self._began, self._left = time.monotonic(), TimeLeft()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -36,13 +38,13 @@ class Display:
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             console=console,
-            transient=True,
         )
         self._task = self._progress.add_task("starting", total=1.0, left="")
+        self._live = Live(self._progress, console=console, transient=True)
 
     def __enter__(self) -> Display:
-        if self._live:
-            self._progress.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
@@ -51,45 +53,38 @@ class Display:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Show one event of the journal, where a person would want to see it."""
-        name, cell = event["event"], event.get("cell")
-        if name in ("run-started", "run-resumed"):
-            self._cells = max(1, event["cells"])
-            self._slices = max(1, event["slices"])
-        if cell:
-            self._advance(name, cell, event)
-        line = _line(name, cell, event)
-        if line:
+        name, cell, elapsed = event["event"], event.get("cell"), time.monotonic() - self._began
+        self._left.add(event, elapsed)
+        if line := _line(name, cell, event):
             self._console.print(line, highlight=False)
-        description = _now(name, cell, event)
-        if description and self._live:
-            self._progress.update(self._task, description=description, **self._estimate())
+        if not self._console.is_terminal:
+            return
+        if description := _now(name, cell, event):
+            left = f"about {duration(self._left.seconds(elapsed))} left"
+            done = self._left.share_done(elapsed)
+            self._progress.update(self._task, description=description, completed=done, left=left)
+        if name == "standing":
+            self._live.update(Group(_table(event), self._progress))
 
-    def _advance(self, name: str, cell: str, event: dict[str, Any]) -> None:
-        before = self._done.get(cell, 0.0)
-        stage = {
-            "first-step": _START,
-            "trained": _START + _TRAIN,
-            "cell-done": _CELL,
-            "cell-failed": _CELL,
-        }.get(name, 0.0)
-        if name == "progress" and "steps" in event:
-            stage = _START + _TRAIN * event["step"] / event["steps"]
-        if name == "slice":
-            stage = min(_CELL, before + _ROUNDS / self._slices)
-        self._done[cell] = max(before, stage)
 
-    def _estimate(self) -> dict[str, Any]:
-        share = sum(self._done.values()) / (_CELL * max(1, self._cells))
-        elapsed = time.monotonic() - self._began
-        left = ""
-        if share > 0.05:
-            minutes, seconds = divmod(round(elapsed * (1 - share) / share), 60)
-            left = f"about {minutes}:{seconds:02} left"
-        return {"completed": share, "left": left}
+def _table(event: Mapping[str, Any]) -> Table:
+    """The training throughput of every cell after a launch, with its interval and rank so far."""
+    launches = count(event["launches"], "launch", "launches")
+    table = Table("rank", event["workload"], "training samples/s", "95% interval", box=None)
+    table.caption = f"after {launches}: {event['open']} of {count(event['pairs'], 'pair')} open"
+    for cell in event["cells"]:
+        speed, low, high = (
+            "-" if (value := number(cell[key])) is None else amount(value)
+            for key in ("speed", "low", "high")
+        )
+        bounds = "-" if low == "-" else f"{low} to {high}"
+        name = escape(" ".join(cell["cell"].split("/")[1:3]))
+        table.add_row(RANK.text(cell), name, speed, bounds)
+    return table
 
 
 def _now(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
@@ -149,7 +144,7 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         words = "not a number" if loss is None else f"{loss:.4f}"
         steps = f"{event['steps']} steps in {event['seconds']:.1f} s"
         return f"  {escape(_short(cell or ''))}: {steps}, loss {words}"
-    if name == "standing":
+    if name == "standing" and "a" in event:
         first, second = (" ".join(event[key].split("/")[1:3]) for key in ("a", "b"))
         ratio = interval(event["ratio"], event["low"], event["high"])
         return (

@@ -84,6 +84,8 @@ class RunStarted(Event):
     cells: NotRequired[int]
     folder: NotRequired[str]
     slices: NotRequired[int]
+    budget: NotRequired[float | None]
+    workloads: NotRequired[list[str]]
 
 
 class RunResumed(RunStarted):
@@ -205,16 +207,28 @@ class Looked(Event):
     undecided: list[list[Any]]
 
 
+class StandingCell(TypedDict):
+    """A cell's training throughput so far."""
+
+    cell: str
+    speed: float | None
+    low: float | None
+    high: float | None
+    rank: int
+    rank_worst: int
+
+
 class Standing(Event):
-    """The pair that leads, after a launch."""
+    """What is known after a launch: every cell's speed, and of two launches on the pair that leads."""
 
     workload: str
     launches: int
     pairs: NotRequired[int]
     open: NotRequired[int]
-    a: str
-    b: str
-    ratio: float | None
+    cells: NotRequired[list[StandingCell]]
+    a: NotRequired[str]
+    b: NotRequired[str]
+    ratio: NotRequired[float | None]
     low: NotRequired[float | None]
     high: NotRequired[float | None]
 

@@ -21,7 +21,7 @@ from harness.parity import (
 )
 from harness.runner.context import Timeouts
 from harness.runner.process import WorkerFailed, WorkerProcess
-from harness.verdicts import AFTER, BEFORE, NOT_EQUIVALENT, REPLAYED
+from harness.verdicts import AFTER, BEFORE, NOT_EQUIVALENT, REPLAYED, UNDECIDED
 from workloads.spec import Workload
 
 WORST = 8
@@ -46,6 +46,7 @@ class Checks:
         self._reference, self._emit, self._timeouts = reference, emit, timeouts
         self._random = random.Random(seed)  # noqa: S311 (no secret)
         self._open: set[str] = set()
+        self.undecided = False
 
     def before_timing(self) -> None:
         """Ask for all answers of the parity check."""
@@ -111,6 +112,7 @@ class Checks:
 
     def _say(self, verdict: Verdict, advice: str | None, **fields: Any) -> None:
         """Emit a verdict; raise WorkerFailed where it is that the cell is not equivalent."""
+        self.undecided |= verdict.value == UNDECIDED
         worst = verdict.worst
         checks = [dataclasses.asdict(check) | {"share": check.share} for check in verdict.checks]
         if "kind" in fields:

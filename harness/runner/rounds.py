@@ -50,6 +50,7 @@ class InterleavedRounds:
         self._began, self._extended = time.monotonic() - place.spent, False
         self._failed: set[str] = set()
         self._judges: set[str] = set()
+        self._undecided_cells: set[str] = set()
         self._cells: set[str] = set()
 
     def measure(self, cells: Sequence[Cell], first: Sequence[WorkerSession]) -> list[Cell]:
@@ -148,6 +149,7 @@ class InterleavedRounds:
                 self._each(wave, "memory", WorkerSession.emit_peak, wave)
                 self._train_again(wave, launch)
             self._each(wave, "after the timed part", WorkerSession.check_again, wave)
+            self._undecided_cells |= {session.cell.id for session in wave if session.undecided}
         except BaseException:
             for session in wave:
                 session.kill()
@@ -237,8 +239,10 @@ class InterleavedRounds:
     def _next(self, launch: int, active: Sequence[Cell], took: float) -> list[Cell]:
         """Say which cells another launch is worth its time for; none ends the measuring."""
         healthy = [cell for cell in active if cell.id not in self._failed]
-        pairs = self._pairs()
-        self._emit_standing(launch, pairs)
+        level = pairwise.level(self._context.undecided is not None)
+        training, replicates = self._counted()
+        pairs = pairwise.pairs(training, replicates, level)
+        self._emit_standing(launch, training, pairs, level)
         if not self._measuring.open_ended:
             return healthy if launch < self._measuring.launches else []
         if self._context.undecided is None:
@@ -286,29 +290,39 @@ class InterleavedRounds:
         workload = self._task.workload.name
         self._emit("looked", None, workload=workload, launches=launch, undecided=undecided)
 
-    def _pairs(self) -> pd.DataFrame:
-        """Return the training pairs, so far, of all cells that succeeded."""
+    def _counted(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the training slices of all cells that may be ranked, and those of their replicates."""
         table = tables.slices(tables.columns(self._slices))
-        table = table[(table["kind"] == "train") & ~table["cell"].isin(self._failed | self._judges)]
-        level = pairwise.level(self._context.undecided is not None)
-        training = pairwise.counted(table[~table["twin"]])
-        replicates = pairwise.counted(table[table["twin"]])
-        return pairwise.pairs(training, replicates, level)
+        left_out = self._failed | self._judges | self._undecided_cells
+        table = table[(table["kind"] == "train") & ~table["cell"].isin(left_out)]
+        return pairwise.counted(table[~table["twin"]]), pairwise.counted(table[table["twin"]])
 
-    def _emit_standing(self, launch: int, pairs: pd.DataFrame) -> None:
-        """Report the closest pair that has the leader, and how many pairs are undecided."""
-        lead = pairwise.leaders(pairs)
-        if lead is None or launch < 2:
-            return
-        left = len(pairwise.undecided(pairs, self._measuring.precision))
+    def _emit_standing(
+        self, launch: int, training: pd.DataFrame, pairs: pd.DataFrame, level: float
+    ) -> None:
+        """Report every cell's speed so far, the closest pair that has the leader, and what is open."""
+        speeds = pairwise.speeds(training, level)
+        ranges = pairwise.ranks(pairs, [cell for cell, _ in speeds])
+        cells = [
+            {
+                "cell": cell,
+                "speed": speed.estimate,
+                "low": speed.low,
+                "high": speed.high,
+                "rank": ranges[cell][0],
+                "rank_worst": ranges[cell][1],
+            }
+            for (cell, _), speed in sorted(speeds.items(), key=lambda item: -item[1].estimate)
+        ]
         self._emit(
             "standing",
             None,
             workload=self._task.workload.name,
             launches=launch,
             pairs=len(pairs),
-            open=left,
-            **lead,
+            open=len(pairwise.undecided(pairs, self._measuring.precision)),
+            cells=cells,
+            **(pairwise.leaders(pairs) or {}) if launch > 1 else {},
         )
 
     def _stop(self, why: str) -> list[Cell]:

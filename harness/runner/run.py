@@ -120,7 +120,8 @@ def execute(
             None,
             cells=len(asked.cells),
             folder=str(run.folder),
-            slices=2 * asked.measuring.launches * asked.measuring.rounds,
+            budget=None if asked.only_parity else asked.measuring.budget,
+            workloads=[workload.name for workload in asked.workloads],
         )
         _conduct_all(session)
         status, exit_code = session.outcome

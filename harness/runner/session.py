@@ -273,6 +273,11 @@ class WorkerSession:
             seconds_a_step=times,
         )
 
+    @property
+    def undecided(self) -> bool:
+        """Whether some parity check of this launch showed nothing."""
+        return self._checks is not None and self._checks.undecided
+
     def begin_rounds(self) -> None:
         """Begin the rounds of this launch: some of their slices of every kind are to be checked."""
         if self._checks:

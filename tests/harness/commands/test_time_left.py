@@ -1,0 +1,70 @@
+"""The estimate of what is left of a run, from its events alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.commands.time_left import TimeLeft
+
+LAUNCH, BRING_UP, BUDGET = 20.0, 6.0, 240.0
+
+
+def events(launches: int = 6, cells: int = 3) -> list[tuple[float, dict]]:
+    """A run of two workloads, as long as the budget allows; each event with its time in seconds."""
+    now, told = 0.0, []
+
+    def emit(event: str, cell: str | None = None, **fields: object) -> None:
+        told.append((now, {"event": event, "cell": cell, **fields}))
+
+    emit("run-started", cells=2 * cells, budget=BUDGET, workloads=["first", "second"])
+    for workload in ("first", "second"):
+        names = [f"{workload}/{number}" for number in range(cells)]
+        for name in names:
+            emit("cell-started", name)
+            now += BRING_UP
+        for launch in range(1, launches + 1):
+            emit("warmed", names[0], launch=launch)
+            now += LAUNCH
+            emit("checkpoint", workload=workload, launch=launch, took=LAUNCH)
+        emit("stopped", workload=workload, reason="the budget is spent")
+    emit("run-ended")
+    return told
+
+
+def estimates(launches: int) -> list[tuple[float, float]]:
+    """What was estimated after each event, and what was left in truth."""
+    told = events(launches)
+    end, left, pairs = told[-1][0], TimeLeft(), []
+    for now, event in told:
+        left.add(event, now)
+        pairs.append((left.seconds(now), end - now))
+    return pairs
+
+
+def test_what_is_left_is_told_within_a_quarter_once_a_cell_is_up() -> None:
+    for estimate, truth in estimates(launches=6)[2:]:
+        assert estimate == pytest.approx(truth, rel=0.25, abs=LAUNCH)
+
+
+def test_a_workload_that_stops_early_gives_its_rest_back() -> None:
+    after = estimates(launches=2)
+    stopped = [n for n, (_, event) in enumerate(events(2)) if event["event"] == "stopped"]
+    estimate, _ = after[stopped[0]]
+    assert estimate == pytest.approx(3 * BRING_UP + BUDGET / 2, rel=0.01)
+    assert after[stopped[1]] == (0, 0)
+
+
+def test_a_share_rises_to_one() -> None:
+    left, shares = TimeLeft(), []
+    for now, event in events():
+        left.add(event, now)
+        shares.append(left.share_done(now))
+    assert shares[0] == 0 and shares[-1] == 1 and all(0 <= share <= 1 for share in shares)
+
+
+def test_a_run_without_a_budget_is_its_cells() -> None:
+    left = TimeLeft()
+    left.add({"event": "run-started", "cell": None, "cells": 4, "budget": None}, 0.0)
+    left.add({"event": "cell-started", "cell": "a"}, 0.0)
+    left.add({"event": "cell-started", "cell": "b"}, 10.0)
+    assert left.seconds(10.0) == 30.0 and left.seconds(15.0) == 25.0
