@@ -1,10 +1,10 @@
 """How long the default run takes and how narrow its intervals are, of this tree and of another commit.
 
-    python benchmarks/default_run.py [--against REF] [--runs 1] [--load] [--workload mlp-digits,cnn-digits]
+    python benchmarks/default_run.py [--against REF] [--runs 1] [--load] [--workload NAMES]
 
-Environments have to be built. `--against` checks REF out into a temporary folder and runs its default there,
-in turn with this tree's; `--load` has another process keep one processor busy half of the time meanwhile.
-Prints the table of docs/measuring.md.
+Environments have to be built. `--against` checks REF out into a temporary folder and runs its default
+there, in turn with this tree's; `--load` has another process keep one processor busy half of the time
+meanwhile. Prints the table of docs/measuring.md.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.report import headlines, parity_tables, provenance, timing_notes
+from harness.report import headlines, parity_tables, payback, provenance, timing_notes
 from harness.report.groups import groups, load
 from harness.results import store, tables
 from harness.results.metric import Metric
@@ -198,6 +198,7 @@ def notes(
         *_agreement(cells),
         *_targets(record, cells, spec),
         *timing_notes.notes(record, cells, pairs),
+        *payback.notes(cells, pairs, spec),
         *_references(cells),
     ]
 

@@ -103,6 +103,14 @@ FIRST_STEP = _seconds(
     bisect=True,
     compare=True,
 )
+FIRST_STEP_WARM = _seconds(
+    "first-step-warm",
+    "first_step_warm_s",
+    "first step with a warm cache, s",
+    "warm s",
+    "seconds of the first training step of the last launch, which finds what earlier ones compiled",
+    source=EventField("launched", "first_step_seconds"),
+)
 MEMORY = _bytes(
     "memory",
     "peak_memory_bytes",
@@ -292,6 +300,7 @@ METRICS: tuple[Metric, ...] = (
         source=EventField("built", "seconds"),
     ),
     FIRST_STEP,
+    FIRST_STEP_WARM,
     _seconds(
         "training",
         "train_s",

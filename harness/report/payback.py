@@ -1,0 +1,69 @@
+"""After how many steps a mode that starts slowly has paid for it: against its framework's quickest one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness.report.timing_notes import Note
+from harness.results.tables import number
+from harness.text import listed, seconds
+
+
+def payback(
+    extra: float, seconds_a_step: float, ratios: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    """Return the steps after which `extra` seconds at the start are made up for, and their bounds.
+
+    `seconds_a_step`: of the mode that starts quickly; `ratios`: the other one's speed over it, and its
+    bounds. A step gains ``seconds_a_step * (1 - 1 / ratio)``. Infinite where it gains nothing.
+    """
+    estimate, low, high = (
+        extra / (seconds_a_step * (1 - 1 / ratio)) if ratio > 1 else math.inf for ratio in ratios
+    )
+    return estimate, high, low  # the faster it is, the sooner
+
+
+def notes(cells: pd.DataFrame, pairs: pd.DataFrame, spec: Mapping[str, Any]) -> Iterator[Note]:
+    """Yield what the modes that gain by a longer first step take, of one workload's `cells`."""
+    batch = number((spec.get("data") or {}).get("batch"))
+    trained = pairs[(pairs["kind"] == "train") & pairs["low"].notna()]
+    ratios = {(pair["a"], pair["b"]): pair for pair in trained.to_dict("records")}
+    words = []
+    timed = cells.dropna(subset=["first_step_s", "train_samples_per_s"])
+    for _, modes in timed.groupby(["framework", "device", "dtype"], sort=False) if batch else ():
+        quickest, *others = modes.sort_values("first_step_s").to_dict("records")
+        step = batch / quickest["train_samples_per_s"]
+        for mode in others:
+            bounds = _ratio(ratios, mode["cell"], quickest["cell"])
+            extra = mode["first_step_s"] - quickest["first_step_s"]
+            if bounds and bounds[1] > 1:
+                steps = payback(extra, step, bounds)
+                words.append(_sentence(mode, quickest["label"], steps))
+    if words:
+        yield "note", f"a longer first step is paid back: {'; '.join(words)}"
+
+
+def _ratio(
+    ratios: Mapping[tuple[str, str], Mapping[Any, Any]], a: str, b: str
+) -> tuple[float, float, float] | None:
+    """The speed of `a` over that of `b` and its bounds, whichever way the pair stands."""
+    if pair := ratios.get((a, b)):
+        return pair["ratio"], pair["low"], pair["high"]
+    if pair := ratios.get((b, a)):
+        return 1 / pair["ratio"], 1 / pair["high"], 1 / pair["low"]
+    return None
+
+
+def _sentence(mode: Mapping[Any, Any], quickest: str, steps: tuple[float, float, float]) -> str:
+    first = [f"{seconds(mode['first_step_s'])} s"]
+    if (warm := number(mode["first_step_warm_s"])) is not None:
+        first.append(f"{seconds(warm)} s with a warm cache")
+    estimate, low, high = (f"{math.ceil(value):,}" for value in steps)
+    return (
+        f"{mode['label']} ({listed(first)}) after {estimate} steps ({low} to {high}) against"
+        f" {quickest}"
+    )
