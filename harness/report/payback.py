@@ -1,4 +1,4 @@
-"""After how many steps a mode that starts slowly has paid for it: against its framework's quickest one."""
+"""After how many steps a mode that starts slowly has paid for it, against its framework's quickest."""
 
 from __future__ import annotations
 

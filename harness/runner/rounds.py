@@ -154,8 +154,8 @@ class InterleavedRounds:
             for session in wave:
                 session.kill()
             raise
-        for session in wave:
-            session.end()
+        with ThreadPoolExecutor(max(1, len(wave))) as pool:
+            list(pool.map(WorkerSession.end, wave))
 
     def _add_replicate(
         self, wave: list[WorkerSession], launch: int, active: Sequence[Cell]
