@@ -27,7 +27,7 @@ from benchmarks.power import copied  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
 from harness.environments.framework_spec import FrameworkSpec  # noqa: E402
 from harness.runner.context import Measuring  # noqa: E402
-from harness.runner.request import Request, request  # noqa: E402
+from harness.runner.request import Options, Request, request  # noqa: E402
 from harness.runner.run import execute  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 
@@ -84,18 +84,20 @@ def project(folder: Path, host: FrameworkSpec) -> Path:
 def asked(root: Path, python: Path, faults: Iterable[str], measuring: Measuring) -> Request:
     """Return the request of a run of the honest adapter and `faults`, as the command line makes it."""
     made = request(
-        frameworks=["planted"],
-        workloads=[str(WORKLOAD)],
-        modes=list(dict.fromkeys((HONEST, *faults))),
-        device="cpu",
-        threads=1,
-        seed=None,
-        data="real",
-        data_dir=None,
-        interpreters={"planted": python},
-        out=root / "results",
-        command=sys.argv,
-        root=root,
+        Options(
+            frameworks=["planted"],
+            workloads=[str(WORKLOAD)],
+            modes=list(dict.fromkeys((HONEST, *faults))),
+            device="cpu",
+            threads=1,
+            seed=None,
+            data="real",
+            data_dir=None,
+            interpreters={"planted": python},
+            out=root / "results",
+            command=sys.argv,
+            root=root,
+        )
     )
     return replace(made, measuring=measuring)
 

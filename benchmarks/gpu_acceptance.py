@@ -31,7 +31,7 @@ from harness.report import formats, parity_tables  # noqa: E402
 from harness.results import store, tables  # noqa: E402
 from harness.runner import run  # noqa: E402
 from harness.runner.context import Measuring  # noqa: E402
-from harness.runner.request import request  # noqa: E402
+from harness.runner.request import Options, request  # noqa: E402
 from harness.verdicts import BEFORE, UNDECIDED  # noqa: E402
 
 SECONDS = 9 * 60 - 30
@@ -99,20 +99,22 @@ def conduct(part: Part, asked: argparse.Namespace, command: Sequence[str]) -> No
     }
     given |= dict(asked.interpreter)
     asked_for = request(
-        frameworks=["all"],
-        workloads=[_path(part.workload)],
-        modes=asked.mode,
-        device=asked.device,
-        dtype=part.dtype,
-        threads=None,
-        seed=0,
-        data="synthetic",
-        data_dir=None,
-        interpreters=given,
-        out=asked.out,
-        command=command,
-        steps=part.train_steps,
-        parity_steps=part.parity_steps,
+        Options(
+            frameworks=["all"],
+            workloads=[_path(part.workload)],
+            modes=asked.mode,
+            device=asked.device,
+            dtype=part.dtype,
+            threads=None,
+            seed=0,
+            data="synthetic",
+            data_dir=None,
+            interpreters=given,
+            out=asked.out,
+            command=command,
+            steps=part.train_steps,
+            parity_steps=part.parity_steps,
+        )
     )
     asked_for = replace(asked_for, measuring=Measuring(part.launches, rounds=3, seconds=0.2))
     run.execute(asked_for, show, finish=formats.write)

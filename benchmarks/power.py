@@ -32,7 +32,7 @@ from harness.machine import host  # noqa: E402
 from harness.outcomes import INCONCLUSIVE  # noqa: E402
 from harness.results import pairwise  # noqa: E402
 from harness.runner.context import Measuring  # noqa: E402
-from harness.runner.request import Request, request  # noqa: E402
+from harness.runner.request import Options, Request, request  # noqa: E402
 from harness.runner.run import execute  # noqa: E402
 from harness.stats import intervals  # noqa: E402
 from harness.stats.intervals import LEVEL, LOOKS  # noqa: E402
@@ -85,20 +85,22 @@ def asked(root: Path, modes: tuple[str, ...], measuring: Measuring, seed: int) -
     """Return the request of a run over `modes`, as the command line makes it."""
     python = builder.prepare(framework_spec.discover(ROOT)["pytorch"], "cpu").python
     made = request(
-        frameworks=["planted"],
-        workloads=["cnn-digits"],
-        modes=list(modes),
-        device="cpu",
-        threads=None,
-        seed=seed,
-        data="synthetic",
-        data_dir=None,
-        steps=1,
-        no_parity=True,
-        interpreters={"planted": python},
-        out=root / "results",
-        command=sys.argv,
-        root=root,
+        Options(
+            frameworks=["planted"],
+            workloads=["cnn-digits"],
+            modes=list(modes),
+            device="cpu",
+            threads=None,
+            seed=seed,
+            data="synthetic",
+            data_dir=None,
+            steps=1,
+            no_parity=True,
+            interpreters={"planted": python},
+            out=root / "results",
+            command=sys.argv,
+            root=root,
+        )
     )
     return Request(**{**vars(made), "measuring": measuring})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.runner.context import Measuring
-from harness.runner.request import Request, request
+from harness.runner.request import Options, Request, request
 
 BRIEF = Measuring(
     launches=1, rounds=3, seconds=0.02, warm_seconds=0.01, warm_portions=12, untimed_seconds=0.02
@@ -31,7 +31,7 @@ def toy_request(root: Path, **changes: Any) -> Request:
         "command": ["python", "cli.py", "run"],
         "root": root,
     }
-    return request(**(usual | changes))
+    return request(Options(**(usual | changes)))
 
 
 def brief_request(root: Path, measuring: Measuring = BRIEF, **changes: Any) -> Request:

@@ -31,7 +31,7 @@ from harness.results.metrics import (
     THROUGHPUT,
 )
 from harness.runner import run
-from harness.runner.request import Request, request
+from harness.runner.request import Options, Request, request
 from harness.stats.intervals import LOOKS
 from harness.verdicts import REPLAYED, UNDECIDED, by_cell, parity_verdict, undecided_reason
 from workloads import spec
@@ -172,20 +172,22 @@ class Bisection:
         """Return the request of a run of some releases, which stops when it has settled the question."""
         question, metric = self.question, self.question.measured
         plain_request = request(
-            frameworks=[f"{question.framework}@{release}" for release in among],
-            workloads=[self.workload],
-            modes=[question.mode],
-            device=question.device,
-            threads=question.threads,
-            seed=None,
-            steps=None if metric is ACCURACY else STEPS,
-            data="real" if metric is ACCURACY else "synthetic",
-            data_dir=None,
-            interpreters={},
-            out=self.results,
-            budget=question.budget,
-            only_parity=metric is FIRST_STEP,
-            root=self.root,
+            Options(
+                frameworks=[f"{question.framework}@{release}" for release in among],
+                workloads=[self.workload],
+                modes=[question.mode],
+                device=question.device,
+                threads=question.threads,
+                seed=None,
+                steps=None if metric is ACCURACY else STEPS,
+                data="real" if metric is ACCURACY else "synthetic",
+                data_dir=None,
+                interpreters={},
+                out=self.results,
+                budget=question.budget,
+                only_parity=metric is FIRST_STEP,
+                root=self.root,
+            )
         )
         measuring = replace(plain_request.measuring, checking=metric not in (THROUGHPUT, INFERENCE))
         if metric in TRAINED:
@@ -269,23 +271,17 @@ def prepare(
         SpecError: a name or a version is none, or `good` is not before `bad`.
     """
     root = root or project_root()
-    specs = discover(root)
-    (framework_spec,) = (
-        specs[name] for name in selection.choose([framework], [*specs], "framework")
-    )
-    if framework_spec.reference:
-        raise SpecError(
-            f"{framework} is the ground-truth implementation, and is not measured: name another framework"
-        )
+    framework_spec = _measurable(framework, root)
     if device == "auto":
         raise SpecError("--device auto: name one, as cpu or cuda")
+    good, bad = _in_order(good, bad)
     modes = selection.choose(
         [mode or framework_spec.modes[0]], list(framework_spec.modes), f"mode of {framework}"
     )
     question = Question(
         framework=framework,
-        good=str(_version("--good", good)),
-        bad=str(_version("--bad", bad)),
+        good=good,
+        bad=bad,
         metric=metric,
         workload=spec.load(workload).name,
         mode=modes[0],
@@ -293,9 +289,26 @@ def prepare(
         threads=threads or processors.usual_threads(),
         budget=budget or defaults.BISECT_SECONDS,
     )
-    if Version(question.good) >= Version(question.bad):
-        raise SpecError(f"--good {good} is not before --bad {bad}: give the older one as --good")
     return Bisection(question, workload, framework_spec, results, root, emit)
+
+
+def _measurable(framework: str, root: Path) -> FrameworkSpec:
+    """Return the spec of `framework`, which may not be the reference."""
+    specs = discover(root)
+    (name,) = selection.choose([framework], [*specs], "framework")
+    if specs[name].reference:
+        raise SpecError(
+            f"{framework} is the ground-truth implementation, and is not measured: name another framework"
+        )
+    return specs[name]
+
+
+def _in_order(good: str, bad: str) -> tuple[str, str]:
+    """Return both versions as they are normally written; `good` has to be the older one."""
+    older, newer = _version("--good", good), _version("--bad", bad)
+    if older >= newer:
+        raise SpecError(f"--good {good} is not before --bad {bad}: give the older one as --good")
+    return str(older), str(newer)
 
 
 def _version(option: str, word: str) -> Version:

@@ -114,6 +114,10 @@ def _short(cell: str) -> str:
 
 def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
     """Return the line that stays on the screen, or None: most events leave none."""
+    return _run_line(name, event) if cell is None else _cell_line(name, _short(cell), event)
+
+
+def _run_line(name: str, event: dict[str, Any]) -> str | None:
     if name == "framework-unavailable":
         return f"[yellow]![/] {escape(event['title'])} unavailable: {escape(event['reason'])}"
     if name == "framework-ready" and event["seconds"] > 2:
@@ -133,17 +137,6 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         return f"[yellow]![/] {escape(event['workload'])} skipped: {escape(event['reason'])}"
     if name == "workload-refused":
         return f"[red]x[/] {escape(event['workload'])} refused: {escape(event['reason'])}"
-    if name == "cell-failed":
-        return (
-            f"[red]x[/] {escape(_short(cell or ''))} {event['status']}: {escape(event['reason'])}"
-        )
-    if name == "parity" and event["when"] == BEFORE:
-        return f"  {escape(_short(cell or ''))}: {escape(_parity(event))}"
-    if name == "trained":
-        loss = event["final_loss"]
-        words = "not a number" if loss is None else f"{loss:.4f}"
-        steps = f"{event['steps']} steps in {event['seconds']:.1f} s"
-        return f"  {escape(_short(cell or ''))}: {steps}, loss {words}"
     if name == "standing" and "a" in event:
         first, second = (" ".join(event[key].split("/")[1:3]) for key in ("a", "b"))
         ratio = interval(event["ratio"], event["low"], event["high"])
@@ -154,6 +147,19 @@ def _line(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
     if name == "dataset":
         about = f"{event['name']} ({event['source']}), {event['train']} to train, {event['test']} to test"
         return f"  {escape(event['workload'])}: {escape(about)}"
+    return None
+
+
+def _cell_line(name: str, cell: str, event: dict[str, Any]) -> str | None:
+    if name == "cell-failed":
+        return f"[red]x[/] {escape(cell)} {event['status']}: {escape(event['reason'])}"
+    if name == "parity" and event["when"] == BEFORE:
+        return f"  {escape(cell)}: {escape(_parity(event))}"
+    if name == "trained":
+        loss = event["final_loss"]
+        words = "not a number" if loss is None else f"{loss:.4f}"
+        steps = f"{event['steps']} steps in {event['seconds']:.1f} s"
+        return f"  {escape(cell)}: {steps}, loss {words}"
     return None
 
 

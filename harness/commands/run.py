@@ -55,12 +55,12 @@ def run(as_json: bool, resume: str | None, **options: Any) -> None:
     from rich.console import Console
 
     from harness.report import terminal
-    from harness.runner.request import request
+    from harness.runner.request import Options, request
 
     folder = None
     if resume is not None:
         folder, options = _stored(resume, options["out"])
-    record, status = _conduct(request(**options), as_json, folder)
+    record, status = _conduct(request(Options(**options)), as_json, folder)
     if as_json:
         _print_json(record)
     else:
@@ -82,9 +82,9 @@ def parity(as_json: bool, **options: Any) -> None:
     from rich.console import Console
 
     from harness.report import terminal
-    from harness.runner.request import request
+    from harness.runner.request import Options, request
 
-    record, status = _conduct(request(only_parity=True, **options), as_json)
+    record, status = _conduct(request(Options(only_parity=True, **options)), as_json)
     if as_json:
         _print_json(record)
     else:

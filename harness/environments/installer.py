@@ -165,22 +165,7 @@ def run(
     However this function is left (time over, Ctrl-C, `cancel`), the command and its children are
     gone. Raises InstallError when it cannot start or takes longer than `seconds`.
     """
-    try:
-        process = subprocess.Popen(
-            command,
-            env=environ,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-            pass_fds=keep,
-        )
-    except OSError as error:
-        raise InstallError(f"{command[0]} cannot be run: {error.strerror}") from error
+    process = _start(command, environ, folder, keep)
     deadline = time.monotonic() + seconds
     try:
         while True:
@@ -197,6 +182,28 @@ def run(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+
+
+def _start(
+    command: Sequence[str], environ: Mapping[str, str], folder: Path | None, keep: tuple[int, ...]
+) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own, its output caught. Raises InstallError."""
+    try:
+        return subprocess.Popen(
+            command,
+            env=environ,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+            pass_fds=keep,
+        )
+    except OSError as error:
+        raise InstallError(f"{command[0]} cannot be run: {error.strerror}") from error
 
 
 def human(text: str, environ: Mapping[str, str]) -> str:

@@ -132,24 +132,23 @@ def _speed(
     )
     half, ceiling = (high - low) / 2, max(CEILING * comparison.metric.rule.allowance, least)
     if not half < ceiling:
-        few = {
-            0: "every launch was contaminated",
-            1: "at least 2 launches are needed for an interval",
-        }
-        wide = (
-            f"the interval is wider than ±{math.expm1(ceiling):.0%} after {ratio.launches} launches"
-        )
-        why = few.get(ratio.launches, wide)
-        return replace(
-            finding,
-            verdict=NOT_MEASURABLE,
-            note=f"{why}; quiet the machine, or give it more --budget",
-        )
+        note = _not_measurable(ratio.launches, ceiling)
+        return replace(finding, verdict=NOT_MEASURABLE, note=note)
     if certain and abs(mean) > least:
         return replace(finding, verdict=REGRESSED if mean < 0 else IMPROVED)
     if low > -least and mean <= least:
         return replace(finding, verdict=SAME)
     return replace(finding, note=_wanted(mean, half, least, ratio.launches, seconds))
+
+
+def _not_measurable(launches: int, ceiling: float) -> str:
+    """Say why nothing can be said of a ratio; `ceiling` is a logarithm."""
+    few = {
+        0: "every launch was contaminated",
+        1: "at least 2 launches are needed for an interval",
+    }
+    wide = f"the interval is wider than ±{math.expm1(ceiling):.0%} after {launches} launches"
+    return f"{few.get(launches, wide)}; quiet the machine, or give it more --budget"
 
 
 def _accuracy(accuracy: AccuracyChange, margin: float, certain: bool) -> Finding:

@@ -16,7 +16,7 @@ from harness.paths import project_root
 from harness.results import store, tables
 from harness.runner.context import Measuring
 from harness.runner.plan import Cell
-from harness.runner.request import Request
+from harness.runner.request import Options, Request
 from harness.runner.request import request as make_request
 from workloads.reading import SpecError
 
@@ -48,24 +48,19 @@ def against(
     target, _, mode = (word, "", "") if of_git else word.partition("/")
     if not target.strip():
         raise SpecError(f'--against "{word}": give NAME[@VERSION][/MODE], or git:REF')
-    head = make_request(frameworks=frameworks, modes=modes, **options)
+    head = make_request(Options(frameworks=frameworks, modes=modes, **options))
     names = [spec.name for spec in head.framework_specs.values() if not spec.reference]
     base_frameworks = (
         [f"{name}@{word}" for name in names] if word.startswith(variants.GIT) else [target]
     )
-    base = make_request(frameworks=base_frameworks, modes=[mode] if mode else modes, **options)
-    pairs = [
-        (cell, counterpart)
-        for cell in head.cells
-        if not head.framework_specs[cell.framework].reference
-        if (counterpart := _counterpart(cell, head, base, mode)) is not None
-    ]
+    base_modes = [mode] if mode else modes
+    base = make_request(Options(frameworks=base_frameworks, modes=base_modes, **options))
+    pairs = _pairs(head, base, mode)
     if not pairs:
         raise SpecError(f"--against {word}: {_why_nothing(head, base)}")
     cells = [cell for pair in pairs for cell in pair]
-    check = Check(
-        word, [(cell.id, counterpart.id) for cell, counterpart in pairs], threshold, margin
-    )
+    ids = [(cell.id, counterpart.id) for cell, counterpart in pairs]
+    check = Check(word, ids, threshold, margin)
     return replace(
         head,
         framework_specs={**base.framework_specs, **head.framework_specs},
@@ -96,27 +91,15 @@ def stored(
         SpecError: what is asked for is not in the baseline, or a workload of it is not here.
     """
     words = selection.words(workloads, "workload")
-    named = {Path(word).stem if word.endswith(".toml") else word: word for word in words}
+    by_name = {Path(word).stem if word.endswith(".toml") else word: word for word in words}
     checked = _narrowed(
         table["cells"],
         framework=frameworks,
-        workload=[*named],
+        workload=[*by_name],
         mode=modes,
         device=[] if options.get("device") in (None, "auto") else [options["device"]],
     )
-    held = {part: _values(checked, part) for part in tables.IDENTITY}
-    one_device, one_dtype = (len(held[part]) == 1 for part in ("device", "dtype"))
-    root = options.get("root") or project_root()
-    request = make_request(
-        **{
-            **_usual(table, options),
-            "frameworks": [label for label in held["framework"] if _is_here(label, root)],
-            "workloads": [named.get(name, name) for name in held["workload"]],
-            "modes": [],
-            "device": held["device"][0] if one_device else "auto",
-            "dtype": held["dtype"][0] if one_dtype else "all",
-        }
-    )
+    request = _request_of(checked, by_name, _usual(table, options))
     cells = [cell for cell in request.cells if cell.id in checked]
     pairs = [(cell, cell) for cell in checked]
     check = Check(f"the baseline {table['name']}", pairs, threshold, margin, stored=True)
@@ -128,6 +111,23 @@ def stored(
         extra_manifest={"check": vars(check)},
         attachments=baseline.attachment(table),
     )
+
+
+def _request_of(
+    checked: Sequence[str], workloads: Mapping[str, str], options: Mapping[str, Any]
+) -> Request:
+    """Return the request of a run that has the cells `checked`; `workloads` are files by their names."""
+    parts = {part: _values(checked, part) for part in tables.IDENTITY}
+    one_device, one_dtype = (len(parts[part]) == 1 for part in ("device", "dtype"))
+    root = options.get("root") or project_root()
+    of_cells = {
+        "frameworks": [label for label in parts["framework"] if _is_here(label, root)],
+        "workloads": [workloads.get(name, name) for name in parts["workload"]],
+        "modes": [],
+        "device": parts["device"][0] if one_device else "auto",
+        "dtype": parts["dtype"][0] if one_dtype else "all",
+    }
+    return make_request(Options(**{**options, **of_cells}))
 
 
 def _narrowed(cells: Iterable[str], **wanted: Sequence[str]) -> list[str]:
@@ -166,7 +166,7 @@ def _is_here(label: str, root: Path) -> bool:
 
 def capture(**options: Any) -> Request:
     """Return the request of a run that is to be a baseline."""
-    request = make_request(**options)
+    request = make_request(Options(**options))
     cells = [
         cell for cell in request.cells if not request.framework_specs[cell.framework].reference
     ]
@@ -198,6 +198,16 @@ def _measuring(budget: float | None, pairs: int) -> Measuring:
 
 def _frameworks(request: Request) -> set[str]:
     return {spec.name for spec in request.framework_specs.values() if not spec.reference}
+
+
+def _pairs(head: Request, base: Request, mode: str) -> list[tuple[Cell, Cell]]:
+    """Return each cell of `head` with the one that it is held against, where there is one."""
+    return [
+        (cell, counterpart)
+        for cell in head.cells
+        if not head.framework_specs[cell.framework].reference
+        if (counterpart := _counterpart(cell, head, base, mode)) is not None
+    ]
 
 
 def _counterpart(cell: Cell, head: Request, base: Request, mode: str) -> Cell | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,113 +66,150 @@ class Request:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def request(
-    *,
-    frameworks: Sequence[str],
-    workloads: Sequence[str],
-    modes: Sequence[str],
-    device: str,
-    dtype: str = "float32",
-    threads: int | None,
-    seed: int | None,
-    data: str,
-    data_dir: Path | None,
-    interpreters: Mapping[str, Path],
-    out: Path | None,
-    command: Sequence[str] = (),
-    epochs: int | None = None,
-    steps: int | None = None,
-    budget: float | None = None,
-    precision: float | None = None,
-    quick: bool = False,
-    parity_steps: int = defaults.PARITY_STEPS,
-    no_parity: bool = False,
-    only_parity: bool = False,
-    deterministic: bool = False,
-    keep_env: Sequence[str] = (),
-    anonymous: bool = False,
-    root: Path | None = None,
-) -> Request:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of a run as they were given, unchecked."""
+
+    frameworks: Sequence[str]
+    workloads: Sequence[str]
+    modes: Sequence[str]
+    device: str
+    dtype: str = "float32"
+    threads: int | None
+    seed: int | None
+    data: str
+    data_dir: Path | None
+    interpreters: Mapping[str, Path]
+    """By NAME[@VERSION]."""
+    out: Path | None
+    command: Sequence[str] = ()
+    epochs: int | None = None
+    steps: int | None = None
+    budget: float | None = None
+    precision: float | None = None
+    quick: bool = False
+    parity_steps: int = defaults.PARITY_STEPS
+    no_parity: bool = False
+    only_parity: bool = False
+    deterministic: bool = False
+    keep_env: Sequence[str] = ()
+    anonymous: bool = False
+    root: Path | None = None
+
+
+def request(options: Options) -> Request:
     """Check what was asked for against what there is.
 
     Raises:
         SpecError, FrameworkSpecError: a name is unknown, a file is wrong, or nothing is left to run.
+        UserError: options that exclude each other, or a number beyond what this machine has.
     """
-    if epochs and steps:
-        raise UserError("--epochs and --steps are mutually exclusive: give one")
-    root = root or project_root()
-    framework_specs, chosen = discover(root), variants.choose(frameworks, root)
-    all_modes = sorted(
-        {mode for r in (*framework_specs.values(), *chosen.values()) for mode in r.modes}
+    root = options.root or project_root()
+    framework_specs = variants.choose(options.frameworks, root)
+    loaded = {name: spec.load(name) for name in _workload_names(options.workloads)}
+    workloads = _workloads(loaded, options)
+    devices = _devices(options.device)
+    return Request(
+        workloads=workloads,
+        framework_specs=framework_specs,
+        devices=devices,
+        cells=plan.cells(
+            workloads,
+            framework_specs,
+            _modes(options, framework_specs, root),
+            devices,
+            options.dtype,
+        ),
+        threads=_threads(options.threads),
+        seed=options.seed or 0,
+        steps=options.steps,
+        measuring=_measuring(options, len(workloads)),
+        data_dir=options.data_dir,
+        synthetic=options.data == "synthetic",
+        interpreters=_interpreters(options, root),
+        results=(options.out or results_folder(root)).absolute(),
+        skip_absent=not options.workloads,
+        command=options.command,
+        parity_steps=_parity_steps(options),
+        only_parity=options.only_parity,
+        deterministic=options.deterministic,
+        kept_variables=kept_variables(options.keep_env, framework_specs.values()),
+        anonymous=options.anonymous,
+        options=_recorded(options, loaded.values()),
     )
-    pythons = {
+
+
+def _workloads(loaded: Mapping[str, Workload], options: Options) -> list[Workload]:
+    """Return the workloads with what the options override; `loaded` are by the words that name them."""
+    if options.epochs and options.steps:
+        raise UserError("--epochs and --steps are mutually exclusive: give one")
+    epochs = options.epochs or (QUICK_EPOCHS if options.quick else None)
+    overrides = {"epochs": epochs, "seed": options.seed}
+    changes = {key: value for key, value in overrides.items() if value is not None}
+    changed = {name: workload.with_data(**changes) for name, workload in loaded.items()}
+    names = Counter(workload.name for workload in changed.values())
+    if twice := sorted(name for name, times in names.items() if times > 1):
+        raise SpecError(f"two workloads are named {', '.join(twice)}: rename one of the files")
+    limits.check(
+        changed,
+        steps=options.steps,
+        parity_steps=_parity_steps(options),
+        memory=host.memory_there(),
+        epochs_by=f"--epochs {options.epochs}" if options.epochs else None,
+    )
+    return list(changed.values())
+
+
+def _parity_steps(options: Options) -> int:
+    return 0 if options.no_parity else options.parity_steps
+
+
+def _modes(options: Options, chosen: Mapping[str, FrameworkSpec], root: Path) -> Sequence[str]:
+    """Return the modes asked for; a mode has to be one of some framework, chosen or not."""
+    framework_specs = [*discover(root).values(), *chosen.values()]
+    offered = sorted({mode for framework_spec in framework_specs for mode in framework_spec.modes})
+    return selection.choose(options.modes, offered, "mode")
+
+
+def _interpreters(options: Options, root: Path) -> dict[str, Path]:
+    """Return the interpreters of the user's by the labels of their frameworks."""
+    return {
         label: python
-        for word, python in interpreters.items()
+        for word, python in options.interpreters.items()
         for label in variants.choose([word], root)
     }
-    names = _workload_names(workloads)
-    loaded = [spec.load(name) for name in names]
-    changes = {"epochs": epochs or (QUICK_EPOCHS if quick else None), "seed": seed}
-    overrides = {key: value for key, value in changes.items() if value is not None}
-    wanted = [workload.with_data(**overrides) for workload in loaded]
-    counts = Counter(workload.name for workload in wanted)
-    twice = {name for name, count in counts.items() if count > 1}
-    if twice:
-        raise SpecError(
-            f"two workloads are named {', '.join(sorted(twice))}: rename one of the files"
-        )
-    limits.check(
-        dict(zip(names, wanted, strict=True)),
-        steps=steps,
-        parity_steps=0 if no_parity else parity_steps,
-        memory=host.memory_there(),
-        epochs_by=f"--epochs {epochs}" if epochs else None,
-    )
-    chosen_devices = _devices(device)
+
+
+def _threads(threads: int | None) -> int:
     most = processors.most_threads()
     if threads is not None and threads > most:
         raise UserError(
             f"--threads {threads}: this process may use {count(most, 'processor')}{_quota()}"
         )
-    if quick:
-        measuring = QUICK
-    else:
-        measuring = Measuring(
-            budget=budget or defaults.WORKLOAD_SECONDS * len(wanted),
-            precision=precision or defaults.PRECISION,
-            least=1 if budget else LEAST_LAUNCHES,
-        )
-    return Request(
-        workloads=wanted,
-        framework_specs=chosen,
-        devices=chosen_devices,
-        cells=plan.cells(
-            wanted, chosen, selection.choose(modes, all_modes, "mode"), chosen_devices, dtype
-        ),
-        threads=threads or processors.usual_threads(),
-        seed=seed or 0,
-        steps=steps,
-        measuring=measuring,
-        data_dir=data_dir,
-        synthetic=data == "synthetic",
-        interpreters=pythons,
-        results=(out or results_folder(root)).absolute(),
-        skip_absent=not workloads,
-        command=command,
-        parity_steps=0 if no_parity else parity_steps,
-        only_parity=only_parity,
-        deterministic=deterministic,
-        kept_variables=kept_variables(keep_env, chosen.values()),
-        anonymous=anonymous,
-        options={
-            "data": data,
-            "quick": quick,
-            "device": device,
-            "dtype": dtype,
-            "unused_data_dir": data_dir is not None and not _reads_files(wanted, data),
-            "own_epochs": {workload.name: workload.data.epochs for workload in loaded},
-        },
+    return threads or processors.usual_threads()
+
+
+def _measuring(options: Options, workloads: int) -> Measuring:
+    if options.quick:
+        return QUICK
+    return Measuring(
+        budget=options.budget or defaults.WORKLOAD_SECONDS * workloads,
+        precision=options.precision or defaults.PRECISION,
+        least=1 if options.budget else LEAST_LAUNCHES,
     )
+
+
+def _recorded(options: Options, loaded: Collection[Workload]) -> dict[str, Any]:
+    """Return what the manifest has of the options besides the request's own fields."""
+    reads_files = _reads_files(loaded, options.data)
+    return {
+        "data": options.data,
+        "quick": options.quick,
+        "device": options.device,
+        "dtype": options.dtype,
+        "unused_data_dir": options.data_dir is not None and not reads_files,
+        "own_epochs": {workload.name: workload.data.epochs for workload in loaded},
+    }
 
 
 def kept_variables(
