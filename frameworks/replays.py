@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -232,6 +232,27 @@ def from_start(
     before = snapshot(adapter)
     put_back(adapter, state)
     return TimedTraining(batches, before, None, losses)
+
+
+def timed_slice(
+    kind: str,
+    batches: Callable[[], list[Batch]],
+    before: Snapshot | None,
+    adapter: Adapter,
+    result: Any,
+) -> TimedTraining | TimedPredictions:
+    """Return a slice of `kind` as it can be replayed.
+
+    `batches` makes its batches again; `before` is the state that a training began with, None for
+    predictions; `result` is what the adapter returned.
+    """
+    if before is not None:
+        return TimedTraining(batches, before, snapshot(adapter), result)
+    if kind == "single":
+        return TimedPredictions(
+            lambda: [batch.inputs[:1] for batch in batches()], np.concatenate(result)
+        )
+    return TimedPredictions(lambda: [batch.inputs for batch in batches()], result)
 
 
 class LastTimed(dict[str, TimedTraining | TimedPredictions]):

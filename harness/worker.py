@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 import frameworks
 from frameworks.answers import answers
 from frameworks.contract import Adapter, Options, Weights
-from frameworks.replays import LastTimed, TimedPredictions, TimedTraining, from_start, snapshot
+from frameworks.replays import LastTimed, TimedPredictions, from_start, snapshot, timed_slice
 from harness import failures, protocol, this_process
 from harness.defaults import LEAST_STEPS
 from workloads.batches import Batch, Batches, in_order, mixed, per_slice
@@ -246,13 +246,7 @@ class Cell:
         already, only where the adapter offers it. "single" is inference of one example after the
         other, each ended before the next: its time a step is the mean latency.
         """
-        trains = kind in ("train", "resident")
-        work: Callable[[list], Any] = {
-            "train": self.adapter.train,
-            "resident": self.adapter.train,
-            "predict": lambda chunk: self.adapter.predict([batch.inputs for batch in chunk]),
-            "single": lambda chunk: [self.adapter.predict([batch.inputs[:1]]) for batch in chunk],
-        }[kind]
+        work = self._work(kind)
         if kind == "single" and not self.seconds_a_step[kind]:
             work(self.batches.take(start, 1) * _UNCOUNTED)
         steps = max(LEAST_STEPS, self._portion(kind, seconds, bounded=False))
@@ -264,7 +258,7 @@ class Cell:
                 raise RuntimeError("resident batches were asked of an adapter that has none")
             ready = list(on_device)
         batches = per_slice(ready, steps)
-        before = snapshot(self.adapter) if trains else None
+        before = snapshot(self.adapter) if kind in ("train", "resident") else None
         begin, begin_cpu = time.perf_counter(), time.process_time()
         result = work(batches)
         took, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
@@ -273,16 +267,19 @@ class Cell:
         def again() -> list[Batch]:
             return per_slice(self.batches.take(start, portion), steps)
 
-        if before is not None:
-            self.timed[kind] = TimedTraining(again, before, snapshot(self.adapter), result)
-        else:
-            rows = 1 if kind == "single" else None
-            logits = np.concatenate(result) if kind == "single" else result
-            self.timed[kind] = TimedPredictions(
-                lambda: [batch.inputs[:rows] for batch in again()], logits
-            )
+        self.timed[kind] = timed_slice(kind, again, before, self.adapter, result)
         samples = steps * (1 if kind == "single" else self.workload.data.batch)
         return {"steps": steps, "samples": samples, "seconds": took, "cpu_seconds": cpu}
+
+    def _work(self, kind: str) -> Callable[[list], Any]:
+        """Return what is timed in a slice of `kind`: a call with the slice's batches."""
+        predict = self.adapter.predict
+        return {
+            "train": self.adapter.train,
+            "resident": self.adapter.train,
+            "predict": lambda chunk: predict([batch.inputs for batch in chunk]),
+            "single": lambda chunk: [predict([batch.inputs[:1]]) for batch in chunk],
+        }[kind]
 
     def replay(self, kind: str, seed: int, file: str, emit: Callable) -> Result:
         """Go through what was timed last of `kind` again, outside the clock; the arrays go to `file`.

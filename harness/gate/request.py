@@ -44,10 +44,7 @@ def against(
     Raises:
         SpecError, FrameworkSpecError: there is no such thing, or nothing to hold a cell against.
     """
-    of_git = variants.GIT in word  # and so may have slashes of its own
-    target, _, mode = (word, "", "") if of_git else word.partition("/")
-    if not target.strip():
-        raise SpecError(f'--against "{word}": give NAME[@VERSION][/MODE], or git:REF')
+    target, mode = _target(word)
     head = make_request(Options(frameworks=frameworks, modes=modes, **options))
     names = [spec.name for spec in head.framework_specs.values() if not spec.reference]
     base_frameworks = (
@@ -58,17 +55,26 @@ def against(
     pairs = _pairs(head, base, mode)
     if not pairs:
         raise SpecError(f"--against {word}: {_why_nothing(head, base)}")
-    cells = [cell for pair in pairs for cell in pair]
+    cells = dict.fromkeys(cell for pair in pairs for cell in pair)
     ids = [(cell.id, counterpart.id) for cell, counterpart in pairs]
     check = Check(word, ids, threshold, margin)
     return replace(
         head,
         framework_specs={**base.framework_specs, **head.framework_specs},
-        cells=list(dict.fromkeys(cells)),
+        cells=list(cells),
         measuring=_measuring(budget, len(pairs)),
         undecided=undecided,
         extra_manifest={"check": vars(check)},
     )
+
+
+def _target(word: str) -> tuple[str, str]:
+    """Return the framework and the mode ("" for each cell's own) of a word after --against."""
+    of_git = variants.GIT in word  # and so may have slashes of its own
+    target, _, mode = (word, "", "") if of_git else word.partition("/")
+    if not target.strip():
+        raise SpecError(f'--against "{word}": give NAME[@VERSION][/MODE], or git:REF')
+    return target, mode
 
 
 def stored(

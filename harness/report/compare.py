@@ -149,53 +149,46 @@ def _grounds(changes: Changes) -> Iterator[tuple[Tone, str]]:
     if any(change.verdict is not None for change in changes.changes):
         yield (
             "note",
-            (
-                f"intervals are 95%; {EQUIVALENT}: the interval lies within {EQUIVALENCE.relative:.0%}"
-                f" (accuracy: {EQUIVALENCE.points:g}); faster or slower by Holm's rule over all"
-                " cells of a figure"
-            ),
+            f"intervals are 95%; {EQUIVALENT}: the interval lies within {EQUIVALENCE.relative:.0%}"
+            f" (accuracy: {EQUIVALENCE.points:g}); faster or slower by Holm's rule over all"
+            " cells of a figure",
         )
     if changes.advisory:
         yield (
             "warn",
-            (
-                "absolute speeds are advisory: A and B were not timed in the same rounds, and how the"
-                " machine drifted between them is in no interval (Welch's, over each run's launches)"
-            ),
+            "absolute speeds are advisory: A and B were not timed in the same rounds, and how the"
+            " machine drifted between them is in no interval (Welch's, over each run's launches)",
         )
-    changed = {
-        place
-        for difference in changes.differences
-        if difference.kind == "versions"
-        for place in difference.where
-    }
-    relative = any(change.anchor for change in changes.changes)
-    if relative and not changes.advisory:
-        yield "warn", "this was another machine: ratios may have changed for that alone"
-    for anchor in dict.fromkeys(change.anchor for change in changes.changes if change.anchor):
-        also = tables.split(anchor)["framework"] in changed
-        yield (
-            ("warn", f"the anchor {plain(anchor)} did not stay as it was: ratios to it hide that")
-            if also
-            else ("note", f"ratios to {plain(anchor)} were taken within each run's rounds")
-        )
+    yield from _grounds_of_ratios(changes)
     if single := [change for change in changes.changes if change.figure not in _JUDGED]:
         yield (
             "note",
-            (
-                f"figures that have one value a run are not judged:"
-                f" {sum(map(_moved, single))} of {len(single)} moved by more than"
-                f" {EQUIVALENCE.relative:.0%}"
-            ),
+            f"figures that have one value a run are not judged: {sum(map(_moved, single))} of"
+            f" {len(single)} moved by more than {EQUIVALENCE.relative:.0%}",
         )
     if any(change.figure == compare_runs.ACCURACY for change in changes.changes):
         yield (
             "note",
-            (
-                "accuracy's interval is Newcombe's, on the number of test examples; what another seed"
-                " would have given is not in it"
-            ),
+            "accuracy's interval is Newcombe's, on the number of test examples; what another seed"
+            " would have given is not in it",
         )
+
+
+def _grounds_of_ratios(changes: Changes) -> Iterator[tuple[Tone, str]]:
+    """Yield how far the ratios to each anchor can be relied upon."""
+    anchors = dict.fromkeys(change.anchor for change in changes.changes if change.anchor)
+    if anchors and not changes.advisory:
+        yield "warn", "this was another machine: ratios may have changed for that alone"
+    versions = [difference for difference in changes.differences if difference.kind == "versions"]
+    changed = {place for difference in versions for place in difference.where}
+    for anchor in anchors:
+        if tables.split(anchor)["framework"] in changed:
+            yield (
+                "warn",
+                f"the anchor {plain(anchor)} did not stay as it was: ratios to it hide that",
+            )
+        else:
+            yield "note", f"ratios to {plain(anchor)} were taken within each run's rounds"
 
 
 def _figures(changes: Changes) -> Iterator[Sheet]:

@@ -50,34 +50,41 @@ def cells(
     Raises:
         SpecError: nothing is left to run.
     """
-    ordered = sorted(
-        framework_specs.values(),
-        key=lambda framework_spec: (framework_spec.reference, framework_spec.name),
-    )
+    ordered = sorted(framework_specs.values(), key=lambda spec: (spec.reference, spec.name))
     planned = [
         Cell(workload.name, framework_spec.label, mode, device, precision)
         for workload in workloads
         for framework_spec in ordered
         for device in places
-        for precision in (
-            ["float64"] if framework_spec.reference else devices.precisions(dtype, device)
-        )
-        for mode in framework_spec.modes_on(device)
-        if (not modes or mode in modes or framework_spec.reference)
-        and not (framework_spec.reference and device not in framework_spec.devices)
+        for mode, precision in _ways(framework_spec, device, modes, dtype)
     ]
-    if framework_specs and not planned and not modes:
-        offered = "; ".join(f"{r.label}: {', '.join(r.devices)}" for r in ordered) or "none"
+    if ordered and not planned and not modes:
+        offered = "; ".join(f"{spec.label}: {', '.join(spec.devices)}" for spec in ordered)
         raise SpecError(
             f"nothing to run: no framework asked for runs on {', '.join(places)}; there are: {offered}"
         )
-    if not any(not framework_specs[cell.framework].reference for cell in planned) and modes:
+    if modes and all(framework_specs[cell.framework].reference for cell in planned):
         offered = "; ".join(
-            f"{r.label} on {place}: {', '.join(r.modes_on(place))}"
+            f"{spec.label} on {place}: {', '.join(spec.modes_on(place))}"
             for place in places
-            for r in ordered
+            for spec in ordered
         )
         raise SpecError(
             f"no framework asked for has the mode {', '.join(modes)}; there are: {offered}"
         )
     return planned
+
+
+def _ways(
+    framework_spec: FrameworkSpec, device: str, modes: Sequence[str], dtype: str
+) -> list[tuple[str, str]]:
+    """Return the modes and precisions in which a framework is to compute on `device`."""
+    available = framework_spec.modes_on(device)
+    if framework_spec.reference:
+        return [(mode, "float64") for mode in available if device in framework_spec.devices]
+    return [
+        (mode, precision)
+        for precision in devices.precisions(dtype, device)
+        for mode in available
+        if not modes or mode in modes
+    ]

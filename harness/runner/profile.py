@@ -45,6 +45,16 @@ class Profiled:
     operators: Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What a worker is asked to profile, and the Python that it runs in."""
+
+    cell: Cell
+    task: Task
+    framework_spec: FrameworkSpec
+    python: Path
+
+
 def find(text: str, framework_specs: Mapping[str, FrameworkSpec]) -> Cell:
     """Return the cell that a report calls `text`; the device, and what follows, may be left out.
 
@@ -75,7 +85,7 @@ def profile(
     keep_env: Sequence[str] = (),
     root: Path | None = None,
 ) -> Profiled:
-    """Profile some training steps of a cell on made data; the trace goes to `results`/profiles.
+    """Profile some training steps of a cell on synthetic data; the trace goes to `results`/profiles.
 
     `emit` is called with what takes long.
 
@@ -84,18 +94,7 @@ def profile(
         Unavailable: it cannot run here, or its framework has no profiler; why, in one line.
         StoreError: nothing can be written there.
     """
-    root = root or project_root()
-    word = text.strip("/").split("/")[1:2]
-    framework_specs = discover(root) | variants.choose(
-        [label for label in word if "@" in label], root
-    )
-    cell = find(text, framework_specs)
-    framework_spec = framework_specs[cell.framework]
-    cards = host.gpus()
-    lacking = devices.missing(cell.device, cards)
-    lacking = lacking or devices.lacks(cell.precision, cell.device, cards)
-    if lacking := lacking or framework_spec.missing_program(cell.mode):
-        raise builder.Unavailable(lacking)
+    cell, framework_spec = _chosen(text, root or project_root())
     variables = kept_variables(keep_env, [framework_spec])
     trace = _new_file(results / FOLDER, cell)
     environment = builder.prepare(
@@ -104,25 +103,35 @@ def profile(
         interpreter=(interpreters or {}).get(framework_spec.label),
         report=lambda name, what: emit(f"{name}: {what}"),
     )
-    title = (
-        framework_spec.title
-        if framework_spec.release
-        else f"{framework_spec.title} {environment.version}"
-    )
-    emit(f"{cell.id}: {STEPS} steps under the profiler of {title}")
+    version = "" if framework_spec.release else f" {environment.version}"
+    emit(f"{cell.id}: {STEPS} steps under the profiler of {framework_spec.title}{version}")
 
     def waiting(others: Sequence[int], cards: Sequence[int]) -> None:
         emit(f"waiting for another run: {claims.in_words(others, cards)}")
 
     with builder.using([environment]), tempfile.TemporaryDirectory() as scratch:
-        task = _task(cell.workload, Path(scratch))
-        log, used = trace.with_suffix(".log"), devices.indices([cell.device])
-        with claims.claimed(processors.most_threads(), used, waiting) as claim:
-            answer = _ask(
-                cell, task, framework_spec, environment.python, log, variables, claim.processors
-            )
+        job = _Job(cell, _task(cell.workload, Path(scratch)), framework_spec, environment.python)
+        threads, cards = processors.most_threads(), devices.indices([cell.device])
+        with claims.claimed(threads, cards, waiting) as claim:
+            answer = _ask(job, trace.with_suffix(".log"), variables, claim.processors)
         shutil.copyfile(answer["trace"], trace)
     return Profiled(cell, STEPS, trace, answer["operators"])
+
+
+def _chosen(text: str, root: Path) -> tuple[Cell, FrameworkSpec]:
+    """Return the cell and its framework. Raises Unavailable where the machine lacks what it needs."""
+    labels = [label for label in text.strip("/").split("/")[1:2] if "@" in label]
+    framework_specs = discover(root) | variants.choose(labels, root)
+    cell = find(text, framework_specs)
+    framework_spec, cards = framework_specs[cell.framework], host.gpus()
+    lacking = (
+        devices.missing(cell.device, cards)
+        or devices.lacks(cell.precision, cell.device, cards)
+        or framework_spec.missing_program(cell.mode)
+    )
+    if lacking:
+        raise builder.Unavailable(lacking)
+    return cell, framework_spec
 
 
 def _new_file(folder: Path, cell: Cell) -> Path:
@@ -146,20 +155,15 @@ def _task(name: str, scratch: Path) -> Task:
 
 
 def _ask(
-    cell: Cell,
-    task: Task,
-    framework_spec: FrameworkSpec,
-    python: Path,
-    log: Path,
-    kept: dict[str, str],
-    cpus: Sequence[int],
+    job: _Job, log: Path, user_variables: dict[str, str], cpus: Sequence[int]
 ) -> dict[str, Any]:
     """Start a worker and ask it for the profile. The log stays where it fails."""
+    cell, task, framework_spec = job.cell, job.task, job.framework_spec
     wait, scratch, threads = Timeouts(), task.scratch, len(cpus)
     variables = framework_spec.worker_variables(
         device=cell.device, threads=threads, scratch=scratch
     )
-    worker = WorkerProcess(python, framework_spec.root, log, kept | variables, cpus)
+    worker = WorkerProcess(job.python, framework_spec.root, log, user_variables | variables, cpus)
     try:
         build(worker, framework_spec.name, cell, task, threads, scratch, wait)
         answer = worker.ask("profile", wait.first_step, steps=task.steps)  # it may compile again

@@ -71,6 +71,26 @@ class _Session:
         verdicts = {parity_verdict(checks) for checks in by_cell(self._checks).values()}
         return (UNDECIDED, 3) if UNDECIDED in verdicts else (OK, 0)
 
+    def begin(self, event: Kind) -> None:
+        self.emit(
+            event,
+            None,
+            cells=len(self.asked.cells),
+            folder=str(self.run.folder),
+            budget=None if self.asked.only_parity else self.asked.measuring.budget,
+            workloads=[workload.name for workload in self.asked.workloads],
+        )
+
+    def end(self, status: str, exit_code: int) -> store.Record:
+        """Close the journal, as far as the disk lets us, and return what is in it."""
+        with suppress(store.StoreError):  # the run was stopped for it, or the folder cannot be read
+            self.emit("run-ended", None, status=status, exit_code=exit_code)
+        self.run.close()
+        if self.asked.anonymous:
+            with suppress(OSError):  # a full disk: the run was stopped for it
+                scrub_logs(self.run.folder / store.LOGS, self._scrub)
+        return store.read(self.run.folder)
+
     def emit(self, event: Kind, cell: str | None, **fields: Any) -> None:
         self.failures += event == "workload-refused"
         whole_event = {"event": event, "cell": cell, **fields}
@@ -103,46 +123,40 @@ def execute(
         CutShort: the disk failed the run; its record has what was measured until then.
         StoreError: no run can be kept, its folder is gone, or `resumed` cannot be gone on with.
     """
-    root = root or project_root()
+    session = _open(asked, listener, root or project_root(), timeouts, resumed)
+    folder = session.run.folder
+    status, exit_code, stopped = INTERRUPTED, 1, ""
+    try:
+        session.begin("run-resumed" if resumed else "run-started")
+        _conduct_all(session)
+        status, exit_code = session.outcome
+    except store.StoreError as error:
+        stopped = str(error)
+    except OSError as error:
+        path = Path(error.filename or folder)
+        stopped = f"{path}: {disk.reason(path, error)}; {store.go_on(folder)}"
+    finally:
+        record = session.end(status, exit_code)
+        _attempt(finish, record, "report-failed", listener)
+        _attempt(history_db.add, record, "history-failed", listener)
+    if stopped:
+        raise CutShort(stopped, record)
+    return record, exit_code
+
+
+def _open(
+    asked: Request, listener: Listener, root: Path, timeouts: Timeouts, resumed: Path | None
+) -> _Session:
+    """Create a run's folder, or open the folder `resumed` again."""
     scrub = scrubber(asked.results) if asked.anonymous else _as_it_is
     described = scrub(manifest.of(asked, root))
     if resumed is None:
         run, past = store.Run.create(asked.results, described), Past()
     else:
         run, past = resume(resumed, described)
-    session = _Session(asked, run, past, listener, timeouts, scrub)
     for name, text in asked.attachments.items():
         store.write(run.folder / name, scrub(text))
-    status, exit_code, stopped = INTERRUPTED, 1, ""
-    try:
-        session.emit(
-            "run-resumed" if resumed else "run-started",
-            None,
-            cells=len(asked.cells),
-            folder=str(run.folder),
-            budget=None if asked.only_parity else asked.measuring.budget,
-            workloads=[workload.name for workload in asked.workloads],
-        )
-        _conduct_all(session)
-        status, exit_code = session.outcome
-    except store.StoreError as error:
-        stopped = str(error)
-    except OSError as error:
-        path = Path(error.filename or run.folder)
-        stopped = f"{path}: {disk.reason(path, error)}; {store.go_on(run.folder)}"
-    finally:
-        with suppress(store.StoreError):  # it is `stopped` already, or the folder cannot be read
-            session.emit("run-ended", None, status=status, exit_code=exit_code)
-        run.close()
-        if asked.anonymous:
-            with suppress(OSError):  # a full disk: `stopped` says so
-                scrub_logs(run.folder / store.LOGS, scrub)
-        record = store.read(run.folder)
-        _attempt(finish, record, "report-failed", listener)
-        _attempt(history_db.add, record, "history-failed", listener)
-    if stopped:
-        raise CutShort(stopped, record)
-    return record, exit_code
+    return _Session(asked, run, past, listener, timeouts, scrub)
 
 
 def _as_it_is(value: Any) -> Any:

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis import history_series
-from harness.analysis.history_series import Series
+from harness.analysis.history_series import Change, Series
 from harness.report.content import Tone
 from harness.report.history import content
 from harness.report.history.content import History
 from harness.report.html import renderer
-from harness.report.html.figure import Figure, Trace, log_axis
+from harness.report.html.figure import Figure, Trace, log_axis, upright
 from harness.report.html.style import COLOURS, SYMBOLS, Style, text
 from harness.results import identity
 from harness.text import count, plain
@@ -38,6 +38,13 @@ HEADS = (
 )
 
 _FAR = 4  # from this ratio on between the largest value and the least the axis is logarithmic
+
+_ADJUSTED_AXIS = {
+    "title": {"text": "machine-adjusted"},
+    "domain": [0, 0.28],
+    "tickformat": "+.0%",
+    "nticks": 4,
+}
 
 
 @dataclass(frozen=True)
@@ -135,67 +142,64 @@ def _looks(all_series: Sequence[Series]) -> dict[object, Style]:
 def _figure(
     history: History, title: str, cell_series: Sequence[Series], looks: Mapping[object, Style]
 ) -> Figure:
-    bounds = pd.concat(
-        [series.points[["value", "low", "high"]] for series in cell_series]
-    ).to_numpy(float)
-    bounds /= history.metric.scale
-    low, high = float(np.nanmin(bounds)), float(np.nanmax(bounds))
-    net = any(series.against for series in cell_series)
+    axis, low = _axis(history, cell_series)
     traces: list[Trace] = []
-    shapes: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
     for series in cell_series:
         look = looks[series.about["fingerprint"]]
         traces += [*_levels(history, series, look), *_dots(history, series, look, low)]
         for change in series.changes:
-            point = series.points.iloc[change.place]
-            colour = {"color": f"--{content.tone(change)}"}
-            shapes.append(
-                {
-                    "type": "line",
-                    "x0": _when(point),
-                    "x1": _when(point),
-                    "y0": 0,
-                    "y1": 1,
-                    "yref": "paper",
-                    "layer": "below",
-                    "line": {**colour, "width": 1.5, "dash": "dot"},
-                }
-            )
-            notes.append(
-                {
-                    "x": _when(point),
-                    "y": 1,
-                    "yref": "paper",
-                    "yanchor": "bottom",
-                    "showarrow": False,
-                    "font": {**colour, "size": 11},
-                    "text": text(content.brief(history, change)),
-                }
-            )
-    axis: dict[str, Any] = {"title": {"text": history.metric.shown_unit}, "range": _wide(low, high)}
-    if low > 0 and high > _FAR * low:
-        axis = log_axis([low, high], history.metric.shown_unit)
+            line, note = _change(history, series, change)
+            lines.append(line)
+            notes.append(note)
+    adjusted = any(series.against for series in cell_series)
     layout: dict[str, Any] = {
-        "height": 400 if net else 300,
+        "height": 400 if adjusted else 300,
         "xaxis": {"type": "date", "nticks": 5},
-        "yaxis": axis | {"domain": [0.36, 0.94] if net else [0, 0.93]},
-        "shapes": shapes,
+        "yaxis": axis | {"domain": [0.36, 0.94] if adjusted else [0, 0.93]},
+        "shapes": lines,
         "annotations": notes,
     }
-    if net:
-        layout["yaxis2"] = {
-            "title": {"text": "machine-adjusted"},
-            "domain": [0, 0.28],
-            "tickformat": "+.0%",
-            "nticks": 4,
-        }
+    if adjusted:
+        layout["yaxis2"] = _ADJUSTED_AXIS
         layout["xaxis"]["anchor"] = "y2"
     keys = [
         (content.label(history, series), looks[series.about["fingerprint"]])
         for series in cell_series
     ]
     return Figure(title, f"{history.title}, run by run.", traces, layout, keys)
+
+
+def _axis(history: History, cell_series: Sequence[Series]) -> tuple[dict[str, Any], float]:
+    """The axis of the figure's values, and the least that lies on it."""
+    columns = ["value", "low", "high"]
+    bounds = pd.concat([series.points[columns] for series in cell_series]).to_numpy(float)
+    bounds /= history.metric.scale
+    low, high = float(np.nanmin(bounds)), float(np.nanmax(bounds))
+    unit = history.metric.shown_unit
+    if low > 0 and high > _FAR * low:
+        return log_axis([low, high], unit), low
+    return {"title": {"text": unit}, "range": _wide(low, high)}, low
+
+
+def _change(
+    history: History, series: Series, change: Change
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A change's dotted line, and its note above the line."""
+    place = _when(series.points.iloc[change.place])
+    colour = f"--{content.tone(change)}"
+    line = upright(place, colour, width=1.5)
+    note = {
+        "x": place,
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"color": colour, "size": 11},
+        "text": text(content.brief(history, change)),
+    }
+    return line, note
 
 
 def _levels(history: History, series: Series, look: Style) -> Iterator[Trace]:

@@ -1,8 +1,8 @@
-"""Plots of what went on over time: learning curves, and every sample in its turn; the confusion."""
+"""Plots over time: learning curves, and slices by run order; the confusion matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.report.groups import Group
-from harness.report.html.downsample import Lane, Strips
+from harness.report.html.downsample import Downsampled, Points
 from harness.report.html.figure import ROW, Figure, Trace, log_axis
 from harness.report.html.style import GREY, Style, short, text
 from harness.results import store
@@ -20,21 +20,21 @@ CURVE_POINTS = 9_000
 """Points of all curves of a report; a curve has 12 to 120 of them."""
 
 SPANS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""What a lane's half height may stand for, as a part of the median."""
+"""What half a row's height may stand for, as a part of the median."""
 
-_LANE = 0.42
-"""A lane's half height, in lanes."""
+_HALF_ROW = 0.42
+"""Half the height of what is drawn in a row, in rows."""
 
 
 def curve(events: Sequence[Mapping[str, Any]], most: int) -> tuple[list, list, list]:
     """Return steps, seconds since training began and losses of a cell, from its events in order.
 
     Means over stretches of steps, in seconds of training; in a run that has no such curve (an older one,
-    or one that broke off) what it told on its way, in seconds on the wall, None for the first steps.
+    or one that broke off) its progress events, in seconds on the wall, None for the first steps.
     """
     trained = next((event for event in events if event["event"] == "trained"), {})
     if means := trained.get("curve"):
-        return _thinned(most, means["steps"], means["seconds"], means["losses"])
+        return _downsampled(most, means["steps"], means["seconds"], means["losses"])
     first = next((i for i, event in enumerate(events) if event["event"] == "progress"), None)
     began = number(events[first - 1].get("time")) if first else None
     steps: list[Any] = []
@@ -56,7 +56,7 @@ def curve(events: Sequence[Mapping[str, Any]], most: int) -> tuple[list, list, l
             losses.append(event.get("loss"))
         elif 0 < at <= len(times):
             times[at - 1] = since
-    return _thinned(most, steps, times, losses)
+    return _downsampled(most, steps, times, losses)
 
 
 def curves(
@@ -70,92 +70,97 @@ def curves(
     keys: list[tuple[str, Style]] = []
     for cell in group.as_rows(group.cells):
         steps, times, losses = curves_by_cell.get(cell["id"], ([], [], []))
-        places = steps if by == "step" else times
-        points = [
-            (place, float(f"{loss:.4g}"))
-            for place, value in zip(places, losses, strict=True)
-            if place is not None and (loss := number(value)) is not None
-        ]
-        if not points:
-            continue
-        style = styles[cell["id"]]
-        keys.append((cell["label"], style))
-        traces.append(
-            {
-                "x": [place for place, _ in points],
-                "y": [loss for _, loss in points],
-                "mode": "lines+markers" if len(points) < 4 else "lines",
-                "name": text(short(cell["label"])),
-                "line": {"color": style.colour, "dash": style.dash, "width": 1.8},
-                "marker": {"symbol": style.symbol},
-                "meta": [cell["id"]],
-            }
-        )
+        trace = _curve_trace(cell, styles[cell["id"]], steps if by == "step" else times, losses)
+        if trace["x"]:
+            keys.append((cell["label"], styles[cell["id"]]))
+            traces.append(trace)
     if not traces:
         return None
-    values = [value for trace in traces for value in trace["y"]]
-    log = min(values) > 0 and max(values) > 20 * min(values)
+    losses = [loss for trace in traces for loss in trace["y"]]
+    places = [place for trace in traces for place in trace["x"]]
+    log = min(losses) > 0 and max(losses) > 20 * min(losses)
     title = "training loss"
-    axis = log_axis(values, title, room=1.1) if log else {"title": {"text": title}}
+    axis = log_axis(losses, title, room=1.1) if log else {"title": {"text": title}}
     if by == "step":
-        title, note, x = (
-            "Learning by step",
-            "Means over stretches of steps. Equivalent cells lie on each other until rounding drives them"
-            " apart.",
-            "step",
+        title, across = "Learning by step", {"title": {"text": "step"}}
+        note = (
+            "Means over stretches of steps. Equivalent cells lie on each other until rounding drives"
+            " them apart."
         )
     else:
-        title, note, x = "Learning by time", "The same losses, when they were reached.", "seconds"
-    places = [place for trace in traces for place in trace["x"]]
-    across = {"title": {"text": x}}
-    if by == "time" and max(places) > 20 * min(places) > 0:
-        across = log_axis(places, "seconds")
+        log = max(places) > 20 * min(places) > 0
+        across = log_axis(places, "seconds") if log else {"title": {"text": "seconds"}}
+        title, note = "Learning by time", "The same losses, when they were reached."
     layout = {"height": 320, "xaxis": across, "yaxis": axis}
     return Figure(title, note, traces, layout, keys)
 
 
-def strip(group: Group, styles: dict[int, Style], samples: Strips, kind: str) -> Figure | None:
-    """Every sample of a kind in its turn, a lane a cell: noise, drift and what was disturbed."""
+def _curve_trace(cell: Any, style: Style, places: Sequence[Any], losses: Sequence[Any]) -> Trace:
+    """A cell's losses, where they have a place and are numbers."""
+    points = [
+        (place, float(f"{loss:.4g}"))
+        for place, value in zip(places, losses, strict=True)
+        if place is not None and (loss := number(value)) is not None
+    ]
+    return {
+        "x": [place for place, _ in points],
+        "y": [loss for _, loss in points],
+        "mode": "lines+markers" if len(points) < 4 else "lines",
+        "name": text(short(cell["label"])),
+        "line": {"color": style.colour, "dash": style.dash, "width": 1.8},
+        "marker": {"symbol": style.symbol},
+        "meta": [cell["id"]],
+    }
+
+
+def scatter(
+    group: Group, styles: dict[int, Style], samples: Downsampled, kind: str
+) -> Figure | None:
+    """Every slice of a kind in run order, a row a cell: noise, drift and what was contaminated."""
     order = group.as_rows(group.cells.sort_values("train_samples_per_s", ascending=False))
-    named = [(cell, (cell["run"], cell["cell"], kind)) for cell in order]
-    lanes = [(cell, samples.lanes[key]) for cell, key in named if key in samples.lanes]
-    if not lanes:
+    keys = [(cell, (cell["run"], cell["cell"], kind)) for cell in order]
+    rows = [(cell, samples.points[key]) for cell, key in keys if key in samples.points]
+    if not rows:
         return None
-    span = fitting([lane for _, lane in lanes])
-    traces: list[Trace] = []
-    labels: list[str] = []
-    for cell, lane in lanes:
-        height = _LANE * np.clip(lane.deviation / span, -1, 1) - len(labels)
-        style = styles[cell["id"]]
-        warm, noisy = lane.warm_up, lane.noisy
-        for chosen, name, marker in (
-            (~warm & ~noisy, "counted", {"color": style.colour, "symbol": style.symbol, "size": 6}),
-            (warm, "warm-up", {"color": GREY, "symbol": "circle-open", "size": 6}),
-            (noisy & ~warm, "disturbed", {"color": "--bad", "symbol": "x-thin-open", "size": 6}),
-        ):
-            if chosen.any():
-                traces.append(_dots(cell, name, lane.place[chosen], height[chosen], marker))
-        labels.append(cell["label"])
+    span = fitting([points for _, points in rows])
+    traces = [
+        trace
+        for row, (cell, points) in enumerate(rows)
+        for trace in _scatter_row(cell, styles[cell["id"]], points, span, row)
+    ]
     word = "training" if kind == "train" else "inference"
-    few = sum(len(lane.place) for _, lane in lanes)
-    total = sum(samples.sizes.get(key, 0) for _, key in named)
-    shown = f"all {total:,}" if few == total else f"{few:,} of {total:,}, evenly spaced"
+    drawn = sum(len(points.place) for _, points in rows)
+    total = sum(samples.sizes.get(key, 0) for _, key in keys)
+    shown = f"all {total:,}" if drawn == total else f"{drawn:,} of {total:,}, evenly spaced"
     note = (
-        f"A lane is ±{span:.0%} of the cell's median; beyond is drawn at its edge. Hollow grey:"
-        f" warm-up; crosses: disturbed. Samples shown: {shown}."
+        f"A row is ±{span:.0%} of the cell's median; beyond is drawn at its edge. Hollow grey:"
+        f" warm-up; crosses: contaminated. Samples shown: {shown}."
     )
     layout = {
-        "height": (ROW + 6) * len(labels) + 80,
+        "height": (ROW + 6) * len(rows) + 80,
         "xaxis": {"title": {"text": "slice, in the order they were timed"}},
         "yaxis": {
-            "tickvals": [-row for row in range(len(labels))],
+            "tickvals": [-row for row in range(len(rows))],
             "zeroline": False,
-            "ticktext": [text(short(label)) for label in labels],
-            "range": [0.4 - len(labels), 0.6],
+            "ticktext": [text(short(cell["label"])) for cell, _ in rows],
+            "range": [0.4 - len(rows), 0.6],
         },
-        "meta": {"span": span, "lane": _LANE, "unit": f"% off, {word}"},
+        "meta": {"span": span, "half_row": _HALF_ROW, "unit": f"% off, {word}"},
     }
     return Figure(f"Every slice of {word}", note, traces, layout)
+
+
+def _scatter_row(cell: Any, style: Style, points: Points, span: float, row: int) -> Iterator[Trace]:
+    """A cell's slices by what became of them: those counted, warm-ups, and those contaminated."""
+    height = _HALF_ROW * np.clip(points.deviation / span, -1, 1) - row
+    warm, noisy = points.warm_up, points.noisy
+    for chosen, name, marker in (
+        (~warm & ~noisy, "counted", {"color": style.colour, "symbol": style.symbol, "size": 6}),
+        (warm, "warm-up", {"color": GREY, "symbol": "circle-open", "size": 6}),
+        (noisy & ~warm, "contaminated", {"color": "--bad", "symbol": "x-thin-open", "size": 6}),
+    ):
+        if chosen.any():
+            yield _dots(cell, name, points.place[chosen], height[chosen], marker)
 
 
 def confusion(matrix: Sequence[Sequence[float]]) -> Figure:
@@ -214,10 +219,10 @@ def _dots(cell: Any, name: str, x: NDArray, y: NDArray, marker: dict[str, Any]) 
     }
 
 
-def fitting(lanes: Sequence[Lane]) -> float:
-    """The least span that holds 98 of 100 of what counts: of all, where everything was disturbed."""
+def fitting(rows: Sequence[Points]) -> float:
+    """The least span that holds 98 of 100 of what counts: of all, where everything was contaminated."""
     deviation, warm_up, noisy = (
-        np.concatenate([getattr(lane, part) for lane in lanes] or [np.zeros(0)])
+        np.concatenate([getattr(points, part) for points in rows] or [np.zeros(0)])
         for part in ("deviation", "warm_up", "noisy")
     )
     usable = np.isfinite(deviation) & (warm_up == 0)
@@ -227,7 +232,7 @@ def fitting(lanes: Sequence[Lane]) -> float:
     return next((span for span in SPANS if most <= span), SPANS[-1])
 
 
-def _thinned(most: int, *columns: list) -> tuple[list, list, list]:
+def _downsampled(most: int, *columns: list) -> tuple[list, list, list]:
     """At most so many of each, the first and the last among them."""
     count = len(columns[0])
     if count <= most:

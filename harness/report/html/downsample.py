@@ -18,10 +18,10 @@ LEAST, USUAL = 24, 400
 
 
 @dataclass(frozen=True)
-class Lane:
-    """The samples to draw of one cell and kind, one after the other.
+class Points:
+    """The slices to draw of one cell and kind, in the order in which they were timed.
 
-    `place` is a sample's turn, `deviation` how far it is from the median of the counted, as a part of it.
+    `place` is a slice's place in that order, `deviation` how far it is from the median, as a part of it.
     """
 
     place: NDArray[np.int64]
@@ -31,21 +31,21 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Strips:
-    """The samples to draw, and how many there were, by run, cell and kind."""
+class Downsampled:
+    """The slices to draw, and how many there were, by run, cell and kind."""
 
-    lanes: dict[tuple[int, str, str], Lane]
+    points: dict[tuple[int, str, str], Points]
     sizes: dict[tuple[int, str, str], int]
 
 
-def strips(samples: pd.DataFrame) -> Strips:
-    """Choose what is drawn; no Python object is made a sample."""
+def downsample(samples: pd.DataFrame) -> Downsampled:
+    """Choose evenly spaced slices; no Python object is made for each."""
     samples = samples[samples["samples_per_s"].notna()]
     keys = ["run", "cell", "kind"]
-    lane = samples.groupby(keys, sort=False, observed=True)
-    number, place = lane.ngroup(), lane.cumcount().to_numpy()
+    groups = samples.groupby(keys, sort=False, observed=True)
+    number, place = groups.ngroup(), groups.cumcount().to_numpy()
     size = np.bincount(number, minlength=1)[number]
-    most = int(np.clip(MOST // max(1, lane.ngroups), LEAST, USUAL))
+    most = int(np.clip(MOST // max(1, groups.ngroups), LEAST, USUAL))
     step = np.minimum(1.0, most / size)
     keep = np.floor((place + 1) * step + 1e-9) > np.floor(place * step + 1e-9)
     warm_up = (samples["round"] == tables.WARM_UP).to_numpy()
@@ -58,7 +58,7 @@ def strips(samples: pd.DataFrame) -> Strips:
         warm_up[keep],
     )
     rows = samples.loc[keep, keys].groupby(keys, sort=False, observed=True).indices
-    lanes = {
-        key: Lane(*(column[positions] for column in columns)) for key, positions in rows.items()
+    points = {
+        key: Points(*(column[positions] for column in columns)) for key, positions in rows.items()
     }
-    return Strips(lanes, dict(lane.size().items()))  # type: ignore[arg-type]
+    return Downsampled(points, dict(groups.size().items()))  # type: ignore[arg-type]

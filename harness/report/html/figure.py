@@ -96,7 +96,7 @@ def _compact(value: float) -> str:
     return f"{value:g}"
 
 
-def upright(x: float) -> dict[str, Any]:
+def upright(x: Any, colour: str = "--soft", width: float = 1) -> dict[str, Any]:
     """A dotted line at `x` from the bottom to the top, below the marks."""
     return {
         "type": "line",
@@ -106,7 +106,7 @@ def upright(x: float) -> dict[str, Any]:
         "y1": 1,
         "yref": "paper",
         "layer": "below",
-        "line": {"color": "--soft", "width": 1, "dash": "dot"},
+        "line": {"color": colour, "width": width, "dash": "dot"},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -65,45 +66,41 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
 def modes(group: Group, styles: dict[int, Style]) -> Figure | None:
     """The modes of each framework side by side, on one axis of throughput."""
     cells = group.ranked.dropna(subset=["train_samples_per_s"])
+    several_runs = cells["run"].nunique() > 1
     traces: list[Trace] = []
     labels: list[str] = []
     for _, of_framework in cells.groupby(["framework", "run"], sort=False):
         if len(of_framework) < 2:
             continue
-        rates, place = of_framework["train_samples_per_s"], -len(labels)
-        traces.append(
-            {
-                "x": plain_numbers([rates.min(), rates.max()]),
-                "y": [place, place],
-                "mode": "lines",
-                "line": {"color": "--line", "width": 3},
-                "hoverinfo": "skip",
-                "meta": [],
-            }
-        )
-        for turn, cell in enumerate(group.as_rows(of_framework)):  # names above and below in turn
-            traces.append(
-                point(
-                    cell,
-                    styles,
-                    cell["train_samples_per_s"],
-                    place,
-                    f"{cell['mode']}: {amount(cell['train_samples_per_s'])} samples/s",
-                )
-                | {
-                    "text": [text(short(cell["mode"]))],
-                    "textposition": "bottom center" if turn % 2 else "top center",
-                }
-            )
+        traces += _modes_row(group.as_rows(of_framework), styles, -len(labels))
         framework, run = of_framework[["framework", "run"]].iloc[0]
-        several = cells["run"].nunique() > 1
-        labels.append(f"{framework} ({letter(run)})" if several else framework)
+        labels.append(f"{framework} ({letter(run)})" if several_runs else framework)
     if not labels:
         return None
     axis = log_axis(cells["train_samples_per_s"], "samples/s in training", room=1.6)
     note = "Ways of executing that one framework offers, dynamic and static, on the same step."
     layout = row_layout(labels, 50) | {"xaxis": axis}
     return Figure("Modes of one framework", note, traces, layout)
+
+
+def _modes_row(cells: Sequence[Any], styles: dict[int, Style], row: int) -> Iterator[Trace]:
+    """A framework's modes at the height `row`, and a line from the slowest to the fastest."""
+    rates = [cell["train_samples_per_s"] for cell in cells]
+    yield {
+        "x": plain_numbers([min(rates), max(rates)]),
+        "y": [row, row],
+        "mode": "lines",
+        "line": {"color": "--line", "width": 3},
+        "hoverinfo": "skip",
+        "meta": [],
+    }
+    name_places = cycle(("top center", "bottom center"))
+    for cell, rate in zip(cells, rates, strict=True):
+        hover = f"{cell['mode']}: {amount(rate)} samples/s"
+        yield point(cell, styles, rate, row, hover) | {
+            "text": [text(short(cell["mode"]))],
+            "textposition": next(name_places),
+        }
 
 
 def memory(group: Group, styles: dict[int, Style]) -> Figure | None:
@@ -218,24 +215,29 @@ def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
     cells = group.ranked.dropna(subset=["train_s", "peak_memory_bytes"])
     if not len(cells):
         return None
-    scored = cells["accuracy"].notna().all()
-    best = front(cells)
+    scored = bool(cells["accuracy"].notna().all())
     traces: list[Trace] = []
-    above = cycle(("top center", "bottom center"))  # names of neighbours would run into each other
-    cells = cells.assign(best=best).sort_values("train_s")
-    for cell, stands_out in zip(group.as_rows(cells), cells["best"], strict=True):
-        size = cell["peak_memory_bytes"]
-        hover = f"{cell['label']}: {seconds(cell['train_s'])} s, {gibibytes(float(size))}"
+    name_places = cycle(("top center", "bottom center"))  # neighbours' names would overlap
+    cells = cells.sort_values("train_s")
+    for cell, best in zip(group.as_rows(cells), front(cells), strict=True):
+        size = float(cell["peak_memory_bytes"])
+        hover = f"{cell['label']}: {seconds(cell['train_s'])} s, {gibibytes(size)}"
         hover += f", accuracy {score(cell['accuracy'])}" if scored else ""
-        values = [(float(size) / 2**20, "y")] + ([(cell["accuracy"], "y2")] if scored else [])
+        values = [(size / 2**20, "y")] + ([(cell["accuracy"], "y2")] if scored else [])
         for value, axis in values:
             trace = point(cell, styles, cell["train_s"], value, hover)
-            trace |= {"yaxis": axis, "opacity": 1 if stands_out else 0.45}
-            if stands_out and axis == "y":
-                trace |= {"text": [text(short(cell["label"]))], "textposition": next(above)}
+            trace |= {"yaxis": axis, "opacity": 1 if best else 0.45}
+            if best and axis == "y":
+                trace |= {"text": [text(short(cell["label"]))], "textposition": next(name_places)}
             else:
                 trace["mode"] = "markers"
             traces.append(trace)
+    note = "Named: no other cell is at least as good in time, memory and accuracy. Others are pale."
+    return Figure("Accuracy, time and memory", note, traces, _pareto_layout(cells, scored))
+
+
+def _pareto_layout(cells: pd.DataFrame, scored: bool) -> dict[str, Any]:
+    """Memory below, and accuracy above where all cells are `scored`."""
     layout: dict[str, Any] = {
         "height": 420 if scored else 320,
         "xaxis": log_axis(cells["train_s"], "seconds of training", room=1.6),
@@ -246,16 +248,15 @@ def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
         },
     }
     if scored:
-        spread = max(0.01, float(cells["accuracy"].max() - cells["accuracy"].min()))
-        middle = float(cells["accuracy"].max() + cells["accuracy"].min()) / 2
+        low, high = float(cells["accuracy"].min()), float(cells["accuracy"].max())
+        middle, spread = (low + high) / 2, max(0.01, high - low)
         layout["yaxis2"] = {
             "title": {"text": "accuracy"},
             "domain": [0.7, 1],
             "nticks": 4,
             "range": [middle - spread, middle + spread],
         }
-    note = "Named: no other cell is at least as good in time, memory and accuracy. Others are pale."
-    return Figure("Accuracy, time and memory", note, traces, layout)
+    return layout
 
 
 def front(cells: pd.DataFrame) -> list[bool]:

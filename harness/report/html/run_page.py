@@ -143,7 +143,7 @@ def build(records: Sequence[store.Record]) -> Page:
 
 
 def _parts(loaded: Loaded, rankings: Sequence[Group], data: dict[str, Any]) -> list[Part]:
-    samples = downsample.strips(loaded.samples)
+    samples = downsample.downsample(loaded.samples)
     curves_by_cell = curves.for_cells(loaded.records, loaded.cells)
     looks = style.styles(loaded.cells)
     most = min(max(MOST_SCORES // max(1, len(rankings)), 2), 8)
@@ -171,7 +171,7 @@ def _figures(
     group: Group,
     looks: dict[int, Style],
     curves_by_cell: dict[int, Any],
-    samples: downsample.Strips,
+    samples: downsample.Downsampled,
 ) -> Iterator[Figure]:
     """The plots of a group that have something to show, in their order."""
     drawn = [
@@ -184,7 +184,7 @@ def _figures(
         curves.curves(group, looks, curves_by_cell, "time"),
         plots.start_up(group, looks),
         plots.utilisation(group, looks),
-        *(curves.strip(group, looks, samples, kind) for kind in headlines.KINDS),
+        *(curves.scatter(group, looks, samples, kind) for kind in headlines.KINDS),
     ]
     yield from filter(None, drawn)
 

@@ -176,12 +176,12 @@
     const figures = [];
     for (const { data, layout } of Object.values(page.figures)) {
       if (!layout.meta) continue;
-      const { span, lane } = layout.meta;
+      const { span, half_row } = layout.meta;
       const traces = data.filter((trace) => trace.meta[0] === Number(cell));
       if (!traces.length) continue;
       figures.push({
         data: traces.map((trace) => ({
-          ...trace, y: trace.y.map((y) => ((y - Math.round(y)) / lane) * span * 100),
+          ...trace, y: trace.y.map((y) => ((y - Math.round(y)) / half_row) * span * 100),
         })),
         layout: { height: 200, xaxis: layout.xaxis, yaxis: { title: { text: layout.meta.unit } } },
       });

@@ -196,8 +196,8 @@ def test_samples_are_thinned_evenly_and_it_is_told(
             "noise": "",
         }
     )
-    (lane,) = downsample.strips(table).lanes.values()
-    assert lane.place.tolist() == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
+    (points,) = downsample.downsample(table).points.values()
+    assert points.place.tolist() == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
 
 
 def test_memory_has_its_floor_and_speed_its_limit(tmp_path: Path, fake: ModuleType) -> None:
@@ -213,12 +213,12 @@ def test_memory_has_its_floor_and_speed_its_limit(tmp_path: Path, fake: ModuleTy
     assert limit and limit.traces[0]["x"] == [25.0] * 9
 
 
-def test_a_lane_is_as_high_as_what_counts_or_all_where_nothing_does() -> None:
+def test_a_row_is_as_high_as_what_counts_or_all_where_nothing_does() -> None:
     deviation = np.array([0.9, 0.01, 0.04, 0.4])
     noisy, warm_up = np.array([[0, 0, 0, 1], [1, 0, 0, 0]], bool)
-    for disturbed, span in ((noisy, 0.05), (~warm_up, 0.5), (~noisy, 0.5)):
-        lane = downsample.Lane(np.arange(4), deviation, disturbed, warm_up)
-        assert curves.fitting([lane]) == span
+    for contaminated, span in ((noisy, 0.05), (~warm_up, 0.5), (~noisy, 0.5)):
+        points = downsample.Points(np.arange(4), deviation, contaminated, warm_up)
+        assert curves.fitting([points]) == span
     assert curves.fitting([]) == curves.SPANS[0]
 
 
