@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.answers import probes
+from frameworks.reference.arithmetic import Arithmetic
 from harness.parity import inference
 from harness.parity.check import Verdict
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, common, difference, factor, precision_of
+from harness.parity.relations import EXACT, coarse, common, difference, factor
 from harness.verdicts import NOT_EQUIVALENT
 from workloads import layers
 from workloads.spec import Workload
@@ -263,8 +264,12 @@ def _state(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[st
 
 
 def _coarse(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
-    """Errors of one size everywhere are another precision's."""
-    yield from precision_of(difference(answers["logits"], run.answers["logits"]))
+    """Logits that are off by as much as in a coarse precision."""
+
+    def in_arithmetic(arithmetic: Arithmetic) -> NDArray:
+        return run.reference(arithmetic=arithmetic).step(run.batches[0]).logits
+
+    yield from coarse(answers["logits"], run.answers["logits"], in_arithmetic)
 
 
 def _predictions(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:

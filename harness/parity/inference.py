@@ -10,20 +10,14 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
-from frameworks.reference.arithmetic import ROUNDED
-from harness.parity.relations import EXACT, difference, explains, factor
+from frameworks.reference.arithmetic import Arithmetic
+from harness.parity.relations import EXACT, coarse, difference, explains, factor
 from workloads import layers
 from workloads.batches import Batch
 from workloads.spec import Workload
 
 DECIMALS = range(4)
 """To how many decimals logits may have been rounded."""
-
-COARSE = {"tf32": "TF32", "bfloat16": "bfloat16"}
-"""Coarse arithmetics, and how they are called."""
-
-ALIKE = 2.8
-"""Errors within this factor are of one size: the root of 8, by which the two roundings differ."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +49,13 @@ def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> It
     scale = factor(logits, expected)
     if scale is not None and abs(scale - 1) > EXACT / 10:
         yield f"logits are {scale:.6g} times what is right"
-    yield from _coarse(logits, expected, predictions)
 
+    def in_arithmetic(arithmetic: Arithmetic) -> NDArray:
+        weights, options = predictions.weights, Options("numpy")
+        reference = Reference(predictions.workload, weights, options, arithmetic=arithmetic)
+        return reference.predict([predictions.inputs])
 
-def _coarse(logits: NDArray, expected: NDArray, predictions: Predictions) -> Iterator[str]:
-    """Whether errors are as large as those of the reference in a coarse arithmetic."""
-    error = difference(logits, expected)
-    for precision, name in COARSE.items():
-        rounded = (
-            Reference(predictions.workload, predictions.weights, Options("numpy"), arithmetic=a)
-            for a in ROUNDED[precision]
-        )
-        typical = max(difference(r.predict([predictions.inputs]), expected) for r in rounded)
-        if typical / ALIKE < error < ALIKE * typical:
-            yield f"errors are of the size of {name}'s rounding: {name} is used, or float16 is"
+    yield from coarse(logits, expected, in_arithmetic)
 
 
 def _rounded(logits: NDArray) -> Iterator[str]:

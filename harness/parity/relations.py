@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from frameworks.reference.arithmetic import ROUNDED, Arithmetic
+
 EXACT = 1e-3
 """A relation explains a difference where it leaves less than this, relative, of what is right."""
 
-UNITS = {
-    "TF32": (2.0**-11, "TF32 is on"),
-    "bfloat16": (2.0**-8, "bfloat16 is used"),
-}
-"""Coarse precisions: the unit roundoff, and how that is said."""
+COARSE = {"tf32": "TF32", "bfloat16": "bfloat16"}
+"""Coarse arithmetics, and how they are called."""
+
+ALIKE = 2.8
+"""Errors within this factor are of one size: the root of 8, by which the two roundings differ."""
 
 
 def difference(array: NDArray, expected: NDArray) -> float:
@@ -46,13 +48,24 @@ def common(factors: Sequence[float | None]) -> float | None:
     return numbers[0] if max(numbers) - min(numbers) < EXACT * abs(numbers[0]) else None
 
 
-def precision_of(error: float) -> Iterator[str]:
-    """Say which coarse precision rounds by a relative error of about this size, the nearest one."""
+def coarse(
+    observed: NDArray, expected: NDArray, compute: Callable[[Arithmetic], NDArray]
+) -> Iterator[str]:
+    """Say in which coarse precision the reference is off by about as much, if in one.
+
+    `compute` returns what was `expected`, by the reference in a coarse arithmetic.
+    """
+    error = difference(observed, expected)
+    sizes = (
+        (difference(compute(arithmetic), expected), name)
+        for precision, name in COARSE.items()
+        for arithmetic in ROUNDED[precision]
+    )
     near = {
-        abs(math.log2(error / unit)): (name, words)
-        for name, (unit, words) in UNITS.items()
-        if unit / 16 < error < 8 * unit
+        abs(math.log(error / size)): name
+        for size, name in sizes
+        if size / ALIKE < error < ALIKE * size
     }
     if near:
-        name, words = near[min(near)]
-        yield f"errors are of the size of {name}'s rounding: {words}, or float16 is"
+        name = near[min(near)]
+        yield f"errors are of the size of {name}'s rounding: {name} or float16 is in use"

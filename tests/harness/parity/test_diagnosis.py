@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from frameworks.contract import Step, Weights
+from frameworks.reference.adapter import Reference
+from frameworks.reference.arithmetic import ROUNDED, Arithmetic
 from harness.parity import Verdict, hint, judge, run_reference
+from harness.parity.relations import coarse
 from harness.verdicts import NOT_EQUIVALENT
 from tests.frameworks.mutants import COMMON, Mutant
 from tests.harness.parity.cases import NORMED, Single, answered, batches, catalogue, net, run_of
@@ -41,6 +45,38 @@ def test_a_known_pattern_gets_its_hint(fault: str, says: str) -> None:
     words = hint(answers, run, judge(answers, run, "float32"))
     assert words is not None
     assert says in words
+
+
+@pytest.mark.parametrize(("precision", "name"), [("tf32", "TF32"), ("bfloat16", "bfloat16")])
+def test_a_coarse_precision_is_named(precision: str, name: str) -> None:
+    run = run_of(CNN)
+
+    def in_arithmetic(arithmetic: Arithmetic) -> np.ndarray:
+        return run.reference(arithmetic=arithmetic).step(run.batches[0]).logits
+
+    expected = run.answers["logits"]
+    for arithmetic in ROUNDED[precision]:
+        (words,) = coarse(in_arithmetic(arithmetic), expected, in_arithmetic)
+        assert words == f"errors are of the size of {name}'s rounding: {name} or float16 is in use"
+    assert not [*coarse(expected, expected, in_arithmetic)]
+    assert not [*coarse(1.1 * expected, expected, in_arithmetic)]
+
+
+def test_a_training_in_bfloat16_is_named() -> None:
+    run = run_of(CNN)
+    for arithmetic in ROUNDED["bfloat16"]:
+        answers = answered(run, functools.partial(Reference, arithmetic=arithmetic))
+        verdict = judge(answers, run, "float32")
+        assert verdict.value == NOT_EQUIVALENT
+        assert "bfloat16 or float16 is in use" in (hint(answers, run, verdict) or "")
+
+
+def test_float16_is_as_coarse_as_tf32() -> None:
+    run = run_of(CNN)
+    mutant = COMMON["float16 where float32 is promised"]
+    answers = answered(run, lambda *rest: mutant(Single, *rest))
+    words = hint(answers, run, judge(answers, run, "float32"))
+    assert words is not None and "TF32 or float16 is in use" in words
 
 
 def test_what_is_right_gets_no_hint() -> None:
