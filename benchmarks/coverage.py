@@ -103,7 +103,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run that may stop early ended: what it told apart, ever and in the end, and when."""
+    """How a run that may stop early ended: what it found different, ever and in the end, and when."""
 
     ever: bool
     ratios: dict[tuple[int, int], intervals.Ratio]
@@ -196,7 +196,7 @@ def coverage(noise: Noise, trials: int, seed: int) -> dict[str, list[float]]:
 
 
 def false_verdicts(noise: Noise, trials: int, seed: int) -> Iterator[tuple[str, float, float]]:
-    """Yield how often identical cells are told apart: the rule, the share, launches on average."""
+    """Yield how often identical cells are found different: the rule, the share, launches on average."""
     random = np.random.default_rng(seed)
     pair = Run(draw(noise, trials, LOOKS[-1], 3, random))
     nine = Run(draw(noise, trials, LOOKS[-1], 10, random))
@@ -228,7 +228,7 @@ def false_verdicts(noise: Noise, trials: int, seed: int) -> Iterator[tuple[str, 
 
 
 def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[float, ...]:
-    """Return how often a pair is rightly told apart, and how.
+    """Return how often a pair is rightly found different, and how.
 
     With 5 launches, without the floor and with it; stopping early; after how many launches then, by
     median and 90th percentile; how often the interval at the stop holds the truth; and the same of
@@ -332,7 +332,7 @@ def main() -> None:
             [(noise, *_percent(one[what])) for noise, one in zip(COVERED, held, strict=True)],
         )
     _table(
-        ["identical cells told apart", "noise", "share", "launches"],
+        ["identical cells found different", "noise", "share", "launches"],
         (
             (rule, noise, f"{share:.1%}", f"{launches:.0f}")
             for noise in (QUIET, LOUD, replace(LOUD, heavy=True))

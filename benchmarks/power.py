@@ -185,7 +185,9 @@ def report(table: pd.DataFrame, about: str) -> None:
     table["noise"] = table["noise"].fillna("")
     twins, table = table[table["twin"]], table[~table["twin"]]
     print(f"{date.today()}, {host.describe()['cpu']}; cnn-digits; {about}\n")
-    print("| kind | comparisons | told apart, each alone | by Holm | SD of log ratio | largest |")
+    print(
+        "| kind | comparisons | found different, each alone | by Holm | SD of log ratio | largest |"
+    )
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for row in aa(table, twins):
         print(f"| {' | '.join(map(str, row))} |")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FLOAT32, TF32, BFLOAT16, COPY = "float32 product", "tf32 product", "bfloat16 product", "copy"
-LAUNCH = "tiny operations"
+DISPATCH = "tiny operations"
 
 LAUNCHES = 1000
 """Tiny operations in a row: so many that waiting for the last one is nothing."""
@@ -65,7 +65,7 @@ ON_CPU = Sizes(side=2048, length=2**26)
 ON_GPU = Sizes(side=8192, length=2**28)
 
 
-def launches(start: Callable[[], object], wait: Callable[[], object]) -> Kernel:
+def dispatches(start: Callable[[], object], wait: Callable[[], object]) -> Kernel:
     """Return as a kernel what starts tiny operations one by one, as eager modes start theirs.
 
     `start` starts the sum of two arrays of one element; `wait` returns when all have finished.
@@ -90,5 +90,5 @@ def numpy_kernels() -> dict[str, Kernel]:
     return {
         FLOAT32: ON_CPU.product(lambda: np.matmul(a, b, out=product)),
         COPY: ON_CPU.copy(lambda: np.copyto(target, source)),
-        LAUNCH: launches(lambda: np.add(scalar, scalar), lambda: None),
+        DISPATCH: dispatches(lambda: np.add(scalar, scalar), lambda: None),
     }

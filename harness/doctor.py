@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.environments import framework_spec, git, gpu_support
-from harness.environments.cache import read_stamp
+from harness.environments.cache import read_metadata
 from harness.environments.framework_spec import FrameworkSpec, Program
 from harness.environments.installer import InstallError, uv_program
 from harness.environments.interpreters import OLDEST_PYTHON
@@ -33,7 +33,7 @@ DISK_LEAST, DISK_WANTED = 2**29, 4 * 2**30
 """Bytes free under the cache: too few to build anything; enough for all environments and data."""
 
 SWAPPED_MUCH = 2**28
-"""Bytes: less is what a system puts away that nobody has used for long."""
+"""Bytes: less is what a system puts away that has not been used for long."""
 
 LOOK_SECONDS = 0.5
 """How long it looks for what disturbs measuring."""
@@ -98,7 +98,7 @@ def examine(root: Path | None = None, cache: Path | None = None) -> list[Finding
 
 
 def _safely(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    """Whatever one check stumbles over, the others are to be heard."""
+    """Whatever one check stumbles over, the others are reported."""
     try:
         return list(check())
     except Exception as error:
@@ -178,8 +178,8 @@ def _libraries(framework_specs: list[FrameworkSpec]) -> Iterator[Finding]:
 
 def _environments(framework_specs: list[FrameworkSpec], cache: Path) -> Iterator[Finding]:
     """Which frameworks' environments stand in the cache, built from the locks as they are now."""
-    stamps = [read_stamp(folder) or {} for folder in (cache / "environments").glob("[!.]*")]
-    hashes = {stamp.get("lock_hash") for stamp in stamps}
+    installed = [read_metadata(folder) or {} for folder in (cache / "environments").glob("[!.]*")]
+    hashes = {metadata.get("lock_hash") for metadata in installed}
     built, missing = [], []
     for spec in framework_specs:
         locks = [lock for lock in spec.lock_paths("cpu") if lock.is_file()]
@@ -268,7 +268,7 @@ def _clock(description: Mapping[str, Any]) -> Iterator[Finding]:
     throttled = description.get("throttled")
     if throttled:
         what = f"heat has throttled a processor {count(throttled, 'time')} since the start"
-        yield Finding("warning", what, "cool it better, or measure fewer threads; runs tell when")
+        yield Finding("warning", what, "cool it better, or measure fewer threads; runs report when")
 
 
 def _swap(description: Mapping[str, Any]) -> Iterator[Finding]:

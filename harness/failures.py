@@ -13,7 +13,7 @@ from harness import disk
 def report(error: Exception, folder: Path | None) -> tuple[str, str]:
     """Print the traceback to the log; return the failure's status and reason.
 
-    `folder` is where the job writes, None where that is not known yet.
+    `folder` is where the job writes, None where that is unknown yet.
     """
     with suppress(OSError):  # the log's disk may be full, and the answer matters more
         traceback.print_exception(error)

@@ -1,4 +1,4 @@
-"""What no machine holds and nobody waits for: counted from the spec, before any of it is begun."""
+"""Workloads that are too large or too long for any machine: counted from the spec, before they begin."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(
 ) -> None:
     """Refuse a run that cannot be meant; `workloads` are by the file or the name they come from.
 
-    `steps` are those of `--steps`; `memory` is what the machine has, None where that is not known;
+    `steps` are those of `--steps`; `memory` is what the machine has, None where that is unknown;
     `epochs_by` is the option that set the epochs, where one did.
 
     Raises:

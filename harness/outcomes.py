@@ -39,4 +39,4 @@ REGRESSION = Margin(0.03, 0.005)
 held against others that do, so it can ask for more than `compare`."""
 
 CHANGE = Margin(0.01, 0.01)
-"""What `history` and `bisect` call no change: smaller ones are real, now and then, and mend nothing."""
+"""What `history` and `bisect` call no change: smaller ones may be real, and need no action."""

@@ -18,13 +18,13 @@ def project_root() -> Path:
 
 
 def results_folder(root: Path | None = None) -> Path:
-    """Where runs are kept by default: the checkout's `results/`, else that of the current folder."""
+    """Where runs are stored by default: the checkout's `results/`, else that of the current folder."""
     root = root or project_root()
     return (root if is_checkout(root) else Path.cwd()) / "results"
 
 
 def cache_folder() -> Path:
-    """Where environments and datasets are kept between runs: $SAMESTEP_CACHE, or the user's cache.
+    """Where environments and datasets are stored between runs: $SAMESTEP_CACHE, or the user's cache.
 
     The folder need not exist yet; whoever writes there makes it. Raises UserError where neither the
     variable nor the user's home names a folder.

@@ -1,4 +1,4 @@
-"""The messages between the conductor and a worker: one JSON object a line, over a socket of their own.
+"""The messages between the harness and a worker: one JSON object a line, over a socket of their own.
 
 Jobs go in: ``{"job": name, "id": n, ...}``. Events come out, each with the id of its job:
 ``{"event": "progress", "id": n, ...}`` any number of times, then one of

@@ -26,7 +26,7 @@ def choose(texts: Iterable[str], available: Sequence[str], what: str) -> list[st
     `texts` as of `words`; `what` a name is, for an error.
 
     Raises:
-        SpecError: a name is not known; the message has the nearest one.
+        SpecError: a name is unknown; the message has the nearest one.
     """
     names = words(texts, what)
     for word in names:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: what runs is ended, what was measured is kept."""
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: what runs is ended, what was measured is saved."""
 
 from __future__ import annotations
 

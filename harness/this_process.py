@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def memory(file: str, *keys: str) -> dict[str, int | None]:
-    """Return entries of a file of /proc/self in bytes, None where it does not tell them.
+    """Return entries of a file of /proc/self in bytes, None where it does not have them.
 
     The peak is VmHWM and not ru_maxrss: that is inherited from the process that started this one.
     """
@@ -30,7 +30,7 @@ def reset_peak() -> None:
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when the conductor dies, even while it is frozen."""
+    """Ask Linux to kill this process when the harness dies, even while it is frozen."""
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG, from linux/prctl.h
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

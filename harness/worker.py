@@ -43,7 +43,7 @@ _PORTION_SECONDS = 0.5
 """How much training is done between two events."""
 
 _LEAST_PORTIONS = 12
-"""Fewer step times than this tell no steady state: a warm-up is timed in so many portions at least."""
+"""Fewer step times than this show no steady state: a warm-up is timed in so many portions at least."""
 
 _MOST_CALLS = 2000
 """The most single predictions that are timed."""
@@ -201,7 +201,7 @@ class Cell:
         return {"seconds": seconds, "predictions": str(path)}
 
     def warm(self, start: int, seconds: float, emit: Callable) -> Result:
-        """Train for about `seconds` in short portions, from step `start`; tell each one's step time."""
+        """Train for about `seconds` in short portions, from step `start`; return each one's step time."""
         times: list[float] = []
         steps, began = 0, time.perf_counter()
         while len(times) < _LEAST_PORTIONS or time.perf_counter() - began < seconds:
@@ -312,7 +312,7 @@ class Cell:
     def memory(self, emit: Callable) -> Result:
         """Return, in bytes, this process's peak and the device allocator's, and what is held now.
 
-        peak_rss: the largest resident set since the proof, or since the import where there was none.
+        peak_rss: the largest resident set since the parity check, or the import where there was none.
         pss: the present one, pages shared with other processes divided among them.
         """
         peak = this_process.memory("status", "VmHWM")["VmHWM"]

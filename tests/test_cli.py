@@ -227,7 +227,7 @@ def test_a_run_joins_the_history(project: Project, tmp_path: Path) -> None:
     assert len(re.findall(r"^\d{4}-\d\d-\d\d ", shown, re.MULTILINE)) == 1
     (results / database.NAME).unlink()
     lost = history(status=2)
-    assert "no run that is kept tells of training samples/s" in lost
+    assert "no stored run has training samples/s" in lost
     assert f"left out: {journal}" in lost
     aside.rename(journal)
     told = json.loads(history("--format=json", "--metric=first-step"))

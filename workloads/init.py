@@ -30,12 +30,12 @@ def start_weights(workload: Workload) -> dict[str, NDArray[np.float32]]:
     - xavier (Glorot and Bengio 2010): variance 2 / (fan_in + fan_out); biases 0;
     - he (He et al. 2015): variance 2 / fan_in; biases 0.
 
-    What is among a layer's `starts` starts at that number. The state comes last.
+    What is among a layer's `initial_values` begins with that number. The state comes last.
     """
     random = _stream(workload.data.seed, _WEIGHTS)
     weights, state = {}, {}
     for place in workload.leaves:
-        layer, fixed = place.layer, place.layer.starts
+        layer, fixed = place.layer, place.layer.initial_values
         for short, shape in layer.parameters(place.input).items():
             name = f"{place.name}.{short}"
             if short in fixed:

@@ -25,15 +25,15 @@ class Layer:
     """A step of the model. `kind` is its word in a spec, `group` the stem of its name (``conv1``).
 
     `kink` is where its gradient jumps (AT_ZERO or AT_EQUALS), empty for a layer that is differentiable
-    everywhere: rounding decides such ties, and the parity check allows for both sides. `starts` has the
-    number that a parameter starts at, by short name, where the initialiser draws none, and that a state
-    starts at, where it is not 0.
+    everywhere: rounding decides such ties, and the parity check allows for both sides. `initial_values`
+    has by short name the number that a parameter begins with, where the initialiser draws none, and that
+    a state begins with, where it is not 0.
     """
 
     kind: ClassVar[str]
     group: ClassVar[str]
     kink: ClassVar[str] = ""
-    starts: ClassVar[Mapping[str, float]] = {}
+    initial_values: ClassVar[Mapping[str, float]] = {}
 
     def output(self, shape: Shape) -> Shape:
         """Return the output's shape for an input of `shape`; raise SpecError where it cannot be."""
@@ -50,10 +50,10 @@ class Layer:
     def fans(self, shape: Shape) -> tuple[int, int]:
         """Return how many inputs an output sums, and how many outputs an input goes to.
 
-        Initialisers scale by them what they draw: all parameters that are not among `starts`.
+        Initialisers scale by them what they draw: all parameters that are not among `initial_values`.
         """
         raise NotImplementedError(
-            f"{self.kind}: its parameters are drawn, and it has no fans: define them, or `starts`"
+            f"{self.kind}: its parameters are drawn, and it has no fans: define them, or `initial_values`"
         )
 
     def multiply_adds(self, shape: Shape) -> int:
@@ -241,7 +241,7 @@ class BatchNorm(Layer):
 
     kind: ClassVar[str] = "batchnorm"
     group: ClassVar[str] = "norm"
-    starts: ClassVar[Mapping[str, float]] = {"weight": 1, "bias": 0, "variance": 1}
+    initial_values: ClassVar[Mapping[str, float]] = {"weight": 1, "bias": 0, "variance": 1}
     epsilon: float = field(default=1e-5, metadata=number(above=0))
     momentum: float = field(default=0.1, metadata=number(above=0, below=1))
 
@@ -265,7 +265,7 @@ class LayerNorm(Layer):
 
     kind: ClassVar[str] = "layernorm"
     group: ClassVar[str] = "norm"
-    starts: ClassVar[Mapping[str, float]] = {"weight": 1, "bias": 0}
+    initial_values: ClassVar[Mapping[str, float]] = {"weight": 1, "bias": 0}
     epsilon: float = field(default=1e-5, metadata=number(above=0))
 
     def output(self, shape: Shape) -> Shape:

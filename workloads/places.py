@@ -11,5 +11,5 @@ def is_checkout(root: Path) -> bool:
 
 
 def program() -> str:
-    """How this samestep is called in a shell: what a message tells a user to type."""
+    """How this samestep is called in a shell: what a user is asked to type."""
     return "python cli.py" if is_checkout(Path(__file__).resolve().parents[1]) else "samestep"

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from frameworks.kernels import (
     BFLOAT16,
     COPY,
+    DISPATCH,
     FLOAT32,
-    LAUNCH,
     ON_CPU,
     ON_GPU,
     TF32,
     Kernel,
-    launches,
+    dispatches,
 )
 
 
@@ -43,7 +43,7 @@ def kernels(device: jax.Device) -> dict[str, Kernel]:
         BFLOAT16: product(jnp.bfloat16),
         COPY: sizes.copy(copied),
         # A device computes in the order in which it is asked: the last of all is waited for.
-        LAUNCH: launches(
+        DISPATCH: dispatches(
             lambda: jnp.add(scalar, scalar), lambda: jnp.add(scalar, scalar).block_until_ready()
         ),
     }

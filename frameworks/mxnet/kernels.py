@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mxnet as mx
 
-from frameworks.kernels import COPY, FLOAT32, LAUNCH, ON_CPU, ON_GPU, Kernel, launches
+from frameworks.kernels import COPY, DISPATCH, FLOAT32, ON_CPU, ON_GPU, Kernel, dispatches
 
 
 def kernels(context: mx.Context) -> dict[str, Kernel]:
@@ -32,5 +32,5 @@ def kernels(context: mx.Context) -> dict[str, Kernel]:
     return {
         FLOAT32: sizes.product(product),
         COPY: sizes.copy(copy),
-        LAUNCH: launches(lambda: mx.nd.elemwise_add(scalar, scalar), mx.nd.waitall),
+        DISPATCH: dispatches(lambda: mx.nd.elemwise_add(scalar, scalar), mx.nd.waitall),
     }

@@ -9,13 +9,13 @@ import torch
 from frameworks.kernels import (
     BFLOAT16,
     COPY,
+    DISPATCH,
     FLOAT32,
-    LAUNCH,
     ON_CPU,
     ON_GPU,
     TF32,
     Kernel,
-    launches,
+    dispatches,
 )
 
 
@@ -49,5 +49,5 @@ def kernels(device: torch.device, wait: Callable[[], None]) -> dict[str, Kernel]
         **({TF32: product(torch.float32, "tf32")} if device.type == "cuda" else {}),
         BFLOAT16: product(torch.bfloat16),
         COPY: sizes.copy(copy),
-        LAUNCH: launches(lambda: torch.add(scalar, scalar), wait),
+        DISPATCH: dispatches(lambda: torch.add(scalar, scalar), wait),
     }

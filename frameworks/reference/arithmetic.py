@@ -4,7 +4,7 @@ Each layer hands what it computed to its arithmetic, with the number and the siz
 added up. `Arithmetic` gives it back as it is. `Rounded` rounds the operands and results of products to
 fewer bits, as tensor cores do. `Noisy` adds what rounding may have done: a random error of the size that
 any float32 (or coarser) implementation may make at that place. Runs with such noise show how far correct
-implementations may come out apart (Parker 1997, "Monte Carlo arithmetic"; Vignes 2004, "Discrete
+implementations may differ (Parker 1997, "Monte Carlo arithmetic"; Vignes 2004, "Discrete
 stochastic arithmetic for validating results of numerical software").
 """
 
@@ -181,7 +181,7 @@ class Noisy(Arithmetic):
 
 
 def _exact_in_float32(x: NDArray, axes: Axes, keepdims: bool) -> NDArray[np.bool_]:
-    """Tell which sums come out exact in float32, whatever their order.
+    """Return which sums are exact in float32, whatever their order.
 
     Those are of terms that are all multiples of a power of two q, with sums of absolute values of less
     than 2^24 q: so are whole numbers, quantised pixels, and zeros.

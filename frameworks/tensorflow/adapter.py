@@ -191,7 +191,7 @@ class TensorFlow(Adapter):
 
     def _inferred(self, x: tf.Tensor) -> tf.Tensor:
         # One argument and no more: a concrete function called without an optional one first fails
-        # to bind, and prints all of x for an error message that nobody sees.
+        # to bind, and prints all of x for an error message that is discarded.
         return self._forward(x)
 
     def _looked(

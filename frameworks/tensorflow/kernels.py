@@ -7,13 +7,13 @@ import tensorflow as tf
 from frameworks.kernels import (
     BFLOAT16,
     COPY,
+    DISPATCH,
     FLOAT32,
-    LAUNCH,
     ON_CPU,
     ON_GPU,
     TF32,
     Kernel,
-    launches,
+    dispatches,
 )
 
 
@@ -47,5 +47,5 @@ def kernels(device: str) -> dict[str, Kernel]:
         **({} if device == "cpu" else {TF32: product(tf.float32, tf32=True)}),
         BFLOAT16: product(tf.bfloat16),
         COPY: sizes.copy(copy),
-        LAUNCH: launches(lambda: tf.add(scalar, scalar), wait),
+        DISPATCH: dispatches(lambda: tf.add(scalar, scalar), wait),
     }

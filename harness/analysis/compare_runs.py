@@ -334,11 +334,11 @@ def _judged(changes: Sequence[Change], level: float) -> Iterator[Change]:
             families[change.figure, change.anchor is None][change.cell] = change.p
     apart = {family: intervals.holm(p, 1 - level) for family, p in families.items()}
     for change in changes:
-        told_apart = change.cell in apart.get((change.figure, change.anchor is None), ())
-        yield replace(change, verdict=_verdict(change, told_apart))
+        significant = change.cell in apart.get((change.figure, change.anchor is None), ())
+        yield replace(change, verdict=_verdict(change, significant))
 
 
-def _verdict(change: Change, told_apart: bool) -> str | None:
+def _verdict(change: Change, significant: bool) -> str | None:
     """Say equivalent of what is surely within the margin; else whether and where it went."""
     if change.low is None or change.high is None:
         return None
@@ -347,7 +347,7 @@ def _verdict(change: Change, told_apart: bool) -> str | None:
     down, none, up = (-points, 0.0, points) if share else (1 / most, 1.0, most)
     if down <= change.low and change.high <= up:
         return EQUIVALENT
-    if not told_apart or change.low <= none <= change.high:
+    if not significant or change.low <= none <= change.high:
         return INCONCLUSIVE
     if share:
         return HIGHER if change.change > 0 else LOWER

@@ -10,7 +10,7 @@ from typing import Any
 from harness.results import store, tables
 
 PASSING = ("load", "memory_available", "mhz", "swap_used", "memory_pressure", "throttled")
-"""What a machine's description tells of a moment only."""
+"""What a machine's description has of a moment only."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Difference:
     """One thing that is not the same; `where` are the cells or frameworks, none for the whole run.
 
     `kind` is "machine", "options", "samestep", "versions", "settings" or "cells" (status and parity).
-    What a run does not tell is None.
+    What a run does not record is None.
     """
 
     kind: str
@@ -53,7 +53,7 @@ def flat(value: Mapping[str, Any], stem: str = "") -> dict[str, Any]:
 
 
 def _told(record: store.Record) -> dict[str, dict[tuple[str, str], Any]]:
-    """What a run tells of itself: by kind, then by where and what."""
+    """What a run records of itself: by kind, then by where and what."""
     manifest = record.manifest
     machine = {k: v for k, v in (manifest.get("machine") or {}).items() if k not in PASSING}
     # A GPU's free memory and load are of the moment too.

@@ -125,11 +125,11 @@ def _series(cells: pd.DataFrame, table: pd.DataFrame, metric: Metric) -> Series:
     points = cells.iloc[_order(cells)].reset_index(drop=True)
     about = {name: points[name].iloc[-1] for name in (*KEY, "machine")}
     valued = points[points["value"].notna()]
-    votes = _votes(valued, table) if metric.timed else valued[[]]
-    valued = valued.loc[votes.index]
-    y = valued["y"].to_numpy() - _together(votes)
-    places = _places(valued, y, votes, metric) if about["fingerprint"] else []
-    net = np.exp(y - np.median(y[: (*places, y.size)[0]])) if votes.shape[1] else np.nan
+    controls = _controls(valued, table) if metric.timed else valued[[]]
+    valued = valued.loc[controls.index]
+    y = valued["y"].to_numpy() - _together(controls)
+    places = _places(valued, y, controls, metric) if about["fingerprint"] else []
+    net = np.exp(y - np.median(y[: (*places, y.size)[0]])) if controls.shape[1] else np.nan
     return Series(
         cell="/".join(str(about[part]) for part in CELL),
         points=points.assign(net=pd.Series(net, valued.index)),
@@ -142,7 +142,7 @@ def _series(cells: pd.DataFrame, table: pd.DataFrame, metric: Metric) -> Series:
             )
             for place, size in zip(places, _sizes(y, places), strict=True)
         ),
-        against=tuple(map(str, votes.columns)),
+        against=tuple(map(str, controls.columns)),
         about=about,
     )
 
@@ -157,7 +157,7 @@ def _order(points: pd.DataFrame) -> list[int]:
     return sorted(range(len(keys)), key=lambda place: keys[place])
 
 
-def _votes(points: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def _controls(points: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Return how far from its usual each other framework (a column) was, for each point that has others.
 
     By median polish over cells (Tukey 1977), a vote a framework: runs need not have the same cells. All
@@ -171,25 +171,25 @@ def _votes(points: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
         & (table["name"] != newest["name"])
         & table["y"].notna()
     ]
-    heard = points[points["run"].isin(rivals["run"])]
-    if len(heard) < max(FEWEST, len(points) / 2):
+    compared = points[points["run"].isin(rivals["run"])]
+    if len(compared) < max(FEWEST, len(points) / 2):
         return points[[]]
     wide = rivals.pivot_table(index="run", columns=["name", "cell"], values="y")
     together = pd.Series(0.0, wide.index)
     for _ in range(_POLISHES):
         usual = wide.sub(together, axis=0).median()
-        votes = wide.sub(usual, axis=1).T.groupby(level="name").median().T
-        together = votes.median(axis=1)
-    return votes.loc[heard["run"]].set_index(heard.index)
+        controls = wide.sub(usual, axis=1).T.groupby(level="name").median().T
+        together = controls.median(axis=1)
+    return controls.loc[compared["run"]].set_index(compared.index)
 
 
-def _together(votes: pd.DataFrame) -> NDArray[np.float64]:
-    """Return how far all moved together, point by point; 0 where nobody votes."""
-    return votes.median(axis=1).to_numpy() if votes.shape[1] else np.zeros(len(votes))
+def _together(controls: pd.DataFrame) -> NDArray[np.float64]:
+    """Return how far all moved together, point by point; 0 where there is no control."""
+    return controls.median(axis=1).to_numpy() if controls.shape[1] else np.zeros(len(controls))
 
 
 def _places(
-    points: pd.DataFrame, y: NDArray[np.float64], votes: pd.DataFrame, metric: Metric
+    points: pd.DataFrame, y: NDArray[np.float64], controls: pd.DataFrame, metric: Metric
 ) -> list[int]:
     """Return where `y` changes; without the changes, the smallest first, that are not worth telling."""
     places = change_points(y)
@@ -199,7 +199,7 @@ def _places(
             for size, place, part in zip(
                 _sizes(y, places), places, _parts(places, y.size), strict=True
             )
-            if not (_worth(points, size, part, metric) and _its_own(points, votes, size, part))
+            if not (_worth(points, size, part, metric) and _its_own(points, controls, size, part))
         ]
         if not odd:
             break
@@ -221,7 +221,7 @@ def _sizes(y: NDArray[np.float64], places: Sequence[int]) -> list[float]:
 
 
 def _worth(points: pd.DataFrame, size: float, part: tuple[slice, slice], metric: Metric) -> bool:
-    """Say whether a change is large enough to tell; of accuracy, for its number of test examples."""
+    """Say whether a change is large enough to report; of accuracy, for its number of test examples."""
     if not metric.quality:
         return abs(size) >= CHANGE.relative
     sides = [points.iloc[side] for side in part]
@@ -232,10 +232,10 @@ def _worth(points: pd.DataFrame, size: float, part: tuple[slice, slice], metric:
 
 
 def _its_own(
-    points: pd.DataFrame, votes: pd.DataFrame, size: float, part: tuple[slice, slice]
+    points: pd.DataFrame, controls: pd.DataFrame, size: float, part: tuple[slice, slice]
 ) -> bool:
     """Say whether a change shows against most of the others, and so is not that of one of them."""
-    steps = votes.rsub(points["y"], axis=0)
+    steps = controls.rsub(points["y"], axis=0)
     before, after = (steps.iloc[side].median() for side in part)
     seen = ((after - before).dropna() / size) >= 0.5
     return bool(seen.mean() > 0.5) if len(seen) else True

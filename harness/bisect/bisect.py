@@ -41,7 +41,7 @@ STEPS = 50
 """Steps that are trained where the score does not matter."""
 
 TRAINED = (ACCURACY, MEMORY, DEVICE_MEMORY)
-"""What trainings tell, each of another seed: no time counts."""
+"""What trainings measure, each of another seed: no time counts."""
 
 COLD = LOOKS[:4]
 """After how many runs first steps are looked at; each is a run, or they find what is compiled."""
@@ -117,7 +117,7 @@ class Bisection:
             if release is None or failure.framework != f"{self.question.framework}@{release}":
                 raise Unavailable(
                     f"{failure.framework} cannot be measured, so nothing can be held against it:"
-                    f" {failure}; mend that and give the same command again"
+                    f" {failure}; fix that and give the same command again"
                 ) from failure
             event = {"verdict": SKIPPED, "reason": str(failure), "step": None}
             self.emit(f"  {release} is skipped: {failure}")
@@ -204,7 +204,7 @@ class Bisection:
         folder = ""
         checks: list[Mapping[str, Any]] = []
 
-        def hear(event: Mapping[str, Any]) -> None:
+        def listener(event: Mapping[str, Any]) -> None:
             nonlocal folder
             kind = event["event"]
             if kind == "run-started":
@@ -226,7 +226,7 @@ class Bisection:
             elif kind in ("workload-skipped", "workload-refused"):
                 raise Unavailable(f"{event['workload']}: {event['reason']}")
 
-        return hear
+        return listener
 
     @staticmethod
     def _refuse_undecided(events: list[Mapping[str, Any]], cell: str, folder: str) -> None:

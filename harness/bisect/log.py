@@ -18,7 +18,7 @@ from harness.results.serialise import digest
 from harness.results.store import StoreError
 
 FOLDER = "bisects"
-"""Where logs are kept, in the folder of results."""
+"""Where logs are stored, in the folder of results."""
 
 
 class Log:

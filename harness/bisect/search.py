@@ -81,7 +81,7 @@ class Search:
 
     @property
     def candidates(self) -> list[str]:
-        """Those of them that may still tell something: at last, what was open between other ends."""
+        """Those of them that may still be informative: at last, what was open between other ends."""
         fresh = [release for release in self.between if release not in self.left_out]
         return fresh or [
             release for release in self.between if self.open_at.get(release, self.ends) != self.ends

@@ -1,4 +1,4 @@
-"""``baseline``: what a run measured, kept for later checks."""
+"""``baseline``: what a run measured, stored for later checks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def save(name: str, run: str | None, out: Path | None, **options: Any) -> None:
         options["data"] = options["data"] or "real"
         record, status = conduct(request.capture(out=out, **options), quiet=False)
         if status:
-            raise UserError(f"{record.folder.name}: not all cells are ok, so nothing is kept")
+            raise UserError(f"{record.folder.name}: not all cells are ok, so nothing is stored")
     else:
         record = store.read(store.resolve(results, run))
     click.echo(baselines.save(results / baselines.FOLDER, baselines.of(record, name)))
@@ -45,7 +45,7 @@ def save(name: str, run: str | None, out: Path | None, **options: Any) -> None:
 @OUT
 @plainly
 def list_(out: Path | None) -> None:
-    """List the baselines that are kept."""
+    """List the stored baselines."""
     from rich.console import Console
 
     from harness.gate import baseline as baselines
@@ -84,12 +84,12 @@ def show(name: str, out: Path | None) -> None:
     stored = baselines.read(baselines.path(results_folder(out), name))
     about = stored.table
     versions = ", ".join(f"{key} {version}" for key, version in about["versions"].items())
-    facts = {
+    origin = {
         "run": f"{about['run']}, {str(about['started'])[:16]}",
         "machine": f"{about['machine'].get('cpu')}, {about['threads']} threads",
         "versions": versions,
     }
-    table(Console(), ["baseline", stored.name], list(facts.items()))
+    table(Console(), ["baseline", stored.name], list(origin.items()))
     metrics = [m for m in IN_GATE if any(stored.value(m, cell) for cell in stored.cells)]
     shared, parts = wording.common(stored.cells)
     rows = [

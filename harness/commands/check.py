@@ -58,7 +58,7 @@ def check(
 ) -> None:
     """Check for regressions. Exit 0: none; 1: some; 2: the check is incomplete; 3: too noisy.
 
-    With --against both arms run in one job, which may block. With --baseline what runs now is held
+    With --against both variants run in one job, which may block. With --baseline what runs now is held
     against a stored run, by ratios; that blocks on a machine of the same kind only.
     """
     from rich.console import Console

@@ -29,7 +29,7 @@ def list_() -> None:
     from rich.console import Console
 
     from harness.environments import builder
-    from harness.environments.cache import shelf
+    from harness.environments.cache import environments_folder
     from harness.report.printing import table
 
     rows = [
@@ -42,7 +42,7 @@ def list_() -> None:
         for built in builder.built()
     ]
     table(Console(), ["environment", "version", "size", "built"], rows)
-    click.echo(f"in {shelf()}; each has its python in bin/")
+    click.echo(f"in {environments_folder()}; each has its python in bin/")
 
 
 @env.command()

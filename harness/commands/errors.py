@@ -32,7 +32,7 @@ class Refused(click.ClickException):
 def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turn errors that the user can put right into one line, and signals into their exit status.
 
-    What is printed fails no command that has an exit status of its own to tell.
+    What is printed fails no command that has an exit status of its own.
     """
 
     @wraps(command)
@@ -46,10 +46,10 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
             except OSError as error:
                 raise Refused(UserError(_in_one_line(error), cache_hint(error))) from error
             except Terminated as end:
-                click.echo(f"ended by {end}; what was measured until now is kept", err=True)
+                click.echo(f"ended by {end}; what was measured until now is saved", err=True)
                 sys.exit(128 + end.number)
             except KeyboardInterrupt:
-                click.echo("interrupted; what was measured until now is kept", err=True)
+                click.echo("interrupted; what was measured until now is saved", err=True)
                 sys.exit(INTERRUPTED)
             except SystemExit:
                 if reason := _not_written(output):

@@ -83,7 +83,7 @@ def modes() -> None:
 @OUT
 @plainly
 def results(out: Path | None) -> None:
-    """Runs that are kept."""
+    """Stored runs."""
     from rich.console import Console
 
     from harness.report.printing import table

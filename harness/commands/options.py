@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from harness.runner.request import Request
 
 FOLDER, THERE = Folder(), Folder(exists=True)
-OUT = click.option("--out", type=FOLDER, help="Folder that runs are kept in.  [default: results/]")
+OUT = click.option(
+    "--out", type=FOLDER, help="Folder that runs are stored in.  [default: results/]"
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 
 
@@ -156,7 +158,7 @@ def data_option(default: str | None, help: str) -> Callable:
 
 
 def results_folder(out: Path | None) -> Path:
-    """Return the folder that runs are kept in."""
+    """Return the folder that runs are stored in."""
     return out or paths.results_folder()
 
 

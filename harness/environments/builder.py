@@ -103,7 +103,7 @@ class _Site:
     def folder(self) -> Path:
         interpreter = f"{self.spec.python} {sysconfig.get_platform()}".encode()
         digest = hashlib.sha256(self.lock.read_bytes() + interpreter).hexdigest()[:12]
-        return cache.shelf() / f"{self.spec.name}-{self.device}-{digest}"
+        return cache.environments_folder() / f"{self.spec.name}-{self.device}-{digest}"
 
 
 def prepare(
@@ -179,15 +179,15 @@ def using(environments: Iterable[Environment]) -> AbstractContextManager[None]:
 def built() -> list[Built]:
     """The environments in the cache, by name."""
     environments = []
-    for folder in cache.standing():
-        stamp = cache.read_stamp(folder) or {}
+    for folder in cache.installed():
+        metadata = cache.read_metadata(folder) or {}
         environments.append(
             Built(
                 name=folder.name,
-                framework=stamp.get("framework", ""),
-                device=stamp.get("device", ""),
-                version=stamp.get("version", ""),
-                bytes=stamp.get("size") or cache.size(folder),
+                framework=metadata.get("framework", ""),
+                device=metadata.get("device", ""),
+                version=metadata.get("version", ""),
+                bytes=metadata.get("size") or cache.size(folder),
                 when=cache.when(folder),
                 python=cache.python_of(folder),
             )
@@ -201,9 +201,9 @@ def remove(framework: str | None = None) -> list[str]:
     Raises InUse at the first that a run uses, or that is being built.
     """
     removed = []
-    for folder in cache.standing():
-        stamp = cache.read_stamp(folder) or {}
-        if framework in (None, stamp.get("framework")):
+    for folder in cache.installed():
+        metadata = cache.read_metadata(folder) or {}
+        if framework in (None, metadata.get("framework")):
             with cache.removing(folder):
                 cache.take_down(folder)
             removed.append(folder.name)
@@ -227,7 +227,8 @@ def _made(
         return _on_some_python(spec, device, report, cancel)
     except OSError as error:
         raise Unavailable(
-            f"the folder {cache.shelf().parent} cannot be used: {error.strerror or error}; mend that, or"
+            f"the folder {cache.environments_folder().parent} cannot be used:"
+            f" {error.strerror or error}; fix that, or"
             " set SAMESTEP_CACHE to another folder"
         ) from error
 
@@ -281,11 +282,11 @@ def _first(sites: list[_Site], report: Report, cancel: threading.Event | None) -
 
 def _reuse(site: _Site, cancel: threading.Event | None) -> Environment | None:
     """The environment that stands in its place, or None where there is none or a broken one."""
-    stamp, python = cache.read_stamp(site.folder), cache.python_of(site.folder)
-    if stamp is None or not python.exists():
+    metadata, python = cache.read_metadata(site.folder), cache.python_of(site.folder)
+    if metadata is None or not python.exists():
         return None
     try:
-        environment = Environment(**{**stamp, "python": python})
+        environment = Environment(**{**metadata, "python": python})
     except TypeError:  # noted by another version of samestep
         return None
     _check_libraries(site.spec, python, cancel)

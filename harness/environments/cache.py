@@ -1,4 +1,4 @@
-"""The cache's shelf of built environments: what stands there, who holds a place, what to sweep.
+"""The cache of built environments: what is installed, who holds a folder, what to prune.
 
 An environment appears whole or not at all: it is built beside its place, in `.partial-<name>`, and
 renamed; it goes the same way back. Whoever does either holds `.lock-<name>`. uv inherits that lock,
@@ -34,14 +34,18 @@ class InUse(UserError):
     """An environment is used and removed at the same time; which, in one line."""
 
 
-def shelf() -> Path:
+def environments_folder() -> Path:
     """The folder of the environments; it need not exist."""
     return cache_folder() / "environments"
 
 
-def standing() -> list[Path]:
-    """The environments that stand on the shelf, by name."""
-    return [path for path in sorted(shelf().glob("[!.]*")) if read_stamp(path) is not None]
+def installed() -> list[Path]:
+    """The environments that are installed, by name."""
+    return [
+        path
+        for path in sorted(environments_folder().glob("[!.]*"))
+        if read_metadata(path) is not None
+    ]
 
 
 def python_of(folder: Path) -> Path:
@@ -49,7 +53,7 @@ def python_of(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def read_stamp(folder: Path) -> dict[str, Any] | None:
+def read_metadata(folder: Path) -> dict[str, Any] | None:
     """What was noted of an environment when it was done; None where none stands."""
     try:
         return dict(json.loads((folder / _STAMP).read_text(encoding="utf-8")))
@@ -81,7 +85,7 @@ def rebuilding(
     folder: Path, waiting: Callable[[], None], cancel: threading.Event | None
 ) -> Iterator[int]:
     """Hold a place; yields the lock's descriptor. `waiting` is called once if another holds it."""
-    shelf().mkdir(parents=True, exist_ok=True)
+    environments_folder().mkdir(parents=True, exist_ok=True)
     with _lock_file(folder) as descriptor:
         if not file_lock.take(descriptor):
             waiting()
@@ -94,7 +98,7 @@ def rebuilding(
 
 @contextmanager
 def using(folders: Iterable[Path]) -> Iterator[None]:
-    """Keep environments standing in the block: nobody removes or rebuilds them meanwhile.
+    """Keep environments installed in the block: no other process removes or rebuilds them.
 
     Raises InUse where one was removed just before.
     """
@@ -102,7 +106,7 @@ def using(folders: Iterable[Path]) -> Iterator[None]:
         for folder in folders:
             with suppress(OSError):  # a cache that we may not write to has no locks of ours
                 fcntl.flock(held.enter_context(_lock_file(folder)), fcntl.LOCK_SH)
-            if read_stamp(folder) is None:
+            if read_metadata(folder) is None:
                 raise InUse(f"{folder.name} was removed at this moment: give the command again")
         yield
 
@@ -142,7 +146,7 @@ def take_down(folder: Path) -> None:
 
 def sweep() -> None:
     """Remove what killed builds left: every unfinished folder whose lock nobody holds."""
-    for partial in shelf().glob(_PARTIAL + "*"):
+    for partial in environments_folder().glob(_PARTIAL + "*"):
         with _lock_file(partial.with_name(partial.name.removeprefix(_PARTIAL))) as descriptor:
             if file_lock.take(descriptor):
                 shutil.rmtree(partial, ignore_errors=True)

@@ -112,12 +112,12 @@ class FrameworkSpec:
     drivers: Mapping[str, str] = field(default_factory=dict)
     """The oldest driver that a lock's libraries run on, by the lock's file name."""
     releases: tuple[Release, ...] = ()
-    arm: str = ""
+    variant: str = ""
     """A release, or "git:" and a commit: what of this framework is meant. Empty: what is here."""
     commit: str | None = None
     """The commit that the adapter is taken from, in full; None: it is the one here."""
     lock_folder: Path | None = None
-    """Where locks that are made on the fly are kept; None: they come with the framework."""
+    """Where locks that are made on the fly are stored; None: they come with the framework."""
     deterministic: Mapping[str, str] = field(default_factory=dict)
     """Further variables, for runs that are to be deterministic; they go before `variables`."""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -125,13 +125,13 @@ class FrameworkSpec:
 
     @property
     def label(self) -> str:
-        """What cells and events call it: the folder's name, and the arm where there is one."""
-        return f"{self.name}@{self.arm}" if self.arm else self.name
+        """What cells and events call it: the folder's name, and the variant where there is one."""
+        return f"{self.name}@{self.variant}" if self.variant else self.name
 
     @property
     def release(self) -> str | None:
         """The release asked for, where one was."""
-        return self.arm if self.arm and self.commit is None else None
+        return self.variant if self.variant and self.commit is None else None
 
     @property
     def root(self) -> Path:

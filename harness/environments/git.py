@@ -1,4 +1,4 @@
-"""Asks git about the checkout; where it refuses, says its own reason and what mends it."""
+"""Asks git about the checkout; where it refuses, says its own reason and what fixes it."""
 
 from __future__ import annotations
 

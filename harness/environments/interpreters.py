@@ -30,7 +30,7 @@ class Interpreter:
 
     @property
     def request(self) -> str:
-        """What uv is told to take."""
+        """What uv is asked for."""
         return self.path or self.version
 
 
@@ -56,7 +56,7 @@ def by_preference(python: str) -> list[Interpreter]:
 
 
 def interpreter(version: str) -> Interpreter:
-    """The Python of that version; uv is asked for one that is not known here."""
+    """The Python of that version; uv is asked for one that is unknown here."""
     return available().get(version, Interpreter(version, None))
 
 

@@ -51,7 +51,7 @@ class InterpreterInfo:
     """The framework spec's shared libraries that do not load."""
 
     def require_libraries(self, spec: FrameworkSpec) -> None:
-        """Raise Unavailable for the first shared library that does not load, with its mend."""
+        """Raise Unavailable for the first shared library that does not load, with its fix."""
         for library in spec.libraries:
             if library.name in self.missing:
                 raise Unavailable(f"the shared library {library.name} is missing: {library.mend}")

@@ -44,7 +44,7 @@ def choose(names: Iterable[str], root: Path) -> dict[str, FrameworkSpec]:
     stands here.
 
     Raises:
-        SpecError: a name is not known, a version is none, or git does not know the commit.
+        SpecError: a name is unknown, a version is none, or git does not know the commit.
         FrameworkSpecError: a framework spec, here or at that commit, is wrong.
     """
     specs = discover(root)
@@ -57,18 +57,18 @@ def choose(names: Iterable[str], root: Path) -> dict[str, FrameworkSpec]:
 
 
 def _arm(word: str, specs: Mapping[str, FrameworkSpec], root: Path) -> FrameworkSpec:
-    name, _, arm = word.partition("@")
+    name, _, variant = word.partition("@")
     if name not in specs:
         raise SpecError(
             f'"{word}": no framework "{name}"{nearest(name, list(specs))}; known: {", ".join(specs)}'
         )
-    if arm.startswith(GIT):
-        return _at_commit(name, arm.removeprefix(GIT), root)
+    if variant.startswith(GIT):
+        return _at_commit(name, variant.removeprefix(GIT), root)
     try:
-        version = Version(arm)
+        version = Version(variant)
     except InvalidVersion:
         raise SpecError(
-            f'"{word}": "{arm}" is no version; give a release, as {name}@1.2.3, or a commit of'
+            f'"{word}": "{variant}" is no version; give a release, as {name}@1.2.3, or a commit of'
             f" this project, as {name}@{GIT}main"
         ) from None
     if version.local:
@@ -84,14 +84,14 @@ def at_release(spec: FrameworkSpec, version: Version) -> FrameworkSpec:
 
     Its locks are made on the fly, unless the release is the one that is locked here.
     """
-    arm = replace(spec, arm=str(version), title=f"{spec.title} {version}")
+    variant = replace(spec, variant=str(version), title=f"{spec.title} {version}")
     locked = _locked(spec)
     if version == locked:
-        return arm
+        return variant
     changes = [change for change in spec.releases if change.concerns(version)]
-    names = {name: f"{arm.label}-{name}" for name in spec.requirements}
+    names = {name: f"{variant.label}-{name}" for name in spec.requirements}
     return replace(
-        arm,
+        variant,
         python=next((change.python for change in reversed(changes) if change.python), spec.python),
         requirements={
             names[name]: _pinned(spec, _changed(name, lines, changes), version, locked)
@@ -101,7 +101,7 @@ def at_release(spec: FrameworkSpec, version: Version) -> FrameworkSpec:
             device: tuple(f"{names[file.removesuffix('.txt')]}.txt" for file in files)
             for device, files in spec.locks.items()
         },
-        drivers={},  # what another release's libraries need is not known
+        drivers={},  # what another release's libraries need is unknown
         lock_folder=cache_folder() / "locks",
     )
 
@@ -176,7 +176,7 @@ def _at_commit(name: str, ref: str, root: Path) -> FrameworkSpec:
             f"{word}: the tree at {short} cannot be compared: {error}"
         ) from error
     title = f"{spec.title} ({short})"
-    return replace(spec, arm=short, title=title, commit=commit)
+    return replace(spec, variant=short, title=title, commit=commit)
 
 
 def _tree(commit: str, root: Path, word: str) -> Path:

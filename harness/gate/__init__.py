@@ -1,1 +1,1 @@
-"""The gate: has anything got worse? By two arms of one run, or by a stored baseline."""
+"""The gate: has anything got worse? By two variants in one run, or by a stored baseline."""

@@ -1,6 +1,6 @@
 """Baselines: what a run measured, as a small file that a person can review, and its machine.
 
-Speeds are kept as what they were against the calibration, a fixed work of our own in the same rounds;
+Speeds are stored relative to the calibration, a fixed work of our own in the same rounds;
 so any two cells' ratio can be taken from them, and a machine that is slow today is slow for all.
 """
 
@@ -64,7 +64,7 @@ class Baseline:
     def anchored(
         self, metric: Metric, cell: str, current: Mapping[str, Logs], alike: bool
     ) -> tuple[Logs, Logs] | None:
-        """Return a metric's logarithms by launch, stored and `current`, against the same anchor.
+        """Return a metric's logarithms by launch, stored and `current`, against the same control.
 
         Of speeds there are two: the calibration, on a machine that is `alike`; and by how much the cells
         of other frameworks on the same workload and device are faster than they were, the middle one.

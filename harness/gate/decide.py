@@ -26,7 +26,7 @@ CEILING = 0.25
 allowance."""
 
 FAR = 200
-"""More launches than this nobody waits for."""
+"""More launches than this are not worth waiting for."""
 
 
 @dataclass(frozen=True)

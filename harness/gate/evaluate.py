@@ -114,7 +114,7 @@ def undecided(run: Path, timed: set[str]) -> tuple[set[str], set[str]]:
 
     def cells(findings: Sequence[Finding]) -> set[str]:
         names = {cell for finding in findings for cell in (finding.cell, finding.base)}
-        return timed if names and stored else names  # in their launches the anchors too
+        return timed if names and stored else names  # in their launches the control cells too
 
     return cells(left), cells(suspected)
 
@@ -141,7 +141,7 @@ def unsettled(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]
 
 
 def _may_be_decided(finding: Finding, launches: int) -> bool:
-    """Say whether one more launch may tell more of a figure of a cell that had so many."""
+    """Say whether one more launch may narrow a figure of a cell that had so many."""
     if finding.metric is PARITY:
         return False
     if finding.metric is ACCURACY:

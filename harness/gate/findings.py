@@ -22,7 +22,7 @@ class Finding:
 
     `before` and `after` are in the metric's unit. `change`, `low` and `high` are a part of `before`, and
     of accuracy the plain difference (0.01 is a point); so is `threshold`, the change for the worse that
-    is not tolerated. Each is None where it is not known. `note` says why, or what would help.
+    is not tolerated. Each is None where it is unknown. `note` says why, or what would help.
     """
 
     cell: str

@@ -21,7 +21,7 @@ from harness.runner.request import request as make_request
 from workloads.reading import SpecError
 
 SECONDS = 120.0
-"""For each cell and what it is held against, for all of their timed rounds, unless told otherwise."""
+"""For each cell and what it is held against, for all of their timed rounds, without --budget."""
 
 CAPTURE = Measuring(launches=12, checking=True)
 """How a baseline is measured, and a check in as many launches as it takes."""
@@ -182,7 +182,7 @@ def capture(**options: Any) -> Request:
 
 
 def table_of(text: str, results: Path) -> Mapping[str, Any]:
-    """Return the baseline that `text` means: a file, a name among those kept, or a run.
+    """Return the baseline that `text` means: a file, a name among those stored, or a run.
 
     Raises StoreError.
     """

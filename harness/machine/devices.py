@@ -60,7 +60,7 @@ def indices(names: Iterable[str]) -> list[int]:
 
 
 def card(device: str, cards: Sequence[Card]) -> Card | None:
-    """Return the device's card among those that the driver shows; None where that is not known."""
+    """Return the device's card among those that the driver shows; None where that is unknown."""
     number = index(device)
     return cards[number] if number is not None and number < len(cards) else None
 

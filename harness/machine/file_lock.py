@@ -1,7 +1,7 @@
 """Locks on files: the system gives one up when its holder ends, however it ends.
 
-The writer of a run's journal holds it, so a run that goes on is told from a killed one. Standard library
-only.
+The writer of a run's journal holds it, which distinguishes a run that goes on from a killed one.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import IO
 
 
 def take(file: int | IO[bytes]) -> bool:
-    """Take the lock of an open file if nobody has it. Raises OSError where there are no locks."""
+    """Take the lock of an open file if no process has it. Raises OSError where there are no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -23,7 +23,7 @@ def take(file: int | IO[bytes]) -> bool:
 def hold(journal: IO[bytes]) -> bool:
     """Hold an open journal until it is closed; say whether no other process does.
 
-    Where the file system has no locks, that is not known, and nobody is in the way.
+    Where the file system has no locks, that is unknown, and no lock is in the way.
     """
     try:
         return take(journal)

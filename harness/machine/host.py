@@ -149,7 +149,7 @@ def cgroups(controller: str) -> list[Path]:
     """Return the folders, relative to ROOT, of this process's cgroup and of those above it.
 
     For one controller; an empty `controller` means version 2. Inside a container the path that the
-    kernel tells may lie outside what is mounted: the mounted root is always among the folders.
+    kernel names may lie outside what is mounted: the mounted root is always among the folders.
     """
     mount = Path("sys/fs/cgroup") / controller
     for line in (_read("proc/self/cgroup") or "").splitlines():

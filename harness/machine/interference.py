@@ -1,4 +1,4 @@
-"""The interference monitor: what disturbed a slice, observed from outside the worker.
+"""The interference monitor: what contaminated a slice, observed from outside the worker.
 
 It looks before and after, and reports the difference; it holds nothing up and changes nothing. What
 cannot be read is left out, and nothing raises. Everything but processor clocks and the GPU driver
@@ -145,7 +145,7 @@ class Watch:
         self._before = _Look.take(monitor, self._family)
 
     def noise(self) -> list[str]:
-        """Look again: what disturbed the slice, each in a few words; empty where nothing did."""
+        """Look again: what contaminated the slice, each in a few words; empty where nothing did."""
         driver = self._monitor.driver
         if self._index is not None and self._index < len(driver.handles):
             self.card = driver.state(self._index)

@@ -1,6 +1,6 @@
 """What a failed check looks like: known patterns, tried on the answers.
 
-A hint is a guess that fits the numbers, in words that tell where to look. Each pattern asks whether
+A hint is a guess that fits the numbers, in words that say where to look. Each pattern asks whether
 one simple relation turns the answers into what is right, far better than they were.
 """
 

@@ -79,8 +79,8 @@ class ReferenceRun:
 
         With a single batch, there is no list of several to predict.
         """
-        starts = "logits", "loss", "gradient/", "weights/1/", "predicted/0/", "predicted/1/"
-        keys = [k for k in self.answers if k.startswith(starts) and not k.endswith("/list")]
+        prefixes = "logits", "loss", "gradient/", "weights/1/", "predicted/0/", "predicted/1/"
+        keys = [k for k in self.answers if k.startswith(prefixes) and not k.endswith("/list")]
         answers = {key: self.answers[key] for key in keys}
         answers["losses"] = self.answers["losses"][:1]
         return replace(self, batches=self.batches[:1], answers=answers)

@@ -60,7 +60,7 @@ def build(before: store.Record, after: store.Record) -> Page:
         *_warnings("A", before),
         *_warnings("B", after),
         *_verdicts(changes),
-        *_grounds(changes),
+        *_caveats(changes),
     ]
     sheets = [*_figures(changes)]
     if changes.refused:
@@ -144,7 +144,7 @@ def _families(changes: Sequence[Change]) -> Iterator[tuple[tuple[str, bool], lis
     yield from ((key, families[key]) for key in order if key in families)
 
 
-def _grounds(changes: Changes) -> Iterator[tuple[Tone, str]]:
+def _caveats(changes: Changes) -> Iterator[tuple[Tone, str]]:
     """Yield how far the figures can be relied upon."""
     if any(change.verdict is not None for change in changes.changes):
         yield (
@@ -159,7 +159,7 @@ def _grounds(changes: Changes) -> Iterator[tuple[Tone, str]]:
             "absolute speeds are advisory: A and B were not timed in the same rounds, and how the"
             " machine drifted between them is in no interval (Welch's, over each run's launches)",
         )
-    yield from _grounds_of_ratios(changes)
+    yield from _caveats_of_ratios(changes)
     if single := [change for change in changes.changes if change.figure not in _JUDGED]:
         yield (
             "note",
@@ -174,7 +174,7 @@ def _grounds(changes: Changes) -> Iterator[tuple[Tone, str]]:
         )
 
 
-def _grounds_of_ratios(changes: Changes) -> Iterator[tuple[Tone, str]]:
+def _caveats_of_ratios(changes: Changes) -> Iterator[tuple[Tone, str]]:
     """Yield how far the ratios to each anchor can be relied upon."""
     anchors = dict.fromkeys(change.anchor for change in changes.changes if change.anchor)
     if anchors and not changes.advisory:

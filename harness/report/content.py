@@ -75,7 +75,7 @@ class Report:
     failures: tuple[Failure, ...]
     parity: tuple[tuple[str, ...], ...]
     unsettled: tuple[tuple[Tone, str, list[tuple[str, ...]]], ...]
-    facts: tuple[tuple[str, str], ...]
+    provenance: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str], ...]
     again: str
 
@@ -95,7 +95,7 @@ def build(record: store.Record) -> Report:
         failures=failures,
         parity=tuple(parity_tables.rows(record)),
         unsettled=tuple(parity_tables.unsettled(record)),
-        facts=tuple(provenance.facts(record, table)),
+        provenance=tuple(provenance.entries(record, table)),
         settings=tuple(provenance.settings(record)),
         again=provenance.command(record),
     )
@@ -128,7 +128,7 @@ def verdict(record: store.Record, table: pd.DataFrame) -> tuple[Tone, str]:
 
 
 def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) -> list[Section]:
-    made_up, refused = tables.synthetic(record.manifest), tables.refused(record.events)
+    synthetic, refused = tables.synthetic(record.manifest), tables.refused(record.events)
     claimed = [(group.workload, headlines.claims(group)) for group in groups(load([record]))]
     sections = []
     for workload, cells in table.groupby("workload", sort=False):
@@ -137,7 +137,7 @@ def _sections(record: store.Record, table: pd.DataFrame, pairs: pd.DataFrame) ->
         columns = tuple(
             metric
             for metric in IN_TABLES
-            if not (metric.quality and made_up)
+            if not (metric.quality and synthetic)
             and (metric.always or cells[metric.column].notna().any())
         )
         workload_pairs = pairs[pairs["workload"] == workload]

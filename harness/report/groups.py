@@ -24,7 +24,7 @@ from harness.text import plain
 class Loaded:
     """Several runs' tables, one below the other: `run` is the record's place, `id` the cell's.
 
-    A cell's `name` is its framework and mode; its `label` tells it apart from other runs' cells too.
+    A cell's `name` is its framework and mode; its `label` distinguishes it from other runs' cells too.
     Cells of workloads that were skipped or refused are `left_out` of every ranking.
     """
 
@@ -66,7 +66,7 @@ class Group:
     device: str
     dtype: str
     spec: Mapping[str, Any]
-    made_up: bool
+    synthetic: bool
     cells: pd.DataFrame
     pairs: pd.DataFrame
     rows: Mapping[int, dict[str, Any]]
@@ -134,8 +134,8 @@ def groups(loaded: Loaded) -> list[Group]:
 
 
 def _title(group: Group, same: int = 1) -> str:
-    """The workload, and what tells the group apart from others of it, of which so many are the same."""
-    words = [group.workload, group.device, group.dtype, "made-up data" if group.made_up else ""]
+    """The workload, and what distinguishes the group from others of it, of which so many are the same."""
+    words = [group.workload, group.device, group.dtype, "synthetic data" if group.synthetic else ""]
     words.append(f"(computation {group.ground})" if same > 1 else "")
     return " ".join(filter(None, words))
 
@@ -159,7 +159,7 @@ def _groups(loaded: Loaded) -> Iterator[Group]:
             device=device,
             dtype=dtype,
             spec=(first.get("workloads") or {}).get(workload) or {},
-            made_up=tables.synthetic(first),
+            synthetic=tables.synthetic(first),
             cells=pd.concat([ranked, references]),
             pairs=pairs[in_ranking],
             rows=loaded.rows,

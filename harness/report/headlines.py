@@ -1,4 +1,4 @@
-"""What a report claims in words: who is fastest, by how much, at what price; and where nobody is.
+"""What a report claims in words: who is fastest, by how much, at what price; and where no cell is.
 
 A claim rests on a comparison's verdict alone. Medians give the order, and claim nothing.
 """
@@ -18,7 +18,7 @@ from harness.text import Tone, count, interval, listed, times
 from harness.verdicts import EQUIVALENT
 
 KINDS = {"train": "", "predict": " in inference"}
-"""The kinds of slices, and how a sentence tells them."""
+"""The kinds of slices, and how a sentence names them."""
 
 _NAMED = 3
 """How many cells in no conclusive order a sentence names."""

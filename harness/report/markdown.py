@@ -42,7 +42,7 @@ def _lines(report: Report) -> Iterator[str]:
             yield from _failure(failure)
     yield from _parity(report)
     yield from ["", "## How it was measured", ""]
-    yield from table(("what", ""), report.facts)
+    yield from table(("what", ""), report.provenance)
     if report.settings:
         yield from ["", "<details><summary>The settings in force in every worker</summary>", ""]
         yield from table(("cell", "settings"), report.settings)

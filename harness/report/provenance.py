@@ -112,11 +112,11 @@ def shortened(record: store.Record, workload: str) -> str:
         return f"after {plain(steps)} steps"
     if epochs is not None and planned is not None and epochs < planned:
         return f"after {epochs:g} of its {planned:g} epochs"
-    # Older runs do not tell how many a workload asks for.
+    # Older runs do not record how many a workload asks for.
     return "after one epoch" if options.get("quick") and planned is None else ""
 
 
-def facts(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
+def entries(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Pairs of a word and a sentence, in the order of a report's foot."""
     manifest = record.manifest
     options = manifest.get("options") or {}
@@ -178,7 +178,7 @@ def settings(record: store.Record) -> Iterator[tuple[str, str]]:
 
 
 def command(record: store.Record) -> str:
-    """The command line that makes the run again, or nothing where it is not known."""
+    """The command line that makes the run again, or nothing where it is unknown."""
     return plain(shlex.join(map(str, record.manifest.get("command") or ())))
 
 
@@ -197,7 +197,7 @@ def workload(spec: Mapping[str, Any]) -> str:
 
 
 def machine(described: Mapping[str, Any]) -> str:
-    """A machine in a line; what is not known is left out."""
+    """A machine in a line; what is unknown is left out."""
     memory, total = number(described.get("memory_limit")), number(described.get("memory_total"))
     sizes = [size for size in (memory, total) if size is not None]
     gpus = [gpu.get("name") for gpu in described.get("gpus") or () if isinstance(gpu, Mapping)]
@@ -222,7 +222,7 @@ def _short(commit: str) -> str:
 
 
 def _versions(record: store.Record) -> dict[str, str]:
-    """Each framework's versions, as its first worker told them."""
+    """Each framework's versions, as its first worker reported them."""
     versions: dict[str, str] = {}
     ready = record.every("framework-ready")
     external = {event.get("framework") for event in ready if event.get("origin") == "given"}

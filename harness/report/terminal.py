@@ -152,7 +152,7 @@ def _foot(console: Console, report: Report, shown: Iterable[Metric]) -> None:
         f"{metric.short}: {metric.title}" for metric in shown if metric.short != metric.title
     ]:
         table.add_row("columns", Text("; ".join(legend)))
-    for name, sentence in report.facts:
+    for name, sentence in report.provenance:
         table.add_row(Text(name), Text(sentence))
     if report.again:
         table.add_row("again", Text(report.again))

@@ -1,4 +1,4 @@
-"""Notes on the timing of a workload's cells: how certain figures are, and what disturbed them."""
+"""Notes on the timing of a workload's cells: how certain figures are, and what contaminated them."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _wanted(
 
 
 def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
-    """Yield which cells cannot be relied upon, and what disturbed the slices."""
+    """Yield which cells cannot be relied upon, and what contaminated slices."""
     threads = number((record.manifest.get("options") or {}).get("threads"))
     unsteady = timed[timed["steady"].eq(False)]["label"]
     if len(unsteady):
@@ -127,20 +127,20 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
         greedy = timed[timed["cores_used"] > aggregates.ALLOWANCE * threads]
         for label, cores in zip(greedy["label"], greedy["cores_used"], strict=True):
             yield "bad", f"{label} exceeded its thread limit ({cores:.1f} of {threads:g} cores)"
-    disturbed = int(timed["contaminated"].sum())
-    if disturbed:
-        disturbances = record.disturbed[record.disturbed["cell"].isin(timed["cell"])]
+    contaminated = int(timed["contaminated"].sum())
+    if contaminated:
+        slices = record.contaminated[record.contaminated["cell"].isin(timed["cell"])]
         causes = Counter(
             plain(cause).partition(":")[0]
-            for noise in disturbances["noise"]
+            for noise in slices["noise"]
             for cause in noise.split("; ")
         )
         tally = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
-        slices = int(timed["train_slices"].sum() + timed["predict_slices"].sum())
+        total = int(timed["train_slices"].sum() + timed["predict_slices"].sum())
         yield (
             "warn",
-            f"{disturbed:,} of {count(slices, 'slice')} disturbed: {tally}; ratios are taken within"
-            " rounds, which share what disturbs, but absolute speeds may be low",
+            f"{contaminated:,} of {count(total, 'slice')} contaminated: {tally}; ratios are taken within"
+            " rounds, which share a disturbance, but absolute speeds may be low",
         )
 
 

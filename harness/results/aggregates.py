@@ -1,6 +1,6 @@
 """What the timed part says of each cell: speed, rank, latency, cores, energy, MFU of the measured peak.
 
-Pure functions from the journal's events and the table of slices. What is not known is missing (None or
+Pure functions from the journal's events and the table of slices. What is unknown is missing (None or
 NaN), never 0.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from frameworks.kernels import LAUNCH
+from frameworks.kernels import DISPATCH
 from harness.results import pairwise
 from harness.results.metric import Median, Speed
 from harness.results.metrics import METRICS
@@ -76,7 +76,7 @@ def _by_cell(values: pd.Series, table: pd.DataFrame) -> Any:
 
 
 def from_events(events: Iterable[Event]) -> dict[str, Any]:
-    """Return what a cell's events tell beside its slices: whether it was steady, its latencies."""
+    """Return what a cell's events have beside its slices: whether it was steady, its latencies."""
     warmed = [
         event.get("steady_from") is not None for event in events if event["event"] == "warmed"
     ]
@@ -111,17 +111,17 @@ def limits(events: Iterable[Event]) -> dict[str, float]:
     """Return each device's limits by `kernel`: the best rate that any framework came to there."""
     best: dict[str, float] = {}
     for _, device, word, rate in _rates(events):
-        if word != LAUNCH:  # that is a framework's own, and no machine's
+        if word != DISPATCH:  # that is a framework's own, and no machine's
             name = kernel(word, device)
             best[name] = max(best.get(name, 0.0), rate)
     return best
 
 
 def launches(events: Iterable[Event]) -> dict[tuple[str, str], float]:
-    """Return the most tiny operations a second that a framework started, by it and the device."""
+    """Return each framework's dispatch rate, by it and the device, in tiny operations a second."""
     best: dict[tuple[str, str], float] = {}
     for framework, device, word, rate in _rates(events):
-        if word == LAUNCH:
+        if word == DISPATCH:
             best[framework, device] = max(best.get((framework, device), 0.0), rate)
     return best
 
@@ -163,7 +163,7 @@ def _limited(
 ) -> pd.DataFrame:
     """Fill in each cell's share of its limit, and `step_operations`.
 
-    That is how many tiny operations its framework starts in the time of a training step.
+    That is how many tiny operations its framework dispatches in the time of a training step.
     """
     workloads = {name: workload_of(spec) for name, spec in specs.items()}
     works = {name: workload for name, workload in workloads.items() if workload is not None}
@@ -174,7 +174,7 @@ def _limited(
     most = [limit.get(kernel(f"{dtype} product", device)) or np.nan for dtype, device in places]
     table["limit_share"] = (rate / np.asarray(most, float)).astype(float)
     started, places = launches(events), zip(table["framework"], table["device"], strict=True)
-    starts = np.asarray([started.get(place, np.nan) for place in places], float)
+    dispatched = np.asarray([started.get(place, np.nan) for place in places], float)
     batch = table["workload"].map({name: workload.data.batch for name, workload in works.items()})
-    table["step_operations"] = (starts * batch / speed).astype(float)
+    table["step_operations"] = (dispatched * batch / speed).astype(float)
     return table

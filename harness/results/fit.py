@@ -46,7 +46,7 @@ _EVENTS = event_types()
 def event_misfit(event: Mapping[str, Any]) -> str | None:
     """Say what of an event has another type than its kind's; None where all fits.
 
-    What is not known, or lacks, is none: fields come and go between versions.
+    What is unknown, or lacks, is none: fields come and go between versions.
     """
     known = {key: value for key, value in event.items() if key not in _SHOWN_IF_THEY_FIT}
     return misfit(known, _EVENTS.get(event["event"], events.Event))

@@ -39,7 +39,7 @@ RUNS = (
 """The columns of the table of runs; `machine` is the manifest's, as JSON."""
 
 CELLS = ("run", *tables.COLUMNS, "name", "version", "ground")
-"""The columns of the table of cells: the summary's, and what only the manifest and the journal tell.
+"""The columns of the table of cells: the summary's, and what only the manifest and the journal have.
 
 `name` is the framework's without the version that a label may have. Cells of one `ground` computed the
 same thing (`identity.Computation`).

@@ -1,6 +1,6 @@
 """What runs must have in common to be held against each other: the computation, and the machine.
 
-Both are told from a run's manifest and journal, of today's runs and of old ones.
+Both are read from a run's manifest and journal, of today's runs and of old ones.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def data_hashes(record: store.Record) -> dict[str, Mapping[str, str] | None]:
 
 
 def fingerprint(machine: Mapping[str, Any]) -> str:
-    """Return 12 hex digits that machines share which are alike for timing; "" where that is not known.
+    """Return 12 hex digits that machines share which are alike for timing; "" where that is unknown.
 
     `machine` is what `host.describe` returned, now or for an old run's manifest. A machine whose
     processor has no known name is like no other one, so nothing that has "" may be held equal.
@@ -97,10 +97,10 @@ def unlike(a: Mapping[str, Any], b: Mapping[str, Any], device: str | None = None
 
 
 def _traits(machine: Mapping[str, Any]) -> dict[str, str]:
-    """What decides on a machine's speed and stays, by its name in words; "" for what is not known.
+    """What decides on a machine's speed and stays, by its name in words; "" for what is unknown.
 
     A system's point releases are left out. Of memory a kernel takes a part for itself, another one after
-    each update: it is told to the nearest power of two or three halves of one.
+    each update: it is rounded to the nearest power of two or three halves of one.
     """
     cores = machine.get("cores_usable")
     system = re.match(r"\D*\d*(\.\d+)?", str(machine.get("os") or ""))

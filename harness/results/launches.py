@@ -23,10 +23,10 @@ CALIBRATION = "calibration"
 """The fixed work of our own in each round, beside the cells."""
 
 _FIELDS = [(metric.name, field) for metric in IN_GATE for field in metric.rule.events]
-"""By metric, what tells its value of a launch."""
+"""By metric, which event has its value of a launch."""
 
 Logs = NDArray[np.float64]
-"""By launch, the logarithm of how good something was: more is better. NaN where it is not known."""
+"""By launch, the logarithm of how good something was: more is better. NaN where it is unknown."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Measures:
     def pair(self, metric: Metric, head: str, base: str) -> Logs:
         """By launch, how much better `head` was than `base`: within rounds, where there are rounds.
 
-        Of all rounds, disturbed or not: a load slows both down, and its coming and going falls into few.
+        Of all rounds, contaminated or not: a load slows both down, and its changes fall into few.
         """
         if metric.rule.kind:
             rates = self._of(metric.rule.kind, clean=False)
@@ -86,10 +86,10 @@ class Measures:
         Of undisturbed slices alone: what a load leaves of many threads and of one is not the same.
         """
         if metric.rule.kind:
-            rates, anchor = self._of(metric.rule.kind, clean=True), _calibration_of(cell)
-            if cell not in rates or anchor not in rates:
+            rates, control = self._of(metric.rule.kind, clean=True), _calibration_of(cell)
+            if cell not in rates or control not in rates:
                 return np.empty(0)
-            return intervals.launch_ratios(rates[cell], rates[anchor])
+            return intervals.launch_ratios(rates[cell], rates[control])
         values = self._by_launch(metric, cell)
         logs = {launch: -np.log(value) for launch, value in values.items()}
         if metric.gate_unit == "s":
@@ -180,20 +180,20 @@ class Measures:
 
     @cached_property
     def _once(self) -> dict[tuple[str, str, bool], dict[int, float]]:
-        """What is measured once a launch: by metric, cell and whether a twin, each launch's value."""
+        """What is measured once a launch, by metric, cell, whether a replicate, and launch."""
         values: dict[tuple[str, str, bool], dict[int, float]] = defaultdict(dict)
         for event in self.record.events:
-            cell, twin = str(event.get("cell")), bool(event.get("twin"))
+            cell, replicate = str(event.get("cell")), bool(event.get("twin"))
             for metric, value in _by_metric(event).items():
                 if value is not None and value > 0:
-                    values[metric, cell, twin][event.get("launch", 1)] = value
+                    values[metric, cell, replicate][event.get("launch", 1)] = value
         return values
 
     def _apart(self, metric: Metric, where: tuple[str, ...]) -> Logs:
         """By how much cells differed from their A/A replicates in what is measured once a launch."""
         logs = []
-        for (name, cell, twin), values in self._once.items():
-            if twin and name == metric.name and group(cell) == where:
+        for (name, cell, replicate), values in self._once.items():
+            if replicate and name == metric.name and group(cell) == where:
                 cell_values = self._by_launch(metric, cell)
                 logs += [
                     np.log(cell_values[launch] / values[launch])
@@ -204,7 +204,7 @@ class Measures:
 
 
 def group(cell: str) -> tuple[str, ...]:
-    """What cells that may be compared share; what twins come out apart by holds for all of them."""
+    """What cells that may be compared share; one noise floor holds for all of them."""
     parts = tables.split(cell)
     return tuple(parts[part] for part in GROUP)
 
@@ -214,7 +214,7 @@ def _calibration_of(cell: str) -> str:
 
 
 def _by_metric(event: Mapping[str, Any]) -> dict[str, float | None]:
-    """What an event tells of what is measured once a launch."""
+    """What an event has of what is measured once a launch."""
     return {name: field.read(event) for name, field in _FIELDS if field.kind == event["event"]}
 
 

@@ -55,7 +55,7 @@ class Median:
 class Gate:
     """How a check compares a metric.
 
-    `kind`: within rounds, by the speed of its slices. `events`: by launch, by what these tell. Its
+    `kind`: within rounds, by the speed of its slices. `events`: by launch, by their values. Its
     threshold is `allowance` times the one that is asked for: what is noisier needs more. `unit`: of the
     figures in a check, where it is not the column's.
     """

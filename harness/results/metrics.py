@@ -225,8 +225,8 @@ METRICS: tuple[Metric, ...] = (
     _count(
         "disturbed",
         "contaminated",
-        "disturbed slices",
-        "disturbed",
+        "contaminated slices",
+        "contaminated",
         "slices that something outside the worker disturbed",
         better="lower",
     ),
@@ -343,7 +343,7 @@ METRICS: tuple[Metric, ...] = (
         "device_used_bytes",
         "held on the GPU, MiB",
         "held MiB",
-        "what the worker's process holds on the GPU at its end of training, as the driver (NVML) tells"
+        "what the worker's process holds on the GPU at its end of training, as the driver (NVML) reports"
         " it: the CUDA context and what the allocator keeps are in it; empty where the driver does not"
         " tell, as in most containers",
         source=EventField("memory", "device_used"),

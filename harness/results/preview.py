@@ -23,7 +23,7 @@ def first(arrays: Arrays, top: int) -> dict[str, Any] | None:
     """Return the first test images with their labels, as JSON can hold them; None where there are none.
 
     `shape` is (images, channels, height, width), `data` their bytes in that order, as base64; `top`
-    the value of full brightness. Points and made-up data are no images.
+    the value of full brightness. Points and synthetic data are no images.
     """
     inputs = arrays.open("test_inputs")
     if arrays.synthetic or inputs.dtype != np.uint8 or inputs.ndim != 4:

@@ -1,6 +1,6 @@
 """The journal of a run that was cut short, opened again behind the last point where all was whole.
 
-A run tells `checkpoint` whenever a cell has come to its score and whenever a launch has ended. What
+A run emits `checkpoint` whenever a cell has come to its score and whenever a launch has ended. What
 stands behind the last one is of a cell or a launch that is not whole: it goes to `dropped.jsonl`, and is
 measured again.
 """

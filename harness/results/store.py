@@ -8,7 +8,7 @@
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
 whole line. Its writer holds a lock on the journal, which the system gives up when the process ends: so a
-run that goes on is told from one that was killed, which `reopen` takes up again.
+which distinguishes a run that goes on from one that was killed, which `reopen` takes up again.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class StoreError(UserError):
 
 def go_on(folder: Path) -> str:
     """Say how a run that was cut short goes on."""
-    return f"mend that, then go on with: {program()} run --resume {folder}"
+    return f"fix that, then go on with: {program()} run --resume {folder}"
 
 
 class Run:
@@ -92,7 +92,7 @@ class Run:
             file_lock.hold(journal)
             return cls(_publish(draft, moment, complete), complete, journal)
         except OSError as error:
-            problem = f"{results}: no run can be kept there ({disk.reason(results, error)})"
+            problem = f"{results}: no run can be stored there ({disk.reason(results, error)})"
             raise StoreError(f"{problem}; name another folder with --out") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -162,14 +162,14 @@ class Record:
 
     @cached_property
     def counted(self) -> pd.DataFrame:
-        """The slices, but for twins', that the figures rest on."""
-        return tables.counted(self.slices, twins=False)
+        """The slices, but for replicates', that the figures rest on."""
+        return tables.counted(self.slices, replicates=False)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """Every pair of cells that may be compared (see `pairwise.COLUMNS`)."""
-        twins = tables.counted(self.slices, twins=True)
-        return tables.pairs(self.manifest, self.events, self.counted, twins)
+        replicates = tables.counted(self.slices, replicates=True)
+        return tables.pairs(self.manifest, self.events, self.counted, replicates)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -179,8 +179,8 @@ class Record:
         )
 
     @cached_property
-    def disturbed(self) -> pd.DataFrame:
-        """The slices, but for twins', that something disturbed."""
+    def contaminated(self) -> pd.DataFrame:
+        """The slices, but for replicates', that are contaminated."""
         return self.slices[(self.slices["noise"] != "") & ~self.slices["twin"]]
 
     @property
@@ -254,7 +254,7 @@ def resolve(results: Path, text: str) -> Path:
 def samples(record: Record) -> pd.DataFrame:
     """Every timed slice, a row each, in the journal's order (see `tables.SAMPLE_COLUMNS`).
 
-    Without those of cells that ran a second time, as twins: `samples.csv` has these too.
+    Without those of cells that ran a second time, as replicates: `samples.csv` has these too.
     """
     return record.slices[~record.slices["twin"]]
 
@@ -315,7 +315,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f" {'update samestep' if newer else 'read it with the samestep that wrote it'}"
         )
     if wrong := fit.misfit(manifest, Manifest):
-        raise StoreError(f"{path}: {wrong}; the file is damaged: mend it or run again")
+        raise StoreError(f"{path}: {wrong}; the file is damaged: fix it or run again")
     return manifest
 
 
@@ -350,7 +350,7 @@ def _checked(events: list[dict[str, Any]], number: int, folder: Path) -> list[di
     for line, event in enumerate(events, start=number):
         if event["event"] not in tables.SLICES and (wrong := fit.event_misfit(event)):
             where = f"{folder / JOURNAL}:{line}: {event['event']}"
-            raise StoreError(f"{where}: {wrong}; the file is damaged: mend that line or run again")
+            raise StoreError(f"{where}: {wrong}; the file is damaged: fix that line or run again")
     return [event for event in events if event["event"] not in tables.SLICES]
 
 

@@ -36,7 +36,7 @@ FINISHED = (OK, UNDECIDED)
 """The statuses of cells that came to their end: their figures are shown."""
 
 SLICES = {"slice": False, "twin-slice": True}
-"""The events that are timed slices, and whether they are a twin's."""
+"""The events that are timed slices, and whether they are a replicate's."""
 
 WARM_UP = 0
 """The round that is in the journal and the samples, and in no figure."""
@@ -79,7 +79,7 @@ _MEASURED = {
     "joules": None,
     "time": None,
 }
-"""What the journal tells of a slice in numbers, and what they are where it does not."""
+"""What the journal has of a slice in numbers, and what they are where it does not."""
 
 _TIMED = (
     "cell",
@@ -102,7 +102,7 @@ _TIMED = (
 
 
 def slices(*blocks: Mapping[str, NDArray]) -> pd.DataFrame:
-    """Return slices, those of twins too, a row each, from their `columns`, block by block.
+    """Return slices, those of replicates too, a row each, from their `columns`, block by block.
 
     `samples_per_s` is missing where the time is none. Names are categories: a million are cut and
     grouped quickly.
@@ -158,33 +158,33 @@ def _floats(column: list[Any], usual: float | None = None) -> NDArray[np.float64
     return numbers if usual is None else np.where(np.isnan(numbers), usual, numbers)
 
 
-def counted(table: pd.DataFrame, twins: bool) -> pd.DataFrame:
-    """The slices of the table of all that figures rest on: those of twins, or of all others."""
-    return pairwise.counted(_measured(table, twins))
+def counted(table: pd.DataFrame, replicates: bool) -> pd.DataFrame:
+    """The slices of the table of all that figures rest on: those of replicates, or of all others."""
+    return pairwise.counted(_measured(table, replicates))
 
 
 def pairs(
     manifest: Mapping[str, Any],
     events: Sequence[Event],
     counted_slices: pd.DataFrame,
-    twins: pd.DataFrame,
+    replicates: pd.DataFrame,
 ) -> pd.DataFrame:
     """Every pair of cells that may be compared, by `pairwise.pairs`.
 
     Left out are cells that failed, cells that were not found equivalent, and the reference.
 
-    `counted_slices` and `twins` are the run's slices that are `counted`.
+    `counted_slices` and `replicates` are the run's slices that are `counted`.
     """
     excluded = {str(event.get("cell")) for event in events if event["event"] == "cell-failed"}
     excluded |= {
         cell for cell, checks in by_cell(events).items() if parity_verdict(checks) != EQUIVALENT
     }
     references = reference_names(events)
-    counted_slices, twins = (
+    counted_slices, replicates = (
         table[~table["cell"].isin(excluded) & ~table["framework"].isin(references)]
-        for table in (counted_slices, twins)
+        for table in (counted_slices, replicates)
     )
-    return pairwise.pairs(counted_slices, twins, level(manifest))
+    return pairwise.pairs(counted_slices, replicates, level(manifest))
 
 
 def level(manifest: Mapping[str, Any]) -> float:
@@ -226,9 +226,9 @@ def summary(
     return cells.astype(dict.fromkeys(integers, "Int64"))
 
 
-def _measured(table: pd.DataFrame, twins: bool = False) -> pd.DataFrame:
-    """The slices of a table that are no warm-up: those of twins, or of all others."""
-    return table.loc[(table["round"] != WARM_UP) & (table["twin"] == twins), list(_TIMED)]
+def _measured(table: pd.DataFrame, replicates: bool = False) -> pd.DataFrame:
+    """The slices of a table that are no warm-up: those of replicates, or of all others."""
+    return table.loc[(table["round"] != WARM_UP) & (table["twin"] == replicates), list(_TIMED)]
 
 
 def split(cell: str) -> dict[str, str]:
@@ -250,7 +250,7 @@ def number(value: Any) -> float | None:
 
 
 def reference_names(events: Iterable[Event]) -> set[str]:
-    """The names of the frameworks that are the ground truth and are never ranked."""
+    """The names of the frameworks that are the reference and are never ranked."""
     ready = (event for event in events if event["event"] == "framework-ready")
     return {str(event.get("framework")) for event in ready if event.get("reference")}
 
@@ -294,11 +294,11 @@ def _row(
     return row | {"reached_target": row["accuracy"] >= target if comparable else None}
 
 
-def _from_events(last: Mapping[str, Event], made_up: bool) -> dict[str, float | None]:
-    """The metrics that the last event of a kind tells; without scores where the data was made up."""
+def _from_events(last: Mapping[str, Event], synthetic: bool) -> dict[str, float | None]:
+    """The metrics that the last event of a kind has; without scores on synthetic data."""
     return {
         metric.column: None
-        if made_up and metric.quality
+        if synthetic and metric.quality
         else number(metric.source.read(last.get(metric.source.kind, {})))
         for metric in METRICS
         if isinstance(metric.source, EventField)

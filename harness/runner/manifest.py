@@ -59,7 +59,7 @@ def _version() -> str:
 
 
 def meter(request: Request) -> Meter:
-    """Count the processor packages and the cards of this run; all cards where theirs is not known."""
+    """Count the processor packages and the cards of this run; all cards where theirs is unknown."""
     cuda_devices = [name for name in request.devices if devices.kind(name) == devices.CUDA]
     numbers = [devices.index(name) for name in cuda_devices]
     return Meter(None if None in numbers else [n for n in numbers if n is not None])

@@ -24,7 +24,7 @@ _CAUSES = {
     "SIGBUS": " (most often: a full disk, under a file that is mapped into memory)",
 }
 
-# Unless told, glibc gives the memory of a freed large tensor back to the kernel, which zeroes it and
+# By default glibc gives the memory of a freed large tensor back to the kernel, which zeroes it and
 # faults it in anew at the next step: that cost one framework a fifth of its throughput, and let
 # its slices vary by 9% instead of 1.5%. It keeps it, here, for everyone. 32 MiB is the largest
 # threshold that glibc takes; larger blocks are still mapped and unmapped one by one.

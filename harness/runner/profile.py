@@ -27,7 +27,7 @@ from workloads import datasets, spec
 from workloads.reading import SpecError, nearest
 
 FOLDER = "profiles"
-"""Where traces are kept, in the folder of results."""
+"""Where traces are stored, in the folder of results."""
 
 STEPS = 10
 """How many training steps are profiled."""

@@ -34,7 +34,7 @@ _FACTS = {
     "reference-run": ("workload",),
     "workload-refused": ("workload",),
 }
-"""Events that a run tells once, by what each is about: a resumed run finds them as they were."""
+"""Events that a run emits once, by what each is about: a resumed run finds them as they were."""
 
 _OPPOSITES = {
     "framework-ready": "framework-unavailable",
@@ -115,7 +115,7 @@ class Past:
     def holds(self, event: str, fields: Mapping[str, Any]) -> bool:
         """Say whether the journal has this fact. Raises StoreError where it has another one.
 
-        Facts are what a run tells once: its environments, its data, its start weights.
+        Facts are what a run emits once: its environments, its data, its start weights.
         """
         about = {key: fields.get(key) for key in _FACTS.get(event, ())}
         for past in self.events if about else ():

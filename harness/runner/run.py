@@ -121,7 +121,7 @@ def execute(
 
     Raises:
         CutShort: the disk failed the run; its record has what was measured until then.
-        StoreError: no run can be kept, its folder is gone, or `resumed` cannot be gone on with.
+        StoreError: no run can be stored, its folder is gone, or `resumed` cannot be gone on with.
     """
     session = _open(asked, listener, root or project_root(), timeouts, resumed)
     folder = session.run.folder
@@ -318,7 +318,7 @@ def _prepare(
 def _can_run(cell: Cell, context: RunContext, session: _Session) -> bool:
     """Say whether all that the cell needs is here; where not, the journal says why."""
     if (cell.framework, cell.device) not in context.environments:
-        return False  # told already, for all of its cells
+        return False  # reported already, for all of its cells
     reason = context.framework_specs[cell.framework].missing_program(cell.mode)
     reason = reason or devices.lacks(cell.precision, cell.device, host.gpus())
     if reason:

@@ -141,7 +141,7 @@ def test_a_disk_that_becomes_read_only_under_way_ends_the_run_with_what_there_is
     monkeypatch.setattr("harness.disk.append", append)
     request = brief_request(toy_root, modes=["well"], interpreters=toy_interpreters)
     heard: list[str] = []
-    with pytest.raises(run.CutShort, match=r"the disk at .* is read-only; mend that, then") as cut:
+    with pytest.raises(run.CutShort, match=r"the disk at .* is read-only; fix that, then") as cut:
         run.execute(request, lambda event: heard.append(event["event"]), toy_root)
     assert cut.value.record.end is None and len(cut.value.record.every("opened")) == 1
     assert store.summary(cut.value.record)["status"].tolist() == ["interrupted", "not run"]
@@ -156,7 +156,7 @@ def test_results_that_cannot_be_written_are_refused_at_once(
     status, _, err = shell.run(*quick, f"--out={disk}/results")
     assert status == 2
     said = spoken(err)
-    assert f"no run can be kept there (the disk at {disk} is read-only); name another" in said
+    assert f"no run can be stored there (the disk at {disk} is read-only); name another" in said
 
 
 def test_a_report_into_a_read_only_folder_is_refused_in_one_line(

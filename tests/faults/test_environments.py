@@ -21,7 +21,7 @@ def stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Environment]:
     monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path))
     environments = []
     for name in ("reference-cpu-0123", "reference-cpu-4567"):
-        folder = cache.shelf() / name
+        folder = cache.environments_folder() / name
         (folder / "bin").mkdir(parents=True)
         (folder / "bin" / "python").touch()
         cache.write_stamp(folder, {"framework": "reference", "device": "cpu", "version": "1"})

@@ -23,7 +23,7 @@ def ended(process: subprocess.Popen[str], number: signal.Signals, again: bool = 
     _, errors = process.communicate(timeout=120)
     assert process.returncode == STATUS[number], errors
     assert "Traceback" not in errors
-    assert f"ended by {number.name}; what was measured until now is kept" in errors
+    assert f"ended by {number.name}; what was measured until now is saved" in errors
     return errors
 
 

@@ -27,7 +27,7 @@ from workloads.spec import Workload
 
 class Swish(Layer):
     kind, group = "swish", "swish"
-    starts: ClassVar[dict[str, float]] = {"weight": 1}
+    initial_values: ClassVar[dict[str, float]] = {"weight": 1}
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
         return {"weight": (2, 3, 4)}  # of a rank that no layer has

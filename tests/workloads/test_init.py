@@ -79,7 +79,7 @@ def test_biases_start_at_zero_where_the_formula_has_none(kind: str) -> None:
 
 class Scale(Layer):
     kind = group = "scale"
-    starts: ClassVar[dict[str, float]] = {"weight": 2.5}
+    initial_values: ClassVar[dict[str, float]] = {"weight": 2.5}
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
         return {"weight": shape}

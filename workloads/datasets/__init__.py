@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from workloads.datasets import shelf
+from workloads.datasets import array_cache
 from workloads.datasets.contract import (
     PARTS,
     Archive,
@@ -124,13 +124,13 @@ def prepare(
     dataset = describe(name)
     source = _source(dataset, cache, seed, data_dir, synthetic)
     try:
-        if (arrays := shelf.get(source.folder)) is not None:
+        if (arrays := array_cache.get(source.folder)) is not None:
             return arrays
     except DatasetCorrupt as error:
         if source.folder == _official(dataset, cache):
             raise DatasetCorrupt(f"{error}; run `{program()} data fetch {name}`") from error
-    label = shelf.Label(source.words, source.sha256)
-    return shelf.put(source.folder, dataset, label, source.make())
+    label = array_cache.Label(source.words, source.sha256)
+    return array_cache.put(source.folder, dataset, label, source.make())
 
 
 def fetch(name: str, cache: Path, progress: Progress | None = None) -> None:
@@ -158,7 +158,7 @@ def verify(name: str, cache: Path, data_dir: Path | None = None) -> list[Finding
     findings = []
     for meta in sorted((cache / name).glob("[!.]*/meta.json")):
         try:
-            arrays = shelf.get(meta.parent)
+            arrays = array_cache.get(meta.parent)
             findings.append(Finding(meta.parent, True, arrays.source if arrays else "removed"))
         except DatasetCorrupt as error:
             findings.append(Finding(meta.parent, False, str(error)))
@@ -195,16 +195,16 @@ def _fetch(dataset: Dataset, origin: Filed, cache: Path, progress: Progress | No
     """`fetch` for a dataset that has an archive; call it under the lock."""
     archive, folder = origin.archive, _official(dataset, cache)
     with suppress(DatasetCorrupt):  # which is replaced
-        if shelf.get(folder) is not None:
+        if array_cache.get(folder) is not None:
             return
     packed = _packed(dataset, archive, cache)
     download_archive(archive, packed, progress)
     try:
-        with tempfile.TemporaryDirectory(dir=packed.parent, prefix=shelf.DRAFT) as draft:
+        with tempfile.TemporaryDirectory(dir=packed.parent, prefix=array_cache.DRAFT) as draft:
             unpack_archive(packed, archive, Path(draft))
             sha256 = _hashes(Path(draft), archive) | {f"source/{packed.name}": archive.sha256}
             splits = origin.read(Path(draft))
-        shelf.put(folder, dataset, shelf.Label("official archive", sha256), splits)
+        array_cache.put(folder, dataset, array_cache.Label("official archive", sha256), splits)
     except DatasetCorrupt:
         packed.unlink()
         raise
@@ -247,7 +247,7 @@ def _hashes(folder: Path, archive: Archive) -> dict[str, str]:
     for name, expected in archive.files.items():
         if (size := (folder / name).stat().st_size) != expected:
             raise DatasetCorrupt(f"{folder / name}: {size:,} bytes, expected {expected:,}")
-    return {f"source/{name}": shelf.digest(folder / name) for name in sorted(archive.files)}
+    return {f"source/{name}": array_cache.digest(folder / name) for name in sorted(archive.files)}
 
 
 def _official(dataset: Dataset, cache: Path) -> Path:

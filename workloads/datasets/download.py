@@ -186,7 +186,7 @@ def _note_of(part: Path) -> Path:
 
 
 def _known_version(part: Path) -> str:
-    """The version that the part is of; "" where it is not known: the checksum still guards."""
+    """The version that the part is of; "" where it is unknown: the checksum still guards."""
     try:
         return str(json.loads(_note_of(part).read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -36,7 +36,7 @@ def commands(verdict: Verdict) -> list[str]:
         ),
         *_capped("warning", warnings, MOST - len(open_)),
         *(line for line in open_ if line),
-        _command("notice", "samestep", "; ".join([verdict.sentence, *wording.grounds(verdict)])),
+        _command("notice", "samestep", "; ".join([verdict.sentence, *wording.caveats(verdict)])),
     ]
 
 

@@ -32,10 +32,10 @@ def render(verdict: Verdict) -> str:
         suites, "testsuite", name=plain(f"samestep check against {verdict.against}")
     )
     findings = wording.ordered(verdict)
-    if grounds := wording.grounds(verdict):
+    if caveats := wording.caveats(verdict):
         properties = ET.SubElement(suite, "properties")
-        for ground in grounds:
-            ET.SubElement(properties, "property", name="note", value=ground)
+        for caveat in caveats:
+            ET.SubElement(properties, "property", name="note", value=caveat)
     for finding in findings:
         _test(suite, finding, verdict)
     for element in (suites, suite):

@@ -48,8 +48,8 @@ _BAR = "\\|"
 def show(verdict: Verdict, console: Console) -> None:
     """Print the verdict: its sentence, what became of what, and what to do next."""
     printing.say(console, wording.overall(verdict), plain(verdict.sentence))
-    for ground in wording.grounds(verdict):
-        printing.say(console, "warn", ground)
+    for caveat in wording.caveats(verdict):
+        printing.say(console, "warn", caveat)
     if not verdict.findings:
         return
     shared, parts = wording.common(finding.cell for finding in verdict.findings)
@@ -141,8 +141,8 @@ def markdown(verdict: Verdict) -> str:
     worst = [finding for finding in findings if finding.verdict in _WORST]
     folded = [finding for finding in findings if finding.verdict not in _WORST]
     lines = [_mark(verdict), _marked(wording.overall(verdict), f"**{_text(verdict.sentence)}**")]
-    for ground in wording.grounds(verdict):
-        lines += ["", f"> {_marked('warn', _text(ground))}"]
+    for caveat in wording.caveats(verdict):
+        lines += ["", f"> {_marked('warn', _text(caveat))}"]
     lines += _fitting(_part(verdict, worst))
     if folded:
         lines += ["", "<details><summary>Everything else</summary>"]
@@ -194,7 +194,7 @@ def _code(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """The text as it is, which calls nobody and links to no issue."""
+    """The text as it is, which mentions no user and links to no issue."""
     return escape(_CALL.sub("\\1\u200b", _short(text)))
 
 

@@ -52,7 +52,7 @@ def ordered(verdict: Verdict) -> list[Finding]:
 
 
 def _severity(finding: Finding) -> float:
-    """How far beyond its threshold a regression is; infinite where that is not known."""
+    """How far beyond its threshold a regression is; infinite where that is unknown."""
     if finding.verdict != REGRESSED:
         return 0.0
     return (
@@ -80,7 +80,7 @@ def overall(verdict: Verdict) -> Tone:
     return _STATUSES[verdict.status]
 
 
-def grounds(verdict: Verdict) -> list[str]:
+def caveats(verdict: Verdict) -> list[str]:
     """Why the verdict is to be taken with care: that it is advisory, that the machine is another."""
     reasons = []
     if verdict.advisory:
@@ -108,7 +108,7 @@ def label(cell: str, parts: Sequence[str]) -> str:
 
 
 def values(finding: Finding) -> str:
-    """Before and after with the unit: 9,120 → 8,655 samples/s; - where one is not known."""
+    """Before and after with the unit: 9,120 → 8,655 samples/s; - where one is unknown."""
     numbers = [value for value in (finding.before, finding.after) if value is not None]
     if not numbers:
         return "-"
@@ -122,7 +122,7 @@ def values(finding: Finding) -> str:
 
 
 def figure(metric: Metric, value: float | None) -> str:
-    """One value with its unit; - where it is not known."""
+    """One value with its unit; - where it is unknown."""
     if value is None:
         return "-"
     factor, unit, write = _scale(metric, value)

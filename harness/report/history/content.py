@@ -38,7 +38,7 @@ POINT = (
     "high",
     "net",
 )
-"""What JSON and CSV tell of a run in a series."""
+"""The fields of a run of a series in JSON and CSV."""
 
 COLUMNS = ("cell", *history_series.KEY[5:], *POINT, "change")
 """The columns of the CSV."""
@@ -53,7 +53,7 @@ NET = (
     " machine's; relative to the first level. Changes are looked for there."
 )
 
-ALONE = "Runs of a single framework cannot tell its changes from the machine's."
+ALONE = "Runs of a single framework cannot distinguish its changes from the machine's."
 
 _LASTING = ("cpu", "cores_usable", "cores_logical", "memory_total", "memory_limit", "os", "gpus")
 
@@ -88,7 +88,7 @@ def build(table: pd.DataFrame, name: str, pattern: str | None) -> History:
     metric = IN_HISTORY[name]
     all_series = history_series.series(table, metric)
     if not all_series:
-        raise store.StoreError(f"no run that is kept tells of {metric.title}")
+        raise store.StoreError(f"no stored run has {metric.title}")
     chosen = [series for series in all_series if pattern is None or _matches(series, pattern)]
     if not chosen:
         cells = list(dict.fromkeys(series.cell for series in all_series))
@@ -101,7 +101,7 @@ def _matches(series: Series, pattern: str) -> bool:
 
 
 def label(history: History, series: Series) -> str:
-    """What tells a series from others of its cell: the machine, and how it was used."""
+    """What distinguishes a series from others of its cell: the machine, and how it was used."""
     about = series.about
     described = json.loads(str(about["machine"]))
     machine = provenance.machine({key: described.get(key) for key in _LASTING})
@@ -109,7 +109,7 @@ def label(history: History, series: Series) -> str:
     words = [
         machine,
         f"threads {about['threads']:g}" if number(about["threads"]) else "",
-        "made-up data" if about["data"] == "synthetic" else "",
+        "synthetic data" if about["data"] == "synthetic" else "",
         "quick runs" if about["quick"] else "",
         "numerical equivalence was not checked" if about["no_parity"] else "",
         f"computation {about['ground']}" if len(set(alike)) > 1 else "",

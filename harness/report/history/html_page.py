@@ -270,7 +270,7 @@ def _hover(history: History, point: Mapping[Any, Any]) -> str:
     """A run in some lines; the plot library knows no break but its own."""
     described = json.loads(point["machine"])
     words = [
-        f"{point['cell']}, version {point['version'] or 'not told'}",
+        f"{point['cell']}, version {point['version'] or 'unknown'}",
         f"run {point['run']}, {_when(point)} UTC",
         f"samestep {content.made_by(point)}",
         f"{described.get('cpu') or 'a processor'} ({identity.fingerprint(described) or 'not known'})",

@@ -21,7 +21,7 @@ from harness.text import Tone, count, plain
 from harness.verdicts import UNDECIDED
 
 MOST = 40
-"""The runs of a series that are shown; changes before them are told too."""
+"""The runs of a series that are shown; changes before them are shown too."""
 
 _VERSION = 14  # letters of a version
 _PLOT = 16  # letters that a plot has before columns go

@@ -307,7 +307,7 @@ def _dot(
 
 
 def _ranked(cell: Any, kind: str) -> str:
-    """A row's name, with the rank, or the range of ranks, that the run tells for training."""
+    """A row's name, with the rank, or the range of ranks, that the run has for training."""
     if kind != "train" or pd.isna(cell["rank"]):
         return cell["label"]
     return f"{RANK.text(cell)}. {cell['label']}"

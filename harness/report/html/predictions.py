@@ -134,7 +134,7 @@ def _grid(
 
 
 def classes(loaded: Loaded, group: Group) -> list[str]:
-    """Return the names of a group's classes, as its runs tell them; nothing where they do not."""
+    """Return the names of a group's classes, as its runs list them; nothing where they do not."""
     return next(filter(None, map(_names, _events(loaded, group))), [])
 
 

@@ -90,7 +90,7 @@ class Place:
     verdict: tuple[Tone, str]
     warnings: list[str]
     absent: list[tuple[str, str]]
-    facts: list[tuple[str, str]]
+    provenance: list[tuple[str, str]]
     settings: list[tuple[str, str]]
     again: str
 
@@ -209,7 +209,7 @@ def _outcomes(loaded: Loaded, group: Group) -> list[dict[str, Any]]:
         outcome
         for run in cells["run"].unique()
         for outcome in cell_details.scores(loaded.records[run], cells[cells["run"] == run])
-        if not group.made_up
+        if not group.synthetic
     ]
 
 
@@ -250,7 +250,7 @@ def _place(loaded: Loaded, number: int, name: str, several: bool) -> Place:
         verdict=content.verdict(record, table),
         warnings=[*provenance.warnings(record), *provenance.refusals(record)],
         absent=content.absent(record),
-        facts=list(provenance.facts(record, table)),
+        provenance=list(provenance.entries(record, table)),
         settings=list(provenance.settings(record)),
         again=provenance.command(record),
     )

@@ -175,7 +175,7 @@ def test_an_end_that_cannot_run_ends_it_and_leaves_the_log_good(
     lab = Lab(later("1.6", 1.25))
     lab.broken = {"1.9": "out of memory"}
     one = bisection(lab)
-    with pytest.raises(Unavailable, match=r"toy@1.9 cannot be measured, .*: out of memory; mend"):
+    with pytest.raises(Unavailable, match=r"toy@1.9 cannot be measured, .*: out of memory; fix"):
         one.go()
     lab.broken = {}
     assert said(one)[1] == 0

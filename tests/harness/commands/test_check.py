@@ -303,5 +303,5 @@ def test_what_is_not_well_is_not_kept(root: Path, conducted: list[Request]) -> N
     HOW["failed"] = True
     result = call("baseline", "save", "old", "--mode=well")
     assert result.exit_code == 2
-    assert "not all cells are ok, so nothing is kept" in " ".join(result.output.split())
+    assert "not all cells are ok, so nothing is stored" in " ".join(result.output.split())
     assert not (root / "results" / "baselines").exists()

@@ -64,10 +64,10 @@ def spec(wheels: Path, tmp_path: Path) -> FrameworkSpec:
 
 def left_over() -> list[str]:
     """What lies on the shelf beside whole environments and the files that lock them."""
-    standing = {path.name for path in cache.standing()}
+    standing = {path.name for path in cache.installed()}
     return [
         path.name
-        for path in cache.shelf().glob("*")
+        for path in cache.environments_folder().glob("*")
         if path.name not in standing and not path.name.startswith(".lock-")
     ]
 
@@ -447,4 +447,4 @@ def test_a_lock_is_written_once_and_kept(spec: FrameworkSpec, wheels: Path) -> N
     assert lock(spec, upgrade=True) == [path]
     assert "numpy===2.1" in path.read_text()
     assert prepare(spec, "cpu").version == "1.5"
-    assert json.loads((cache.standing()[0] / "samestep.json").read_text())["lock"] == "cpu.txt"
+    assert json.loads((cache.installed()[0] / "samestep.json").read_text())["lock"] == "cpu.txt"

@@ -59,22 +59,24 @@ def test_a_good_run(tmp_path: Path, fake: ModuleType) -> None:
         "framework's own, MiB",
     ]
     assert told.again == "python cli.py run --framework all --out 'my results'"
-    facts = dict(told.facts)
-    assert "synchronisation" in facts["clock"]
-    assert "in 3 launches of every cell" in facts["speeds"] and "95%" in facts["speeds"]
-    assert facts["energy"] == "not measured"
+    provenance = dict(told.provenance)
+    assert "synchronisation" in provenance["clock"]
+    assert "in 3 launches of every cell" in provenance["speeds"] and "95%" in provenance["speeds"]
+    assert provenance["energy"] == "not measured"
     assert section.notes[0] == (
         "good",
         "Numerical equivalence was not checked, but pytorch eager is fastest on cnn-digits: 1.80x (1.79"
         " to 1.81) tensorflow xla's throughput, same accuracy, about the same memory",
     )
     assert "pytorch eager is fastest on cnn-digits in inference: 1." in section.notes[1][1]
-    assert facts["options"] == "threads 2, seed 0"
-    assert facts["machine"].startswith(
+    assert provenance["options"] == "threads 2, seed 0"
+    assert provenance["machine"].startswith(
         "AMD EPYC 9354 32-Core Processor, 2 of 64 logical cores, 8.0"
     )
-    assert facts["pytorch"] == "torch 2.13.0+cpu, numpy 2.4.6, python 3.11.7"
-    assert "1,437 train, 360 test, sha256 train_inputs.npy abababababab" in facts["data digits"]
+    assert provenance["pytorch"] == "torch 2.13.0+cpu, numpy 2.4.6, python 3.11.7"
+    assert (
+        "1,437 train, 360 test, sha256 train_inputs.npy abababababab" in provenance["data digits"]
+    )
 
 
 def test_rows_go_by_training_speed_then_failures_then_the_reference(
@@ -256,7 +258,7 @@ def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -
     fake.end(run)
     told = said(report(run.folder))
     assert "exceeded its thread limit (1.9 of 1 cores)" in told
-    assert "2 of " in told and " slices disturbed: stolen by the hypervisor (2)" in told
+    assert "2 of " in told and " slices contaminated: stolen by the hypervisor (2)" in told
     assert "memory did not hold all workers: left fast were timed apart" in told
     assert "measuring ended: the budget is spent" in told
     assert "a longer run would know to 0.01%: left fast against right slow" in told
@@ -267,8 +269,8 @@ def test_synthetic_data_is_named_and_claims_no_accuracy(tmp_path: Path, fake: Mo
     told = report(fake.good_run(tmp_path, data="synthetic", quick=True))
     assert "SYNTHETIC DATA" in told.warnings[0] and "--quick" in told.warnings[1]
     assert "acc" not in [column.title for column in told.sections[0].columns]
-    assert "accuracy" not in said(told) and "scores" not in dict(told.facts)
-    assert "NVML" not in dict(told.facts)["memory"]  # no cell was on a card
+    assert "accuracy" not in said(told) and "scores" not in dict(told.provenance)
+    assert "NVML" not in dict(told.provenance)["memory"]  # no cell was on a card
 
 
 def test_a_busy_machine_is_named(tmp_path: Path, fake: ModuleType) -> None:
@@ -293,7 +295,7 @@ def test_devices_that_differ_are_in_the_names(tmp_path: Path, fake: ModuleType) 
     assert [row.label for row in section.rows] == ["left fast cpu", "left fast cuda"]
     assert [metric.short for metric in section.columns[-2:]] == ["GPU MiB", "held MiB"]
     assert [row.texts[-2:] for row in section.rows] == [("-", "-"), ("256", "512")]
-    assert "the driver (NVML) reports for the process" in dict(told.facts)["memory"]
+    assert "the driver (NVML) reports for the process" in dict(told.provenance)["memory"]
     assert told.absent == (("right on cuda", "unavailable: no wheel"),)
 
 
@@ -340,7 +342,7 @@ def test_a_run_in_which_all_failed(tmp_path: Path, fake: ModuleType) -> None:
     fake.end(run, "failed", 1)
     told = report(run.folder)
     assert told.verdict == "0 of 3 cells ok: 3 crashed"
-    assert dict(told.facts)["speeds"] == "no slice was timed"
+    assert dict(told.provenance)["speeds"] == "no slice was timed"
     assert len(told.failures) == 3
 
 

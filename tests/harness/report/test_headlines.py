@@ -152,7 +152,7 @@ def test_runs_share_a_ranking_only_with_the_same_spec_data_and_arithmetic(
     place = "cnn-digits cpu float32"
     assert [group.title for group in found] == [
         f"{place} (computation {found[0].ground})",
-        f"{place} made-up data",
+        f"{place} synthetic data",
         f"{place} (computation {found[2].ground})",
     ]
 

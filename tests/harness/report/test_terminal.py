@@ -118,10 +118,10 @@ def test_tables_and_findings_of_other_commands() -> None:
     out = io.StringIO()
     console = Console(file=out, width=40)
     printing.table(console, ["name", "about"], [("[a]", "word " * 20), ("b", 7)])
-    found = [Finding("ok", "fine"), Finding("warning", "odd", "mend it"), Finding("error", "no")]
+    found = [Finding("ok", "fine"), Finding("warning", "odd", "fix it"), Finding("error", "no")]
     for finding in found:
         show_finding(console, finding)
     text = out.getvalue()
     assert "[a]" in text and "✓ fine" in text and "! odd" in text and "✗ no" in text
-    assert "  mend it" in text
+    assert "  fix it" in text
     assert max(map(cell_len, text.splitlines())) <= 40

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.contract import Options, Step, Unavailable, Weights
-from frameworks.kernels import COPY, FLOAT32, LAUNCH, Kernel, Sizes, launches
+from frameworks.kernels import COPY, DISPATCH, FLOAT32, Kernel, Sizes, dispatches
 from frameworks.profiles import Operator, Profile
 from frameworks.reference.adapter import Reference
 from workloads.batches import Batch
@@ -125,7 +125,7 @@ class Faulty(Reference):
         return {
             FLOAT32: sizes.product(lambda: np.matmul(square, square)),
             COPY: sizes.copy(lambda: long.copy()),
-            LAUNCH: launches(lambda: np.add(long[:1], long[:1]), lambda: None),
+            DISPATCH: dispatches(lambda: np.add(long[:1], long[:1]), lambda: None),
         }
 
     def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from workloads import datasets
-from workloads.datasets import PARTS, DatasetCorrupt, DatasetError, DatasetMissing, shelf, xor
+from workloads.datasets import PARTS, DatasetCorrupt, DatasetError, DatasetMissing, array_cache, xor
 
 ROOT = Path(__file__).parents[3]
 ALL = datasets.names()
@@ -79,7 +79,7 @@ def test_what_is_broken_is_found_and_made_again(tmp_path: Path, harm: str) -> No
     else:
         meta.unlink()
     with pytest.raises(DatasetCorrupt, match=str(arrays.folder)):
-        shelf.get(arrays.folder)
+        array_cache.get(arrays.folder)
     assert datasets.prepare("xor", tmp_path, seed=0) == arrays
     assert [finding.ok for finding in datasets.verify("xor", tmp_path)] == [True]
     assert [path.name for path in arrays.folder.parent.iterdir()] == ["seed-0"]
@@ -118,7 +118,7 @@ def test_arrays_that_are_not_as_described_are_never_kept(tmp_path: Path) -> None
         (made._replace(test_labels=made.test_labels + 1), r"leaves 0\.\.1"),
     ):
         with pytest.raises(DatasetCorrupt, match=says):
-            shelf.put(tmp_path / "x", xor.DATASET, shelf.Label("test"), wrong)
+            array_cache.put(tmp_path / "x", xor.DATASET, array_cache.Label("test"), wrong)
     assert not list(tmp_path.iterdir())
 
 
@@ -132,7 +132,7 @@ def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
     left, fresh = tmp_path / "xor" / ".draft-old", tmp_path / "xor" / ".draft-new"
     for folder in (left, fresh):
         folder.mkdir(parents=True)
-    os.utime(left, times=(time.time() - 2 * shelf.STALE,) * 2)
+    os.utime(left, times=(time.time() - 2 * array_cache.STALE,) * 2)
     datasets.prepare("xor", tmp_path, seed=0)
     assert not left.exists() and fresh.exists()
 

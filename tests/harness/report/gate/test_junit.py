@@ -51,8 +51,8 @@ def test_what_is_advisory_never_fails() -> None:
     (skipped,) = parsed(verdict).iter("skipped")
     assert skipped.attrib["message"].startswith("advisory: regressed; -5.0% (-6.0 to -4.0)")
     assert not list(parsed(verdict).iter("failure"))
-    (ground,) = parsed(verdict).iter("property")
-    assert "another machine" in ground.attrib["value"]
+    (caveat,) = parsed(verdict).iter("property")
+    assert "another machine" in caveat.attrib["value"]
 
 
 def test_its_shape_is_the_one_that_readers_know() -> None:

@@ -143,9 +143,9 @@ def test_a_sentence_has_all_that_is_known() -> None:
 
 
 def test_what_makes_it_less_sure_is_said_in_words() -> None:
-    said = wording.grounds(Verdict([], "x", "another kernel", ("the processor", "the governor")))
+    said = wording.caveats(Verdict([], "x", "another kernel", ("the processor", "the governor")))
     assert said == [
         "advisory, a regression does not block: another kernel",
         "not the baseline's machine: the processor and the governor",
     ]
-    assert wording.grounds(Verdict([], "x")) == []
+    assert wording.caveats(Verdict([], "x")) == []

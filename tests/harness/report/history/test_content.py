@@ -88,7 +88,7 @@ def test_a_failed_run_is_shown(results: Path) -> None:
 @pytest.mark.parametrize("metric", IN_HISTORY)
 def test_nothing_is_wider_than_the_terminal(results: Path, width: int, metric: str) -> None:
     if metric == "latency":
-        with pytest.raises(StoreError, match="no run that is kept tells of latency"):
+        with pytest.raises(StoreError, match="no stored run has latency"):
             told(results, metric)
         return
     text = shown(told(results, metric), width)

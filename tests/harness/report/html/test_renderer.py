@@ -161,7 +161,7 @@ def test_several_runs_are_one_report(tmp_path: Path, fake: ModuleType) -> None:
     one, two = fake.good_run(tmp_path), fake.good_run(tmp_path, data="synthetic")
     text = Seen(render(one, two)).text
     assert one.name in text and two.name in text
-    assert "cnn-digits cpu float32 made-up data" in text
+    assert "cnn-digits cpu float32 synthetic data" in text
     assert "A: the first losses of 9 cells agree" in text
     assert "B: the first losses of 9 cells agree" in text
     assert "A: the first losses" not in Seen(render(one)).text
