@@ -97,7 +97,7 @@ def test_a_layer_says_what_is_not_drawn() -> None:
 
 
 def test_a_layer_that_is_drawn_and_has_no_fans_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Scale, "starts", {})
+    monkeypatch.setattr(Scale, "initial_values", {})
     net = dataclasses.replace(spec.load("mlp-2-3-2"), layers=(Scale(), Dense(2)))
     with pytest.raises(NotImplementedError, match=r"^scale: .* no fans"):
         init.start_weights(net)
