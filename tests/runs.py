@@ -79,20 +79,18 @@ class MadeUpRun:
             "calibration", workload=workload, turn=turn, launch=launch, round=number, rate=rate
         )
 
-    def fail(
-        self,
-        cell: str,
-        status: str = "crashed",
-        reason: str = "killed",
-        phase: str | None = "rounds",
-    ) -> Self:
-        return self("cell-failed", cell, phase=phase, status=status, reason=reason)
+    def fail(self, cell: str, status: str = "crashed", **fields: Any) -> Self:
+        about = {"phase": "rounds", "status": status, "reason": "killed"}
+        return self("cell-failed", cell, **{**about, **fields})
 
     def done(self, cell: str) -> Self:
         return self("cell-done", cell)
 
     def end(self, status: str = "ok", exit_code: int = 0) -> Self:
-        return self("run-ended", status=status, exit_code=exit_code)
+        """End the run, and close the journal: nothing can be written after."""
+        self("run-ended", status=status, exit_code=exit_code)
+        self.run.close()
+        return self
 
     def read(self) -> store.Record:
         """Close the journal, ended or not, and read the run back."""

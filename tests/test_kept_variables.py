@@ -16,10 +16,10 @@ from harness.report import document, formats, provenance
 from harness.report.gate import outputs
 from harness.report.html import renderer
 from harness.results import history_db, store
-from harness.results.store import Run
 from harness.runner import run
 from tests.harness.gate.made import HEAD, OTHER, made
 from tests.harness.report import conftest as helpers
+from tests.harness.report.made_up import ReportRun
 from tests.toy_request import toy_request
 from workloads.errors import UserError
 
@@ -33,10 +33,10 @@ def fake() -> ModuleType:
 
 def written(folder: Path, fake: ModuleType, kept: dict[str, str], **more: Any) -> store.Record:
     """A run of one cell whose workers were given `kept`."""
-    new = Run.create(folder, {**fake.manifest([CELL], kept_variables=kept), **more})
-    fake.begin(new)
-    fake.whole_cell(new, CELL)
-    fake.end(new)
+    new = ReportRun(folder, {**fake.manifest([CELL], kept_variables=kept), **more})
+    new.begin()
+    new.whole_cell(CELL)
+    new.end()
     return store.read(new.folder)
 
 

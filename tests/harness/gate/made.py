@@ -107,7 +107,7 @@ def _bring_up(
         return
     if how.get("wrong_step"):
         run.parity(one, NOT_EQUIVALENT)
-        run.fail(one, NOT_EQUIVALENT, "w differs", phase=None)
+        run.fail(one, NOT_EQUIVALENT, reason="w differs", phase=None)
         return
     first = _noisy(0.1 * how.get("first", 1), draw, noise)
     run.first_step(one, first / speed)

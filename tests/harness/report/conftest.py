@@ -1,8 +1,7 @@
-"""A believable run, written through the store as the conductor would write it."""
+"""Whole made-up runs, for reports to show."""
 
 from __future__ import annotations
 
-import base64
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness.results.store import Run
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
+from tests.harness.report.made_up import SPEEDS, ReportRun
 from tests.parity_event import parity_event
 
 
@@ -20,28 +19,6 @@ from tests.parity_event import parity_event
 def fake() -> ModuleType:
     """The helpers of this file, which pytest does not let tests import."""
     return sys.modules[__name__]
-
-
-SPEEDS = {
-    "pytorch/eager": 68210.0,
-    "pytorch/compile": 41050.5,
-    "tensorflow/eager": 9120.0,
-    "tensorflow/graph": 25530.0,
-    "tensorflow/xla": 38020.0,
-    "mxnet/imperative": 8890.0,
-    "mxnet/hybrid": 16310.0,
-    "jax/eager": 1210.0,
-    "jax/jit": 22340.0,
-    "reference/numpy": 305.4,
-}
-PACKAGES = {
-    "pytorch": {"torch": "2.13.0+cpu", "numpy": "2.4.6"},
-    "tensorflow": {"tensorflow": "2.21.0", "keras": "3.12.0", "numpy": "2.4.6"},
-    "mxnet": {"mxnet": "1.9.1", "numpy": "1.23.5"},
-    "jax": {"jax": "0.10.2", "jaxlib": "0.10.2", "numpy": "2.4.6"},
-    "reference": {"numpy": "2.4.6"},
-}
-LOSS = 2.3059871
 
 
 def spec(target: float = 0.95, dataset: str = "digits") -> dict[str, Any]:
@@ -90,151 +67,29 @@ def plan(*workloads: str) -> list[str]:
     ]
 
 
-IMAGES = {
-    "shape": [24, 1, 8, 8],
-    "top": 16,
-    "labels": [place % 10 for place in range(24)],
-    "data": base64.b64encode(bytes(place % 17 for place in range(24 * 64))).decode(),
-}
-
-
-def begin(run: Run, images: Any = IMAGES, inputs: str = "ab") -> None:
-    run.append("run-started")
-    for name in PACKAGES:
-        run.append(
-            "framework-ready",
-            framework=name,
-            title=name.title(),
-            reference=name == "reference",
-            origin="lock",
-            python="3.11.7",
-            lock="9f" * 32,
-            seconds=0.4,
-        )
-    run.append(
-        "dataset",
-        workload="cnn-digits",
-        name="digits",
-        source="embedded",
-        train=1437,
-        test=360,
-        sha256={
-            "train_inputs.npy": inputs * 32,
-            "train_labels.npy": "cd" * 32,
-            "test_inputs.npy": "ef" * 32,
-            "test_labels.npy": "01" * 32,
-        },
-        classes=["zero", *map(str, range(1, 10))],
-        images=images,
-    )
-
-
-def open_cell(run: Run, cell: str, loss: float | None = None, log: str = "") -> None:
-    """All events of a cell up to its first step."""
-    framework = cell.split("/")[1]
-    run.append("cell-started", cell, log=log or f"logs/{cell.replace('/', '-')}.log")
-    run.append(
-        "opened",
-        cell,
-        import_seconds=1.93,
-        versions=PACKAGES.get(framework, {}),
-        python="3.11.7",
-        pid=4711,
-        rss=210 * 2**20,
-    )
-    run.append("built", cell, seconds=0.21, settings={"threads": 2, "layout": "NCHW"})
-    nudge = 1 + 1e-7 * (len(cell) % 7)
-    run.append("first-step", cell, seconds=0.034, loss=LOSS * nudge if loss is None else loss)
-
-
-def train(run: Run, cell: str, accuracy: float = 0.9722) -> None:
-    """Training to its end, the metrics and the memory."""
-    run.append("progress", cell, step=100, steps=675, loss=0.41)
-    run.append("trained", cell, steps=675, seconds=4.2, losses=[2.3, 1.9, 1.2], final_loss=0.0123)
-    run.append(
-        "evaluated",
-        cell,
-        accuracy=accuracy,
-        precision=accuracy + 0.001,
-        recall=accuracy - 0.001,
-        f1=accuracy,
-        per_class=[],
-        confusion=[],
-        examples=360,
-        seconds=0.05,
-    )
-    run.append("memory", cell, peak_rss=498 * 2**20, import_rss=210 * 2**20, device_peak=None)
-
-
-def time_slices(
-    run: Run, cell: str, rounds: int = 5, speed: float | None = None, launches: int = 3
-) -> None:
-    """Timed slices that vary by a percent or so from round to round and from launch to launch."""
-    speed = speed or SPEEDS.get("/".join(cell.split("/")[1:3]), 1000.0)
-    for launch in range(1, launches + 1):
-        for number in range(1, rounds + 1):
-            for kind, factor in (("train", 1.0), ("predict", 3.1)):
-                own = 1 + 0.01 * (number % 3) + 0.002 * ((launch * len(cell)) % 3)
-                seconds = 3200 / (speed * factor) * own
-                run.append(
-                    "slice",
-                    cell,
-                    launch=launch,
-                    round=number,
-                    kind=kind,
-                    steps=100,
-                    samples=3200,
-                    seconds=seconds,
-                    cpu_seconds=seconds * 1.9,
-                )
-
-
-def fail(run: Run, cell: str, status: str = "crashed", **more: Any) -> None:
-    told = {
-        "phase": "train",
-        "status": status,
-        "signal": "SIGKILL",
-        "reason": "killed by signal SIGKILL; the machine was short of memory",
-        "log_tail": ["[06:31:02] operator.cc:120: | allocating 4 GiB |", "```", "Killed"],
-    }
-    run.append("cell-failed", cell, **(told | more))
-
-
-def whole_cell(run: Run, cell: str, **more: Any) -> None:
-    open_cell(run, cell)
-    train(run, cell, **more)
-    time_slices(run, cell)
-    run.append("cell-done", cell)
-
-
-def end(run: Run, status: str = "ok", exit_code: int = 0) -> None:
-    run.append("run-ended", status=status, exit_code=exit_code)
-    run.close()
-
-
 def good_run(results: Path, *workloads: str, **options: Any) -> Path:
     """A run in which every cell is well."""
     cells = plan(*(workloads or ("cnn-digits",)))
-    run = Run.create(results, manifest(cells, **options))
-    begin(run, inputs="12" if options.get("data") == "synthetic" else "ab")
+    run = ReportRun(results, manifest(cells, **options))
+    run.begin(inputs="12" if options.get("data") == "synthetic" else "ab")
     for cell in cells:
-        whole_cell(run, cell)
-    end(run)
+        run.whole_cell(cell)
+    run.end()
     return run.folder
 
 
 def mixed_run(results: Path) -> Path:
     """A run with everything in it: failures, a missing framework, a skipped workload."""
     cells = plan("cnn-digits", "mlp-digits")
-    run = Run.create(results, manifest([*cells, "cifar-cnn/pytorch/eager/cpu/float32"]))
-    begin(run)
-    run.append(
+    run = ReportRun(results, manifest([*cells, "cifar-cnn/pytorch/eager/cpu/float32"]))
+    run.begin()
+    run(
         "framework-unavailable",
         framework="mxnet",
         title="MXNet",
         reason="libquadmath.so.0 is missing: apt install libquadmath0",
     )
-    run.append(
+    run(
         "workload-skipped",
         workload="cifar-cnn",
         reason="cifar10 is absent: run `python cli.py data fetch cifar10`",
@@ -243,8 +98,7 @@ def mixed_run(results: Path) -> Path:
         if "/mxnet/" in cell:
             continue
         if "/compile/" in cell:
-            fail(
-                run,
+            run.fail(
                 cell,
                 "unavailable",
                 phase="open",
@@ -253,45 +107,20 @@ def mixed_run(results: Path) -> Path:
                 reason="mode compile needs the program g++, which is not on the path",
             )
         elif cell.startswith("mlp-digits/tensorflow/xla"):
-            open_cell(run, cell)
-            fail(run, cell)
+            run.open_cell(cell)
+            run.fail(cell)
         elif cell.startswith("mlp-digits/jax/eager"):
-            open_cell(run, cell, loss=2.35)
-            train(run, cell, accuracy=0.91)
-            time_slices(run, cell)
-            run.append("cell-done", cell)
+            run.open_cell(cell, loss=2.35)
+            run.train(cell, accuracy=0.91)
+            run.time_slices(cell)
+            run.done(cell)
         else:
-            whole_cell(run, cell)
-    end(run, "failed", 1)
+            run.whole_cell(cell)
+    run.end("failed", 1)
     return run.folder
 
 
-NAMES = [*range(10)]
 HOSTILE = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>{{7*7}}"
-
-
-def score_classes(run: Run, cell: str, accuracy: float) -> None:
-    """Metrics with a confusion matrix and scores a class."""
-    right = round(36 * accuracy)
-    confusion = [
-        [right if a == b else 36 - right if b == (a + 1) % 10 else 0 for b in NAMES] for a in NAMES
-    ]
-    wrong = round(10 - 10 * accuracy)  # of the first images: each taken for the next class
-    predicted = [(label + (place < wrong)) % 10 for place, label in enumerate(IMAGES["labels"])]
-    each = {"precision": accuracy, "recall": accuracy, "f1": accuracy, "support": 36}
-    run.append(
-        "evaluated",
-        cell,
-        accuracy=accuracy,
-        precision=accuracy,
-        recall=accuracy,
-        f1=accuracy,
-        per_class=[each] * 10,
-        confusion=confusion,
-        examples=360,
-        seconds=0.05,
-        predicted=predicted,
-    )
 
 
 def rich_run(results: Path, odd: str = "") -> Path:
@@ -302,18 +131,17 @@ def rich_run(results: Path, odd: str = "") -> Path:
     cells = plan("cnn-digits", "mlp-digits")
     if odd:
         cells.append(f"{odd}/{odd.replace('/', '')}/{odd.replace('/', '')}/cpu/float32")
-    run = Run.create(results, manifest(cells, parity_steps=20) | {"host": odd})
-    begin(run)
+    run = ReportRun(results, manifest(cells, parity_steps=20) | {"host": odd})
+    run.begin()
     for place, cell in enumerate(cells):
-        open_cell(run, cell, log=f"logs/{place}.log")
+        run.open_cell(cell, log=f"logs/{place}.log")
         log = run.folder / "logs" / f"{place}.log"
         log.write_text(f"first line\nthe last line of {cell} {odd}\n")
         wrong = cell.startswith("mlp-digits/mxnet/imperative")
         event = parity_event(NOT_EQUIVALENT if wrong else EQUIVALENT)
-        run.append("parity", cell, **event)
+        run("parity", cell, **event)
         if wrong:
-            fail(
-                run,
+            run.fail(
                 cell,
                 NOT_EQUIVALENT,
                 phase=None,
@@ -323,10 +151,10 @@ def rich_run(results: Path, odd: str = "") -> Path:
             )
             continue
         for step in range(25, 676, 25):
-            run.append("progress", cell, step=step, steps=675, loss=2.3 / step)
-        train(run, cell)
-        score_classes(run, cell, 0.9722 if place % 3 else 0.9444)
-        run.append(
+            run("progress", cell, step=step, steps=675, loss=2.3 / step)
+        run.train(cell)
+        run.score_classes(cell, 0.9722 if place % 3 else 0.9444)
+        run(
             "latency",
             cell,
             batch=1,
@@ -334,8 +162,8 @@ def rich_run(results: Path, odd: str = "") -> Path:
             p90=2e-4 * (place + 1),
             p99=4e-4 * (place + 1),
         )
-        time_slices(run, cell)
-        run.append(
+        run.time_slices(cell)
+        run(
             "slice",
             cell,
             launch=3,
@@ -347,8 +175,8 @@ def rich_run(results: Path, odd: str = "") -> Path:
             cpu_seconds=1.0,
             noise=["load of others: 0.4"],
         )
-        run.append("cell-done", cell)
-    end(run, "failed", 1)
+        run.done(cell)
+    run.end("failed", 1)
     return run.folder
 
 
@@ -361,22 +189,22 @@ def undecided_run(results: Path, undecided: str = "pytorch/eager", **options: An
     It was undecided before timing, and a replayed slice was so for another tensor.
     """
     cells = plan("cnn-digits")
-    run = Run.create(results, manifest(cells, parity_steps=20, **options))
-    begin(run)
+    run = ReportRun(results, manifest(cells, parity_steps=20, **options))
+    run.begin()
     for cell in cells:
         odd = f"/{undecided}/" in cell
         verdict, tensors = (UNDECIDED, [UNSHOWN]) if odd else (EQUIVALENT, [])
-        open_cell(run, cell)
-        run.append("parity", cell, **parity_event(verdict, undecided=tensors))
-        train(run, cell, accuracy=0.99 if odd else 0.9722)
-        time_slices(run, cell, speed=1e6 if odd else None)
+        run.open_cell(cell)
+        run("parity", cell, **parity_event(verdict, undecided=tensors))
+        run.train(cell, accuracy=0.99 if odd else 0.9722)
+        run.time_slices(cell, speed=1e6 if odd else None)
         for kind in ("train", "predict"):
-            run.append("parity", cell, **parity_event(when=REPLAYED, kind=kind, launch=2, round=1))
+            run("parity", cell, **parity_event(when=REPLAYED, kind=kind, launch=2, round=1))
         if odd:
             replayed = {"when": REPLAYED, "kind": "train", "launch": 3, "round": 2}
-            run.append("parity", cell, **parity_event(UNDECIDED, **replayed))
-        run.append("cell-done", cell)
-    end(run, UNDECIDED, 3)
+            run("parity", cell, **parity_event(UNDECIDED, **replayed))
+        run.done(cell)
+    run.end(UNDECIDED, 3)
     return run.folder
 
 
@@ -386,12 +214,12 @@ REFUSED = "the reference is not finite from step 6 on: lower the learning rate"
 def refused_run(results: Path) -> Path:
     """A run of two workloads of which one was refused."""
     cells = plan("cnn-digits", "mlp-digits")
-    run = Run.create(results, manifest(cells, parity_steps=20))
-    begin(run)
+    run = ReportRun(results, manifest(cells, parity_steps=20))
+    run.begin()
     for cell in plan("cnn-digits"):
-        whole_cell(run, cell)
-    run.append("workload-refused", workload="mlp-digits", reason=REFUSED)
-    end(run, "failed", 1)
+        run.whole_cell(cell)
+    run("workload-refused", workload="mlp-digits", reason=REFUSED)
+    run.end("failed", 1)
     return run.folder
 
 
@@ -409,10 +237,10 @@ def dated_run(results: Path, day: int, odd: str = "", **more: Any) -> Path:
     if day >= 18:
         whole["machine"] |= {"cpu": f"Xeon {odd}"}
     new = day >= 13
-    run = Run.create(results, whole)
+    run = ReportRun(results, whole)
     for name in dict.fromkeys(cell.split("/")[1] for cell in cells):
         version = f"2.1{3 if new else 2}.0{odd}" if name.endswith("pytorch") else f"1.0{odd}"
-        run.append(
+        run(
             "framework-ready",
             framework=name,
             title=name,
@@ -422,19 +250,19 @@ def dated_run(results: Path, day: int, odd: str = "", **more: Any) -> Path:
             version=version,
             seconds=0.4,
         )
-    run.append("dataset", workload="cnn-digits", name="digits", sha256={"inputs": "ab" * 32})
+    run("dataset", workload="cnn-digits", name="digits", sha256={"inputs": "ab" * 32})
     for place, cell in enumerate(cells):
-        open_cell(run, cell)
+        run.open_cell(cell)
         if day == 9 and place == 2:
-            fail(run, cell)
+            run.fail(cell)
             continue
-        train(run, cell)
+        run.train(cell)
         wobble = 1 + 0.01 * ((day * (place + 3)) % 5 - 2) / 2
         shared = (0.8 if day >= 6 else 1) * (1 + 0.02 * (day % 3)) * wobble
         own = 0.9 if new and place == 1 else 1
-        time_slices(run, cell, rounds=2, speed=SPEEDS[TREND[place]] * shared * own)
-        run.append("cell-done", cell)
-    end(run, "failed" if day == 9 else "ok", int(day == 9))
+        run.time_slices(cell, rounds=2, speed=SPEEDS[TREND[place]] * shared * own)
+        run.done(cell)
+    run.end("failed" if day == 9 else "ok", int(day == 9))
     return run.folder
 
 

@@ -17,6 +17,7 @@ from harness.report.history import content, html_page
 from harness.report.html import renderer
 from harness.results import history_db as database
 from harness.results import store
+from tests.harness.report.made_up import ReportRun
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
@@ -153,19 +154,17 @@ def test_runs_that_came_to_little_have_a_page_too(
     page: Page, fakes: ModuleType, tmp_path: Path, size: dict[str, Any]
 ) -> None:
     cells = fakes.plan("cnn-digits")
-    empty, half, failed = (
-        fakes.Run.create(tmp_path, fakes.manifest(some)) for some in ([], cells, cells)
-    )
-    fakes.end(empty)
-    fakes.begin(half)
+    empty, half, failed = (ReportRun(tmp_path, fakes.manifest(some)) for some in ([], cells, cells))
+    empty.end()
+    half.begin()
     for cell in cells[:2]:
-        fakes.whole_cell(half, cell)
-    fakes.open_cell(half, cells[2])
-    half.close()  # as of a run that was killed
+        half.whole_cell(cell)
+    half.open_cell(cells[2])
+    half.run.close()  # as of a run that was killed
     for cell in cells:
-        fakes.open_cell(failed, cell)
-        fakes.fail(failed, cell)
-    fakes.end(failed, "failed", 1)
+        failed.open_cell(cell)
+        failed.fail(cell)
+    failed.end("failed", 1)
     said = {
         empty: ["there is nothing to compare", "no cell was planned"],
         half: [

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from harness.report import compare
 from harness.results import store
-from harness.results.store import Run
+from tests.harness.report.made_up import ReportRun
 
 CELLS = ("pytorch/eager", "pytorch/compile", "jax/jit")
 
@@ -25,17 +25,17 @@ def run(
 ) -> Path:
     """A run of three cells, of which one is `faster`."""
     cells = [f"cnn-digits/{cell}/cpu/float32" for cell in CELLS]
-    made = Run.create(folder, {**fake.manifest(cells, parity_steps=20), **more})
-    fake.begin(made)
+    made = ReportRun(folder, {**fake.manifest(cells, parity_steps=20), **more})
+    made.begin()
     for cell in cells:
-        fake.open_cell(made, cell)
-        fake.train(made, cell)
+        made.open_cell(cell)
+        made.train(cell)
         speed = fake.SPEEDS[cell.split("/", 1)[1].removesuffix("/cpu/float32")]
-        fake.time_slices(
-            made, cell, launches=launches, speed=speed * (faster if "/compile/" in cell else 1)
+        made.time_slices(
+            cell, launches=launches, speed=speed * (faster if "/compile/" in cell else 1)
         )
-        made.append("cell-done", cell)
-    fake.end(made)
+        made.done(cell)
+    made.end()
     return made.folder
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from harness.report import content
 from harness.results import store
-from harness.results.store import Run
 from harness.text import amount, listed, plain, seconds
 from harness.verdicts import EQUIVALENT, UNDECIDED
+from tests.harness.report.made_up import ReportRun
 from tests.parity_event import parity_event
 from workloads import spec
 
@@ -29,8 +29,8 @@ def said(report: content.Report) -> str:
     return "\n".join(text for section in report.sections for _, text in section.notes)
 
 
-def start(tmp_path: Path, fake: ModuleType, *cells: str, **options: object) -> Run:
-    return Run.create(tmp_path, fake.manifest(cells, **options))
+def start(tmp_path: Path, fake: ModuleType, *cells: str, **options: object) -> ReportRun:
+    return ReportRun(tmp_path, fake.manifest(cells, **options))
 
 
 def test_a_good_run(tmp_path: Path, fake: ModuleType) -> None:
@@ -106,15 +106,15 @@ def test_a_fast_reference_and_a_failed_fast_cell_still_stand_last(
     tmp_path: Path, fake: ModuleType
 ) -> None:
     run = start(tmp_path, fake, "toy/reference/numpy/cpu/float64", *CELLS)
-    fake.begin(run)
+    run.begin()
     for number, cell in enumerate(["toy/reference/numpy/cpu/float64", *CELLS]):
-        fake.open_cell(run, cell)
-        fake.time_slices(run, cell, speed=1e6 / (number + 1))
+        run.open_cell(cell)
+        run.time_slices(cell, speed=1e6 / (number + 1))
         if cell == CELLS[0]:
-            fake.fail(run, cell, phase="rounds")
+            run.fail(cell, phase="rounds")
         else:
-            run.append("cell-done", cell)
-    fake.end(run)
+            run.done(cell)
+    run.end()
     (section,) = report(run.folder).sections
     labels = [row.label for row in section.rows]
     assert labels == ["right slow", "third m", "left fast", "reference numpy"]
@@ -149,10 +149,10 @@ def test_what_is_missing_and_what_failed_is_told(tmp_path: Path, fake: ModuleTyp
 def test_a_target_that_a_short_training_missed_is_no_failure(
     tmp_path: Path, fake: ModuleType, options: dict[str, Any], words: str
 ) -> None:
-    run = Run.create(tmp_path, fake.manifest(fake.plan("cnn-digits")[:2], **options))
+    run = ReportRun(tmp_path, fake.manifest(fake.plan("cnn-digits")[:2], **options))
     for cell in fake.plan("cnn-digits")[:2]:
-        fake.whole_cell(run, cell, accuracy=0.5)
-    fake.end(run)
+        run.whole_cell(cell, accuracy=0.5)
+    run.end()
     missed = f"every cell missed the target accuracy of 0.95 {words}".strip()
     assert ("note" if words else "bad", missed) in report(run.folder).sections[0].notes
 
@@ -165,11 +165,11 @@ def losses(
     if reference is not None:
         cells.append("toy/reference/numpy/cpu/float64")
         each = (*each, reference)
-        fake.begin(run)
+        run.begin()
     for cell, loss in zip(cells, each, strict=True):
-        run.append("first-step", cell, seconds=0.1, loss=loss)
-        run.append("cell-done", cell)
-    fake.end(run)
+        run("first-step", cell, seconds=0.1, loss=loss)
+        run.done(cell)
+    run.end()
     return said(report(run.folder))
 
 
@@ -197,24 +197,24 @@ def test_a_lone_cell_agrees_with_nobody(tmp_path: Path, fake: ModuleType) -> Non
 
 def test_an_unsteady_cell_is_told(tmp_path: Path, fake: ModuleType) -> None:
     run = start(tmp_path, fake, CELLS[0])
-    fake.time_slices(run, CELLS[0])
-    run.append("warmed", CELLS[0], launch=1, steady_from=None, seconds_a_step=[1.0] * 100)
-    run.append("cell-done", CELLS[0])
-    fake.end(run)
+    run.time_slices(CELLS[0])
+    run("warmed", CELLS[0], launch=1, steady_from=None, seconds_a_step=[1.0] * 100)
+    run.done(CELLS[0])
+    run.end()
     assert "left fast did not reach steady state while warming up" in said(report(run.folder))
 
 
 def test_the_rate_of_tiny_operations_is_told_of_each_framework(
     tmp_path: Path, fake: ModuleType
 ) -> None:
-    run = Run.create(tmp_path, fake.manifest(CELLS[:2]))
-    run.update_manifest(workloads={"toy": spec.load("mlp-digits").to_dict()})
+    run = ReportRun(tmp_path, fake.manifest(CELLS[:2]))
+    run.run.update_manifest(workloads={"toy": spec.load("mlp-digits").to_dict()})
     for cell, speed in zip(CELLS[:2], (640.0, 320.0), strict=True):
-        fake.time_slices(run, cell, speed=speed)
+        run.time_slices(cell, speed=speed)
         rates = {"float32 product": 1e9, "tiny operations": 100 * speed}
-        run.append("limits", cell, rates=rates)
-        run.append("cell-done", cell)
-    fake.end(run)
+        run("limits", cell, rates=rates)
+        run.done(cell)
+    run.end()
     told = said(report(run.folder))
     assert "dispatch rate on cpu, operations a second: left 64,000 and right 32,000" in told
     assert "takes as long as 3,2" in told  # batches of 32 samples
@@ -224,14 +224,14 @@ def test_the_rate_of_tiny_operations_is_told_of_each_framework(
 def test_an_undecided_cell_is_not_the_one_nearest_to_the_limit(
     tmp_path: Path, fake: ModuleType
 ) -> None:
-    run = Run.create(tmp_path, fake.manifest(CELLS[:2]))
-    run.update_manifest(workloads={"toy": spec.load("mlp-digits").to_dict()})
+    run = ReportRun(tmp_path, fake.manifest(CELLS[:2]))
+    run.run.update_manifest(workloads={"toy": spec.load("mlp-digits").to_dict()})
     for cell, speed, verdict in zip(CELLS, (1e6, 320.0), (UNDECIDED, EQUIVALENT), strict=False):
-        run.append("parity", cell, **parity_event(verdict))
-        fake.time_slices(run, cell, speed=speed)
-        run.append("limits", cell, rates={"float32 product": 1e12, "tiny operations": 1e4})
-        run.append("cell-done", cell)
-    fake.end(run)
+        run("parity", cell, **parity_event(verdict))
+        run.time_slices(cell, speed=speed)
+        run("limits", cell, rates={"float32 product": 1e12, "tiny operations": 1e4})
+        run.done(cell)
+    run.end()
     notes = said(report(run.folder))
     assert "best MFU: right slow, " in notes and "a step of right slow takes" in notes
 
@@ -239,8 +239,8 @@ def test_an_undecided_cell_is_not_the_one_nearest_to_the_limit(
 def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -> None:
     run = start(tmp_path, fake, *CELLS[:2], threads=1, precision=1e-4, open_ended=True)
     for cell, speed in zip(CELLS[:2], (1000.0, 1001.0), strict=True):
-        fake.time_slices(run, cell, speed=speed)
-        run.append(
+        run.time_slices(cell, speed=speed)
+        run(
             "slice",
             cell,
             launch=1,
@@ -252,10 +252,10 @@ def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -
             cpu_seconds=1,
             noise=["stolen by the hypervisor: 6%"],
         )
-        run.append("cell-done", cell)
-    run.append("in-turn", workload="toy", turn=0, cells=[CELLS[0]])
-    run.append("stopped", workload="toy", reason="the budget is spent")
-    fake.end(run)
+        run.done(cell)
+    run("in-turn", workload="toy", turn=0, cells=[CELLS[0]])
+    run("stopped", workload="toy", reason="the budget is spent")
+    run.end()
     told = said(report(run.folder))
     assert "exceeded its thread limit (1.9 of 1 cores)" in told
     assert "2 of " in told and " slices contaminated: stolen by the hypervisor (2)" in told
@@ -276,8 +276,8 @@ def test_synthetic_data_is_named_and_claims_no_accuracy(tmp_path: Path, fake: Mo
 def test_a_busy_machine_is_named(tmp_path: Path, fake: ModuleType) -> None:
     run = start(tmp_path, fake)
     machine = store.read(run.folder).manifest["machine"]
-    run.update_manifest(machine={**machine, "load": [3.5, 1, 1]})
-    run.close()
+    run.run.update_manifest(machine={**machine, "load": [3.5, 1, 1]})
+    run.run.close()
     assert "load 3.5 on 2 usable cores" in report(run.folder).warnings[0]
 
 
@@ -286,10 +286,10 @@ def test_devices_that_differ_are_in_the_names(tmp_path: Path, fake: ModuleType) 
     run = start(tmp_path, fake, *cells)
     for cell in cells:
         on_card = {"device_peak": 2**28, "device_used": 2**29} if "cuda" in cell else {}
-        run.append("memory", cell, peak_rss=2**30, **on_card)
-        run.append("cell-done", cell)
-    run.append("framework-unavailable", framework="right", device="cuda", reason="no wheel")
-    fake.end(run)
+        run("memory", cell, peak_rss=2**30, **on_card)
+        run.done(cell)
+    run("framework-unavailable", framework="right", device="cuda", reason="no wheel")
+    run.end()
     told = report(run.folder)
     (section,) = told.sections
     assert [row.label for row in section.rows] == ["left fast cpu", "left fast cuda"]
@@ -300,8 +300,8 @@ def test_devices_that_differ_are_in_the_names(tmp_path: Path, fake: ModuleType) 
 
 
 def test_an_empty_run(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, {})
-    run.close()
+    run = ReportRun(tmp_path, {})
+    run.run.close()
     told = report(run.folder)
     assert told.tone == "bad" and told.verdict.startswith("no cell was planned")
     assert told.sections == () and told.again == ""
@@ -312,9 +312,9 @@ def test_absent_data_is_as_bad_as_the_run_s_end_says(
     tmp_path: Path, fake: ModuleType, status: str, tone: str
 ) -> None:
     run = start(tmp_path, fake, CELLS[0], "cifar-cnn/right/slow/cpu/float32")
-    fake.whole_cell(run, CELLS[0])
-    run.append("workload-skipped", workload="cifar-cnn", reason="cifar10 is absent")
-    fake.end(run, status, int(status != "ok"))
+    run.whole_cell(CELLS[0])
+    run("workload-skipped", workload="cifar-cnn", reason="cifar10 is absent")
+    run.end(status, int(status != "ok"))
     told = report(run.folder)
     assert (told.tone, told.verdict) == (tone, "1 of 2 cells ok: 1 skipped")
 
@@ -324,11 +324,11 @@ def test_a_run_that_was_not_finished(
     tmp_path: Path, fake: ModuleType, status: str | None, words: str
 ) -> None:
     run = start(tmp_path, fake, *CELLS)
-    fake.whole_cell(run, CELLS[0])
-    fake.open_cell(run, CELLS[1])
+    run.whole_cell(CELLS[0])
+    run.open_cell(CELLS[1])
     if status:
-        run.append("run-ended", status=status, exit_code=130)
-    run.close()
+        run("run-ended", status=status, exit_code=130)
+    run.run.close()
     told = report(run.folder)
     assert told.tone == "bad" and words in told.verdict and "partial" in told.verdict
     assert "1 of 3 cells ok: 1 interrupted and 1 not run" in told.verdict
@@ -338,8 +338,8 @@ def test_a_run_that_was_not_finished(
 def test_a_run_in_which_all_failed(tmp_path: Path, fake: ModuleType) -> None:
     run = start(tmp_path, fake, *CELLS)
     for cell in CELLS:
-        fake.fail(run, cell)
-    fake.end(run, "failed", 1)
+        run.fail(cell)
+    run.end("failed", 1)
     told = report(run.folder)
     assert told.verdict == "0 of 3 cells ok: 3 crashed"
     assert dict(told.provenance)["speeds"] == "no slice was timed"

@@ -12,6 +12,7 @@ import pytest
 from harness.report import headlines
 from harness.report.groups import Group, groups, load
 from harness.results import store
+from tests.harness.report.made_up import ReportRun
 
 PLACE = "cpu/float32"
 
@@ -140,12 +141,12 @@ def test_runs_share_a_ranking_only_with_the_same_spec_data_and_arithmetic(
 ) -> None:
     one, two = fake.good_run(tmp_path), fake.good_run(tmp_path)
     made_up = fake.good_run(tmp_path, data="synthetic")
-    other = fake.Run.create(tmp_path, fake.manifest(fake.plan("cnn-digits")))
-    fake.begin(other)
-    other.update_manifest(workloads={"cnn-digits": fake.spec(target=0.5)})
+    other = ReportRun(tmp_path, fake.manifest(fake.plan("cnn-digits")))
+    other.begin()
+    other.run.update_manifest(workloads={"cnn-digits": fake.spec(target=0.5)})
     for cell in fake.plan("cnn-digits"):
-        fake.whole_cell(other, cell)
-    fake.end(other)
+        other.whole_cell(cell)
+    other.end()
     records = [store.read(folder) for folder in (one, two, made_up, other.folder)]
     found = groups(load(records))
     assert [set(group.cells["run"]) for group in found] == [{0, 1}, {2}, {3}]

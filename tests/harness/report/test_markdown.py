@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 
 from harness.report import markdown
 from harness.results import store
-from harness.results.store import Run
 from harness.text import plain
+from tests.harness.report.made_up import ReportRun
 
 
 def render(folder: Path) -> str:
@@ -71,9 +71,9 @@ def test_a_log_cannot_close_its_own_block(tmp_path: Path, fake: ModuleType) -> N
 
 def test_a_name_cannot_break_the_page(tmp_path: Path, fake: ModuleType) -> None:
     cell = "toy|<b>/a|b<img src=x>/m`x/cpu/float32"
-    run = Run.create(tmp_path, fake.manifest([cell]))
-    fake.fail(run, cell, reason="<script>alert(1)</script> | [x](http://y)")
-    fake.end(run)
+    run = ReportRun(tmp_path, fake.manifest([cell]))
+    run.fail(cell, reason="<script>alert(1)</script> | [x](http://y)")
+    run.end()
     page = html(render(run.folder))
     for bad in ("<script", "<img", "<b>", "<a href"):
         assert bad not in page
@@ -86,7 +86,7 @@ def test_synthetic_data_is_named_on_top(tmp_path: Path, fake: ModuleType) -> Non
 
 
 def test_an_empty_run_has_a_report(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, {})
-    run.close()
+    run = ReportRun(tmp_path, {})
+    run.run.close()
     text = render(run.folder)
     assert "no cell was planned" in text and "| machine | not described |" in text

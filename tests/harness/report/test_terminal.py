@@ -15,7 +15,7 @@ from harness.doctor import Finding
 from harness.report import printing, terminal
 from harness.results import store
 from harness.results.metrics import IN_TABLES
-from harness.results.store import Run
+from tests.harness.report.made_up import ReportRun
 
 
 def show(folder: Path, width: int, **console: object) -> str:
@@ -98,9 +98,9 @@ def test_a_failure_has_its_reason_its_last_lines_and_its_log(
 
 def test_names_are_no_markup_and_no_terminal_codes(tmp_path: Path, fake: ModuleType) -> None:
     cell = f"toy[bold]/[red]a\x1b[2J/{'m' * 90}/cpu/float32"
-    run = Run.create(tmp_path, fake.manifest([cell]))
-    fake.fail(run, cell, reason="[link=x]no[/link]", log_tail=["y" * 500, "[/]"])
-    fake.end(run)
+    run = ReportRun(tmp_path, fake.manifest([cell]))
+    run.fail(cell, reason="[link=x]no[/link]", log_tail=["y" * 500, "[/]"])
+    run.end()
     text = show(run.folder, 80)
     assert "toy[bold]" in text and "[red]a" in text and "[link=x]no[/link]" in text
     assert "\x1b" not in text
@@ -109,8 +109,8 @@ def test_names_are_no_markup_and_no_terminal_codes(tmp_path: Path, fake: ModuleT
 
 @pytest.mark.parametrize("width", [20, 80])
 def test_an_empty_run(tmp_path: Path, width: int) -> None:
-    run = Run.create(tmp_path, {})
-    run.close()
+    run = ReportRun(tmp_path, {})
+    run.run.close()
     assert "no cell was" in show(run.folder, width)
 
 

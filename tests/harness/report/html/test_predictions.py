@@ -17,7 +17,7 @@ from PIL import Image
 from harness.report.html import predictions, renderer, run_page
 from harness.results import store
 from harness.results.preview import ROOM
-from harness.results.store import Run
+from tests.harness.report.made_up import ReportRun
 
 lawful = settings(deadline=None, derandomize=True, max_examples=60)
 
@@ -138,15 +138,15 @@ def test_cells_that_agree_and_cells_without_a_score(
     tmp_path: Path, fake: ModuleType, scored: bool
 ) -> None:
     cells = fake.plan("cnn-digits")
-    run = Run.create(tmp_path, fake.manifest(cells))
-    fake.begin(run)
+    run = ReportRun(tmp_path, fake.manifest(cells))
+    run.begin()
     for cell in cells:
-        fake.open_cell(run, cell)
+        run.open_cell(cell)
         if scored:
-            fake.score_classes(run, cell, 0.9)
-        fake.time_slices(run, cell)
-        run.append("cell-done", cell)
-    fake.end(run)
+            run.score_classes(cell, 0.9)
+        run.time_slices(cell)
+        run.done(cell)
+    run.end()
     found = grid(run.folder)
     assert found and len(found.views) == 1
     assert ("All 10 cells agree: 1 wrong." in found.about) == scored
@@ -156,24 +156,24 @@ def test_cells_that_agree_and_cells_without_a_score(
 @pytest.mark.parametrize("odd", [None, "", {"shape": [1] * 4, "data": "<script>"}, [1], 7])
 def test_a_run_without_images_has_a_report(tmp_path: Path, fake: ModuleType, odd: Any) -> None:
     cells = fake.plan("cnn-digits")
-    run = Run.create(tmp_path, fake.manifest(cells))
-    fake.begin(run, odd)
+    run = ReportRun(tmp_path, fake.manifest(cells))
+    run.begin(odd)
     for cell in cells:
-        fake.whole_cell(run, cell)
-    fake.end(run)
+        run.whole_cell(cell)
+    run.end()
     assert grid(run.folder) is None
     assert "Images of the test set" not in renderer.render([store.read(run.folder)])
 
 
 def test_wrong_guesses_are_left_out(tmp_path: Path, fake: ModuleType) -> None:
     cells = fake.plan("cnn-digits")[:4]
-    run = Run.create(tmp_path, fake.manifest(cells))
-    fake.begin(run)
+    run = ReportRun(tmp_path, fake.manifest(cells))
+    run.begin()
     for cell, odd in zip(cells, (["<b>"] * 24, [1], {"0": 1}, [10**18] * 24), strict=True):
-        fake.open_cell(run, cell)
-        run.append("evaluated", cell, accuracy=0.5, examples=360, predicted=odd)
-        run.append("cell-done", cell)
-    fake.end(run)
+        run.open_cell(cell)
+        run("evaluated", cell, accuracy=0.5, examples=360, predicted=odd)
+        run.done(cell)
+    run.end()
     found = grid(run.folder)
     assert found and [view.name for view in found.views] == ["tensorflow graph: 24 wrong"]
 

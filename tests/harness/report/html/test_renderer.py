@@ -19,7 +19,7 @@ from harness.report.groups import groups, load
 from harness.report.html import curves, downsample, plots, renderer, run_page, style
 from harness.results import store
 from harness.results.metrics import METRICS
-from harness.results.store import Run
+from tests.harness.report.made_up import ReportRun
 
 LARGEST = 6_000_000
 
@@ -106,12 +106,12 @@ def test_nothing_is_loaded(tmp_path: Path, fake: ModuleType) -> None:
 def test_empty_and_half_done_runs_have_a_report(
     tmp_path: Path, fake: ModuleType, end: bool
 ) -> None:
-    empty = Run.create(tmp_path, fake.manifest([]))
-    half = Run.create(tmp_path, fake.manifest(fake.plan("cnn-digits")))
-    fake.open_cell(half, fake.plan("cnn-digits")[0])
+    empty = ReportRun(tmp_path, fake.manifest([]))
+    half = ReportRun(tmp_path, fake.manifest(fake.plan("cnn-digits")))
+    half.open_cell(fake.plan("cnn-digits")[0])
     if end:
-        fake.end(empty)
-        fake.end(half, "interrupted")
+        empty.end()
+        half.end("interrupted")
     for run, words in ((empty, "there is nothing to compare"), (half, "no cell can be ranked")):
         assert words in render(run.folder)
     assert "partial" in render(half.folder)
@@ -119,11 +119,11 @@ def test_empty_and_half_done_runs_have_a_report(
 
 def test_a_run_that_failed_altogether_has_a_report(tmp_path: Path, fake: ModuleType) -> None:
     cells = fake.plan("cnn-digits")
-    run = Run.create(tmp_path, fake.manifest(cells))
+    run = ReportRun(tmp_path, fake.manifest(cells))
     for cell in cells:
-        fake.open_cell(run, cell)
-        fake.fail(run, cell)
-    fake.end(run, "failed", 1)
+        run.open_cell(cell)
+        run.fail(cell)
+    run.end("failed", 1)
     text = render(run.folder)
     assert "no cell can be ranked" in text and "short of memory" in text
     assert data(text)["cells"]["0"]["log"][-1] == "Killed"
@@ -151,9 +151,9 @@ def test_every_metric_that_a_cell_has_is_shown(tmp_path: Path, fake: ModuleType)
 
 def test_a_log_outside_the_run_is_not_read(tmp_path: Path, fake: ModuleType) -> None:
     (tmp_path / "secret").write_text("secret words")
-    run = Run.create(tmp_path, fake.manifest(fake.plan("cnn-digits")))
+    run = ReportRun(tmp_path, fake.manifest(fake.plan("cnn-digits")))
     for cell, log in zip(fake.plan("cnn-digits"), ("../secret", str(tmp_path / "secret"), "logs")):  # noqa: B905
-        fake.open_cell(run, cell, log=log)
+        run.open_cell(cell, log=log)
     assert "secret words" not in render(run.folder)
 
 
