@@ -8,22 +8,20 @@ import pytest
 
 import samestep
 from harness.results import pairwise, tables
-from harness.results.store import Run
+from tests.runs import MadeUpRun
 
 CELLS = ("toy/left/fast/cpu/float32", "toy/right/slow/cpu/float32")
 
 
 def written(results: Path) -> Path:
-    run = Run.create(results, {"cells": list(CELLS)})
-    run.append("run-started", cells=2)
+    run = MadeUpRun(results, {"cells": list(CELLS)})
+    run("run-started", cells=2)
     for cell in CELLS:
         for launch in (1, 2):
-            run.append(
-                "slice", cell, launch=launch, round=1, kind="train", samples=9, seconds=launch
-            )
-        run.append("latency", cell, batch=1, p50=0.5)
-        run.append("cell-done", cell)
-    run.close()
+            run("slice", cell, launch=launch, round=1, kind="train", samples=9, seconds=launch)
+        run("latency", cell, batch=1, p50=0.5)
+        run.done(cell)
+    run.run.close()
     return run.folder
 
 
@@ -50,8 +48,8 @@ def test_a_run_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_empty_run_has_empty_frames(tmp_path: Path) -> None:
-    made = Run.create(tmp_path, {})
-    made.close()
+    made = MadeUpRun(tmp_path, {})
+    made.run.close()
     run = samestep.load(made.folder)
     assert run.summary.empty and run.samples.empty and run.pairs.empty and run.events.empty
     assert {"time", "event", "cell"} <= set(run.events.columns)

@@ -10,19 +10,18 @@ import pytest
 
 from harness.report import parity_tables
 from harness.results import store
-from harness.results.store import Run
 from harness.verdicts import BEFORE, EQUIVALENT, NOT_EQUIVALENT, REPLAYED, UNDECIDED
 from tests.parity_event import TENSOR, parity_event
+from tests.runs import MadeUpRun
 
 LEFT, RIGHT = "toy/left/fast/cpu/float32", "toy/right/slow/cuda:1/float32"
 
 
 def record(folder: Path, *events: tuple[str, dict[str, Any]]) -> store.Record:
-    run = Run.create(folder, {"cells": [LEFT, RIGHT]})
+    run = MadeUpRun(folder, {"cells": [LEFT, RIGHT]})
     for cell, event in events:
-        run.append("parity", cell, **event)
-    run.close()
-    return store.read(run.folder)
+        run("parity", cell, **event)
+    return run.read()
 
 
 def test_a_cell_has_one_row_with_its_replayed_slices_and_the_worst_share_of_all(

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from harness.results import store, tables
-from harness.results.store import Run
 from harness.verdicts import (
     EQUIVALENT,
     NOT_EQUIVALENT,
@@ -19,6 +18,7 @@ from harness.verdicts import (
     undecided_reason,
 )
 from tests.parity_event import TENSOR, parity_event
+from tests.runs import MadeUpRun
 
 CELL = "toy/left/fast/cpu/float32"
 
@@ -27,7 +27,7 @@ def manifest(*cells: str, **more: Any) -> dict[str, Any]:
     return {"cells": list(cells), "options": {"data": "real"}, **more}
 
 
-def timed(run: Run, cell: str, rates: list[float], launch: int = 1, **more: Any) -> None:
+def timed(run: MadeUpRun, cell: str, rates: list[float], launch: int = 1, **more: Any) -> None:
     """One slice of each kind a rate."""
     for number, rate in enumerate(rates, start=1):
         for kind, factor in (("train", 1), ("predict", 2)):
@@ -41,26 +41,25 @@ def timed(run: Run, cell: str, rates: list[float], launch: int = 1, **more: Any)
                 "seconds": seconds,
                 "cpu_seconds": 1.5 * seconds,
             }
-            run.append("slice", cell, **(told | more))
+            run("slice", cell, **(told | more))
 
 
 def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, manifest(CELL, workloads={"toy": {"target_accuracy": 0.9}}))
-    run.append("framework-ready", framework="left", reference=True)
-    run.append("opened", CELL, import_seconds=1.5)
-    run.append("first-step", CELL, seconds=0.5, loss=2.0)
-    run.append("trained", CELL, steps=40, seconds=3.0, losses=[2.0], final_loss=0.5)
-    run.append("evaluated", CELL, accuracy=0.95, precision=0.94, recall=0.93, f1=0.92, examples=10)
-    run.append("memory", CELL, peak_rss=2**20, import_rss=2**19, device_peak=None)
-    run.append("warmed", CELL, launch=1, steady_from=3, seconds_a_step=[0.1])
+    run = MadeUpRun(tmp_path, manifest(CELL, workloads={"toy": {"target_accuracy": 0.9}}))
+    run("framework-ready", framework="left", reference=True)
+    run("opened", CELL, import_seconds=1.5)
+    run("first-step", CELL, seconds=0.5, loss=2.0)
+    run("trained", CELL, steps=40, seconds=3.0, losses=[2.0], final_loss=0.5)
+    run("evaluated", CELL, accuracy=0.95, precision=0.94, recall=0.93, f1=0.92, examples=10)
+    run("memory", CELL, peak_rss=2**20, import_rss=2**19, device_peak=None)
+    run("warmed", CELL, launch=1, steady_from=3, seconds_a_step=[0.1])
     for batch, p99 in ((32, 0.008), (1, 0.004)):
-        run.append("latency", CELL, batch=batch, calls=20, p50=0.001, p90=0.002, p99=p99)
-    run.append("limits", CELL, rates={"float32 product": 1e9, "copy": 2e9})
+        run("latency", CELL, batch=batch, calls=20, p50=0.001, p90=0.002, p99=p99)
+    run("limits", CELL, rates={"float32 product": 1e9, "copy": 2e9})
     for launch in (1, 2, 3):
         timed(run, CELL, [29, 30, 31, 3000], launch, joules=50.0)
-    run.append("cell-done", CELL)
-    run.close()
-    record = store.read(run.folder)
+    run.done(CELL)
+    record = run.read()
     (row,) = store.summary(record).to_dict("records")
     assert row["status"] == "ok" and row["reference"] and row["reached_target"]
     assert (row["framework"], row["dtype"], row["precision"]) == ("left", "float32", 0.94)
@@ -81,13 +80,13 @@ def test_a_cell_is_summed_up_by_its_medians(tmp_path: Path) -> None:
 
 def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
     cells = [f"toy/{name}/fast/cpu/float32" for name in ("left", "right", "twice", "judge", "lost")]
-    run = Run.create(tmp_path, manifest(*cells))
-    run.append("framework-ready", framework="judge", reference=True)
+    run = MadeUpRun(tmp_path, manifest(*cells))
+    run("framework-ready", framework="judge", reference=True)
     for launch, drift in enumerate((1.0, 3.0, 0.5), start=1):  # the machine's, the same for all
         for cell, speed in zip(cells, (100, 101, 200, 50, 50), strict=True):
             wobble = 1 + 0.005 * ((launch * speed) % 3)
             timed(run, cell, [drift * speed * wobble] * 3, launch)
-        run.append(
+        run(
             "twin-slice",
             cells[0],
             launch=launch,
@@ -98,11 +97,10 @@ def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
             seconds=1 / drift,
             cpu_seconds=1.0,
         )
-    run.append("cell-failed", cells[4], status="crashed", reason="no")
+    run("cell-failed", cells[4], status="crashed", reason="no")
     for cell in cells[:4]:
-        run.append("cell-done", cell)
-    run.close()
-    record = store.read(run.folder)
+        run.done(cell)
+    record = run.read()
     pairs = record.pairs
     assert {*pairs["a"], *pairs["b"]} == set(cells[:3])  # neither the reference nor what failed
     (row,) = pairs[
@@ -118,12 +116,11 @@ def test_pairs_are_compared_within_rounds_and_ranked(tmp_path: Path) -> None:
 def test_a_disturbed_slice_of_an_earlier_version_gives_way_to_its_repetition(
     tmp_path: Path,
 ) -> None:
-    run = Run.create(tmp_path, manifest(CELL))
+    run = MadeUpRun(tmp_path, manifest(CELL))
     timed(run, CELL, [1.0, 50.0], noise=["load of others: 0.9 cores"])
     timed(run, CELL, [50.0])
-    run.append("cell-done", CELL)
-    run.close()
-    (row,) = store.summary(store.read(run.folder)).to_dict("records")
+    run.done(CELL)
+    (row,) = store.summary(run.read()).to_dict("records")
     assert row["train_samples_per_s"] == pytest.approx(50) and row["contaminated"] == 4
 
 
@@ -138,17 +135,16 @@ def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:
         "g": "not run",
     }
     cells = {name: f"{name}/{name}/m/cpu/float32" for name in fates}
-    run = Run.create(tmp_path, manifest(*cells.values()))
-    run.append("cell-done", cells["a"])
-    run.append("cell-failed", cells["b"], phase="train", status="crashed", reason="two\nlines")
-    run.append("cell-started", cells["c"])
-    run.append("framework-unavailable", framework="d", device="cuda", reason="on another device")
-    run.append("framework-unavailable", framework="d", device="cpu", reason="no wheel")
-    run.append("workload-skipped", workload="e", reason="no data")
-    run.append("workload-refused", workload="f", reason="the reference is not finite")
-    run.append("cell-started", "z/stray/m/cpu/float32")
-    run.close()
-    table = store.summary(store.read(run.folder)).set_index("workload")
+    run = MadeUpRun(tmp_path, manifest(*cells.values()))
+    run("cell-done", cells["a"])
+    run("cell-failed", cells["b"], phase="train", status="crashed", reason="two\nlines")
+    run("cell-started", cells["c"])
+    run("framework-unavailable", framework="d", device="cuda", reason="on another device")
+    run("framework-unavailable", framework="d", device="cpu", reason="no wheel")
+    run("workload-skipped", workload="e", reason="no data")
+    run("workload-refused", workload="f", reason="the reference is not finite")
+    run("cell-started", "z/stray/m/cpu/float32")
+    table = store.summary(run.read()).set_index("workload")
     assert list(table.index) == [*fates, "z"]
     assert table["status"].to_dict() == {**fates, "z": "interrupted"}
     assert table["reason"]["b"] == "in train: two lines"
@@ -158,20 +154,18 @@ def test_every_fate_of_a_cell_is_told(tmp_path: Path) -> None:
 
 
 def test_synthetic_data_has_no_accuracy(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, manifest(CELL, options={"data": "synthetic"}))
-    run.append("evaluated", CELL, accuracy=0.99, precision=0.9, recall=0.9, f1=0.9)
-    run.append("cell-done", CELL)
-    run.close()
-    table = store.summary(store.read(run.folder))
+    run = MadeUpRun(tmp_path, manifest(CELL, options={"data": "synthetic"}))
+    run("evaluated", CELL, accuracy=0.99, precision=0.9, recall=0.9, f1=0.9)
+    run.done(CELL)
+    table = store.summary(run.read())
     assert table[["accuracy", "precision", "recall", "f1", "reached_target"]].isna().all(axis=None)
 
 
 def test_a_slice_without_a_sound_time_counts_for_nothing(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, manifest(CELL))
+    run = MadeUpRun(tmp_path, manifest(CELL))
     for seconds in (0, None, -1.0, "soon", float("nan"), 2.0):
-        run.append("slice", CELL, round=1, kind="train", samples=10, seconds=seconds)
-    run.close()
-    record = store.read(run.folder)
+        run("slice", CELL, round=1, kind="train", samples=10, seconds=seconds)
+    record = run.read()
     (row,) = store.summary(record).to_dict("records")
     assert (row["train_samples_per_s"], row["train_slices"]) == (pytest.approx(5), 1)
     assert store.samples(record)["samples_per_s"].count() == 1
@@ -190,12 +184,11 @@ def test_an_odd_name_of_a_cell_is_no_accident() -> None:
 
 
 def test_slices_that_took_no_time_are_no_speed(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, manifest(CELL))
+    run = MadeUpRun(tmp_path, manifest(CELL))
     for seconds in (0.0, None, "soon"):
-        run.append("slice", CELL, launch=1, round=1, kind="train", samples=9, seconds=seconds)
-    run.append("cell-done", CELL)
-    run.close()
-    (row,) = store.summary(store.read(run.folder)).to_dict("records")
+        run("slice", CELL, launch=1, round=1, kind="train", samples=9, seconds=seconds)
+    run.done(CELL)
+    (row,) = store.summary(run.read()).to_dict("records")
     assert (row["status"], row["launches"], row["train_slices"]) == ("ok", 1, 0)
     assert np.isnan(row["train_samples_per_s"])
 
@@ -214,13 +207,12 @@ def test_slices_that_took_no_time_are_no_speed(tmp_path: Path) -> None:
 def test_of_several_verdicts_of_a_cell_the_worst_holds(
     tmp_path: Path, verdicts: list[str | None], parity: str, status: str
 ) -> None:
-    run = Run.create(tmp_path, manifest(CELL))
+    run = MadeUpRun(tmp_path, manifest(CELL))
     for place, verdict in enumerate(verdicts):
         when = {"when": REPLAYED, "kind": f"kind {place}"} if place else {}
-        run.append("parity", CELL, **{**parity_event(), "verdict": verdict, **when})
-    run.append("cell-done", CELL)
-    run.close()
-    (row,) = store.summary(store.read(run.folder)).to_dict("records")
+        run("parity", CELL, **{**parity_event(), "verdict": verdict, **when})
+    run.done(CELL)
+    (row,) = store.summary(run.read()).to_dict("records")
     assert (row["parity"], row["status"]) == (parity, status)
 
 
@@ -234,12 +226,11 @@ def test_a_replayed_slice_that_is_decided_decides_for_its_kind() -> None:
 
 
 def test_what_is_nearest_its_bound_is_over_all_checks_of_a_cell(tmp_path: Path) -> None:
-    run = Run.create(tmp_path, manifest(CELL))
+    run = MadeUpRun(tmp_path, manifest(CELL))
     for share, tensor in ((0.1, "logits"), (0.4, "update of w after step 20"), (0.2, "loss")):
-        run.append("parity", CELL, **parity_event(worst_share=share, worst_tensor=tensor))
-    run.append("cell-done", CELL)
-    run.close()
-    (row,) = store.summary(store.read(run.folder)).to_dict("records")
+        run("parity", CELL, **parity_event(worst_share=share, worst_tensor=tensor))
+    run.done(CELL)
+    (row,) = store.summary(run.read()).to_dict("records")
     assert (row["parity_share"], row["parity_worst"]) == (0.4, "update of w after step 20")
 
 
@@ -255,16 +246,15 @@ def test_a_cell_that_is_not_equivalent_is_in_no_pair_and_not_ranked(
     tmp_path: Path, verdict: str, ended: bool
 ) -> None:
     cells = [f"toy/{name}/fast/cpu/float32" for name in ("left", "right", "third")]
-    run = Run.create(tmp_path, manifest(*cells))
+    run = MadeUpRun(tmp_path, manifest(*cells))
     for cell, speed in zip(cells, (100, 200, 400), strict=True):
         for launch in (1, 2, 3):
             timed(run, cell, [speed * (1 + 0.01 * launch)] * 3, launch)
-    run.append("parity", cells[2], **parity_event())
-    run.append("parity", cells[2], **parity_event(verdict, when=REPLAYED))
+    run("parity", cells[2], **parity_event())
+    run("parity", cells[2], **parity_event(verdict, when=REPLAYED))
     for cell in cells if ended else ():
-        run.append("cell-done", cell)
-    run.close()
-    record = store.read(run.folder)
+        run.done(cell)
+    record = run.read()
     pairs = record.pairs
     assert {*pairs["a"], *pairs["b"]} == set(cells[:2])
     table = store.summary(record).set_index("cell")
@@ -274,11 +264,10 @@ def test_a_cell_that_is_not_equivalent_is_in_no_pair_and_not_ranked(
 
 def test_a_cell_whose_replays_are_decided_in_the_end_is_compared(tmp_path: Path) -> None:
     cells = [f"toy/{name}/fast/cpu/float32" for name in ("left", "right")]
-    run = Run.create(tmp_path, manifest(*cells))
+    run = MadeUpRun(tmp_path, manifest(*cells))
     for cell in cells:
         timed(run, cell, [100.0, 101.0, 102.0], 1)
         for verdict in (UNDECIDED, EQUIVALENT):
-            run.append("parity", cell, **parity_event(verdict, when=REPLAYED, kind="train"))
-    run.close()
-    pairs = store.read(run.folder).pairs
+            run("parity", cell, **parity_event(verdict, when=REPLAYED, kind="train"))
+    pairs = run.read().pairs
     assert {*pairs["a"], *pairs["b"]} == set(cells)
