@@ -2,7 +2,7 @@
 
 Cells are matched by their ids. Two runs did not share their rounds: what the machine did between them
 is in no interval of an absolute speed. So these are compared only on what looks like the same machine,
-and are advisory even there; the ratio to a cell that both runs have, the anchor, was taken within each
+and are advisory even there; the ratio to a control cell, which both runs have, was taken within each
 run's rounds, and holds on any machine. What is around the figures is `harness.analysis.context_diff`.
 """
 
@@ -46,7 +46,8 @@ MEMORY = tuple(
 class Change:
     """One figure of one cell, before (A) and after (B).
 
-    `figure` is a column of the summary; with an `anchor` both values are the cell's over that cell's.
+    `figure` is a column of the summary; with an `anchor` (its control cell) both values are over
+    that cell's.
     `change` is after over before, of accuracy after minus before, with its 95% bounds. Without bounds
     (a single value, or launch, a run) there are no `low`, `high` and `p`, and no verdict.
     """
@@ -157,14 +158,14 @@ class _Side:
         """How many threads each worker had."""
         return (self.manifest.get("options") or {}).get("threads")
 
-    def logs(self, kind: str, cell: str, anchor: str | None = None) -> NDArray:
-        """The logarithm, by launch, of a cell's speed, or of its speed over the anchor's."""
+    def logs(self, kind: str, cell: str, control: str | None = None) -> NDArray:
+        """The logarithm, by launch, of a cell's speed, or of its speed over the control cell's."""
         rates = self.rates.get(kind, {})
-        if cell not in rates or anchor not in (None, *rates):
+        if cell not in rates or control not in (None, *rates):
             return np.empty(0)
-        if anchor is None:
+        if control is None:
             return intervals.launch_speeds(rates[cell])
-        return intervals.launch_ratios(rates[cell], rates[anchor])
+        return intervals.launch_ratios(rates[cell], rates[control])
 
     def floor(self, kind: str, cell: str) -> float:
         """The A/A noise floor where this cell was timed."""
@@ -285,25 +286,25 @@ def _plain(a: _Side, b: _Side, cell: str, figures: Iterable[str]) -> Iterator[Ch
             yield Change(cell, figure, before, after, after / before)
 
 
-def _speeds(a: _Side, b: _Side, cell: str, anchor: str | None, level: float) -> Iterator[Change]:
-    """Yield a cell's speeds, or those over the anchor's, where both runs have them.
+def _speeds(a: _Side, b: _Side, cell: str, control: str | None, level: float) -> Iterator[Change]:
+    """Yield a cell's speeds, or those over the control cell's, where both runs have them.
 
     The A/A noise floors of the two runs are added: either may lean.
     """
     for kind, figure in SPEEDS.items():
-        x, y = (side.logs(kind, cell, anchor) for side in (a, b))
+        x, y = (side.logs(kind, cell, control) for side in (a, b))
         ratio = intervals.change(x, y, a.floor(kind, cell) + b.floor(kind, cell), level)
         if not ratio.launches:
             continue
         before, after = (math.exp(np.nanmean(logs)) for logs in (x, y))
-        change = Change(cell, figure, before, after, ratio.estimate, anchor=anchor)
+        change = Change(cell, figure, before, after, ratio.estimate, anchor=control)
         if ratio.launches > 1:
             change = replace(change, low=ratio.low, high=ratio.high, p=ratio.p)
         yield change
 
 
 def _anchored(a: _Side, b: _Side, cells: Sequence[str], level: float) -> Iterator[Change | Refusal]:
-    """Yield speeds over the anchor's: of those built alike in both runs the one with most launches."""
+    """Yield speeds over the control's: of cells built alike in both runs the one with most launches."""
 
     def launches(cell: str) -> int:
         return min(int(np.isfinite(side.logs("train", cell)).sum()) for side in (a, b))
@@ -311,12 +312,12 @@ def _anchored(a: _Side, b: _Side, cells: Sequence[str], level: float) -> Iterato
     timed = [cell for cell in sorted(cells) if launches(cell)]
     if not timed:
         return
-    anchor = max(timed, key=lambda cell: (_same_build(a, b, cell), launches(cell)))
+    control = max(timed, key=lambda cell: (_same_build(a, b, cell), launches(cell)))
     if len(timed) == 1:
-        yield Refusal(anchor, "relative speeds", "no other cell was timed in both runs")
+        yield Refusal(control, "relative speeds", "no other cell was timed in both runs")
     for cell in cells:
-        if cell != anchor:
-            yield from _speeds(a, b, cell, anchor, level)
+        if cell != control:
+            yield from _speeds(a, b, cell, control, level)
 
 
 def _same_build(a: _Side, b: _Side, cell: str) -> bool:

@@ -61,7 +61,7 @@ class Baseline:
     table: Mapping[str, Any]
     cells: Mapping[str, Cell]
 
-    def anchored(
+    def against_control(
         self, metric: Metric, cell: str, current: Mapping[str, Logs], alike: bool
     ) -> tuple[Logs, Logs] | None:
         """Return a metric's logarithms by launch, stored and `current`, against the same control.

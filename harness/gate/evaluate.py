@@ -216,7 +216,7 @@ def _paired(measures: Measures, head: str, base: str) -> Iterator[Comparison]:
 def _stored(measures: Measures, stored: Baseline, cell: str, alike: bool) -> Iterator[Comparison]:
     """Yield every metric of a cell and of itself in a baseline, of a machine that is `alike` or not."""
     for metric in IN_GATE:
-        sides = stored.anchored(metric, cell, measures.calibrated(metric), alike)
+        sides = stored.against_control(metric, cell, measures.calibrated(metric), alike)
         if sides is not None:
             floor = max(measures.floor(metric, cell), stored.floor(metric))
             ratio = intervals.change(*sides, level=LEVEL, trim=TRIM)

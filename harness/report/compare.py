@@ -128,7 +128,7 @@ def _verdicts(changes: Changes) -> Iterator[tuple[Tone, str]]:
         verdicts = listed(f"{count(n, 'cell')} {verdict}" for verdict, n in tally.most_common())
         worse = tally[SLOWER] + tally[LOWER]
         tone: Tone = "bad" if worse else "note"
-        yield tone, f"{_name(figure)}{' over the anchor' if relative else ''}: {verdicts}"
+        yield tone, f"{_name(figure)}{' over the control cell' if relative else ''}: {verdicts}"
     if unjudged:
         yield "warn", f"{listed(unjudged)}: at least 2 launches a run are needed: nothing is judged"
     if not changes.changes:
@@ -136,7 +136,7 @@ def _verdicts(changes: Changes) -> Iterator[tuple[Tone, str]]:
 
 
 def _families(changes: Sequence[Change]) -> Iterator[tuple[tuple[str, bool], list[Change]]]:
-    """Yield what is judged together: of one figure, of all cells, absolute or over the anchor's."""
+    """Yield what is judged together: of one figure, of all cells, absolute or over the control cell's."""
     families: dict[tuple[str, bool], list[Change]] = {}
     for change in changes:
         families.setdefault((change.figure, change.anchor is not None), []).append(change)
@@ -175,20 +175,20 @@ def _caveats(changes: Changes) -> Iterator[tuple[Tone, str]]:
 
 
 def _caveats_of_ratios(changes: Changes) -> Iterator[tuple[Tone, str]]:
-    """Yield how far the ratios to each anchor can be relied upon."""
-    anchors = dict.fromkeys(change.anchor for change in changes.changes if change.anchor)
-    if anchors and not changes.advisory:
+    """Yield how far the ratios to each control cell can be relied upon."""
+    controls = dict.fromkeys(change.anchor for change in changes.changes if change.anchor)
+    if controls and not changes.advisory:
         yield "warn", "this was another machine: ratios may have changed for that alone"
     versions = [difference for difference in changes.differences if difference.kind == "versions"]
     changed = {place for difference in versions for place in difference.where}
-    for anchor in anchors:
-        if tables.split(anchor)["framework"] in changed:
+    for control in controls:
+        if tables.split(control)["framework"] in changed:
             yield (
                 "warn",
-                f"the anchor {plain(anchor)} did not stay as it was: ratios to it hide that",
+                f"the control cell {plain(control)} did not stay as it was: ratios to it hide that",
             )
         else:
-            yield "note", f"ratios to {plain(anchor)} were taken within each run's rounds"
+            yield "note", f"ratios to {plain(control)} were taken within each run's rounds"
 
 
 def _figures(changes: Changes) -> Iterator[Sheet]:
@@ -215,8 +215,8 @@ def _figures(changes: Changes) -> Iterator[Sheet]:
 
 
 def _sheet(workload: str, figure: str, rows: Sequence[Change], parts: Sequence[str]) -> Sheet:
-    anchors = dict.fromkeys(_label(change.anchor, parts) for change in rows if change.anchor)
-    over = f" over {listed(anchors)}'s" if anchors else ""
+    controls = dict.fromkeys(_label(change.anchor, parts) for change in rows if change.anchor)
+    over = f" over {listed(controls)}'s" if controls else ""
     change_title = "B minus A" if figure == compare_runs.ACCURACY else "B over A"
     titles = ("cell", "A", "B", change_title, "95% interval", "so B is")
     texts = (

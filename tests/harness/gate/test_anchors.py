@@ -29,7 +29,7 @@ def kept(logs: Mapping[str, Any], metric: str = "throughput") -> baseline.Baseli
 
 def change(old: Mapping[str, Any], new: Mapping[str, Any], alike: bool, name: str = A) -> float:
     now = {one: np.asarray(values, dtype=float) for one, values in new.items()}
-    sides = kept(old).anchored(THROUGHPUT, name, now, alike)
+    sides = kept(old).against_control(THROUGHPUT, name, now, alike)
     assert sides is not None
     return float(np.nanmean(sides[1]) - np.nanmean(sides[0]))
 
@@ -50,8 +50,8 @@ def test_on_another_machine_other_frameworks_are_the_anchors() -> None:
 def test_on_another_machine_without_another_framework_there_is_nothing() -> None:
     logs = {A: np.ones(3), cell("aa", "graph"): np.ones(3)}
     old = kept(logs)
-    assert old.anchored(THROUGHPUT, A, logs, alike=False) is None
-    assert old.anchored(THROUGHPUT, A, logs, alike=True) is not None
+    assert old.against_control(THROUGHPUT, A, logs, alike=False) is None
+    assert old.against_control(THROUGHPUT, A, logs, alike=True) is not None
 
 
 @pytest.mark.parametrize("place", range(3))
@@ -90,7 +90,7 @@ def test_a_launch_without_a_cell_is_no_launch_of_it() -> None:
     old, new = flat(1, 2, 3), flat(0.9, 2, 3)
     old[B][0], new[C][1], new[A][2] = math.nan, math.nan, math.nan
     now = {one: np.asarray(values) for one, values in new.items()}
-    sides = kept(old).anchored(THROUGHPUT, A, now, alike=False)
+    sides = kept(old).against_control(THROUGHPUT, A, now, alike=False)
     assert sides is not None
     assert [np.isfinite(side).tolist() for side in sides] == [[True] * 3, [True, True, False]]
     assert np.nanmean(sides[1]) - np.nanmean(sides[0]) == pytest.approx(-0.1)
@@ -98,7 +98,7 @@ def test_a_launch_without_a_cell_is_no_launch_of_it() -> None:
 
 def test_a_launch_without_any_anchor_is_not_known() -> None:
     now = {A: np.ones(3), B: np.asarray([1.0, math.nan, 1.0])}
-    sides = kept(flat(1, 1)).anchored(THROUGHPUT, A, now, alike=False)
+    sides = kept(flat(1, 1)).against_control(THROUGHPUT, A, now, alike=False)
     assert sides is not None and np.isnan(sides[1]).tolist() == [False, True, False]
 
 
@@ -106,21 +106,21 @@ def test_a_launch_without_any_anchor_is_not_known() -> None:
 @pytest.mark.parametrize("after", [np.empty(0), np.full(3, math.nan)])
 def test_what_was_not_measured_now_is_not_known(alike: bool, after: Logs) -> None:
     now = {A: after, B: np.ones(3)}
-    sides = kept(flat(1, 1)).anchored(THROUGHPUT, A, now, alike)
+    sides = kept(flat(1, 1)).against_control(THROUGHPUT, A, now, alike)
     assert sides is not None and not np.isfinite(sides[1]).any()
 
 
 def test_what_was_hardly_measured_then_is_not_compared() -> None:
     now = {A: np.ones(3), B: np.ones(3)}
     for values in ([], [1.0], [1.0, None, None], [None] * 3):
-        assert kept({A: values, B: [1] * 3}).anchored(THROUGHPUT, A, now, True) is None
-    assert kept({B: [1] * 3}).anchored(THROUGHPUT, A, now, True) is None
+        assert kept({A: values, B: [1] * 3}).against_control(THROUGHPUT, A, now, True) is None
+    assert kept({B: [1] * 3}).against_control(THROUGHPUT, A, now, True) is None
 
 
 def test_bytes_are_compared_as_they_are_on_a_machine_alike_alone() -> None:
     old = kept({A: [-1.0, -1.0], B: [-2.0, -2.0]}, "memory")
     now = {A: np.asarray([-1.2, -1.2, -1.2]), B: np.asarray([-3.0] * 3)}
-    sides = old.anchored(MEMORY, A, now, alike=True)
+    sides = old.against_control(MEMORY, A, now, alike=True)
     assert sides is not None
     assert sides[0].tolist() == [-1.0, -1.0] and sides[1].tolist() == [-1.2] * 3
-    assert old.anchored(MEMORY, A, now, alike=False) is None
+    assert old.against_control(MEMORY, A, now, alike=False) is None
