@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from frameworks.contract import Options, Unavailable
-from frameworks.kernels import LAUNCHES, launches, numpy_kernels
+from frameworks.kernels import LAUNCHES, dispatches, numpy_kernels
 from frameworks.reference.adapter import Reference
 from harness.machine.host import usable_cpus
 from tests.frameworks import inside
@@ -136,7 +136,7 @@ def test_the_common_kernels_compute() -> None:
 
 def test_tiny_operations_are_all_started_and_then_waited_for() -> None:
     told: list[str] = []
-    kernel = launches(lambda: told.append("start"), lambda: told.append("wait"))
+    kernel = dispatches(lambda: told.append("start"), lambda: told.append("wait"))
     kernel.run()
     assert told == ["start"] * kernel.amount + ["wait"]
     assert kernel.amount == LAUNCHES
