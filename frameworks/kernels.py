@@ -15,7 +15,7 @@ import numpy as np
 FLOAT32, TF32, BFLOAT16, COPY = "float32 product", "tf32 product", "bfloat16 product", "copy"
 DISPATCH = "tiny operations"
 
-LAUNCHES = 1000
+DISPATCHES = 1000
 """Tiny operations in a row: so many that waiting for the last one is nothing."""
 
 
@@ -72,11 +72,11 @@ def dispatches(start: Callable[[], object], wait: Callable[[], object]) -> Kerne
     """
 
     def run() -> None:
-        for _ in range(LAUNCHES):
+        for _ in range(DISPATCHES):
             start()
         wait()
 
-    return Kernel(run, LAUNCHES)
+    return Kernel(run, DISPATCHES)
 
 
 def numpy_kernels() -> dict[str, Kernel]:

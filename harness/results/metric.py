@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
-
-import pandas as pd
 
 from harness.text import amount, whole
 
@@ -107,7 +106,7 @@ class Metric:
     def text(self, cell: Mapping[Any, Any]) -> str:
         """What a table shows of a cell, a row of the summary: the figure, a range as 2-4, else "-"."""
         ends = [cell[column] for column in (self.column, self.up_to) if column]
-        numbers = [float(end) for end in ends if pd.notna(end) and math.isfinite(end)]
+        numbers = [float(end) for end in ends if isinstance(end, Real) and math.isfinite(end)]
         return "-".join(dict.fromkeys(map(self.write, numbers))) or "-"
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from frameworks.contract import Options, Unavailable
-from frameworks.kernels import LAUNCHES, dispatches, numpy_kernels
+from frameworks.kernels import DISPATCHES, dispatches, numpy_kernels
 from frameworks.reference.adapter import Reference
 from harness.machine.host import usable_cpus
 from tests.frameworks import inside
@@ -139,4 +139,4 @@ def test_tiny_operations_are_all_started_and_then_waited_for() -> None:
     kernel = dispatches(lambda: told.append("start"), lambda: told.append("wait"))
     kernel.run()
     assert told == ["start"] * kernel.amount + ["wait"]
-    assert kernel.amount == LAUNCHES
+    assert kernel.amount == DISPATCHES
