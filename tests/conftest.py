@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -33,7 +34,10 @@ def own_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def copy_with_toys(root: Path) -> Path:
-    """Copy the project to `root`, with two frameworks: the reference, and the toy `faulty`."""
+    """Copy the project to `root`, with two frameworks: the reference, and the toy `faulty`.
+
+    In the copy, `--quick` is as short as BRIEF.
+    """
     others = [name for name in frameworks.names() if name != "reference"]
     hidden = shutil.ignore_patterns("__pycache__", *others)
     for package in ("workloads", "frameworks", "harness"):
@@ -41,6 +45,10 @@ def copy_with_toys(root: Path) -> Path:
     shutil.copytree(ROOT / "tests" / "toys" / "faulty", root / "frameworks" / "faulty")
     for file in ("cli.py", "pyproject.toml"):
         shutil.copy(ROOT / file, root)
+    requests = root / "harness" / "runner" / "request.py"
+    text, lines = re.subn("^QUICK = .*", f"QUICK = {BRIEF!r}", requests.read_text(), flags=re.M)
+    assert lines == 1
+    requests.write_text(text)
     return root
 
 
