@@ -24,6 +24,13 @@ from workloads import spec
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: the short ones then fill what is left of the time."""
+    names = {"slow", "compile_heavy"}
+    long = {item.path for item in items if any(mark.name in names for mark in item.iter_markers())}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Runs of these tests see each other, and no other run on this machine sees them."""
