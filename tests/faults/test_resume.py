@@ -15,6 +15,8 @@ from benchmarks.kills import Toys, lost, results
 from harness.results import store
 from tests.faults.conftest import Shell
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_killed_at_random_moments_loses_nothing(tmp_path: Path) -> None:
     toys = Toys(tmp_path / "project")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from frameworks.contract import Options, Unavailable
-from frameworks.kernels import LAUNCHES, launches, numpy_kernels
+from frameworks.kernels import LAUNCHES, Kernel, launches, numpy_kernels
 from frameworks.reference.adapter import Reference
 from harness.machine.host import usable_cpus
 from tests.frameworks import inside
@@ -138,3 +138,20 @@ def test_tiny_operations_are_all_started_and_then_waited_for() -> None:
     kernel.run()
     assert told == ["start"] * kernel.amount + ["wait"]
     assert kernel.amount == LAUNCHES
+
+
+def test_a_rate_is_that_of_the_fastest_of_runs_that_fill_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, runs = [0.0], list[float]()
+    monkeypatch.setattr("frameworks.kernels.time.perf_counter", lambda: clock[0])
+
+    def run() -> None:
+        runs.append(0.25 if len(runs) == 2 else 0.5)
+        clock[0] += runs[-1]
+
+    assert Kernel(run, amount=100).rate(seconds=2.0) == 400
+    assert runs == [0.5, 0.5, 0.25, 0.5, 0.5, 0.5]  # the first is not timed; the rest fill 2 s
+    runs.clear()
+    Kernel(run, amount=100).rate(seconds=0.0)
+    assert len(runs) == 1 + 3

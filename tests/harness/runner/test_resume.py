@@ -20,6 +20,8 @@ from harness.runner.resume import Past, Place
 from tests.conftest import copy_with_toys
 from tests.toy_request import BRIEF, brief_request
 
+pytestmark = pytest.mark.slow
+
 CELL = Cell("w", "toy", "fast", "cpu", "float32")
 
 
