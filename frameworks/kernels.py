@@ -6,6 +6,7 @@ limit. Standard library and numpy only.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,12 +35,13 @@ class Kernel:
     def rate(self, seconds: float) -> float:
         """Return the amount a second of the fastest of several runs, at least 3, in about `seconds`."""
         self.run()  # makes its threads and buffers, and compiles
-        times: list[float] = []
-        while len(times) < 3 or sum(times) < seconds:
+        runs, spent, fastest = 0, 0.0, math.inf
+        while runs < 3 or spent < seconds:
             begin = time.perf_counter()
             self.run()
-            times.append(time.perf_counter() - begin)
-        return self.amount / min(times)
+            took = time.perf_counter() - begin
+            runs, spent, fastest = runs + 1, spent + took, min(fastest, took)
+        return self.amount / fastest
 
 
 @dataclass(frozen=True)

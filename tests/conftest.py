@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,13 @@ from workloads import spec
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: the short ones then fill what is left of the time."""
+    names = {"slow", "compile_heavy"}
+    long = {item.path for item in items if any(mark.name in names for mark in item.iter_markers())}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Runs of these tests see each other, and no other run on this machine sees them."""
@@ -33,7 +41,10 @@ def own_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def copy_with_toys(root: Path) -> Path:
-    """Copy the project to `root`, with two frameworks: the reference, and the toy `faulty`."""
+    """Copy the project to `root`, with two frameworks: the reference, and the toy `faulty`.
+
+    In the copy, `--quick` is as short as BRIEF.
+    """
     others = [name for name in frameworks.names() if name != "reference"]
     hidden = shutil.ignore_patterns("__pycache__", *others)
     for package in ("workloads", "frameworks", "harness"):
@@ -41,6 +52,10 @@ def copy_with_toys(root: Path) -> Path:
     shutil.copytree(ROOT / "tests" / "toys" / "faulty", root / "frameworks" / "faulty")
     for file in ("cli.py", "pyproject.toml"):
         shutil.copy(ROOT / file, root)
+    requests = root / "harness" / "runner" / "request.py"
+    text, lines = re.subn("^QUICK = .*", f"QUICK = {BRIEF!r}", requests.read_text(), flags=re.M)
+    assert lines == 1
+    requests.write_text(text)
     return root
 
 

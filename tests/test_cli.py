@@ -29,6 +29,8 @@ from tests.conftest import copy_with_toys
 from tests.parity_event import TENSOR, parity_event
 from workloads import spec
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from tests.frameworks import expected as expectations
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 TWIN = '''

@@ -14,7 +14,7 @@ from benchmarks.planted_faults.catalogue import FAULTS, HONEST
 from harness.environments import framework_spec
 from harness.runner.context import Measuring
 
-SHORT = Measuring(launches=1, rounds=2, seconds=0.6)
+SHORT = Measuring(launches=1, rounds=2, seconds=0.6, warm_seconds=0.05, warm_portions=12)
 
 
 @pytest.mark.slow

@@ -33,6 +33,8 @@ from tests.harness.gate.made import HEAD, OTHER, made
 from tests.parity_event import parity_event
 from tests.toy_request import BRIEF, brief_request
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS = ROOT / "docs" / "schema"
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")

@@ -19,6 +19,8 @@ from harness.runner import run
 from tests.faults.conftest import Shell
 from tests.toy_request import BRIEF, brief_request
 
+pytestmark = pytest.mark.slow
+
 Mount = Callable[[str], Path]
 
 

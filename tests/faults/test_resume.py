@@ -15,6 +15,8 @@ from benchmarks.kills import Toys, lost, results
 from harness.results import store
 from tests.faults.conftest import Shell
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_killed_at_random_moments_loses_nothing(tmp_path: Path) -> None:
     toys = Toys(tmp_path / "project")
@@ -129,8 +131,9 @@ def test_another_environment_is_refused_with_the_reason(shell: Shell, cut_short:
 
 
 def test_a_run_that_goes_on_is_not_resumed(shell: Shell, quick: list[str]) -> None:
-    shell.begin(*quick)
+    process = shell.begin(*quick)
     shell.until("first-step")
+    process.send_signal(signal.SIGSTOP)  # else it might end before the other command looks
     status, _, err = shell.run("run", "--resume", "latest")
     assert status == 2 and "goes on in another process" in err
 

@@ -12,6 +12,8 @@ import pytest
 from harness.results import store
 from tests.faults.conftest import Shell
 
+pytestmark = pytest.mark.slow
+
 STATUS = {signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 

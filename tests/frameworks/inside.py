@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,16 @@ def skip_without_program(framework: str, mode: str) -> None:
         pytest.skip(f"{framework}: {lacking}")
 
 
-def run(
-    framework: str, scratch: Path, script: Path, *arguments: str, deterministic: bool = False
-) -> str:
+@cache
+def _scratch(framework: str) -> Path:
+    """Where its scripts compile: as a cell's launches do, they find what an earlier one compiled."""
+    return Path(tempfile.mkdtemp(prefix=framework))
+
+
+def run(framework: str, script: Path, *arguments: str, deterministic: bool = False) -> str:
     """Run a script as a worker of one thread would be; return what it prints."""
     variables = FRAMEWORK_SPECS[framework].worker_variables(
-        device="cpu", threads=1, scratch=scratch, deterministic=deterministic
+        device="cpu", threads=1, scratch=_scratch(framework), deterministic=deterministic
     )
     done = subprocess.run(
         [str(python(framework)), "-P", str(script), *arguments],

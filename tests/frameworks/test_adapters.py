@@ -95,7 +95,7 @@ def _answers(framework: str, mode: str) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder) / name) for name in ("given.npz", "found.npz")]
         np.savez(files[0], **_given())
-        inside.run(framework, Path(folder), SCRIPT, "look", framework, mode, *files, *nets)
+        inside.run(framework, SCRIPT, "look", framework, mode, *files, *nets)
         with np.load(files[1]) as arrays:
             return dict(arrays)
 
@@ -177,10 +177,9 @@ def test_the_memory_is_that_of_the_reference(framework: str, mode: str, net: str
 
 
 @pytest.mark.parametrize("framework", FRAMEWORK_SPECS)
-def test_what_cannot_be_had_is_refused_in_one_line(framework: str, tmp_path: Path) -> None:
-    answer = inside.run(
-        framework, tmp_path, SCRIPT, "refuse", framework, FRAMEWORK_SPECS[framework].modes[0]
-    )
+def test_what_cannot_be_had_is_refused_in_one_line(framework: str) -> None:
+    mode = FRAMEWORK_SPECS[framework].modes[0]
+    answer = inside.run(framework, SCRIPT, "refuse", framework, mode)
     said = json.loads(answer.splitlines()[-1])
     assert len(said) == 3
     for options, reason in said.items():

@@ -20,25 +20,23 @@ VARIABLES = [
 ]
 
 
-def told(framework: str, scratch: Path, asked: str, variables: bool) -> dict[str, Any]:
+def told(framework: str, asked: str, variables: bool) -> dict[str, Any]:
     mode = inside.FRAMEWORK_SPECS[framework].modes[0]
-    said = inside.run(framework, scratch, SCRIPT, framework, mode, asked, deterministic=variables)
+    said = inside.run(framework, SCRIPT, framework, mode, asked, deterministic=variables)
     return dict(json.loads(said.splitlines()[-1]))
 
 
 @pytest.mark.parametrize("on", [False, True])
 @pytest.mark.parametrize("framework", inside.FRAMEWORK_SPECS)
-def test_the_frameworks_own_flags(framework: str, on: bool, tmp_path: Path) -> None:
-    found = told(framework, tmp_path, "yes" if on else "no", on)
+def test_the_frameworks_own_flags(framework: str, on: bool) -> None:
+    found = told(framework, "yes" if on else "no", on)
     assert found["flags"] == EXPECTED[framework].deterministic["on" if on else "off"]
     assert found["setting"] is on
     assert found["same"] or not on
 
 
 @pytest.mark.parametrize(("framework", "name"), VARIABLES)
-def test_a_variable_that_was_not_set_in_time_is_refused(
-    framework: str, name: str, tmp_path: Path
-) -> None:
-    refused = told(framework, tmp_path, "yes", variables=False)["refused"]
+def test_a_variable_that_was_not_set_in_time_is_refused(framework: str, name: str) -> None:
+    refused = told(framework, "yes", variables=False)["refused"]
     assert refused.startswith(f"{framework}: deterministic: {name} has not ")
     assert refused.endswith("set it before Python starts")

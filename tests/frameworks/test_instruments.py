@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from frameworks.contract import Options, Unavailable
-from frameworks.kernels import DISPATCHES, dispatches, numpy_kernels
+from frameworks.kernels import DISPATCHES, Kernel, dispatches, numpy_kernels
 from frameworks.reference.adapter import Reference
 from harness.machine.host import usable_cpus
 from tests.frameworks import inside
@@ -36,7 +36,7 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Look:
         jobs = ["profile"]
         if mode == FRAMEWORK_SPECS[framework].modes[0]:
             jobs = ["kernels", "resident", "profile"]
-        told = inside.run(framework, folder, SCRIPT, "look", framework, mode, str(folder), *jobs)
+        told = inside.run(framework, SCRIPT, "look", framework, mode, str(folder), *jobs)
         return dict(json.loads(told.splitlines()[-1]))
 
     return look
@@ -85,8 +85,8 @@ def test_resident_batches_train_as_those_from_the_host(framework: str, look: Loo
         assert found["clock"] is None  # a CPU has no clock of its own
 
 
-def test_device_events_enclose_the_work_and_are_waited_for(tmp_path: Path) -> None:
-    told = inside.run("pytorch", tmp_path, SCRIPT, "events", "pytorch", "eager")
+def test_device_events_enclose_the_work_and_are_waited_for() -> None:
+    told = inside.run("pytorch", SCRIPT, "events", "pytorch", "eager")
     found = json.loads(told.splitlines()[-1])
     assert found["seconds"] == 1.5
     assert found["told"] == [*["timing True"] * 2, "record", "work", "record", "synchronize"]
@@ -94,11 +94,9 @@ def test_device_events_enclose_the_work_and_are_waited_for(tmp_path: Path) -> No
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(("mode", "still"), [("compile", False), ("reduce-overhead", True)])
-def test_what_a_replayed_step_updates_keeps_its_address(
-    mode: str, still: bool, tmp_path: Path
-) -> None:
+def test_what_a_replayed_step_updates_keeps_its_address(mode: str, still: bool) -> None:
     inside.skip_without_program("pytorch", mode)
-    told = inside.run("pytorch", tmp_path, SCRIPT, "graphs", "pytorch", mode)
+    told = inside.run("pytorch", SCRIPT, "graphs", "pytorch", mode)
     found = json.loads(told.splitlines()[-1])
     train, predict = found["graphs"]
     assert train["updated"] == 2 * found["parameters"]  # and what momentum keeps of each
@@ -110,10 +108,10 @@ def test_what_a_replayed_step_updates_keeps_its_address(
 @pytest.mark.nightly
 @pytest.mark.skipif(len(usable_cpus()) < 2, reason="with one processor nobody could take more")
 @pytest.mark.parametrize(("framework", "mode"), inside.modes())
-def test_one_thread_keeps_one_processor_busy(framework: str, mode: str, tmp_path: Path) -> None:
+def test_one_thread_keeps_one_processor_busy(framework: str, mode: str) -> None:
     inside.skip_without_program(framework, mode)
     workloads = ("cifar-cnn-128", "mlp-cifar")
-    told = inside.run(framework, tmp_path, SCRIPT, "cores", framework, mode, *workloads)
+    told = inside.run(framework, SCRIPT, "cores", framework, mode, *workloads)
     cores = json.loads(told.splitlines()[-1])
     assert set(cores) == set(workloads)
     assert max(cores.values()) <= 1.1, cores  # no affinity was set for it
@@ -140,3 +138,20 @@ def test_tiny_operations_are_all_started_and_then_waited_for() -> None:
     kernel.run()
     assert told == ["start"] * kernel.amount + ["wait"]
     assert kernel.amount == DISPATCHES
+
+
+def test_a_rate_is_that_of_the_fastest_of_runs_that_fill_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, runs = [0.0], list[float]()
+    monkeypatch.setattr("frameworks.kernels.time.perf_counter", lambda: clock[0])
+
+    def run() -> None:
+        runs.append(0.25 if len(runs) == 2 else 0.5)
+        clock[0] += runs[-1]
+
+    assert Kernel(run, amount=100).rate(seconds=2.0) == 400
+    assert runs == [0.5, 0.5, 0.25, 0.5, 0.5, 0.5]  # the first is not timed; the rest fill 2 s
+    runs.clear()
+    Kernel(run, amount=100).rate(seconds=0.0)
+    assert len(runs) == 1 + 3

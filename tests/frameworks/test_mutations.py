@@ -12,6 +12,8 @@ from harness.environments.framework_spec import discover
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.frameworks.mutants import COMMON, NATIVE
 
+pytestmark = pytest.mark.slow
+
 RANKED = sorted(name for name, spec in discover().items() if not spec.reference)
 
 

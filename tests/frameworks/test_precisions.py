@@ -22,10 +22,8 @@ STEPS = 6
 
 
 @pytest.mark.parametrize("framework", [name for name in EXPECTED if EXPECTED[name].precision])
-def test_tf32_is_off_in_float32_and_on_in_tf32_by_the_frameworks_own_flags(
-    framework: str, tmp_path: Path
-) -> None:
-    told = inside.run(framework, tmp_path, SCRIPT, "flags", framework)
+def test_tf32_is_off_in_float32_and_on_in_tf32_by_the_frameworks_own_flags(framework: str) -> None:
+    told = inside.run(framework, SCRIPT, "flags", framework)
     assert json.loads(told.splitlines()[-1]) == EXPECTED[framework].precision
 
 
@@ -53,7 +51,7 @@ def test_bfloat16_takes_the_same_step_within_its_own_bounds(
         }
         np.savez(tmp_path / f"{name}.npz", **arrays, **right.start)  # type: ignore[arg-type]
     words = ("answers", framework, mode, str(tmp_path), *WORKLOADS)
-    told = json.loads(inside.run(framework, tmp_path, SCRIPT, *words).splitlines()[-1])
+    told = json.loads(inside.run(framework, SCRIPT, *words).splitlines()[-1])
     for name in WORKLOADS:
         offered = EXPECTED[framework].precisions
         for precision in {"tf32", "bfloat16"}.difference(offered):

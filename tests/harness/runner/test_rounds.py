@@ -21,6 +21,8 @@ from harness.runner.request import Request
 from tests.toy_request import BRIEF, brief_request
 from workloads import datasets, spec
 
+pytestmark = pytest.mark.slow
+
 OWN = 5
 CHECKING = replace(BRIEF, launches=4, rounds=2, checking=True)
 AGAIN = [("slow", 2), ("well", 2), ("well", 3), ("slow", 3), ("slow", 4), ("well", 4)]

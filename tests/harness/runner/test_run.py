@@ -21,6 +21,8 @@ from tests.parity_event import parity_event
 from tests.toy_request import BRIEF, brief_request
 from workloads import datasets
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
