@@ -1,4 +1,4 @@
-"""Run 500 cells of a toy workload in one run, and see that nothing grows: memory, descriptors, processes, time.
+"""Run 500 cells of a toy workload in one run: neither memory, descriptors, processes nor time may grow.
 
     python benchmarks/soak.py --cells 500
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.contract import Options, Weights
+from frameworks.kernels import LAUNCH, Kernel, launches
 from frameworks.reference.adapter import Reference
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -21,6 +22,12 @@ from workloads.spec import Workload
 
 def hang() -> None:
     time.sleep(1000)
+
+
+def fill_memory() -> None:
+    """Take 4 GiB: a test sets a limit far below that."""
+    for _ in range(64):
+        HELD.append(np.ones(2**23))
 
 
 def segfault() -> None:
@@ -31,6 +38,8 @@ def print_on_and_on() -> None:
     while True:
         os.write(2, b"x" * 2**20)
 
+
+HELD: list[NDArray] = []
 
 BUILDS: dict[str, Callable[[], Any]] = {
     "abort-in-build": os.abort,
@@ -44,6 +53,7 @@ STEPS: dict[str, Callable[[], Any]] = {
     "hang-in-step": hang,
     "unnamed-signal": lambda: os.kill(os.getpid(), signal.SIGRTMIN + 1),
     "endless": print_on_and_on,
+    "greedy": fill_memory,
 }
 
 LOSSES: dict[str, Callable[[NDArray], Any]] = {
@@ -74,7 +84,10 @@ class Broken(Reference):
         self._steps += len(batches)
         if self._steps > 1:  # not in the first step: a fault in the middle is the harder case
             STEPS.get(self._mode, lambda: None)()
-        return LOSSES.get(self._mode, as_it_is)(super().train(batches))
+        losses = super().train(batches)
+        if self._mode == "nan-losses-later" and self._steps > 60:
+            losses = losses * np.nan
+        return LOSSES.get(self._mode, as_it_is)(losses)
 
     def predict(self, inputs: Sequence[NDArray]) -> NDArray:
         return LOGITS.get(self._mode, as_it_is)(super().predict(inputs))
@@ -84,3 +97,6 @@ class Broken(Reference):
         return (
             {k: w * np.nan for k, w in weights.items()} if self._mode == "nan-weights" else weights
         )
+
+    def kernels(self) -> dict[str, Kernel]:
+        return {LAUNCH: launches(lambda: None, lambda: None)}
