@@ -11,7 +11,7 @@ from pathlib import Path
 FULL = "disk full"
 """The status of a cell whose worker could not write: the run stops, and can be resumed."""
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def is_full(error: Exception) -> bool:
@@ -24,6 +24,11 @@ def is_full(error: Exception) -> bool:
 
 def reason(path: Path, error: Exception) -> str:
     """Say why `path` cannot be written, in the system's words; names the disk where that is the cause."""
+    number = getattr(error, "errno", None)
+    if number == errno.EDQUOT:
+        return f"this user's quota of the disk at {_mount(path)} is used up"
+    if number == errno.EFBIG:
+        return "no file may be larger here (`ulimit -f`, or the kind of disk)"
     if is_full(error):
         return f"the disk at {_mount(path)} is full{_room(path)}"
     if isinstance(error, OSError) and error.errno == errno.EROFS:
@@ -47,7 +52,9 @@ def _mount(path: Path) -> Path:
 
 def _room(path: Path) -> str:
     try:
-        usage = shutil.disk_usage(_mount(path))
+        usage, counts = shutil.disk_usage(_mount(path)), os.statvfs(_mount(path))
     except OSError:
         return ""
+    if counts.f_files and not counts.f_favail:
+        return f" (it takes no more files than {counts.f_files:,})"
     return f" ({usage.free / 2**20:,.1f} of {usage.total / 2**20:,.1f} MiB free)"
