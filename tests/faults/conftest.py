@@ -14,7 +14,6 @@ import pytest
 
 from tests.conftest import copy_with_toys
 
-
 Mount = Callable[..., Path]
 
 

@@ -1,4 +1,4 @@
-"""Promise: a wall clock that is set back, even under way, makes no time negative and no run unreadable."""
+"""Promise: a wall clock that is set back, even under way, makes no time negative, no run unreadable."""
 
 from __future__ import annotations
 
