@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 from io import FileIO
 from pathlib import Path
@@ -12,6 +13,9 @@ FULL = "disk full"
 """The status of a cell whose worker could not write: the run stops, and can be resumed."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_FEW_FILES = 1000
+"""A disk that takes fewer new files than this may be full though it has room."""
 
 
 def is_full(error: Exception) -> bool:
@@ -27,7 +31,7 @@ def reason(path: Path, error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number == errno.EDQUOT:
         return f"this user's quota of the disk at {_mount(path)} is used up"
-    if number == errno.EFBIG:
+    if number == errno.EFBIG or (number is None and is_full(error) and _files_are_limited()):
         return "no file may be larger here (`ulimit -f`, or the kind of disk)"
     if is_full(error):
         return f"the disk at {_mount(path)} is full{_room(path)}"
@@ -44,6 +48,10 @@ def append(file: FileIO, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def _files_are_limited() -> bool:
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+
+
 def _mount(path: Path) -> Path:
     """The folder that the disk of a path is mounted at; the path need not exist."""
     place = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve may fail on a broken disk
@@ -55,6 +63,7 @@ def _room(path: Path) -> str:
         usage, counts = shutil.disk_usage(_mount(path)), os.statvfs(_mount(path))
     except OSError:
         return ""
-    if counts.f_files and not counts.f_favail:
-        return f" (it takes no more files than {counts.f_files:,})"
-    return f" ({usage.free / 2**20:,.1f} of {usage.total / 2**20:,.1f} MiB free)"
+    room = f"{usage.free / 2**20:,.1f} of {usage.total / 2**20:,.1f} MiB"
+    if counts.f_files and counts.f_favail < _FEW_FILES:
+        room += f" and {counts.f_favail:,} of {counts.f_files:,} files"
+    return f" ({room} free)"

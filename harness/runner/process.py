@@ -149,7 +149,7 @@ class WorkerProcess:
         """
         deadline = time.monotonic() + timeout
         while True:
-            left = deadline - time.monotonic()
+            left = max(0.0, deadline - time.monotonic())
             try:
                 event = self._channel.receive(min(left, LOOK_SECONDS))
             except TimeoutError:
