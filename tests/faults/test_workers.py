@@ -99,6 +99,15 @@ def test_every_fault_costs_its_own_cell_only(broken: Run, monkeypatch: pytest.Mo
     assert (record.folder / "report.html").is_file()
 
 
+@pytest.mark.nightly
+def test_a_gigabyte_of_output_costs_its_own_cell_only(broken: Run) -> None:
+    record = broken("flood")
+    table = store.summary(record).set_index("mode")
+    assert table["status"].to_dict() == {"flood": "failed", "numpy": "ok"}
+    assert "MiB, 256 MiB are the most; worker killed" in table.loc["flood", "reason"]
+    assert sum(log.stat().st_size for log in record.folder.glob("logs/*")) < 2**20
+
+
 def test_losses_that_are_not_finite_end_no_run_that_is_not_checked(broken: Run) -> None:
     record = broken("nan-losses", "infinite-losses", no_parity=True)
     table = store.summary(record).set_index("mode")

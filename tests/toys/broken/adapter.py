@@ -24,6 +24,13 @@ def hang() -> None:
     time.sleep(1000)
 
 
+def print_a_gigabyte() -> None:
+    """Once, however often it is called."""
+    for _ in range(0 if HELD else 1024):
+        os.write(2, b"x" * 2**20)
+    HELD.append(np.ones(1))
+
+
 def fill_memory() -> None:
     """Take 4 GiB: a test sets a limit far below that."""
     for _ in range(64):
@@ -40,6 +47,7 @@ def print_on_and_on() -> None:
 
 
 HELD: list[NDArray] = []
+"""What is not given back."""
 
 BUILDS: dict[str, Callable[[], Any]] = {
     "abort-in-build": os.abort,
@@ -53,6 +61,7 @@ STEPS: dict[str, Callable[[], Any]] = {
     "hang-in-step": hang,
     "unnamed-signal": lambda: os.kill(os.getpid(), signal.SIGRTMIN + 1),
     "endless": print_on_and_on,
+    "flood": print_a_gigabyte,
     "greedy": fill_memory,
 }
 
