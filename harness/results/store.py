@@ -314,7 +314,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path}: has schema {manifest['schema']}, this samestep reads {SCHEMA}:"
             f" {'update samestep' if newer else 'read it with the samestep that wrote it'}"
         )
-    if wrong := fit.misfit(manifest, Manifest):
+    if wrong := fit.too_deep(manifest) or fit.misfit(manifest, Manifest):
         raise StoreError(f"{path}: {wrong}; the file is damaged: mend it or run again")
     return manifest
 

@@ -159,6 +159,18 @@ def test_zero_bytes_at_the_end_as_a_power_cut_leaves_them_are_left_out(tmp_path:
     assert not store.read(run.folder).torn
 
 
+def test_a_field_that_is_nested_deeper_than_can_be_followed_is_named(tmp_path: Path) -> None:
+    deep = "[" * 400 + "]" * 400
+    folder = damaged(tmp_path, store.MANIFEST, f'{{"schema": {store.SCHEMA}, "options": {deep}}}')
+    with pytest.raises(
+        StoreError, match=r"manifest\.json: options is nested too deep; the file is dam"
+    ):
+        store.read(folder)
+    folder = damaged(tmp_path / "b", store.JOURNAL, f'{{"event": "built", "settings": {deep}}}\n')
+    with pytest.raises(StoreError, match=r"events\.jsonl:1: built: settings is nested too deep"):
+        store.read(folder)
+
+
 @pytest.mark.parametrize("name", [store.MANIFEST, store.JOURNAL])
 def test_a_run_that_is_nested_without_end_is_one_line(tmp_path: Path, name: str) -> None:
     folder = damaged(tmp_path, name, "[" * 100_000 + "]" * 100_000 + "\n")
