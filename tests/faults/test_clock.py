@@ -15,6 +15,8 @@ from harness.runner import run
 from tests.conftest import ROOT
 from tests.toy_request import brief_request
 
+SHORT = {"epochs": 1, "parity_steps": 2}
+
 WALL = {
     "harness/runner/profile.py": 1,  # the name of a trace
     "harness/bisect/log.py": 1,  # a line's stamp
@@ -62,7 +64,7 @@ def test_runs_on_a_clock_that_goes_back_are_measured_listed_and_gone_on_with(
     monkeypatch.setenv("SAMESTEP_CACHE", str(toy_root / "cache"))
     monkeypatch.setattr(store, "datetime", BackwardClock)
     monkeypatch.setattr("time.time", lambda: BackwardClock.now(UTC).timestamp())
-    request = brief_request(toy_root, modes=["well"], interpreters=toy_interpreters, epochs=1)
+    request = brief_request(toy_root, modes=["well"], interpreters=toy_interpreters, **SHORT)
     finish = formats.write
 
     def stop(event: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ def test_a_blank_and_an_umlaut_in_every_path(tmp_path: Path) -> None:
         root,
         modes=["well"],
         epochs=1,
+        parity_steps=2,
         out=tmp_path / "mäin results",
         interpreters=dict.fromkeys(("faulty", "reference"), python),
     )
@@ -58,7 +59,7 @@ def test_results_on_a_mount_without_execution(
     disk = mount("30m", "noexec")
     assert not scratch.compiles_in(disk)
     request = brief_request(
-        toy_root, modes=["well"], epochs=1, out=disk, interpreters=toy_interpreters
+        toy_root, modes=["well"], epochs=1, parity_steps=2, out=disk, interpreters=toy_interpreters
     )
     placed: list[Path] = []
 

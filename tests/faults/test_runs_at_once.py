@@ -20,7 +20,7 @@ from harness.runner.run import execute
 from tests.toy_request import brief_request
 root = Path(sys.argv[1])
 pythons = dict.fromkeys(("faulty", "reference"), Path(sys.executable))
-asked = brief_request(root, modes=["well"], interpreters=pythons, epochs=1)
+asked = brief_request(root, modes=["well"], interpreters=pythons, epochs=1, parity_steps=2)
 sys.exit(execute(asked, lambda event: None, root, finish=formats.write)[1])
 """
 
