@@ -148,6 +148,12 @@ def lost(whole: dict[str, Any], resumed: dict[str, Any]) -> list[str]:
     return [part for part in whole if whole[part] != resumed[part]]
 
 
+def only_in(part: Any, other: Any) -> str:
+    """Name what one side's part of the results has and the other's has not."""
+    left, right = (set(each.items() if isinstance(each, dict) else each) for each in (part, other))
+    return ", ".join(sorted(map(str, left - right))) or "nothing"
+
+
 def main() -> None:
     """Kill as often as is asked, and say what was lost."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
@@ -163,12 +169,16 @@ def main() -> None:
         expected = results(first)
         while toys.kills < asked.kills:
             run = toys.killed(drawn, seconds, drawn.randint(1, 3))
-            missing = lost(expected, results(run))
+            resumed = results(run)
+            missing = lost(expected, resumed)
             runs, differences = runs + 1, differences + len(missing)
             print(
                 f"{toys.kills} kills, {runs} runs: {', '.join(missing) or 'nothing lost'}",
                 flush=True,
             )
+            for part in missing:
+                print(f"  {part}, lost: {only_in(expected[part], resumed[part])}")
+                print(f"  {part}, new: {only_in(resumed[part], expected[part])}")
             shutil.rmtree(run)
         print(f"killed behind: {dict(Counter(toys.moments).most_common())}")
     sys.exit(int(differences > 0))

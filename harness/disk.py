@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 from io import FileIO
 from pathlib import Path
@@ -11,7 +12,10 @@ from pathlib import Path
 FULL = "disk full"
 """The status of a cell whose worker could not write: the run stops, and can be resumed."""
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_FEW_FILES = 1000
+"""A disk that takes fewer new files than this may be full though it has room."""
 
 
 def is_full(error: Exception) -> bool:
@@ -24,6 +28,11 @@ def is_full(error: Exception) -> bool:
 
 def reason(path: Path, error: Exception) -> str:
     """Say why `path` cannot be written, in the system's words; names the disk where that is the cause."""
+    number = getattr(error, "errno", None)
+    if number == errno.EDQUOT:
+        return f"this user's quota of the disk at {_mount(path)} is used up"
+    if number == errno.EFBIG or (number is None and is_full(error) and _files_are_limited()):
+        return "no file may be larger here (`ulimit -f`, or the kind of disk)"
     if is_full(error):
         return f"the disk at {_mount(path)} is full{_room(path)}"
     if isinstance(error, OSError) and error.errno == errno.EROFS:
@@ -39,6 +48,10 @@ def append(file: FileIO, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def _files_are_limited() -> bool:
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+
+
 def _mount(path: Path) -> Path:
     """The folder that the disk of a path is mounted at; the path need not exist."""
     place = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve may fail on a broken disk
@@ -47,7 +60,10 @@ def _mount(path: Path) -> Path:
 
 def _room(path: Path) -> str:
     try:
-        usage = shutil.disk_usage(_mount(path))
+        usage, counts = shutil.disk_usage(_mount(path)), os.statvfs(_mount(path))
     except OSError:
         return ""
-    return f" ({usage.free / 2**20:,.1f} of {usage.total / 2**20:,.1f} MiB free)"
+    room = f"{usage.free / 2**20:,.1f} of {usage.total / 2**20:,.1f} MiB"
+    if counts.f_files and counts.f_favail < _FEW_FILES:
+        room += f" and {counts.f_favail:,} of {counts.f_files:,} files"
+    return f" ({room} free)"

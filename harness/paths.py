@@ -32,7 +32,7 @@ def cache_folder() -> Path:
     folder = expanded(os.environ.get(CACHE_VARIABLE) or _user_cache())
     if folder.startswith("~"):
         raise UserError(f"the cache has no place ({folder}): this user has no home", CACHE_HINT)
-    return Path(folder).resolve()
+    return Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError at a loop of links
 
 
 def _user_cache() -> str:

@@ -70,14 +70,13 @@ class Channel:
         return message
 
     def _fill(self, deadline: float | None) -> None:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise TimeoutError("no message in time")
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
+            # Also when time is over: what came while this process was stopped (Ctrl-Z) is there.
             self._socket.settimeout(left)
             data = self._socket.recv(65536)
-        except TimeoutError:
-            raise
+        except (TimeoutError, BlockingIOError):
+            raise TimeoutError("no message in time") from None
         except OSError as error:
             raise Closed(f"the channel is closed: {error}") from error
         if not data:

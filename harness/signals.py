@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: what runs is ended, what was measured is saved."""
+"""SIGTERM, SIGHUP and the like end a command as Ctrl-C does: what was measured is saved."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""Sent by a CI job's time limit, a container's stop, a batch system, and a terminal that is closed."""
+ENDING = (
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
+"""Sent by a CI job's time limit, a container's stop, a terminal that is closed, Ctrl-\\, a batch system
+ahead of its time limit, and `ulimit -t`."""
 
 
 class Terminated(KeyboardInterrupt):

@@ -46,7 +46,7 @@ class Log:
             return [json.loads(line) for line in lines]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             problem = f"{self.path} cannot be read ({error})"
             raise StoreError(f"{problem}; remove it to begin anew") from error
 

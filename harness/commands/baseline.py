@@ -12,6 +12,7 @@ from harness.commands.check import MEASURED
 from harness.commands.errors import plainly
 from harness.commands.options import OUT, conduct, results_folder
 from workloads.errors import UserError
+from workloads.places import program
 
 
 @click.group()
@@ -49,11 +50,12 @@ def list_(out: Path | None) -> None:
     from rich.console import Console
 
     from harness.gate import baseline as baselines
-    from harness.report.printing import table
+    from harness.report.printing import table_or_line
 
     folder = results_folder(out) / baselines.FOLDER
     rows = [_row(folder, name) for name in baselines.names(folder)]
-    table(Console(), ["baseline", "measured", "cells", "machine"], rows)
+    empty = f"no baselines in {folder}; `{program()} baseline save NAME` makes one"
+    table_or_line(Console(), ["baseline", "measured", "cells", "machine"], rows, empty)
 
 
 def _row(folder: Path, name: str) -> Sequence[str]:

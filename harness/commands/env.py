@@ -9,6 +9,7 @@ import click
 
 from harness.commands.errors import plainly
 from workloads.errors import UserError
+from workloads.places import program
 
 if TYPE_CHECKING:
     from harness.environments.framework_spec import FrameworkSpec
@@ -30,7 +31,7 @@ def list_() -> None:
 
     from harness.environments import builder
     from harness.environments.cache import environments_folder
-    from harness.report.printing import table
+    from harness.report.printing import table_or_line
 
     rows = [
         (
@@ -41,8 +42,10 @@ def list_() -> None:
         )
         for built in builder.built()
     ]
-    table(Console(), ["environment", "version", "size", "built"], rows)
-    click.echo(f"in {environments_folder()}; each has its python in bin/")
+    empty = f"no environments in {environments_folder()}; `{program()} env build` makes them"
+    table_or_line(Console(), ["environment", "version", "size", "built"], rows, empty)
+    if rows:
+        click.echo(f"in {environments_folder()}; each has its python in bin/")
 
 
 @env.command()

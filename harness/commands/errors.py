@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -37,6 +38,7 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        _ignore_no_width()
         with terminated_by_signals(), lenient_output() as output:
             try:
                 _refuse_empty_words()
@@ -45,6 +47,10 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
                 raise Refused(error) from error
             except OSError as error:
                 raise Refused(UserError(_in_one_line(error), cache_hint(error))) from error
+            except MemoryError as error:
+                raise Refused(
+                    UserError(f"memory does not suffice: {error}".rstrip(" :"))
+                ) from error
             except Terminated as end:
                 click.echo(f"ended by {end}; what was measured until now is saved", err=True)
                 sys.exit(128 + end.number)
@@ -62,6 +68,12 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return wrapped
+
+
+def _ignore_no_width() -> None:
+    """Take COLUMNS=0 for unset: tables of no width would be printed as nothing."""
+    if not os.environ.get("COLUMNS", "").strip("0"):
+        os.environ.pop("COLUMNS", None)
 
 
 def _refuse_empty_words() -> None:

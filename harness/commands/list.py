@@ -8,6 +8,7 @@ import click
 
 from harness.commands.errors import plainly
 from harness.commands.options import OUT, results_folder
+from workloads.places import program
 
 
 @click.group(name="list")
@@ -86,11 +87,14 @@ def results(out: Path | None) -> None:
     """Stored runs."""
     from rich.console import Console
 
-    from harness.report.printing import table
+    from harness.report.printing import table_or_line
     from harness.results import store
 
+    folder = results_folder(out)
     rows = [
         (run.name, run.started[:16], run.status, f"{run.ok}/{run.cells}", run.data)
-        for run in store.runs(results_folder(out))
+        for run in store.runs(folder)
     ]
-    table(Console(), ["run", "started (UTC)", "status", "cells ok", "data"], rows)
+    titles = ["run", "started (UTC)", "status", "cells ok", "data"]
+    empty = f"no runs in {folder}; `{program()} run` makes one, --out names another folder"
+    table_or_line(Console(), titles, rows, empty)

@@ -17,6 +17,7 @@ import click
 from harness import defaults, paths
 from harness.commands.types import Device, Duration, Folder, Named
 from workloads.places import program
+from workloads.reading import LARGEST
 
 if TYPE_CHECKING:
     from harness.results.store import Record
@@ -111,7 +112,7 @@ CELLS = options(
     ),
     click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=click.IntRange(min=0, max=LARGEST),
         help="Override the workload's seed (weights, batch order, synthetic data).",
     ),
     click.option("--data-dir", type=THERE, help="A folder with a data set's published files."),

@@ -57,7 +57,7 @@ def read_metadata(folder: Path) -> dict[str, Any] | None:
     """What was noted of an environment when it was done; None where none stands."""
     try:
         return dict(json.loads((folder / _STAMP).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

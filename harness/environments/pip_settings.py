@@ -27,7 +27,9 @@ def _from_files(*places: str | None) -> dict[str, str]:
     """Ask pip, which knows its places; nothing where it is not there or its files are broken."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=_SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired):
         return {}
     entries = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)

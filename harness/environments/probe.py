@@ -77,11 +77,12 @@ def probe(
         cancel=cancel,
     )
     try:
-        answer = json.loads(out)
+        answer = json.loads(out.splitlines()[-1])  # a wrapper may have printed before it
+        major, minor, patch = map(int, answer["python"])
         return InterpreterInfo(
-            tuple(answer["python"]), answer["versions"], tuple(answer["missing"])
+            (major, minor, patch), dict(answer["versions"]), tuple(answer["missing"])
         )
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
         complaint = installer.human(err, os.environ)
         raise Unavailable(
             f"{python} does not answer as a Python 3.11 or later would (exit status {code}): {complaint}"

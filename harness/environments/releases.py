@@ -48,7 +48,12 @@ def _listed(spec: FrameworkSpec, python: str) -> set[Version] | InstallError:
     environ = pip_environment(user_environment())
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_SECONDS, env=environ
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SECONDS,
+            env=environ,
         )
     except subprocess.TimeoutExpired:
         return InstallError(f"pip did not list releases within {_SECONDS} s")

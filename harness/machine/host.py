@@ -221,7 +221,12 @@ def _output(*command: str) -> str | None:
     if program is None:
         return None
     completed = subprocess.run(
-        [program, *command[1:]], capture_output=True, text=True, timeout=5, check=False
+        [program, *command[1:]],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=5,
+        check=False,
     )
     return completed.stdout.strip() or None
 

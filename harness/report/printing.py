@@ -56,6 +56,16 @@ def table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[objec
     console.print(grid)
 
 
+def table_or_line(
+    console: Console, titles: Sequence[str], rows: Sequence[Sequence[object]], empty: str
+) -> None:
+    """A table; where it has no rows, the line `empty`, which says where they were looked for."""
+    if rows:
+        table(console, titles, rows)
+    else:
+        console.print(Text(plain(empty)), overflow="fold", highlight=False)
+
+
 def mark(console: Console, tone: Tone, words: str) -> Text:
     """Some words in their tone, after its symbol."""
     return Text(f"{symbol(console, tone)} {words}", STYLES[tone])

@@ -25,6 +25,9 @@ _WORDS = {
 _TOO_LARGE = 2**63
 """No count or size comes near it, and the history's database holds none above."""
 
+_DEEPEST = 50
+"""Levels of lists and objects within a field; a run writes fewer than ten."""
+
 _SHOWN_IF_THEY_FIT = ("images", "predicted")
 """Pictures, which a report leaves out where they are none."""
 
@@ -49,7 +52,21 @@ def event_misfit(event: Mapping[str, Any]) -> str | None:
     What is unknown, or lacks, is none: fields come and go between versions.
     """
     known = {key: value for key, value in event.items() if key not in _SHOWN_IF_THEY_FIT}
-    return misfit(known, _EVENTS.get(event["event"], events.Event))
+    return too_deep(known) or misfit(known, _EVENTS.get(event["event"], events.Event))
+
+
+def too_deep(fields: Mapping[str, Any]) -> str | None:
+    """Say which field is nested deeper than all that a run writes, and than readers can follow."""
+    return next(
+        (f"{key} is nested too deep" for key in fields if _is_deep(fields[key], _DEEPEST)), None
+    )
+
+
+def _is_deep(value: Any, levels: int) -> bool:
+    if not isinstance(value, list | dict):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return not levels or any(_is_deep(item, levels - 1) for item in items)
 
 
 def misfit(value: Any, hint: Any, name: str = "") -> str | None:

@@ -301,7 +301,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(text_of(path))
     except SpecError as error:
         raise StoreError(str(error)) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         if not folder.is_dir():
             raise StoreError(f"{folder}: {GONE}") from error
         why = getattr(error, "strerror", None) or f"not JSON: {error}"
@@ -314,7 +314,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path}: has schema {manifest['schema']}, this samestep reads {SCHEMA}:"
             f" {'update samestep' if newer else 'read it with the samestep that wrote it'}"
         )
-    if wrong := fit.misfit(manifest, Manifest):
+    if wrong := fit.too_deep(manifest) or fit.misfit(manifest, Manifest):
         raise StoreError(f"{path}: {wrong}; the file is damaged: fix it or run again")
     return manifest
 
@@ -361,7 +361,7 @@ def _is_event(value: Any) -> bool:
 def _event(line: bytes, number: int, folder: Path) -> dict[str, Any]:
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         event = None
     if not _is_event(event):
         problem = f"{folder / JOURNAL}:{number}: is no event ({line[:40]!r})"

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from harness.parity import (
@@ -19,6 +18,7 @@ from harness.parity import (
     judge,
     timed,
 )
+from harness.runner import handed_back
 from harness.runner.context import Timeouts
 from harness.runner.process import WorkerFailed, WorkerProcess
 from harness.verdicts import AFTER, BEFORE, NOT_EQUIVALENT, REPLAYED, UNDECIDED
@@ -59,8 +59,7 @@ class Checks:
     def _answers(self, run: ReferenceRun, when: str) -> None:
         wait = self._timeouts.parity
         reply = self._worker.ask("answer", wait, steps=run.steps, file=f"{when}.npz")
-        with np.load(reply["answers"]) as arrays:
-            answers = dict(arrays)
+        answers = handed_back.arrays("answer", reply["answers"])
         verdict = judge(answers, run, self._precision)
         advice = hint(answers, run, verdict)
         self._say(verdict, advice, when=when, steps=run.steps, seconds=reply["seconds"])
@@ -90,9 +89,7 @@ class Checks:
         began, seed = time.monotonic(), self._random.getrandbits(32)
         wait = self._timeouts.work
         reply = self._worker.ask("replay", wait, kind=kind, seed=seed, file="timed.npz")
-        with np.load(reply["arrays"]) as loaded:
-            arrays = dict(loaded)
-        verdict, advice = self._judge_replay(arrays)
+        verdict, advice = self._judge_replay(handed_back.arrays("replay", reply["arrays"]))
         seconds = time.monotonic() - began
         fields |= {"when": REPLAYED, "kind": kind, "steps": verdict.steps, "seconds": seconds}
         self._say(verdict, advice, **fields)

@@ -8,6 +8,7 @@ import platform
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +16,20 @@ from typing import Any
 
 from harness import protocol
 from harness.environments import user_variables
+from harness.runner import replies
 
-_LOG_LINES = 20
+_LOG_LINES, _LOG_TAIL = 20, 8192
+"""What of a log goes to the journal: so many of its last lines, and of its last bytes."""
+
+MOST_LOG = 256 * 2**20
+"""Bytes that a worker may print. One that prints on and on would fill the disk for all the others."""
+
+LOOK_SECONDS = 5.0
+"""How often the log of a worker that says nothing is looked at."""
+
+_MOST_REASON = 2000
+"""Letters of a reason: an error's text may hold a whole array."""
+
 _GRACE_SECONDS = 5.0
 
 _CAUSES = {
@@ -69,6 +82,7 @@ class WorkerProcess:
         """
         near_end, far_end = socket.socketpair()
         self.log = log
+        self._log_before = self._log_size()
         self._channel = protocol.Channel(near_end)
         self._jobs = 0
         self._frozen = False
@@ -107,13 +121,14 @@ class WorkerProcess:
         try:
             self._channel.send({"job": job, "id": self._jobs, **arguments})
             while True:
-                event = self._channel.receive(timeout)
-                kind = event.get("event")
-                if event.get("id") != self._jobs or kind not in ("progress", "done", "failed"):
+                event = self._receive(job, timeout)
+                if event.get("id") != self._jobs:
                     raise protocol.ProtocolError(f"an unexpected message: {str(event)[:80]}")
-                if kind == "done":
+                if wrong := replies.misfit(job, event):
+                    raise protocol.ProtocolError(wrong)
+                if event["event"] == "done":
                     return event["result"]
-                if kind == "failed":
+                if event["event"] == "failed":
                     raise self._failure(event["status"], event["reason"])
                 if on_event:
                     on_event(event)
@@ -123,12 +138,43 @@ class WorkerProcess:
             raise self._failure("timed out", reason) from None
         except protocol.Closed:
             raise self._obituary(job) from None
-        except (protocol.ProtocolError, KeyError) as error:
+        except protocol.ProtocolError as error:
             self.kill()
             raise self._failure("crashed", f"{job}: garbage on the channel: {error}") from None
 
+    def _receive(self, job: str, timeout: float) -> dict[str, Any]:
+        """Wait for the next message, and look at the log's size meanwhile.
+
+        Raises WorkerFailed where the log is too long, and what `protocol.Channel.receive` raises.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                event = self._channel.receive(min(left, LOOK_SECONDS))
+            except TimeoutError:
+                self._check_log(job)
+                if left <= LOOK_SECONDS:
+                    raise
+            else:
+                self._check_log(job)
+                return event
+
+    def _check_log(self, job: str) -> None:
+        """Kill a worker that has printed too much, and keep the end of that. Raises WorkerFailed."""
+        printed = self._log_size() - self._log_before
+        if printed <= MOST_LOG:
+            return
+        self.kill()
+        end = self._log_end()
+        os.truncate(self.log, self._log_before)
+        with self.log.open("ab") as log:
+            log.write(end)
+        amounts = f"{printed / 2**20:,.0f} MiB, {MOST_LOG / 2**20:,.0f} MiB are the most"
+        raise self._failure("failed", f"{job}: the worker printed {amounts}; worker killed")
+
     def _failure(self, status: str, reason: str, signal_name: str | None = None) -> WorkerFailed:
-        return WorkerFailed(status, reason, signal_name, self.log_tail())
+        return WorkerFailed(status, reason[:_MOST_REASON], signal_name, self.log_tail())
 
     def _obituary(self, job: str) -> WorkerFailed:
         """Say how a worker that closed its channel ended."""
@@ -140,14 +186,22 @@ class WorkerProcess:
         self.kill()
         if code >= 0:
             return self._failure("crashed", f"{job}: the worker ended with exit status {code}")
-        name = signal.Signals(-code).name
+        name = _signal_name(-code)
         cause = _CAUSES.get(name, "")
         return self._failure("crashed", f"{job}: the worker was killed by {name}{cause}", name)
 
     def log_tail(self) -> list[str]:
         """Return the last lines of the log."""
-        text = self.log.read_bytes()[-8192:].decode("utf-8", "replace")
-        return text.splitlines()[-_LOG_LINES:]
+        return self._log_end().decode("utf-8", "replace").splitlines()[-_LOG_LINES:]
+
+    def _log_end(self) -> bytes:
+        """Return the log's last bytes; it may be longer than memory."""
+        with self.log.open("rb") as log:
+            log.seek(max(0, self._log_size() - _LOG_TAIL))
+            return log.read(_LOG_TAIL)
+
+    def _log_size(self) -> int:
+        return self.log.stat().st_size if self.log.exists() else 0
 
     def freeze(self) -> None:
         """Stop the whole process group; it uses no processor until it is thawed."""
@@ -191,6 +245,14 @@ def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
         **variables,
         **_allocator(),
     }
+
+
+def _signal_name(number: int) -> str:
+    """The name of a signal; most real-time ones have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _user_name() -> dict[str, str]:

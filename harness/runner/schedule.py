@@ -57,7 +57,12 @@ def conduct(task: Task, cells: Sequence[Cell], context: RunContext, run: Path, e
             except (ReferenceDiverged, Unavailable) as refusal:
                 emit("workload-refused", None, workload=task.workload.name, reason=str(refusal))
                 return len(cells)
-        return len(cells) - _in_turns(task, cells, context, run, emit)
+        try:
+            return len(cells) - _in_turns(task, cells, context, run, emit)
+        finally:
+            task.reference = (
+                None  # many times the model's size, and the run may have many workloads
+            )
 
 
 def _in_turns(task: Task, cells: Sequence[Cell], context: RunContext, run: Path, emit: Emit) -> int:

@@ -14,6 +14,7 @@ from harness.defaults import LEAST_STEPS
 from harness.machine import devices
 from harness.results import classification, preview
 from harness.results.events import Kind
+from harness.runner import handed_back
 from harness.runner.build import build
 from harness.runner.context import Emit, RunContext, Task
 from harness.runner.learning_curve import learning_curve
@@ -187,7 +188,7 @@ class WorkerSession:
         wait, steps = self._context.timeouts.work, self._task.steps
         trained = self._worker.ask("train", wait, progress, steps=steps)
         self._next_step = steps
-        losses = np.load(trained["losses"])
+        losses = handed_back.array("train", trained["losses"])
         self.emit(
             "trained",
             steps=steps,
@@ -214,7 +215,7 @@ class WorkerSession:
     def _predicted(self) -> tuple[NDArray, NDArray, float]:
         """Have the test set predicted; return its labels, the predictions, and the seconds."""
         evaluated = self._worker.ask("evaluate", self._context.timeouts.work)
-        predictions = np.load(evaluated["predictions"])
+        predictions = handed_back.array("evaluate", evaluated["predictions"])
         labels = np.asarray(self._task.arrays.open("test_labels"))
         if predictions.shape != labels.shape:
             reason = f"evaluate: {len(predictions)} predictions for {len(labels)} examples"
@@ -230,15 +231,14 @@ class WorkerSession:
         self._begin_from(None)
         self._worker.freeze()
         correct = labels == predictions
-        accuracy, packed = float(correct.mean()), classification.pack(correct)
         self.emit(
             "retrained",
             launch=self.launch,
             seed=seed,
             seconds=trained["seconds"],
             examples=len(labels),
-            accuracy=accuracy,
-            right=packed,
+            accuracy=float(correct.mean()),
+            right=classification.pack(correct),
         )
 
     def _begin_from(self, seed: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import copy_with_toys
+
+Mount = Callable[..., Path]
 
 
 class Shell:
@@ -79,3 +82,26 @@ def quick() -> list[str]:
     """The arguments of a quick run of two toys."""
     pythons = [f"--interpreter={name}={sys.executable}" for name in ("faulty", "reference")]
     return ["run", "--quick", "--threads=1", "--workload=mlp-2-3-2", "--mode=well,slow", *pythons]
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Mounts a disk of so many bytes, as "300k", with what `mount -o` may say besides."""
+    if os.geteuid() or not shutil.which("mount"):
+        pytest.skip("only root can mount a disk of its own")
+    mounted: list[Path] = []
+
+    def go(size: str, *flags: str) -> Path:
+        folder = tmp_path / f"disk-{size}"
+        folder.mkdir()
+        options = ",".join([f"size={size}", *flags])
+        command = ["mount", "-t", "tmpfs", "-o", options, "samestep", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield go
+    for folder in mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
 
@@ -16,34 +15,10 @@ import pytest
 
 from harness.results import store
 from harness.runner import run
-from tests.faults.conftest import Shell
+from tests.faults.conftest import Mount, Shell
 from tests.toy_request import BRIEF, brief_request
 
 pytestmark = pytest.mark.slow
-
-Mount = Callable[[str], Path]
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Mount]:
-    """Mounts a disk of so many bytes, as "300k"."""
-    if os.geteuid() or not shutil.which("mount"):
-        pytest.skip("only root can mount a disk of its own")
-    mounted: list[Path] = []
-
-    def go(size: str) -> Path:
-        folder = tmp_path / f"disk-{size}"
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "samestep", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
-        mounted.append(folder)
-        return folder
-
-    yield go
-    for folder in mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def spoken(text: str) -> str:

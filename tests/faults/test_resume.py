@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.kills import Toys, lost, results
+from benchmarks.kills import Toys, lost, only_in, results
 from harness.results import store
 from tests.faults.conftest import Shell
 
@@ -37,6 +37,10 @@ def test_what_would_be_lost_is_seen(toy_run: Path) -> None:
     fewer = {**whole, "slices": {*list(whole["slices"])[1:]}}
     assert lost(whole, whole) == []
     assert lost(whole, twice) == ["events"] and lost(whole, fewer) == ["slices"]
+    gone = next(iter(whole["slices"] - fewer["slices"]))
+    assert only_in(whole["slices"], fewer["slices"]) == str(gone)
+    assert only_in(fewer["slices"], whole["slices"]) == "nothing"
+    assert only_in(twice["events"], whole["events"]).count("(") == 2 * len(whole["events"])
 
 
 @pytest.fixture

@@ -45,6 +45,35 @@ def test_reasons_name_the_disk_where_it_is_the_cause(tmp_path: Path) -> None:
     assert disk.reason(absent, PermissionError(errno.EACCES, "denied")) == "denied"
 
 
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.EDQUOT, "this user's quota of the disk at / is used up"),
+        (errno.EFBIG, "no file may be larger here (`ulimit -f`, or the kind of disk)"),
+    ],
+)
+def test_a_limit_is_not_taken_for_a_full_disk(number: int, says: str) -> None:
+    assert disk.is_full(OSError(number, "x"))  # nothing can be written, and the run stops
+    assert disk.reason(Path("/"), OSError(number, "x")) == says
+
+
+def test_a_library_s_words_are_held_against_the_limit_of_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = OSError("1000 requested and 16 written")  # NumPy's, which has no number
+    assert disk.reason(Path("/"), error).startswith("the disk at / is full (")
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (2**20, 2**20))
+    assert disk.reason(Path("/"), error).startswith("no file may be larger here")
+
+
+def test_a_disk_that_takes_no_more_files_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = list(os.statvfs("/"))
+    counts[5], counts[7] = 12, 0  # files in all, and those that are free for a user
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(counts))
+    reason = disk.reason(Path("/"), OSError(errno.ENOSPC, "x"))
+    assert reason.endswith(" MiB and 0 of 12 files free)")
+
+
 @pytest.mark.parametrize("error", [ValueError("a requested value"), OSError(errno.EIO, "x")])
 def test_other_errors_are_no_full_disk(error: Exception) -> None:
     assert not disk.is_full(error)

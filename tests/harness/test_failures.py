@@ -15,7 +15,6 @@ from harness import failures
     "error",
     [
         OSError(errno.ENOSPC, "No space left on device"),
-        OSError(errno.EDQUOT, "Disk quota exceeded"),
         OSError("640 requested and 0 written"),  # NumPy
         RuntimeError("RESOURCE_EXHAUSTED: /x/cache; No space left on device"),  # compilers
     ],
@@ -25,6 +24,11 @@ def test_a_full_disk_is_named(error: Exception, tmp_path: Path) -> None:
     assert status == "disk full"
     assert reason.startswith(f"{tmp_path}: the disk at ")
     assert " is full (" in reason and reason.endswith(" MiB free)")
+
+
+def test_a_quota_that_is_used_up_is_as_a_full_disk(tmp_path: Path) -> None:
+    status, reason = failures.report(OSError(errno.EDQUOT, "Disk quota exceeded"), tmp_path)
+    assert status == "disk full" and "quota of the disk at " in reason
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,16 @@ def test_silence_times_out(line: tuple[Channel, socket.socket]) -> None:
         line[0].receive(0.01)
 
 
+def test_what_came_while_nobody_looked_is_read_though_time_is_over(
+    line: tuple[Channel, socket.socket],
+) -> None:
+    channel, far = line
+    far.sendall(b'{"event": "done"}\n')
+    assert channel.receive(0.0) == {"event": "done"}
+    with pytest.raises(TimeoutError):
+        channel.receive(0.0)
+
+
 def test_half_a_message_times_out_and_is_not_lost(line: tuple[Channel, socket.socket]) -> None:
     channel, other = line
     other.sendall(b'{"a": ')

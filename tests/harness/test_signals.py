@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does, once."""
+"""SIGTERM, SIGHUP and the like end a command as Ctrl-C does, once."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def _meta(folder: Path) -> dict[str, Any]:
     try:
         meta: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         missing = {"name", "source", "classes", "shape", "sha256"} - meta.keys()
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise DatasetCorrupt(f"{file}: cannot be read ({error})") from error
     if missing:
         raise DatasetCorrupt(f"{file}: lacks {', '.join(sorted(missing))}")

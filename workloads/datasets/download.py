@@ -13,10 +13,12 @@ import re
 import shutil
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from workloads.datasets.contract import Archive, DatasetCorrupt, DownloadFailed, Progress
 
@@ -30,6 +32,19 @@ class _Interrupted(Exception):
 
 class _Unusable(_Interrupted):
     """What came before cannot be gone on with: start again."""
+
+
+class _OnlyHttp(urllib.request.HTTPRedirectHandler):
+    """Follows a redirection to any host, but to no file and no other protocol."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """Return the next request. Raises HTTPError where its address is not of the web."""
+        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
+            why = f"and redirects to {newurl}, which is not followed"
+            raise urllib.error.HTTPError(newurl, code, why, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 @contextmanager
@@ -100,10 +115,10 @@ def _transfer(archive: Archive, part: Path, progress: Progress | None, timeout: 
     version = _known_version(part) if start else ""
     with _ask(archive.url, start, version, timeout) as response:
         start = _offset(response, start, version)
-        length = response.headers.get("Content-Length")
-        if length is not None and start + int(length) != archive.size:
+        length = response.length  # None where the server does not tell it, or tells nonsense
+        if length is not None and start + length != archive.size:
             raise DownloadFailed(
-                f"{archive.url}: the server offers {start + int(length):,} bytes, expected "
+                f"{archive.url}: the server offers {start + length:,} bytes, expected "
                 f"{archive.size:,}; is a proxy in the way? Fetch it otherwise and use --data-dir"
             )
         _note_of(part).write_text(json.dumps({"version": _version(response)}), encoding="utf-8")
@@ -122,18 +137,18 @@ def _transfer(archive: Archive, part: Path, progress: Progress | None, timeout: 
 
 def _ask(url: str, start: int, version: str, timeout: float) -> http.client.HTTPResponse:
     """The server's answer for the bytes from `start` on. Raises _Interrupted, DownloadFailed."""
-    # The address is a dataset's constant, and what comes is checked by its hash: S310 is content.
+    # The address is a dataset's constant, and what comes is checked by its hash, from whatever host a
+    # redirection leads to.
     request = urllib.request.Request(url, headers={"User-Agent": "samestep"})  # noqa: S310
     if start:
         request.add_header("Range", f"bytes={start}-")
         if version:
             request.add_header("If-Range", version)
+    opener = urllib.request.build_opener(_OnlyHttp)
     try:
-        response: http.client.HTTPResponse = urllib.request.urlopen(  # noqa: S310
-            request, timeout=timeout
-        )
+        response: http.client.HTTPResponse = opener.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
-        answer = f"the server says {error.code} {error.reason}"
+        answer = " ".join(f"the server says {error.code} {error.reason}".split())
         error.close()
         if error.code == 416:  # no such range
             raise _Unusable(answer) from error
@@ -142,6 +157,8 @@ def _ask(url: str, start: int, version: str, timeout: float) -> http.client.HTTP
         raise DownloadFailed(f"{url}: {answer}; fetch it otherwise and use --data-dir") from error
     except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
         raise _Interrupted(str(getattr(error, "reason", error)) or repr(error)) from error
+    except ValueError as error:
+        raise DownloadFailed(f"{url}: redirected to what is no address: {error}") from error
     return response
 
 
@@ -189,7 +206,7 @@ def _known_version(part: Path) -> str:
     """The version that the part is of; "" where it is unknown: the checksum still guards."""
     try:
         return str(json.loads(_note_of(part).read_text(encoding="utf-8"))["version"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
@@ -202,6 +219,7 @@ def _check(archive: Archive, part: Path) -> None:
     for name, expected, got in (("sha256", archive.sha256, sha256), ("md5", archive.md5, md5)):
         if got != expected:
             part.unlink()
+            _note_of(part).unlink(missing_ok=True)
             raise DatasetCorrupt(
                 f"{archive.url}: {name} is {got}, expected {expected}; the file was removed: "
                 "fetch it again, or otherwise and use --data-dir"

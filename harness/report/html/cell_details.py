@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,16 +94,16 @@ def _end(folder: Path, log: Any, tail: Any, lines: int) -> list[str]:
 
 def _read(folder: Path, log: Any) -> list[str]:
     """A log's last lines; a name that leads out of the run's logs is not followed."""
-    logs = (folder / store.LOGS).resolve()
-    path = (folder / str(log)).resolve()
-    if not log or not path.is_relative_to(logs):
-        return []
     try:
+        # Not Path.resolve: it raises RuntimeError at a loop of links.
+        logs, path = (Path(os.path.realpath(folder / name)) for name in (store.LOGS, str(log)))
+        if not log or not path.is_relative_to(logs):
+            return []
         with path.open("rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _LINES[1] * _WIDE))
             return file.read().decode(errors="replace").splitlines()
-    except OSError:
+    except (OSError, ValueError):  # a name may hold a zero byte
         return []
 
 

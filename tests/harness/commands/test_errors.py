@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from cli import main
+from harness.commands.errors import plainly
 
 WORDS = ("", " ")
 
@@ -53,3 +55,56 @@ def test_no_option_and_no_argument_takes_an_empty_word(
     done = CliRunner().invoke(main, [*path, *words_of(command, param, word)])
     assert done.exit_code == 2, done.output
     assert done.output.count("Error: ") == 1 and "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MemoryError("Unable to allocate 8.00 GiB"), "memory does not suffice: Unable to allocate"),
+        (MemoryError(), "memory does not suffice\n"),
+        (OSError(40, "Too many levels of symbolic links", "/loop"), "/loop: Too many levels"),
+    ],
+    ids=["amount", "bare", "links"],
+)
+def test_what_the_machine_refuses_is_one_line(error: BaseException, says: str) -> None:
+    @click.command()
+    @plainly
+    def command() -> None:
+        raise error
+
+    done = CliRunner().invoke(command)
+    assert done.exit_code == 2 and done.output.startswith(f"Error: {says}")
+    assert len(done.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("width", ["0", "00", ""])
+def test_a_terminal_of_no_width_gets_its_table(monkeypatch: pytest.MonkeyPatch, width: str) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    done = CliRunner().invoke(main, ["list", "workloads"])
+    assert done.exit_code == 0 and "mlp-2-3-2" in done.output
+
+
+def test_a_seed_that_no_array_takes_is_refused() -> None:
+    done = CliRunner().invoke(main, ["run", "--framework=reference", f"--seed={2**63}"])
+    assert done.exit_code == 2 and "--seed" in done.output
+
+
+@pytest.mark.parametrize("command", ["list results", "baseline list", "env list"])
+def test_an_empty_list_says_where_it_looked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "1000")
+    place = [] if command == "env list" else ["--out", str(tmp_path / "ä b")]
+    done = CliRunner().invoke(main, [*command.split(), *place])
+    assert done.exit_code == 0 and len(done.output.splitlines()) == 1
+    assert done.output.startswith("no ") and str(tmp_path) in done.output
+
+
+def test_a_loop_of_links_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    monkeypatch.setenv("SAMESTEP_CACHE", str(loop / "cache"))
+    for command in (["env", "list"], ["data", "list"], ["list", "results", "--out", str(loop)]):
+        done = CliRunner().invoke(main, command)
+        assert done.exception is None or isinstance(done.exception, SystemExit)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from harness.report.formats import write
 from harness.results import store
+from harness.results.reopen import reopen
 from harness.results.store import Run, StoreError
 
 CELL = "toy/left/fast/cpu/float32"
@@ -140,6 +141,42 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path: Path, cut: int) -> None:
     record = store.read(run.folder)
     assert [event["event"] for event in record.events] == ["opened"]
     assert record.torn
+
+
+def test_zero_bytes_at_the_end_as_a_power_cut_leaves_them_are_left_out(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, manifest(CELL))
+    run.append("run-started")
+    run.append("checkpoint", workload="w", turn=0, launch=0, took=0.0, spent=0.0, left=None)
+    run.close()
+    with (run.folder / store.JOURNAL).open("ab") as journal:
+        journal.write(bytes(4096))
+    record = store.read(run.folder)
+    assert record.torn and len(record.events) == 2
+    reopened, record = reopen(run.folder)
+    reopened.append("run-resumed")
+    reopened.close()
+    assert [event["event"] for event in store.read(run.folder).events][-1] == "run-resumed"
+    assert not store.read(run.folder).torn
+
+
+def test_a_field_that_is_nested_deeper_than_can_be_followed_is_named(tmp_path: Path) -> None:
+    deep = "[" * 400 + "]" * 400
+    folder = damaged(tmp_path, store.MANIFEST, f'{{"schema": {store.SCHEMA}, "options": {deep}}}')
+    with pytest.raises(
+        StoreError, match=r"manifest\.json: options is nested too deep; the file is dam"
+    ):
+        store.read(folder)
+    folder = damaged(tmp_path / "b", store.JOURNAL, f'{{"event": "built", "settings": {deep}}}\n')
+    with pytest.raises(StoreError, match=r"events\.jsonl:1: built: settings is nested too deep"):
+        store.read(folder)
+
+
+@pytest.mark.parametrize("name", [store.MANIFEST, store.JOURNAL])
+def test_a_run_that_is_nested_without_end_is_one_line(tmp_path: Path, name: str) -> None:
+    folder = damaged(tmp_path, name, "[" * 100_000 + "]" * 100_000 + "\n")
+    with pytest.raises(StoreError) as failure:
+        store.read(folder)
+    assert str(folder) in str(failure.value) and "\n" not in str(failure.value)
 
 
 def damaged(tmp_path: Path, name: str, content: str | None) -> Path:

@@ -33,6 +33,9 @@ class Server:
         self.drops: list[int] = []  # bytes after which the next answers are cut off
         self.statuses: list[int] = []  # errors that the next answers are
         self.hangs = 0.0  # seconds before the body
+        self.pace = 0  # bytes that are sent at a time, with a rest in between; 0 for all at once
+        self.redirects: list[str] = []  # addresses that the next answers lead to
+        self.length = ""  # what is said of the length, where it is not the truth
         self.requests: list[dict[str, str]] = []  # the headers of each
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.http.server_port}/some/archive.tar.gz"
@@ -66,6 +69,11 @@ class Server:
         if self.statuses:
             to.send_error(self.statuses.pop(0))
             return
+        if self.redirects:
+            to.send_response(302)
+            to.send_header("Location", self.redirects.pop(0))
+            to.end_headers()
+            return
         start = self._start(to)
         if start and start >= len(self.body):
             to.send_error(416)
@@ -76,12 +84,19 @@ class Server:
             to.send_header("Content-Range", f"bytes {start}-{last}/{len(self.body)}")
         if self.etag:
             to.send_header("ETag", self.etag)
-        to.send_header("Content-Length", str(len(self.body) - start))
+        to.send_header("Content-Length", self.length or str(len(self.body) - start))
         to.end_headers()
         to.wfile.flush()
         time.sleep(self.hangs)
         cut = self.drops.pop(0) if self.drops else len(self.body)
-        to.wfile.write(self.body[start : start + cut])
+        self._send(to, self.body[start : start + cut])
+
+    def _send(self, to: BaseHTTPRequestHandler, body: bytes) -> None:
+        pace = self.pace or len(body) or 1
+        for begin in range(0, len(body), pace):
+            to.wfile.write(body[begin : begin + pace])
+            to.wfile.flush()
+            time.sleep(0.01 if self.pace else 0.0)
 
     def _start(self, to: BaseHTTPRequestHandler) -> int:
         asked = to.headers.get("Range", "")
@@ -94,7 +109,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     server = Server()
     thread = threading.Thread(target=server.http.serve_forever, args=(0.01,), daemon=True)
     thread.start()

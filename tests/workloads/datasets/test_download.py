@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,53 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         assert not entered.wait(0.1)
     assert entered.wait(5)
     thread.join()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["file:///etc/hostname", "ftp://127.0.0.1/archive", "data:,archive", "http://[::1", "//["],
+)
+def test_a_redirection_to_a_file_or_to_nothing_is_refused_at_once(
+    server: Any, target: Path, address: str
+) -> None:
+    server.redirects = [address] * 9
+    with pytest.raises(DownloadFailed) as failure:
+        download(server.archive(), target)
+    assert "\n" not in str(failure.value) and "redirect" in str(failure.value).lower()
+    assert len(server.requests) == 1
+    assert list(target.parent.iterdir()) == []
+
+
+def test_redirections_without_end_are_one_line(server: Any, target: Path) -> None:
+    server.redirects = [server.url] * 99
+    with pytest.raises(DownloadFailed, match="infinite loop") as failure:
+        download(server.archive(), target)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_redirection_to_another_host_is_followed_and_checked(server: Any, target: Path) -> None:
+    elsewhere = server.url.replace("127.0.0.1", "localhost")
+    server.redirects = [elsewhere]
+    download(server.archive(), target)
+    assert target.read_bytes() == BODY
+    assert server.requests[-1]["Host"].startswith("localhost")
+    target.unlink()
+    server.redirects = [elsewhere]
+    with pytest.raises(DatasetCorrupt, match="sha256 is "):
+        download(server.archive(sha256="0" * 64), target)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_slow_server_is_waited_for_as_long_as_bytes_come(server: Any, target: Path) -> None:
+    server.pace = len(BODY) // 40
+    began = time.monotonic()
+    download(server.archive(), target, timeout=0.2, tries=1)
+    assert time.monotonic() - began > 0.2
+    assert target.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("length", ["many", "-5", "1e3"])
+def test_a_length_that_is_none_is_passed_over(server: Any, target: Path, length: str) -> None:
+    server.length = length
+    download(server.archive(), target)
+    assert target.read_bytes() == BODY
