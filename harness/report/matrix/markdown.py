@@ -32,7 +32,8 @@ def _section(section: Section) -> Iterator[str]:
     for machines in section.machines:
         yield from ["", f"### {escape(machines.title)}", ""]
         yield from table(SPEEDS, machines.rows, numbers=range(2, 6))
-    yield ""
-    yield from (f"- {SYMBOLS[tone]} {escape(note)}" for tone, note in section.notes)
+    if section.notes:
+        yield ""
+        yield from (f"- {SYMBOLS[tone]} {escape(note)}" for tone, note in section.notes)
     yield ""
     yield from table(SCORES, section.scores, numbers=range(1, 5))

@@ -21,9 +21,12 @@ from tests.runs import MadeUpRun
 CELLS = ("mlp-2-3-2/faulty/well/cpu/float32", "mlp-2-3-2/faulty/slow/cpu/float32")
 
 
-def made_up(results: Path, seed: int = 0, **machine: Any) -> MadeUpRun:
-    """A run in three launches in which the second cell is half as fast; `machine` as in a manifest."""
-    noise = random.Random(f"{seed} {machine}")
+def made_up(results: Path, seed: int = 0, node: str = "", **machine: Any) -> MadeUpRun:
+    """A run in three launches in which the second cell is half as fast; `machine` as in a manifest.
+
+    The same seed on the same node gives the same figures.
+    """
+    noise = random.Random(f"{seed} {node}")
     manifest = {
         "command": ["python", "cli.py", "run"],
         "machine": {"cpu": "Toy 1", "cores_usable": 2, **machine},
@@ -57,8 +60,10 @@ def main() -> None:
     time.sleep(float(os.environ.get("STAND_IN_SECONDS", "1")))
     if os.environ.get("STAND_IN_FAILS") == options["seed"]:
         sys.exit("the stand-in fails")
-    run = made_up(Path(options["out"]), int(options["seed"]), cpu=host.describe()["cpu"])
-    run.end().read()
+    node = os.environ.get("SLURMD_NODENAME", "")
+    made_up(
+        Path(options["out"]), int(options["seed"]), node, cpu=host.describe()["cpu"]
+    ).end().read()
 
 
 if __name__ == "__main__":
