@@ -11,8 +11,12 @@ from typing import Any, Protocol
 from harness.matrix import folders
 from harness.matrix.plan import MatrixError, Plan
 
-WAITING, RUNNING, LOST, OVER = "waiting", "running", "lost", "over"
-"""What an engine says of a unit's job. Over: it ended by itself, so the unit's files say how."""
+WAITING, RUNNING, LOST, OVER, UNKNOWN = "waiting", "running", "lost", "over", "unknown"
+"""What an engine says of a unit's job. Over: it ended by itself, so the unit's files say how. Unknown:
+the engine has forgotten it, or never heard of it."""
+
+VANISHED = "vanished"
+"""Why a unit is lost that no engine knows of and that gives no sign of life."""
 
 
 class EngineError(MatrixError):
@@ -49,7 +53,9 @@ def record(plan: Plan, engine: str, numbers: Iterable[int], **about: Any) -> Non
     folder = plan.folder / "submissions"
     folder.mkdir(exist_ok=True)
     name = f"{len([*folder.iterdir()]):05d}-{secrets.token_hex(2)}.json"
-    folders.publish(folder / name, {"engine": engine, "units": ranges(numbers), **about})
+    moment = folders.disk_now(folder)
+    table = {"engine": engine, "units": ranges(numbers), "submitted": moment, **about}
+    folders.publish(folder / name, table)
 
 
 def submissions(plan: Plan, engine: str | None = None) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 import psutil
 
 from harness.matrix import engines, node
-from harness.matrix.engines import LOST, RUNNING, WAITING, Job
+from harness.matrix.engines import LOST, RUNNING, VANISHED, WAITING, Job
 from harness.matrix.folders import UnitFolder
 from harness.matrix.plan import Plan
 from harness.paths import project_root
@@ -41,7 +41,7 @@ def jobs(plan: Plan) -> Mapping[int, Job]:
     for submission, process in _here(plan):
         for number in engines.numbers_of(submission["units"]):
             if process is None:
-                seen.setdefault(number, Job(LOST, "vanished", node.name()))
+                seen.setdefault(number, Job(LOST, VANISHED, node.name()))
             else:
                 begun = any(
                     attempt.about.get("pid") == process.pid and attempt.ended is None

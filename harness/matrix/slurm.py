@@ -13,8 +13,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.matrix import engines
-from harness.matrix.engines import LOST, OVER, RUNNING, WAITING, EngineError, Job
+from harness.matrix import engines, folders
+from harness.matrix.engines import LOST, OVER, RUNNING, UNKNOWN, WAITING, EngineError, Job
 from harness.matrix.pack import PACK
 from harness.matrix.plan import Plan, words
 from harness.paths import project_root
@@ -62,11 +62,18 @@ def submit(plan: Plan, numbers: Sequence[int], avoid: str | None) -> None:
 
 
 def jobs(plan: Plan) -> Mapping[int, Job]:
-    """What `squeue` says of each unit; of those that it does not know, what `scontrol` says."""
+    """What `squeue` says of each unit; of those that it does not know, what `scontrol` says.
+
+    Neither knows of a task that was cancelled before it started, nor of any after MinJobAge.
+    """
     queued = {number: job for number, job in _queue(plan) if number < len(plan.units)}
     ended: dict[int, Job] = {}
+    now = folders.disk_now(plan.folder)
     for submission in engines.submissions(plan, NAME):
-        if not engines.numbers_of(submission["units"]) <= queued.keys():
+        numbers = engines.numbers_of(submission["units"]) - queued.keys()
+        fresh = now - submission["submitted"] < folders.GRACE_SECONDS
+        ended.update(dict.fromkeys(numbers, Job(WAITING if fresh else UNKNOWN)))
+        if numbers:
             ended.update(_past(str(submission["job"]), int(submission["first"])))
     return {**ended, **queued}
 

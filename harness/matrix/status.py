@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.matrix import engines, folders, local, slurm
-from harness.matrix.engines import OVER, RUNNING, WAITING, Engine, EngineError, Job
+from harness.matrix.engines import OVER, RUNNING, VANISHED, WAITING, Engine, EngineError, Job
 from harness.matrix.folders import Attempt, UnitFolder
 from harness.matrix.plan import Plan
 from harness.matrix.unit import BROKEN, CELLS_FAILED, DONE, LOST
@@ -23,7 +23,6 @@ ENGINES: dict[str, Engine] = {engine.NAME: engine for engine in (slurm, local)}
 
 STATES = (DONE, CELLS_FAILED, RUNNING, WAITING, BROKEN, LOST)
 NOT_SUBMITTED = "not submitted"
-VANISHED = "vanished"
 
 
 @dataclass(frozen=True)
@@ -97,14 +96,15 @@ def _undone(
         return job.state, job.why, job.node
     if job and job.state == engines.LOST and job.why != VANISHED:
         return LOST, job.why, job.node or node
-    if ended := last.ended if last else None:
+    ended = last.ended if last else None
+    if silent:  # what ended may have been requeued
+        return (RUNNING if last and not ended else WAITING), "its engine does not answer", node
+    if ended:
         return str(ended["state"]), str(ended.get("reason") or ""), node
     if job and job.state == OVER and job.why != "exit status 0":
         return BROKEN, job.why, job.node or node
     if last and last.silent(now) <= folders.GRACE_SECONDS and not (job and job.why == VANISHED):
         return RUNNING, "", node
-    if silent:
-        return (RUNNING if last else WAITING), "its engine does not answer", node
     if last or job:
         return LOST, VANISHED, node
     return WAITING, NOT_SUBMITTED, ""

@@ -119,12 +119,13 @@ class Cluster:
             except (OSError, ValueError):
                 continue
 
-    @staticmethod
-    def wait(condition: Callable[[], object], seconds: float = 60) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 120) -> None:
         """Wait until something holds."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, "it did not happen in time"
+            if time.monotonic() > deadline:
+                queue, nodes = self.call("squeue"), self.call("sinfo", "--list-reasons")
+                raise AssertionError(f"it did not happen in time:\n{queue}\n{nodes}")
             time.sleep(0.2)
 
 

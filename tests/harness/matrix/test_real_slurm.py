@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
@@ -49,6 +50,11 @@ def look(plan: Plan) -> MatrixState:
 
 def all_done(cluster: Cluster, plan: Plan, seconds: float = 120) -> None:
     cluster.wait(lambda: look(plan).counts == {"done": len(plan.units)}, seconds)
+
+
+def both_begun(cluster: Cluster, plan: Plan) -> None:
+    """Wait until the runs of two units have begun."""
+    cluster.wait(lambda: len([*plan.folder.glob("units/*/attempts/*/log.txt")]) == 2)
 
 
 def results(plan: Plan) -> list[dict[str, Any]]:
@@ -100,24 +106,28 @@ def test_a_matrix_goes_through_two_nodes_to_the_report_of_a_local_one(
 
 
 def test_what_happens_to_jobs_loses_no_unit(cluster: Cluster, shell: Shell, tmp_path: Path) -> None:
-    """A requeue midway, a job that is cancelled, a unit that fails, and a controller that is killed."""
+    """A requeue midway, jobs cancelled while they run and wait, a failure, the controller killed."""
     plan = planned(shell, matrix_file(tmp_path, seeds=4))
-    submit(shell, 6, STAND_IN_FAILS="3")
-    cluster.wait(lambda: look(plan).counts.get("running") == 2)
+    submit(shell, 10, STAND_IN_FAILS="3")
+    both_begun(cluster, plan)
     array = str(json.loads(next((plan.folder / "submissions").glob("*.json")).read_text())["job"])
     cluster.call("scontrol", "requeue", f"{array}_0")
     cluster.call("scancel", f"{array}_2")
+    cluster.call("scancel", f"{array}_1")
+    cluster.wait(lambda: look(plan).units[1].why == "CANCELLED")
+    time.sleep(6)  # the controller writes down what it did every five seconds
     cluster.kill("slurmctld")
-    state = look(plan)
-    assert "lost" not in state.counts and state.silent_engines
+    state = look(plan)  # unit 3 may have begun
+    assert state.silent_engines and not {"lost", "broken"} & state.counts.keys()
     code, _, errors = shell.run("matrix", "submit", "--on", "slurm")
     assert code == 2 and "nothing was submitted" in errors
     cluster.begin_controller()
-    cluster.wait(lambda: not {"running", "waiting"} & look(plan).counts.keys(), 180)
-    assert [unit.state for unit in look(plan).units] == ["done", "done", "lost", "broken"]
-    assert look(plan).units[2].why == "CANCELLED"
+    cluster.call("scontrol", "update", f"JobId={array}_0", "StartTime=now")  # not after two minutes
+    cluster.wait(lambda: not {"running", "waiting"} & look(plan).counts.keys(), 240)
+    assert [unit.state for unit in look(plan).units] == ["done", "lost", "lost", "broken"]
+    assert [unit.why for unit in look(plan).units[1:3]] == ["CANCELLED", "vanished"]
     assert "the stand-in fails" in " ".join(look(plan).units[3].log)
-    assert "2 units submitted" in submit(shell)
+    assert "3 units submitted" in submit(shell)
     all_done(cluster, plan)
     check_each_done_once(plan)
     assert len(UnitFolder(plan.folder, 0).attempts()) == 2  # requeued
@@ -126,7 +136,7 @@ def test_what_happens_to_jobs_loses_no_unit(cluster: Cluster, shell: Shell, tmp_
 def test_cancel_empties_the_queue(cluster: Cluster, shell: Shell, tmp_path: Path) -> None:
     plan = planned(shell, matrix_file(tmp_path, seeds=4))
     submit(shell, 30)
-    cluster.wait(lambda: look(plan).counts.get("running") == 2)
+    both_begun(cluster, plan)
     _, printed, _ = shell.run("matrix", "cancel")
     assert "4 jobs cancelled" in printed
     cluster.wait(lambda: look(plan).counts == {"lost": 4})
@@ -138,7 +148,7 @@ def test_a_node_whose_daemon_is_killed_loses_no_unit(
 ) -> None:
     plan = planned(shell, matrix_file(tmp_path, seeds=3))
     submit(shell, 20)
-    cluster.wait(lambda: look(plan).counts.get("running") == 2)
+    both_begun(cluster, plan)
     cluster.kill("slurmd-n1")
     all_done(cluster, plan, 240)
     check_each_done_once(plan)
@@ -150,7 +160,7 @@ def test_a_node_whose_daemon_is_killed_loses_no_unit(
 def test_a_preempted_unit_begins_anew(cluster: Cluster, shell: Shell, tmp_path: Path) -> None:
     plan = planned(shell, matrix_file(tmp_path, seeds=2))
     submit(shell, 20)
-    cluster.wait(lambda: look(plan).counts.get("running") == 2)
+    both_begun(cluster, plan)
     cluster.call("sbatch", "--partition=high", "--exclusive", "--nodes=2", "--wrap=sleep 5")
     cluster.wait(lambda: look(plan).counts.get("waiting") == 2)
     all_done(cluster, plan, 240)
