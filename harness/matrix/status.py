@@ -57,12 +57,12 @@ class MatrixState:
         return {state: counted[state] for state in STATES if counted[state]}
 
 
-def look(plan: Plan) -> MatrixState:
-    """Return the state of a matrix."""
+def look(plan: Plan, *ask: str) -> MatrixState:
+    """Return the state of a matrix, by its files and the engines that it was handed to, and `ask`."""
     jobs: dict[int, Job] = {}
     silent: list[str] = []
     handed_over = {str(submission["engine"]) for submission in engines.submissions(plan)}
-    for name in sorted(handed_over):
+    for name in sorted({*handed_over, *ask}):
         try:
             jobs.update(ENGINES[name].jobs(plan))
         except EngineError as error:

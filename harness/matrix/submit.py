@@ -22,7 +22,7 @@ def submit(plan: Plan, engine: str) -> tuple[int, int]:
         EngineError: an engine does not answer, so that nobody knows what runs; nothing was handed over.
     """
     with _alone(plan):
-        state = status.look(plan)
+        state = status.look(plan, engine)  # its queue may know more than was written down
         if state.silent_engines:
             raise EngineError(f"{state.silent_engines[0]}; nothing was submitted")
         numbers = [unit.number for unit in state.units if unit.to_submit]

@@ -9,6 +9,7 @@ import pytest
 from harness.commands.matrix.plan import _check
 from harness.matrix import plan as planning
 from harness.matrix.plan import MatrixError, Plan
+from workloads.errors import UserError
 
 GOOD = """
 [always]
@@ -100,7 +101,7 @@ def test_a_workloads_own_file_is_copied_into_the_matrix(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_told_and_nothing_is_written(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(Exception) as refusal:
+    with pytest.raises(UserError) as refusal:
         make(tmp_path, text)
     assert says in str(refusal.value) and "\n" not in str(refusal.value)
     assert not (tmp_path / "results").exists()
