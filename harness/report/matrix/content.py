@@ -103,6 +103,9 @@ def unit_row(plan: Plan, unit: UnitState) -> tuple[Tone, tuple[str, ...]]:
 
 def _warnings(state: MatrixState, results: Sequence[Block]) -> Iterator[str]:
     yield from state.silent_engines
+    legible = {result.number for result in results}
+    if unread := [u.number for u in state.units if u.done and u.number not in legible]:
+        yield f"{_units(unread)} has a result that this samestep cannot read: update samestep"
     if crowded := [result.number for result in results if not result.counts]:
         yield (
             f"{_units(crowded)} shared a node with other jobs: not alone, so in no ratio and no rank"

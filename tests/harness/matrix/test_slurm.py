@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.matrix import engines, node, slurm, status, submit
+from harness.matrix import engines, folders, node, slurm, status, submit
 from harness.matrix.engines import EngineError, Job
 from harness.matrix.folders import Attempt, UnitFolder
 from harness.matrix.plan import Plan, Unit
+from tests.harness.matrix.blocks import made_up_block
 
 CONFIG = "MaxArraySize            = 1001\n"
 
@@ -190,6 +191,26 @@ def test_units_in_the_queue_are_not_submitted_again(programs: Programs, plan: Pl
         "7_[0-497]|samestep-toys-1-2002|PENDING||None\n",
     )
     assert submit.submit(plan, "slurm") == (0, 0)
+
+
+def test_units_of_a_slow_node_are_sent_elsewhere_once(programs: Programs, plan: Plan) -> None:
+    plan = Plan(plan.folder, {}, {}, plan.units[:5])
+    for number in range(5):
+        made = made_up_block(number, {"a": 0.0}, kernel_rate=80 if number == 4 else 100 + number)
+        folder = UnitFolder(plan.folder, number)
+        folder.folder.mkdir(parents=True)
+        result = {"state": "done", "node": f"n{number}", "neighbours": [], "block": made.figures}
+        folders.publish(folder.target, result)
+    assert submit.submit(plan, "slurm") == (1, 1)
+    (words,) = programs.calls("sbatch")
+    assert {"--exclude=n4", "--array=4"} <= {*words}
+    retried = UnitFolder(plan.folder, 4)
+    assert retried.target.name == folders.REDONE
+    programs.says("squeue", "77_4|samestep-toys-1-0|RUNNING|n2|None\n")
+    assert status.look(plan).units[4].state == "running"
+    programs.says("squeue", "")
+    assert submit.submit(plan, "slurm") == (0, 0)  # not a third time
+    assert status.look(plan).units[4].state == "done"
 
 
 def test_cancel_names_every_array(programs: Programs, plan: Plan) -> None:
