@@ -196,10 +196,10 @@ def test_units_in_the_queue_are_not_submitted_again(programs: Programs, plan: Pl
 def test_units_of_a_slow_node_are_sent_elsewhere_once(programs: Programs, plan: Plan) -> None:
     plan = Plan(plan.folder, {}, {}, plan.units[:5])
     for number in range(5):
-        made = made_up_block(number, {"a": 0.0}, kernel_rate=80 if number == 4 else 100 + number)
+        block = made_up_block(number, {"a": 0.0}, kernel_rate=80 if number == 4 else 100 + number)
         folder = UnitFolder(plan.folder, number)
         folder.folder.mkdir(parents=True)
-        result = {"state": "done", "node": f"n{number}", "neighbours": [], "block": made.figures}
+        result = {"state": "done", "node": f"n{number}", "neighbours": [], "block": block.figures}
         folders.publish(folder.target, result)
     assert submit.submit(plan, "slurm") == (1, 1)
     (words,) = programs.calls("sbatch")
@@ -210,6 +210,7 @@ def test_units_of_a_slow_node_are_sent_elsewhere_once(programs: Programs, plan: 
     assert status.look(plan).units[4].state == "running"
     programs.says("squeue", "")
     assert submit.submit(plan, "slurm") == (0, 0)  # not a third time
+    forget(programs, plan, 95)
     assert status.look(plan).units[4].state == "done"
 
 
