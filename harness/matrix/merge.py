@@ -75,8 +75,8 @@ class Kind:
     nodes: tuple[str, ...]
     units: int
     pairs: Mapping[str, Mapping[Pair, PairRatio]]
-    ranks: Mapping[str, int]
-    """By cell, of training; none where no ratio has an interval."""
+    ranks: Mapping[str, tuple[int, int]]
+    """By cell, of training, the best and the worst; none where no ratio has an interval."""
 
     def leader(self, slices: str) -> str | None:
         """The cell that is the least behind where it is behind."""
@@ -284,19 +284,16 @@ def _deviations(values: _Values) -> tuple[float | None, float | None]:
     return math.sqrt(between), None if within is None else math.sqrt(within)
 
 
-def _ranks(pairs: Mapping[Pair, PairRatio]) -> dict[str, int]:
-    """Ranks by training: cells that no pair tells apart share one."""
+def _ranks(pairs: Mapping[Pair, PairRatio]) -> dict[str, tuple[int, int]]:
+    """The best and the worst rank by training that the pairs leave to each cell."""
     if not any(pair.ratio.launches > 1 for pair in pairs.values()):
         return {}
-    cells = sorted({cell for pair in pairs for cell in pair})
-    logs = dict.fromkeys(cells, 0.0)
-    apart = []
-    for (a, b), pair in pairs.items():
-        logs[a] += math.log(pair.ratio.estimate)
-        logs[b] -= math.log(pair.ratio.estimate)
-        if pair.verdict != INCONCLUSIVE:
-            apart.append((a, b))
-    return intervals.ranks(logs, apart)
+    decided = [
+        (a, b) if pair.verdict == FASTER else (b, a)
+        for (a, b), pair in pairs.items()
+        if pair.verdict != INCONCLUSIVE
+    ]
+    return intervals.rank_ranges(sorted({cell for pair in pairs for cell in pair}), decided)
 
 
 def _figures(cell: str, rows: Sequence[tuple[Block, Mapping[str, Any]]]) -> CellFigures:

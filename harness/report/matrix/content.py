@@ -139,7 +139,9 @@ def _section(group: Group) -> Section:
 def _machines(kind: Kind) -> Machines:
     nodes = count(len(kind.nodes), "node")
     leader, cells = kind.leader("train"), {cell for pair in kind.pairs["train"] for cell in pair}
-    order = sorted(cells, key=lambda cell: (kind.ranks.get(cell, 0), -_over(kind, cell, leader)))
+    order = sorted(
+        cells, key=lambda cell: (kind.ranks.get(cell, (0, 0)), -_over(kind, cell, leader))
+    )
     return Machines(
         f"{plain(kind.machine)} ({kind.fingerprint}): {nodes}, {count(kind.units, 'unit')}",
         tuple(_speeds(kind, cell, leader) for cell in order),
@@ -158,7 +160,8 @@ def _speeds(kind: Kind, cell: str, leader: str | None) -> tuple[str, ...]:
         pair = kind.pairs["train"].get((a, b))
         both = (pair.between_nodes, pair.between_launches) if pair else (None, None)
         deviations = ["-" if value is None else percent(value) for value in both]
-    rank = str(kind.ranks[cell]) if cell in kind.ranks else "-"
+    best, worst = kind.ranks.get(cell, ("-", "-"))
+    rank = str(best) if best == worst else f"{best}-{worst}"
     speeds = (_ratio(kind, slices, cell, leader) for slices in ("train", "predict"))
     return (rank, label(cell), *speeds, *deviations)
 

@@ -23,7 +23,9 @@ def test_a_unit_is_a_run_of_the_toys(toys: Shell, tmp_path: Path) -> None:
     assert (record.end or {})["status"] == "ok"
     block = (UnitFolder(plan.folder, 0).done() or {})["block"]
     assert [cell["status"] for cell in block["cells"]] == ["ok"] * 3
-    assert block["quick"] and block["pairs"]["train"][0][3] == 1  # one launch
+    assert (
+        block["quick"] and block["pairs"]["train"][0][3] == record.manifest["options"]["launches"]
+    )
     code, printed, _ = toys.run("matrix", "report", "--format", "md")
     assert code == 0 and "faulty slow" in printed and "do not cite" in printed
 

@@ -71,7 +71,10 @@ def test_nodes_of_other_fingerprints_stand_side_by_side() -> None:
         for number, name in enumerate(name for name in speeds for _ in range(4))
     ]
     (group,) = merge.merge(results)
-    assert [kind.ranks for kind in group.kinds] == [{FAST: 1, SLOW: 2}, {FAST: 2, SLOW: 1}]
+    assert [kind.ranks for kind in group.kinds] == [
+        {FAST: (1, 1), SLOW: (2, 2)},
+        {FAST: (2, 2), SLOW: (1, 1)},
+    ]
     assert merge.contradictions(group, "train") == (1, [(FAST, SLOW)])
     assert [kind.leader("train") for kind in group.kinds] == [FAST, SLOW]
 
