@@ -11,6 +11,7 @@ from harness.commands.data import data
 from harness.commands.doctor import doctor
 from harness.commands.env import env
 from harness.commands.list import list_
+from harness.commands.matrix.group import matrix
 from harness.commands.profile import profile
 from harness.commands.report import compare, history, report
 from harness.commands.run import parity, run
@@ -31,6 +32,7 @@ for command in (
     check,
     baseline,
     bisect,
+    matrix,
     profile,
     list_,
     env,

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     "commands",
     "report",
+    "matrix",
     "doctor",
     "bisect",
     "gate",

@@ -39,6 +39,7 @@ __all__ = [
     "prepare",
     "prepare_all",
     "remove",
+    "stands",
     "using",
 ]
 
@@ -174,6 +175,18 @@ def using(environments: Iterable[Environment]) -> AbstractContextManager[None]:
         if environment.origin == "built"
     }
     return cache.using(sorted(folders))
+
+
+def stands(spec: FrameworkSpec, device: str) -> bool:
+    """Whether `prepare` would find the environment of one framework and build nothing."""
+    versions = [spec.python]
+    if spec.lock_folder is not None:
+        versions = [python.version for python in interpreters.by_preference(spec.python)]
+    return any(
+        site.locked and cache.read_metadata(site.folder) and cache.python_of(site.folder).exists()
+        for version in versions
+        for site in _sites(replace(spec, python=version), device)
+    )
 
 
 def built() -> list[Built]:
@@ -326,7 +339,7 @@ def _build(site: _Site, report: Report, cancel: threading.Event | None) -> Envir
                 seconds=time.monotonic() - began,
                 size=cache.size(partial),
             )
-            cache.write_stamp(partial, asdict(environment) | {"python": spec.python})
+            cache.write_metadata(partial, asdict(environment) | {"python": spec.python})
     return environment
 
 

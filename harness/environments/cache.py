@@ -61,7 +61,7 @@ def read_metadata(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def write_stamp(folder: Path, values: Mapping[str, Any]) -> None:
+def write_metadata(folder: Path, values: Mapping[str, Any]) -> None:
     """Note what an environment is, as the last thing before it is put up."""
     (folder / _STAMP).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 

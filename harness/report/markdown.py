@@ -48,7 +48,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from table(("cell", "settings"), report.settings)
         yield from ["", "</details>"]
     if report.again:
-        yield from ["", "To run it again:", "", *_fence([report.again], "sh")]
+        yield from ["", "To run it again:", "", *fence([report.again], "sh")]
 
 
 def _parity(report: Report) -> Iterator[str]:
@@ -98,11 +98,11 @@ def _failure(failure: Failure) -> Iterator[str]:
         yield from ["", f"The whole log: {escape(failure.log)}"]
     if failure.tail:
         yield from ["", "<details><summary>The last lines of its log</summary>", ""]
-        yield from _fence(failure.tail)
+        yield from fence(failure.tail)
         yield from ["", "</details>"]
 
 
-def _fence(lines: Sequence[str], language: str = "text") -> list[str]:
+def fence(lines: Sequence[str], language: str = "text") -> list[str]:
     """The lines as they are, in a fence that none of them can close."""
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)

@@ -24,7 +24,7 @@ def stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Environment]:
         folder = cache.environments_folder() / name
         (folder / "bin").mkdir(parents=True)
         (folder / "bin" / "python").touch()
-        cache.write_stamp(folder, {"framework": "reference", "device": "cpu", "version": "1"})
+        cache.write_metadata(folder, {"framework": "reference", "device": "cpu", "version": "1"})
         environments.append(
             Environment(
                 framework="reference",

@@ -13,12 +13,15 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import disk
 from harness.report.html import run_page
 from harness.results import serialise, store
 from harness.text import SYMBOLS
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -34,11 +37,24 @@ def render(records: Sequence[store.Record]) -> str:
 
 def fill(template: str, contents: Any, data: Any) -> str:
     """Return a page: the template's texts are of `contents`, `data` is for the page's script."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only a report pays for it
     from markupsafe import Markup
 
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     library, packed = _library()
+    return template_of(template).render(
+        page=contents,
+        data=Markup(_json(data)),  # noqa: S704 - no "<" is left in it
+        script=Markup(script),  # noqa: S704
+        packed=packed,
+        policy=f"'sha256-{_hash(script)}' 'sha256-{library}'",
+    )
+
+
+def template_of(name: str) -> Template:
+    """Return a template that escapes all that it is filled with; it has the style and the symbols."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only a report pays for it
+    from markupsafe import Markup
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -46,15 +62,9 @@ def fill(template: str, contents: Any, data: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(
-        page=contents,
-        symbols=SYMBOLS,
-        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704
-        data=Markup(_json(data)),  # noqa: S704 - no "<" is left in it
-        script=Markup(script),  # noqa: S704
-        packed=packed,
-        policy=f"'sha256-{_hash(script)}' 'sha256-{library}'",
-    )
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    environment.globals |= {"symbols": SYMBOLS, "style": Markup(style)}  # noqa: S704
+    return environment.get_template(name)
 
 
 def write(records: Sequence[store.Record], path: Path) -> Path:

@@ -1,0 +1,1 @@
+"""``matrix``: many runs on many machines. One module a command."""

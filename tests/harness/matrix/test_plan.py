@@ -1,0 +1,127 @@
+"""What a matrix.toml may say, and the plan that comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.commands.matrix.plan import _check
+from harness.matrix import plan as planning
+from harness.matrix.plan import MatrixError, Plan
+from workloads.errors import UserError
+
+GOOD = """
+[always]
+framework = ["reference"]
+quick = true
+epochs = 2
+
+[over]
+workload = ["mlp-digits", "cnn-digits"]
+seed = [0, 1]
+device = ["cpu"]
+
+[nodes]
+replicates = 3
+
+[options.slurm]
+partition = "long"
+time = 30
+"""
+
+
+def make(folder: Path, text: str = GOOD) -> Plan:
+    file = folder / "my matrix.toml"
+    file.write_text(text)
+    return planning.make(file, folder / "results", _check)
+
+
+def test_units_are_the_product_with_replicates_side_by_side(tmp_path: Path) -> None:
+    plan = make(tmp_path)
+    assert len(plan.units) == 12
+    assert [unit.replicate for unit in plan.units[:4]] == [1, 2, 3, 1]
+    assert len({*plan.units}) == 12
+    assert plan.arguments(plan.units[3]) == [
+        "--framework=reference",
+        "--quick",
+        "--epochs=2",
+        "--workload=mlp-digits",
+        "--device=cpu",
+        "--seed=1",
+    ]
+    assert plan.slurm == {"partition": "long", "time": 30}
+
+
+def test_a_plan_is_read_back_and_never_changed(tmp_path: Path) -> None:
+    plan = make(tmp_path)
+    assert planning.load(plan.folder) == plan
+    written = (plan.folder / "plan.json").stat().st_mtime_ns
+    assert make(tmp_path) == plan
+    assert (plan.folder / "plan.json").stat().st_mtime_ns == written
+    other = make(tmp_path, GOOD.replace("[0, 1]", "[0, 2]"))
+    assert other.folder != plan.folder and planning.load(plan.folder) == plan
+
+
+def test_a_workloads_own_file_is_copied_into_the_matrix(tmp_path: Path) -> None:
+    catalogue = Path(planning.spec.CATALOGUE) / "mlp-2-3-2.toml"
+    (tmp_path / "own.toml").write_text(catalogue.read_text())
+    plan = make(tmp_path, '[over]\nworkload = ["own.toml"]\n')
+    (tmp_path / "own.toml").unlink()
+    (workload,) = (word for word in plan.arguments(plan.units[0]) if "workload" in word)
+    assert Path(workload.partition("=")[2]).read_text() == catalogue.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[over]\nworkload = ["mlp-digits"]\nframework = ["reference"]', "share a machine"),
+        ('[over]\nworkload = ["mlp-digits"]\nmode = ["eager"]', "put it in [always]"),
+        ('[over]\nworkload = ["mlp-digits"]\nthreads = [1, 2]', "put threads in [always]"),
+        ("[over]\nseed = [1]", "no workload"),
+        ('[over]\nworkload = ["mlp-digit"]', 'did you mean "mlp-digits"'),
+        ('[over]\nworkload = ["mlp-digits"]\ndevice = ["auto"]', "auto would hang on the node"),
+        ('[over]\nworkload = ["mlp-digits", "mlp-digits"]', "different"),
+        ('[over]\nworkload = ["mlp-digits"]\nseed = ["a"]', "whole numbers"),
+        ('[over]\nworkload = ["mlp-digits"]\nseed = [-1]', "0 or more"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nseed = 1', "belongs in [over]"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nout = "x"', "kept in the matrix"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nfaster = true', "--faster"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nframework = "torch"', "no framework"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\ndata-dir = "x"', "absolute path"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nepochs = {a = 1}', "give a text"),
+        ('[over]\nworkload = ["mlp-digits"]\n[nodes]\nreplicates = 0', "1 or more"),
+        ('[over]\nworkload = ["mlp-digits"]\n[nodes]\ncount = 1', "replicates alone"),
+        ('[over]\nworkload = ["mlp-digits"]\n[options.slurm]\nmem = 1', "sets it itself"),
+        ('[over]\nworkload = ["mlp-digits"]\n[options.slurm]\n"a b" = 1', "without its dashes"),
+        ('[over]\nworkload = ["mlp-digits"]\n[options.pbs]\nqueue = 1', "slurm] alone"),
+        ('[ever]\nworkload = ["mlp-digits"]', "did you mean"),
+        ("over = 1", "write [over]"),
+        ("[over", "not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_written(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        make(tmp_path, text)
+    assert says in str(refusal.value) and "\n" not in str(refusal.value)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_matrix_is_found_by_name_by_its_beginning_and_as_the_newest(tmp_path: Path) -> None:
+    results, plan = tmp_path / "results", make(tmp_path)
+    for text in (None, plan.name, plan.name[:12], str(plan.folder)):
+        assert planning.resolve(results, text) == plan.folder
+    with pytest.raises(MatrixError, match="names 0 matrices"):
+        planning.resolve(results, "other")
+    with pytest.raises(MatrixError, match="matrix plan FILE"):
+        planning.resolve(tmp_path / "nothing", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("{", "no plan"), ('{"schema": 99}', "update samestep"), ("[]", "no plan")]
+)
+def test_a_damaged_plan_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    plan = make(tmp_path)
+    (plan.folder / "plan.json").write_text(text)
+    with pytest.raises(MatrixError, match=says):
+        planning.load(plan.folder)
