@@ -30,6 +30,9 @@ MOST_CALLS, ENDS = 300, 50
 """How many timed predictions are drawn to be made again where there are more; how many of the first
 and of the last are, in any case."""
 
+LEAST_STEPS = 4
+"""Steps of the shortest timed slice."""
+
 NUDGES = 2
 """How many replays from weights moved by a unit in the last place show what rounding does."""
 

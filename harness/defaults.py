@@ -11,9 +11,6 @@ PRECISION = 0.03
 WORKLOAD_SECONDS = 120.0
 """Budget of a run for the timed rounds of each workload."""
 
-LEAST_STEPS = 4
-"""Steps of the shortest timed slice."""
-
 BISECT_SECONDS = 120.0
 """Budget for the timed rounds of one measurement of a bisection;
 where they leave it open, as much again."""

@@ -29,9 +29,15 @@ from numpy.typing import NDArray
 import frameworks
 from frameworks.answers import answers
 from frameworks.contract import Adapter, Options, Weights
-from frameworks.replays import LastTimed, TimedPredictions, from_start, snapshot, timed_slice
+from frameworks.replays import (
+    LEAST_STEPS,
+    LastTimed,
+    TimedPredictions,
+    from_start,
+    snapshot,
+    timed_slice,
+)
 from harness import failures, protocol, this_process
-from harness.defaults import LEAST_STEPS
 from workloads.batches import Batch, Batches, in_order, mixed, per_slice
 from workloads.spec import Workload, from_dict
 

@@ -201,3 +201,31 @@ def latency(
         )
         for part, priority in zip(("p50", "p90", "p99"), priorities, strict=True)
     ]
+
+
+def ranks() -> tuple[Metric, Metric]:
+    """The rows of the best and the worst rank that the pairs leave to a cell."""
+    best = Metric(
+        "rank",
+        "rank",
+        "rank",
+        "#",
+        "the place by training throughput, within workload, device and dtype: 1 and how many cells are"
+        " significantly faster; tables show up to `rank_worst`; empty with one launch",
+        whole,
+        better="lower",
+        type="integer",
+        priority=0,
+        up_to="rank_worst",
+    )
+    worst = Metric(
+        "rank-worst",
+        "rank_worst",
+        "rank, worst",
+        "# worst",
+        "the last place that the cell may have: before those that are significantly slower",
+        whole,
+        better="lower",
+        type="integer",
+    )
+    return best, worst

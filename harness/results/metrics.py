@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from harness.results.metric import EventField, Gate, Median, Metric, Speed, bounds, latency
+from harness.results.metric import EventField, Gate, Median, Metric, Speed, bounds, latency, ranks
 from harness.text import mebibytes, percent, score, seconds, whole, yes_no
 
 _score = partial(Metric, write=score, better="higher", quality=True, always=True)
@@ -20,6 +20,8 @@ _speed = partial(Metric, unit="samples/s", better="higher")
 _seconds = partial(Metric, write=seconds, unit="s", better="lower")
 _bytes = partial(Metric, write=mebibytes, unit="bytes", better="lower", type="integer")
 
+RANKS = ranks()
+RANK = RANKS[0]
 PARITY = Metric(
     "parity",
     "parity_share",
@@ -142,27 +144,8 @@ DEVICE_MEMORY = _bytes(
     compare=True,
 )
 
-RANK = _count(
-    "rank",
-    "rank",
-    "rank",
-    "#",
-    "the place by training throughput, within workload, device and dtype: 1 and how many cells are"
-    " significantly faster; tables show up to `rank_worst`; empty with one launch",
-    better="lower",
-    priority=0,
-    up_to="rank_worst",
-)
 METRICS: tuple[Metric, ...] = (
-    RANK,
-    _count(
-        "rank-worst",
-        "rank_worst",
-        "rank, worst",
-        "# worst",
-        "the last place that the cell may have: before those that are significantly slower",
-        better="lower",
-    ),
+    *RANKS,
     PARITY,
     ACCURACY,
     _score(

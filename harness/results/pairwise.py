@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,7 +140,7 @@ def leader(cells: Sequence[str], ratios: Mapping[tuple[str, str], float]) -> str
     return max(cells, key=worst, default=None)
 
 
-def leaders(table: pd.DataFrame) -> dict[str, object] | None:
+def leaders(table: pd.DataFrame) -> dict[str, Any] | None:
     """Return the `leader` of a table of pairs and the next one, with their ratio and its bounds."""
     both = pd.concat([table, _turned(table)]).dropna(subset=["ratio"])
     if not len(both):

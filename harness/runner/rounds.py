@@ -30,6 +30,9 @@ from harness.runner.resume import Place
 from harness.runner.session import WorkerSession
 from harness.stats.intervals import LOOKS
 
+MOST_STATED = 1e12
+"""No speed or ratio of speeds is larger."""
+
 
 class InterleavedRounds:
     """Times the cells of one turn, those that are in memory at the same time, in interleaved rounds."""
@@ -307,13 +310,15 @@ class InterleavedRounds:
             {
                 "cell": cell,
                 "speed": speed.estimate,
-                "low": speed.low,
-                "high": speed.high,
+                "low": _stated(speed.low),
+                "high": _stated(speed.high),
                 "rank": ranges[cell][0],
                 "rank_worst": ranges[cell][1],
             }
             for (cell, _), speed in sorted(speeds.items(), key=lambda item: -item[1].estimate)
         ]
+        lead = (pairwise.leaders(pairs) if launch > 1 else None) or {}
+        bounds = {end: _stated(value) for end, value in lead.items() if end in ("low", "high")}
         self._emit(
             "standing",
             None,
@@ -322,7 +327,7 @@ class InterleavedRounds:
             pairs=len(pairs),
             open=len(pairwise.undecided(pairs, self._measuring.precision)),
             cells=cells,
-            **(pairwise.leaders(pairs) or {}) if launch > 1 else {},
+            **(lead | bounds),
         )
 
     def _stop(self, why: str) -> list[Cell]:
@@ -333,3 +338,8 @@ class InterleavedRounds:
         """Seconds left of the budget, which is for as long again where suspects are measured on."""
         budget = math.inf if self._budget is None else self._budget * (1 + self._extended)
         return budget - (time.monotonic() - self._began)
+
+
+def _stated(bound: float) -> float | None:
+    """A bound of an interval; None where it says nothing: of two launches it may be beyond any speed."""
+    return bound if bound < MOST_STATED else None

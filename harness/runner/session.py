@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.defaults import LEAST_STEPS
+from frameworks.replays import LEAST_STEPS
 from harness.machine import devices
 from harness.results import classification, preview
 from harness.results.events import Kind
