@@ -56,7 +56,7 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("path", commands(cli.main), ids=" ".join)
 def test_every_command_is_in_the_documentation(path: tuple[str, ...]) -> None:
-    assert f"cli.py {' '.join(path)}" in (ROOT / "docs" / "running.md").read_text()
+    assert f"cli.py {' '.join(path)}" in (ROOT / "docs" / "reference" / "cli.md").read_text()
 
 
 def options() -> list[str]:
@@ -66,7 +66,7 @@ def options() -> list[str]:
 
 @pytest.mark.parametrize("option", options())
 def test_every_option_of_run_is_in_the_documentation(option: str) -> None:
-    assert f"`{option}" in (ROOT / "docs" / "running.md").read_text()
+    assert f"`{option}" in (ROOT / "docs" / "reference" / "cli.md").read_text()
 
 
 def test_frameworks_workloads_and_modes_are_listed() -> None:
