@@ -4,8 +4,8 @@
 
 Under each treatment, `launches` workers of one and the same cell are alive at once, warm and frozen,
 and take turns in `rounds`; that is repeated `batches` times. Prints the table of
-docs/evidence/measuring.md: the standard deviation of log throughput between launches, between rounds (which hits all alike and
-cancels in a ratio) and of what is left, a slice.
+docs/evidence/measuring.md: the standard deviation of log throughput between launches, between
+rounds (which hits all alike and cancels in a ratio) and of what is left, a slice.
 """
 
 from __future__ import annotations
