@@ -1,8 +1,8 @@
 """The metrics of a cell, a row each: the only place with their names, columns, titles, units and rules.
 
 The summary's columns, the tables of every report, the terminal's legend, the table in
-docs/reference/run-folder.md, the JSON Schema of the report, the gate, `history`, `bisect` and `compare` are
-derived from these rows. To add a metric, add a row; `python docs/columns.py` then brings the
+docs/reference/run-folder.md, the JSON Schema of the report, the gate, `history`, `bisect` and `compare`
+are derived from these rows. To add a metric, add a row; `python docs/columns.py` then brings the
 documentation up to date.
 """
 
