@@ -115,7 +115,8 @@ def test_samestep_installs_from_git_in_another_repository(tmp_path: Path) -> Non
     (install,) = GITLAB[".samestep"]["before_script"]
     source = tmp_path / "samestep.git"
     subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, source], check=True)
-    done = run(install, tmp_path, SAMESTEP=f"git+file://{source}@HEAD")
+    commit = subprocess.check_output(["git", "-C", source, "rev-parse", "HEAD"], text=True).strip()
+    done = run(install, tmp_path, SAMESTEP=f"git+file://{source}@{commit}")
     assert done.returncode == 0, done.stdout + done.stderr
     arguments = ["run", "--framework=reference", "--workload=mlp-2-3-2", "--quick"]
     arguments.append(f"--interpreter=reference={sys.executable}")
