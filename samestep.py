@@ -17,7 +17,7 @@ __all__ = ["Run", "StoreError", "load"]
 
 @dataclass(frozen=True)
 class Run:
-    """A stored run. Seconds, bytes, samples a second; docs/results.md has every column.
+    """A stored run. Seconds, bytes, samples a second; docs/reference/run-folder.md has every column.
 
     `summary` has a row a cell, `samples` a row a timed slice, `pairs` a row two cells that were compared,
     `events` a row an event of the journal but the slices, a column a field: most events lack most.

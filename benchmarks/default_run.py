@@ -4,7 +4,7 @@
 
 Environments have to be built. `--against` checks REF out into a temporary folder and runs its default
 there, in turn with this tree's; `--load` has another process keep one processor busy half of the time
-meanwhile. Prints the table of docs/measuring.md.
+meanwhile. Prints the table of docs/evidence/measuring.md.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python benchmarks/faults.py [--framework NAME]... [--fault NAME]...
 
 In every framework, in its first mode: one run whose cells are the honest adapter and each fault of
-`benchmarks/planted_faults`, on `benchmarks/faults.toml`. Prints the table of docs/parity.md, and with
-each fault what the run says of it in the first framework. Exit status 1: the honest cell of some
+`benchmarks/planted_faults`, on `benchmarks/faults.toml`. Prints the table of docs/evidence/parity.md,
+and with each fault what the run says of it in the first framework. Exit status 1: the honest cell of some
 framework is not ok. Builds the frameworks' environments where they are missing.
 """
 

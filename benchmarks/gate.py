@@ -8,7 +8,7 @@
 adapter's is to be found. `pool` runs identical and worse cells for many launches; `draws` makes of
 such a run thousands of checks, each of launches drawn from it, and prints how many alarms were false
 and how often what is planted was found. Beside all of it a process makes load half of the time. The
-tables of docs/regressions.md are what they print.
+tables of docs/evidence/gate.md are what they print.
 """
 
 from __future__ import annotations

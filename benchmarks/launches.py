@@ -3,9 +3,9 @@
     python benchmarks/launches.py [--batches 3] [--launches 6] [--rounds 16] [--treatment NAME]...
 
 Under each treatment, `launches` workers of one and the same cell are alive at once, warm and frozen,
-and take turns in `rounds`; that is repeated `batches` times. Prints the table of docs/measuring.md:
-the standard deviation of log throughput between launches, between rounds (which hits all alike and
-cancels in a ratio) and of what is left, a slice.
+and take turns in `rounds`; that is repeated `batches` times. Prints the table of
+docs/evidence/measuring.md: the standard deviation of log throughput between launches, between
+rounds (which hits all alike and cancels in a ratio) and of what is left, a slice.
 """
 
 from __future__ import annotations

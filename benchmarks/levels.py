@@ -3,7 +3,7 @@
     python benchmarks/levels.py [--trials 2000] [--seed 0]
 
 Values are drawn whose truth is known and judged by the function that judges stored runs
-(`harness/stats/changepoints.py`). Prints the tables of docs/history.md.
+(`harness/stats/changepoints.py`). Prints the tables of docs/evidence/history.md.
 """
 
 from __future__ import annotations

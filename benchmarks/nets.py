@@ -2,7 +2,7 @@
 
     python benchmarks/nets.py --nets 300 --json nets.json   # drawn at random from the whole vocabulary
     python benchmarks/nets.py --seed 0 --only 17            # one of them alone
-    python benchmarks/nets.py --catalogue --seeds 50        # the table of docs/parity.md
+    python benchmarks/nets.py --catalogue --seeds 50        # the table of docs/evidence/parity.md
     python benchmarks/nets.py --file my-net.toml --seeds 50
 
 Every framework and mode answers for every workload. The Markdown table on standard output has the

@@ -4,8 +4,8 @@
     python benchmarks/power.py trials MODE COUNT BUDGET               e.g. slow10 20 90
 
 `pool` runs identical and slowed cells for many launches and prints the A/A table and the power curve
-of docs/measuring.md; `trials` runs the command that a user would, again and again, and prints how often
-and how soon the planted slow-down was found.
+of docs/evidence/measuring.md; `trials` runs the command that a user would, again and again, and prints
+how often and how soon the planted slow-down was found.
 """
 
 from __future__ import annotations

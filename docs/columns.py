@@ -1,7 +1,7 @@
 """Write what docs/ says of the summary's columns from the registry of metrics: `python docs/columns.py`.
 
-That is the table of metrics in docs/results.md and the cells in docs/schema/report.schema.json. A test
-holds both against the registry.
+That is the table of metrics in docs/reference/run-folder.md and the cells in
+docs/reference/schema/report.schema.json. A test holds both against the registry.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from harness.results.metric import Metric  # noqa: E402
 from harness.results.metrics import METRICS  # noqa: E402
 from harness.results.tables import LABELS  # noqa: E402
 
-RESULTS = ROOT / "docs" / "results.md"
-SCHEMA = ROOT / "docs" / "schema" / "report.schema.json"
+RESULTS = ROOT / "docs" / "reference" / "run-folder.md"
+SCHEMA = ROOT / "docs" / "reference" / "schema" / "report.schema.json"
 
 BEGIN, END = "<!-- metrics -->\n\n", "\n<!-- end of metrics -->\n"
 """What the generated table stands between."""
@@ -35,7 +35,7 @@ _HEAD = (
 
 
 def results(text: str) -> str:
-    """Return docs/results.md with the table of metrics made anew."""
+    """Return docs/reference/run-folder.md with the table of metrics made anew."""
     before, rest = text.split(BEGIN)
     rows = [_HEAD, ("---",) * len(_HEAD), *map(_row, METRICS)]
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -1,4 +1,4 @@
-"""The workflows for CI that are ready to be copied: docs/ci/."""
+"""The workflows for CI that are ready to be copied: docs/contributing/ci/."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from harness.report.gate import outputs
 from harness.results import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
-GITHUB = yaml.safe_load((ROOT / "docs" / "ci" / "github.yml").read_text(encoding="utf-8"))
-GITLAB = yaml.safe_load((ROOT / "docs" / "ci" / "gitlab.yml").read_text(encoding="utf-8"))
+WORKFLOWS = ROOT / "docs" / "contributing" / "ci"
+GITHUB = yaml.safe_load((WORKFLOWS / "github.yml").read_text(encoding="utf-8"))
+GITLAB = yaml.safe_load((WORKFLOWS / "gitlab.yml").read_text(encoding="utf-8"))
 ON = True  # YAML 1.1 reads the key `on` so
 
 

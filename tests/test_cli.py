@@ -54,21 +54,6 @@ def test_every_command_has_help(path: tuple[str, ...]) -> None:
     assert result.output.startswith("Usage:")
 
 
-@pytest.mark.parametrize("path", commands(cli.main), ids=" ".join)
-def test_every_command_is_in_the_documentation(path: tuple[str, ...]) -> None:
-    assert f"cli.py {' '.join(path)}" in (ROOT / "docs" / "running.md").read_text()
-
-
-def options() -> list[str]:
-    run = cli.main.commands["run"]
-    return [option for param in run.params for option in param.opts]
-
-
-@pytest.mark.parametrize("option", options())
-def test_every_option_of_run_is_in_the_documentation(option: str) -> None:
-    assert f"`{option}" in (ROOT / "docs" / "running.md").read_text()
-
-
 def test_frameworks_workloads_and_modes_are_listed() -> None:
     frameworks = call("list", "frameworks").output
     modes = call("list", "modes").output

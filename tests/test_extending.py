@@ -235,9 +235,9 @@ def measured_root(toy_root: Path) -> Path:
         text = file.read_text()
         assert text.count(before) == 1
         file.write_text(text.replace(before, after))
-    shutil.copytree(ROOT / "docs" / "schema", toy_root / "docs" / "schema")
-    for name in ("columns.py", "results.md"):
-        shutil.copy(ROOT / "docs" / name, toy_root / "docs")
+    shutil.copytree(ROOT / "docs/reference/schema", toy_root / "docs/reference/schema")
+    for name in ("columns.py", "reference/run-folder.md"):
+        shutil.copy(ROOT / "docs" / name, toy_root / "docs" / name)
     return toy_root
 
 
@@ -267,8 +267,8 @@ def test_a_metric_is_one_row(measured_root: Path, monkeypatch: pytest.MonkeyPatc
     compared = json.loads(samestep(root, "compare", run.name, run.name, "--format=json").stdout)
     assert "page_faults" in {change["figure"] for change in compared["changes"]}
     python(root, "docs/columns.py")
-    assert "| `page_faults` | page-faults | " in (root / "docs" / "results.md").read_text()
-    schema = json.loads((root / "docs" / "schema" / "report.schema.json").read_text())
+    assert "| `page_faults` | page-faults | " in (root / "docs/reference/run-folder.md").read_text()
+    schema = json.loads((root / "docs" / "reference" / "schema" / "report.schema.json").read_text())
     assert "page_faults" in schema["$defs"]["cell"]["required"]
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves and prints is what docs/schema/ and docs/results.md say."""
+"""What a run leaves and prints is what docs/reference/schema/ and docs/reference/run-folder.md say."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from tests.toy_request import BRIEF, brief_request
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-SCHEMAS = ROOT / "docs" / "schema"
-RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+SCHEMAS = ROOT / "docs" / "reference" / "schema"
+RESULTS = (ROOT / "docs" / "reference" / "run-folder.md").read_text(encoding="utf-8")
 
 Validate = Callable[[Any], None]
 

@@ -76,11 +76,15 @@ def test_a_long_function_and_an_undescribed_parameter_are_found(
 
 
 def test_the_glossary_defines_each_term_once() -> None:
-    rows = re.findall(r"^\| (\*\*.+?) \|", (style.ROOT / "docs/glossary.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| (\*\*.+?) \|", (style.ROOT / "docs/reference/glossary.md").read_text(), re.M
+    )
     terms = [term.lower() for row in rows for term in re.findall(r"\*\*(.+?)\*\*", row)]
     assert len(terms) > 40 and len(terms) == len(set(terms))
 
 
-@pytest.mark.parametrize(("page", "link"), [("README.md", "docs/"), ("docs/results.md", "")])
+@pytest.mark.parametrize(
+    ("page", "link"), [("docs/index.md", "reference/"), ("docs/reference/run-folder.md", "")]
+)
 def test_the_glossary_is_linked(page: str, link: str) -> None:
     assert f"({link}glossary.md)" in (style.ROOT / page).read_text()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
@@ -73,11 +75,11 @@ title = "Toy"
 python = "{python}"
 package = "toyframe"
 module = "toyframe"
-modes = ["plain"]
+modes = {modes}
 devices = ["cpu"]
 
 [requirements]
-cpu = ["toyframe==1.0", "basis"]
+cpu = ["toyframe=={version}", "basis"]
 
 [variables]
 OMP_NUM_THREADS = "{{threads}}"
@@ -93,15 +95,26 @@ def publish(
     wheel(folder, "toyframe", version, body, python=python)
 
 
-def add_toy(root: Path, wheels: Path) -> None:
-    """Add the framework `toy` to a project, locked at its release 1.0, which is offered."""
-    # numpy, as it is here: a line in a .pth file is one more place that Python looks into.
+def add_basis(wheels: Path) -> None:
+    """Offer `basis`, a package that brings numpy as it is here."""
+    # A line in a .pth file is one more place that Python looks into.
     here = str(Path(numpy.__file__).parents[1])
     wheel(wheels, "basis", "1.0", more={"basis.pth": here + "\n"})
-    publish(wheels, "1.0")
-    folder = root / "frameworks" / "toy"
+
+
+def add_framework(root: Path, name: str, version: str, modes: Sequence[str]) -> None:
+    """Add a toy called `name` to a project, locked at a release that is offered."""
+    folder = root / "frameworks" / name
     folder.mkdir()
     (folder / "adapter.py").write_text(TOY, encoding="utf-8")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    (folder / "environment.toml").write_text(SPEC.format(python=python), encoding="utf-8")
+    spec = SPEC.format(python=python, modes=json.dumps(modes), version=version)
+    (folder / "environment.toml").write_text(spec, encoding="utf-8")
     lock(load(folder / "environment.toml"))
+
+
+def add_toy(root: Path, wheels: Path) -> None:
+    """Add the framework `toy` to a project, locked at its release 1.0, which is offered."""
+    add_basis(wheels)
+    publish(wheels, "1.0")
+    add_framework(root, "toy", "1.0", ["plain"])

@@ -3,7 +3,7 @@
 The estimate is over launches. Worse: by more than the threshold, and for certain (Holm, over everything
 that is checked together, at a level that holds for repeated looks). Same: for certain not worse by
 more. Neither: inconclusive. The threshold is never below the A/A noise floor.
-docs/regressions.md has what this finds and what it does not.
+docs/explanation/gate.md has what this finds and what it does not.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The reference takes the same steps many times, side by side: once in float64, which is right; once in
 float32; several times with random errors of the size of rounding at every operation; and with ties
-decided both ways. What these runs deviate from the first by is the bound of every tensor. docs/parity.md
-derives it.
+decided both ways. What these runs deviate from the first by is the bound of every tensor.
+docs/explanation/parity.md derives it.
 """
 
 from __future__ import annotations

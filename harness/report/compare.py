@@ -25,7 +25,7 @@ from harness.results.tables import number
 from harness.text import SYMBOLS, Tone, count, listed, plain
 
 SCHEMA = 3
-"""Raised when a reader of the last schema would misread the JSON (docs/schema/changes.schema.json)."""
+"""Raised when a reader of the last schema would misread the JSON (schema/changes.schema.json)."""
 
 DIFFERENCES = ("what", "where", "A", "B")
 REFUSED = ("where", "what", "why it is not compared")

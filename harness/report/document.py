@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.results import store
 
 SCHEMA = 2
-"""Raised when a reader of the last schema would misread the document (docs/schema/report.schema.json)."""
+"""Raised when a reader of the last schema would misread the document (schema/report.schema.json)."""
 
 
 def render(records: Sequence[store.Record]) -> str:

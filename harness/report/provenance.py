@@ -24,7 +24,7 @@ PARITY = (
     "before it is timed, each cell's first step (logits, loss, every gradient) and its weights and"
     " losses over {steps} steps are compared with a float64 reference, each within a bound derived"
     " from rounding, and so are slices that were timed. Undecided: a bound reaches half of the effect,"
-    " so nothing was shown (docs/parity.md)"
+    " so nothing was shown (docs/explanation/parity.md)"
 )
 
 _VARIABLES = 40

@@ -1,4 +1,4 @@
-"""The events of a run's journal: a type for each kind, as docs/schema/event.schema.json has them.
+"""The events of a run's journal: a type for each kind, as schema/event.schema.json has them.
 
 Those of a cell are in `harness.results.cell_events`.
 

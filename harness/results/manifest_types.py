@@ -1,4 +1,4 @@
-"""A manifest's fields, as docs/schema/manifest.schema.json has them; any may be missing."""
+"""A manifest's fields, as docs/reference/schema/manifest.schema.json has them; any may be missing."""
 
 from typing import Any, TypedDict
 

@@ -72,7 +72,7 @@ class Metric:
     name: the word in --metric, check.json, JUnit and baselines.
     title: the heading in Markdown, in HTML and in the legend; `short` is the terminal's.
     unit: of the column's values; `write` makes a text of one, in the unit that the title says.
-    meaning: a sentence for docs/results.md.
+    meaning: a sentence for docs/reference/run-folder.md.
     type: of the column's values, as JSON Schema calls it.
     source: None where `results.aggregates` or `results.tables` works it out.
     priority: in the tables of reports: 0 is never left out, on a narrow terminal the highest goes first.

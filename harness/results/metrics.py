@@ -1,8 +1,9 @@
 """The metrics of a cell, a row each: the only place with their names, columns, titles, units and rules.
 
-The summary's columns, the tables of every report, the terminal's legend, the table in docs/results.md,
-the JSON Schema of the report, the gate, `history`, `bisect` and `compare` are derived from these rows. To
-add a metric, add a row; `python docs/columns.py` then brings the documentation up to date.
+The summary's columns, the tables of every report, the terminal's legend, the table in
+docs/reference/run-folder.md, the JSON Schema of the report, the gate, `history`, `bisect` and `compare`
+are derived from these rows. To add a metric, add a row; `python docs/columns.py` then brings the
+documentation up to date.
 """
 
 from __future__ import annotations

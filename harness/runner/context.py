@@ -50,7 +50,7 @@ class Measuring:
     """How much is timed: at most `launches` of every cell, each for `rounds` of slices of `seconds`.
 
     Many short slices: the sooner the cells alternate, the more of what disturbs hits all of them
-    (docs/measuring.md).
+    (docs/explanation/measuring.md).
 
     With a `precision` (half an interval's width, as a part of the ratio) the launches are as many as it
     takes to know every pair so well, and with a `budget` (seconds) as many as fit, but `least` in any

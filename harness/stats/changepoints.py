@@ -32,7 +32,7 @@ def change_points(values: ArrayLike, alpha: float = 0.01) -> list[int]:
     furthest from that of the rest is a level of its own if Student's t says so of its ends, by Bonferroni
     over all stretches; so is, in turn, what is within it and beside it. One stretch may hide another, so
     `_AHEAD` of them are tried together. So few values have no ranks that are rarer than `alpha`: normal
-    noise is assumed, and held to it in three ways (docs/history.md has the simulation). The first and
+    noise is assumed, and held to it in three ways (simulated in docs/evidence/history.md). The first and
     the last level need two values and others LASTING, so that one odd value is none. What is far from
     both of its neighbours is reined in. Where neighbours are alike, as on a machine that drifts, the
     noise counts for more.

@@ -2,7 +2,8 @@
 
 The launch (a fresh process of every cell) is the unit of inference: what a process draws at its start
 lasts for its whole life. Slices only sharpen each launch's value. Speeds are compared as logarithms,
-so that a ratio and its inverse have the same interval. docs/measuring.md shows how all of this holds.
+so that a ratio and its inverse have the same interval. docs/evidence/coverage.md shows
+that this holds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The parity check catches planted faults: the common ones in every framework, native ones in one.
 
-The table in docs/parity.md is made from the same outcome, by benchmarks/mutations.py.
+The table in docs/evidence/parity.md is made from the same outcome, by benchmarks/mutations.py.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from harness.results import serialise, store
 from harness.text import SYMBOLS, count, plain
 
 SCHEMA = 3
-"""Raised when a reader of the last schema would misread the JSON (docs/schema/check.schema.json)."""
+"""Raised when a reader of the last schema would misread the JSON (schema/check.schema.json)."""
 
 MARK = "<!-- samestep check"
 """How the Markdown begins: a comment is found again by it; what follows differs where verdicts do."""

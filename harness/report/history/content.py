@@ -23,7 +23,7 @@ from harness.text import count, listed, percent, plain
 from harness.verdicts import UNDECIDED
 
 SCHEMA = 3
-"""Raised when a reader of the last schema would misread the JSON (docs/schema/history.schema.json)."""
+"""Raised when a reader of the last schema would misread the JSON (schema/history.schema.json)."""
 
 POINT = (
     "run",

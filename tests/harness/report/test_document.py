@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from harness.report import compare, document
 from harness.results import store
 
-SCHEMAS = Path(__file__).resolve().parents[3] / "docs" / "schema"
+SCHEMAS = Path(__file__).resolve().parents[3] / "docs" / "reference" / "schema"
 
 
 def check(name: str, told: Iterable[Any]) -> None:

@@ -12,7 +12,9 @@ import pytest
 from harness.paths import project_root
 from harness.results import cell_events, events
 
-SCHEMA = json.loads((project_root() / "docs" / "schema" / "event.schema.json").read_text("utf-8"))
+SCHEMA = json.loads(
+    (project_root() / "docs" / "reference" / "schema" / "event.schema.json").read_text("utf-8")
+)
 BASES = dict.fromkeys(get_type_hints(events.Event), events.Event)
 TYPES = {
     re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower(): kind
