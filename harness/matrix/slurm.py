@@ -18,6 +18,7 @@ from harness.matrix.engines import LOST, OVER, RUNNING, UNKNOWN, WAITING, Engine
 from harness.matrix.pack import PACK
 from harness.matrix.plan import Plan, words
 from harness.paths import project_root
+from harness.results import serialise
 
 NAME = "slurm"
 
@@ -133,7 +134,8 @@ def _script(plan: Plan, first: int) -> str:
 
 
 def _prefix(plan: Plan) -> str:
-    return f"samestep-{plan.name}-"
+    """How the names of a matrix's jobs begin: the same plan in another folder is another matrix."""
+    return f"samestep-{plan.name}-{serialise.digest(str(plan.folder.resolve()), 6)}-"
 
 
 def _array_size() -> int:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness import disk
 from harness.matrix import block, folders, node, pack
 from harness.matrix.folders import Attempt, UnitFolder
 from harness.matrix.plan import MatrixError, Plan, as_list
@@ -68,6 +69,11 @@ def run_unit(plan: Plan, number: int) -> str:
     except UserError as error:
         attempt.end(state=BROKEN, reason=str(error))
         raise
+    except OSError as error:
+        place = Path(error.filename or plan.folder)
+        reason = f"{place}: {disk.reason(place, error)}; mend that, and submit again"
+        attempt.end(state=BROKEN, reason=reason)
+        raise MatrixError(reason) from error
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)
         attempt.end(state=LOST, reason=node.why_terminated() if terminated else "SIGINT")

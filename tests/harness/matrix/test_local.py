@@ -107,6 +107,17 @@ def test_cancel_ends_what_runs(shell: Shell, tmp_path: Path) -> None:
     assert all(unit.to_submit or unit.state == "done" for unit in status.look(plan).units)
 
 
+def test_a_disk_that_refuses_breaks_one_unit_and_not_the_next(shell: Shell, tmp_path: Path) -> None:
+    plan = planned(shell, matrix_file(tmp_path, seeds=2))
+    attempts = plan.folder / "units" / "00000" / "attempts"
+    process = shell.begin("matrix", "unit", "0", "1", STAND_IN_SECONDS="3")
+    shell.wait(lambda: [*attempts.glob("*/log.txt")])
+    (attempts.joinpath(next(attempts.iterdir()).name) / "run").write_text("in the way")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2 and "Traceback" not in errors and "submit again" in errors
+    assert [unit.state for unit in status.look(plan).units] == ["broken", "done"]
+
+
 def test_units_build_no_environment(shell: Shell, tmp_path: Path) -> None:
     file = matrix_file(tmp_path)
     file.write_text(file.read_text().replace("interpreter", "# interpreter"))

@@ -41,6 +41,11 @@ class Programs:
         (self.folder / f"{name}.status").write_text(str(status))
         (self.folder / f"{name}.error").write_text(error)
 
+    def queue(self, plan: Plan, *lines: str) -> None:
+        """Let squeue print these lines, in which NAME begins the name of the matrix's jobs."""
+        text = "".join(f"{line}\n" for line in lines)
+        self.says("squeue", text.replace("NAME-", slurm._prefix(plan)))
+
     def calls(self, name: str) -> list[list[str]]:
         lines = (self.folder / "calls").read_text().splitlines()
         words = [line.split(" ") for line in lines]
@@ -75,9 +80,9 @@ def test_whole_nodes_are_asked_for_in_arrays(
     always = "--parsable --nodes=1 --exclusive --mem=0 --requeue --acctg-freq=0 --signal=B:TERM@60"
     for words in (first, second, third):
         assert {*always.split(), "--partition=long", "--gres=gpu:4"} <= {*words}
-    assert "--array=0-2,7,1000" in first and "--job-name=samestep-toys-1-0" in first
-    assert "--array=0" in second and "--job-name=samestep-toys-1-1001" in second
-    assert "--array=98" in third and "--job-name=samestep-toys-1-2002" in third
+    assert "--array=0-2,7,1000" in first and f"--job-name={slurm._prefix(plan)}0" in first
+    assert "--array=0" in second and f"--job-name={slurm._prefix(plan)}1001" in second
+    assert "--array=98" in third and f"--job-name={slurm._prefix(plan)}2002" in third
     assert "SBATCH_" not in (programs.folder / "environment").read_text()
     assert [s["units"] for s in engines.submissions(plan)] == ["0-2,7,1000", "1001", "2100"]
 
@@ -92,13 +97,13 @@ def test_a_task_runs_the_unit_of_its_number(programs: Programs, plan: Plan) -> N
 
 
 def test_the_queue_says_which_units_wait_and_run(programs: Programs, plan: Plan) -> None:
-    programs.says(
-        "squeue",
-        "5_0|samestep-toys-1-0|RUNNING|n1|None\n"
-        "5_[2-3,9%4]|samestep-toys-1-0|PENDING||Priority\n"
-        "6_4|samestep-toys-1-1001|COMPLETING|n2|None\n"
-        "7_1|samestep-toys-12-0|RUNNING|n3|None\n"  # another matrix
-        "8|something|RUNNING|n3|None\n",
+    programs.queue(
+        plan,
+        "5_0|NAME-0|RUNNING|n1|None",
+        "5_[2-3,9%4]|NAME-0|PENDING||Priority",
+        "6_4|NAME-1001|COMPLETING|n2|None",
+        "7_1|samestep-toys-12-0|RUNNING|n3|None",
+        "8|something|RUNNING|n3|None",
     )
     assert slurm.jobs(plan) == {
         0: Job("running", "", "n1", "5_0"),
@@ -183,12 +188,13 @@ def test_a_slurm_that_does_not_answer_loses_nothing(programs: Programs, plan: Pl
 
 def test_units_in_the_queue_are_not_submitted_again(programs: Programs, plan: Plan) -> None:
     """Nor where nothing was written down, for the submission was killed after sbatch."""
-    programs.says("squeue", "5_[0-998]|samestep-toys-1-0|PENDING||None\n")
+    programs.queue(plan, "5_[0-998]|NAME-0|PENDING||None")
     assert submit.submit(plan, "slurm") == (1501, 0)
-    programs.says(
-        "squeue",
-        "5_[0-1000]|samestep-toys-1-0|PENDING||None\n6_[0-1000]|samestep-toys-1-1001|PENDING||None\n"
-        "7_[0-497]|samestep-toys-1-2002|PENDING||None\n",
+    programs.queue(
+        plan,
+        "5_[0-1000]|NAME-0|PENDING||None",
+        "6_[0-1000]|NAME-1001|PENDING||None",
+        "7_[0-497]|NAME-2002|PENDING||None",
     )
     assert submit.submit(plan, "slurm") == (0, 0)
 
@@ -206,7 +212,7 @@ def test_units_of_a_slow_node_are_sent_elsewhere_once(programs: Programs, plan: 
     assert {"--exclude=n4", "--array=4"} <= {*words}
     retried = UnitFolder(plan.folder, 4)
     assert retried.target.name == folders.REDONE
-    programs.says("squeue", "77_4|samestep-toys-1-0|RUNNING|n2|None\n")
+    programs.queue(plan, "77_4|NAME-0|RUNNING|n2|None")
     assert status.look(plan).units[4].state == "running"
     programs.says("squeue", "")
     assert submit.submit(plan, "slurm") == (0, 0)  # not a third time
@@ -216,10 +222,12 @@ def test_units_of_a_slow_node_are_sent_elsewhere_once(programs: Programs, plan: 
 
 def test_cancel_names_every_array(programs: Programs, plan: Plan) -> None:
     slurm.submit(plan, [0, 1], None)
-    programs.says(
-        "squeue",
-        "5_0|samestep-toys-1-0|RUNNING|n1|None\n5_1|samestep-toys-1-0|PENDING||None\n"
-        "6_0|samestep-toys-1-1001|RUNNING|n1|None\n9_0|other|RUNNING|n1|None\n",
+    programs.queue(
+        plan,
+        "5_0|NAME-0|RUNNING|n1|None",
+        "5_1|NAME-0|PENDING||None",
+        "6_0|NAME-1001|RUNNING|n1|None",
+        "9_0|other|RUNNING|n1|None",
     )
     assert submit.cancel(plan) == 3
     assert programs.calls("scancel") == [["5", "6"]]
