@@ -16,7 +16,7 @@ _HIDDEN = "."
 
 
 def hand_back(plan: Plan, number: int, tar_file: Path) -> None:
-    """Write all that there is of a unit to one tar, whole. Raises OSError."""
+    """Write all that there is of the unit of that number to `tar_file`, whole. Raises OSError."""
     folder = UnitFolder(plan.folder, number).folder
     draft = tar_file.with_name(f"{_HIDDEN}{tar_file.name}")
     with tarfile.open(draft, "w") as tar:

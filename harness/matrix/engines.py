@@ -49,7 +49,7 @@ class Engine(Protocol):
 
 
 def record(plan: Plan, engine: str, numbers: Iterable[int], **about: Any) -> None:
-    """Write down what was handed to an engine. Raises StoreError."""
+    """Write down which units were handed to an engine, and `about` it. Raises StoreError."""
     folder = plan.folder / "submissions"
     folder.mkdir(exist_ok=True)
     name = f"{len([*folder.iterdir()]):05d}-{secrets.token_hex(2)}.json"

@@ -70,10 +70,10 @@ class Attempt:
         with suppress(OSError):  # a disk that is away for a moment
             (self.folder / "beat").touch()
 
-    def silent(self, now: float) -> float:
-        """Seconds since the last sign of life, `now` by the clock of the disk."""
+    def silent(self, moment: float) -> float:
+        """Seconds since the last sign of life, `moment` by the clock of the disk."""
         try:
-            return now - (self.folder / "beat").stat().st_mtime
+            return moment - (self.folder / "beat").stat().st_mtime
         except OSError:
             return float("inf")
 
@@ -127,9 +127,9 @@ class UnitFolder:
         return holder
 
 
-def alive(attempt: Attempt, about: Mapping[str, Any], node: str, now: float) -> bool:
-    """Whether an attempt may still run, asked on `node` at the disk's time `now`."""
-    if attempt.ended is not None or attempt.silent(now) > GRACE_SECONDS:
+def alive(attempt: Attempt, about: Mapping[str, Any], node: str, moment: float) -> bool:
+    """Whether an attempt may still run, asked on `node` at the disk's time `moment`."""
+    if attempt.ended is not None or attempt.silent(moment) > GRACE_SECONDS:
         return False
     return about.get("host") != node or Path(f"/proc/{about.get('pid')}").exists()
 

@@ -81,7 +81,7 @@ class Kind:
     def leader(self, slices: str) -> str | None:
         """The cell that is the least behind where it is behind."""
         ratios = {pair: self.between(slices, *pair) for pair in self.pairs[slices]}
-        both = {pair: found.estimate for pair, found in ratios.items() if found}
+        both = {pair: ratio.estimate for pair, ratio in ratios.items() if ratio}
         both |= {(b, a): 1 / ratio for (a, b), ratio in both.items()}
         return pairwise.leader(sorted({cell for pair in both for cell in pair}), both)
 
@@ -321,5 +321,5 @@ def contradictions(group: Group, slices: str) -> tuple[int, list[Pair]]:
         for pair, ratio in kind.pairs[slices].items():
             if ratio.verdict != INCONCLUSIVE:
                 verdicts[pair].append(ratio.verdict)
-    decided = {pair: said for pair, said in verdicts.items() if len(said) > 1}
-    return len(decided), [pair for pair, said in decided.items() if len({*said}) > 1]
+    decided = {pair: words for pair, words in verdicts.items() if len(words) > 1}
+    return len(decided), [pair for pair, words in decided.items() if len({*words}) > 1]

@@ -238,8 +238,8 @@ def _over(table: Mapping[str, Any], file: Path) -> dict[str, list[Any]]:
     for key, values in axes.items():
         values = axes[key] = values if isinstance(values, list) else [values]
         kind = int if key == "seed" else str
-        right = [type(value) is kind or value is None for value in values]
-        if not values or not all(right) or len({*values}) < len(values):
+        fits = [type(value) is kind or value is None for value in values]
+        if not values or not all(fits) or len({*values}) < len(values):
             raise MatrixError(
                 f"{file}: [over] {key}: give a list of different"
                 f" {'whole numbers' if kind is int else 'texts'}"

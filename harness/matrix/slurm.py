@@ -69,10 +69,10 @@ def jobs(plan: Plan) -> Mapping[int, Job]:
     """
     queued = {number: job for number, job in _queue(plan) if number < len(plan.units)}
     ended: dict[int, Job] = {}
-    now = folders.disk_now(plan.folder)
+    moment = folders.disk_now(plan.folder)
     for submission in engines.submissions(plan, NAME):
         numbers = engines.numbers_of(submission["units"]) - queued.keys()
-        fresh = now - submission["submitted"] < folders.GRACE_SECONDS
+        fresh = moment - submission["submitted"] < folders.GRACE_SECONDS
         ended.update(dict.fromkeys(numbers, Job(WAITING if fresh else UNKNOWN)))
         if numbers:
             ended.update(_past(str(submission["job"]), int(submission["first"])))

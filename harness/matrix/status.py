@@ -67,27 +67,29 @@ def look(plan: Plan, *ask: str) -> MatrixState:
             jobs.update(ENGINES[name].jobs(plan))
         except EngineError as error:
             silent.append(str(error))
-    now = folders.disk_now(plan.folder)
+    moment = folders.disk_now(plan.folder)
     units = (
-        _unit(UnitFolder(plan.folder, number), number, jobs.get(number), now, bool(silent))
+        _unit(UnitFolder(plan.folder, number), number, jobs.get(number), moment, bool(silent))
         for number in range(len(plan.units))
     )
     return MatrixState(tuple(units), tuple(silent))
 
 
-def _unit(folder: UnitFolder, number: int, job: Job | None, now: float, silent: bool) -> UnitState:
+def _unit(
+    folder: UnitFolder, number: int, job: Job | None, moment: float, silent: bool
+) -> UnitState:
     done, attempts = folder.done(), folder.attempts()
     if done is not None and not (folder.retried and job and job.state in (WAITING, RUNNING)):
         node = str(done.get("node") or "")
         return UnitState(number, str(done["state"]), "", node, len(attempts), (), done)
     last = attempts[-1] if attempts else None
-    state, why, node = _undone(last, job, now, silent)
+    state, why, node = _undone(last, job, moment, silent)
     log = _log(last, job, folder) if state in (BROKEN, LOST) else ()
     return UnitState(number, state, why, node, len(attempts), tuple(log), done)
 
 
 def _undone(
-    last: Attempt | None, job: Job | None, now: float, silent: bool
+    last: Attempt | None, job: Job | None, moment: float, silent: bool
 ) -> tuple[str, str, str]:
     """State, reason and node of a unit without a result."""
     about = last.about if last else {}
@@ -103,7 +105,7 @@ def _undone(
         return str(ended["state"]), str(ended.get("reason") or ""), node
     if job and job.state == OVER and job.why != "exit status 0":
         return BROKEN, job.why, job.node or node
-    if last and last.silent(now) <= folders.GRACE_SECONDS and not (job and job.why == VANISHED):
+    if last and last.silent(moment) <= folders.GRACE_SECONDS and not (job and job.why == VANISHED):
         return RUNNING, "", node
     if last or job:
         return LOST, VANISHED, node

@@ -204,16 +204,16 @@ def _notes(group: Group) -> Iterator[tuple[Tone, str]]:
 
 
 def _score(figures: CellFigures, references: set[str]) -> tuple[str, ...]:
-    found = figures.accuracy
-    accuracy = "-" if math.isnan(found.estimate) else score(found.estimate)
-    if not math.isnan(found.low):
-        accuracy += f" ({score(found.low)} to {score(found.high)})"
+    pooled = figures.accuracy
+    accuracy = "-" if math.isnan(pooled.estimate) else score(pooled.estimate)
+    if not math.isnan(pooled.low):
+        accuracy += f" ({score(pooled.low)} to {score(pooled.high)})"
     peak = "-" if figures.peak_memory is None else mebibytes(figures.peak_memory)
     reason = "; ".join(map(plain, figures.reasons[:2]))
     if figures.cell in references:
         reason = reason or "reference, not ranked"
     ok = f"{figures.ok} of {figures.units}"
-    return label(figures.cell), accuracy, str(found.launches or "-"), peak, ok, reason
+    return label(figures.cell), accuracy, str(pooled.launches or "-"), peak, ok, reason
 
 
 def label(cell: str) -> str:
