@@ -14,7 +14,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 
@@ -110,14 +113,21 @@ class Cluster:
         return completed.stdout
 
     def end(self) -> None:
-        """End all that was started."""
-        for job in self.call("squeue", "-h", "-o", "%A").split():
-            subprocess.run(["scancel", "--signal=KILL", job], env={**os.environ, **self.variables})
-        for daemon in ("slurmd-n1", "slurmd-n2", "slurmctld", "munge"):
-            try:
-                os.kill(int((self.folder / f"{daemon}.pid").read_text()), signal.SIGTERM)
-            except (OSError, ValueError):
-                continue
+        """End all that was started: every process that was told of this configuration."""
+        began_here = [process for process in psutil.process_iter() if self._is_ours(process)]
+        for process in began_here:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        for process in psutil.wait_procs(began_here, timeout=5)[1]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            told = process.environ().get("SLURM_CONF")
+        except psutil.Error:
+            return False
+        return told == str(self.conf) and process.pid != os.getpid()
 
     def wait(self, condition: Callable[[], object], seconds: float = 120) -> None:
         """Wait until something holds."""
