@@ -16,7 +16,8 @@ from tests.harness.matrix.stand_in import made_up
 
 
 def validator(name: str) -> Draft202012Validator:
-    schema = json.loads((ROOT / "docs" / "reference" / "schema" / f"matrix-{name}.schema.json").read_text())
+    folder = ROOT / "docs" / "reference" / "schema"
+    schema = json.loads((folder / f"matrix-{name}.schema.json").read_text())
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 
