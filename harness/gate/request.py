@@ -23,7 +23,7 @@ from workloads.reading import SpecError
 SECONDS = 120.0
 """For each cell and what it is held against, for all of their timed rounds, without --budget."""
 
-CAPTURE = Measuring(launches=12, checking=True)
+CAPTURE = Measuring(launches=12, rounds=12, checking=True)
 """How a baseline is measured, and a check in as many launches as it takes."""
 
 

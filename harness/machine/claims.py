@@ -32,32 +32,44 @@ Waiting = Callable[[Sequence[int], Sequence[int]], None]
 class Claim:
     """The processors that a run's workers may use.
 
-    `others` are those that other runs have, None where that cannot be known; `waited` are seconds.
+    `spare` are those that it leaves to the rest of the machine while it times, so that workers may start
+    there, too. `others` are those that other runs have, None where that cannot be known; `waited` are
+    seconds.
     """
 
     processors: Sequence[int]
+    spare: Sequence[int] = ()
     others: Sequence[int] | None = None
     waited: float = 0.0
 
 
 @contextmanager
-def claimed(threads: int, cards: Sequence[int], waiting: Waiting) -> Iterator[Claim]:
-    """Hold as many cores as the threads need, and the cards, as long as the block runs.
+def claimed(
+    threads: int, cards: Sequence[int], waiting: Waiting, spared: int = 0
+) -> Iterator[Claim]:
+    """Hold as many cores as the threads need, `spared` beside them, and the cards, while the block runs.
 
     Waits while other runs hold them. Where no lock can be kept, there is no waiting.
     """
     everything = processors.cores()
-    needed = min(threads, len(everything))
+    needed = min(threads + spared, len(everything))
     try:
         folder = _folder()
         attempt = _wait_for(folder, everything, needed, cards, waiting)
     except OSError:
-        yield Claim(processors.spread(everything[:needed], threads))
+        yield Claim(*_shared_out(everything[:needed], threads, spared))
         return
     try:
-        yield Claim(processors.spread(attempt.free, threads), _flat(attempt.taken), attempt.waited)
+        timed, spare = _shared_out(attempt.free, threads, spared)
+        yield Claim(timed, spare, _flat(attempt.taken), attempt.waited)
     finally:
         attempt.release()
+
+
+def _shared_out(free: Sequence[Core], threads: int, spared: int) -> tuple[list[int], list[int]]:
+    """Return the processors to time on, and those that are spared."""
+    timed = processors.spread(free, threads)
+    return timed, [cpu for cpu in processors.spread(free, threads + spared) if cpu not in timed]
 
 
 def in_words(taken: Sequence[int], cards: Sequence[int]) -> str:

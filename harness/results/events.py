@@ -162,6 +162,7 @@ class Processors(Event):
     """The run has its processors."""
 
     processors: list[int]
+    spare: NotRequired[list[int]]
     others: list[int] | None
     waited: float
 

@@ -64,7 +64,7 @@ class Measuring:
     """
 
     launches: int = LOOKS[-1]
-    rounds: int = 12
+    rounds: int = 20
     seconds: float = 0.1
     budget: float | None = None
     precision: float | None = None
@@ -98,6 +98,7 @@ class RunContext:
     threads: int
     deterministic: bool
     cpus: Sequence[int]
+    spare_cpus: Sequence[int]
     seed: int
     framework_specs: Mapping[str, FrameworkSpec]
     environments: Mapping[tuple[str, str], Environment]
@@ -114,6 +115,14 @@ class RunContext:
     """The frameworks and devices whose kernels the run has timed."""
     past: Past = field(default_factory=Past)
     """What a resumed run has already."""
+
+    @property
+    def lanes(self) -> list[Sequence[int]]:
+        """Processors on which workers start, while nothing is timed: those of the timing, and spare ones."""
+        lanes = [self.cpus]
+        if self.cpus and len(self.spare_cpus) >= len(self.cpus):
+            lanes.append(self.spare_cpus[: len(self.cpus)])
+        return lanes
 
 
 @dataclass

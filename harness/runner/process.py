@@ -203,6 +203,12 @@ class WorkerProcess:
     def _log_size(self) -> int:
         return self.log.stat().st_size if self.log.exists() else 0
 
+    def move(self, cpus: Iterable[int]) -> None:
+        """Have all threads of the worker use these processors from now on."""
+        for thread in Path(f"/proc/{self.pid}/task").glob("*"):
+            with suppress(ProcessLookupError):  # it has just ended
+                os.sched_setaffinity(int(thread.name), set(cpus))
+
     def freeze(self) -> None:
         """Stop the whole process group; it uses no processor until it is thawed."""
         self._signal(signal.SIGSTOP)

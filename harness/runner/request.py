@@ -42,6 +42,8 @@ class Request:
     devices: Sequence[str]
     cells: Sequence[Cell]
     threads: int
+    spared: int
+    """Processors that the workers leave to the rest of the machine."""
     seed: int
     steps: int | None
     measuring: Measuring
@@ -108,7 +110,7 @@ def request(options: Options) -> Request:
     framework_specs = variants.choose(options.frameworks, root)
     loaded = {name: spec.load(name) for name in _workload_names(options.workloads)}
     workloads = _workloads(loaded, options)
-    devices = _devices(options.device)
+    devices, threads = _devices(options.device), _threads(options.threads)
     return Request(
         workloads=workloads,
         framework_specs=framework_specs,
@@ -120,7 +122,8 @@ def request(options: Options) -> Request:
             devices,
             options.dtype,
         ),
-        threads=_threads(options.threads),
+        threads=threads,
+        spared=0 if options.threads else processors.most_threads() - threads,
         seed=options.seed or 0,
         steps=options.steps,
         measuring=_measuring(options, len(workloads)),

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pandas as pd
@@ -122,9 +123,21 @@ class InterleavedRounds:
 
     def _side_by_side(self, wave: list[WorkerSession]) -> None:
         """Have workers import and build at the same time: nothing of that is timed."""
-        with ThreadPoolExecutor(len(self._context.cpus) or 1) as pool:
+        places = [lane for lane in self._context.lanes for _ in lane or [0]]
+        free: SimpleQueue[Sequence[int]] = SimpleQueue()
+        for lane in places:
+            free.put(lane)
+
+        def launch(session: WorkerSession) -> None:
+            lane = free.get()
             try:
-                started = [pool.submit(session.launch_again) for session in wave]
+                session.launch_again(lane if lane != self._context.cpus else None)
+            finally:
+                free.put(lane)
+
+        with ThreadPoolExecutor(len(places)) as pool:
+            try:
+                started = [pool.submit(launch, session) for session in wave]
                 for session, future in zip(list(wave), started, strict=True):
                     try:
                         future.result()

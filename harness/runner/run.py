@@ -184,7 +184,9 @@ def _conduct_all(session: _Session) -> None:
     def waiting(others: Sequence[int], cards: Sequence[int]) -> None:
         session.emit("waiting", None, processors=others, cards=cards)
 
-    with claims.claimed(asked.threads, devices.indices(asked.devices), waiting) as claim:
+    with claims.claimed(
+        asked.threads, devices.indices(asked.devices), waiting, asked.spared
+    ) as claim:
         session.emit("processors", None, **vars(claim))
         with builder.using(ready.values()):
             _conduct_tasks(session, tasks, ready, claim)
@@ -202,6 +204,7 @@ def _conduct_tasks(
         deterministic=asked.deterministic,
         kept_variables=asked.kept_variables,
         cpus=claim.processors,
+        spare_cpus=claim.spare,
         seed=asked.seed,
         framework_specs=asked.framework_specs,
         environments=ready,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -114,9 +115,16 @@ class WorkerSession:
                 self._replay("evaluate")
         self._worker.freeze()
 
-    def launch_again(self) -> None:
-        """Build and take a first step: a launch that is only timed, of a scored cell. Left frozen."""
+    def launch_again(self, cpus: Sequence[int] | None = None) -> None:
+        """Build and take a first step: a launch that is only timed, of a scored cell. Left frozen.
+
+        `cpus`: where it does that, if not on the processors on which it is timed.
+        """
+        if cpus:
+            self._worker.move(cpus)
         opened, built, first_step = self._build()
+        if cpus:
+            self._worker.move(self._context.cpus)
         self.emit(
             "launched" if self.launch > 1 or self.replicate else "relaunched",
             launch=self.launch,

@@ -70,6 +70,13 @@ def test_a_run_alone_takes_the_first_core() -> None:
         assert (claim.processors, claim.others, claim.waited) == ([0], [], 0)
 
 
+def test_what_is_spared_is_held_and_not_timed_on() -> None:
+    with claimed(1, [], no_waiting, spared=1) as claim:
+        assert (claim.processors, claim.spare) == ([0], [1])
+        with pytest.raises(AssertionError, match=r"waits for \[0, 1\]"), claimed(1, [], no_waiting):
+            pass
+
+
 def test_the_second_run_takes_the_core_that_is_free() -> None:
     with another(1) as (_, theirs), claimed(1, [], no_waiting) as claim:
         assert (theirs, claim.processors, claim.others) == ([0], [1], [0])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness import protocol
+from harness.machine.host import usable_cpus
 from harness.runner import process
 from harness.runner.context import Task
 from harness.runner.initial_state import write_start
@@ -223,3 +224,12 @@ def test_another_protocol_is_refused(toy_root: Path, tmp_path: Path) -> None:
             worker.ask("open", 60, framework="faulty", version=0, folder=str(tmp_path))
     finally:
         worker.kill()
+
+
+@pytest.mark.skipif(len(usable_cpus()) < 2, reason="needs two processors")
+def test_a_worker_moves_to_other_processors_with_all_of_its_threads(start: Start) -> None:
+    worker, (first, second) = start("well"), usable_cpus()[:2]
+    for cpu in (first, second):
+        worker.move([cpu])
+        threads = [int(task.name) for task in Path(f"/proc/{worker.pid}/task").iterdir()]
+        assert {tuple(os.sched_getaffinity(thread)) for thread in threads} == {(cpu,)}
