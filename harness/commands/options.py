@@ -108,7 +108,7 @@ CELLS = options(
     click.option(
         "--threads",
         type=click.IntRange(min=1),
-        help="Processors that a worker may use.  [default: all]",
+        help="Processors that a worker may use.  [default: all; of up to 8, all but one]",
     ),
     click.option(
         "--seed",
@@ -143,7 +143,9 @@ TRAINING = options(
 )
 
 BUDGET = click.option(
-    "--budget", type=Duration(), help="Time for all timed rounds together, as 2m."
+    "--budget",
+    type=Duration(),
+    help="Time for all timed rounds together, as 2m.  [run: 4m a workload; check: 2m a pair]",
 )
 
 

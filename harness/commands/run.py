@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 @click.option(
     "--precision",
     type=Percent(),
-    help="Measure on until the intervals of ratios are half as wide as this at most, as 2%.",
+    help="Measure until half an interval's width is at most this part of its ratio, while the budget"
+    " lasts.  [default: 3%]",
 )
 @click.option(
-    "--quick", is_flag=True, help="Smoke run: one epoch, three short rounds. Do not cite."
+    "--quick", is_flag=True, help="Smoke run: one epoch, two launches of four rounds. Do not cite."
 )
 @data_option("real", "synthetic: drawn from the seed, for speed only; no accuracy is reported.")
 @click.option("--no-parity", is_flag=True, help="Skip the parity check; every output then says so.")

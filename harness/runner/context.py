@@ -118,7 +118,7 @@ class RunContext:
 
     @property
     def lanes(self) -> list[Sequence[int]]:
-        """Processors on which workers start, while nothing is timed: those of the timing, and spare ones."""
+        """Processors on which workers start while nothing is timed: those to time on, and spare ones."""
         lanes = [self.cpus]
         if self.cpus and len(self.spare_cpus) >= len(self.cpus):
             lanes.append(self.spare_cpus[: len(self.cpus)])
