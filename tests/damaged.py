@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.results import store
-from harness.results.store import Run
-from tests.harness.report import conftest as believable
+from tests.harness.report.conftest import manifest
+from tests.harness.report.made_up import ReportRun
 from tests.parity_event import parity_event
 
 CELLS = [
@@ -50,23 +50,20 @@ Place = tuple[str | int, ...]
 
 def damageable_run(results: Path) -> Path:
     """A run that ended well, with all that a report may show."""
-    manifest = believable.manifest(CELLS, parity_steps=2, launches=2, rounds=2)
-    manifest["energy"] = {"sources": [], "reason": "no counter"}
-    run = Run.create(results, manifest)
-    believable.begin(run)
-    run.append("processors", None, processors=[0, 1], waited=2.0)
-    run.append("framework-building", framework="jax", text="building")
-    run.append(
-        "framework-unavailable", framework="mxnet", title="MXNet", device="cpu", reason="none"
-    )
-    run.append("workload-skipped", workload="other", reason="its data are absent")
-    run.append("start", workload="mlp-digits", sha256={"dense1.weight": "ab" * 32})
-    run.append("reference-run", workload="mlp-digits", steps=2, seconds=0.1)
-    run.append("in-turn", workload="mlp-digits", turn=0, cells=CELLS)
+    plan = manifest(CELLS, parity_steps=2, launches=2, rounds=2)
+    run = ReportRun(results, {**plan, "energy": {"sources": [], "reason": "no counter"}})
+    run.begin()
+    run("processors", None, processors=[0, 1], waited=2.0)
+    run("framework-building", framework="jax", text="building")
+    run("framework-unavailable", framework="mxnet", title="MXNet", device="cpu", reason="none")
+    run("workload-skipped", workload="other", reason="its data are absent")
+    run("start", workload="mlp-digits", sha256={"dense1.weight": "ab" * 32})
+    run("reference-run", workload="mlp-digits", steps=2, seconds=0.1)
+    run("in-turn", workload="mlp-digits", turn=0, cells=CELLS)
     for cell in CELLS:
         _whole_cell(run, cell)
-    run.append("looked", workload="mlp-digits", launches=1, undecided=[CELLS[:2]])
-    run.append(
+    run("looked", workload="mlp-digits", launches=1, undecided=[CELLS[:2]])
+    run(
         "standing",
         workload="mlp-digits",
         launches=2,
@@ -78,18 +75,17 @@ def damageable_run(results: Path) -> Path:
         low=1.9,
         high=2.1,
     )
-    run.append("stopped", workload="mlp-digits", reason="all pairs are decided")
-    run.append("run-ended", status="ok", exit_code=0)
-    run.close()
+    run("stopped", workload="mlp-digits", reason="all pairs are decided")
+    run.end()
     return run.folder
 
 
-def _whole_cell(run: Run, cell: str) -> None:
-    believable.open_cell(run, cell)
-    run.append("parity", cell, **parity_event())
-    believable.train(run, cell)
-    believable.score_classes(run, cell, 0.97)
-    run.append(
+def _whole_cell(run: ReportRun, cell: str) -> None:
+    run.open_cell(cell)
+    run("parity", cell, **parity_event())
+    run.train(cell)
+    run.score_classes(cell, 0.97)
+    run(
         "trained",
         cell,
         steps=675,
@@ -98,11 +94,11 @@ def _whole_cell(run: Run, cell: str) -> None:
         final_loss=0.01,
         curve={"steps": [1, 2], "seconds": [0.1, 0.2], "losses": [2.3, 1.9]},
     )
-    run.append("latency", cell, batch=1, calls=10, p50=1e-4, p90=2e-4, p99=4e-4, seconds=0.1)
-    run.append("limits", cell, rates={"float32 product": 1e11, "copy": 1e10}, seconds=0.5)
-    run.append("clock", cell, steps=5, seconds=1.0, device_seconds=0.9, ratio=1.1)
+    run("latency", cell, batch=1, calls=10, p50=1e-4, p90=2e-4, p99=4e-4, seconds=0.1)
+    run("limits", cell, rates={"float32 product": 1e11, "copy": 1e10}, seconds=0.5)
+    run("clock", cell, steps=5, seconds=1.0, device_seconds=0.9, ratio=1.1)
     for launch in (1, 2):
-        run.append(
+        run(
             "warmed",
             cell,
             launch=launch,
@@ -111,8 +107,8 @@ def _whole_cell(run: Run, cell: str) -> None:
             seconds=0.5,
             seconds_a_step=[0.01, 0.01],
         )
-        run.append("calibration", workload="mlp-digits", turn=0, launch=launch, round=1, rate=1e9)
-    run.append(
+        run("calibration", workload="mlp-digits", turn=0, launch=launch, round=1, rate=1e9)
+    run(
         "launched",
         cell,
         launch=2,
@@ -121,10 +117,10 @@ def _whole_cell(run: Run, cell: str) -> None:
         build_seconds=0.1,
         first_step_seconds=0.1,
     )
-    run.append("retrained", cell, launch=2, seed=1, seconds=1.0, examples=360, accuracy=0.96)
-    run.append("peaked", cell, launch=2, twin=False, import_rss=2**20, peak_rss=2**28, pss=2**27)
-    believable.time_slices(run, cell, rounds=2, launches=2)
-    run.append(
+    run("retrained", cell, launch=2, seed=1, seconds=1.0, examples=360, accuracy=0.96)
+    run("peaked", cell, launch=2, twin=False, import_rss=2**20, peak_rss=2**28, pss=2**27)
+    run.time_slices(cell, rounds=2, launches=2)
+    run(
         "twin-slice",
         cell,
         launch=1,
@@ -137,7 +133,7 @@ def _whole_cell(run: Run, cell: str) -> None:
         noise=["the load rose"],
         joules=1.0,
     )
-    run.append("cell-done", cell)
+    run("cell-done", cell)
 
 
 def parts(folder: Path) -> list[Any]:

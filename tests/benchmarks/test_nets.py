@@ -182,12 +182,12 @@ def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("drawn")
 
 
-@pytest.mark.parametrize("framework", inside.FRAMEWORK_SPECS)
-def test_a_framework_takes_the_step_of_drawn_nets(framework: str, drawn_folder: Path) -> None:
-    framework = inside.FRAMEWORK_SPECS[framework]
+@pytest.mark.parametrize("name", inside.FRAMEWORK_SPECS)
+def test_a_framework_takes_the_step_of_drawn_nets(name: str, drawn_folder: Path) -> None:
+    framework = inside.FRAMEWORK_SPECS[name]
     compilers = {mode for program in framework.programs for mode in program.modes}
     mode = [mode for mode in framework.modes_on("cpu") if mode not in compilers][-1]
-    real = Cell(framework, mode, inside.python(framework))
+    real = Cell(framework, mode, inside.python(name))
     try:
         outcomes = {}
         for number in range(DRAWN):

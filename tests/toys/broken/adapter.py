@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.contract import Options, Weights
-from frameworks.kernels import LAUNCH, Kernel, launches
+from frameworks.kernels import DISPATCH, Kernel, dispatches
 from frameworks.reference.adapter import Reference
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -108,4 +108,4 @@ class Broken(Reference):
         )
 
     def kernels(self) -> dict[str, Kernel]:
-        return {LAUNCH: launches(lambda: None, lambda: None)}
+        return {DISPATCH: dispatches(lambda: None, lambda: None)}
