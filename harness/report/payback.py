@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness.report.timing_notes import Note
 from harness.results.tables import number
-from harness.text import listed, seconds
+from harness.text import count, listed, seconds
 
 
 def payback(
@@ -62,8 +62,8 @@ def _sentence(mode: Mapping[Any, Any], quickest: str, steps: tuple[float, float,
     first = [f"{seconds(mode['first_step_s'])} s"]
     if (warm := number(mode["first_step_warm_s"])) is not None:
         first.append(f"{seconds(warm)} s with a warm cache")
-    estimate, low, high = (f"{math.ceil(value):,}" for value in steps)
+    estimate, low, high = map(math.ceil, steps)
     return (
-        f"{mode['label']} ({listed(first)}) after {estimate} steps ({low} to {high}) against"
-        f" {quickest}"
+        f"{mode['label']} ({listed(first)}) after {count(estimate, 'step')} ({low:,} to {high:,})"
+        f" against {quickest}"
     )
