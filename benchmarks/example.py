@@ -40,8 +40,9 @@ PAGES = {
 """The pictures of the page: width and height in pixels, and the system's theme."""
 
 DRAWN = """return window.Plotly && [...document.querySelectorAll(".canvas")].every(
-    (one) => one.getBoundingClientRect().top > innerHeight || one.querySelector(".main-svg"))"""
-"""Whether every plot that is in sight is drawn."""
+    (one) => !one.offsetParent || one.getBoundingClientRect().top > innerHeight
+        || one.querySelector(".main-svg"))"""
+"""Whether every plot that is in sight is drawn: not those in what is folded."""
 
 
 def picture(record: store.Record) -> str:
