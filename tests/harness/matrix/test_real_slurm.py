@@ -163,7 +163,14 @@ def test_a_preempted_unit_begins_anew(cluster: Cluster, shell: Shell, tmp_path: 
     plan = planned(shell, matrix_file(tmp_path, seeds=2))
     submit(shell, 20)
     both_begun(cluster, plan)
-    cluster.call("sbatch", "--partition=high", "--exclusive", "--nodes=2", "--wrap=sleep 5")
+    cluster.call(
+        "sbatch",
+        "--partition=high",
+        "--exclusive",
+        "--nodes=2",
+        "--output=/dev/null",
+        "--wrap=sleep 5",
+    )
     cluster.wait(lambda: look(plan).counts.get("waiting") == 2)
     all_done(cluster, plan, 240)
     check_each_done_once(plan)
