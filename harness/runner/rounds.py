@@ -330,8 +330,8 @@ class InterleavedRounds:
             }
             for (cell, _), speed in sorted(speeds.items(), key=lambda item: -item[1].estimate)
         ]
-        lead = (pairwise.leaders(pairs) if launch > 1 else None) or {}
-        bounds = {end: _stated(value) for end, value in lead.items() if end in ("low", "high")}
+        lead = pairwise.leaders(pairs)
+        has_bounds = lead is not None and _stated(lead["high"]) is not None
         self._emit(
             "standing",
             None,
@@ -340,7 +340,7 @@ class InterleavedRounds:
             pairs=len(pairs),
             open=len(pairwise.undecided(pairs, self._measuring.precision)),
             cells=cells,
-            **(lead | bounds),
+            **(lead or {} if has_bounds else {}),
         )
 
     def _stop(self, why: str) -> list[Cell]:

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from harness.machine import reference_kernel
-from harness.results import classification, store
+from harness.results import classification, pairwise, store, tables
 from harness.runner import run, schedule
 from harness.runner.context import MOST_SEEDS, Measuring, Task
 from harness.runner.initial_state import write_start
 from harness.runner.request import Request
+from harness.runner.rounds import InterleavedRounds
 from tests.toy_request import BRIEF, brief_request
 from workloads import datasets, spec
 
@@ -312,3 +313,28 @@ def test_a_start_of_another_seed_is_another_start(tmp_path: Path) -> None:
 def test_the_fixed_work_is_done_some_hundred_times_a_second() -> None:
     rates = [reference_kernel.rate() for _ in range(3)]
     assert all(10 < rate < 100_000 for rate in rates)
+
+
+@pytest.mark.parametrize(("spread", "has_lead"), [(0.01, True), (30.0, False)])
+def test_a_lead_without_bounds_that_say_something_is_not_reported(
+    spread: float, has_lead: bool
+) -> None:
+    slices = [
+        {"cell": f"toy/{name}/fast/cpu/float32", "twin": False, "noise": [], "turn": 0}
+        | {"launch": launch, "round": 1, "kind": "train", "steps": 1, "samples": 1}
+        | {
+            "seconds": seconds * np.exp(-spread * (launch == 2) * (name == "left")),
+            "cpu_seconds": 1,
+        }
+        for name, seconds in (("left", 1.0), ("right", 2.0))
+        for launch in (1, 2)
+    ]
+    table = pairwise.counted(tables.slices(tables.columns(slices)))
+    pairs, events = pairwise.pairs(table, table[:0]), list[dict[str, Any]]()
+    rounds = SimpleNamespace(
+        _emit=lambda event, cell, **fields: events.append(fields),
+        _task=SimpleNamespace(workload=SimpleNamespace(name="toy")),
+        _measuring=Measuring(),
+    )
+    InterleavedRounds._emit_standing(rounds, 2, table, pairs, 0.95)  # type: ignore[arg-type]
+    assert ("ratio" in events[0]) is has_lead and len(events[0]["cells"]) == 2
