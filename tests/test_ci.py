@@ -19,6 +19,8 @@ from harness.gate import findings
 from harness.gate.findings import Finding, Verdict
 from harness.report.gate import outputs
 from harness.results import metrics
+from tests import scripts
+from tests.scripts import program
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = ROOT / "docs" / "contributing" / "ci"
@@ -37,24 +39,10 @@ def script(name: str) -> str:
     return str(found)
 
 
-def program(folder: Path, name: str, body: str) -> None:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-
-
 def run(text: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a step as GitHub does, with programs of our own before all others."""
-    environ = {**os.environ, **variables, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
-    return subprocess.run(
-        ["bash", "-e", "-c", text],
-        cwd=folder,
-        env=environ,
-        timeout=60,
-        capture_output=True,
-        text=True,
-    )
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    return scripts.run(text, folder, **{**variables, "PATH": path})
 
 
 def commands() -> list[str]:
@@ -131,8 +119,8 @@ def test_both_hold_a_request_against_its_base_and_keep_what_was_said() -> None:
 def test_what_is_not_measurable_alone_is_let_through(
     tmp_path: Path, ended: int, becomes: int
 ) -> None:
-    program(tmp_path, ".venv/bin/python", f'echo "$@" > asked; exit {ended}')
-    program(tmp_path, "bin/git", 'echo "$@" > based')
+    program(tmp_path / ".venv/bin/python", f'echo "$@" > asked; exit {ended}')
+    program(tmp_path / "bin/git", 'echo "$@" > based')
     variables = {"FRAMEWORKS": "a,b", "WORKLOADS": "w", "GITHUB_BASE_REF": "main"}
     assert run(script("Check"), tmp_path, **variables).returncode == becomes
     asked = (tmp_path / "asked").read_text()
@@ -167,8 +155,7 @@ def test_a_comment_is_made_once_and_edited_where_the_verdict_is_another(
     (tmp_path / "listed").write_text(listed)
     # A gh that lists what is there, filtered as it was asked to, and keeps what else it is asked for.
     program(
-        tmp_path,
-        "bin/gh",
+        tmp_path / "bin/gh",
         'shift; case "$*" in --paginate*) cat listed;; *) echo "$@" >> asked;; esac',
     )
     (tmp_path / "asked").touch()
@@ -178,7 +165,7 @@ def test_a_comment_is_made_once_and_edited_where_the_verdict_is_another(
 
 
 def test_a_check_that_said_nothing_leaves_no_comment(tmp_path: Path) -> None:
-    program(tmp_path, "bin/gh", "exit 1")
+    program(tmp_path / "bin/gh", "exit 1")
     assert run(script("Comment"), tmp_path, ISSUES="x", NUMBER="5").returncode == 0
 
 

@@ -56,11 +56,11 @@ class TimeLeft:
     def seconds(self, now: float) -> float:
         """Return about how many seconds are left."""
         done = [*self._brought.values()]
-        each = sum(done) / len(done) if done else _FIRST_GUESS
+        average = sum(done) / len(done) if done else _FIRST_GUESS
         waiting = self._cells - len(done) - (self._current is not None)
-        left = max(0, waiting) * each
+        left = max(0, waiting) * average
         if self._current is not None:
-            left += max(0.0, each - (now - self._current[1]))
+            left += max(0.0, average - (now - self._current[1]))
         share = self._budget / self._workloads
         timed = (self._workloads - len(self._stopped)) * share
         if self._timing_since is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness.report.timing_notes import Note
+from harness.results import pairwise
 from harness.results.tables import number
 from harness.text import count, listed, seconds
 
@@ -31,31 +32,23 @@ def notes(cells: pd.DataFrame, pairs: pd.DataFrame, spec: Mapping[str, Any]) -> 
     """Yield what the modes that gain by a longer first step take, of one workload's `cells`."""
     batch = number((spec.get("data") or {}).get("batch"))
     trained = pairs[(pairs["kind"] == "train") & pairs["low"].notna()]
-    ratios = {(pair["a"], pair["b"]): pair for pair in trained.to_dict("records")}
+    bounds = {
+        (pair["a"], pair["b"]): (pair["ratio"], pair["low"], pair["high"])
+        for pair in pairwise.both_ways(trained).to_dict("records")
+    }
     words = []
     timed = cells.dropna(subset=["first_step_s", "train_samples_per_s"])
     for _, modes in timed.groupby(["framework", "device", "dtype"], sort=False) if batch else ():
-        quickest, *others = modes.sort_values("first_step_s").to_dict("records")
+        quickest, *slower = modes.sort_values("first_step_s").to_dict("records")
         step = batch / quickest["train_samples_per_s"]
-        for mode in others:
-            bounds = _ratio(ratios, mode["cell"], quickest["cell"])
+        for mode in slower:
+            ratios = bounds.get((mode["cell"], quickest["cell"]))
             extra = mode["first_step_s"] - quickest["first_step_s"]
-            if bounds and bounds[1] > 1:
-                steps = payback(extra, step, bounds)
+            if ratios and ratios[1] > 1:
+                steps = payback(extra, step, ratios)
                 words.append(_sentence(mode, quickest["label"], steps))
     if words:
         yield "note", f"a longer first step is paid back: {'; '.join(words)}"
-
-
-def _ratio(
-    ratios: Mapping[tuple[str, str], Mapping[Any, Any]], a: str, b: str
-) -> tuple[float, float, float] | None:
-    """The speed of `a` over that of `b` and its bounds, whichever way the pair stands."""
-    if pair := ratios.get((a, b)):
-        return pair["ratio"], pair["low"], pair["high"]
-    if pair := ratios.get((b, a)):
-        return 1 / pair["ratio"], 1 / pair["high"], 1 / pair["low"]
-    return None
 
 
 def _sentence(mode: Mapping[Any, Any], quickest: str, steps: tuple[float, float, float]) -> str:

@@ -142,7 +142,7 @@ def leader(cells: Sequence[str], ratios: Mapping[tuple[str, str], float]) -> str
 
 def leaders(table: pd.DataFrame) -> dict[str, Any] | None:
     """Return the `leader` of a table of pairs and the next one, with their ratio and its bounds."""
-    both = pd.concat([table, _turned(table)]).dropna(subset=["ratio"])
+    both = both_ways(table).dropna(subset=["ratio"])
     if not len(both):
         return None
     ratios = dict(zip(zip(both["a"], both["b"], strict=True), both["ratio"], strict=True))
@@ -151,9 +151,9 @@ def leaders(table: pd.DataFrame) -> dict[str, Any] | None:
     return {key: next_to[key] for key in ("a", "b", "ratio", "low", "high")}
 
 
-def _turned(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the pairs the other way around."""
-    return pd.DataFrame(
+def both_ways(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs, then all of them the other way around: names, ratios and bounds."""
+    turned = pd.DataFrame(
         {
             "a": table["b"],
             "b": table["a"],
@@ -162,6 +162,7 @@ def _turned(table: pd.DataFrame) -> pd.DataFrame:
             "high": 1 / table["low"],
         }
     )
+    return pd.concat([table, turned])
 
 
 def launches_wanted(pair: pd.Series, precision: float | None = None) -> float:

@@ -10,27 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests import scripts as workflow_scripts
 from tests.docs.test_howto import CHECKS, GITHUB, GITLAB, VARIABLES, upgrade
+from tests.scripts import program
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def program(path: Path, body: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-
-
 def run(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, **VARIABLES, **variables}
-    return subprocess.run(
-        ["bash", "-e", "-c", script],
-        cwd=folder,
-        env=environ,
-        timeout=500,
-        capture_output=True,
-        text=True,
-    )
+    return workflow_scripts.run(script, folder, timeout=500, **{**VARIABLES, **variables})
 
 
 def scripts() -> list[str]:
