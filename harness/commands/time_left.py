@@ -43,7 +43,7 @@ class TimeLeft:
             self._timing_since = now
         if name == "checkpoint" and event.get("launch"):
             self._last_launch = event["took"]
-        if name == "stopped":
+        if name in ("stopped", "workload-skipped", "workload-refused"):
             self._stopped.add(event["workload"])
             self._timing_since = None
 

@@ -54,7 +54,8 @@ class Measuring:
 
     With a `precision` (half an interval's width, as a part of the ratio) the launches are as many as it
     takes to know every pair so well, and with a `budget` (seconds) as many as fit, but `least` in any
-    case. With neither they are all made.
+    case. With neither they are all made. A run's budget is shared by its workloads; where it has none,
+    each workload has `workload_budget`.
 
     A run that is a check is `checking`: its first launches train with a seed of their own each, and
     single predictions are timed in the rounds too.
@@ -67,6 +68,7 @@ class Measuring:
     rounds: int = 20
     seconds: float = 0.1
     budget: float | None = None
+    workload_budget: float | None = None
     precision: float | None = None
     least: int = 1
     checking: bool = False

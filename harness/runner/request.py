@@ -126,7 +126,7 @@ def request(options: Options) -> Request:
         spared=0 if options.threads else processors.most_threads() - threads,
         seed=options.seed or 0,
         steps=options.steps,
-        measuring=_measuring(options, len(workloads)),
+        measuring=_measuring(options),
         data_dir=options.data_dir,
         synthetic=options.data == "synthetic",
         interpreters=_interpreters(options, root),
@@ -192,11 +192,12 @@ def _threads(threads: int | None) -> int:
     return threads or processors.usual_threads()
 
 
-def _measuring(options: Options, workloads: int) -> Measuring:
+def _measuring(options: Options) -> Measuring:
     if options.quick:
         return QUICK
     return Measuring(
-        budget=options.budget or defaults.WORKLOAD_SECONDS * workloads,
+        budget=options.budget,
+        workload_budget=defaults.WORKLOAD_SECONDS,
         precision=options.precision or defaults.PRECISION,
         least=1 if options.budget else LEAST_LAUNCHES,
     )

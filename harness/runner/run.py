@@ -77,7 +77,7 @@ class _Session:
             None,
             cells=len(self.asked.cells),
             folder=str(self.run.folder),
-            budget=None if self.asked.only_parity else self.asked.measuring.budget,
+            budget=None if self.asked.only_parity else _whole_budget(self.asked),
             workloads=[workload.name for workload in self.asked.workloads],
         )
 
@@ -228,10 +228,16 @@ def _conduct_tasks(
             session.failures += conduct(task, cells, context, session.run.folder, session.emit)
 
 
+def _whole_budget(asked: Request) -> float | None:
+    """Seconds for the timed rounds of all workloads, where they are limited."""
+    each = asked.measuring.workload_budget
+    return asked.measuring.budget or (None if each is None else each * len(asked.workloads))
+
+
 def _share(measuring: Measuring, workloads: int) -> Measuring:
-    """Divide the budget of the whole run between its workloads."""
+    """Return what each workload is held to: its part of the run's budget, or the usual one."""
     if measuring.budget is None:
-        return measuring
+        return replace(measuring, budget=measuring.workload_budget)
     return replace(measuring, budget=measuring.budget / max(1, workloads))
 
 

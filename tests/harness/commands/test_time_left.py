@@ -68,3 +68,11 @@ def test_a_run_without_a_budget_is_its_cells() -> None:
     left.add({"event": "cell-started", "cell": "a"}, 0.0)
     left.add({"event": "cell-started", "cell": "b"}, 10.0)
     assert left.seconds(10.0) == 30.0 and left.seconds(15.0) == 25.0
+
+
+def test_a_workload_that_is_skipped_has_no_part_in_it() -> None:
+    left = TimeLeft()
+    start = {"cells": 0, "budget": BUDGET, "workloads": ["first", "second"]}
+    left.add({"event": "run-started", "cell": None, **start}, 0.0)
+    left.add({"event": "workload-skipped", "cell": None, "workload": "second"}, 0.0)
+    assert left.seconds(0.0) == BUDGET / 2

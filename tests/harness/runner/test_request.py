@@ -21,7 +21,8 @@ def test_what_is_not_said_is_as_usual(toy_root: Path) -> None:
     assert (made.seed, made.steps, made.synthetic, made.skip_absent) == (0, None, False, False)
     assert made.results == toy_root / "results" and made.threads >= 1
     measuring = made.measuring
-    assert (measuring.budget, measuring.precision) == (WORKLOAD_SECONDS, PRECISION)
+    assert (measuring.budget, measuring.workload_budget) == (None, WORKLOAD_SECONDS)
+    assert measuring.precision == PRECISION
     assert measuring.least == LEAST_LAUNCHES and made.parity_steps > 0
 
 

@@ -398,6 +398,8 @@ def test_a_run_whose_undecided_replay_is_decided_by_a_later_one_ends_with_0(
 def test_a_budget_is_shared_between_workloads() -> None:
     assert run._share(Measuring(budget=10), 4).budget == 2.5
     assert run._share(Measuring(), 4).budget is None
+    assert run._share(Measuring(workload_budget=10), 4).budget == 10
+    assert run._share(Measuring(budget=8, workload_budget=10), 4).budget == 2
 
 
 def test_epochs_count_whole_batches(tmp_path: Path) -> None:
