@@ -82,6 +82,32 @@ def one_of(*words: str) -> Any:
     return {"words": words}
 
 
+def later(default: Any, rules: Mapping[str, Any] | None = None) -> Any:
+    """Return a field that came after the first release: `table_of` leaves it out at its `default`.
+
+    So a spec that does not use it keeps its hash, and workers of older commits can read it.
+    """
+    return dataclasses.field(default=default, metadata={**(rules or {}), "later": True})
+
+
+def table_of(record: Any) -> dict[str, Any]:
+    """Return a dataclass as the plain table that `read` takes, with its `kind` first where it has one."""
+    table = {"kind": record.kind} if hasattr(record, "kind") else {}
+    for each in dataclasses.fields(record):
+        value = getattr(record, each.name)
+        if "later" not in each.metadata or value != each.default:
+            table[each.name] = _plain(value)
+    return table
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return table_of(value)
+    if isinstance(value, tuple) and any(map(dataclasses.is_dataclass, value)):
+        return [table_of(record) for record in value]
+    return value
+
+
 def by_kind(base: type[T]) -> dict[str, type[T]]:
     """Return every subclass of `base` that has a `kind` of its own, by that word, as they are defined."""
     classes: dict[str, type[T]] = {}

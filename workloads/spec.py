@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from workloads import datasets
 from workloads.layers import KINDS, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
-from workloads.reading import SpecError, nearest, number, one_of, read, text_of
+from workloads.reading import SpecError, nearest, number, one_of, read, table_of, text_of
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 
@@ -137,11 +137,8 @@ class Workload:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain tables as in the TOML file, plus the name."""
-        table = dataclasses.asdict(self)
+        table = table_of(self)
         del table["input_shape"], table["classes"]
-        table["layers"] = [_layer_table(layer) for layer in self.layers]
-        table["optimiser"] = {"kind": self.optimiser.kind, **table["optimiser"]}
-        table["schedule"] = {"kind": self.schedule.kind, **table["schedule"]}
         return table
 
     def with_data(self, **changes: Any) -> Workload:
@@ -279,14 +276,6 @@ def _layer(table: Any, where: str) -> Layer:
         if table.get("body") == ():
             raise SpecError(f"{where} (residual): body is empty: give it at least one layer")
     return _by_kind(KINDS, table, where)
-
-
-def _layer_table(layer: Layer) -> dict[str, Any]:
-    table: dict[str, Any] = {"kind": layer.kind, **dataclasses.asdict(layer)}
-    if isinstance(layer, Residual):
-        table["body"] = [_layer_table(inner) for inner in layer.body]
-        table["shortcut"] = [_layer_table(inner) for inner in layer.shortcut]
-    return table
 
 
 def _place(

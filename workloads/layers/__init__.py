@@ -1,0 +1,34 @@
+"""The vocabulary of layers. `KINDS` has every layer by its word in a spec."""
+
+from workloads.layers.activations import Relu, Sigmoid, Tanh
+from workloads.layers.base import AT_EQUALS, AT_ZERO, Layer, Shape
+from workloads.layers.blocks import Residual
+from workloads.layers.images import AvgPool, Conv2d, GlobalAvgPool, MaxPool, PadChannels, Pool
+from workloads.layers.norms import BatchNorm, LayerNorm
+from workloads.layers.plain import Dense, Dropout, Flatten
+from workloads.reading import by_kind
+
+__all__ = [
+    "AT_EQUALS",
+    "AT_ZERO",
+    "KINDS",
+    "AvgPool",
+    "BatchNorm",
+    "Conv2d",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool",
+    "Layer",
+    "LayerNorm",
+    "MaxPool",
+    "PadChannels",
+    "Pool",
+    "Relu",
+    "Residual",
+    "Shape",
+    "Sigmoid",
+    "Tanh",
+]
+
+KINDS = by_kind(Layer)
