@@ -7,7 +7,8 @@ does not hold them all, they are timed in turns, and the journal says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -80,15 +81,16 @@ def _in_turns(task: Task, cells: Sequence[Cell], context: RunContext, run: Path,
             again = [cell for cell in scored if cell not in finished]
             sessions = _bring_up_turn(again, waiting, task, context, run, emit, place)
             together = [*finished, *(session.cell for session in sessions)]
-        if waiting:
-            ids = [cell.id for cell in together]
-            emit("in-turn", None, workload=name, turn=place.turn, cells=ids)
-        budget = place.left
-        if budget is not None:
-            budget *= len(together) / max(1, len(together) + len(waiting))
-        began = time.monotonic() - place.spent
-        rounds = InterleavedRounds(task, context, run, emit, place, budget)
-        done = together if context.only_parity else rounds.measure(together, sessions)
+        with _killed_when_stopped(sessions):
+            if waiting:
+                ids = [cell.id for cell in together]
+                emit("in-turn", None, workload=name, turn=place.turn, cells=ids)
+            budget = place.left
+            if budget is not None:
+                budget *= len(together) / max(1, len(together) + len(waiting))
+            began = time.monotonic() - place.spent
+            rounds = InterleavedRounds(task, context, run, emit, place, budget)
+            done = together if context.only_parity else rounds.measure(together, sessions)
         # What a check spends beyond its budget, on suspects, is not taken from those that wait.
         spent = time.monotonic() - began
         left = None if place.left is None else place.left - min(spent, budget or 0.0)
@@ -127,7 +129,7 @@ def _bring_up_turn(
     Returns those that came up.
     """
     sessions: list[WorkerSession] = []
-    try:
+    with _killed_when_stopped(sessions):
         for cell in scored:
             _bring_up(cell, task, context, run, emit, sessions)
         while waiting and (len(sessions) < 2 or room_for_one_more(sessions)):
@@ -135,11 +137,18 @@ def _bring_up_turn(
             if context.only_parity and sessions:
                 sessions[-1].end()
             emit("checkpoint", None, workload=task.workload.name, **vars(place))
+    return sessions
+
+
+@contextmanager
+def _killed_when_stopped(sessions: Iterable[WorkerSession]) -> Iterator[None]:
+    """Leave no worker behind, running or frozen, where an exception ends the turn."""
+    try:
+        yield
     except BaseException:
         for session in sessions:
             session.kill()
         raise
-    return sessions
 
 
 def room_for_one_more(sessions: Sequence[WorkerSession]) -> bool:

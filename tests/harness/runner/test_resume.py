@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from benchmarks.kills import lost, results
@@ -68,6 +69,7 @@ def cut(request: Request, root: Path, event: str, number: int) -> Path:
 
     with pytest.raises(Stopped):
         run.execute(request, stop, root)
+    assert psutil.Process().children() == []
     (folder,) = {*store.folders(root / "results")} - before
     return folder
 
