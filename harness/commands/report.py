@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from harness.commands.errors import plainly
-from harness.commands.options import OUT, LazyChoice, results_folder
+from harness.commands.options import DETAILS, OUT, LazyChoice, results_folder
 from harness.results.metrics import IN_HISTORY
 
 OPEN = click.option(
@@ -37,10 +37,11 @@ def _format(choice: click.Choice) -> Callable:
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @_format(LazyChoice(_formats))
+@DETAILS
 @OPEN
 @OUT
 @plainly
-def report(runs: tuple[str, ...], form: str, opened: bool, out: Path | None) -> None:
+def report(runs: tuple[str, ...], form: str, details: bool, opened: bool, out: Path | None) -> None:
     """Report stored RUNs again: each a folder, a name or the beginning of it, or latest."""
     from rich.console import Console
 
@@ -54,7 +55,7 @@ def report(runs: tuple[str, ...], form: str, opened: bool, out: Path | None) -> 
         _page(renderer.write(records, renderer.place(records, results)), opened)
     elif form == "table":
         for record in records:
-            terminal.show(record, Console())
+            terminal.show(record, Console(), details)
     else:
         click.echo(formats.text(records, form), nl=False)
 
