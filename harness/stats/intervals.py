@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -43,6 +43,13 @@ class Ratio(Interval):
     """One cell's speed over another's. `p` is the chance of such a ratio where there is none."""
 
     p: float
+
+    def inverse(self) -> Ratio:
+        """Return the other cell's speed over this one's: NaN where that is unknown."""
+        estimate, low, high = (
+            1 / value if value else math.nan for value in (self.estimate, self.high, self.low)
+        )
+        return replace(self, estimate=estimate, low=low, high=high)
 
 
 def level_at_looks(looks: int) -> float:
