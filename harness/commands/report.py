@@ -23,14 +23,14 @@ def _formats() -> Iterable[str]:
     return ["table", "html", *TEXTS]
 
 
-def _format(choice: click.Choice) -> Callable:
+def _format(choice: click.Choice, pages: bool = True) -> Callable:
     return click.option(
         "--format",
         "form",
         type=choice,
         default="table",
         show_default=True,
-        help="Of what is printed; html: a page is written.",
+        help="Of what is printed." + (" html: a page is written." if pages else ""),
     )
 
 
@@ -96,7 +96,7 @@ def history(cell: str | None, metric: str, form: str, opened: bool, out: Path | 
 @click.command()
 @click.argument("run_a", metavar="RUN_A")
 @click.argument("run_b", metavar="RUN_B")
-@_format(click.Choice(["table", "md", "json"]))
+@_format(click.Choice(["table", "md", "json"]), pages=False)
 @OUT
 @plainly
 def compare(run_a: str, run_b: str, form: str, out: Path | None) -> None:
