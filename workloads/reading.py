@@ -103,9 +103,13 @@ def table_of(record: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return table_of(value)
-    if isinstance(value, tuple) and any(map(dataclasses.is_dataclass, value)):
-        return [table_of(record) for record in value]
+    if isinstance(value, tuple) and any(_is_nested(entry) for entry in value):
+        return [_plain(entry) for entry in value]
     return value
+
+
+def _is_nested(entry: Any) -> bool:
+    return dataclasses.is_dataclass(entry) or isinstance(entry, tuple)
 
 
 def by_kind(base: type[T]) -> dict[str, type[T]]:
@@ -160,6 +164,8 @@ def read(cls: type[T], table: Any, where: str) -> T:
 
 
 def _value(value: Any, hint: Any, rules: Mapping[str, Any], where: str) -> Any:
+    if "reader" in rules:  # a function of the value and of `where`
+        return rules["reader"](value, where)
     origin = get_origin(hint)
     if origin is UnionType:  # X | None: a table has no None, the key is left out
         return _value(value, get_args(hint)[0], rules, where)

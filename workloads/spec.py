@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workloads import datasets
-from workloads.layers import KINDS, Layer, Residual, Shape
+from workloads.layers import KINDS, Block, Branches, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
 from workloads.reading import SpecError, nearest, number, one_of, read, table_of, text_of
 
@@ -67,22 +67,22 @@ class Init:
 class Placed:
     """A layer at its place in the model: its name (``conv1``) and the shapes around it.
 
-    A residual block has its branches' places in `body` and `shortcut`, named ``residual1.conv1``.
+    A block has the places of its `Block.chains` in `chains`, named ``residual1.conv1``.
     """
 
     name: str
     layer: Layer
     input: Shape
     output: Shape
-    body: tuple[Placed, ...] = ()
-    shortcut: tuple[Placed, ...] = ()
+    chains: tuple[tuple[Placed, ...], ...] = ()
 
     def leaves(self) -> Iterator[Placed]:
-        """Yield this place, or those in its branches, in order."""
-        if not self.body:
+        """Yield this place, or those in a block's chains, in order."""
+        if not self.chains:
             yield self
-        for inner in (*self.body, *self.shortcut):
-            yield from inner.leaves()
+        for chain in self.chains:
+            for inner in chain:
+                yield from inner.leaves()
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Workload:
 
     @cached_property
     def leaves(self) -> tuple[Placed, ...]:
-        """The layers in order, a residual block's branches in its stead (body, then shortcut)."""
+        """The layers in order, a block's chains in its stead, one after the other."""
         return tuple(leaf for place in self.model for leaf in place.leaves())
 
     @cached_property
@@ -261,35 +261,45 @@ def _by_kind(kinds: Mapping[str, type[T]], table: Any, where: str) -> T:
 
 
 def _layer(table: Any, where: str) -> Layer:
-    """Read one layer; a residual block's branches are lists of layers."""
+    """Read one layer; a block's chains are lists of layers."""
     if isinstance(table, Mapping) and table.get("kind") == "softmax":
         raise SpecError(f"{where}: softmax is part of the cross-entropy loss: leave the layer out")
     if isinstance(table, Mapping) and table.get("kind") == Residual.kind:
-        table = dict(table)
-        for branch in {"body", "shortcut"} & table.keys():
-            if not isinstance(table[branch], list | tuple):
-                raise SpecError(f"{where} (residual): {branch}: expected a list of layers")
-            inner = enumerate(table[branch])
-            table[branch] = tuple(
-                _layer(inner_table, f"{where}.{branch}[{i}]") for i, inner_table in inner
-            )
-        if table.get("body") == ():
+        read_body = {k: _chain(table[k], where, k) for k in ("body", "shortcut") if k in table}
+        if read_body.get("body") == ():
             raise SpecError(f"{where} (residual): body is empty: give it at least one layer")
+        table = {**table, **read_body}
+    if isinstance(table, Mapping) and table.get("kind") == Branches.kind and "branches" in table:
+        branches = _entries(table["branches"], f"{where} (branches): branches", "lists of layers")
+        chains = (_chain(branch, where, f"branches[{i}]") for i, branch in enumerate(branches))
+        table = {**table, "branches": tuple(chains)}
     return _by_kind(KINDS, table, where)
+
+
+def _chain(tables: Any, where: str, key: str) -> tuple[Layer, ...]:
+    """Read a block's chain of layers; `key` is the block's."""
+    layers = _entries(tables, f"{where}: {key}", "layers")
+    return tuple(_layer(table, f"{where}.{key}[{i}]") for i, table in enumerate(layers))
+
+
+def _entries(value: Any, where: str, meant: str) -> Iterable[Any]:
+    if not isinstance(value, list | tuple):
+        raise SpecError(f"{where}: expected a list of {meant}")
+    return value
 
 
 def _place(
     layers: Iterable[Layer], shape: Shape, prefix: str, counts: dict[str, int]
 ) -> tuple[Placed, ...]:
-    """Place layers one after the other; `counts` goes on through a block's branches."""
+    """Place layers one after the other; `counts` goes on through a block's chains."""
     placed = []
     for layer in layers:
         counts[layer.group] = counts.get(layer.group, 0) + 1
         name = f"{prefix}{layer.group}{counts[layer.group]}"
-        branches = (layer.body, layer.shortcut) if isinstance(layer, Residual) else ((), ())
         inner: dict[str, int] = {}
-        body, shortcut = (_place(branch, shape, f"{name}.", inner) for branch in branches)
-        placed.append(Placed(name, layer, shape, layer.output(shape), body, shortcut))
+        chains = layer.chains if isinstance(layer, Block) else ()
+        places = tuple(_place(chain, shape, f"{name}.", inner) for chain in chains)
+        placed.append(Placed(name, layer, shape, layer.output(shape), places))
         shape = placed[-1].output
     return tuple(placed)
 

@@ -2,9 +2,10 @@
 
 from workloads.layers.activations import Relu, Sigmoid, Tanh
 from workloads.layers.base import AT_EQUALS, AT_ZERO, Layer, Shape
-from workloads.layers.blocks import Residual
-from workloads.layers.images import AvgPool, Conv2d, GlobalAvgPool, MaxPool, PadChannels, Pool
-from workloads.layers.norms import BatchNorm, LayerNorm
+from workloads.layers.blocks import Block, Branches, Residual
+from workloads.layers.convolutions import Conv1d, Conv2d, Convolution
+from workloads.layers.images import AvgPool, GlobalAvgPool, MaxPool, PadChannels, Pool
+from workloads.layers.norms import BatchNorm, GroupNorm, LayerNorm
 from workloads.layers.plain import Dense, Dropout, Flatten
 from workloads.reading import by_kind
 
@@ -14,11 +15,16 @@ __all__ = [
     "KINDS",
     "AvgPool",
     "BatchNorm",
+    "Block",
+    "Branches",
+    "Conv1d",
     "Conv2d",
+    "Convolution",
     "Dense",
     "Dropout",
     "Flatten",
     "GlobalAvgPool",
+    "GroupNorm",
     "Layer",
     "LayerNorm",
     "MaxPool",

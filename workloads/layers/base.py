@@ -67,3 +67,14 @@ def image(kind: str, shape: Shape) -> None:
     """Raise SpecError where `shape` is not an image's; `kind` is the layer's word."""
     if len(shape) != 3:
         raise SpecError(f"{kind} needs an image (channels, height, width), got shape {shape}")
+
+
+def sequence(kind: str, shape: Shape) -> None:
+    """Raise SpecError where `shape` is not a sequence's; `kind` is the layer's word."""
+    if len(shape) != 2:
+        raise SpecError(f"{kind} needs a sequence (steps, features), got shape {shape}")
+
+
+def channel_axis(shape: Shape) -> int:
+    """Return the axis of an image's channels, or of the features of a sequence or a vector."""
+    return 1 if len(shape) == 2 else 0

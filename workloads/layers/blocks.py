@@ -1,30 +1,85 @@
-"""Layers that hold branches of layers."""
+"""Layers that hold chains of layers side by side."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from workloads.layers.base import Layer, Shape
-from workloads.reading import SpecError
+from workloads.layers.base import Layer, Shape, channel_axis
+from workloads.reading import SpecError, one_of
+
+Chain = tuple[Layer, ...]
+"""Layers one after the other; none at all is the identity."""
+
+ADD, CONCAT = "add", "concat"
 
 
 @dataclass(frozen=True)
-class Residual(Layer):
+class Block(Layer):
+    """Chains that all take the block's input, and whose outputs are joined."""
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """The chains, in order."""
+        raise NotImplementedError
+
+    def ends(self, shape: Shape) -> list[Shape]:
+        """Return each chain's output shape for an input of `shape`."""
+        ends = []
+        for chain in self.chains:
+            end = shape
+            for layer in chain:
+                end = layer.output(end)
+            ends.append(end)
+        return ends
+
+
+@dataclass(frozen=True)
+class Residual(Block):
     """y = body(x) + shortcut(x); without a `shortcut`, x itself."""
 
     kind: ClassVar[str] = "residual"
     group: ClassVar[str] = "residual"
-    body: tuple[Layer, ...]
-    shortcut: tuple[Layer, ...] = ()
+    body: Chain
+    shortcut: Chain = ()
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        return self.body, self.shortcut
 
     def output(self, shape: Shape) -> Shape:
-        ends = []
-        for branch in (self.body, self.shortcut):
-            end = shape
-            for layer in branch:
-                end = layer.output(end)
-            ends.append(end)
-        if ends[0] != ends[1]:
-            raise SpecError(f"residual: the body gives shape {ends[0]}, the shortcut {ends[1]}")
-        return ends[0]
+        body, shortcut = self.ends(shape)
+        if body != shortcut:
+            raise SpecError(f"residual: the body gives shape {body}, the shortcut {shortcut}")
+        return body
+
+
+@dataclass(frozen=True)
+class Branches(Block):
+    """y = the sum of all branches(x), or with `join` = CONCAT their outputs side by side, in order.
+
+    Side by side are channels of images, and features of sequences and vectors. An empty branch is x.
+    """
+
+    kind: ClassVar[str] = "branches"
+    group: ClassVar[str] = "branches"
+    join: str = field(metadata=one_of(ADD, CONCAT))
+    branches: tuple[Chain, ...]
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        return self.branches
+
+    def output(self, shape: Shape) -> Shape:
+        if len(self.branches) < 2:
+            raise SpecError(f"branches: takes two branches or more, got {len(self.branches)}")
+        ends = self.ends(shape)
+        axis = channel_axis(ends[0])
+        fixed = [(*end[:axis], 0, *end[axis + 1 :]) if self.join == CONCAT else end for end in ends]
+        if len(set(fixed)) > 1:
+            shapes = ", ".join(map(str, ends))
+            alike = "alike but for their channels" if self.join == CONCAT else "the same"
+            raise SpecError(f'branches: join = "{self.join}": shapes {shapes} are not {alike}')
+        if self.join == ADD:
+            return ends[0]
+        return (*ends[0][:axis], sum(end[axis] for end in ends), *ends[0][axis + 1 :])

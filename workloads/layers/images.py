@@ -1,76 +1,57 @@
-"""Layers on images: convolution, pooling, channels of zeros."""
+"""Layers on images beside convolutions: pooling, channels of zeros."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from workloads.layers.base import AT_EQUALS, Layer, Shape, image
-from workloads.reading import SpecError, number
-
-
-def window(kind: str, shape: Shape, size: int, stride: int, padding: int = 0) -> Shape:
-    """Return (height, width) of a window's output; incomplete windows at the edge are left out."""
-    image(kind, shape)
-    out = tuple((side + 2 * padding - size) // stride + 1 for side in shape[1:])
-    if min(out) < 1:
-        raise SpecError(
-            f"{kind} of size {size} does not fit an image of {shape[1]}x{shape[2]}"
-            f" with padding {padding}: take a smaller size"
-        )
-    return out
-
-
-@dataclass(frozen=True)
-class Conv2d(Layer):
-    """Cross-correlation, symmetric zero padding; weight ``(filters, channels, kernel, kernel)``.
-
-    `bias` is left out before a batch norm, which takes it away again.
-    """
-
-    kind: ClassVar[str] = "conv2d"
-    group: ClassVar[str] = "conv"
-    filters: int = field(metadata=number(low=1))
-    kernel: int = field(metadata=number(low=1))
-    stride: int = field(default=1, metadata=number(low=1))
-    padding: int = field(default=0, metadata=number(low=0))
-    bias: bool = True
-
-    def output(self, shape: Shape) -> Shape:
-        return (self.filters, *window(self.kind, shape, self.kernel, self.stride, self.padding))
-
-    def parameters(self, shape: Shape) -> dict[str, Shape]:
-        weight = (self.filters, shape[0], self.kernel, self.kernel)
-        return {"weight": weight, **({"bias": (self.filters,)} if self.bias else {})}
-
-    def fans(self, shape: Shape) -> tuple[int, int]:
-        return shape[0] * self.kernel**2, self.filters * self.kernel**2
-
-    def multiply_adds(self, shape: Shape) -> int:
-        _, height, width = self.output(shape)
-        return self.filters * height * width * shape[0] * self.kernel**2
+from workloads.layers.windows import Padding, Window, along, fitting, paddings
+from workloads.reading import SpecError, later, number
 
 
 @dataclass(frozen=True)
 class Pool(Layer):
-    """A window of `size` x `size` moved by `stride` (0, the default, means `size`); no padding."""
+    """A window of `size` x `size` moved by `stride` (0, the default, means `size`).
+
+    `padding` is less than `size` on every side; `ceil` keeps windows that are not whole at the lower and
+    right edge: `workloads.layers.windows` says which. Every window has an element of the image.
+    """
 
     group: ClassVar[str] = "pool"
     size: int = field(metadata=number(low=1))
     stride: int = field(default=0, metadata=number(low=0))
+    padding: Padding = later(0, paddings("top", "bottom", "left", "right"))
+    ceil: bool = later(False)
 
     @property
     def step(self) -> int:
         return self.stride or self.size
 
+    def windows(self, shape: Shape) -> tuple[Window, ...]:
+        """Return the windows along height and width of an image of `shape`."""
+        return along(shape[1:], self.size, self.step, self.padding, ceil=self.ceil)
+
     def output(self, shape: Shape) -> Shape:
-        rows_columns = window(self.kind, shape, self.size, self.step)
-        return (shape[0], *rows_columns)
+        image(self.kind, shape)
+        windows = self.windows(shape)
+        if max(max(window.before, window.after) for window in windows) >= self.size:
+            raise SpecError(
+                f"{self.kind}: padding = {self.padding}: has to be less than the size, {self.size}:"
+                " a window would be all padding"
+            )
+        return (shape[0], *fitting(self.kind, "an image", windows, self.padding))
 
 
 @dataclass(frozen=True)
 class MaxPool(Pool):
-    """The largest element of each window; of equal ones, the first gets the gradient."""
+    """The largest element of each window; of equal ones, the first gets the gradient.
+
+    Padding is minus infinity: it is never the largest.
+    """
 
     kind: ClassVar[str] = "maxpool"
     kink: ClassVar[str] = AT_EQUALS
@@ -78,9 +59,19 @@ class MaxPool(Pool):
 
 @dataclass(frozen=True)
 class AvgPool(Pool):
-    """The mean of each window."""
+    """The mean of each window: of its elements that lie in the image.
+
+    With `count_padding`, padding counts as elements that are 0. What `ceil` has beyond the padding never
+    counts.
+    """
 
     kind: ClassVar[str] = "avgpool"
+    count_padding: bool = later(False)
+
+    def divisors(self, shape: Shape) -> NDArray[np.int64]:
+        """Return by how many elements each window's sum is divided: (rows, columns) of the output."""
+        rows, columns = (window.counts(self.count_padding) for window in self.windows(shape))
+        return np.outer(rows, columns)
 
 
 @dataclass(frozen=True)

@@ -57,3 +57,31 @@ class LayerNorm(Layer):
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
         return {"weight": shape, "bias": shape}
+
+
+@dataclass(frozen=True)
+class GroupNorm(Layer):
+    """Wu and He 2018: channels in `groups` of equal size, in order, each by its own mean and variance.
+
+    Those are an example's, over the channels of the group and all pixels, the variance biased:
+    y = weight (x - mean) / sqrt(variance + epsilon) + bias, weight and bias a channel. Of a vector, the
+    features are the channels.
+    """
+
+    kind: ClassVar[str] = "groupnorm"
+    group: ClassVar[str] = "norm"
+    initial_values: ClassVar[Mapping[str, float]] = {"weight": 1, "bias": 0}
+    groups: int = field(metadata=number(low=1))
+    epsilon: float = field(default=1e-5, metadata=number(above=0))
+
+    def output(self, shape: Shape) -> Shape:
+        if len(shape) == 2:
+            raise SpecError(f"groupnorm needs an image or a vector, got a sequence {shape}")
+        if shape[0] % self.groups:
+            raise SpecError(
+                f"groupnorm: groups = {self.groups}: has to divide the {shape[0]} channels of its input"
+            )
+        return shape
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": shape[:1], "bias": shape[:1]}
