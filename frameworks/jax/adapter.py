@@ -35,9 +35,9 @@ from frameworks.profiles import Profile
 from workloads.batches import Batch
 from workloads.spec import Workload
 
-# Weights' canonical axes to HWIO and (in, out), and back, by rank.
-INSIDE = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
-OUTSIDE = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+# Weights' canonical axes to HWIO, WIO and (in, out), and back, by rank.
+INSIDE = {4: (2, 3, 1, 0), 3: (2, 1, 0), 2: (1, 0), 1: (0,)}
+OUTSIDE = {4: (3, 2, 0, 1), 3: (2, 1, 0), 2: (1, 0), 1: (0,)}
 
 MODES = ("eager", "jit")
 

@@ -9,51 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from frameworks.jax.windows import WINDOWED
 from workloads import layers as spec
 from workloads.spec import Workload
 
 State = tuple[Array, Array]  # a batch norm's running mean and variance, each (channels,)
-
-# Images and weights as XLA's CPU kernels read them: 1.03 of NCHW's throughput.
-LAYOUT = ("NHWC", "HWIO", "NHWC")
-
-
-def conv2d(layer: spec.Conv2d, x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """Cross-correlation with explicit symmetric padding; weight HWIO."""
-    padding = [(layer.padding, layer.padding)] * 2
-    strides = (layer.stride, layer.stride)
-    y = lax.conv_general_dilated(x, weight, strides, padding, dimension_numbers=LAYOUT)
-    return y if bias is None else y + bias
-
-
-def max_pool(layer: spec.MaxPool, x: Array) -> Array:
-    """The largest of each window; incomplete windows are left out."""
-    window, strides = (1, layer.size, layer.size, 1), (1, layer.step, layer.step, 1)
-    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, "VALID")
-
-
-def max_pool_of_slices(layer: spec.MaxPool, x: Array) -> Array:
-    """The same from strided slices, which XLA fuses: as reduce_window, the first of equals wins.
-
-    reduce_window's gradient (select-and-scatter) is slow on the CPU: a jitted step with this one
-    has 1.15 to 1.2 of the throughput. Op by op it would dispatch more, so eager does without.
-    """
-    rows, columns = layer.output((x.shape[3], x.shape[1], x.shape[2]))[1:]
-    best = None
-    for i in range(layer.size):
-        for j in range(layer.size):
-            last = (i + layer.step * (rows - 1) + 1, j + layer.step * (columns - 1) + 1)
-            shifted = x[:, i : last[0] : layer.step, j : last[1] : layer.step]
-            best = shifted if best is None else jnp.where(shifted > best, shifted, best)
-    return best
-
-
-def avg_pool(layer: spec.AvgPool, x: Array) -> Array:
-    """The mean of each window; incomplete windows are left out."""
-    if layer.size == 1:  # no arithmetic, and a simpler gradient
-        return x[:, :: layer.step, :: layer.step]
-    window, strides = (1, layer.size, layer.size, 1), (1, layer.step, layer.step, 1)
-    return lax.reduce_window(x, 0.0, lax.add, window, strides, "VALID") / layer.size**2
 
 
 def flatten(layer: spec.Flatten, x: Array) -> Array:
@@ -66,6 +26,14 @@ def flatten(layer: spec.Flatten, x: Array) -> Array:
 def pad_channels(layer: spec.PadChannels, x: Array) -> Array:
     """Zeros appended as further channels."""
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, layer.channels - x.shape[3])))
+
+
+def group_norm(layer: spec.GroupNorm, x: Array, weight: Array, bias: Array) -> Array:
+    """Each example's groups of channels by their own mean and biased variance; channels are last."""
+    grouped = x.reshape(len(x), -1, layer.groups, len(weight) // layer.groups)
+    centred = grouped - jnp.mean(grouped, axis=(1, 3), keepdims=True)
+    variance = jnp.mean(jnp.square(centred), axis=(1, 3), keepdims=True)
+    return (centred * lax.rsqrt(variance + layer.epsilon)).reshape(x.shape) * weight + bias
 
 
 def layer_norm(layer: spec.LayerNorm, x: Array, weight: Array, bias: Array) -> Array:
@@ -107,15 +75,14 @@ def dropout(layer: spec.Dropout, x: Array, mask: Array) -> Array:
 
 FUNCTIONS: dict[type[spec.Layer], Callable[..., Array]] = {
     spec.Dense: lambda layer, x, weight, bias: x @ weight + bias,
-    spec.Conv2d: conv2d,
-    spec.MaxPool: max_pool,
-    spec.AvgPool: avg_pool,
+    **WINDOWED,
     spec.GlobalAvgPool: lambda layer, x: jnp.mean(x, axis=(1, 2)),
     spec.PadChannels: pad_channels,
     spec.Flatten: flatten,
     spec.Relu: lambda layer, x: jax.nn.relu(x),
     spec.Sigmoid: lambda layer, x: jax.nn.sigmoid(x),
     spec.Tanh: lambda layer, x: jnp.tanh(x),
+    spec.GroupNorm: group_norm,
     spec.LayerNorm: layer_norm,
 }
 

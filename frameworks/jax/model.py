@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
 from frameworks.contract import unsupported
-from frameworks.jax.layers import (
-    FUNCTIONS,
-    batch_norm,
-    batch_norm_of_batch,
-    dropout,
-    max_pool_of_slices,
-)
+from frameworks.jax.layers import FUNCTIONS, batch_norm, batch_norm_of_batch, dropout
+from frameworks.jax.windows import max_pool_of_slices
 from workloads import layers as spec
+from workloads.layers.blocks import CONCAT
 from workloads.spec import Placed, Workload
 
 Pytree = dict[str, Array]
@@ -81,9 +79,8 @@ def _bind(place: Placed, way: Way) -> Bound:
     """Return a layer as a function of the pass and its input; names are looked up once, here."""
     layer: Any = place.layer
     kind = type(layer)
-    if kind is spec.Residual:
-        body, shortcut = _chain(place.body, way), _chain(place.shortcut, way)
-        return lambda run, x: body(run, x) + shortcut(run, x)
+    if kind in (spec.Residual, spec.Branches):
+        return _bind_block(layer, [_chain(chain, way) for chain in place.chains])
     if kind is spec.BatchNorm:
         return _bind_batch_norm(place.name, layer, way.mixed)
     if kind is spec.Dropout:
@@ -92,11 +89,18 @@ def _bind(place: Placed, way: Way) -> Bound:
     if kind is spec.MaxPool and way.mode == "jit" and layer.size <= 3:
         function = max_pool_of_slices
     names = [f"{place.name}.{short}" for short in layer.parameters(place.input)]
-    if way.mixed and kind in (spec.Dense, spec.Conv2d):
+    if way.mixed and kind in (spec.Dense, spec.Conv1d, spec.Conv2d):
         function = _in_bfloat16(function)
-    if way.mixed and kind is spec.LayerNorm:
+    if way.mixed and kind in (spec.LayerNorm, spec.GroupNorm):
         function = _in_float32(function)
     return lambda run, x: function(layer, x, *[run.weights[name] for name in names])
+
+
+def _bind_block(layer: spec.Residual | spec.Branches, chains: Sequence[Bound]) -> Bound:
+    """Return the sum of all chains' outputs, or these side by side: channels and features are last."""
+    if isinstance(layer, spec.Branches) and layer.join == CONCAT:
+        return lambda run, x: jnp.concatenate([chain(run, x) for chain in chains], axis=-1)
+    return lambda run, x: reduce(add, [chain(run, x) for chain in chains])
 
 
 def _in_bfloat16(function: Callable[..., Array]) -> Callable[..., Array]:

@@ -7,13 +7,19 @@ the masks of the dropouts in it, in order. So each block knows how many `masks` 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 from mxnet import gluon
 from mxnet.gluon import nn
 
 from frameworks.contract import unsupported
+from frameworks.mxnet.norms import GroupNorm
+from frameworks.mxnet.windows import WINDOWED
 from workloads import layers as spec
+from workloads.layers.base import channel_axis
+from workloads.layers.blocks import CONCAT
 from workloads.spec import Placed, Workload
 
 # The names of a block's parameters in Gluon, where they are not the spec's.
@@ -65,20 +71,32 @@ def count_masks(place: Placed) -> int:
     return sum(isinstance(leaf.layer, spec.Dropout) for leaf in place.leaves())
 
 
-class Residual(gluon.HybridBlock):
-    """The sum of two branches; without a shortcut, of the body and the input."""
+class Block(gluon.HybridBlock):
+    """The sum of the outputs of some chains, or these side by side along `axis`; an empty one gives x."""
 
-    def __init__(self, place: Placed, collected: dict[str, gluon.Parameter]) -> None:
+    def __init__(
+        self, place: Placed, collected: dict[str, gluon.Parameter], axis: int | None = None
+    ) -> None:
         super().__init__()
-        self.body = Chain(place.body, collected)
-        self.shortcut = Chain(place.shortcut, collected) if place.shortcut else None
-        self._count = sum(count_masks(inner) for inner in place.body)
+        self._chains, self._axis = [], axis
+        for places in place.chains:
+            chain = Chain(places, collected) if places else None
+            self._chains.append((chain, sum(map(count_masks, places))))
+            if chain:
+                self.register_child(chain)
 
     def hybrid_forward(self, F: Any, x: Any, *masks: Any) -> Any:  # noqa: N803
-        body_masks, shortcut_masks = masks[: self._count], masks[self._count :]
-        return self.body(x, *body_masks) + (
-            self.shortcut(x, *shortcut_masks) if self.shortcut else x
-        )
+        ends = []
+        for chain, count in self._chains:
+            ends.append(chain(x, *masks[:count]) if chain else x)
+            masks = masks[count:]
+        return reduce(add, ends) if self._axis is None else F.concat(*ends, dim=self._axis)
+
+
+def _branches(place: Placed, collected: dict[str, gluon.Parameter]) -> Block:
+    layer: Any = place.layer
+    side_by_side = layer.join == CONCAT
+    return Block(place, collected, 1 + channel_axis(place.input) if side_by_side else None)
 
 
 class Dropout(gluon.HybridBlock):
@@ -123,15 +141,12 @@ def _activation(layer: spec.Layer, place: Placed) -> gluon.HybridBlock:
 
 BLOCKS: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
     spec.Dense: lambda x, place: nn.Dense(x.units, in_units=place.input[0]),
-    spec.Conv2d: lambda x, place: nn.Conv2D(
-        x.filters, x.kernel, x.stride, x.padding, use_bias=x.bias, in_channels=place.input[0]
-    ),
+    **WINDOWED,
     spec.BatchNorm: lambda x, place: nn.BatchNorm(
         momentum=1 - x.momentum, epsilon=x.epsilon, in_channels=place.input[0]
     ),
+    spec.GroupNorm: GroupNorm,
     spec.LayerNorm: lambda x, place: nn.LayerNorm(epsilon=x.epsilon, in_channels=place.input[0]),
-    spec.MaxPool: lambda x, place: nn.MaxPool2D(x.size, x.step),
-    spec.AvgPool: lambda x, place: nn.AvgPool2D(x.size, x.step),
     spec.GlobalAvgPool: lambda x, place: GlobalAvgPool(),
     spec.PadChannels: lambda x, place: PadChannels(place),
     spec.Dropout: lambda x, place: Dropout(x.rate),
@@ -145,7 +160,9 @@ BLOCKS: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
 def _block(place: Placed, collected: dict[str, gluon.Parameter]) -> gluon.HybridBlock:
     """Return a layer's block; add its parameters to `collected`."""
     if type(place.layer) is spec.Residual:
-        return Residual(place, collected)
+        return Block(place, collected)
+    if type(place.layer) is spec.Branches:
+        return _branches(place, collected)
     make = BLOCKS.get(type(place.layer)) or unsupported("mxnet", place.layer)
     block = make(place.layer, place)
     collected |= parameters(place, block)

@@ -1,23 +1,26 @@
-"""Batch norm's running variance: unbiased in the spec, biased in MXNet's CPU operator.
+"""What norms need beside MXNet's operators: batch norm's running variance, group norm's channels.
 
-The operator keeps v' = (1 - momentum) v' + momentum b with the batch's biased variance b. The spec's
-v takes n / (n - 1) b instead, n being the values a channel has in a batch: so v = n / (n - 1) v',
-if it is so at the start. (The gradients that it hands on are exact to 2e-7 to 5e-7, with oneDNN and
-without, where PyTorch's are to 6e-8: batch norm behind batch norm shows it.)
+The variance is unbiased in the spec, biased in MXNet's CPU operator. The operator keeps
+v' = (1 - momentum) v' + momentum b with the batch's biased variance b. The spec's v takes n / (n - 1) b
+instead, n being the values a channel has in a batch: so v = n / (n - 1) v', if it is so at the start.
+(The gradients that it hands on are exact to 2e-7 to 5e-7, with oneDNN and without, where PyTorch's are
+to 6e-8: batch norm behind batch norm shows it.)
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 from numpy.typing import NDArray
 
+from workloads import layers as spec
 from workloads.layers import BatchNorm
-from workloads.spec import Workload
+from workloads.spec import Placed, Workload
 
 _BIASED, _UNBIASED = 0, 1
 
@@ -75,3 +78,34 @@ class Variances:
             biased = {k: p.data().asnumpy().astype(np.float64) for k, p in parameters.items()}
             self.load({name: array * ratios[name] for name, array in biased.items()})
         return {name: v.copy() for name, (_, v) in self._pairs.items()}
+
+
+class GroupNorm(gluon.HybridBlock):
+    """Group norm with a weight and a bias a channel, where Gluon's has them a group."""
+
+    def __init__(self, layer: spec.GroupNorm, place: Placed) -> None:
+        super().__init__()
+        channels, self._flat = place.input[0], len(place.input) == 1
+        self._options = {"num_groups": layer.groups, "eps": layer.epsilon}
+        self._wide = (1, -1, 1) if self._flat else (1, -1, 1, 1)
+        with self.name_scope():
+            self.weight = self.params.get("weight", shape=(channels,))
+            self.bias = self.params.get("bias", shape=(channels,))
+            self.one = self.params.get_constant("one", np.ones(layer.groups, np.float32))
+            self.zero = self.params.get_constant("zero", np.zeros(layer.groups, np.float32))
+
+    def hybrid_forward(
+        self,
+        F: Any,  # noqa: N803
+        x: Any,
+        weight: Any,
+        bias: Any,
+        one: Any,
+        zero: Any,
+    ) -> Any:
+        """Return the norm of x; the operator wants an axis behind the channels."""
+        images = F.expand_dims(x, axis=2) if self._flat else x
+        h = F.GroupNorm(images, one, zero, **self._options)
+        scaled = F.broadcast_mul(h, F.reshape(weight, self._wide))
+        y = F.broadcast_add(scaled, F.reshape(bias, self._wide))
+        return F.reshape(y, (0, -1)) if self._flat else y

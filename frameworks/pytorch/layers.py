@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -12,24 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from frameworks.contract import unsupported
+from frameworks.pytorch.windows import WINDOWED
 from workloads import layers as spec
 from workloads.layers import Shape
+from workloads.layers.base import channel_axis
+from workloads.layers.blocks import CONCAT
 from workloads.spec import Placed, Workload
 
 # How nn.BatchNorm calls the state that the spec calls mean and variance.
 STATE = {"running_mean": "mean", "running_var": "variance"}
-
-
-class Subsample(nn.Module):
-    """An average pool of size 1: every `stride`th row and column, as a view, without arithmetic."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, height, width) to the same with fewer rows and columns."""
-        return x[:, :, :: self.stride, :: self.stride]
 
 
 class PadChannels(nn.Module):
@@ -72,20 +63,44 @@ class Residual(nn.Module):
 
     def __init__(self, body: Sequence[Placed], shortcut: Sequence[Placed]) -> None:
         super().__init__()
-        branches = dict(_modules(body)), dict(_modules(shortcut))
-        for name, module in (*branches[0].items(), *branches[1].items()):
-            self.add_module(name, module)
-        self._body, self._shortcut = (tuple(branch.values()) for branch in branches)
+        self._body, self._shortcut = _named_chains(self, (body, shortcut))
         self._in_place = bool(body) and type(body[-1].layer) in OVERWRITABLE
 
     def forward(self, x: Tensor) -> Tensor:
         """Give the sum of what both branches make of x."""
-        y = x
-        for module in self._body:
-            y = module(y)
-        for module in self._shortcut:
-            x = module(x)
-        return y.add_(x) if self._in_place else y + x
+        y, skip = _through(self._body, x), _through(self._shortcut, x)
+        return y.add_(skip) if self._in_place else y + skip
+
+
+class Branches(nn.Module):
+    """The sum of all branches' outputs, or these side by side along `axis`; children as above."""
+
+    def __init__(self, branches: Sequence[Sequence[Placed]], join: str, axis: int) -> None:
+        super().__init__()
+        self._branches, self._join, self._axis = _named_chains(self, branches), join, axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give what is joined of what all branches make of x."""
+        ends = [_through(branch, x) for branch in self._branches]
+        return torch.cat(ends, self._axis) if self._join == CONCAT else reduce(torch.add, ends)
+
+
+Modules = tuple[nn.Module, ...]
+
+
+def _named_chains(block: nn.Module, chains: Sequence[Sequence[Placed]]) -> tuple[Modules, ...]:
+    """Make each chain's modules, children of `block` under the spec's names."""
+    named = [dict(_modules(chain)) for chain in chains]
+    for modules in named:
+        for name, module in modules.items():
+            block.add_module(name, module)
+    return tuple(tuple(modules.values()) for modules in named)
+
+
+def _through(chain: Modules, x: Tensor) -> Tensor:
+    for module in chain:
+        x = module(x)
+    return x
 
 
 def _batch_norm(layer: spec.BatchNorm, shape: Shape) -> nn.Module:
@@ -95,25 +110,16 @@ def _batch_norm(layer: spec.BatchNorm, shape: Shape) -> nn.Module:
     return module
 
 
-def _avg_pool(layer: spec.AvgPool, shape: Shape) -> nn.Module:
-    return Subsample(layer.step) if layer.size == 1 else nn.AvgPool2d(layer.size, layer.step)
-
-
-def _conv(x: spec.Conv2d, shape: Shape) -> nn.Module:
-    return nn.Conv2d(shape[0], x.filters, x.kernel, x.stride, x.padding, bias=x.bias)
-
-
 MODULES: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
     spec.Dense: lambda x, shape: nn.Linear(shape[0], x.units),
-    spec.Conv2d: _conv,
-    spec.MaxPool: lambda x, shape: nn.MaxPool2d(x.size, x.step),
-    spec.AvgPool: _avg_pool,
+    **WINDOWED,
     spec.GlobalAvgPool: lambda x, shape: GlobalAvgPool(),
     spec.PadChannels: lambda x, shape: PadChannels(x.channels - shape[0]),
     spec.Flatten: lambda x, shape: nn.Flatten(),
     spec.Sigmoid: lambda x, shape: nn.Sigmoid(),
     spec.Tanh: lambda x, shape: nn.Tanh(),
     spec.BatchNorm: _batch_norm,
+    spec.GroupNorm: lambda x, shape: nn.GroupNorm(x.groups, shape[0], x.epsilon),
     spec.LayerNorm: lambda x, shape: nn.LayerNorm(shape, x.epsilon),
     spec.Dropout: lambda x, shape: Dropout(x.rate),
 }
@@ -121,7 +127,15 @@ MODULES: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
 
 # Layers whose output is their own and not needed for their gradient: what follows may overwrite it,
 # as torchvision's nets do: 1.03 to 1.05 of ResNet-20's throughput in eager mode.
-OVERWRITABLE = (spec.Conv2d, spec.Dense, spec.BatchNorm, spec.LayerNorm, spec.Residual)
+OVERWRITABLE = (
+    spec.Conv2d,
+    spec.Dense,
+    spec.BatchNorm,
+    spec.GroupNorm,
+    spec.LayerNorm,
+    spec.Residual,
+    spec.Branches,
+)
 
 
 def _modules(places: Sequence[Placed]) -> Iterator[tuple[str, nn.Module]]:
@@ -134,13 +148,16 @@ def _modules(places: Sequence[Placed]) -> Iterator[tuple[str, nn.Module]]:
 
 def _module(place: Placed, before: type[spec.Layer] | None) -> nn.Module:
     """Return a layer's module; `before` is the layer that its input comes from."""
-    kind = type(place.layer)
+    layer: Any = place.layer
+    kind = type(layer)
     if kind is spec.Residual:
-        return Residual(place.body, place.shortcut)
+        return Residual(*place.chains)
+    if kind is spec.Branches:
+        return Branches(place.chains, layer.join, 1 + channel_axis(place.input))
     if kind is spec.Relu:
         return nn.ReLU(inplace=before in OVERWRITABLE)
-    make = MODULES.get(kind) or unsupported("pytorch", place.layer)
-    return make(place.layer, place.input)
+    make = MODULES.get(kind) or unsupported("pytorch", layer)
+    return make(layer, place.input)
 
 
 def build(workload: Workload) -> nn.Sequential:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.contract import unsupported
 from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.function import Function
 from workloads import layers as spec
+from workloads.layers.base import channel_axis
+from workloads.layers.blocks import ADD
 from workloads.spec import Placed
 
 
@@ -46,20 +50,48 @@ class Chain:
         return dy
 
 
-class Residual:
-    """y = body(x) + shortcut(x), so dx is the sum of what both send back."""
+class Sum:
+    """y = the sum of all branches(x), so dx is the sum of what they send back."""
 
-    def __init__(self, body: Part, shortcut: Part, arithmetic: Arithmetic = EXACT) -> None:
-        self._body, self._shortcut, self._arithmetic = body, shortcut, arithmetic
+    def __init__(self, branches: Sequence[Part], arithmetic: Arithmetic = EXACT) -> None:
+        self._branches, self._arithmetic = branches, arithmetic
 
     def forward(self, x: NDArray) -> NDArray:
-        return self._arithmetic.each(self._body.forward(x) + self._shortcut.forward(x))
+        return total([branch.forward(x) for branch in self._branches], self._arithmetic)
 
     def infer(self, x: NDArray) -> NDArray:
-        return self._arithmetic.each(self._body.infer(x) + self._shortcut.infer(x))
+        return total([branch.infer(x) for branch in self._branches], self._arithmetic)
 
     def backward(self, dy: NDArray) -> NDArray:
-        return self._arithmetic.each(self._body.backward(dy) + self._shortcut.backward(dy))
+        return total([branch.backward(dy) for branch in self._branches], self._arithmetic)
+
+
+class Concat:
+    """The branches' outputs side by side along an `axis`; dx is the sum of what they send back."""
+
+    def __init__(self, branches: Sequence[Part], axis: int, arithmetic: Arithmetic = EXACT) -> None:
+        self._branches, self._axis, self._arithmetic = branches, axis, arithmetic
+
+    def forward(self, x: NDArray) -> NDArray:
+        ends = [branch.forward(x) for branch in self._branches]
+        self._borders = np.cumsum([end.shape[self._axis] for end in ends])[:-1]
+        return np.concatenate(ends, self._axis)
+
+    def infer(self, x: NDArray) -> NDArray:
+        return np.concatenate([branch.infer(x) for branch in self._branches], self._axis)
+
+    def backward(self, dy: NDArray) -> NDArray:
+        parts = np.split(dy, self._borders, self._axis)
+        pairs = zip(self._branches, parts, strict=True)
+        return total([branch.backward(part) for branch, part in pairs], self._arithmetic)
+
+
+def total(arrays: Sequence[NDArray], arithmetic: Arithmetic) -> NDArray:
+    """Return the sum of `arrays`, which an implementation may add up in any order."""
+    y = functools.reduce(np.add, arrays)
+    if len(arrays) == 2:
+        return arithmetic.each(y)
+    return arithmetic.each(y, functools.reduce(np.add, map(np.abs, arrays)), len(arrays) - 1)
 
 
 def connect(
@@ -68,11 +100,12 @@ def connect(
     """Return the model of `places`, made of the leaves' functions by name."""
     parts: list[Part] = []
     for place in places:
-        if type(place.layer) is spec.Residual:
-            body, shortcut = (
-                connect(branch, functions, arithmetic) for branch in (place.body, place.shortcut)
-            )
-            parts.append(Residual(body, shortcut, arithmetic))
+        layer = place.layer
+        chains = [connect(chain, functions, arithmetic) for chain in place.chains]
+        if type(layer) is spec.Residual or (type(layer) is spec.Branches and layer.join == ADD):
+            parts.append(Sum(chains, arithmetic))
+        elif type(layer) is spec.Branches:
+            parts.append(Concat(chains, 1 + channel_axis(place.input), arithmetic))
         else:
-            parts.append(functions.get(place.name) or unsupported("reference", place.layer))
+            parts.append(functions.get(place.name) or unsupported("reference", layer))
     return Chain(parts)

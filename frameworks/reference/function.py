@@ -1,4 +1,4 @@
-"""What every layer of the reference offers, and how windows are read from images.
+"""What every layer of the reference offers, and how windows are read from images and sequences.
 
 All arrays share the dtype of the weights. Images are (batch, channels, height, width), vectors
 (batch, features).
@@ -6,13 +6,15 @@ All arrays share the dtype of the weights. Images are (batch, channels, height, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.reference.arithmetic import EXACT, Arithmetic
 from workloads import layers as spec
+from workloads.layers.windows import Window
 
 
 class Function:
@@ -74,15 +76,39 @@ class Kinked(Function):
     x: NDArray
 
 
-def places(shape: tuple[int, ...], size: int, stride: int) -> Iterator[tuple]:
-    """Yield, for each element of a window in turn, where in an image all windows have it.
+def norm(x: NDArray, axes: int | tuple[int, ...]) -> NDArray:
+    """Return the root of the sum of squares over `axes`."""
+    return np.sqrt(np.square(x).sum(axis=axes))
 
-    `shape` is an image's, (..., height, width), and ``x[place]`` a view of shape (..., rows,
-    columns), one element a window. A window's elements come row by row.
+
+Windows = Sequence[Window]
+"""The windows along each of an array's last axes: height and width, or steps."""
+
+
+def places(windows: Windows) -> Iterator[tuple]:
+    """Yield, for each element of a window in turn, where in a `padded` array all windows have it.
+
+    ``x[place]`` is a view of shape (..., *counts), one element a window. A window's elements come row
+    by row.
     """
-    rows, columns = ((side - size) // stride + 1 for side in shape[-2:])
-    for i in range(size):
-        for j in range(size):
-            down = slice(i, i + stride * rows, stride)
-            across = slice(j, j + stride * columns, stride)
-            yield (..., down, across)
+    for offsets in itertools.product(*(range(window.kernel) for window in windows)):
+        slices = []
+        for offset, window in zip(offsets, windows, strict=True):
+            start = offset * window.dilation
+            stop = start + window.stride * (window.count - 1) + 1
+            slices.append(slice(start, stop, window.stride))
+        yield (..., *slices)
+
+
+def padded(x: NDArray, windows: Windows, value: float = 0.0) -> NDArray:
+    """Return x with all that windows find beyond its edges."""
+    pads = [window.pads for window in windows]
+    if not np.any(pads):
+        return x
+    return np.pad(x, [(0, 0)] * (x.ndim - len(pads)) + pads, constant_values=value)
+
+
+def cropped(x: NDArray, windows: Windows) -> NDArray:
+    """Return what of a `padded` array lies within the edges."""
+    inside = (slice(window.before, window.before + window.side) for window in windows)
+    return x[(..., *inside)]

@@ -1,4 +1,4 @@
-"""Batch norm and layer norm, whose gradients flow through mean and variance too.
+"""Batch norm, layer norm and group norm, whose gradients flow through mean and variance too.
 
 With h = (x - mean) / sqrt(variance + epsilon), y = weight h + bias and d = weight dy, the means
 being over what x was normalised over (Ioffe and Szegedy 2015, section 3, shortened):
@@ -112,3 +112,46 @@ class LayerNorm(Function):
     def _mean(self, x: NDArray) -> NDArray:
         """Return each example's mean over its features, (batch, 1)."""
         return self.arithmetic.sum(x, 1, keepdims=True) / x.shape[1]
+
+
+class GroupNorm(Function):
+    """Each example's channels, a group of them at a time, by their own mean and variance."""
+
+    layer: spec.GroupNorm
+
+    def forward(self, x: NDArray) -> NDArray:
+        groups = self._by_group(x)
+        mean = self._mean(groups)
+        centred = groups - mean
+        self.deviation = np.sqrt(self._mean(centred * centred) + self.layer.epsilon)
+        h = normal(groups, mean, self.deviation, self.arithmetic)
+        self.h = h.reshape(x.shape)
+        return self._scaled(np.broadcast_to(mean / self.deviation, h.shape).reshape(x.shape))
+
+    def backward(self, dy: NDArray) -> NDArray:
+        axes, total = (0, *range(2, dy.ndim)), self.arithmetic.sum
+        self.gradients = {"weight": total(dy * self.h, axes), "bias": total(dy, axes)}
+        self.terms = self.sizes(dy, self.h)
+        d = self._by_group(dy * self._wide(self.parameters["weight"]))
+        h = self._by_group(self.h)
+        dx = d - self._mean(d) - h * self._mean(d * h)
+        dx = self.arithmetic.each(dx, np.abs(d), 2) / self.deviation
+        return dx.reshape(dy.shape)
+
+    def _scaled(self, shift: NDArray) -> NDArray:
+        """Return weight h + bias; some frameworks add the bias to weight `shift`, the mean's term."""
+        weight, bias = (self._wide(self.parameters[name]) for name in ("weight", "bias"))
+        size = np.where(bias == 0, 0.0, np.abs(bias) + np.abs(weight * shift))
+        return self.arithmetic.each(self.arithmetic.each(bias, size) + weight * self.h)
+
+    def _by_group(self, x: NDArray) -> NDArray:
+        """Return (batch, channels, ...) as (batch, groups, elements of a group)."""
+        return x.reshape(len(x), self.layer.groups, -1)
+
+    def _mean(self, x: NDArray) -> NDArray:
+        """Return each group's mean, (batch, groups, 1)."""
+        return self.arithmetic.sum(x, 2, keepdims=True) / x.shape[2]
+
+    def _wide(self, channels: NDArray) -> NDArray:
+        """Return (channels,) as (channels, 1, ...), so that it broadcasts over pixels."""
+        return channels.reshape(-1, *(1 for _ in self.h.shape[2:]))

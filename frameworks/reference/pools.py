@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.reference.function import Function, Kinked, places
+from frameworks.reference.function import Function, Kinked, cropped, padded, places
 from workloads import layers as spec
 
 
@@ -21,46 +21,53 @@ class MaxPool(Kinked):
     layer: spec.MaxPool
 
     def forward(self, x: NDArray) -> NDArray:
-        self.x, self.shape = x, x.shape
-        elements = self._elements(x)
+        self.x = x
+        elements = self._elements(x, -np.inf)
         y = functools.reduce(np.maximum, elements)
         enough = y
         if self.side:
-            enough = y - functools.reduce(np.maximum, self._elements(self.reach * np.ones_like(x)))
+            reaches = self._elements(self.reach * np.ones_like(x), 0.0)
+            enough = y - functools.reduce(np.maximum, reaches)
         self.winner = np.zeros(y.shape, np.intp)  # which of the window's elements, row by row
         for i in range(len(elements)) if self.side < 0 else reversed(range(len(elements))):
             self.winner[elements[i] >= enough] = i  # the one asked last stays
         return y
 
     def infer(self, x: NDArray) -> NDArray:
-        return functools.reduce(np.maximum, self._elements(x))
+        return functools.reduce(np.maximum, self._elements(x, -np.inf))
 
-    def _elements(self, x: NDArray) -> list[NDArray]:
-        return [x[place] for place in places(x.shape, self.layer.size, self.layer.step)]
+    def _elements(self, x: NDArray, padding: float) -> list[NDArray]:
+        windows = self.layer.windows(x.shape[1:])
+        whole = padded(x, windows, padding)
+        return [whole[place] for place in places(windows)]
 
     def backward(self, dy: NDArray) -> NDArray:
-        dx = np.zeros(self.shape, dy.dtype)
-        for i, place in enumerate(places(self.shape, self.layer.size, self.layer.step)):
+        windows = self.layer.windows(self.x.shape[1:])
+        dx = padded(np.zeros(self.x.shape, dy.dtype), windows)
+        for i, place in enumerate(places(windows)):
             dx[place] += np.where(self.winner == i, dy, 0)
-        return dx
+        return cropped(dx, windows)
 
 
 class AvgPool(Function):
-    """The mean of each window."""
+    """The mean of each window: its sum over zeros around the image, by how many elements count."""
 
     layer: spec.AvgPool
 
     def forward(self, x: NDArray) -> NDArray:
         self.shape = x.shape
-        corners = places(x.shape, self.layer.size, self.layer.step)
-        windows = np.stack([x[place] for place in corners])
-        return self.arithmetic.sum(windows, 0) / self.layer.size**2
+        windows = self.layer.windows(x.shape[1:])
+        whole = padded(x, windows)
+        elements = np.stack([whole[place] for place in places(windows)])
+        return self.arithmetic.sum(elements, 0) / self.layer.divisors(x.shape[1:]).astype(x.dtype)
 
     def backward(self, dy: NDArray) -> NDArray:
-        dx = np.zeros(self.shape, dy.dtype)
-        for place in places(self.shape, self.layer.size, self.layer.step):
-            dx[place] += dy / self.layer.size**2
-        return self.arithmetic.each(dx)
+        windows = self.layer.windows(self.shape[1:])
+        dx = padded(np.zeros(self.shape, dy.dtype), windows)
+        share = dy / self.layer.divisors(self.shape[1:]).astype(dy.dtype)
+        for place in places(windows):
+            dx[place] += share
+        return self.arithmetic.each(cropped(dx, windows))
 
 
 class GlobalAvgPool(Function):

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import Any
 
 import tensorflow as tf
 
 from frameworks.contract import Options, unsupported
 from frameworks.tensorflow import layout
+from frameworks.tensorflow.stages import Function, Stage, Training, in_bfloat16, in_float32, plain
+from frameworks.tensorflow.windows import avg_pool, convolution, max_pool, needs_xla
 from workloads import layers as spec
+from workloads.layers.blocks import CONCAT
 from workloads.spec import Placed, Workload
-
-
-@dataclass
-class Training:
-    """What a forward pass in training has beside its tensor, by the names of layers and states.
-
-    `masks` go in, uint8, in the layout inside; `state` comes out: what the states become.
-    """
-
-    masks: Mapping[str, tf.Tensor]
-    state: dict[str, tf.Tensor] = field(default_factory=dict)
-
-
-Function = Callable[[tf.Tensor], tf.Tensor]
-# In inference there is no Training.
-Stage = Callable[[tf.Tensor, Training | None], tf.Tensor]
 
 
 def defeats_fusion(workload: Workload) -> bool:
@@ -59,6 +47,7 @@ class Forward:
         options: Options,
     ) -> None:
         self.variables, self.images, self._xla = variables, images, options.mode == "xla"
+        self._cpu = options.device == "cpu"
         self._mixed = options.precision == "bfloat16"
         self._left_turned = layout.turns(workload, images)
         self._stages = self.chain(workload.model)
@@ -90,9 +79,12 @@ class Forward:
         """Return the product and its bias."""
         return self._product(place, lambda x, w, b: tf.nn.bias_add(tf.matmul(x, w), b))
 
-    def conv2d(self, place: Placed, layer: spec.Conv2d) -> Stage:
-        """Return the convolution in the images' layout."""
-        return self._product(place, convolution(layer, self.images))
+    def convolution(self, place: Placed, layer: spec.Convolution) -> Stage:
+        """Return the convolution in the images' layout, of sequences in theirs."""
+        product = convolution(layer, place.input, self.images)
+        if self._cpu and not self._xla and needs_xla(layer, place.input):
+            product = tf.function(product, jit_compile=True, autograph=False)
+        return self._product(place, product)
 
     def batch_norm(self, place: Placed, layer: spec.BatchNorm) -> Stage:
         """Return batch norm, in float32."""
@@ -106,6 +98,12 @@ class Forward:
         norm = plain(lambda x: layer_norm(x, weight, bias, layer.epsilon))
         return in_float32(norm) if self._mixed else norm
 
+    def group_norm(self, place: Placed, layer: spec.GroupNorm) -> Stage:
+        """Return group norm, in float32."""
+        weight, bias = (self.variables[f"{place.name}.{short}"] for short in ("weight", "bias"))
+        norm = plain(lambda x: group_norm(layer, x, weight, bias, self.images))
+        return in_float32(norm) if self._mixed else norm
+
     def flatten(self, place: Placed, layer: spec.Flatten) -> Stage:
         """Return what restores the canonical order, but where the next weights are turned instead."""
         turned = self.images == "NHWC" and len(place.input) == 3
@@ -116,19 +114,11 @@ class Forward:
 
     def max_pool(self, place: Placed, layer: spec.MaxPool) -> Stage:
         """Return max-pooling, in the way that is fast here."""
-        size, step = layer.size, layer.step
-        if self._xla and self.images == "NHWC" and size <= 3:
-            return plain(lambda x: max_pool_of_slices(x, size, step, place.output))
-        return plain(lambda x: tf.nn.max_pool2d(x, size, step, "VALID", self.images))
+        return plain(max_pool(layer, place.input, self.images, self._xla))
 
     def avg_pool(self, place: Placed, layer: spec.AvgPool) -> Stage:
-        """Return average pooling; a window of one would be summed and divided, and need not be."""
-        size, step = layer.size, layer.step
-        if size > 1:
-            return plain(lambda x: tf.nn.avg_pool2d(x, size, step, "VALID", self.images))
-        if self.images == "NHWC":
-            return plain(lambda x: x[:, ::step, ::step])
-        return plain(lambda x: x[:, :, ::step, ::step])
+        """Return average pooling."""
+        return plain(avg_pool(layer, place.input, self.images))
 
     def global_avg_pool(self, place: Placed, layer: spec.GlobalAvgPool) -> Stage:
         """Return the mean of each channel."""
@@ -139,10 +129,23 @@ class Forward:
         """Return what appends channels of zeros."""
         return plain(pad_channels(layer.channels - place.input[0], self.images.index("C")))
 
+    def residual(self, place: Placed, layer: spec.Residual) -> Stage:
+        """Return the sum of body and shortcut."""
+        return block([self.chain(chain) for chain in place.chains], lambda ends: add(*ends))
+
+    def branches(self, place: Placed, layer: spec.Branches) -> Stage:
+        """Return the sum of all branches, or these side by side."""
+        chains = [self.chain(chain) for chain in place.chains]
+        if layer.join != CONCAT:
+            return block(chains, lambda ends: reduce(add, ends))
+        axis = self.images.index("C") if len(place.input) == 3 else len(place.input)
+        return block(chains, lambda ends: tf.concat(ends, axis))
+
 
 STAGES: dict[type[spec.Layer], Callable[[Forward, Placed, Any], Stage]] = {
     spec.Dense: Forward.dense,
-    spec.Conv2d: Forward.conv2d,
+    spec.Conv1d: Forward.convolution,
+    spec.Conv2d: Forward.convolution,
     spec.MaxPool: Forward.max_pool,
     spec.AvgPool: Forward.avg_pool,
     spec.GlobalAvgPool: Forward.global_avg_pool,
@@ -152,17 +155,12 @@ STAGES: dict[type[spec.Layer], Callable[[Forward, Placed, Any], Stage]] = {
     spec.Sigmoid: lambda net, place, layer: plain(tf.sigmoid),
     spec.Tanh: lambda net, place, layer: plain(tf.tanh),
     spec.BatchNorm: Forward.batch_norm,
+    spec.GroupNorm: Forward.group_norm,
     spec.LayerNorm: Forward.layer_norm,
     spec.Dropout: lambda net, place, layer: dropout(place.name, layer.rate),
-    spec.Residual: lambda net, place, layer: residual(
-        net.chain(place.body), net.chain(place.shortcut)
-    ),
+    spec.Residual: Forward.residual,
+    spec.Branches: Forward.branches,
 }
-
-
-def plain(function: Function) -> Stage:
-    """Return a stage that computes the same in training and in inference."""
-    return lambda x, training: function(x)
 
 
 def pad_channels(count: int, axis: int) -> Function:
@@ -179,34 +177,17 @@ def pad_channels(count: int, axis: int) -> Function:
     return function
 
 
-def in_bfloat16(product: Callable[..., tf.Tensor], *variables: tf.Variable | None) -> Function:
-    """Return `product` of x and the variables, all cast to bfloat16; a variable may be None."""
-
-    def cast(array: tf.Tensor | None) -> tf.Tensor | None:
-        return None if array is None else tf.cast(array, tf.bfloat16)
-
-    return lambda x: product(cast(x), *map(cast, variables))
-
-
-def in_float32(norm: Stage) -> Stage:
-    """Return a stage that takes and gives x's dtype and computes in float32."""
+def block(chains: Sequence[Sequence[Stage]], join: Callable[[list], tf.Tensor]) -> Stage:
+    """Return what joins the outputs of all chains; that of an empty one is the input itself."""
 
     def stage(x: tf.Tensor, training: Training | None) -> tf.Tensor:
-        return tf.cast(norm(tf.cast(x, tf.float32), training), x.dtype)
-
-    return stage
-
-
-def residual(body: Sequence[Stage], shortcut: Sequence[Stage]) -> Stage:
-    """Return the sum of two branches; an empty shortcut is the input itself."""
-
-    def stage(x: tf.Tensor, training: Training | None) -> tf.Tensor:
-        y, skip = x, x
-        for inner in body:
-            y = inner(y, training)
-        for inner in shortcut:
-            skip = inner(skip, training)
-        return y + skip
+        ends = []
+        for chain in chains:
+            y = x
+            for inner in chain:
+                y = inner(y, training)
+            ends.append(y)
+        return join(ends)
 
     return stage
 
@@ -291,34 +272,24 @@ def layer_norm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, epsilon: float)
     return tf.nn.batch_normalization(x, mean, variance, bias, weight, epsilon)
 
 
-def convolution(layer: spec.Conv2d, images: str) -> Callable[..., tf.Tensor]:
-    """Return the convolution of x by a weight, with a bias or None.
-
-    The padding is explicit and symmetric, which "SAME" is not.
-    """
-    stride, pad = layer.stride, layer.padding
-    pads = [[pad, pad] if axis in "HW" else [0, 0] for axis in images] if pad else "VALID"
-
-    def product(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
-        y = tf.nn.conv2d(x, weight, stride, pads, images)
-        return y if bias is None else tf.nn.bias_add(y, bias, images)
-
-    return product
-
-
-def max_pool_of_slices(x: tf.Tensor, size: int, step: int, output: spec.Shape) -> tf.Tensor:
-    """The largest of a window's strided slices, NHWC; the first of equals gets the gradient.
-
-    XLA fuses it; its gradient of a pooling window (select and scatter) is slow on the CPU.
-    """
-    _, rows, columns = output
-    best = None
-    for i in range(size):
-        for j in range(size):
-            shifted = x[:, i : i + step * rows : step, j : j + step * columns : step]
-            shifted = shifted[:, :rows, :columns]
-            best = shifted if best is None else tf.where(shifted > best, shifted, best)
-    return best
+def group_norm(
+    layer: spec.GroupNorm, x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, images: str
+) -> tf.Tensor:
+    """Normalise each example's groups of channels by their own mean and biased variance."""
+    channels, groups = weight.shape[0], layer.groups
+    if len(x.shape) == 4 and images == "NHWC":
+        inner, axes, wide = (-1, groups, channels // groups), (1, 3), (groups, channels // groups)
+    else:
+        inner, axes, wide = (
+            (groups, channels // groups, -1),
+            (2, 3),
+            (groups, channels // groups, 1),
+        )
+    grouped = tf.reshape(x, (x.shape[0], *inner))
+    mean, variance = tf.nn.moments(grouped, axes, keepdims=True)
+    scale, offset = tf.reshape(weight, wide), tf.reshape(bias, wide)
+    y = tf.nn.batch_normalization(grouped, mean, variance, offset, scale, layer.epsilon)
+    return tf.reshape(y, x.shape)
 
 
 def loss(workload: Workload, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """Canonical weights in TensorFlow's layout and back.
 
-Weights are stored as TensorFlow's operations take them: dense (in, out), convolution HWIO. `images`
-is the layout of images inside, NHWC or NCHW.
+Weights are stored as TensorFlow's operations take them: dense (in, out), convolution HWIO, or WIO of
+sequences. `images` is the layout of images inside, NHWC or NCHW.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from frameworks.contract import Options
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
 
-AXES = {2: (1, 0), 4: (2, 3, 1, 0)}  # Canonical axes in TensorFlow's order, by rank; others stay.
+AXES = {
+    2: (1, 0),
+    3: (2, 1, 0),
+    4: (2, 3, 1, 0),
+}  # Canonical axes in TensorFlow's order, by rank; others stay.
 _IMAGES = (spec.Conv2d, spec.Pool, spec.BatchNorm)
 _ELEMENTWISE = (spec.Relu, spec.Sigmoid, spec.Tanh)
 
@@ -35,8 +39,8 @@ def sequences(places: Sequence[Placed]) -> Iterator[Sequence[Placed]]:
     """Yield the model's layers and each branch of its blocks, every one a sequence."""
     yield places
     for place in places:
-        yield from sequences(place.body) if place.body else ()
-        yield from sequences(place.shortcut) if place.shortcut else ()
+        for chain in place.chains:
+            yield from sequences(chain)
 
 
 def turns(workload: Workload, images: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ class Swish(Layer):
     initial_values: ClassVar[dict[str, float]] = {"weight": 1}
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
-        return {"weight": (2, 3, 4)}  # of a rank that no layer has
+        return {"weight": (2, 3, 4, 5, 6)}  # of a rank that no layer has
 
 
 class LeakyRelu(Relu):

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from frameworks.reference.blocks import Chain, Residual
+from frameworks.reference.blocks import Chain, Concat, Sum
 from frameworks.reference.function import Function, Kinked
 from frameworks.reference.layers import FUNCTIONS, Conv2d, Dropout
 from frameworks.reference.losses import LOSSES, cross_entropy, mean_squared_error
@@ -196,10 +196,10 @@ def test_dropout_by_hand() -> None:
 def test_a_residual_block_with_and_without_shortcut() -> None:
     tanh, x = FUNCTIONS[spec.Tanh], np.array([[0.5, -1.0]])
     slope, one = 1 - np.tanh(x) ** 2, np.ones_like(x)
-    block = Residual(tanh(spec.Tanh(), {}), Chain([]))
+    block = Sum([tanh(spec.Tanh(), {}), Chain([])])
     np.testing.assert_allclose(block.forward(x), np.tanh(x) + x)
     np.testing.assert_allclose(block.backward(one), slope + 1)
-    block = Residual(tanh(spec.Tanh(), {}), FUNCTIONS[spec.Sigmoid](spec.Sigmoid(), {}))
+    block = Sum([tanh(spec.Tanh(), {}), FUNCTIONS[spec.Sigmoid](spec.Sigmoid(), {})])
     sigmoid = 1 / (1 + np.exp(-x))
     np.testing.assert_allclose(block.infer(x), np.tanh(x) + sigmoid)
     block.forward(x)

@@ -15,13 +15,13 @@ from workloads.reading import SpecError, later, number
 class Convolution(Layer):
     """Cross-correlation with zero padding: what all convolutions have.
 
-    ``y[f, p] = bias[f] + sum over c, k of weight[f, c, k] x[c + group(f) channels / groups,
-    stride p + dilation k - before]`` in each axis, with x = 0 in the padding. Filters and channels are cut
-    into `groups` of equal size, in order, and a filter sees the channels of its own group: filter f is of
-    group ``floor(f groups / filters)``. With as many groups as channels it is a depthwise convolution.
+    Filters and channels are cut into `groups` of equal size, in order, and a filter sees the channels of
+    its own group only: with as many groups as channels it is a depthwise convolution. In each axis
 
-    `padding` is as `workloads.layers.windows` says. `bias` is left out before a batch norm, which takes
-    it away again.
+        y[f, p] = bias[f] + sum over c, k of weight[f, c, k] x[first + c, stride p + dilation k - before]
+
+    where `first` is the first channel of f's group, and x is 0 in the padding. `padding` is as
+    `workloads.layers.windows` says. `bias` is left out before a batch norm, which takes it away again.
     """
 
     filters: int = field(metadata=number(low=1))

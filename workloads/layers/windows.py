@@ -1,4 +1,4 @@
-"""Windows that move along axes: where they begin, how many there are, and what they find beyond an edge."""
+"""Windows that move along axes: where they begin, how many there are, what lies beyond an edge."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def along(
         before, after = _pads(padding, axis, side, extent, stride)
         rest = side + before + after - extent
         count = (-(-rest // stride) if ceil else rest // stride) + 1
-        if (count - 1) * stride >= side + before:
+        if ceil and (count - 1) * stride >= side + before:
             count -= 1
         windows.append(Window(side, kernel, stride, dilation, before, after, count))
     return tuple(windows)

@@ -1,0 +1,131 @@
+"""Convolutions and pools in TensorFlow's terms, in the layout of images inside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from frameworks.tensorflow.stages import Function
+from workloads import layers as spec
+from workloads.layers import Shape
+from workloads.layers.windows import SAME, Window
+
+Windows = tuple[Window, ...]
+
+
+def _pads(windows: Windows, images: str) -> list[list[int]] | None:
+    """Return the padding of every axis of an image; None where there is none."""
+    by_axis = dict(
+        zip("HW"[-len(windows) :], (list(window.pads) for window in windows), strict=True)
+    )
+    return (
+        [by_axis.get(axis, [0, 0]) for axis in images] if any(map(sum, by_axis.values())) else None
+    )
+
+
+def _is_depthwise(layer: spec.Convolution, shape: Shape) -> bool:
+    channels = layer.parameters(shape)["weight"][1]
+    return layer.groups > 1 and channels == 1 and layer.dilation == 1
+
+
+def needs_xla(layer: spec.Convolution, shape: Shape) -> bool:
+    """Return whether TensorFlow's own CPU kernels lack the gradient: of dilation, and of groups.
+
+    XLA's have it: Keras compiles a convolution in groups by itself, too.
+    """
+    grouped = layer.groups > 1 and not _is_depthwise(layer, shape)
+    return grouped or layer.dilation > 1
+
+
+def convolution(
+    layer: spec.Convolution, shape: Shape, images: str
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tf.Tensor]:
+    """Return the convolution of x by a weight, with a bias or None.
+
+    A sequence is an image of one row, its features last.
+    """
+    flat = isinstance(layer, spec.Conv1d)
+    images = "NHWC" if flat else images
+    convolve = _depthwise if _is_depthwise(layer, shape) else _full
+    pads = SAME.upper() if layer.padding == SAME else _pads(layer.windows(shape), images)
+
+    def product(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+        if flat:
+            x, weight = x[:, None], weight[None]
+        y = convolve(layer, x, weight, pads or "VALID", images)
+        y = y if bias is None else tf.nn.bias_add(y, bias, images)
+        return tf.squeeze(y, 1) if flat else y
+
+    return product
+
+
+def _full(
+    layer: spec.Convolution, x: tf.Tensor, weight: tf.Tensor, pads: list | str, images: str
+) -> tf.Tensor:
+    return tf.nn.conv2d(x, weight, layer.stride, pads, images, layer.dilation)
+
+
+def _depthwise(
+    layer: spec.Convolution, x: tf.Tensor, weight: tf.Tensor, pads: list | str, images: str
+) -> tf.Tensor:
+    """Return the depthwise convolution; weight (rows, columns, 1, filters)."""
+    by_channel = tf.reshape(weight, (*weight.shape[:2], layer.groups, -1))
+    strides = [layer.stride if axis in "HW" else 1 for axis in images]
+    return tf.nn.depthwise_conv2d(x, by_channel, strides, pads, images)
+
+
+def max_pool(layer: spec.MaxPool, shape: Shape, images: str, xla: bool) -> Function:
+    """Return max-pooling; of padding, XLA takes none but SAME's."""
+    windows, size, step = layer.windows(shape), layer.size, layer.step
+    pads = _pads(windows, images)
+    sliced = xla and images == "NHWC" and size <= 3
+    if not sliced and (layer.padding == SAME or pads is None or not xla):
+        padding = SAME.upper() if layer.padding == SAME else pads or "VALID"
+        return lambda x: tf.nn.max_pool2d(x, size, step, padding, images)
+
+    def pool(x: tf.Tensor) -> tf.Tensor:
+        if pads:
+            x = tf.pad(x, pads, constant_values=-math.inf)
+        if sliced:
+            return max_pool_of_slices(x, size, step, layer.output(shape))
+        return tf.nn.max_pool2d(x, size, step, "VALID", images)
+
+    return pool
+
+
+def avg_pool(layer: spec.AvgPool, shape: Shape, images: str) -> Function:
+    """Return average pooling; a window of one would be summed and divided, and need not be."""
+    size, step, pads = layer.size, layer.step, _pads(layer.windows(shape), images)
+    if size == 1 and images == "NHWC":
+        return lambda x: x[:, ::step, ::step]
+    if size == 1:
+        return lambda x: x[:, :, ::step, ::step]
+    if pads is None or (layer.padding == SAME and not layer.count_padding):
+        return lambda x: tf.nn.avg_pool2d(
+            x, size, step, "VALID" if pads is None else "SAME", images
+        )
+    factors = size**2 / layer.divisors(shape)
+    factors = factors[:, :, None] if images == "NHWC" else factors
+
+    def pool(x: tf.Tensor) -> tf.Tensor:
+        means = tf.nn.avg_pool2d(tf.pad(x, pads), size, step, "VALID", images)
+        return means * tf.constant(factors, x.dtype)
+
+    return pool
+
+
+def max_pool_of_slices(x: tf.Tensor, size: int, step: int, output: spec.Shape) -> tf.Tensor:
+    """The largest of a window's strided slices, NHWC; the first of equals gets the gradient.
+
+    XLA fuses it; its gradient of a pooling window (select and scatter) is slow on the CPU.
+    """
+    _, rows, columns = output
+    best = None
+    for i in range(size):
+        for j in range(size):
+            shifted = x[:, i : i + step * rows : step, j : j + step * columns : step]
+            shifted = shifted[:, :rows, :columns]
+            best = shifted if best is None else tf.where(shifted > best, shifted, best)
+    return best
