@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from frameworks.reference.blocks import Chain, Concat, Sum
+from frameworks.reference.blocks import Chain, Sum
 from frameworks.reference.function import Function, Kinked
 from frameworks.reference.layers import FUNCTIONS, Conv2d, Dropout
 from frameworks.reference.losses import LOSSES, cross_entropy, mean_squared_error
