@@ -31,6 +31,8 @@ from harness.parity import (  # noqa: E402
 from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
+from tests.frameworks.window_mutants import NATIVE_WINDOWED, WINDOWED  # noqa: E402
+from tests.frameworks.window_mutants import WORKLOAD as WINDOWS  # noqa: E402
 from workloads import init, spec  # noqa: E402
 from workloads.batches import Batch  # noqa: E402
 
@@ -62,6 +64,7 @@ def outcomes(framework: str) -> Iterator[Outcome]:
     yield from _try(framework, WORKLOAD, [*COMMON, *(f for f in native if f not in sigmoid)])
     if sigmoid:
         yield from _try(framework, SIGMOIDS, sigmoid)
+    yield from _try(framework, str(WINDOWS), [*WINDOWED, *(NATIVE_WINDOWED if native else ())])
 
 
 def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
@@ -111,7 +114,7 @@ def main() -> None:
     found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
-    for fault in [*COMMON, *NATIVE]:
+    for fault in [*COMMON, *NATIVE, *WINDOWED, *NATIVE_WINDOWED]:
         cells = [found[name].get(fault) for name in frameworks]
         marks = ["" if one is None else _mark(one.verdict) for one in cells]
         shown = found[native_host()][fault]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,5 +111,6 @@ def padded(x: NDArray, windows: Windows, value: float = 0.0) -> NDArray:
 
 def cropped(x: NDArray, windows: Windows) -> NDArray:
     """Return what of a `padded` array lies within the edges."""
-    inside = (slice(window.before, window.before + window.side) for window in windows)
-    return x[(..., *inside)]
+    inside = [slice(window.before, window.before + window.side) for window in windows]
+    place: tuple[Any, ...] = (..., *inside)
+    return x[place]

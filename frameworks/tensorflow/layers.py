@@ -276,16 +276,12 @@ def group_norm(
     layer: spec.GroupNorm, x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, images: str
 ) -> tf.Tensor:
     """Normalise each example's groups of channels by their own mean and biased variance."""
-    channels, groups = weight.shape[0], layer.groups
+    groups = [layer.groups, weight.shape[0] // layer.groups]
     if len(x.shape) == 4 and images == "NHWC":
-        inner, axes, wide = (-1, groups, channels // groups), (1, 3), (groups, channels // groups)
+        inner, axes, wide = [-1, *groups], [1, 3], groups
     else:
-        inner, axes, wide = (
-            (groups, channels // groups, -1),
-            (2, 3),
-            (groups, channels // groups, 1),
-        )
-    grouped = tf.reshape(x, (x.shape[0], *inner))
+        inner, axes, wide = [*groups, -1], [2, 3], [*groups, 1]
+    grouped = tf.reshape(x, [x.shape[0], *inner])
     mean, variance = tf.nn.moments(grouped, axes, keepdims=True)
     scale, offset = tf.reshape(weight, wide), tf.reshape(bias, wide)
     y = tf.nn.batch_normalization(grouped, mean, variance, offset, scale, layer.epsilon)

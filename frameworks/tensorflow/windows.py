@@ -10,7 +10,7 @@ import tensorflow as tf
 from frameworks.tensorflow.stages import Function
 from workloads import layers as spec
 from workloads.layers import Shape
-from workloads.layers.windows import SAME, Window
+from workloads.layers.windows import SAME, Window, along
 
 Windows = tuple[Window, ...]
 
@@ -23,6 +23,12 @@ def _pads(windows: Windows, images: str) -> list[list[int]] | None:
     return (
         [by_axis.get(axis, [0, 0]) for axis in images] if any(map(sum, by_axis.values())) else None
     )
+
+
+def _is_same(windows: Windows) -> bool:
+    """Return whether the padding is what TensorFlow calls SAME, however the spec has it."""
+    first, sides = windows[0], [window.side for window in windows]
+    return windows == along(sides, first.kernel, first.stride, SAME, first.dilation)
 
 
 def _is_depthwise(layer: spec.Convolution, shape: Shape) -> bool:
@@ -48,8 +54,11 @@ def convolution(
     """
     flat = isinstance(layer, spec.Conv1d)
     images = "NHWC" if flat else images
-    convolve = _depthwise if _is_depthwise(layer, shape) else _full
-    pads = SAME.upper() if layer.padding == SAME else _pads(layer.windows(shape), images)
+    windows = layer.windows(shape)
+    depthwise = _is_depthwise(layer, shape)
+    convolve = _depthwise if depthwise else _full
+    same = layer.padding == SAME or (depthwise and _is_same(windows))
+    pads = SAME.upper() if same else _pads(windows, images)
 
     def product(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
         if flat:
@@ -70,9 +79,15 @@ def _full(
 def _depthwise(
     layer: spec.Convolution, x: tf.Tensor, weight: tf.Tensor, pads: list | str, images: str
 ) -> tf.Tensor:
-    """Return the depthwise convolution; weight (rows, columns, 1, filters)."""
+    """Return the depthwise convolution; weight (rows, columns, 1, filters).
+
+    Padding apart from it, as Keras's nets have it: with a bias behind, TensorFlow's remapper loses
+    explicit padding on the way to a fused kernel, and the process aborts.
+    """
     by_channel = tf.reshape(weight, (*weight.shape[:2], layer.groups, -1))
     strides = [layer.stride if axis in "HW" else 1 for axis in images]
+    if isinstance(pads, list):
+        x, pads = tf.pad(x, pads), "VALID"
     return tf.nn.depthwise_conv2d(x, by_channel, strides, pads, images)
 
 
@@ -80,9 +95,9 @@ def max_pool(layer: spec.MaxPool, shape: Shape, images: str, xla: bool) -> Funct
     """Return max-pooling; of padding, XLA takes none but SAME's."""
     windows, size, step = layer.windows(shape), layer.size, layer.step
     pads = _pads(windows, images)
-    sliced = xla and images == "NHWC" and size <= 3
-    if not sliced and (layer.padding == SAME or pads is None or not xla):
-        padding = SAME.upper() if layer.padding == SAME else pads or "VALID"
+    sliced, same = xla and images == "NHWC" and size <= 3, _is_same(windows)
+    if not sliced and (same or pads is None or not xla):
+        padding = SAME.upper() if same else pads or "VALID"
         return lambda x: tf.nn.max_pool2d(x, size, step, padding, images)
 
     def pool(x: tf.Tensor) -> tf.Tensor:
@@ -97,12 +112,13 @@ def max_pool(layer: spec.MaxPool, shape: Shape, images: str, xla: bool) -> Funct
 
 def avg_pool(layer: spec.AvgPool, shape: Shape, images: str) -> Function:
     """Return average pooling; a window of one would be summed and divided, and need not be."""
-    size, step, pads = layer.size, layer.step, _pads(layer.windows(shape), images)
+    windows, size, step = layer.windows(shape), layer.size, layer.step
+    pads = _pads(windows, images)
     if size == 1 and images == "NHWC":
         return lambda x: x[:, ::step, ::step]
     if size == 1:
         return lambda x: x[:, :, ::step, ::step]
-    if pads is None or (layer.padding == SAME and not layer.count_padding):
+    if pads is None or (_is_same(windows) and not layer.count_padding):
         return lambda x: tf.nn.avg_pool2d(
             x, size, step, "VALID" if pads is None else "SAME", images
         )

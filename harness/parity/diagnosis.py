@@ -22,6 +22,7 @@ from harness.parity.reference import ReferenceRun
 from harness.parity.relations import EXACT, coarse, common, difference, factor
 from harness.verdicts import NOT_EQUIVALENT
 from workloads import layers
+from workloads.layers.windows import SAME
 from workloads.spec import Workload
 
 Answers = Mapping[str, NDArray]
@@ -127,6 +128,55 @@ def _what_if(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[
             yield words
 
 
+def _averaged(x: layers.Layer) -> layers.Layer:
+    if not isinstance(x, layers.MaxPool):
+        return x
+    return layers.AvgPool(x.size, x.stride, x.padding, x.ceil)
+
+
+def _symmetric(x: layers.Layer) -> layers.Layer:
+    if not isinstance(x, layers.Convolution | layers.Pool) or x.padding != SAME:
+        return x
+    return replace(x, padding=_extent(x) // 2)
+
+
+def _same(x: layers.Layer) -> layers.Layer:
+    if not isinstance(x, layers.Convolution | layers.Pool) or not isinstance(x.padding, int):
+        return x
+    return replace(x, padding=SAME) if 2 * x.padding + 1 == _extent(x) > 1 else x
+
+
+def _extent(x: layers.Convolution | layers.Pool) -> int:
+    return x.size if isinstance(x, layers.Pool) else x.dilation * (x.kernel - 1) + 1
+
+
+def _counted_otherwise(x: layers.Layer) -> layers.Layer:
+    return replace(x, count_padding=not x.count_padding) if isinstance(x, layers.AvgPool) else x
+
+
+def _undilated(x: layers.Layer) -> layers.Layer:
+    if not isinstance(x, layers.Convolution) or x.dilation == 1:
+        return x
+    wider = (x.kernel - 1) * (x.dilation - 1) // 2
+    padding = max(0, x.padding - wider) if isinstance(x.padding, int) else x.padding
+    return replace(x, dilation=1, padding=padding)
+
+
+def _of_one_group(x: layers.Layer) -> layers.Layer:
+    return replace(x, groups=1) if isinstance(x, layers.GroupNorm) else x
+
+
+OTHER_LAYERS: Mapping[str, Callable[[layers.Layer], layers.Layer]] = {
+    "max pooling is replaced by averages": _averaged,
+    'padding is symmetric where it is to be "same"': _symmetric,
+    'padding is "same" where it is to be symmetric': _same,
+    "averages count the padding, or are to count it": _counted_otherwise,
+    "dilation is left out": _undilated,
+    "group norm takes all channels together": _of_one_group,
+}
+"""What a layer may have been taken for."""
+
+
 def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
     def weights(change: Callable[[str, NDArray], NDArray]) -> ReferenceRun:
         return replace(run, start={name: change(name, w) for name, w in run.start.items()})
@@ -150,13 +200,10 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
             "flatten takes (height, width, channels) and not (channels, height, width)",
             weights(lambda n, w: _reordered(w, shape) if n == name else w),
         )
-    if any(isinstance(layer, layers.MaxPool) for layer in run.workload.layers):
-        averaged = tuple(
-            layers.AvgPool(x.size, x.stride) if isinstance(x, layers.MaxPool) else x
-            for x in run.workload.layers
-        )
-        workload = replace(run.workload, layers=averaged)
-        yield "max pooling is replaced by averages", replace(run, workload=workload)
+    for words, change in OTHER_LAYERS.items():
+        changed = tuple(map(change, run.workload.layers))
+        if changed != run.workload.layers:
+            yield words, replace(run, workload=replace(run.workload, layers=changed))
     if run.batches[1:]:
         shifted = replace(run, batches=run.batches[1:2])
         yield "it is the next batch's: the order is off by one", shifted

@@ -148,9 +148,13 @@ _NETS = (
         "offset",
         (3, 5, 4),
         "cross-entropy",
-        Residual(
-            body=(BatchNorm(), Tanh(), Flatten(), Dense(6)),
-            shortcut=(Flatten(), BatchNorm(), Dense(6)),
+        Branches(
+            "add",
+            (
+                (BatchNorm(), Tanh(), Flatten(), Dense(6)),
+                (Flatten(), BatchNorm(), Dense(6)),
+                (GroupNorm(1), Tanh(), Flatten(), Dense(6)),
+            ),
         ),
         *(Tanh(), Dense(4)),
         classes=4,

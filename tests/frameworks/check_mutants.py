@@ -17,6 +17,7 @@ import frameworks
 from frameworks.answers import answers
 from frameworks.contract import Options
 from tests.frameworks.mutants import FAULTS, Mutant
+from tests.frameworks.window_mutants import NATIVE_WINDOWED, WINDOWED
 from workloads import spec
 from workloads.batches import Batch
 
@@ -26,9 +27,9 @@ def main(framework: str, mode: str, workload: str, steps: int, given: Path, fold
         data = dict(arrays)
     inputs, labels = data.pop("inputs"), data.pop("labels")
     batches = [Batch(inputs[i], labels[i]) for i in range(steps)]
-    honest = frameworks.adapter(framework)
+    honest, faults = frameworks.adapter(framework), FAULTS | WINDOWED | NATIVE_WINDOWED
     for number, fault in enumerate(["", *sys.argv[7:]]):
-        kind = FAULTS[fault] if fault else Mutant
+        kind = faults[fault] if fault else Mutant
         mutant = kind(honest, spec.load(workload), data, Options(mode, threads=1))
         np.savez(folder / f"{number}.npz", **answers(mutant, data, batches))
     print(json.dumps({"done": len(sys.argv[7:]) + 1}))

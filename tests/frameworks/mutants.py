@@ -114,7 +114,9 @@ class Averaged(Mutant):
 
     def spec(self, workload: Workload) -> Workload:
         changed = tuple(
-            layers.AvgPool(x.size, x.stride) if isinstance(x, layers.MaxPool) else x
+            layers.AvgPool(x.size, x.stride, x.padding, x.ceil)
+            if isinstance(x, layers.MaxPool)
+            else x
             for x in workload.layers
         )
         return dataclasses.replace(workload, layers=changed)
