@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
-from typing import TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from benchmarks.parity.draws import log_uniform, weighted
+from benchmarks.parity.windows import branches, convolutions, divisors, pools
 from workloads.layers import (
     AvgPool,
     BatchNorm,
+    Block,
+    Branches,
+    Conv1d,
     Conv2d,
+    Convolution,
     Dense,
     Dropout,
     Flatten,
     GlobalAvgPool,
+    GroupNorm,
     Layer,
     LayerNorm,
     MaxPool,
@@ -33,7 +39,6 @@ from workloads.layers import (
 )
 from workloads.reading import SpecError
 
-T = TypeVar("T")
 Kinds = Mapping[type[Layer], int]
 
 IMAGE_KINDS: Kinds = {
@@ -42,7 +47,9 @@ IMAGE_KINDS: Kinds = {
     MaxPool: 3,
     AvgPool: 2,
     BatchNorm: 4,
+    GroupNorm: 2,
     Residual: 3,
+    Branches: 2,
     Dropout: 1,
     Sigmoid: 1,
     Tanh: 1,
@@ -57,32 +64,34 @@ VECTOR_KINDS: Kinds = {
     Dense: 8,
     BatchNorm: 2,
     LayerNorm: 2,
+    GroupNorm: 1,
     Dropout: 2,
     Residual: 2,
+    Branches: 1,
     Sigmoid: 2,
     Tanh: 2,
     Flatten: 1,
 }
 
-AFTER_A_PRODUCT: Kinds = {Relu: 8, BatchNorm: 8, LayerNorm: 4, Conv2d: 2, Dense: 2}
+SEQUENCE_KINDS: Kinds = {
+    Relu: 4,
+    Conv1d: 8,
+    Dropout: 1,
+    Sigmoid: 1,
+    Tanh: 1,
+    Branches: 1,
+    Flatten: 1,
+}
+
+AFTER_A_PRODUCT: Kinds = {Relu: 8, BatchNorm: 8, LayerNorm: 4, GroupNorm: 4, Conv2d: 2, Dense: 2}
 """What differs where the layer before is a convolution or dense."""
 
 LONGEST_BODY = 3
-DEEPEST_RESIDUAL = 2
-"""Residual blocks lie at most this deep in one another."""
+DEEPEST_BLOCK = 2
+"""Blocks lie at most this deep in one another."""
 
 SHORTCUTS_TRIED = 20
 """Of the many windows that bring an image to the body's size, this many can be drawn."""
-
-
-def weighted(weights: Mapping[T, int]) -> SearchStrategy[T]:
-    """Draw a key as often as its weight says. Shrinks towards the first."""
-    return st.sampled_from([value for value, weight in weights.items() for _ in range(weight)])
-
-
-def log_uniform(low: float, high: float) -> SearchStrategy[float]:
-    """Draw a number of two digits from `low` to `high`, each order of magnitude as often."""
-    return st.integers(0, 99).map(lambda part: float(f"{low * (high / low) ** (part / 99):.2g}"))
 
 
 ANYWHERE: Mapping[type[Layer], SearchStrategy[Layer]] = {
@@ -106,11 +115,11 @@ def chains(
 ) -> tuple[Layer, ...]:
     """Draw layers, one after the other, for examples of `shape` in batches of `batch`.
 
-    `depth` is the number of residual blocks around them.
+    `depth` is the number of blocks around them.
     """
     layers: list[Layer] = []
     for _ in range(draw(st.integers(shortest, longest))):
-        after_product = bool(layers) and isinstance(layers[-1], Conv2d | Dense)
+        after_product = bool(layers) and isinstance(layers[-1], Convolution | Dense)
         kind = draw(weighted(_kinds(shape, batch, after_product, depth)))
         layers.append(draw(_layer(kind, shape, batch, depth)))
         shape = layers[-1].output(shape)
@@ -130,41 +139,32 @@ def norm_fits(shape: Shape, batch: int) -> bool:
 
 
 def _kinds(shape: Shape, batch: int, after_product: bool, depth: int) -> Kinds:
-    kinds = dict(IMAGE_KINDS if len(shape) == 3 else VECTOR_KINDS)
+    kinds = dict({1: VECTOR_KINDS, 2: SEQUENCE_KINDS, 3: IMAGE_KINDS}[len(shape)])
     if after_product:
         kinds |= {kind: weight for kind, weight in AFTER_A_PRODUCT.items() if kind in kinds}
     if not norm_fits(shape, batch):
-        del kinds[BatchNorm]
-    if depth == DEEPEST_RESIDUAL:
-        del kinds[Residual]
+        kinds.pop(BatchNorm, None)
+    if depth == DEEPEST_BLOCK:
+        kinds = {kind: weight for kind, weight in kinds.items() if not issubclass(kind, Block)}
     return kinds
 
 
 def _layer(kind: type[Layer], shape: Shape, batch: int, depth: int) -> SearchStrategy[Layer]:
     """Draw the arguments of a layer of some kind, for a shape that the kind takes."""
-    if kind is Conv2d:
-        return _convolution(shape)
+    if kind in (Conv1d, Conv2d):
+        return convolutions(kind, shape)
     if kind in (MaxPool, AvgPool):
-        sizes = weighted({2: 6, 1: 1, 3: 3}).map(lambda size: min(size, *shape[1:]))
-        return st.builds(kind, size=sizes, stride=weighted({0: 6, 1: 2, 2: 2, 3: 1}))
+        return pools(kind, shape)
+    if kind is GroupNorm:
+        return st.builds(GroupNorm, st.sampled_from(divisors(shape[0])), st.just(1e-5))
     if kind is Residual:
         return _residual(shape, batch, depth + 1)
+    if kind is Branches:
+        return branches(shape)
     if kind is PadChannels:
         more = weighted({0: 1, 1: 2, 2: 2, 4: 2})
         return st.builds(PadChannels, channels=more.map(lambda channels: shape[0] + channels))
     return ANYWHERE[kind] if kind in ANYWHERE else st.just(kind())
-
-
-@st.composite
-def _convolution(draw: DrawFn, shape: Shape) -> Layer:
-    kernel = min(draw(weighted({3: 6, 1: 2, 2: 1, 4: 1, 5: 3})), *shape[1:])
-    return Conv2d(
-        filters=draw(weighted({4: 3, 1: 1, 2: 1, 3: 1, 6: 2, 8: 4, 12: 1, 16: 1})),
-        kernel=kernel,
-        stride=draw(weighted({1: 6, 2: 3, 3: 1})),
-        padding=draw(st.sampled_from([kernel // 2] * 4 + [0] * 4 + [1, 2])),
-        bias=draw(st.booleans()),
-    )
 
 
 @st.composite
@@ -175,7 +175,10 @@ def _residual(draw: DrawFn, shape: Shape, batch: int, depth: int) -> Layer:
         is_image = len(shape) == 3
         body += (Conv2d(shape[0], 3, padding=1, bias=False) if is_image else Dense(shape[0]),)
         end = shape
-    shortcut = draw(st.sampled_from(_shortcuts(shape, end)))
+    shortcuts = _shortcuts(shape, end)
+    if not shortcuts:  # windows make squares of squares
+        return Residual((Conv2d(shape[0], 3, padding=1, bias=False),))
+    shortcut = draw(st.sampled_from(shortcuts))
     if shortcut and norm_fits(end, batch) and draw(weighted({False: 2, True: 1})):
         shortcut += (BatchNorm(),)
     return Residual(body, shortcut)

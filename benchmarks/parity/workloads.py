@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from benchmarks.parity.layers import chains, log_uniform, norm_fits, shape_after, weighted
+from benchmarks.parity.draws import log_uniform, weighted
+from benchmarks.parity.layers import chains, norm_fits, shape_after
 from workloads import cost, datasets, spec
 from workloads.layers import (
     BatchNorm,

@@ -103,6 +103,19 @@ def _through(chain: Modules, x: Tensor) -> Tensor:
     return x
 
 
+class GroupNorm(nn.GroupNorm):
+    """nn.GroupNorm in NCHW.
+
+    Of channels last, PyTorch's CPU kernel takes E[x^2] - E[x]^2 for the variance, which cancels digits
+    away: of inputs with mean 100 and deviation 0.3 outputs are off by 3e-2 there, and by 5e-5 here. And
+    its backward ends the process where x needs no gradient.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep x's shape."""
+        return super().forward(x.contiguous())
+
+
 def _batch_norm(layer: spec.BatchNorm, shape: Shape) -> nn.Module:
     norm = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
     module = norm(shape[0], layer.epsilon, layer.momentum)
@@ -119,7 +132,7 @@ MODULES: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
     spec.Sigmoid: lambda x, shape: nn.Sigmoid(),
     spec.Tanh: lambda x, shape: nn.Tanh(),
     spec.BatchNorm: _batch_norm,
-    spec.GroupNorm: lambda x, shape: nn.GroupNorm(x.groups, shape[0], x.epsilon),
+    spec.GroupNorm: lambda x, shape: GroupNorm(x.groups, shape[0], x.epsilon),
     spec.LayerNorm: lambda x, shape: nn.LayerNorm(shape, x.epsilon),
     spec.Dropout: lambda x, shape: Dropout(x.rate),
 }

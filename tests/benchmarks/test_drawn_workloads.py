@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 
 from benchmarks.parity.cases import as_toml
 from benchmarks.parity.layers import chains, shape_after
@@ -20,7 +20,7 @@ from frameworks.reference.adapter import Reference
 from workloads import cost, layers, optimisers, spec
 from workloads.batches import Batch
 from workloads.init import dropout_masks, start_weights
-from workloads.layers import BatchNorm, Conv2d, Dense, Dropout, Pool, Residual
+from workloads.layers import AvgPool, BatchNorm, Branches, Conv2d, Dense, Dropout, Pool, Residual
 from workloads.spec import Placed, Workload
 
 DRAWS = 200
@@ -69,7 +69,8 @@ def test_a_net_is_the_same_whichever_others_are_drawn() -> None:
 
 def test_every_kind_is_drawn() -> None:
     tables = [layer for net in nets() for layer in flat(net.to_dict()["layers"])]
-    assert {table["kind"] for table in tables} == set(layers.KINDS)
+    # Of a sequence, for which there is no data set, see test_convolutions_of_sequences_are_drawn.
+    assert {table["kind"] for table in tables} == set(layers.KINDS) - {"conv1d"}
     assert {net.optimiser.kind for net in nets()} == set(optimisers.OPTIMISERS)
     assert {net.schedule.kind for net in nets()} == set(optimisers.SCHEDULES)
     assert {net.init.kind for net in nets()} == set(spec.INITIALISERS)
@@ -80,12 +81,31 @@ def test_every_size_of_a_convolution_is_drawn() -> None:
     convolutions = [place.layer for place in places() if isinstance(place.layer, Conv2d)]
     assert {layer.kernel for layer in convolutions} == {1, 2, 3, 4, 5}
     assert {layer.stride for layer in convolutions} >= {1, 2, 3}
-    assert {layer.padding for layer in convolutions} >= {0, 1, 2}
+    assert {layer.padding for layer in convolutions} >= {0, 1, 2, "same"}
     assert {layer.bias for layer in convolutions} == {False, True}
+    assert {layer.dilation for layer in convolutions} == {1, 2, 3}
+
+
+def test_convolutions_of_sequences_are_drawn() -> None:
+    def has_causal_convolution(chain: tuple[layers.Layer, ...]) -> bool:
+        return any(isinstance(x, layers.Conv1d) and x.padding == "causal" for x in chain)
+
+    assert has_causal_convolution(find(chains((9, 4), 4, 1, 6), has_causal_convolution))
+
+
+@given(chains((9, 4), 4, 1, 8))
+def test_a_drawn_chain_fits_a_sequence(chain: tuple[layers.Layer, ...]) -> None:
+    assert len(shape_after(chain, (9, 4))) in (1, 2)
 
 
 NETS: dict[str, Callable[[Workload], bool]] = {
     "an identity": lambda net: any(block.shortcut == () for block in blocks(net)),
+    "branches side by side": lambda net: any(
+        isinstance(layer, Branches) and layer.join == "concat" for layer in net.layers
+    ),
+    "branches added up": lambda net: any(
+        isinstance(layer, Branches) and layer.join == "add" for layer in net.layers
+    ),
     "a shortcut": lambda net: any(block.shortcut for block in blocks(net)),
     "a block in a block": lambda net: any(
         isinstance(inner, Residual) for block in blocks(net) for inner in block.body
@@ -114,6 +134,20 @@ PLACES: dict[str, Callable[[Placed], bool]] = {
     "windows of one": lambda place: isinstance(place.layer, Pool) and place.layer.size == 1,
     "skipped pixels": lambda place: (
         isinstance(place.layer, Pool) and place.layer.step > place.layer.size
+    ),
+    "padding that differs from side to side": lambda place: isinstance(
+        getattr(place.layer, "padding", 0), tuple
+    ),
+    "a padded pool": lambda place: isinstance(place.layer, Pool) and place.layer.padding != 0,
+    "windows that are not whole": lambda place: (
+        isinstance(place.layer, Pool) and any(w.beyond for w in place.layer.windows(place.input))
+    ),
+    "an average that counts its padding": lambda place: (
+        isinstance(place.layer, AvgPool) and place.layer.count_padding and place.layer.padding != 0
+    ),
+    "groups": lambda place: isinstance(place.layer, Conv2d) and place.layer.groups > 1,
+    "a depthwise convolution": lambda place: (
+        isinstance(place.layer, Conv2d) and 1 < place.layer.groups == place.input[0]
     ),
     "dropout": lambda place: isinstance(place.layer, Dropout) and place.layer.rate > 0,
 }
@@ -147,3 +181,5 @@ def flat(tables: list[dict]) -> Iterator[dict]:
     for table in tables:
         yield table
         yield from flat([*table.get("body", ()), *table.get("shortcut", ())])
+        for branch in table.get("branches", ()):
+            yield from flat(branch)
