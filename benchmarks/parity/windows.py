@@ -22,7 +22,7 @@ from workloads.layers import (
 )
 from workloads.layers.base import channel_axis
 from workloads.layers.blocks import ADD, CONCAT, Chain
-from workloads.layers.windows import CAUSAL, SAME
+from workloads.layers.windows import CAUSAL, SAME, Padding
 from workloads.reading import SpecError
 
 
@@ -69,8 +69,9 @@ def pools(draw: DrawFn, kind: type[Pool], shape: Shape) -> Layer:
     words = {"ceil": draw(weighted({False: 3, True: 1}))}
     if kind is AvgPool:
         words["count_padding"] = draw(st.booleans())
-    odd = [size - 1, (0, size - 1, 0, size - 1), (size - 1, 0, 0, 0)]
-    padding = draw(st.sampled_from([0] * 8 + [size // 2, SAME, SAME, *odd]))
+    most = size - 1
+    odd: list[Padding] = [SAME, SAME, size // 2, most, (0, most, 0, most), (most, 0, 0, 0)]
+    padding = draw(st.sampled_from([*[0] * 8, *odd]))
     layer = kind(size, stride, padding, **words)
     return layer if fits(layer, shape) else kind(size, stride)
 
