@@ -154,6 +154,10 @@ def _counted_otherwise(x: layers.Layer) -> layers.Layer:
     return replace(x, count_padding=not x.count_padding) if isinstance(x, layers.AvgPool) else x
 
 
+def _floored(x: layers.Layer) -> layers.Layer:
+    return replace(x, ceil=False) if isinstance(x, layers.Pool) else x
+
+
 def _undilated(x: layers.Layer) -> layers.Layer:
     if not isinstance(x, layers.Convolution) or x.dilation == 1:
         return x
@@ -171,6 +175,7 @@ OTHER_LAYERS: Mapping[str, Callable[[layers.Layer], layers.Layer]] = {
     'padding is symmetric where it is to be "same"': _symmetric,
     'padding is "same" where it is to be symmetric': _same,
     "averages count the padding, or are to count it": _counted_otherwise,
+    "windows that are not whole are left out, where `ceil` is to keep them": _floored,
     "dilation is left out": _undilated,
     "group norm takes all channels together": _of_one_group,
 }
@@ -334,7 +339,8 @@ def _predictions(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Itera
             continue
         about = inference.Predictions(run.workload, np.concatenate(batches), after, run.start)
         yield from inference.patterns(answers[key], expected, about)
-    yield (
-        "predictions are wrong where training is right: look at the way of inference, and at what of"
-        " batch norm's state `load` sets"
-    )
+    if not any(check.when == "at step 1" and not check.ok for check in verdict.checks):
+        yield (
+            "predictions are wrong where training is right: look at the way of inference, and at what"
+            " of batch norm's state `load` sets"
+        )

@@ -19,6 +19,7 @@ HINTS = {
     "SAME padding for symmetric padding": 'padding is "same" where it is to be symmetric',
     "symmetric padding for SAME": 'padding is symmetric where it is to be "same"',
     "dilation is ignored": "dilation is left out",
+    "ceil is ignored": "windows that are not whole are left out",
     "an average counts the padding": "averages count the padding",
     "group norm over all channels, as a layer norm": "group norm takes all channels together",
 }
