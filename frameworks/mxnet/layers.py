@@ -72,13 +72,16 @@ def count_masks(place: Placed) -> int:
 
 
 class Block(gluon.HybridBlock):
-    """The sum of the outputs of some chains, or these side by side along `axis`; an empty one gives x."""
+    """What `join` makes of the outputs of some chains; that of an empty one is the input."""
 
     def __init__(
-        self, place: Placed, collected: dict[str, gluon.Parameter], axis: int | None = None
+        self,
+        place: Placed,
+        collected: dict[str, gluon.Parameter],
+        join: Callable[[Any, list], Any],
     ) -> None:
         super().__init__()
-        self._chains, self._axis = [], axis
+        self._chains, self._join = [], join
         for places in place.chains:
             chain = Chain(places, collected) if places else None
             self._chains.append((chain, sum(map(count_masks, places))))
@@ -90,13 +93,33 @@ class Block(gluon.HybridBlock):
         for chain, count in self._chains:
             ends.append(chain(x, *masks[:count]) if chain else x)
             masks = masks[count:]
-        return reduce(add, ends) if self._axis is None else F.concat(*ends, dim=self._axis)
+        return self._join(F, ends)
 
 
-def _branches(place: Placed, collected: dict[str, gluon.Parameter]) -> Block:
+def _add(F: Any, ends: list) -> Any:  # noqa: N803
+    return reduce(add, ends)
+
+
+def _joined(place: Placed) -> Callable[[Any, list], Any]:
+    """Return how branches are joined.
+
+    oneDNN keeps channels in blocks of up to 16, and cannot hand the gradient of a concatenation on where
+    branches have other numbers of them ("could not construct a sub-memory", or the process ends). There
+    images are put side by side as vectors.
+    """
     layer: Any = place.layer
-    side_by_side = layer.join == CONCAT
-    return Block(place, collected, 1 + channel_axis(place.input) if side_by_side else None)
+    if layer.join != CONCAT:
+        return _add
+    is_image, axis = len(place.input) == 3, 1 + channel_axis(place.input)
+    in_blocks = all(channels % 16 == 0 for channels, *_ in layer.ends(place.input))
+
+    def concat(F: Any, ends: list) -> Any:  # noqa: N803
+        if in_blocks or not is_image:
+            return F.concat(*ends, dim=axis)
+        flat = [F.reshape(end, (0, -1)) for end in ends]
+        return F.reshape(F.concat(*flat, dim=1), (-1, *place.output))
+
+    return concat
 
 
 class Dropout(gluon.HybridBlock):
@@ -160,9 +183,9 @@ BLOCKS: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
 def _block(place: Placed, collected: dict[str, gluon.Parameter]) -> gluon.HybridBlock:
     """Return a layer's block; add its parameters to `collected`."""
     if type(place.layer) is spec.Residual:
-        return Block(place, collected)
+        return Block(place, collected, _add)
     if type(place.layer) is spec.Branches:
-        return _branches(place, collected)
+        return Block(place, collected, _joined(place))
     make = BLOCKS.get(type(place.layer)) or unsupported("mxnet", place.layer)
     block = make(place.layer, place)
     collected |= parameters(place, block)
