@@ -91,7 +91,7 @@ class GroupNorm(gluon.HybridBlock):
         with self.name_scope():
             self.weight = self.params.get("weight", shape=(channels,))
             self.bias = self.params.get("bias", shape=(channels,))
-            self.one = self.params.get_constant("one", np.ones(layer.groups, np.float32))
+            self.unit = self.params.get_constant("unit", np.ones(layer.groups, np.float32))
             self.zero = self.params.get_constant("zero", np.zeros(layer.groups, np.float32))
 
     def hybrid_forward(
@@ -100,12 +100,12 @@ class GroupNorm(gluon.HybridBlock):
         x: Any,
         weight: Any,
         bias: Any,
-        one: Any,
+        unit: Any,
         zero: Any,
     ) -> Any:
         """Return the norm of x; the operator wants an axis behind the channels."""
         images = F.expand_dims(x, axis=2) if self._flat else x
-        h = F.GroupNorm(images, one, zero, **self._options)
+        h = F.GroupNorm(images, unit, zero, **self._options)
         scaled = F.broadcast_mul(h, F.reshape(weight, self._wide))
         y = F.broadcast_add(scaled, F.reshape(bias, self._wide))
         return F.reshape(y, (0, -1)) if self._flat else y

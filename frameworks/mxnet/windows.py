@@ -98,10 +98,10 @@ def _native(layer: spec.Pool, windows: Windows) -> dict[str, Any] | None:
     They have no rule for a last window that begins beyond the image.
     """
     pads = tuple(window.before for window in windows)
-    rests = [w.side + 2 * w.before - layer.size for w in windows]
-    full = [-(-rest // layer.step) + 1 for rest in rests]
+    slacks = [w.side + 2 * w.before - layer.size for w in windows]
+    full = [-(-slack // layer.step) + 1 for slack in slacks]
     same_count = not layer.ceil or full == [window.count for window in windows]
-    if not _is_symmetric(windows) or not same_count or min(rests) < 0:
+    if not _is_symmetric(windows) or not same_count or min(slacks) < 0:
         return None
     return {"padding": pads, "ceil_mode": layer.ceil}
 

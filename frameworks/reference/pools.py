@@ -38,8 +38,8 @@ class MaxPool(Kinked):
 
     def _elements(self, x: NDArray, padding: float) -> list[NDArray]:
         windows = self.layer.windows(x.shape[1:])
-        whole = padded(x, windows, padding)
-        return [whole[place] for place in places(windows)]
+        wide = padded(x, windows, padding)
+        return [wide[place] for place in places(windows)]
 
     def backward(self, dy: NDArray) -> NDArray:
         windows = self.layer.windows(self.x.shape[1:])
@@ -57,8 +57,8 @@ class AvgPool(Function):
     def forward(self, x: NDArray) -> NDArray:
         self.shape = x.shape
         windows = self.layer.windows(x.shape[1:])
-        whole = padded(x, windows)
-        elements = np.stack([whole[place] for place in places(windows)])
+        wide = padded(x, windows)
+        elements = np.stack([wide[place] for place in places(windows)])
         return self.arithmetic.sum(elements, 0) / self.layer.divisors(x.shape[1:]).astype(x.dtype)
 
     def backward(self, dy: NDArray) -> NDArray:

@@ -13,7 +13,7 @@ Padding = int | str | tuple[int, ...]
 (before, after) of a sequence; or a word."""
 
 SAME, CAUSAL = "same", "causal"
-"""The words. SAME (TensorFlow's rule): there are ceil(side / stride) windows, so an axis is padded by
+"""The words. SAME: there are ceil(side / stride) windows, so an axis is padded by
 max((ceil(side / stride) - 1) stride + extent - side, 0) in all, half of it before, and an odd element
 after. CAUSAL, of sequences: extent - 1 steps before and none after, so that no step sees a later one."""
 
@@ -74,8 +74,8 @@ def along(
     for axis, side in enumerate(sides):
         extent = (kernel - 1) * dilation + 1
         before, after = _pads(padding, axis, side, extent, stride)
-        rest = side + before + after - extent
-        count = (-(-rest // stride) if ceil else rest // stride) + 1
+        slack = side + before + after - extent
+        count = (-(-slack // stride) if ceil else slack // stride) + 1
         if ceil and (count - 1) * stride >= side + before:
             count -= 1
         windows.append(Window(side, kernel, stride, dilation, before, after, count))
