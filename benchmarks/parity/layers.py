@@ -6,6 +6,7 @@ into wide ranges, so that a seed would draw other nets whenever a file changes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
 
@@ -144,6 +145,8 @@ def _kinds(shape: Shape, batch: int, after_product: bool, depth: int) -> Kinds:
         kinds |= {kind: weight for kind, weight in AFTER_A_PRODUCT.items() if kind in kinds}
     if not norm_fits(shape, batch):
         kinds.pop(BatchNorm, None)
+    if math.prod(shape) == 1:
+        kinds.pop(GroupNorm, None)
     if depth == DEEPEST_BLOCK:
         kinds = {kind: weight for kind, weight in kinds.items() if not issubclass(kind, Block)}
     return kinds
@@ -156,7 +159,8 @@ def _layer(kind: type[Layer], shape: Shape, batch: int, depth: int) -> SearchStr
     if kind in (MaxPool, AvgPool):
         return pools(kind, shape)
     if kind is GroupNorm:
-        return st.builds(GroupNorm, st.sampled_from(divisors(shape[0])), st.just(1e-5))
+        several = [groups for groups in divisors(shape[0]) if groups < math.prod(shape)]
+        return st.builds(GroupNorm, st.sampled_from(several), st.just(1e-5))
     if kind is Residual:
         return _residual(shape, batch, depth + 1)
     if kind is Branches:

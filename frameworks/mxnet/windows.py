@@ -114,9 +114,15 @@ def _max_pool(layer: spec.MaxPool, place: Placed) -> gluon.HybridBlock:
 
 
 def _avg_pool(layer: spec.AvgPool, place: Placed) -> gluon.HybridBlock:
+    """Return average pooling: MXNet's own, but for what its gradient gets wrong.
+
+    That is of windows that are not whole where padding counts: of 3x3 pixels, with a size of 2, the
+    gradient of the last window is divided by 4 and not by 1.
+    """
     windows = layer.windows(place.input)
-    if (options := _native(layer, windows)) is not None:
-        counts = layer.count_padding
+    counts = layer.count_padding and any(window.before for window in windows)
+    options = _native(layer, windows)
+    if options is not None and not (counts and any(window.beyond for window in windows)):
         return nn.AvgPool2D(layer.size, layer.step, count_include_pad=counts, **options)
     factors = (layer.size**2 / layer.divisors(place.input))[None, None]
     return PaddedPool(nn.AvgPool2D(layer.size, layer.step), windows, 0.0, factors.astype("float32"))

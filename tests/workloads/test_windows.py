@@ -138,6 +138,7 @@ def test_an_error_of_a_convolution_says_what_is_allowed(layer: str, says: list[s
         ('kind = "maxpool", size = 2, count_padding = true', 'unknown key "count_padding"'),
         ('kind = "avgpool", size = 2, ceil = 1', "ceil = 1: expected true or false"),
         ('kind = "groupnorm", groups = 3', "groups = 3: has to divide the 4 channels"),
+        ('kind = "globalavgpool" }, { kind = "groupnorm", groups = 4', "has a single value"),
         ('kind = "conv1d", filters = 2, kernel = 3', "conv1d needs a sequence (steps, features)"),
         ('kind = "branches", branches = [[], []]', 'the key "join" is missing'),
         ('kind = "branches", join = "add", branches = [[]]', "two branches or more, got 1"),

@@ -81,6 +81,11 @@ class GroupNorm(Layer):
             raise SpecError(
                 f"groupnorm: groups = {self.groups}: has to divide the {shape[0]} channels of its input"
             )
+        if math.prod(shape) == self.groups:
+            raise SpecError(
+                f"groupnorm: groups = {self.groups}: a group of {shape} has a single value, which is its"
+                " own mean: take fewer groups"
+            )
         return shape
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
