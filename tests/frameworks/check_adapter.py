@@ -179,7 +179,7 @@ _NETS = (
         "branches",
         (1, 8, 7),
         "cross-entropy",
-        GroupNorm(1),
+        *(GroupNorm(1), Tanh()),
         *(Conv2d(8, kernel=3, padding=1), GroupNorm(4, epsilon=1e-2), Relu()),
         Branches(
             "concat",
