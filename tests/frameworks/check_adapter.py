@@ -177,9 +177,8 @@ _NETS = (
     ),
     _net(
         "branches",
-        (1, 8, 7),
+        (3, 8, 7),
         "cross-entropy",
-        *(GroupNorm(1), Tanh()),
         *(Conv2d(8, kernel=3, padding=1), GroupNorm(4, epsilon=1e-2), Relu()),
         Branches(
             "concat",
