@@ -39,6 +39,7 @@ from frameworks.replays import (
 )
 from harness import failures, protocol, this_process
 from workloads.batches import Batch, Batches, in_order, mixed, per_slice
+from workloads.scores import cross_entropies
 from workloads.spec import Workload, from_dict
 
 sys.path.pop()
@@ -182,9 +183,12 @@ class Cell:
         return time.perf_counter() - begin, losses
 
     def evaluate(self, emit: Callable) -> Result:
-        """Predict the whole test set; the predicted classes go to predictions.npy."""
+        """Predict the whole test set; the predicted classes go to predictions.npy.
+
+        With a label a step the mean cross-entropy is handed back, too, over all that are not -1.
+        """
         inputs, batch = self.arrays["test_inputs"], self.workload.data.batch
-        predicted: list[NDArray] = []
+        labels, predicted, losses = self.arrays["test_labels"], list[NDArray](), list[NDArray]()
         seconds, at_once = 0.0, max(1, _PORTION_BYTES // self._batch_bytes())
 
         def taken(number: int) -> list[NDArray]:
@@ -197,14 +201,18 @@ class Cell:
             seconds += time.perf_counter() - begin
             if not np.isfinite(logits).all():
                 raise ArithmeticError("logits that are not finite: the training diverged")
-            predicted.append(logits.argmax(axis=1))
+            if self.workload.label_shape:
+                begun = sum(map(len, predicted))
+                losses.append(cross_entropies(logits, labels[begun : begun + len(logits)]))
+            predicted.append(logits.argmax(axis=-1))
             if not self._random.randrange(len(predicted)):
                 again = partial(taken, len(predicted) - 1)
                 self.timed["evaluate"] = TimedPredictions(again, logits)
             emit("progress", examples=sum(map(len, predicted)))
         path = self.folder / "predictions.npy"
         np.save(path, np.concatenate(predicted)[: len(inputs)].astype(np.int64))
-        return {"seconds": seconds, "predictions": str(path)}
+        mean = {"cross_entropy": float(np.concatenate(losses).mean())} if losses else {}
+        return {"seconds": seconds, "predictions": str(path), **mean}
 
     def warm(self, start: int, seconds: float, emit: Callable) -> Result:
         """Train for about `seconds` in short portions, from step `start`; return each one's step time."""
@@ -224,7 +232,7 @@ class Cell:
         About `seconds`, at least 20 and at most 2,000 of them, after some that are not counted. No
         two have the same inputs, so that nothing can be remembered.
         """
-        fresh = partial(mixed, self.arrays["test_inputs"], batch, data=self.workload.data)
+        fresh = partial(mixed, self.arrays["test_inputs"], batch, workload=self.workload)
         for number in range(_MOST_CALLS, _MOST_CALLS + _UNCOUNTED):
             self.adapter.predict([fresh(number)])
         times: list[float] = []

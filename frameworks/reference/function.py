@@ -24,6 +24,9 @@ class Function:
     norm of dy times that of what it is multiplied by.
     """
 
+    mask: NDArray[np.uint8]
+    """That of the step, of a layer that has a `Layer.mask`: set before each forward."""
+
     def __init__(
         self,
         layer: spec.Layer,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from frameworks.reference.function import Function, Kinked, places
 from frameworks.reference.norms import BatchNorm, LayerNorm
 from frameworks.reference.pools import AvgPool, GlobalAvgPool, MaxPool
+from frameworks.reference.transformer import FUNCTIONS as TRANSFORMER
 from workloads import layers as spec
 
 
@@ -172,7 +173,6 @@ class Dropout(Function):
     """y = x mask / (1 - rate); `mask`, 0 or 1 of x's shape, is set before each forward."""
 
     layer: spec.Dropout
-    mask: NDArray[np.uint8]
 
     def forward(self, x: NDArray) -> NDArray:
         return self.arithmetic.each(x * self.mask / (1 - self.layer.rate))
@@ -249,4 +249,5 @@ FUNCTIONS: dict[type[spec.Layer], type[Function]] = {
     spec.Relu: Relu,
     spec.Sigmoid: Sigmoid,
     spec.Tanh: Tanh,
+    **TRANSFORMER,
 }

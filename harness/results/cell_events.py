@@ -111,11 +111,12 @@ class Evaluated(CellEvent):
     precision: NotRequired[float]
     recall: NotRequired[float]
     f1: NotRequired[float]
+    perplexity: NotRequired[float | None]
     per_class: NotRequired[list[dict[str, Any]]]
     confusion: NotRequired[list[list[Any]]]
     examples: int
     right: NotRequired[str]
-    predicted: NotRequired[list[int]]
+    predicted: NotRequired[list[int] | list[list[int]]]
     seconds: NotRequired[float]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import NoneType
-from typing import Any, TypedDict, get_args, get_type_hints
+from typing import Any, NotRequired, TypedDict, get_args, get_type_hints
 
 from harness import disk
 from harness.results import fit
@@ -59,6 +59,7 @@ class Evaluated(TypedDict):
 
     seconds: float
     predictions: str
+    cross_entropy: NotRequired[float]
 
 
 class Warmed(TypedDict):

@@ -1,29 +1,35 @@
 """The vocabulary of layers. `KINDS` has every layer by its word in a spec."""
 
 from workloads.layers.activations import Relu, Sigmoid, Tanh
+from workloads.layers.attention import Attention, Patches
 from workloads.layers.base import AT_EQUALS, AT_ZERO, Layer, Shape
 from workloads.layers.blocks import Residual
 from workloads.layers.images import AvgPool, Conv2d, GlobalAvgPool, MaxPool, PadChannels, Pool
 from workloads.layers.norms import BatchNorm, LayerNorm
 from workloads.layers.plain import Dense, Dropout, Flatten
+from workloads.layers.tokens import Embedding, Positions
 from workloads.reading import by_kind
 
 __all__ = [
     "AT_EQUALS",
     "AT_ZERO",
     "KINDS",
+    "Attention",
     "AvgPool",
     "BatchNorm",
     "Conv2d",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool",
     "Layer",
     "LayerNorm",
     "MaxPool",
     "PadChannels",
+    "Patches",
     "Pool",
+    "Positions",
     "Relu",
     "Residual",
     "Shape",

@@ -59,3 +59,6 @@ class Dropout(Layer):
     kind: ClassVar[str] = "dropout"
     group: ClassVar[str] = "dropout"
     rate: float = field(metadata=number(low=0, below=1))
+
+    def mask(self, shape: Shape) -> tuple[float, Shape] | None:
+        return self.rate, shape
