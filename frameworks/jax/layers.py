@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from frameworks.jax.sequences import SEQUENCES
 from workloads import layers as spec
 from workloads.spec import Workload
 
@@ -69,9 +70,9 @@ def pad_channels(layer: spec.PadChannels, x: Array) -> Array:
 
 
 def layer_norm(layer: spec.LayerNorm, x: Array, weight: Array, bias: Array) -> Array:
-    """Each example's features (batch, features) by their own mean and biased variance."""
-    centred = x - jnp.mean(x, axis=1, keepdims=True)
-    variance = jnp.mean(jnp.square(centred), axis=1, keepdims=True)
+    """The features of each example, or of each step, by their own mean and biased variance."""
+    centred = x - jnp.mean(x, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
     return centred * lax.rsqrt(variance + layer.epsilon) * weight + bias
 
 
@@ -117,6 +118,7 @@ FUNCTIONS: dict[type[spec.Layer], Callable[..., Array]] = {
     spec.Sigmoid: lambda layer, x: jax.nn.sigmoid(x),
     spec.Tanh: lambda layer, x: jnp.tanh(x),
     spec.LayerNorm: layer_norm,
+    **SEQUENCES,
 }
 
 

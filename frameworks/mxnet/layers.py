@@ -13,6 +13,7 @@ from mxnet import gluon
 from mxnet.gluon import nn
 
 from frameworks.contract import unsupported
+from frameworks.mxnet.sequences import SEQUENCES
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
 
@@ -122,14 +123,16 @@ def _activation(layer: spec.Layer, place: Placed) -> gluon.HybridBlock:
 
 
 BLOCKS: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
-    spec.Dense: lambda x, place: nn.Dense(x.units, in_units=place.input[0]),
+    spec.Dense: lambda x, place: nn.Dense(
+        x.units, flatten=len(place.input) == 1, in_units=place.input[-1]
+    ),
     spec.Conv2d: lambda x, place: nn.Conv2D(
         x.filters, x.kernel, x.stride, x.padding, use_bias=x.bias, in_channels=place.input[0]
     ),
     spec.BatchNorm: lambda x, place: nn.BatchNorm(
         momentum=1 - x.momentum, epsilon=x.epsilon, in_channels=place.input[0]
     ),
-    spec.LayerNorm: lambda x, place: nn.LayerNorm(epsilon=x.epsilon, in_channels=place.input[0]),
+    spec.LayerNorm: lambda x, place: nn.LayerNorm(epsilon=x.epsilon, in_channels=place.input[-1]),
     spec.MaxPool: lambda x, place: nn.MaxPool2D(x.size, x.step),
     spec.AvgPool: lambda x, place: nn.AvgPool2D(x.size, x.step),
     spec.GlobalAvgPool: lambda x, place: GlobalAvgPool(),
@@ -139,6 +142,7 @@ BLOCKS: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
     spec.Relu: _activation,
     spec.Sigmoid: _activation,
     spec.Tanh: _activation,
+    **SEQUENCES,
 }
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from frameworks.contract import unsupported
+from frameworks.pytorch.sequences import SEQUENCES
 from workloads import layers as spec
 from workloads.layers import Shape
 from workloads.spec import Placed, Workload
@@ -104,7 +105,7 @@ def _conv(x: spec.Conv2d, shape: Shape) -> nn.Module:
 
 
 MODULES: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
-    spec.Dense: lambda x, shape: nn.Linear(shape[0], x.units),
+    spec.Dense: lambda x, shape: nn.Linear(shape[-1], x.units),
     spec.Conv2d: _conv,
     spec.MaxPool: lambda x, shape: nn.MaxPool2d(x.size, x.step),
     spec.AvgPool: _avg_pool,
@@ -114,8 +115,9 @@ MODULES: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
     spec.Sigmoid: lambda x, shape: nn.Sigmoid(),
     spec.Tanh: lambda x, shape: nn.Tanh(),
     spec.BatchNorm: _batch_norm,
-    spec.LayerNorm: lambda x, shape: nn.LayerNorm(shape, x.epsilon),
+    spec.LayerNorm: lambda x, shape: nn.LayerNorm(shape[-1:], x.epsilon),
     spec.Dropout: lambda x, shape: Dropout(x.rate),
+    **SEQUENCES,
 }
 
 

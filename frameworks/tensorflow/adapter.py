@@ -30,6 +30,7 @@ from frameworks.kernels import Kernel
 from frameworks.profiles import Profile
 from frameworks.tensorflow import layers, layout, optimisers, profiling
 from frameworks.tensorflow.kernels import kernels
+from frameworks.tensorflow.stages import Training
 from workloads import layers as spec
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -183,7 +184,7 @@ class TensorFlow(Adapter):
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], dict[str, tf.Tensor]]:
         """Return the logits, the loss, the gradients and what the state becomes."""
         names = (place.name for place in self._dropouts)
-        training = layers.Training(dict(zip(names, masks, strict=True)))
+        training = Training(dict(zip(names, masks, strict=True)))
         with tf.GradientTape() as tape:
             logits = self._forward(x, training)
             loss = layers.loss(self._workload, logits, labels)

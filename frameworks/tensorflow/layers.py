@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
 from frameworks.contract import Options, unsupported
 from frameworks.tensorflow import layout
+from frameworks.tensorflow.sequences import SEQUENCES
+from frameworks.tensorflow.stages import Function, Stage, Training, in_bfloat16, in_float32, plain
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
-
-
-@dataclass
-class Training:
-    """What a forward pass in training has beside its tensor, by the names of layers and states.
-
-    `masks` go in, uint8, in the layout inside; `state` comes out: what the states become.
-    """
-
-    masks: Mapping[str, tf.Tensor]
-    state: dict[str, tf.Tensor] = field(default_factory=dict)
-
-
-Function = Callable[[tf.Tensor], tf.Tensor]
-# In inference there is no Training.
-Stage = Callable[[tf.Tensor, Training | None], tf.Tensor]
 
 
 def defeats_fusion(workload: Workload) -> bool:
@@ -88,7 +74,9 @@ class Forward:
 
     def dense(self, place: Placed, layer: spec.Dense) -> Stage:
         """Return the product and its bias."""
-        return self._product(place, lambda x, w, b: tf.nn.bias_add(tf.matmul(x, w), b))
+        # Of a sequence, matmul would take a product an example, and sum their gradients after.
+        product = tf.matmul if len(place.input) == 1 else partial(tf.tensordot, axes=1)
+        return self._product(place, lambda x, w, b: tf.nn.bias_add(product(x, w), b))
 
     def conv2d(self, place: Placed, layer: spec.Conv2d) -> Stage:
         """Return the convolution in the images' layout."""
@@ -157,12 +145,8 @@ STAGES: dict[type[spec.Layer], Callable[[Forward, Placed, Any], Stage]] = {
     spec.Residual: lambda net, place, layer: residual(
         net.chain(place.body), net.chain(place.shortcut)
     ),
+    **SEQUENCES,
 }
-
-
-def plain(function: Function) -> Stage:
-    """Return a stage that computes the same in training and in inference."""
-    return lambda x, training: function(x)
 
 
 def pad_channels(count: int, axis: int) -> Function:
@@ -177,24 +161,6 @@ def pad_channels(count: int, axis: int) -> Function:
         return tf.concat([x, tf.zeros(shape, x.dtype)], axis)
 
     return function
-
-
-def in_bfloat16(product: Callable[..., tf.Tensor], *variables: tf.Variable | None) -> Function:
-    """Return `product` of x and the variables, all cast to bfloat16; a variable may be None."""
-
-    def cast(array: tf.Tensor | None) -> tf.Tensor | None:
-        return None if array is None else tf.cast(array, tf.bfloat16)
-
-    return lambda x: product(cast(x), *map(cast, variables))
-
-
-def in_float32(norm: Stage) -> Stage:
-    """Return a stage that takes and gives x's dtype and computes in float32."""
-
-    def stage(x: tf.Tensor, training: Training | None) -> tf.Tensor:
-        return tf.cast(norm(tf.cast(x, tf.float32), training), x.dtype)
-
-    return stage
 
 
 def residual(body: Sequence[Stage], shortcut: Sequence[Stage]) -> Stage:
@@ -286,8 +252,8 @@ def two_pass_batch_norm(
 
 
 def layer_norm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """Normalise each example's features by their own mean and biased variance."""
-    mean, variance = tf.nn.moments(x, axes=[1], keepdims=True)
+    """Normalise the features of each example, or of each step, by their mean and biased variance."""
+    mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
     return tf.nn.batch_normalization(x, mean, variance, bias, weight, epsilon)
 
 

@@ -6,6 +6,7 @@ from workloads.layers.blocks import Residual
 from workloads.layers.images import AvgPool, Conv2d, GlobalAvgPool, MaxPool, PadChannels, Pool
 from workloads.layers.norms import BatchNorm, LayerNorm
 from workloads.layers.plain import Dense, Dropout, Flatten
+from workloads.layers.sequences import LastStep, MeanSteps, Rows
 from workloads.reading import by_kind
 
 __all__ = [
@@ -19,13 +20,16 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAvgPool",
+    "LastStep",
     "Layer",
     "LayerNorm",
     "MaxPool",
+    "MeanSteps",
     "PadChannels",
     "Pool",
     "Relu",
     "Residual",
+    "Rows",
     "Shape",
     "Sigmoid",
     "Tanh",
