@@ -174,8 +174,8 @@ def replay_predictions(
     """Predict again by `again`, which returns the logits of a list of inputs.
 
     By key: ``weights/<name>``; the numbers of ``calls``, all or some hundreds; of those ``timed`` and
-    ``replayed``, both (calls, batch, ..., classes); which of them the reference makes, ``drawn``, and their
-    ``inputs``. `seed` draws them; the first and the last are among them.
+    ``replayed``, both (calls, batch, ..., classes); which of them the reference makes, ``drawn``, and
+    their ``inputs``. `seed` draws them; the first and the last are among them.
     """
     everything, random = timed.inputs(), np.random.default_rng(seed)
     count = len(everything)

@@ -1,6 +1,7 @@
 """The losses: each returns the mean over the batch, and its gradient with respect to the logits.
 
-Logits are (batch, classes), labels (batch,), or both with steps after the batch; the gradient has the logits' shape and dtype.
+Logits are (batch, classes), labels (batch,), or both with steps after the batch; the gradient
+has the logits' shape and dtype.
 """
 
 from __future__ import annotations

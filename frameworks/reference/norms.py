@@ -89,7 +89,7 @@ class BatchNorm(Function):
 
 
 class LayerNorm(Function):
-    """Each example's features by their own mean and variance."""
+    """Each example's features, of a sequence each step's, by their own mean and variance."""
 
     layer: spec.LayerNorm
 
@@ -101,8 +101,8 @@ class LayerNorm(Function):
         return self.arithmetic.each(self.parameters["weight"] * self.h + self.parameters["bias"])
 
     def backward(self, dy: NDArray) -> NDArray:
-        total = self.arithmetic.sum
-        self.gradients = {"weight": total(dy * self.h, 0), "bias": total(dy, 0)}
+        total, axes = self.arithmetic.sum, tuple(range(dy.ndim - 1))
+        self.gradients = {"weight": total(dy * self.h, axes), "bias": total(dy, axes)}
         self.terms = self.sizes(dy, self.h)
         d = dy * self.parameters["weight"]
         through_variance = self.h * self._mean(d * self.h)
@@ -110,5 +110,5 @@ class LayerNorm(Function):
         return self.arithmetic.each(dx, np.abs(d), 2) / self.deviation
 
     def _mean(self, x: NDArray) -> NDArray:
-        """Return each example's mean over its features, (batch, 1)."""
-        return self.arithmetic.sum(x, 1, keepdims=True) / x.shape[1]
+        """Return the mean over the features, (batch, 1) or (batch, steps, 1)."""
+        return self.arithmetic.sum(x, -1, keepdims=True) / x.shape[-1]

@@ -8,13 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.reference.arithmetic import Arithmetic
-from frameworks.reference.function import Function
+from frameworks.reference.function import Function, norm
 from workloads import layers as spec
-
-
-def norm(x: NDArray, axis: int) -> NDArray:
-    """Return the root of the sum of squares over an axis."""
-    return np.sqrt(np.square(x).sum(axis=axis))
 
 
 def product(a: NDArray, b: NDArray, arithmetic: Arithmetic) -> NDArray:
@@ -64,7 +59,9 @@ class Patches(Function):
         size = self.layer.size
         batch, channels, height, width = x.shape
         self.cut = (batch, channels, height // size, size, width // size, size)
-        return x.reshape(self.cut).transpose(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels * size**2)
+        return (
+            x.reshape(self.cut).transpose(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels * size**2)
+        )
 
     def backward(self, dy: NDArray) -> NDArray:
         batch, channels, rows, size, columns, _ = self.cut
@@ -145,7 +142,9 @@ class Attention(Function):
     def _project(self, x: NDArray, part: str) -> NDArray:
         """Return x W^T + b, (rows, features)."""
         weight = self.arithmetic.operand(self.parameters[f"weight_{part}"]).T
-        y = x @ weight + self.parameters.get(f"bias_{part}", 0)
+        y = x @ weight
+        if f"bias_{part}" in self.parameters:
+            y += self.parameters[f"bias_{part}"]
         size = norm(x, 1)[:, None] * norm(weight, 0)
         return self.arithmetic.product(y, x.shape[1], lambda: size)
 

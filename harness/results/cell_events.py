@@ -116,7 +116,7 @@ class Evaluated(CellEvent):
     confusion: NotRequired[list[list[Any]]]
     examples: int
     right: NotRequired[str]
-    predicted: NotRequired[list[int] | list[list[int]]]
+    predicted: NotRequired[list[int]]
     seconds: NotRequired[float]
 
 

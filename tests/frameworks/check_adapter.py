@@ -33,12 +33,15 @@ from workloads.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool,
+    LastStep,
     Layer,
     LayerNorm,
     MaxPool,
+    MeanSteps,
     PadChannels,
     Relu,
     Residual,
+    Rows,
     Sigmoid,
     Tanh,
 )
@@ -139,6 +142,20 @@ _NETS = (
         classes=3,
         optimiser=Adam(0.01, beta1=0.8, beta2=0.99, epsilon=1e-3, weight_decay=0.1),
         schedule=Stairs(every=2, gamma=0.5),
+    ),
+    _net(
+        "sequence",
+        (2, 5, 4),
+        "cross-entropy",
+        *(Conv2d(3, kernel=2), Rows(), Dense(7), LayerNorm(epsilon=1e-2), Tanh(), Dropout(0.25)),
+        Residual(
+            body=(Dense(6), Relu(), Residual(body=(Dense(6), Sigmoid())), LastStep()),
+            shortcut=(MeanSteps(), Dense(6)),
+        ),
+        Residual(body=(Dense(6), Tanh())),
+        Dense(4),
+        classes=4,
+        optimiser=Sgd(0.1, momentum=0.9),
     ),
     # Of inputs with mean 100 and deviation 0.3: a variance E[x^2] - E[x]^2 has no digit left.
     _net(

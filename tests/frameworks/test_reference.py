@@ -77,10 +77,13 @@ def check(layer: spec.Layer, shape: tuple[int, ...], batch: int, seed: int) -> N
         )
 
 
-@given(batch=st.integers(1, 3), inputs=sides, units=sides, seed=seeds)
+flat_shapes = st.one_of(st.tuples(sides), st.tuples(sides, sides))
+
+
+@given(batch=st.integers(1, 3), shape=flat_shapes, units=sides, seed=seeds)
 @settings(max_examples=20, deadline=None)
-def test_dense(batch: int, inputs: int, units: int, seed: int) -> None:
-    check(spec.Dense(units), (inputs,), batch, seed)
+def test_dense(batch: int, shape: tuple[int, ...], units: int, seed: int) -> None:
+    check(spec.Dense(units), shape, batch, seed)
 
 
 @given(
@@ -118,7 +121,7 @@ def test_pools_whose_windows_touch_overlap_or_leave_gaps(
     check(kind(size, stride), shape, 2, seed)
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
 @pytest.mark.parametrize(
     "layer", [spec.Relu(), spec.Sigmoid(), spec.Tanh(), spec.Flatten(), spec.Dropout(0.25)]
 )
@@ -165,8 +168,17 @@ def test_layers_of_whole_channels(
 @settings(max_examples=30, deadline=None)
 def test_norms(shape: tuple[int, ...], batch: int, epsilon: float, seed: int) -> None:
     check(spec.BatchNorm(epsilon), shape, batch, seed)
-    if len(shape) == 1:
-        check(spec.LayerNorm(epsilon), shape, batch, seed)
+
+
+@given(
+    shape=flat_shapes,
+    batch=st.integers(1, 3),
+    epsilon=st.sampled_from([0.01, 1.0]),
+    seed=seeds,
+)
+@settings(max_examples=30, deadline=None)
+def test_layer_norm(shape: tuple[int, ...], batch: int, epsilon: float, seed: int) -> None:
+    check(spec.LayerNorm(epsilon), shape, batch, seed)
 
 
 def test_batch_norm_and_its_state_by_hand() -> None:

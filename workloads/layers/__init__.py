@@ -7,6 +7,7 @@ from workloads.layers.blocks import Residual
 from workloads.layers.images import AvgPool, Conv2d, GlobalAvgPool, MaxPool, PadChannels, Pool
 from workloads.layers.norms import BatchNorm, LayerNorm
 from workloads.layers.plain import Dense, Dropout, Flatten
+from workloads.layers.sequences import LastStep, MeanSteps, Rows
 from workloads.layers.tokens import Embedding, Positions
 from workloads.reading import by_kind
 
@@ -23,15 +24,18 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GlobalAvgPool",
+    "LastStep",
     "Layer",
     "LayerNorm",
     "MaxPool",
+    "MeanSteps",
     "PadChannels",
     "Patches",
     "Pool",
     "Positions",
     "Relu",
     "Residual",
+    "Rows",
     "Shape",
     "Sigmoid",
     "Tanh",

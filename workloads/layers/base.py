@@ -77,3 +77,17 @@ def sequence(kind: str, shape: Shape) -> None:
     """Raise SpecError where `shape` is not a sequence's; `kind` is the layer's word."""
     if len(shape) != 2:
         raise SpecError(f"{kind} needs a sequence (steps, features), got shape {shape}")
+
+
+def features(kind: str, shape: Shape) -> int:
+    """Return the features of a vector, or of each step of a sequence; `kind` is the layer's word.
+
+    Raises:
+        SpecError: `shape` is an image's.
+    """
+    if len(shape) > 2:
+        raise SpecError(
+            f"{kind} needs a vector or a sequence, got shape {shape}: put a flatten before it,"
+            " or rows"
+        )
+    return shape[-1]

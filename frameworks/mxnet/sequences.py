@@ -1,0 +1,39 @@
+"""Layers on sequences, (batch, steps, features), as Gluon blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mxnet import gluon
+
+from workloads import layers as spec
+from workloads.spec import Placed
+
+
+class Rows(gluon.HybridBlock):
+    """An image as the sequence of its rows: (batch, channels, height, width) to (batch, height, ...)."""
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803
+        return F.reshape(F.transpose(x, (0, 2, 1, 3)), (0, 0, -3))
+
+
+class LastStep(gluon.HybridBlock):
+    """The last step, (batch, features). (MXNet 1.9's SequenceLast over axis 1 ends the process.)"""
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803
+        return F.reshape(F.slice_axis(x, axis=1, begin=-1, end=None), (0, -1))
+
+
+class MeanSteps(gluon.HybridBlock):
+    """The mean over the steps, (batch, features)."""
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803
+        return F.mean(x, axis=1)
+
+
+SEQUENCES: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
+    spec.Rows: lambda x, place: Rows(),
+    spec.LastStep: lambda x, place: LastStep(),
+    spec.MeanSteps: lambda x, place: MeanSteps(),
+}
