@@ -118,8 +118,8 @@ class Attention(Function):
         d_k = self._product(np.swapaxes(d_scores, -1, -2), operand(self.q))
         parts = {"q": d_q, "k": d_k, "v": d_v}
         through = [self._back(self._joined(d), self.x, part) for part, d in parts.items()]
-        sizes = sum(np.abs(d) for d in through)
-        return rounded(sum(through), sizes, 2).reshape(self.shape)
+        sizes = np.abs(through).sum(axis=0)
+        return rounded(np.sum(through, axis=0), sizes, 2).reshape(self.shape)
 
     @property
     def _scale(self) -> float:

@@ -26,11 +26,13 @@ import frameworks
 from frameworks.contract import Adapter, Memory, Options, Unavailable, Weights
 from workloads.batches import Batch
 from workloads.layers import (
+    Attention,
     AvgPool,
     BatchNorm,
     Conv2d,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAvgPool,
     LastStep,
@@ -39,6 +41,8 @@ from workloads.layers import (
     MaxPool,
     MeanSteps,
     PadChannels,
+    Patches,
+    Positions,
     Relu,
     Residual,
     Rows,
@@ -61,7 +65,9 @@ def _net(
     optimiser: Optimiser,
     schedule: Schedule | None = None,
     label_smoothing: float = 0.0,
+    tokens: int = 0,
 ) -> Workload:
+    """With `tokens`, inputs are such, and the labels are one a step."""
     return Workload(
         name=name,
         title=name,
@@ -75,6 +81,8 @@ def _net(
         target_accuracy=0.0,
         input_shape=shape,
         classes=classes,
+        tokens=tokens,
+        label_shape=shape if tokens else (),
     )
 
 
@@ -156,6 +164,37 @@ _NETS = (
         Dense(4),
         classes=4,
         optimiser=Sgd(0.1, momentum=0.9),
+    ),
+    _net(
+        "attention",
+        (2, 4, 6),
+        "cross-entropy",
+        *(Patches(2), Dense(8), Positions()),
+        Residual(body=(LayerNorm(epsilon=1e-2), Attention(2))),
+        *(Attention(4, bias=False, dropout=0.25), LayerNorm(), MeanSteps(), Dense(4)),
+        classes=4,
+        optimiser=Sgd(0.1, momentum=0.9),
+    ),
+    _net(
+        "tokens",
+        (7,),
+        "cross-entropy",
+        *(Embedding(11, 6), Attention(2, causal=True), Positions(), Dropout(0.25)),
+        Residual(body=(LayerNorm(epsilon=1e-2), Attention(3, causal=True, dropout=0.25))),
+        *(Tanh(), Dense(11)),
+        classes=11,
+        optimiser=Sgd(0.1, momentum=0.9),
+        label_smoothing=0.1,
+        tokens=11,
+    ),
+    _net(
+        "text",
+        (9,),
+        "cross-entropy",
+        *(Embedding(13, 8), Positions(), Attention(2, causal=True), LayerNorm(), Dense(13)),
+        classes=13,
+        optimiser=AdamW(0.01, weight_decay=0.1),
+        tokens=13,
     ),
     # Of inputs with mean 100 and deviation 0.3: a variance E[x^2] - E[x]^2 has no digit left.
     _net(

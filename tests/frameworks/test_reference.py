@@ -56,12 +56,12 @@ def check(layer: spec.Layer, shape: tuple[int, ...], batch: int, seed: int) -> N
     random = np.random.default_rng(seed)
     parameters = {k: random.standard_normal(s) for k, s in layer.parameters(shape).items()}
     x = apart(random, (batch, *shape))
-    mask = random.integers(0, 2, x.shape, np.uint8)
+    masked = layer.mask(shape)
+    mask = random.integers(0, 2, (batch, *masked[1]) if masked else (), np.uint8)
 
     def function() -> Function:
         made = FUNCTIONS[type(layer)](layer, parameters)
-        if isinstance(made, Dropout):
-            made.mask = mask
+        made.mask = mask
         return made
 
     forward = function()
