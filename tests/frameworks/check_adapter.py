@@ -183,7 +183,7 @@ _NETS = (
         Residual(body=(LayerNorm(epsilon=1e-2), Attention(3, causal=True, dropout=0.25))),
         *(Tanh(), Dense(11)),
         classes=11,
-        optimiser=Sgd(0.1, momentum=0.9),
+        optimiser=Sgd(1.0, momentum=0.9),
         label_smoothing=0.1,
         tokens=11,
     ),
