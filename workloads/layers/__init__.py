@@ -1,10 +1,20 @@
 """The vocabulary of layers. `KINDS` has every layer by its word in a spec."""
 
-from workloads.layers.activations import Relu, Sigmoid, Tanh
+from workloads.layers.activations import (
+    Activation,
+    Elu,
+    Gelu,
+    LeakyRelu,
+    Relu,
+    Sigmoid,
+    Silu,
+    Softplus,
+    Tanh,
+)
 from workloads.layers.base import AT_EQUALS, AT_ZERO, Layer, Shape
 from workloads.layers.blocks import Residual
 from workloads.layers.images import AvgPool, Conv2d, GlobalAvgPool, MaxPool, PadChannels, Pool
-from workloads.layers.norms import BatchNorm, LayerNorm
+from workloads.layers.norms import BatchNorm, LayerNorm, RmsNorm
 from workloads.layers.plain import Dense, Dropout, Flatten
 from workloads.layers.sequences import LastStep, MeanSteps, Rows
 from workloads.reading import by_kind
@@ -13,25 +23,32 @@ __all__ = [
     "AT_EQUALS",
     "AT_ZERO",
     "KINDS",
+    "Activation",
     "AvgPool",
     "BatchNorm",
     "Conv2d",
     "Dense",
     "Dropout",
+    "Elu",
     "Flatten",
+    "Gelu",
     "GlobalAvgPool",
     "LastStep",
     "Layer",
     "LayerNorm",
+    "LeakyRelu",
     "MaxPool",
     "MeanSteps",
     "PadChannels",
     "Pool",
     "Relu",
     "Residual",
+    "RmsNorm",
     "Rows",
     "Shape",
     "Sigmoid",
+    "Silu",
+    "Softplus",
     "Tanh",
 ]
 
