@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from frameworks.jax.activations import ACTIVATIONS
 from frameworks.jax.sequences import SEQUENCES
 from frameworks.jax.transformer import TRANSFORMER, masked_cross_entropy
 from workloads import layers as spec
@@ -77,6 +78,12 @@ def layer_norm(layer: spec.LayerNorm, x: Array, weight: Array, bias: Array) -> A
     return centred * lax.rsqrt(variance + layer.epsilon) * weight + bias
 
 
+def rms_norm(layer: spec.RmsNorm, x: Array, weight: Array) -> Array:
+    """The features of each example, or of each step, by the root of their mean square."""
+    square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+    return x * lax.rsqrt(square + layer.epsilon) * weight
+
+
 def batch_norm(layer: spec.BatchNorm, x: Array, weight: Array, bias: Array, state: State) -> Array:
     """In inference: by the running mean and variance, (channels,); channels are x's last axis."""
     mean, variance = state
@@ -115,10 +122,9 @@ FUNCTIONS: dict[type[spec.Layer], Callable[..., Array]] = {
     spec.GlobalAvgPool: lambda layer, x: jnp.mean(x, axis=(1, 2)),
     spec.PadChannels: pad_channels,
     spec.Flatten: flatten,
-    spec.Relu: lambda layer, x: jax.nn.relu(x),
-    spec.Sigmoid: lambda layer, x: jax.nn.sigmoid(x),
-    spec.Tanh: lambda layer, x: jnp.tanh(x),
     spec.LayerNorm: layer_norm,
+    spec.RmsNorm: rms_norm,
+    **ACTIVATIONS,
     **SEQUENCES,
     **TRANSFORMER,
 }

@@ -98,7 +98,7 @@ def _bind(place: Placed, way: Way) -> Bound:
     names = [f"{place.name}.{short}" for short in layer.parameters(place.input)]
     if way.mixed and kind in (spec.Dense, spec.Conv2d):
         function = _in_bfloat16(function)
-    if way.mixed and kind is spec.LayerNorm:
+    if way.mixed and kind in (spec.LayerNorm, spec.RmsNorm):
         function = _in_float32(function)
     return lambda run, x: function(layer, x, *[run.weights[name] for name in names])
 

@@ -13,6 +13,7 @@ from mxnet import gluon
 from mxnet.gluon import nn
 
 from frameworks.contract import unsupported
+from frameworks.mxnet.activations import ACTIVATIONS
 from frameworks.mxnet.sequences import SEQUENCES
 from frameworks.mxnet.transformer import TRANSFORMER, masked_mean
 from workloads import layers as spec
@@ -119,10 +120,6 @@ class GlobalAvgPool(gluon.HybridBlock):
         return F.flatten(F.Pooling(x, pool_type="avg", global_pool=True, kernel=(1, 1)))
 
 
-def _activation(layer: spec.Layer, place: Placed) -> gluon.HybridBlock:
-    return nn.Activation(layer.kind)
-
-
 BLOCKS: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
     spec.Dense: lambda x, place: nn.Dense(
         x.units, flatten=len(place.input) == 1, in_units=place.input[-1]
@@ -140,9 +137,7 @@ BLOCKS: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
     spec.PadChannels: lambda x, place: PadChannels(place),
     spec.Dropout: lambda x, place: Dropout(x.rate),
     spec.Flatten: lambda x, place: nn.Flatten(),
-    spec.Relu: _activation,
-    spec.Sigmoid: _activation,
-    spec.Tanh: _activation,
+    **ACTIVATIONS,
     **SEQUENCES,
     **TRANSFORMER,
 }

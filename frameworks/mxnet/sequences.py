@@ -32,7 +32,22 @@ class MeanSteps(gluon.HybridBlock):
         return F.mean(x, axis=1)
 
 
+class RmsNorm(gluon.HybridBlock):
+    """Features by the root of their mean square: MXNet 1.9 has no operator for it."""
+
+    def __init__(self, features: int, epsilon: float) -> None:
+        super().__init__()
+        self._epsilon = epsilon
+        self.weight = self.params.get("weight", shape=(features,))
+
+    def hybrid_forward(self, F: Any, x: Any, weight: Any) -> Any:  # noqa: N803
+        square = F.mean(F.square(x), axis=-1, keepdims=True)
+        h = F.broadcast_mul(x, F.rsqrt(square + self._epsilon))
+        return F.broadcast_mul(h, weight)
+
+
 SEQUENCES: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
+    spec.RmsNorm: lambda x, place: RmsNorm(place.input[-1], x.epsilon),
     spec.Rows: lambda x, place: Rows(),
     spec.LastStep: lambda x, place: LastStep(),
     spec.MeanSteps: lambda x, place: MeanSteps(),

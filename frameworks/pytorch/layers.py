@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from frameworks.contract import unsupported
+from frameworks.pytorch.activations import ACTIVATIONS
 from frameworks.pytorch.sequences import SEQUENCES
 from frameworks.pytorch.transformer import TRANSFORMER, masked_cross_entropy
 from workloads import layers as spec
@@ -113,11 +114,11 @@ MODULES: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
     spec.GlobalAvgPool: lambda x, shape: GlobalAvgPool(),
     spec.PadChannels: lambda x, shape: PadChannels(x.channels - shape[0]),
     spec.Flatten: lambda x, shape: nn.Flatten(),
-    spec.Sigmoid: lambda x, shape: nn.Sigmoid(),
-    spec.Tanh: lambda x, shape: nn.Tanh(),
     spec.BatchNorm: _batch_norm,
     spec.LayerNorm: lambda x, shape: nn.LayerNorm(shape[-1:], x.epsilon),
+    spec.RmsNorm: lambda x, shape: nn.RMSNorm(shape[-1:], x.epsilon),
     spec.Dropout: lambda x, shape: Dropout(x.rate),
+    **ACTIVATIONS,
     **SEQUENCES,
     **TRANSFORMER,
 }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from frameworks.reference.activations import ACTIVATIONS
 from frameworks.reference.function import Function, norm, places
-from frameworks.reference.norms import BatchNorm, LayerNorm
+from frameworks.reference.norms import BatchNorm, LayerNorm, RmsNorm
 from frameworks.reference.pools import AvgPool, GlobalAvgPool, MaxPool
 from frameworks.reference.sequences import SEQUENCES
 from frameworks.reference.transformer import FUNCTIONS as TRANSFORMER
@@ -198,6 +198,7 @@ FUNCTIONS: dict[type[spec.Layer], type[Function]] = {
     spec.GlobalAvgPool: GlobalAvgPool,
     spec.BatchNorm: BatchNorm,
     spec.LayerNorm: LayerNorm,
+    spec.RmsNorm: RmsNorm,
     spec.Flatten: Flatten,
     spec.PadChannels: PadChannels,
     spec.Dropout: Dropout,

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from frameworks.contract import Options, unsupported
 from frameworks.tensorflow import layout
+from frameworks.tensorflow.activations import ACTIVATIONS
 from frameworks.tensorflow.sequences import SEQUENCES
 from frameworks.tensorflow.stages import Function, Stage, Training, in_bfloat16, in_float32, plain
 from frameworks.tensorflow.transformer import TRANSFORMER, masked_cross_entropy
@@ -97,6 +98,12 @@ class Forward:
         norm = plain(lambda x: layer_norm(x, weight, bias, layer.epsilon))
         return in_float32(norm) if self.mixed else norm
 
+    def rms_norm(self, place: Placed, layer: spec.RmsNorm) -> Stage:
+        """Return RMS norm, in float32."""
+        weight = self.variables[f"{place.name}.weight"]
+        norm = plain(lambda x: rms_norm(x, weight, layer.epsilon))
+        return in_float32(norm) if self._mixed else norm
+
     def flatten(self, place: Placed, layer: spec.Flatten) -> Stage:
         """Return what restores the canonical order, but where the next weights are turned instead."""
         turned = self.images == "NHWC" and len(place.input) == 3
@@ -139,15 +146,14 @@ STAGES: dict[type[spec.Layer], Callable[[Forward, Placed, Any], Stage]] = {
     spec.GlobalAvgPool: Forward.global_avg_pool,
     spec.PadChannels: Forward.pad_channels,
     spec.Flatten: Forward.flatten,
-    spec.Relu: lambda net, place, layer: plain(tf.nn.relu),
-    spec.Sigmoid: lambda net, place, layer: plain(tf.sigmoid),
-    spec.Tanh: lambda net, place, layer: plain(tf.tanh),
     spec.BatchNorm: Forward.batch_norm,
     spec.LayerNorm: Forward.layer_norm,
+    spec.RmsNorm: Forward.rms_norm,
     spec.Dropout: lambda net, place, layer: dropout(place.name, layer.rate),
     spec.Residual: lambda net, place, layer: residual(
         net.chain(place.body), net.chain(place.shortcut)
     ),
+    **ACTIVATIONS,
     **SEQUENCES,
     **TRANSFORMER,
 }
@@ -259,6 +265,12 @@ def layer_norm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, epsilon: float)
     """Normalise the features of each example, or of each step, by their mean and biased variance."""
     mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
     return tf.nn.batch_normalization(x, mean, variance, bias, weight, epsilon)
+
+
+def rms_norm(x: tf.Tensor, weight: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """Divide the features of each example, or of each step, by the root of their mean square."""
+    square = tf.reduce_mean(tf.square(x), -1, keepdims=True)
+    return x * tf.math.rsqrt(square + epsilon) * weight
 
 
 def convolution(layer: spec.Conv2d, images: str) -> Callable[..., tf.Tensor]:

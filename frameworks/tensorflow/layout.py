@@ -18,7 +18,6 @@ from workloads.spec import Placed, Workload
 
 AXES = {2: (1, 0), 4: (2, 3, 1, 0)}  # Canonical axes in TensorFlow's order, by rank; others stay.
 _IMAGES = (spec.Conv2d, spec.Pool, spec.BatchNorm)
-_ELEMENTWISE = (spec.Relu, spec.Sigmoid, spec.Tanh)
 
 
 def of_images(workload: Workload, options: Options) -> str:
@@ -49,7 +48,7 @@ def turns(workload: Workload, images: str) -> dict[str, str]:
     for sequence in sequences(workload.model) if images == "NHWC" else ():
         for i, place in enumerate(sequence):
             if isinstance(place.layer, spec.Flatten) and len(place.input) == 3:
-                behind = [p for p in sequence[i + 1 :] if not isinstance(p.layer, _ELEMENTWISE)]
+                behind = [p for p in sequence[i + 1 :] if not isinstance(p.layer, spec.Activation)]
                 if behind and isinstance(behind[0].layer, spec.Dense):
                     dense_after[place.name] = behind[0].name
     return dense_after

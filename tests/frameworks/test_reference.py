@@ -47,8 +47,10 @@ def apart(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.flo
 
 def test_the_layers_that_are_kinked_here_are_those_that_say_so() -> None:
     kinked = {kind for kind, function in FUNCTIONS.items() if issubclass(function, Kinked)}
-    assert kinked == {kind for kind in FUNCTIONS if kind.kink} == {spec.Relu, spec.MaxPool}
-    assert (spec.Relu.kink, spec.MaxPool.kink) == (spec.AT_ZERO, spec.AT_EQUALS)
+    assert kinked == {kind for kind in FUNCTIONS if kind.kink}
+    at_zero = {kind for kind in kinked if kind.kink == spec.AT_ZERO}
+    assert at_zero == {spec.Relu, spec.LeakyRelu, spec.Elu}
+    assert kinked - at_zero == {spec.MaxPool}
 
 
 def check(layer: spec.Layer, shape: tuple[int, ...], batch: int, seed: int) -> None:
@@ -123,7 +125,12 @@ def test_pools_whose_windows_touch_overlap_or_leave_gaps(
 
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
 @pytest.mark.parametrize(
-    "layer", [spec.Relu(), spec.Sigmoid(), spec.Tanh(), spec.Flatten(), spec.Dropout(0.25)]
+    "layer",
+    [
+        *(spec.Relu(), spec.LeakyRelu(0.2), spec.Elu(0.7), spec.Sigmoid(), spec.Tanh()),
+        *(spec.Gelu(), spec.Gelu("tanh"), spec.Silu(), spec.Softplus()),
+        *(spec.Flatten(), spec.Dropout(0.25)),
+    ],
 )
 def test_layers_without_parameters(layer: spec.Layer, shape: tuple[int, ...]) -> None:
     check(layer, shape, 3, seed=1)
@@ -177,8 +184,9 @@ def test_norms(shape: tuple[int, ...], batch: int, epsilon: float, seed: int) ->
     seed=seeds,
 )
 @settings(max_examples=30, deadline=None)
-def test_layer_norm(shape: tuple[int, ...], batch: int, epsilon: float, seed: int) -> None:
+def test_norms_of_features(shape: tuple[int, ...], batch: int, epsilon: float, seed: int) -> None:
     check(spec.LayerNorm(epsilon), shape, batch, seed)
+    check(spec.RmsNorm(epsilon), shape, batch, seed)
 
 
 def test_batch_norm_and_its_state_by_hand() -> None:

@@ -67,3 +67,23 @@ class LayerNorm(Layer):
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
         return {"weight": shape[-1:], "bias": shape[-1:]}
+
+
+@dataclass(frozen=True)
+class RmsNorm(Layer):
+    """Zhang and Sennrich 2019: y = weight x / sqrt(mean(x^2) + epsilon), without mean or bias.
+
+    The mean is over the features of each example, of a sequence over those of each step.
+    """
+
+    kind: ClassVar[str] = "rmsnorm"
+    group: ClassVar[str] = "norm"
+    initial_values: ClassVar[Mapping[str, float]] = {"weight": 1}
+    epsilon: float = field(default=1e-5, metadata=number(above=0))
+
+    def output(self, shape: Shape) -> Shape:
+        features(self.kind, shape)
+        return shape
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": shape[-1:]}
