@@ -102,7 +102,7 @@ class Forward:
         """Return RMS norm, in float32."""
         weight = self.variables[f"{place.name}.weight"]
         norm = plain(lambda x: rms_norm(x, weight, layer.epsilon))
-        return in_float32(norm) if self._mixed else norm
+        return in_float32(norm) if self.mixed else norm
 
     def flatten(self, place: Placed, layer: spec.Flatten) -> Stage:
         """Return what restores the canonical order, but where the next weights are turned instead."""
