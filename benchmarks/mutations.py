@@ -31,8 +31,10 @@ from harness.parity import (  # noqa: E402
 from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
+from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED  # noqa: E402
+from tests.frameworks.transformer_mutants import WORKLOAD as TRANSFORMER  # noqa: E402
+from tests.harness.parity.cases import batches  # noqa: E402
 from workloads import init, spec  # noqa: E402
-from workloads.batches import Batch  # noqa: E402
 
 STEPS = 6
 WORKLOAD = "cnn-digits"
@@ -62,6 +64,8 @@ def outcomes(framework: str) -> Iterator[Outcome]:
     yield from _try(framework, WORKLOAD, [*COMMON, *(f for f in native if f not in sigmoid)])
     if sigmoid:
         yield from _try(framework, SIGMOIDS, sigmoid)
+    transformed = [*TRANSFORMED, *(NATIVE_TRANSFORMED if native else ())]
+    yield from _try(framework, str(TRANSFORMER), transformed)
 
 
 def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
@@ -72,6 +76,10 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
         given = {
             "inputs": np.stack([batch.inputs for batch in run.batches]),
             "labels": np.stack([batch.labels for batch in run.batches]),
+            **{
+                f"masks/{i}": np.stack(layer)
+                for i, layer in enumerate(zip(*(b.masks for b in run.batches), strict=True))
+            },
         }
         np.savez(folder / "given.npz", **given, **run.start)  # type: ignore[arg-type]
         variables = host.worker_variables(device="cpu", threads=1, scratch=folder)
@@ -91,12 +99,8 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
 
 def _reference(name: str) -> ReferenceRun:
     """Inputs like the data set's, from a seed, so that nothing has to be fetched."""
-    workload, random = spec.load(name), np.random.default_rng(7)
-    shape = (STEPS, workload.data.batch)
-    inputs = random.standard_normal((*shape, *workload.input_shape), dtype=np.float32)
-    labels = random.integers(0, workload.classes, shape)
-    batches = [Batch(inputs[i], labels[i]) for i in range(STEPS)]
-    return run_reference(workload, init.start_weights(workload), batches)
+    workload = spec.load(name)
+    return run_reference(workload, init.start_weights(workload), batches(workload, STEPS))
 
 
 def _mark(verdict: Verdict) -> str:
@@ -111,7 +115,7 @@ def main() -> None:
     found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
-    for fault in [*COMMON, *NATIVE]:
+    for fault in [*COMMON, *NATIVE, *TRANSFORMED, *NATIVE_TRANSFORMED]:
         cells = [found[name].get(fault) for name in frameworks]
         marks = ["" if one is None else _mark(one.verdict) for one in cells]
         shown = found[native_host()][fault]
