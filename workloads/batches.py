@@ -76,6 +76,7 @@ def mixed(inputs: NDArray, batch: int, number: int, workload: Workload) -> NDArr
     random = np.random.Generator(np.random.PCG64([data.seed, number]))
     rows, partners = random.integers(0, len(inputs), (2, batch))
     if workload.tokens:
+        partners = (rows + random.integers(1, max(2, len(inputs)), batch)) % len(inputs)
         first = random.random((batch, *inputs.shape[1:])) < 0.5
         return normalise(np.where(first, inputs[rows], inputs[partners]), data)
     share = random.random((batch, *(1 for _ in inputs.shape[1:])), dtype=np.float32)

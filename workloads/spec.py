@@ -314,6 +314,7 @@ def _check(workload: Workload, where: str) -> None:
             shape = layer.output(shape)
         except SpecError as error:
             raise SpecError(f"{where}: layers[{i}]: {error}") from error
+    _check_tokens(workload, where)
     if shape != (*workload.label_shape, workload.classes):
         steps = f" at each of {workload.label_shape[0]} steps" if workload.label_shape else ""
         raise SpecError(
@@ -336,7 +337,6 @@ def _check(workload: Workload, where: str) -> None:
         )
     if not workload.parameters:
         raise SpecError(f"{where}: layers: nothing to train: add a dense or conv2d layer")
-    _check_tokens(workload, where)
     for key in ("mean", "std"):
         count, channels = len(getattr(workload.data, key)), workload.input_shape[0]
         if count not in (1, channels):
@@ -348,7 +348,7 @@ def _check(workload: Workload, where: str) -> None:
 
 def _check_tokens(workload: Workload, where: str) -> None:
     """Tokens go into an embedding of as many, as they are; and nothing else goes into one."""
-    data, first = workload.data, workload.leaves[0].layer
+    data, first = workload.data, workload.layers[0] if workload.layers else None
     for place in workload.leaves[1:] if workload.tokens else workload.leaves:
         if isinstance(place.layer, Embedding):
             raise SpecError(

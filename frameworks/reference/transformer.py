@@ -145,8 +145,7 @@ class Attention(Function):
         y = x @ weight
         if f"bias_{part}" in self.parameters:
             y += self.parameters[f"bias_{part}"]
-        size = norm(x, 1)[:, None] * norm(weight, 0)
-        return self.arithmetic.product(y, x.shape[1], lambda: size)
+        return self.arithmetic.product(y, x.shape[1], lambda: norm(x, 1)[:, None] * norm(weight, 0))
 
     def _back(self, dy: NDArray, x: NDArray, part: str) -> NDArray:
         """Return the gradient of a projection's x; leave those of its weight and bias."""

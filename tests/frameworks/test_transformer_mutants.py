@@ -124,7 +124,8 @@ def test_a_planted_fault_is_caught(fault: str) -> None:
 @pytest.mark.parametrize("fault", NATIVE)
 def test_a_fault_of_a_layer_s_own_code_is_caught(fault: str) -> None:
     run = run_of(NET)
-    verdict = judge(answered(run, NATIVE[fault]), run, "float32")
+    with np.errstate(all="ignore"):  # some trainings diverge
+        verdict = judge(answered(run, NATIVE[fault]), run, "float32")
     assert verdict.value == NOT_EQUIVALENT
 
 
