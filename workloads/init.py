@@ -42,7 +42,7 @@ def start_weights(workload: Workload) -> dict[str, NDArray[np.float32]]:
                 weights[name] = np.full(shape, fixed[short], np.float32)
                 continue
             fans = layer.fans(place.input)
-            array = _draw(random, workload.init, shape, fans, short == "bias")
+            array = _draw(random, workload.init, shape, fans, short.startswith("bias"))
             weights[name] = array.astype(np.float32)
         for short, shape in layer.state(place.input).items():
             state[f"{place.name}.{short}"] = np.full(shape, fixed.get(short, 0), np.float32)

@@ -46,16 +46,16 @@ class Forward:
         options: Options,
     ) -> None:
         self.variables, self.images, self._xla = variables, images, options.mode == "xla"
-        self._mixed = options.precision == "bfloat16"
+        self.mixed = options.precision == "bfloat16"
         self._left_turned = layout.turns(workload, images)
         self._stages = self.chain(workload.model)
 
     def __call__(self, x: tf.Tensor, training: Training | None = None) -> tf.Tensor:
-        if self._mixed:
+        if self.mixed:
             x = tf.cast(x, tf.bfloat16)
         for stage in self._stages:
             x = stage(x, training)
-        return tf.cast(x, tf.float32) if self._mixed else x
+        return tf.cast(x, tf.float32) if self.mixed else x
 
     def chain(self, places: Sequence[Placed]) -> list[Stage]:
         """Return the stages of layers one after the other."""
@@ -69,7 +69,7 @@ class Forward:
         """Return `product` of x, the layer's weight and its bias or None."""
         weight = self.variables[f"{place.name}.weight"]
         bias = self.variables.get(f"{place.name}.bias")
-        if self._mixed:
+        if self.mixed:
             return plain(in_bfloat16(product, weight, bias))
         return plain(lambda x: product(x, weight, bias))
 
@@ -87,19 +87,19 @@ class Forward:
         """Return batch norm, in float32."""
         make = two_pass_batch_norm if self._xla else batch_norm
         norm = make(place, layer, self.variables, self.images)
-        return in_float32(norm) if self._mixed else norm
+        return in_float32(norm) if self.mixed else norm
 
     def layer_norm(self, place: Placed, layer: spec.LayerNorm) -> Stage:
         """Return layer norm, in float32."""
         weight, bias = (self.variables[f"{place.name}.{short}"] for short in ("weight", "bias"))
         norm = plain(lambda x: layer_norm(x, weight, bias, layer.epsilon))
-        return in_float32(norm) if self._mixed else norm
+        return in_float32(norm) if self.mixed else norm
 
     def rms_norm(self, place: Placed, layer: spec.RmsNorm) -> Stage:
         """Return RMS norm, in float32."""
         weight = self.variables[f"{place.name}.weight"]
         norm = plain(lambda x: rms_norm(x, weight, layer.epsilon))
-        return in_float32(norm) if self._mixed else norm
+        return in_float32(norm) if self.mixed else norm
 
     def flatten(self, place: Placed, layer: spec.Flatten) -> Stage:
         """Return what restores the canonical order, but where the next weights are turned instead."""

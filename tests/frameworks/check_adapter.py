@@ -26,6 +26,8 @@ import frameworks
 from frameworks.contract import Adapter, Memory, Options, Unavailable, Weights
 from workloads.batches import Batch
 from workloads.layers import (
+    BIDIRECTIONAL,
+    REVERSE,
     AvgPool,
     BatchNorm,
     Conv2d,
@@ -35,10 +37,12 @@ from workloads.layers import (
     Flatten,
     Gelu,
     GlobalAvgPool,
+    Gru,
     LastStep,
     Layer,
     LayerNorm,
     LeakyRelu,
+    Lstm,
     MaxPool,
     MeanSteps,
     PadChannels,
@@ -171,7 +175,17 @@ _NETS = (
         Residual(body=(Dense(7), Silu(), Dense(8), RmsNorm()), shortcut=(Dense(8), Elu())),
         *(Gelu("tanh"), Dense(7), Softplus(), Dense(4)),
         classes=4,
-        optimiser=Sgd(0.1, momentum=0.9),
+        optimiser=Sgd(0.5, momentum=0.9),
+    ),
+    _net(
+        "recurrent",
+        (2, 5, 4),
+        "cross-entropy",
+        *(Rows(), Lstm(3, BIDIRECTIONAL), RmsNorm(), Gru(5), Dropout(0.25)),
+        Residual(body=(Lstm(4, REVERSE), Gru(3, BIDIRECTIONAL)), shortcut=(Gru(6, REVERSE),)),
+        *(Lstm(5), LastStep(), Dense(4)),
+        classes=4,
+        optimiser=Adam(0.01),
     ),
     # Of inputs with mean 100 and deviation 0.3: a variance E[x^2] - E[x]^2 has no digit left.
     _net(

@@ -16,13 +16,26 @@ from workloads.layers.blocks import Residual
 from workloads.layers.images import AvgPool, Conv2d, GlobalAvgPool, MaxPool, PadChannels, Pool
 from workloads.layers.norms import BatchNorm, LayerNorm, RmsNorm
 from workloads.layers.plain import Dense, Dropout, Flatten
-from workloads.layers.sequences import LastStep, MeanSteps, Rows
+from workloads.layers.sequences import (
+    BIDIRECTIONAL,
+    FORWARD,
+    REVERSE,
+    Gru,
+    LastStep,
+    Lstm,
+    MeanSteps,
+    Recurrent,
+    Rows,
+)
 from workloads.reading import by_kind
 
 __all__ = [
     "AT_EQUALS",
     "AT_ZERO",
+    "BIDIRECTIONAL",
+    "FORWARD",
     "KINDS",
+    "REVERSE",
     "Activation",
     "AvgPool",
     "BatchNorm",
@@ -33,14 +46,17 @@ __all__ = [
     "Flatten",
     "Gelu",
     "GlobalAvgPool",
+    "Gru",
     "LastStep",
     "Layer",
     "LayerNorm",
     "LeakyRelu",
+    "Lstm",
     "MaxPool",
     "MeanSteps",
     "PadChannels",
     "Pool",
+    "Recurrent",
     "Relu",
     "Residual",
     "RmsNorm",

@@ -59,6 +59,10 @@ class Layer:
         """Return the multiply-adds of one example's forward pass (matrix arithmetic only)."""
         return 0
 
+    def multiply_adds_of_inputs(self, shape: Shape) -> int:
+        """Return those of them that read the layer's inputs: the first layer needs no gradient there."""
+        return self.multiply_adds(shape)
+
     def check_batch(self, shape: Shape, batch: int) -> None:
         """Raise SpecError where it cannot be trained on a batch of so many inputs of `shape`."""
 
