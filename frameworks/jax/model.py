@@ -18,6 +18,7 @@ from frameworks.jax.layers import (
     dropout,
     max_pool_of_slices,
 )
+from frameworks.jax.recurrent import RECURRENT, compiled
 from frameworks.jax.transformer import attention
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
@@ -95,8 +96,10 @@ def _bind(place: Placed, way: Way) -> Bound:
     function = FUNCTIONS.get(kind) or unsupported("jax", layer)
     if kind is spec.MaxPool and way.mode == "jit" and layer.size <= 3:
         function = max_pool_of_slices
+    if kind in RECURRENT and way.mode == "jit":
+        function = compiled(kind)
     names = [f"{place.name}.{short}" for short in layer.parameters(place.input)]
-    if way.mixed and kind in (spec.Dense, spec.Conv2d):
+    if way.mixed and kind in (spec.Dense, spec.Conv2d, spec.Lstm, spec.Gru):
         function = _in_bfloat16(function)
     if way.mixed and kind in (spec.LayerNorm, spec.RmsNorm):
         function = _in_float32(function)

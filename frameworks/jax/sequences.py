@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array
 
+from frameworks.jax.recurrent import RECURRENT
 from workloads import layers as spec
 
 
@@ -19,4 +20,5 @@ SEQUENCES: dict[type[spec.Layer], Callable[..., Array]] = {
     spec.Rows: rows,
     spec.LastStep: lambda layer, x: x[:, -1],
     spec.MeanSteps: lambda layer, x: jnp.mean(x, axis=1),
+    **RECURRENT,
 }

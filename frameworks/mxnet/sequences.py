@@ -7,6 +7,7 @@ from typing import Any
 
 from mxnet import gluon
 
+from frameworks.mxnet.recurrent import RECURRENT
 from workloads import layers as spec
 from workloads.spec import Placed
 
@@ -51,4 +52,5 @@ SEQUENCES: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = 
     spec.Rows: lambda x, place: Rows(),
     spec.LastStep: lambda x, place: LastStep(),
     spec.MeanSteps: lambda x, place: MeanSteps(),
+    **RECURRENT,
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from frameworks.pytorch.recurrent import RECURRENT
 from workloads import layers as spec
 from workloads.layers import Shape
 
@@ -39,4 +40,5 @@ SEQUENCES: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
     spec.Rows: lambda x, shape: Rows(),
     spec.LastStep: lambda x, shape: LastStep(),
     spec.MeanSteps: lambda x, shape: MeanSteps(),
+    **RECURRENT,
 }

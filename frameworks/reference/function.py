@@ -82,6 +82,11 @@ def norm(x: NDArray, axes: int | tuple[int, ...]) -> NDArray:
     return np.sqrt(np.square(x).sum(axis=axes))
 
 
+def matrix_product(arithmetic: Arithmetic, y: NDArray, a: NDArray, b: NDArray) -> NDArray:
+    """Return y, which is a b and perhaps a bias, as the arithmetic has it."""
+    return arithmetic.product(y, a.shape[1], lambda: np.outer(norm(a, 1), norm(b, 0)))
+
+
 def places(shape: tuple[int, ...], size: int, stride: int) -> Iterator[tuple]:
     """Yield, for each element of a window in turn, where in an image all windows have it.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.reference.activations import ACTIVATIONS
-from frameworks.reference.function import Function, norm, places
+from frameworks.reference.function import Function, matrix_product, norm, places
 from frameworks.reference.norms import BatchNorm, LayerNorm, RmsNorm
 from frameworks.reference.pools import AvgPool, GlobalAvgPool, MaxPool
 from frameworks.reference.sequences import SEQUENCES
@@ -27,21 +27,17 @@ class Dense(Function):
         operand = self.arithmetic.operand
         self.x, self.weight = operand(_rows(x)), operand(self.parameters["weight"])
         y = self.x @ self.weight.T + self.parameters["bias"]
-        y = self._product(y, x.shape[-1], self.x, self.weight.T)
+        y = matrix_product(self.arithmetic, y, self.x, self.weight.T)
         return y.reshape(*x.shape[:-1], -1)
 
     def backward(self, dy: NDArray) -> NDArray:
         read = self.arithmetic.operand(_rows(dy))
-        d_weight = self._product(read.T @ self.x, len(read), read.T, self.x)
+        d_weight = matrix_product(self.arithmetic, read.T @ self.x, read.T, self.x)
         d_bias = self.arithmetic.sum(dy, tuple(range(dy.ndim - 1)))
         self.gradients = {"weight": d_weight, "bias": d_bias}
         self.terms = self.sizes(dy, self.x)
-        dx = self._product(read @ self.weight, dy.shape[-1], read, self.weight)
+        dx = matrix_product(self.arithmetic, read @ self.weight, read, self.weight)
         return dx.reshape(*dy.shape[:-1], -1)
-
-    def _product(self, y: NDArray, terms: int, a: NDArray, b: NDArray) -> NDArray:
-        """Return y = a b as the arithmetic has it."""
-        return self.arithmetic.product(y, terms, lambda: np.outer(norm(a, 1), norm(b, 0)))
 
 
 def _rows(x: NDArray) -> NDArray:

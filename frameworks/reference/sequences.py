@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.reference.function import Function
+from frameworks.reference.recurrent import Gru, Lstm
 from workloads import layers as spec
 
 
@@ -51,4 +52,6 @@ SEQUENCES: dict[type[spec.Layer], type[Function]] = {
     spec.Rows: Rows,
     spec.LastStep: LastStep,
     spec.MeanSteps: MeanSteps,
+    spec.Lstm: Lstm,
+    spec.Gru: Gru,
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from frameworks.tensorflow.recurrent import RECURRENT
 from frameworks.tensorflow.stages import Stage, plain
 from workloads import layers as spec
 from workloads.spec import Placed
@@ -22,4 +23,5 @@ SEQUENCES: dict[type[spec.Layer], Callable[[Any, Placed, Any], Stage]] = {
     spec.Rows: rows,
     spec.LastStep: lambda net, place, layer: plain(lambda x: x[:, -1]),
     spec.MeanSteps: lambda net, place, layer: plain(lambda x: tf.reduce_mean(x, 1)),
+    **RECURRENT,
 }

@@ -26,6 +26,8 @@ import frameworks
 from frameworks.contract import Adapter, Memory, Options, Unavailable, Weights
 from workloads.batches import Batch
 from workloads.layers import (
+    BIDIRECTIONAL,
+    REVERSE,
     Attention,
     AvgPool,
     BatchNorm,
@@ -37,10 +39,12 @@ from workloads.layers import (
     Flatten,
     Gelu,
     GlobalAvgPool,
+    Gru,
     LastStep,
     Layer,
     LayerNorm,
     LeakyRelu,
+    Lstm,
     MaxPool,
     MeanSteps,
     PadChannels,
@@ -210,7 +214,17 @@ _NETS = (
         Residual(body=(Dense(7), Silu(), Dense(8), RmsNorm()), shortcut=(Dense(8), Elu())),
         *(Gelu("tanh"), Dense(7), Softplus(), Dense(4)),
         classes=4,
-        optimiser=Sgd(0.1, momentum=0.9),
+        optimiser=Sgd(0.5, momentum=0.9),
+    ),
+    _net(
+        "recurrent",
+        (2, 3, 4),
+        "cross-entropy",
+        *(Rows(), Lstm(3, BIDIRECTIONAL), RmsNorm()),
+        Residual(body=(Gru(6),), shortcut=(Gru(3, BIDIRECTIONAL),)),
+        *(Lstm(5, REVERSE), LastStep(), Dense(4)),
+        classes=4,
+        optimiser=Adam(0.01),
     ),
     # Of inputs with mean 100 and deviation 0.3: a variance E[x^2] - E[x]^2 has no digit left.
     _net(

@@ -17,14 +17,27 @@ from workloads.layers.blocks import Residual
 from workloads.layers.images import AvgPool, Conv2d, GlobalAvgPool, MaxPool, PadChannels, Pool
 from workloads.layers.norms import BatchNorm, LayerNorm, RmsNorm
 from workloads.layers.plain import Dense, Dropout, Flatten
-from workloads.layers.sequences import LastStep, MeanSteps, Rows
+from workloads.layers.sequences import (
+    BIDIRECTIONAL,
+    FORWARD,
+    REVERSE,
+    Gru,
+    LastStep,
+    Lstm,
+    MeanSteps,
+    Recurrent,
+    Rows,
+)
 from workloads.layers.tokens import Embedding, Positions
 from workloads.reading import by_kind
 
 __all__ = [
     "AT_EQUALS",
     "AT_ZERO",
+    "BIDIRECTIONAL",
+    "FORWARD",
     "KINDS",
+    "REVERSE",
     "Activation",
     "Attention",
     "AvgPool",
@@ -37,16 +50,19 @@ __all__ = [
     "Flatten",
     "Gelu",
     "GlobalAvgPool",
+    "Gru",
     "LastStep",
     "Layer",
     "LayerNorm",
     "LeakyRelu",
+    "Lstm",
     "MaxPool",
     "MeanSteps",
     "PadChannels",
     "Patches",
     "Pool",
     "Positions",
+    "Recurrent",
     "Relu",
     "Residual",
     "RmsNorm",

@@ -55,6 +55,9 @@ class Attention(Layer):
         pairs = steps * (steps + 1) // 2 if self.causal else steps * steps
         return 4 * steps * features**2 + 2 * pairs * features
 
+    def multiply_adds_of_inputs(self, shape: Shape) -> int:
+        return 3 * shape[0] * shape[1] ** 2
+
 
 @dataclass(frozen=True)
 class Patches(Layer):

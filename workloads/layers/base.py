@@ -59,6 +59,10 @@ class Layer:
         """Return the multiply-adds of one example's forward pass (matrix arithmetic only)."""
         return 0
 
+    def multiply_adds_of_inputs(self, shape: Shape) -> int:
+        """Return those of them that read the layer's inputs: the first layer needs no gradient there."""
+        return self.multiply_adds(shape)
+
     def mask(self, shape: Shape) -> tuple[float, Shape] | None:
         """Return the rate and the shape, of one example, of its dropout mask; None where it has none."""
         return None
