@@ -183,9 +183,10 @@ class Cell:
         return time.perf_counter() - begin, losses
 
     def evaluate(self, emit: Callable) -> Result:
-        """Predict the whole test set; the predicted classes go to predictions.npy.
+        """Predict the whole test set; the predicted classes go to predictions.npy, (N,).
 
-        With a label a step the mean cross-entropy is handed back, too, over all that are not -1.
+        With a label a step those of all steps follow one another, and the mean cross-entropy is handed
+        back, too, over all labels that are not -1.
         """
         inputs, batch = self.arrays["test_inputs"], self.workload.data.batch
         labels, predicted, losses = self.arrays["test_labels"], list[NDArray](), list[NDArray]()
@@ -210,7 +211,7 @@ class Cell:
                 self.timed["evaluate"] = TimedPredictions(again, logits)
             emit("progress", examples=sum(map(len, predicted)))
         path = self.folder / "predictions.npy"
-        np.save(path, np.concatenate(predicted)[: len(inputs)].astype(np.int64))
+        np.save(path, np.concatenate(predicted)[: len(inputs)].ravel().astype(np.int64))
         mean = {"cross_entropy": float(np.concatenate(losses).mean())} if losses else {}
         return {"seconds": seconds, "predictions": str(path), **mean}
 

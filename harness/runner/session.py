@@ -229,7 +229,7 @@ class WorkerSession:
         """
         evaluated = self._worker.ask("evaluate", self._context.timeouts.work)
         predictions = handed_back.array("evaluate", evaluated["predictions"])
-        labels = np.asarray(self._task.arrays.open("test_labels"))
+        labels = np.asarray(self._task.arrays.open("test_labels")).ravel()
         if predictions.shape != labels.shape:
             reason = f"evaluate: {len(predictions)} predictions for {len(labels)} examples"
             raise WorkerFailed("failed", reason)

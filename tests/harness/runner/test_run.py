@@ -305,7 +305,7 @@ def test_a_label_a_step_is_scored_by_steps_and_by_perplexity(
         parity_steps=2,
     )
     record, status, _ = execute(request, toy_root)
-    assert status == 0
+    assert status == 0, [e["reason"] for e in record.every("cell-failed")]
     scores = record.every("evaluated")
     tokens = text.TEST * text.STEPS
     assert [(score["examples"], np.sum(score["confusion"])) for score in scores] == [
