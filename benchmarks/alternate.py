@@ -29,12 +29,13 @@ from workloads.init import start_weights  # noqa: E402
 Train = Callable[[Sequence[Batch]], Any]
 
 
-def plain_loop(framework: str, mode: str) -> Train:
-    """Return the training loop of frameworks/<framework>/loop.py for one of its modes.
+def plain_loop(framework: str, workload: str, mode: str) -> Train:
+    """Return the training loop of frameworks/<framework>/loops/<workload>.py for one of its modes.
 
     Its `build(mode)` returns a function that trains on batches in NumPy and returns each step's loss.
     """
-    return importlib.import_module(f"frameworks.{framework}.loop").build(mode)
+    module = workload.replace("-", "_")
+    return importlib.import_module(f"frameworks.{framework}.loops.{module}").build(mode)
 
 
 def seconds(train: Train, batches: Sequence[Batch]) -> float:
@@ -59,7 +60,7 @@ def alternate(job: dict[str, Any]) -> dict[str, Any]:
     # The adapter first: it sets threads and precision for the whole process, so for both.
     options = Options(job["mode"], threads=job["threads"])
     adapter = frameworks.adapter(job["framework"])(workload, start_weights(workload), options)
-    ours, plain = adapter.train, plain_loop(job["framework"], job["mode"])
+    ours, plain = adapter.train, plain_loop(job["framework"], job["workload"], job["mode"])
     for train in (ours, plain, ours, plain):  # compile, warm up
         train(few)
     steps = max(8, round(8 * job["slice_s"] / seconds(plain, few)))
