@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from benchmarks.parity.layers import chains, log_uniform, norm_fits, shape_after, weighted
+from benchmarks.parity.layers import FLAT, chains, log_uniform, norm_fits, shape_after, weighted
 from benchmarks.parity.transformers import on_patches, on_tokens
 from workloads import cost, datasets, spec
 from workloads.datasets import Dataset
@@ -160,6 +160,8 @@ def _model(draw: DrawFn, described: Dataset, batch: int) -> tuple[Layer, ...]:
                 }
             )
         )
+    elif len(shape) == 2:
+        layers += (*draw(st.sampled_from([*FLAT[2], (Flatten(),)])), dense)
     else:
         layers += (dense,)
     last: dict[tuple[Layer, ...], int] = {

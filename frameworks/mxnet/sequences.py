@@ -20,7 +20,7 @@ class Rows(gluon.HybridBlock):
 
 
 class LastStep(gluon.HybridBlock):
-    """The last step, (batch, features). (MXNet 1.9's SequenceLast over axis 1 ends the process.)"""
+    """The last step, (batch, features). (The gradient of MXNet 1.9's SequenceLast ends the process.)"""
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:  # noqa: N803
         return F.reshape(F.slice_axis(x, axis=1, begin=-1, end=None), (0, -1))

@@ -222,7 +222,7 @@ _NETS = (
         "cross-entropy",
         *(Rows(), Lstm(3, BIDIRECTIONAL), RmsNorm()),
         Residual(body=(Gru(6),), shortcut=(Gru(3, BIDIRECTIONAL),)),
-        *(Lstm(5, REVERSE), LastStep(), Dense(4)),
+        *(Lstm(5, REVERSE), MeanSteps(), Dense(4)),
         classes=4,
         optimiser=Adam(0.01),
     ),
