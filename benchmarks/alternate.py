@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # at the end, so that nothing in the tree shadows a library
 
 import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 
 import frameworks  # noqa: E402
 from frameworks.contract import Options  # noqa: E402
