@@ -39,7 +39,7 @@ from frameworks.replays import (
 )
 from harness import failures, protocol, this_process
 from workloads.batches import Batch, Batches, in_order, mixed, per_slice
-from workloads.scores import cross_entropies
+from workloads.scores import Scores
 from workloads.spec import Workload, from_dict
 
 sys.path.pop()
@@ -189,31 +189,27 @@ class Cell:
         back, too, over all labels that are not -1.
         """
         inputs, batch = self.arrays["test_inputs"], self.workload.data.batch
-        labels, predicted, losses = self.arrays["test_labels"], list[NDArray](), list[NDArray]()
-        seconds, at_once = 0.0, max(1, _PORTION_BYTES // self._batch_bytes())
+        scores, seconds = Scores(self.arrays["test_labels"]), 0.0
+        at_once = max(1, _PORTION_BYTES // self._batch_bytes())
 
         def taken(number: int) -> list[NDArray]:
             batches = in_order(inputs, batch, self.workload.data, number * at_once)
             return list(islice(batches, at_once))
 
-        while portion := taken(len(predicted)):
+        while portion := taken(scores.portions):
             begin = time.perf_counter()
             logits = self.adapter.predict(portion)
             seconds += time.perf_counter() - begin
-            if not np.isfinite(logits).all():
-                raise ArithmeticError("logits that are not finite: the training diverged")
-            if self.workload.label_shape:
-                begun = sum(map(len, predicted))
-                losses.append(cross_entropies(logits, labels[begun : begun + len(logits)]))
-            predicted.append(logits.argmax(axis=-1))
-            if not self._random.randrange(len(predicted)):
-                again = partial(taken, len(predicted) - 1)
+            scores.add(logits)
+            if not self._random.randrange(scores.portions):
+                again = partial(taken, scores.portions - 1)
                 self.timed["evaluate"] = TimedPredictions(again, logits)
-            emit("progress", examples=sum(map(len, predicted)))
+            emit("progress", examples=scores.examples)
         path = self.folder / "predictions.npy"
-        np.save(path, np.concatenate(predicted)[: len(inputs)].ravel().astype(np.int64))
-        mean = {"cross_entropy": float(np.concatenate(losses).mean())} if losses else {}
-        return {"seconds": seconds, "predictions": str(path), **mean}
+        np.save(path, scores.classes())
+        result = {"seconds": seconds, "predictions": str(path)}
+        mean = scores.cross_entropy()
+        return result if mean is None else {**result, "cross_entropy": mean}
 
     def warm(self, start: int, seconds: float, emit: Callable) -> Result:
         """Train for about `seconds` in short portions, from step `start`; return each one's step time."""

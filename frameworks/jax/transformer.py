@@ -47,8 +47,8 @@ def attention(layer: spec.Attention, x: Array, mask: Array | None, **parameters:
         scores *= 1 / math.sqrt(q.shape[3])
         if layer.causal:
             scores = jnp.where(jnp.tri(x.shape[1], dtype=bool), scores, -jnp.inf)
-        kept = mask * jnp.float32(1 / (1 - layer.dropout))
-        weights = (jax.nn.softmax(scores) * kept).astype(v.dtype)
+        scaled = mask * jnp.float32(1 / (1 - layer.dropout))
+        weights = (jax.nn.softmax(scores) * scaled).astype(v.dtype)
         y = jnp.einsum("bhqk,bkhd->bqhd", weights, v)
     return project(y.reshape(x.shape), "o")
 

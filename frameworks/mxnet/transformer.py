@@ -78,8 +78,8 @@ class Attention(gluon.HybridBlock):
         weights = F.softmax(scores, axis=-1, temperature=math.sqrt(self._features // self._heads))
         if mask is not None:
             scale = 1 / (1 - self._rate)
-            kept = F.reshape(F.cast(mask, "float32"), (-3, self._steps, self._steps)) * scale
-            weights = weights * kept
+            scaled = F.reshape(F.cast(mask, "float32"), (-3, self._steps, self._steps)) * scale
+            weights = weights * scaled
         y = F.reshape(F.batch_dot(weights, v), (-4, -1, self._heads, 0, 0))
         return project(F.reshape(F.transpose(y, (0, 2, 1, 3)), (0, 0, -3)), "o")
 

@@ -70,8 +70,8 @@ def attention(net: Any, place: Placed, layer: spec.Attention) -> Stage:
             scores += tf.cast(unseen, scores.dtype)
         weights = tf.nn.softmax(scores)
         if training is not None and layer.dropout:
-            kept = tf.cast(training.masks[place.name], weights.dtype)
-            weights *= kept * (1 / (1 - layer.dropout))
+            scaled = tf.cast(training.masks[place.name], weights.dtype)
+            weights *= scaled * (1 / (1 - layer.dropout))
         y = tf.transpose(tf.matmul(weights, split(v(x))), (0, 2, 1, 3))
         return o(tf.reshape(y, (-1, steps, features)))
 

@@ -211,13 +211,7 @@ METRICS: tuple[Metric, ...] = (
     *bounds(INFERENCE),
     RESIDENT,
     *bounds(RESIDENT),
-    _count(
-        "launches",
-        "launches",
-        "launches",
-        "launches",
-        "launches that were timed",
-    ),
+    _count("launches", "launches", "launches", "launches", "launches that were timed"),
     _count(
         "disturbed",
         "contaminated",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import NoneType
-from typing import Any, NotRequired, TypedDict, get_args, get_type_hints
+from typing import Any, TypedDict, get_args, get_type_hints
 
 from harness import disk
 from harness.results import fit
@@ -54,12 +54,17 @@ class Trained(TypedDict):
     moments: list[list[float]]
 
 
-class Evaluated(TypedDict):
+class _Scored(TypedDict, total=False):
+    """What `evaluate` replies of a workload with a label a step."""
+
+    cross_entropy: float
+
+
+class Evaluated(_Scored):
     """The reply to `evaluate`."""
 
     seconds: float
     predictions: str
-    cross_entropy: NotRequired[float]
 
 
 class Warmed(TypedDict):
