@@ -185,8 +185,7 @@ class Cell:
     def evaluate(self, emit: Callable) -> Result:
         """Predict the whole test set; the predicted classes go to predictions.npy, (N,).
 
-        With a label a step those of all steps follow one another, and the mean cross-entropy is handed
-        back, too, over all labels that are not -1.
+        With a label a step all steps follow one another; then there is a mean cross-entropy, too.
         """
         inputs, batch = self.arrays["test_inputs"], self.workload.data.batch
         scores, seconds = Scores(self.arrays["test_labels"]), 0.0
@@ -207,9 +206,8 @@ class Cell:
             emit("progress", examples=scores.examples)
         path = self.folder / "predictions.npy"
         np.save(path, scores.classes())
-        result = {"seconds": seconds, "predictions": str(path)}
         mean = scores.cross_entropy()
-        return result if mean is None else {**result, "cross_entropy": mean}
+        return {"seconds": seconds, "predictions": str(path), "cross_entropy": mean}
 
     def warm(self, start: int, seconds: float, emit: Callable) -> Result:
         """Train for about `seconds` in short portions, from step `start`; return each one's step time."""

@@ -54,17 +54,12 @@ class Trained(TypedDict):
     moments: list[list[float]]
 
 
-class _Scored(TypedDict, total=False):
-    """What `evaluate` replies of a workload with a label a step."""
-
-    cross_entropy: float
-
-
-class Evaluated(_Scored):
+class Evaluated(TypedDict):
     """The reply to `evaluate`."""
 
     seconds: float
     predictions: str
+    cross_entropy: float | None
 
 
 class Warmed(TypedDict):

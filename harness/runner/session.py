@@ -211,8 +211,8 @@ class WorkerSession:
         labels, predictions, evaluated = self._predicted()
         scored = classification.score(labels, predictions, self._task.workload.classes)
         correct = classification.pack(labels == predictions)
-        if "cross_entropy" in evaluated:
-            scored["perplexity"] = classification.perplexity(evaluated["cross_entropy"])
+        if (cross_entropy := evaluated.get("cross_entropy")) is not None:
+            scored["perplexity"] = classification.perplexity(cross_entropy)
         self.emit(
             "evaluated",
             seconds=evaluated["seconds"],
