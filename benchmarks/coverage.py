@@ -29,7 +29,7 @@ from harness.machine import host  # noqa: E402
 from harness.results import pairwise  # noqa: E402
 from harness.runner.context import Measuring  # noqa: E402
 from harness.runner.request import LEAST_LAUNCHES  # noqa: E402
-from harness.stats import intervals  # noqa: E402
+from harness.stats import intervals, pooling  # noqa: E402
 from harness.stats.intervals import LEVEL, LOOKS  # noqa: E402
 
 Array = NDArray[np.float64]
@@ -82,6 +82,7 @@ class Run:
         """`rates` are (trials, launches, cells, rounds); the last cell is the twin of any other."""
         cells = rates.shape[2] - 1
         self.pairs = {(a, b): _ratios(rates, a, b) for a, b in combinations(range(cells), 2)}
+        self.scatters = {(a, b): _scatters(rates, a, b) for a, b in self.pairs}
         self.twins = [_ratios(rates, cell, cells) for cell in range(cells)]
 
     def twin(self, trial: int, launch: int, active: Sequence[int]) -> float:
@@ -92,6 +93,15 @@ class Run:
         """Have all cells differ from those after them by so much, though they are the same."""
         self.pairs = {pair: logs + by for pair, logs in self.pairs.items()}
         self.twins = [logs + by for logs in self.twins]
+
+    def ratios(
+        self, trial: int, ran: Array, floor: float, level: float = LEVEL
+    ) -> dict[tuple[int, int], intervals.Ratio]:
+        """Return every pair's ratio, from the launches that both cells `ran` in, (cells, launches)."""
+        both = {(a, b): ran[a] & ran[b] for a, b in self.pairs}
+        logs = {pair: self.pairs[pair][trial, of] for pair, of in both.items()}
+        scatters = {pair: self.scatters[pair][trial, of] for pair, of in both.items()}
+        return pooling.ratios(logs, scatters, floor, level)
 
     def floor(self, trial: int, launches: int) -> float:
         """Return the noise floor of a run of so many launches, of all cells."""
@@ -137,11 +147,7 @@ def stop_early(run: Run, trial: int) -> Ending:
         twins.append(run.twin(trial, launch, active))
         if launch not in LOOKS:
             continue
-        floor = intervals.noise_floor(twins)
-        ratios = {
-            (a, b): intervals.ratio(logs[trial, ran[a] & ran[b]], floor, level)
-            for (a, b), logs in run.pairs.items()
-        }
+        ratios = run.ratios(trial, ran, intervals.noise_floor(twins), level)
         told = intervals.holm({pair: one.p for pair, one in ratios.items()}, 1 - level)
         ever |= bool(told)
         active = sorted({cell for pair in ratios if pair not in told for cell in pair})
@@ -160,12 +166,8 @@ def stop_by_width(run: Run, trial: int) -> Ending:
         twins.append(run.twin(trial, launch, active))
         if launch < LEAST_LAUNCHES:
             continue
-        floor = intervals.noise_floor(twins)
-        ratios = {
-            (a, b): intervals.ratio(logs[trial, ran[a] & ran[b]], floor)
-            for (a, b), logs in run.pairs.items()
-        }
-        wide = {pair for pair, one in ratios.items() if _half_width(one) > PRECISION}
+        ratios = run.ratios(trial, ran, intervals.noise_floor(twins))
+        wide = {pair for pair, one in ratios.items() if half_width(one) > PRECISION}
         active = sorted({cell for pair in wide for cell in pair})
         if not active:
             break
@@ -173,7 +175,8 @@ def stop_by_width(run: Run, trial: int) -> Ending:
     return Ending(bool(told), ratios, told, launch)
 
 
-def _half_width(ratio: intervals.Ratio) -> float:
+def half_width(ratio: intervals.Ratio) -> float:
+    """Return half of an interval's width, as a part of the ratio."""
     return (ratio.high - ratio.low) / (2 * ratio.estimate)
 
 
@@ -200,31 +203,31 @@ def false_verdicts(noise: Noise, trials: int, seed: int) -> Iterator[tuple[str, 
     random = np.random.default_rng(seed)
     pair = Run(draw(noise, trials, LOOKS[-1], 3, random))
     nine = Run(draw(noise, trials, LOOKS[-1], 10, random))
-    yield "one pair, 5 launches", _mean(one.p <= ALPHA for one in _five(pair)), 5
-    yield "… without the floor", _mean(one.p <= ALPHA for one in _five(pair, floored=False)), 5
+    yield "one pair, 5 launches", mean(one.p <= ALPHA for one in _five(pair)), 5
+    yield "… without the floor", mean(one.p <= ALPHA for one in _five(pair, floored=False)), 5
     peeks = [_peek(one) for one in pair.pairs[0, 1]]
     yield (
         "… a look after every launch, without the floor",
-        _mean(peek > 0 for peek in peeks),
-        _mean(peek or LOOKS[-1] for peek in peeks),
+        mean(peek > 0 for peek in peeks),
+        mean(peek or LOOKS[-1] for peek in peeks),
     )
     for words, run in (("one pair", pair), ("any of nine cells' 36 pairs", nine)):
         ends = [stop_early(run, n) for n in range(trials)]
         yield (
             f"{words}, may stop early",
-            _mean(one.ever for one in ends),
-            _mean(one.launches for one in ends),
+            mean(one.ever for one in ends),
+            mean(one.launches for one in ends),
         )
         ends = [stop_by_width(run, n) for n in range(trials)]
         yield (
             f"{words}, to a precision of {PRECISION:.0%}",
-            _mean(one.ever for one in ends),
-            _mean(one.launches for one in ends),
+            mean(one.ever for one in ends),
+            mean(one.launches for one in ends),
         )
     pair.shift(2 * noise.launch)
-    yield "one pair in unequal places, 5 launches", _mean(one.p <= ALPHA for one in _five(pair)), 5
+    yield "one pair in unequal places, 5 launches", mean(one.p <= ALPHA for one in _five(pair)), 5
     bare = _five(pair, floored=False)
-    yield "… without the floor", _mean(one.p <= ALPHA for one in bare), 5
+    yield "… without the floor", mean(one.p <= ALPHA for one in bare), 5
 
 
 def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[float, ...]:
@@ -237,7 +240,7 @@ def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[floa
     rates = draw(noise, trials, LOOKS[-1], 3, np.random.default_rng(seed))
     run = Run(_slower(rates, difference))
     shares = [
-        _mean(one.p <= ALPHA and one.estimate > 1 for one in _five(run, floored))
+        mean(one.p <= ALPHA and one.estimate > 1 for one in _five(run, floored))
         for floored in (False, True)
     ]
     ends = [stop_early(run, n) for n in range(trials)]
@@ -245,9 +248,9 @@ def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[floa
     median, late = np.percentile(right, (50, 90)) if right else (math.nan, math.nan)
     held = _holding([one.ratios[0, 1] for one in ends], math.exp(difference))
     wide = [stop_by_width(run, n) for n in range(trials)]
-    found = _mean((0, 1) in one.told and one.ratios[0, 1].estimate > 1 for one in wide)
+    found = mean((0, 1) in one.told and one.ratios[0, 1].estimate > 1 for one in wide)
     covered = _holding([one.ratios[0, 1] for one in wide], math.exp(difference))
-    launches = _mean(one.launches for one in wide)
+    launches = mean(one.launches for one in wide)
     return *shares, len(right) / trials, median, late, held, found, launches, covered
 
 
@@ -264,18 +267,25 @@ def _ratios(rates: Array, a: int, b: int) -> Array:
     return intervals.launch_ratios(one, other).reshape(trials, launches)
 
 
+def _scatters(rates: Array, a: int, b: int) -> Array:
+    trials, launches, _, rounds = rates.shape
+    one, other = (rates[:, :, cell].reshape(-1, rounds) for cell in (a, b))
+    return pooling.scatter(one, other).reshape(trials, launches)
+
+
 def _slower(rates: Array, difference: float) -> Array:
     """Make the second cell slower than the first (and its twin) by `difference`, a logarithm."""
     rates[:, :, 1] *= math.exp(-difference)
     return rates
 
 
-def _mean(values: Iterable[float]) -> float:
+def mean(values: Iterable[float]) -> float:
+    """Return the mean: of truths, their share."""
     return float(np.mean([*values]))
 
 
 def _holding(found: Sequence[intervals.Interval], truth: float) -> float:
-    return _mean(one.low <= truth <= one.high for one in found)
+    return mean(one.low <= truth <= one.high for one in found)
 
 
 def _peek(logs: Array) -> int:
@@ -307,13 +317,15 @@ def _bursts(
     return slow
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table in Markdown, row by row."""
     print(f"\n| {' | '.join(head)} |\n|{' --- |' + ' ---: |' * (len(head) - 1)}")
     for row in rows:
         print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 
-def _percent(shares: Iterable[float]) -> list[str]:
+def percent(shares: Iterable[float]) -> list[str]:
+    """Return shares as texts."""
     return [f"{share:.1%}" for share in shares]
 
 
@@ -327,11 +339,11 @@ def main() -> None:
     print(f"{date.today()}, {host.describe()['cpu']}; {trials:,} trials a figure, seed {seed}")
     held = [coverage(noise, trials, seed + n) for n, noise in enumerate(COVERED)]
     for what in held[0]:
-        _table(
+        table(
             [f"the interval of {what}", *(f"{launches} launches" for launches in LAUNCHES)],
-            [(noise, *_percent(one[what])) for noise, one in zip(COVERED, held, strict=True)],
+            [(noise, *percent(one[what])) for noise, one in zip(COVERED, held, strict=True)],
         )
-    _table(
+    table(
         ["identical cells found different", "noise", "share", "launches"],
         (
             (rule, noise, f"{share:.1%}", f"{launches:.0f}")
@@ -339,7 +351,7 @@ def main() -> None:
             for rule, share, launches in false_verdicts(noise, trials, seed)
         ),
     )
-    _table(
+    table(
         [
             "a difference found",
             "noise",
@@ -355,9 +367,9 @@ def main() -> None:
         ],
         (
             (
-                f"{percent}%",
+                f"{points}%",
                 noise,
-                *_percent(shares),
+                *percent(shares),
                 f"{median:.0f}",
                 f"{late:.0f}",
                 f"{inside:.1%}",
@@ -366,9 +378,9 @@ def main() -> None:
                 f"{covered:.1%}",
             )
             for noise in (QUIET, MIDDLING, LOUD)
-            for percent in (2, 5, 10)
+            for points in (2, 5, 10)
             for *shares, median, late, inside, wide, launches, covered in [
-                power(noise, math.log1p(percent / 100), trials, seed)
+                power(noise, math.log1p(points / 100), trials, seed)
             ]
         ),
     )

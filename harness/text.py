@@ -77,8 +77,9 @@ def duration(value: float) -> str:
 
 
 def mebibytes(value: float) -> str:
-    """A number of bytes in MiB: 1,234."""
-    return f"{value / 2**20:,.0f}"
+    """A number of bytes in MiB: 1,234, and 0.26 where fewer than ten."""
+    size = value / 2**20
+    return f"{size:,.0f}" if size == 0 or size >= 9.95 else f"{size:.2g}"
 
 
 def gibibytes(value: float) -> str:

@@ -93,9 +93,6 @@ class Cube(Layer):
 
     kind: ClassVar[str] = "cube"
     group: ClassVar[str] = "cube"
-
-
-KINDS = by_kind(Layer)
 '''
 
 CUBED = """
@@ -108,7 +105,7 @@ class Cube(Function):
         return self.arithmetic.each(3 * dy * self.x**2, roundings=3)
 
 
-FUNCTIONS[spec.Cube] = Cube
+FUNCTIONS[spec.KINDS["cube"]] = Cube
 """
 MEASURED = '"page_faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt, '
 ROWS = "METRICS: tuple[Metric, ...] = (\n"
@@ -202,7 +199,7 @@ def test_a_frameworks_plain_loop_is_found_in_its_folder(toy_root: Path) -> None:
 def test_a_layer_is_a_class_and_one_in_the_reference(toy_root: Path) -> None:
     path = toy_root / "workloads" / "catalogue" / "cubed.toml"
     path.write_text(WORKLOAD.replace('{ kind = "dense"', '{ kind = "cube" }, { kind = "dense"'))
-    append(toy_root / "workloads" / "layers.py", CUBE)
+    append(toy_root / "workloads" / "layers" / "activations.py", CUBE)
     mine = ["--framework", "reference", "--interpreter", f"reference={sys.executable}"]
     mine += ["--workload", "cubed"]
     refused = samestep(toy_root, "run", "--quick", "--threads", "1", *mine)
@@ -253,7 +250,7 @@ def test_a_metric_is_one_row(measured_root: Path, monkeypatch: pytest.MonkeyPatc
     assert "page_faults" in (run / "summary.csv").read_text().splitlines()[0]
     assert "| faults of pages |" in (run / "report.md").read_text()
     assert ">faults of pages</button>" in (run / "report.html").read_text()
-    terminal = samestep(root, "report", "latest").stdout
+    terminal = samestep(root, "report", "latest", "--details").stdout
     assert "faults: faults of pages" in " ".join(terminal.split())
     check_of(run, cells, root)
     told = json.loads((run / "check.json").read_text())["findings"]

@@ -93,10 +93,10 @@ def later(default: Any, rules: Mapping[str, Any] | None = None) -> Any:
 def table_of(record: Any) -> dict[str, Any]:
     """Return a dataclass as the plain table that `read` takes, with its `kind` first where it has one."""
     table = {"kind": record.kind} if hasattr(record, "kind") else {}
-    for each in dataclasses.fields(record):
-        value = getattr(record, each.name)
-        if "later" not in each.metadata or value != each.default:
-            table[each.name] = _plain(value)
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if "later" not in field.metadata or value != field.default:
+            table[field.name] = _plain(value)
     return table
 
 

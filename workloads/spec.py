@@ -266,7 +266,7 @@ def _by_kind(kinds: Mapping[str, type[T]], table: Any, where: str) -> T:
     kind = table.get("kind") if isinstance(table, Mapping) else None
     if not isinstance(kind, str) or kind not in kinds:
         guess = nearest(kind, kinds) if isinstance(kind, str) else ""
-        allowed = ", ".join(kinds)
+        allowed = ", ".join(sorted(kinds))
         raise SpecError(f"{where}: kind = {kind!r}: not known{guess}; allowed: {allowed}")
     parameters = {key: value for key, value in table.items() if key != "kind"}
     return read(kinds[kind], parameters, f"{where} ({kind})")

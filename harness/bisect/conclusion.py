@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.bisect.question import CHANGED, Question, in_words
 from harness.bisect.search import Search
 from harness.outcomes import INCONCLUSIVE
-from harness.text import count, listed
+from harness.text import count, duration, listed
 
 FOUND, A_RANGE, NO_CHANGE = 0, 1, 3
 """Exit statuses: one release; only a range of releases; no change that is certain."""
@@ -15,7 +15,7 @@ def conclusion(question: Question, search: Search) -> tuple[str, int]:
     """Return the last words on a search that is done, and the exit status."""
     assert search.overall is not None and search.step is not None  # noqa: S101 (it is done)
     first, last = search.releases[0], search.releases[-1]
-    spent = f"{count(search.runs, 'run')}, {_minutes(search.seconds)}"
+    spent = f"{count(search.runs, 'run')}, {duration(search.seconds)}"
     overall = f"from {first} to {last} {in_words(question, search.overall)}"
     if search.overall_moved != CHANGED:
         advice = "; a larger --budget may decide" if search.overall_moved == INCONCLUSIVE else ""
@@ -35,9 +35,3 @@ def conclusion(question: Question, search: Search) -> tuple[str, int]:
             + "".join(f"\n  {release}: {search.left_out[release]}" for release in search.between)
         ), A_RANGE
     return f"{step} in {bad}; {good} is the last good one{also}; {spent}", FOUND
-
-
-def _minutes(seconds: float) -> str:
-    return (
-        count(round(seconds / 60), "minute") if seconds >= 90 else count(round(seconds), "second")
-    )

@@ -27,6 +27,9 @@ FOLDER, THERE = Folder(), Folder(exists=True)
 OUT = click.option(
     "--out", type=FOLDER, help="Folder that runs are stored in.  [default: results/]"
 )
+DETAILS = click.option(
+    "--details", is_flag=True, help="Print all notes, and how, where and with what was measured."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from harness.commands.errors import plainly
-from harness.commands.options import OUT, LazyChoice, results_folder
+from harness.commands.options import DETAILS, OUT, LazyChoice, results_folder
 from harness.results.metrics import IN_HISTORY
 
 OPEN = click.option(
@@ -23,24 +23,25 @@ def _formats() -> Iterable[str]:
     return ["table", "html", *TEXTS]
 
 
-def _format(choice: click.Choice) -> Callable:
+def _format(choice: click.Choice, pages: bool = True) -> Callable:
     return click.option(
         "--format",
         "form",
         type=choice,
         default="table",
         show_default=True,
-        help="Of what is printed; html: a page is written.",
+        help="Of what is printed." + (" html: a page is written." if pages else ""),
     )
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @_format(LazyChoice(_formats))
+@DETAILS
 @OPEN
 @OUT
 @plainly
-def report(runs: tuple[str, ...], form: str, opened: bool, out: Path | None) -> None:
+def report(runs: tuple[str, ...], form: str, details: bool, opened: bool, out: Path | None) -> None:
     """Report stored RUNs again: each a folder, a name or the beginning of it, or latest."""
     from rich.console import Console
 
@@ -54,7 +55,7 @@ def report(runs: tuple[str, ...], form: str, opened: bool, out: Path | None) -> 
         _page(renderer.write(records, renderer.place(records, results)), opened)
     elif form == "table":
         for record in records:
-            terminal.show(record, Console())
+            terminal.show(record, Console(), details)
     else:
         click.echo(formats.text(records, form), nl=False)
 
@@ -95,7 +96,7 @@ def history(cell: str | None, metric: str, form: str, opened: bool, out: Path | 
 @click.command()
 @click.argument("run_a", metavar="RUN_A")
 @click.argument("run_b", metavar="RUN_B")
-@_format(click.Choice(["table", "md", "json"]))
+@_format(click.Choice(["table", "md", "json"]), pages=False)
 @OUT
 @plainly
 def compare(run_a: str, run_b: str, form: str, out: Path | None) -> None:

@@ -13,6 +13,7 @@ from harness.commands.errors import plainly
 from harness.commands.options import (
     BUDGET,
     CELLS,
+    DETAILS,
     JSON,
     TRAINING,
     conduct,
@@ -45,9 +46,10 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", metavar="RUN", help="Go on with a run that was cut short, with its own options."
 )
+@DETAILS
 @JSON
 @plainly
-def run(as_json: bool, resume: str | None, **options: Any) -> None:
+def run(as_json: bool, details: bool, resume: str | None, **options: Any) -> None:
     """Check parity, train, score and time workloads in every framework, and report.
 
     Exit 0: all ok; 1: a cell failed or is not equivalent; else 3: for some
@@ -65,7 +67,7 @@ def run(as_json: bool, resume: str | None, **options: Any) -> None:
     if as_json:
         _print_json(record)
     else:
-        terminal.show(record, Console())
+        terminal.show(record, Console(), details)
     sys.exit(status)
 
 
@@ -104,7 +106,7 @@ def _stored(name: str, out: Path | None) -> tuple[Path, dict[str, Any]]:
     beside = [
         parameter.opts[0]
         for parameter in run.params
-        if parameter.name not in ("resume", "as_json", "out")
+        if parameter.name not in ("resume", "as_json", "details", "out")
         and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
     ]
     if beside:
@@ -115,7 +117,7 @@ def _stored(name: str, out: Path | None) -> tuple[Path, dict[str, Any]]:
         raise UserError(f"{folder.name} was not made by `run`: give its own command again")
     with run.make_context("run", command[3:]) as begun:
         options = {**begun.params}
-    del options["as_json"], options["resume"]
+    del options["as_json"], options["details"], options["resume"]
     return folder, options
 
 

@@ -182,14 +182,9 @@ def _bounded(ratio: Ratio) -> bool:
 
 def _changes(metric: Metric, ratio: Ratio) -> tuple[float | None, float | None, float | None]:
     """Return the metric's change and its bounds, as parts of what it was before."""
-    ratios = (ratio.estimate, ratio.low, ratio.high)
-    if not metric.higher_is_better:
-        ratios = (
-            1 / ratio.estimate,
-            1 / ratio.high if ratio.high else math.nan,
-            1 / ratio.low if ratio.low else math.nan,
-        )
-    first, low, high = (value - 1 if math.isfinite(value) else None for value in ratios)
+    better = ratio if metric.higher_is_better else ratio.inverse()
+    bounds = (better.estimate, better.low, better.high)
+    first, low, high = (value - 1 if math.isfinite(value) else None for value in bounds)
     return first, low, high
 
 

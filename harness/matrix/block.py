@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from harness.results import identity, tables
 from harness.results.store import Record
@@ -85,20 +84,15 @@ def incomplete(record: Record) -> str | None:
 def _pairs(record: Record) -> dict[str, list[list[float | None]]]:
     """Every compared pair, by kind of slices, as PAIR; cells by their places in the block.
 
-    The variance is a launch's, from the run's own interval: that is Student's over launches, widened by
-    the A/A noise floor.
+    The variance is a launch's, from the standard error of the run's own ratio.
     """
     place = {str(cell): number for number, cell in enumerate(record.cells["cell"])}
-    quantile = (1 + tables.level(record.manifest)) / 2
     rows: dict[str, list[list[float | None]]] = {kind: [] for kind in KINDS}
     for pair in record.pairs[record.pairs["kind"].isin(KINDS)].to_dict("records"):
         if not (pair["ratio"] > 0 and math.isfinite(pair["ratio"])):
             continue
-        launches, variance = int(pair["launches"]), None
-        if launches > 1 and pair["low"] > 0 and math.isfinite(pair["high"]):
-            half = math.log(pair["high"] / pair["low"]) / 2 - pair["floor"]
-            error = max(0.0, half) / float(special.stdtrit(launches - 1, quantile))
-            variance = error**2 * launches
+        launches, error = int(pair["launches"]), float(pair["error"])
+        variance = error**2 * launches if math.isfinite(error) else None
         cells = place[str(pair["a"])], place[str(pair["b"])]
         figures = math.log(pair["ratio"]), launches, variance, float(pair["floor"])
         rows[str(pair["kind"])].append([*cells, *figures])

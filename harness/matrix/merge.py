@@ -91,10 +91,7 @@ class Kind:
             return self.pairs[slices][a, b].ratio
         if (b, a) not in self.pairs[slices]:
             return None
-        turned = self.pairs[slices][b, a].ratio
-        return Ratio(
-            1 / turned.estimate, 1 / turned.high, 1 / turned.low, turned.launches, turned.p
-        )
+        return self.pairs[slices][b, a].ratio.inverse()
 
 
 @dataclass(frozen=True)

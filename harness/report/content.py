@@ -40,14 +40,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """One workload's table, and what is to be said beneath it."""
+    """One workload's table, and what is to be said beneath it: `headlines` first, then the rest."""
 
     workload: str
     about: str
     columns: tuple[Metric, ...]
     rows: tuple[Row, ...]
-    notes: tuple[tuple[Tone, str], ...]
+    headlines: tuple[tuple[Tone, str], ...]
+    other_notes: tuple[tuple[Tone, str], ...]
     pairs: tuple[tuple[str, ...], ...]
+
+    @property
+    def notes(self) -> tuple[tuple[Tone, str], ...]:
+        """Every sentence, in the order of a whole report."""
+        return (*self.headlines, *self.other_notes)
 
 
 @dataclass(frozen=True)
@@ -185,7 +191,13 @@ def _section(
     pair_rows = tuple(timing_notes.rows(pairs, dict(zip(cells["cell"], labels, strict=True))))
     cell_notes = [*_undecided(cells), *notes(record, cells, pairs, spec)]
     return Section(
-        plain(workload), about, tuple(columns), tuple(rows), (*claim_notes, *cell_notes), pair_rows
+        workload=plain(workload),
+        about=about,
+        columns=tuple(columns),
+        rows=tuple(rows),
+        headlines=tuple(claim_notes),
+        other_notes=tuple(cell_notes),
+        pairs=pair_rows,
     )
 
 

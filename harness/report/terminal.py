@@ -1,7 +1,8 @@
 """A run's report on a terminal: colour and a symbol, never colour alone, and never wider than it.
 
-Where the width does not do, the columns that matter least go first, and the report says which.
-Colour follows the console: none where NO_COLOR is set or the output is no terminal.
+It has what a reader needs first: a table and a few sentences a workload. The details are on demand.
+Where the width does not do, the columns that matter least go first, and the details say which. Colour
+follows the console: none where NO_COLOR is set or the output is no terminal.
 """
 
 from __future__ import annotations
@@ -20,27 +21,38 @@ from harness.report.content import Failure, Report, Section
 from harness.report.printing import STYLES, line, say, symbol, table
 from harness.results import store
 from harness.results.metric import Metric
+from harness.text import Tone, plain
 from harness.verdicts import NOT_EQUIVALENT
+from workloads.places import program
 
 _LABEL, _STATUS = 28, 9  # letters: longer ones are cut before a column goes
 _STATUS_GOES = 7  # when the status goes, among the metrics
+_MOST_NOTES = 5  # a workload has more of them in the details only, but for warnings
 _TAIL = 3  # lines of a failed cell's log; report.md has all
 
 
-def show(record: store.Record, console: Console | None = None) -> None:
-    """Print a run's report."""
-    console = console or Console()
+def show(record: store.Record, console: Console, details: bool = False) -> None:
+    """Print a run's report; with `details`, all notes, the columns' titles and how it was measured."""
     report = content.build(record)
     line(console, Text(report.title, "bold"))
     say(console, report.tone, report.verdict)
     for warning in report.warnings:
         say(console, "warn", warning)
-    shown = [metric for section in report.sections for metric in _section(console, section)]
+    shown = [metric for part in report.sections for metric in _section(console, part, details)]
     for name, reason in report.absent:
         say(console, "off", f"{name}: {reason}")
     for failure in report.failures:
         _failure(console, failure)
-    _foot(console, report, dict.fromkeys(shown))
+    if details:
+        _foot(console, report, dict.fromkeys(shown))
+    else:
+        name = plain(record.manifest.get("run") or record.folder.name)
+        console.print()
+        say(
+            console,
+            "off",
+            f"all notes, how and where it was measured: {program()} report {name} --details",
+        )
 
 
 def parity(record: store.Record, console: Console) -> None:
@@ -63,7 +75,7 @@ def parity(record: store.Record, console: Console) -> None:
             _failure(console, failure)
 
 
-def _section(console: Console, section: Section) -> list[Metric]:
+def _section(console: Console, section: Section, details: bool) -> list[Metric]:
     """Print a workload's table and notes; return the columns that there was room for."""
     console.print()
     heading = Text(section.workload, "bold")
@@ -84,12 +96,21 @@ def _section(console: Console, section: Section) -> list[Metric]:
         first = Text(f"{symbol(console, row.tone)} {row.label}", tone)
         table.add_row(first, *(Text(column.texts[place], style) for column in columns[1:]))
     console.print(table)
-    for note_tone, note in section.notes:
+    for note_tone, note in section.notes if details else _first_notes(section):
         say(console, note_tone, note)
     shown = {column.title for column in columns}
-    if left_out := [column.title for column in _columns(section) if column.title not in shown]:
+    left_out = [column.title for column in _columns(section) if column.title not in shown]
+    if details and left_out:
         say(console, "off", f"no room here for: {', '.join(left_out)}; see report.md")
     return [metric for metric in section.columns if metric.short in shown]
+
+
+def _first_notes(section: Section) -> list[tuple[Tone, str]]:
+    """The headlines, every warning, and as many of the other notes as there is room for."""
+    warnings = [note for note in section.other_notes if note[0] in ("bad", "warn")]
+    others = [note for note in section.other_notes if note not in warnings]
+    room = _MOST_NOTES - len(section.headlines) - len(warnings)
+    return [*section.headlines, *warnings, *others[: max(0, room)]]
 
 
 @dataclass(frozen=True)

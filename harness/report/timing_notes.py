@@ -198,6 +198,6 @@ def measured(record: store.Record, table: pd.DataFrame) -> str:
     return (
         f"slices of all cells are interleaved in rounds, in {count(most, 'launch', 'launches')}"
         " of every cell in steady state; ratios are taken within a round; intervals are 95%"
-        f" (Student's, over launches){looks}; significance is by Holm's rule"
-        f" ({INCONCLUSIVE} otherwise)"
+        " (Student's, over launches, their variance pooled over the pairs)"
+        f"{looks}; significance is by Holm's rule ({INCONCLUSIVE} otherwise)"
     )

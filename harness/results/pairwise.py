@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.outcomes import FASTER, INCONCLUSIVE, SLOWER
-from harness.stats import intervals
+from harness.stats import intervals, pooling
 from harness.stats.intervals import LEVEL, LOOKS, Interval, Ratio
 
 GROUP = ("workload", "device", "dtype")
@@ -29,6 +29,7 @@ COLUMNS = (
     "high",
     "p",
     "launches",
+    "error",
     "floor",
     "verdict",
 )
@@ -90,10 +91,10 @@ def pairs(samples: pd.DataFrame, twins: pd.DataFrame, level: float = LEVEL) -> p
     for key, group in samples.groupby([*GROUP, "kind"], sort=False, observed=True):
         rates = _aligned(group)
         floor = intervals.noise_floor(_twins(group, twins[twins["kind"] == key[-1]]))
-        ratios = {
-            (a, b): intervals.ratio(intervals.launch_ratios(rates[a], rates[b]), floor, level)
-            for a, b in combinations(rates, 2)
-        }
+        names = list(combinations(rates, 2))
+        logs = {(a, b): intervals.launch_ratios(rates[a], rates[b]) for a, b in names}
+        scatters = {(a, b): pooling.scatter(rates[a], rates[b]) for a, b in names}
+        ratios = pooling.ratios(logs, scatters, floor, level)
         apart = intervals.holm({pair: ratio.p for pair, ratio in ratios.items()}, 1 - level)
         rows += [
             (*key, *pair, *_row(ratio), floor, _verdict(ratio) if pair in apart else INCONCLUSIVE)
@@ -180,8 +181,8 @@ def launches_wanted(pair: pd.Series, precision: float | None = None) -> float:
     return float(max(pair["launches"] + 1, pair["launches"] * (half / beyond) ** 2))
 
 
-def _row(ratio: Ratio) -> tuple[float, float, float, float, int]:
-    return ratio.estimate, ratio.low, ratio.high, ratio.p, ratio.launches
+def _row(ratio: Ratio) -> tuple[float, float, float, float, int, float]:
+    return ratio.estimate, ratio.low, ratio.high, ratio.p, ratio.launches, ratio.error
 
 
 def _verdict(ratio: Ratio) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -40,9 +40,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class Ratio(Interval):
-    """One cell's speed over another's. `p` is the chance of such a ratio where there is none."""
+    """One cell's speed over another's.
+
+    `p` is the chance of such a ratio where there is none, `error` the standard error of its logarithm.
+    """
 
     p: float
+    error: float = math.nan
+
+    def inverse(self) -> Ratio:
+        """Return the other cell's speed over this one's: NaN where that is unknown."""
+        estimate, low, high = (
+            1 / value if value else math.nan for value in (self.estimate, self.high, self.low)
+        )
+        return replace(self, estimate=estimate, low=low, high=high)
 
 
 def level_at_looks(looks: int) -> float:
@@ -91,11 +102,15 @@ def launch_ratios(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     Within each round, so that drift cancels; where a launch has no round of both (workers that ran in
     turn), from what each has by itself. NaN for a launch that one of them lacks.
     """
-    x, y = (np.log(_positive(rates)) for rates in (a, b))
-    together = _pseudomedians(x - y)
+    together = _pseudomedians(round_ratios(a, b))
     if np.isfinite(together).all():
         return together
-    return np.where(np.isfinite(together), together, _pseudomedians(x) - _pseudomedians(y))
+    return np.where(np.isfinite(together), together, launch_speeds(a) - launch_speeds(b))
+
+
+def round_ratios(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """Return a round's logarithm of a's speed over b's, (launches, rounds), NaN where one has none."""
+    return np.asarray(np.log(_positive(a)) - np.log(_positive(b)))
 
 
 def noise_floor(replicates: ArrayLike) -> float:
@@ -120,7 +135,7 @@ def ratio(logs: ArrayLike, floor: float = 0.0, level: float = LEVEL, trim: float
     if finite.size < 2:
         estimate = _exp(finite[0]) if finite.size else math.nan
         return Ratio(estimate, math.nan, math.nan, finite.size, 1.0)
-    return _judged(*_middle(finite, trim), floor, level, finite.size)
+    return judged(*_middle(finite, trim), floor, level, finite.size)
 
 
 def change(
@@ -141,9 +156,9 @@ def change(
     new_mean, new_error, new_freedom = _middle(y, trim)
     error = math.hypot(old_error, new_error)
     if not error:
-        return _judged(new_mean - old_mean, error, 1.0, floor, level, fewer)
+        return judged(new_mean - old_mean, error, 1.0, floor, level, fewer)
     shares = (old_error / error) ** 4 / old_freedom + (new_error / error) ** 4 / new_freedom
-    return _judged(new_mean - old_mean, error, 1 / shares, floor, level, fewer)
+    return judged(new_mean - old_mean, error, 1 / shares, floor, level, fewer)
 
 
 def share_change(
@@ -222,14 +237,17 @@ def _middle(values: NDArray[np.float64], trim: float) -> tuple[float, float, flo
     return float(trimmed.mean()), math.sqrt(spread / (trimmed.size * freedom)), freedom
 
 
-def _judged(
+def judged(
     mean: float, error: float, freedom: float, floor: float, level: float, launches: int
 ) -> Ratio:
-    """Return the ratio of that logarithm, by Student's t; its bounds are widened by `floor`."""
+    """Return the ratio whose logarithm has this mean, standard error and degrees of freedom.
+
+    By Student's t; its bounds are widened by `floor`.
+    """
     beyond = max(0.0, abs(mean) - floor)
     half = float(special.stdtrit(freedom, (1 + level) / 2)) * error + floor
     p = 2 * float(special.stdtr(freedom, -beyond / error)) if error else float(beyond == 0)
-    return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), launches, min(1.0, p))
+    return Ratio(_exp(mean), _exp(mean - half), _exp(mean + half), launches, min(1.0, p), error)
 
 
 def _half(values: NDArray[np.float64], level: float) -> float:

@@ -68,7 +68,10 @@ def test_the_tutorial_net_is_the_one_everybody_knows() -> None:
         (("kernel = 3", "kernel = true"), ["kernel = True", "a whole number"]),
         ((", kernel = 3", ""), ["layers[0] (conv2d)", '"kernel" is missing']),
         (("kernel = 3", "kernel = 9"), ["layers[0]", "does not fit an image of 8x8"]),
-        (('"relu"', '"rellu"'), ["layers[1]", "'rellu'", 'did you mean "relu"', "allowed: dense"]),
+        (
+            ('"relu"', '"rellu"'),
+            ["layers[1]", "'rellu'", 'did you mean "relu"', "allowed: avgpool"],
+        ),
         (('"relu"', '"softmax"'), ["layers[1]", "part of the cross-entropy loss"]),
         (('{ kind = "flatten" },', ""), ["layers[2]", "put a flatten before it"]),
         (("units = 10", "units = 9"), ["gives shape (9,)", "10 classes", "units = 10"]),

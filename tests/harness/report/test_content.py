@@ -66,7 +66,7 @@ def test_a_good_run(tmp_path: Path, fake: ModuleType) -> None:
     assert section.notes[0] == (
         "good",
         "Numerical equivalence was not checked, but pytorch eager is fastest on cnn-digits: 1.80x (1.79"
-        " to 1.81) tensorflow xla's throughput, same accuracy, about the same memory",
+        " to 1.80) tensorflow xla's throughput, same accuracy, about the same memory",
     )
     assert "pytorch eager is fastest on cnn-digits in inference: 1." in section.notes[1][1]
     assert provenance["options"] == "threads 2, seed 0"

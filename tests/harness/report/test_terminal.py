@@ -12,15 +12,15 @@ from rich.console import Console
 
 from harness.commands.doctor import show as show_finding
 from harness.doctor import Finding
-from harness.report import printing, terminal
+from harness.report import content, printing, terminal
 from harness.results import store
 from harness.results.metrics import IN_TABLES
 from tests.harness.report.made_up import ReportRun
 
 
-def show(folder: Path, width: int, **console: object) -> str:
+def show(folder: Path, width: int, details: bool = False, **console: object) -> str:
     out = io.StringIO()
-    terminal.show(store.read(folder), Console(file=out, width=width, **console))
+    terminal.show(store.read(folder), Console(file=out, width=width, **console), details)
     return out.getvalue()
 
 
@@ -28,10 +28,37 @@ class Latin(io.StringIO):
     encoding = "latin-1"
 
 
+@pytest.mark.parametrize("details", [False, True])
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
-def test_nothing_is_wider_than_the_terminal(tmp_path: Path, fake: ModuleType, width: int) -> None:
-    text = show(fake.mixed_run(tmp_path), width)
+def test_nothing_is_wider_than_the_terminal(
+    tmp_path: Path, fake: ModuleType, width: int, details: bool
+) -> None:
+    text = show(fake.mixed_run(tmp_path), width, details)
     assert max(cell_len(line) for line in text.splitlines()) <= width
+
+
+def test_a_workload_has_few_sentences_and_the_details_the_rest(
+    tmp_path: Path, fake: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "_MOST_NOTES", 3)
+    folder = fake.good_run(tmp_path)
+    (section,) = content.build(store.read(folder)).sections
+    whole, short = (" ".join(show(folder, 400, details).split()) for details in (True, False))
+    assert len(section.notes) > 3
+    assert all(note in whole for _, note in section.notes)
+    assert [note for _, note in section.notes if note in short] == [
+        note for _, note in section.notes[:3]
+    ]
+    assert "clock" in whole and "clock" not in short
+    assert len(show(folder, 100).splitlines()) <= 40
+
+
+def test_no_warning_is_left_to_the_details(tmp_path: Path, fake: ModuleType) -> None:
+    folder = fake.mixed_run(tmp_path)
+    sections = content.build(store.read(folder)).sections
+    warnings = [note for section in sections for tone, note in section.notes if tone in "bad warn"]
+    assert warnings
+    assert all(note in show(folder, 400) for note in warnings)
 
 
 def heading(text: str) -> list[str]:
@@ -43,20 +70,20 @@ def heading(text: str) -> list[str]:
 
 
 def test_80_columns_hold_what_matters(tmp_path: Path, fake: ModuleType) -> None:
-    text = show(fake.mixed_run(tmp_path), 80)
+    text = show(fake.mixed_run(tmp_path), 80, details=True)
     assert heading(text) == ["#", "acc", "prec", "train/s", "infer/s", "first_s", "MiB", "status"]
     assert "no room here for: recall, F1, train from, train to, cores," in text
     assert "✓ pytorch eager    1 0.9722" in text
 
 
 def test_a_wide_terminal_shows_all(tmp_path: Path, fake: ModuleType) -> None:
-    text = show(fake.mixed_run(tmp_path), 190)
+    text = show(fake.mixed_run(tmp_path), 190, details=True)
     assert len(heading(text)) == 16
     assert "no room" not in text
 
 
 def test_the_legend_has_the_columns_that_are_shown(tmp_path: Path, fake: ModuleType) -> None:
-    legend = " ".join(show(fake.mixed_run(tmp_path), 80).split("columns ")[1].split())
+    legend = " ".join(show(fake.mixed_run(tmp_path), 80, details=True).split("columns ")[1].split())
     assert legend.startswith(
         "#: rank; acc: accuracy; prec: precision; train/s: training samples/s;"
     )

@@ -197,7 +197,7 @@ def test_a_twin_is_compared_within_its_launches_and_kind() -> None:
 
 
 def test_verdicts_are_corrected_for_their_number() -> None:
-    sharp = compared(*noisy(4, *[100.0] * 7, sd=0.02))
+    sharp = compared(*noisy(5, *[100.0] * 7, sd=0.02))
     assert set(sharp["verdict"][sharp["p"] > 0.05 / 21]) == {INCONCLUSIVE}
     assert (sharp["p"] < 0.05).any()  # alone, it would have passed
 

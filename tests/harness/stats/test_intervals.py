@@ -352,3 +352,9 @@ def test_a_trimmed_change_still_holds_what_is_there() -> None:
         found = intervals.change(*sides, trim=0.2)
         held += found.low <= math.exp(0.05) <= found.high
     assert 0.92 <= held / 400 <= 0.995
+
+
+def test_the_inverse_of_a_ratio_turns_its_bounds_and_what_is_unknown_is_not_a_number() -> None:
+    turned = intervals.Ratio(2.0, 1.6, 2.5, 5, 0.01).inverse()
+    assert turned == intervals.Ratio(0.5, 0.4, 0.625, 5, 0.01)
+    assert math.isnan(intervals.Ratio(2.0, 0.0, 2.5, 5, 0.01).inverse().high)
