@@ -31,10 +31,12 @@ from harness.parity import (  # noqa: E402
 from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
+from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED  # noqa: E402
+from tests.frameworks.transformer_mutants import WORKLOAD as TRANSFORMER  # noqa: E402
 from tests.frameworks.window_mutants import NATIVE_WINDOWED, WINDOWED  # noqa: E402
 from tests.frameworks.window_mutants import WORKLOAD as WINDOWS  # noqa: E402
+from tests.harness.parity.cases import batches  # noqa: E402
 from workloads import init, spec  # noqa: E402
-from workloads.batches import Batch  # noqa: E402
 
 STEPS = 6
 WORKLOAD = "cnn-digits"
@@ -65,6 +67,8 @@ def outcomes(framework: str) -> Iterator[Outcome]:
     if sigmoid:
         yield from _try(framework, SIGMOIDS, sigmoid)
     yield from _try(framework, str(WINDOWS), [*WINDOWED, *(NATIVE_WINDOWED if native else ())])
+    transformed = [*TRANSFORMED, *(NATIVE_TRANSFORMED if native else ())]
+    yield from _try(framework, str(TRANSFORMER), transformed)
 
 
 def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
@@ -75,6 +79,10 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
         given = {
             "inputs": np.stack([batch.inputs for batch in run.batches]),
             "labels": np.stack([batch.labels for batch in run.batches]),
+            **{
+                f"masks/{i}": np.stack(layer)
+                for i, layer in enumerate(zip(*(b.masks for b in run.batches), strict=True))
+            },
         }
         np.savez(folder / "given.npz", **given, **run.start)  # type: ignore[arg-type]
         variables = host.worker_variables(device="cpu", threads=1, scratch=folder)
@@ -94,12 +102,8 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
 
 def _reference(name: str) -> ReferenceRun:
     """Inputs like the data set's, from a seed, so that nothing has to be fetched."""
-    workload, random = spec.load(name), np.random.default_rng(7)
-    shape = (STEPS, workload.data.batch)
-    inputs = random.standard_normal((*shape, *workload.input_shape), dtype=np.float32)
-    labels = random.integers(0, workload.classes, shape)
-    batches = [Batch(inputs[i], labels[i]) for i in range(STEPS)]
-    return run_reference(workload, init.start_weights(workload), batches)
+    workload = spec.load(name)
+    return run_reference(workload, init.start_weights(workload), batches(workload, STEPS))
 
 
 def _mark(verdict: Verdict) -> str:
@@ -114,7 +118,8 @@ def main() -> None:
     found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
-    for fault in [*COMMON, *NATIVE, *WINDOWED, *NATIVE_WINDOWED]:
+    of_layers = [*WINDOWED, *NATIVE_WINDOWED, *TRANSFORMED, *NATIVE_TRANSFORMED]
+    for fault in [*COMMON, *NATIVE, *of_layers]:
         cells = [found[name].get(fault) for name in frameworks]
         marks = ["" if one is None else _mark(one.verdict) for one in cells]
         shown = found[native_host()][fault]

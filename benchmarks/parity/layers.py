@@ -13,7 +13,9 @@ from itertools import islice, product
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from benchmarks.parity import sequences
 from benchmarks.parity.draws import log_uniform, weighted
+from benchmarks.parity.sequences import ACTIVATION_KINDS, SEQUENCE_KINDS
 from benchmarks.parity.windows import branches, convolutions, divisors, pools
 from workloads.layers import (
     AvgPool,
@@ -28,12 +30,16 @@ from workloads.layers import (
     Flatten,
     GlobalAvgPool,
     GroupNorm,
+    LastStep,
     Layer,
     LayerNorm,
     MaxPool,
+    MeanSteps,
     PadChannels,
     Relu,
     Residual,
+    RmsNorm,
+    Rows,
     Shape,
     Sigmoid,
     Tanh,
@@ -57,6 +63,8 @@ IMAGE_KINDS: Kinds = {
     PadChannels: 1,
     GlobalAvgPool: 1,
     Flatten: 1,
+    Rows: 1,
+    **ACTIVATION_KINDS,
 }
 """How often each layer follows on an image, where it does not follow a product."""
 
@@ -72,16 +80,8 @@ VECTOR_KINDS: Kinds = {
     Sigmoid: 2,
     Tanh: 2,
     Flatten: 1,
-}
-
-SEQUENCE_KINDS: Kinds = {
-    Relu: 4,
-    Conv1d: 8,
-    Dropout: 1,
-    Sigmoid: 1,
-    Tanh: 1,
-    Branches: 1,
-    Flatten: 1,
+    RmsNorm: 1,
+    **ACTIVATION_KINDS,
 }
 
 AFTER_A_PRODUCT: Kinds = {Relu: 8, BatchNorm: 8, LayerNorm: 4, GroupNorm: 4, Conv2d: 2, Dense: 2}
@@ -90,6 +90,13 @@ AFTER_A_PRODUCT: Kinds = {Relu: 8, BatchNorm: 8, LayerNorm: 4, GroupNorm: 4, Con
 LONGEST_BODY = 3
 DEEPEST_BLOCK = 2
 """Blocks lie at most this deep in one another."""
+
+FLAT: Mapping[int, list[tuple[Layer, ...]]] = {
+    1: [()],
+    2: [(LastStep(),), (MeanSteps(),)],
+    3: [(GlobalAvgPool(),)],
+}
+"""What makes vectors of inputs with so many axes."""
 
 SHORTCUTS_TRIED = 20
 """Of the many windows that bring an image to the body's size, this many can be drawn."""
@@ -106,6 +113,7 @@ ANYWHERE: Mapping[type[Layer], SearchStrategy[Layer]] = {
     ),
     LayerNorm: st.builds(LayerNorm, epsilon=st.just(1e-5) | log_uniform(1e-6, 1e-3)),
     Dropout: st.builds(Dropout, rate=weighted({0.5: 3, 0.0: 1, 0.1: 2, 0.25: 3, 0.9: 1})),
+    **sequences.ANYWHERE,
 }
 """Layers with arguments that fit whatever the input's shape."""
 
@@ -135,8 +143,8 @@ def shape_after(layers: tuple[Layer, ...], shape: Shape) -> Shape:
 
 
 def norm_fits(shape: Shape, batch: int) -> bool:
-    """Whether a batch norm there has more than one value a channel."""
-    return batch > 1 or any(side > 1 for side in shape[1:])
+    """Whether a batch norm may be there: on no sequence, and with more than one value a channel."""
+    return len(shape) != 2 and (batch > 1 or any(side > 1 for side in shape[1:]))
 
 
 def _kinds(shape: Shape, batch: int, after_product: bool, depth: int) -> Kinds:
@@ -175,17 +183,27 @@ def _layer(kind: type[Layer], shape: Shape, batch: int, depth: int) -> SearchStr
 def _residual(draw: DrawFn, shape: Shape, batch: int, depth: int) -> Layer:
     body = draw(chains(shape, batch, 1, LONGEST_BODY, depth))
     end = shape_after(body, shape)
-    if len(end) == len(shape) and end[1:] == shape[1:] and end != shape and draw(st.booleans()):
-        is_image = len(shape) == 3
-        body += (Conv2d(shape[0], 3, padding=1, bias=False) if is_image else Dense(shape[0]),)
-        end = shape
+    back = _back(shape, end)
+    if back and draw(st.booleans()):
+        body, end = (*body, back), shape
     shortcuts = _shortcuts(shape, end)
-    if not shortcuts:  # windows make squares of squares
-        return Residual((Conv2d(shape[0], 3, padding=1, bias=False),))
+    if not shortcuts:  # windows make squares of squares, and no steps
+        is_image = len(shape) == 3
+        return Residual((Conv2d(shape[0], 3, padding=1) if is_image else Dense(shape[-1]),))
     shortcut = draw(st.sampled_from(shortcuts))
     if shortcut and norm_fits(end, batch) and draw(weighted({False: 2, True: 1})):
         shortcut += (BatchNorm(),)
     return Residual(body, shortcut)
+
+
+def _back(shape: Shape, end: Shape) -> Layer | None:
+    """Return a layer that brings `end` to `shape`, where they differ in channels or features alone."""
+    if end == shape or len(end) != len(shape):
+        return None
+    if len(shape) == 3:
+        same = end[1:] == shape[1:]
+        return Conv2d(shape[0], 3, padding=1, bias=False) if same else None
+    return Dense(shape[-1]) if end[:-1] == shape[:-1] else None
 
 
 def _shortcuts(shape: Shape, end: Shape) -> list[tuple[Layer, ...]]:
@@ -193,8 +211,12 @@ def _shortcuts(shape: Shape, end: Shape) -> list[tuple[Layer, ...]]:
     if end == shape:
         return [()]
     if len(end) == 1:
-        flat: tuple[Layer, ...] = (GlobalAvgPool(),) if len(shape) == 3 else ()
-        return [(*flat, Dense(end[0]))]
+        return [(*flat, Dense(end[0])) for flat in FLAT[len(shape)]]
+    if len(end) == 2:
+        leading = sequences.to_sequences(shape, end)
+        return list(
+            islice((chain for chain in leading if _fits(chain, shape, end)), SHORTCUTS_TRIED)
+        )
     fitting = (chain for chain in _windows(shape, end) if _fits(chain, shape, end))
     return list(islice(fitting, SHORTCUTS_TRIED))
 

@@ -151,7 +151,10 @@ class MXNet(Adapter):
         return shared if self._options.device == "cpu" else shared.as_in_context(self._context)
 
     def _backward(self, batch: Batch) -> mx.nd.NDArray:
-        """Return the losses, each example's; leave the gradients of their sum in the parameters."""
+        """Return the losses, each example's, or the mean of a label a step, (1,).
+
+        The gradients of their sum are left in the parameters.
+        """
         masks = [self._array(mask) for mask in batch.masks]
         inputs, labels = self._array(batch.inputs), self._array(batch.labels)
         with autograd.record():
@@ -166,7 +169,7 @@ class MXNet(Adapter):
             losses.append(self._backward(batch))
             if start:
                 start(taken)
-            step(len(batch.inputs))  # It divides the gradients: the sum becomes the mean.
+            step(len(losses[-1]))  # It divides the gradients: the sum becomes the mean.
         mx.nd.waitall()
         self._taken += len(batches)
         self._variances.moved()
@@ -182,8 +185,8 @@ class MXNet(Adapter):
         self._variances.for_training()
         # A step's backward pass moves batch norm's state: it is put back.
         before = {name: p.data().copy() for name, p in self._state.items()}
-        losses, count = self._backward(batch), len(batch.inputs)
-        gradients = {name: p.grad().asnumpy() / count for name, p in self._parameters.items()}
+        losses = self._backward(batch)
+        gradients = {name: p.grad().asnumpy() / len(losses) for name, p in self._parameters.items()}
         with autograd.train_mode():
             masks = [self._array(mask) for mask in batch.masks]
             logits = self._look(self._array(batch.inputs), *masks).asnumpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any
 
@@ -11,7 +11,10 @@ import tensorflow as tf
 
 from frameworks.contract import Options, unsupported
 from frameworks.tensorflow import layout
+from frameworks.tensorflow.activations import ACTIVATIONS
+from frameworks.tensorflow.sequences import SEQUENCES
 from frameworks.tensorflow.stages import Function, Stage, Training, in_bfloat16, in_float32, plain
+from frameworks.tensorflow.transformer import TRANSFORMER, masked_cross_entropy
 from frameworks.tensorflow.windows import avg_pool, convolution, max_pool, needs_xla
 from workloads import layers as spec
 from workloads.layers.blocks import CONCAT
@@ -48,16 +51,18 @@ class Forward:
     ) -> None:
         self.variables, self.images, self._xla = variables, images, options.mode == "xla"
         self._cpu = options.device == "cpu"
-        self._mixed = options.precision == "bfloat16"
+        self.mixed = options.precision == "bfloat16"
+        self.dtype = tf.bfloat16 if self.mixed else tf.float32
+        self._tokens = bool(workload.tokens)
         self._left_turned = layout.turns(workload, images)
         self._stages = self.chain(workload.model)
 
     def __call__(self, x: tf.Tensor, training: Training | None = None) -> tf.Tensor:
-        if self._mixed:
+        if self.mixed and not self._tokens:
             x = tf.cast(x, tf.bfloat16)
         for stage in self._stages:
             x = stage(x, training)
-        return tf.cast(x, tf.float32) if self._mixed else x
+        return tf.cast(x, tf.float32) if self.mixed else x
 
     def chain(self, places: Sequence[Placed]) -> list[Stage]:
         """Return the stages of layers one after the other."""
@@ -71,13 +76,15 @@ class Forward:
         """Return `product` of x, the layer's weight and its bias or None."""
         weight = self.variables[f"{place.name}.weight"]
         bias = self.variables.get(f"{place.name}.bias")
-        if self._mixed:
+        if self.mixed:
             return plain(in_bfloat16(product, weight, bias))
         return plain(lambda x: product(x, weight, bias))
 
     def dense(self, place: Placed, layer: spec.Dense) -> Stage:
         """Return the product and its bias."""
-        return self._product(place, lambda x, w, b: tf.nn.bias_add(tf.matmul(x, w), b))
+        # Of a sequence, matmul would take a product an example, and sum their gradients after.
+        product = tf.matmul if len(place.input) == 1 else partial(tf.tensordot, axes=1)
+        return self._product(place, lambda x, w, b: tf.nn.bias_add(product(x, w), b))
 
     def convolution(self, place: Placed, layer: spec.Convolution) -> Stage:
         """Return the convolution in the images' layout, of sequences in theirs."""
@@ -90,19 +97,25 @@ class Forward:
         """Return batch norm, in float32."""
         make = two_pass_batch_norm if self._xla else batch_norm
         norm = make(place, layer, self.variables, self.images)
-        return in_float32(norm) if self._mixed else norm
+        return in_float32(norm) if self.mixed else norm
 
     def layer_norm(self, place: Placed, layer: spec.LayerNorm) -> Stage:
         """Return layer norm, in float32."""
         weight, bias = (self.variables[f"{place.name}.{short}"] for short in ("weight", "bias"))
         norm = plain(lambda x: layer_norm(x, weight, bias, layer.epsilon))
-        return in_float32(norm) if self._mixed else norm
+        return in_float32(norm) if self.mixed else norm
+
+    def rms_norm(self, place: Placed, layer: spec.RmsNorm) -> Stage:
+        """Return RMS norm, in float32."""
+        weight = self.variables[f"{place.name}.weight"]
+        norm = plain(lambda x: rms_norm(x, weight, layer.epsilon))
+        return in_float32(norm) if self.mixed else norm
 
     def group_norm(self, place: Placed, layer: spec.GroupNorm) -> Stage:
         """Return group norm, in float32."""
         weight, bias = (self.variables[f"{place.name}.{short}"] for short in ("weight", "bias"))
         norm = plain(lambda x: group_norm(layer, x, weight, bias, self.images))
-        return in_float32(norm) if self._mixed else norm
+        return in_float32(norm) if self.mixed else norm
 
     def flatten(self, place: Placed, layer: spec.Flatten) -> Stage:
         """Return what restores the canonical order, but where the next weights are turned instead."""
@@ -151,15 +164,16 @@ STAGES: dict[type[spec.Layer], Callable[[Forward, Placed, Any], Stage]] = {
     spec.GlobalAvgPool: Forward.global_avg_pool,
     spec.PadChannels: Forward.pad_channels,
     spec.Flatten: Forward.flatten,
-    spec.Relu: lambda net, place, layer: plain(tf.nn.relu),
-    spec.Sigmoid: lambda net, place, layer: plain(tf.sigmoid),
-    spec.Tanh: lambda net, place, layer: plain(tf.tanh),
     spec.BatchNorm: Forward.batch_norm,
     spec.GroupNorm: Forward.group_norm,
     spec.LayerNorm: Forward.layer_norm,
+    spec.RmsNorm: Forward.rms_norm,
     spec.Dropout: lambda net, place, layer: dropout(place.name, layer.rate),
     spec.Residual: Forward.residual,
     spec.Branches: Forward.branches,
+    **ACTIVATIONS,
+    **SEQUENCES,
+    **TRANSFORMER,
 }
 
 
@@ -267,8 +281,8 @@ def two_pass_batch_norm(
 
 
 def layer_norm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """Normalise each example's features by their own mean and biased variance."""
-    mean, variance = tf.nn.moments(x, axes=[1], keepdims=True)
+    """Normalise the features of each example, or of each step, by their mean and biased variance."""
+    mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
     return tf.nn.batch_normalization(x, mean, variance, bias, weight, epsilon)
 
 
@@ -288,9 +302,17 @@ def group_norm(
     return tf.reshape(y, x.shape)
 
 
+def rms_norm(x: tf.Tensor, weight: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """Divide the features of each example, or of each step, by the root of their mean square."""
+    square = tf.reduce_mean(tf.square(x), -1, keepdims=True)
+    return x * tf.math.rsqrt(square + epsilon) * weight
+
+
 def loss(workload: Workload, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return the batch's mean loss, by the spec's definition."""
     classes, smoothing = workload.classes, workload.label_smoothing
+    if workload.label_shape:
+        return masked_cross_entropy(logits, labels, classes, smoothing)
     if workload.loss == "cross-entropy" and smoothing:
         off_value = smoothing / classes
         targets = tf.one_hot(labels, classes, 1 - smoothing + off_value, off_value)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from frameworks.answers import probes
 from frameworks.reference.arithmetic import Arithmetic
-from harness.parity import inference
+from harness.parity import diagnosis_sequences, inference
 from harness.parity.check import Verdict
 from harness.parity.reference import ReferenceRun
 from harness.parity.relations import EXACT, coarse, common, difference, factor
@@ -45,6 +45,7 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         _of_another_shape,
         _variance,
         _not_finite,
+        diagnosis_sequences.of_labels,
         _loss_scaled,
         _what_if,
         _state,
@@ -209,6 +210,7 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
         changed = tuple(map(change, run.workload.layers))
         if changed != run.workload.layers:
             yield words, replace(run, workload=replace(run.workload, layers=changed))
+    yield from diagnosis_sequences.suspects(run)
     if run.batches[1:]:
         shifted = replace(run, batches=run.batches[1:2])
         yield "it is the next batch's: the order is off by one", shifted

@@ -20,7 +20,17 @@ from frameworks.reference.adapter import Reference
 from workloads import cost, layers, optimisers, spec
 from workloads.batches import Batch
 from workloads.init import dropout_masks, start_weights
-from workloads.layers import AvgPool, BatchNorm, Branches, Conv2d, Dense, Dropout, Pool, Residual
+from workloads.layers import (
+    Attention,
+    AvgPool,
+    BatchNorm,
+    Branches,
+    Conv2d,
+    Dense,
+    Dropout,
+    Pool,
+    Residual,
+)
 from workloads.spec import Placed, Workload
 
 DRAWS = 200
@@ -47,10 +57,12 @@ def test_no_batch_norm_of_a_drawn_workload_is_over_a_single_value(workload: Work
 def test_the_reference_takes_a_step_of_a_drawn_workload(workload: Workload) -> None:
     batch, random = workload.data.batch, np.random.default_rng(0)
     inputs = random.standard_normal((batch, *workload.input_shape), dtype=np.float32)
-    labels = random.integers(0, workload.classes, batch)
+    if workload.tokens:
+        inputs = random.integers(0, workload.tokens, inputs.shape).astype(np.float32)
+    labels = random.integers(0, workload.classes, (batch, *workload.label_shape))
     reference = Reference(workload, start_weights(workload), Options("numpy"))
     step = reference.step(Batch(inputs, labels, dropout_masks(workload, 0)))
-    assert step.logits.shape == (batch, workload.classes)
+    assert step.logits.shape == (*labels.shape, workload.classes)
     assert math.isfinite(step.loss)
     assert cost.training_flop(workload) * batch <= MOST_FLOP
 
@@ -69,8 +81,7 @@ def test_a_net_is_the_same_whichever_others_are_drawn() -> None:
 
 def test_every_kind_is_drawn() -> None:
     tables = [layer for net in nets() for layer in flat(net.to_dict()["layers"])]
-    # Of a sequence, for which there is no data set, see test_convolutions_of_sequences_are_drawn.
-    assert {table["kind"] for table in tables} == set(layers.KINDS) - {"conv1d"}
+    assert {table["kind"] for table in tables} == set(layers.KINDS)
     assert {net.optimiser.kind for net in nets()} == set(optimisers.OPTIMISERS)
     assert {net.schedule.kind for net in nets()} == set(optimisers.SCHEDULES)
     assert {net.init.kind for net in nets()} == set(spec.INITIALISERS)
@@ -121,6 +132,7 @@ NETS: dict[str, Callable[[Workload], bool]] = {
     "label smoothing": lambda net: net.label_smoothing > 0,
     "a batch of one": lambda net: net.data.batch == 1,
     "colours": lambda net: net.input_shape[0] == 3,
+    "tokens": lambda net: net.tokens > 0,
     "inputs far from 0": lambda net: net.data.mean == (-100.0,),
 }
 
@@ -150,6 +162,13 @@ PLACES: dict[str, Callable[[Placed], bool]] = {
         isinstance(place.layer, Conv2d) and 1 < place.layer.groups == place.input[0]
     ),
     "dropout": lambda place: isinstance(place.layer, Dropout) and place.layer.rate > 0,
+    "causal attention": lambda place: getattr(place.layer, "causal", False),
+    "attention of images": lambda place: (
+        isinstance(place.layer, Attention) and not place.layer.causal
+    ),
+    "dropout of attention": lambda place: (
+        isinstance(place.layer, Attention) and place.layer.dropout > 0
+    ),
 }
 
 

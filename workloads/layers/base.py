@@ -59,6 +59,14 @@ class Layer:
         """Return the multiply-adds of one example's forward pass (matrix arithmetic only)."""
         return 0
 
+    def multiply_adds_of_inputs(self, shape: Shape) -> int:
+        """Return those of them that read the layer's inputs: the first layer needs no gradient there."""
+        return self.multiply_adds(shape)
+
+    def mask(self, shape: Shape) -> tuple[float, Shape] | None:
+        """Return the rate and the shape, of one example, of its dropout mask; None where it has none."""
+        return None
+
     def check_batch(self, shape: Shape, batch: int) -> None:
         """Raise SpecError where it cannot be trained on a batch of so many inputs of `shape`."""
 
@@ -78,3 +86,17 @@ def sequence(kind: str, shape: Shape) -> None:
 def channel_axis(shape: Shape) -> int:
     """Return the axis of an image's channels, or of the features of a sequence or a vector."""
     return 1 if len(shape) == 2 else 0
+
+
+def features(kind: str, shape: Shape) -> int:
+    """Return the features of a vector, or of each step of a sequence; `kind` is the layer's word.
+
+    Raises:
+        SpecError: `shape` is an image's.
+    """
+    if len(shape) > 2:
+        raise SpecError(
+            f"{kind} needs a vector or a sequence, got shape {shape}: put a flatten before it,"
+            " or rows"
+        )
+    return shape[-1]
