@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from frameworks.answers import probes
 from frameworks.reference.arithmetic import Arithmetic
-from harness.parity import diagnosis_sequences, inference
+from harness.parity import diagnosis_recurrent, diagnosis_sequences, inference
 from harness.parity.check import Verdict
 from harness.parity.reference import ReferenceRun
 from harness.parity.relations import EXACT, coarse, common, difference, factor
@@ -47,6 +47,7 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         diagnosis_sequences.of_labels,
         _loss_scaled,
         _what_if,
+        diagnosis_recurrent.of_gelu,
         _state,
         _gradients,
         _updates,
@@ -159,6 +160,7 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
         workload = replace(run.workload, layers=averaged)
         yield "max pooling is replaced by averages", replace(run, workload=workload)
     yield from diagnosis_sequences.suspects(run)
+    yield from diagnosis_recurrent.suspects(run)
     if run.batches[1:]:
         shifted = replace(run, batches=run.batches[1:2])
         yield "it is the next batch's: the order is off by one", shifted
