@@ -39,7 +39,6 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         return None
     failed = [check for check in verdict.checks if not check.ok]
     predictions = [check.tensor.startswith("prediction") for check in failed]
-    step_is_right = not any(check.when == "at step 1" for check in failed)
     patterns: tuple[Callable[..., Iterator[str]], ...] = (
         _of_another_shape,
         _variance,
@@ -55,12 +54,17 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         _predictions,
     )
     at_the_start = predictions[0] and failed[0].steps == 0
-    if all(predictions) or (at_the_start and step_is_right):
+    if all(predictions) or (at_the_start and _step_is_right(verdict)):
         patterns = (_not_finite, _of_another_shape, _predictions)
     for pattern in patterns:
         for words in pattern(answers, run, verdict):
             return words
     return None
+
+
+def _step_is_right(verdict: Verdict) -> bool:
+    """Return whether all that is compared of the first step is."""
+    return all(check.ok for check in verdict.checks if check.when == "at step 1")
 
 
 def _not_finite(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
@@ -291,7 +295,8 @@ def _predictions(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Itera
             continue
         about = inference.Predictions(run.workload, np.concatenate(batches), after, run.start)
         yield from inference.patterns(answers[key], expected, about)
-    yield (
-        "predictions are wrong where training is right: look at the way of inference, and at what of"
-        " batch norm's state `load` sets"
-    )
+    if _step_is_right(verdict):
+        yield (
+            "predictions are wrong where training is right: look at the way of inference, and at what"
+            " of batch norm's state `load` sets"
+        )
