@@ -25,7 +25,6 @@ from pathlib import Path
 from workloads.datasets import array_cache
 from workloads.datasets.contract import (
     PARTS,
-    Archive,
     Arrays,
     Dataset,
     DatasetCorrupt,
@@ -40,9 +39,9 @@ from workloads.datasets.contract import (
     Splits,
     State,
 )
-from workloads.datasets.download import download_archive, lock
+from workloads.datasets.download import download_file, lock
 from workloads.datasets.synthetic import draw as draw_synthetic
-from workloads.datasets.unpack import unpack_archive
+from workloads.datasets.unpack import unpack
 from workloads.places import program
 
 __all__ = [
@@ -62,6 +61,9 @@ __all__ = [
     "state",
     "verify",
 ]
+
+
+_OFFICIAL = "official archive"
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,11 @@ def state(name: str, cache: Path, data_dir: Path | None = None) -> State:
         return State(True, "made from the seed")
     if data_dir is not None:
         try:
-            return State(True, f"read from {_locate(dataset, dataset.origin.archive, data_dir)}")
+            return State(True, f"read from {_locate(dataset, dataset.origin, data_dir)}")
         except DatasetMissing as error:
             return State(False, f"absent: {error}")
     if (_official(dataset, cache) / "meta.json").is_file():
-        return State(True, "official archive, fetched")
+        return State(True, f"{_OFFICIAL}, fetched")
     return State(False, f"absent: {_advice(dataset)}")
 
 
@@ -164,7 +166,9 @@ def verify(name: str, cache: Path, data_dir: Path | None = None) -> list[Finding
             findings.append(Finding(meta.parent, False, str(error)))
     if data_dir is not None and isinstance(dataset.origin, Filed):
         try:
-            dataset.origin.read(_locate(dataset, dataset.origin.archive, data_dir))
+            folder = _locate(dataset, dataset.origin, data_dir)
+            _hashes(folder, dataset.origin)
+            dataset.origin.read(folder)
             findings.append(Finding(data_dir, True, "every record as the layout has it"))
         except DatasetError as error:
             findings.append(Finding(data_dir, False, str(error)))
@@ -184,47 +188,67 @@ def _source(
     if isinstance(origin, Seeded):
         return _Source(room / f"seed-{seed}", f"made from seed {seed}", partial(origin.draw, seed))
     if data_dir is None:
-        return _Source(_official(dataset, cache), "official archive", partial(_absent, dataset))
-    folder = _locate(dataset, origin.archive, data_dir)
-    sha256 = _hashes(folder, origin.archive)
+        return _Source(_official(dataset, cache), _OFFICIAL, partial(_absent, dataset))
+    folder = _locate(dataset, origin, data_dir)
+    sha256 = _hashes(folder, origin)
     identity = hashlib.sha256("".join(sha256.values()).encode()).hexdigest()[:16]
     return _Source(room / f"data-dir-{identity}", "data-dir", partial(origin.read, folder), sha256)
 
 
 def _fetch(dataset: Dataset, origin: Filed, cache: Path, progress: Progress | None) -> None:
-    """`fetch` for a dataset that has an archive; call it under the lock."""
-    archive, folder = origin.archive, _official(dataset, cache)
+    """`fetch` for a dataset of published files; call it under the lock."""
+    room, folder = cache / dataset.name, _official(dataset, cache)
     with suppress(DatasetCorrupt):  # which is replaced
         if array_cache.get(folder) is not None:
             return
-    packed = _packed(dataset, archive, cache)
-    download_archive(archive, packed, progress)
+    _download(dataset, origin, room, progress)
+    sha256 = {f"source/{source.name}": source.sha256 for source in origin.published}
     try:
-        with tempfile.TemporaryDirectory(dir=packed.parent, prefix=array_cache.DRAFT) as draft:
-            unpack_archive(packed, archive, Path(draft))
-            sha256 = _hashes(Path(draft), archive) | {f"source/{packed.name}": archive.sha256}
+        with tempfile.TemporaryDirectory(dir=room, prefix=array_cache.DRAFT) as draft:
+            for source in origin.published:
+                unpack(room / source.name, source, Path(draft))
+            sha256 |= _hashes(Path(draft), origin)
             splits = origin.read(Path(draft))
-        array_cache.put(folder, dataset, array_cache.Label("official archive", sha256), splits)
+        array_cache.put(folder, dataset, array_cache.Label(_OFFICIAL, sha256), splits)
     except DatasetCorrupt:
-        packed.unlink()
+        _remove(origin, room)
         raise
-    packed.unlink()  # not before: a full disk must not cost the download
+    _remove(origin, room)  # not before: a full disk must not cost the download
 
 
-def _locate(dataset: Dataset, archive: Archive, data_dir: Path) -> Path:
-    """The folder with the published files: `data_dir` or the archive's folder in it.
+def _download(dataset: Dataset, origin: Filed, room: Path, progress: Progress | None) -> None:
+    """Fetch one published file after the other; what is here already is checked and not fetched."""
+    before = 0
+    for source in origin.published:
+
+        def report(done: int, _: int, before: int = before) -> None:
+            if progress:
+                progress(before + done, dataset.download)
+
+        download_file(source, room / source.name, report)
+        before += source.size
+
+
+def _remove(origin: Filed, room: Path) -> None:
+    for source in origin.published:
+        (room / source.name).unlink(missing_ok=True)
+
+
+def _locate(dataset: Dataset, origin: Filed, data_dir: Path) -> Path:
+    """The folder with the published files: `data_dir`, or the folder in it that they come in.
 
     Raises DatasetMissing, which names what is not there.
     """
-    best = sorted(archive.files)
-    for folder in (data_dir, data_dir / archive.folder):
-        missing = [name for name in sorted(archive.files) if not (folder / name).is_file()]
+    best = sorted(origin.files)
+    for folder in dict.fromkeys((data_dir, data_dir / origin.folder)):
+        missing = [name for name in sorted(origin.files) if not (folder / name).is_file()]
         if not missing:
             return folder
         best = min(best, missing, key=len)
+    packed = [source.url for source in origin.published if {*best} & {*source.wanted}]
     raise DatasetMissing(
-        f"{dataset.name}: neither {data_dir} nor {archive.folder}/ in it has {', '.join(best)}; "
-        f"unpack {archive.url} there, or run `{program()} data fetch {dataset.name}`"
+        f"{dataset.name}: neither {data_dir} nor {origin.folder}/ in it has {', '.join(best)}; "
+        f"put there what {', '.join(packed)} holds, or run `{program()} data fetch {dataset.name}`"
     )
 
 
@@ -242,19 +266,24 @@ def _advice(dataset: Dataset) -> str:
     )
 
 
-def _hashes(folder: Path, archive: Archive) -> dict[str, str]:
-    """The sha256 of each published file, as "source/<file>"; of another size, none is read."""
-    for name, expected in archive.files.items():
+def _hashes(folder: Path, origin: Filed) -> dict[str, str]:
+    """The sha256 of each wanted file, as "source/<file>"; of another size, none is read.
+
+    A file that is published as it is has to be that very file. Raises DatasetCorrupt.
+    """
+    for name, expected in origin.files.items():
         if (size := (folder / name).stat().st_size) != expected:
             raise DatasetCorrupt(f"{folder / name}: {size:,} bytes, expected {expected:,}")
-    return {f"source/{name}": array_cache.digest(folder / name) for name in sorted(archive.files)}
+    sha256 = {name: array_cache.digest(folder / name) for name in sorted(origin.files)}
+    for source in origin.published:
+        if (got := sha256.get(source.name, source.sha256)) != source.sha256:
+            raise DatasetCorrupt(
+                f"{folder / source.name}: sha256 is {got}, expected {source.sha256},"
+                f" as {source.url} has"
+            )
+    return {f"source/{name}": digest for name, digest in sha256.items()}
 
 
 def _official(dataset: Dataset, cache: Path) -> Path:
-    """Where the arrays of the fetched archive stand."""
+    """Where the arrays of the fetched files stand."""
     return cache / dataset.name / "official"
-
-
-def _packed(dataset: Dataset, archive: Archive, cache: Path) -> Path:
-    """Where the archive lies until it is unpacked."""
-    return cache / dataset.name / archive.url.rsplit("/", 1)[-1]

@@ -50,15 +50,36 @@ class Splits(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Archive:
-    """A published gzipped tar: where it is, what it must be, and what is wanted from it."""
+class Published:
+    """A file on the web that is wanted as it is: where it is, and what it must be."""
 
     url: str
     size: int  # bytes
     sha256: str
     md5: str
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def wanted(self) -> dict[str, int]:
+        """The files that come of it, by name, with the exact size of each in bytes."""
+        return {self.name: self.size}
+
+
+@dataclass(frozen=True)
+class Archive(Published):
+    """A published gzipped tar, and what is wanted from it."""
+
     folder: str  # the folder in the archive that holds the files
     files: dict[str, int]  # wanted file -> its exact size in bytes
+
+    @property
+    def wanted(self) -> dict[str, int]:
+        """The wanted files, by name, with the exact size of each in bytes."""
+        return self.files
 
 
 @dataclass(frozen=True)
@@ -77,10 +98,18 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Filed:
-    """Read from published files: fetched from `archive`, or from a folder of the user's."""
+    """Read from published files: fetched, or from a folder of the user's."""
 
-    archive: Archive
+    published: tuple[Published, ...]
     read: Callable[[Path], Splits]  # the folder that holds the files -> arrays
+    folder: str = (
+        ""  # where the files lie below a folder of the user's, where they do not lie in it
+    )
+
+    @property
+    def files(self) -> dict[str, int]:
+        """Every wanted file, by name, with its exact size in bytes."""
+        return {name: size for source in self.published for name, size in source.wanted.items()}
 
 
 @dataclass(frozen=True)
@@ -107,7 +136,9 @@ class Dataset:
     @property
     def download(self) -> int:
         """Bytes to fetch before the first use; 0 for none."""
-        return self.origin.archive.size if isinstance(self.origin, Filed) else 0
+        if not isinstance(self.origin, Filed):
+            return 0
+        return sum(source.size for source in self.origin.published)
 
 
 @dataclass(frozen=True)
