@@ -22,9 +22,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workloads import datasets
+from workloads.augmentations import AUGMENTATIONS, Augmentation
 from workloads.layers import KINDS, Embedding, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
-from workloads.reading import SpecError, nearest, number, one_of, read, table_of, text_of
+from workloads.reading import (
+    SpecError,
+    later,
+    nearest,
+    number,
+    one_of,
+    read,
+    table_of,
+    text_of,
+)
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 
@@ -55,6 +65,8 @@ class Data:
     scale: float = field(default=1.0, metadata=number(above=0))
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = field(default=(1.0,), metadata=number(above=0))
+    augment: tuple[Augmentation, ...] = later(())
+    """What is changed in training images, in order."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +226,7 @@ def from_dict(table: dict[str, Any], where: str) -> Workload:
     """
     file = read(_File, table, where)
     _check_name(file.name, where)
-    data = read(Data, file.data, f"{where}: [data]")
+    data = _data(file.data, f"{where}: [data]")
     if data.dataset not in datasets.names():
         raise SpecError(
             f'{where}: [data]: dataset = "{data.dataset}": not known'
@@ -242,6 +254,18 @@ def from_dict(table: dict[str, Any], where: str) -> Workload:
     )
     _check(workload, where)
     return workload
+
+
+def _data(table: dict[str, Any], where: str) -> Data:
+    if (augment := table.get("augment")) is not None:
+        if not isinstance(augment, list | tuple):
+            raise SpecError(f'{where}: augment: expected a list, as [{{ kind = "flip" }}]')
+        records = [
+            _by_kind(AUGMENTATIONS, entry, f"{where}: augment[{i}]")
+            for i, entry in enumerate(augment)
+        ]
+        table = {**table, "augment": records}
+    return read(Data, table, where)
 
 
 def _check_name(name: str, where: str) -> None:
@@ -326,6 +350,13 @@ def _check(workload: Workload, where: str) -> None:
             place.layer.check_batch(place.input, workload.data.batch)
         except SpecError as error:
             raise SpecError(f"{where}: {place.name}: {error}") from error
+    for i, augmentation in enumerate(workload.data.augment):
+        try:
+            augmentation.check(workload.input_shape)
+        except SpecError as error:
+            raise SpecError(
+                f"{where}: [data]: augment[{i}] ({augmentation.kind}): {error}"
+            ) from error
     if workload.label_smoothing and workload.loss != "cross-entropy":
         raise SpecError(
             f"{where}: label_smoothing goes with the cross-entropy only, not {workload.loss}"

@@ -186,14 +186,21 @@ def workload(spec: Mapping[str, Any]) -> str:
     """A workload in a line: its data, portions, loss and optimiser, with all that was set in it."""
     data, optimiser = spec.get("data") or {}, spec.get("optimiser") or {}
     parameters = ", ".join(f"{key} {value}" for key, value in optimiser.items() if key != "kind")
+    augment = " ".join(_augmentation(table) for table in data.get("augment") or ())
     words = [
         str(data.get("dataset", "")),
+        f"augmented by {augment}" if augment else "",
         f"batch {data['batch']}" if "batch" in data else "",
         count(data["epochs"], "epoch") if isinstance(data.get("epochs"), int) else "",
         str(spec.get("loss", "")),
         f"{optimiser.get('kind', '')} {parameters}".strip(),
     ]
     return plain(", ".join(filter(None, words)))
+
+
+def _augmentation(table: Mapping[str, Any]) -> str:
+    values = " ".join(f"{key} {value}" for key, value in table.items() if key != "kind")
+    return f"{table.get('kind', '')}({values})"
 
 
 def machine(described: Mapping[str, Any]) -> str:
