@@ -23,6 +23,8 @@ from typing import Any, TypeVar
 
 from workloads import datasets
 from workloads.augmentations import AUGMENTATIONS, Augmentation
+from workloads.datasets import Dataset, user_data
+from workloads.datasets.user_data import UserData
 from workloads.layers import KINDS, Embedding, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
 from workloads.reading import (
@@ -56,7 +58,10 @@ INITIALISERS = (
 
 @dataclass(frozen=True)
 class Data:
-    """Which examples, in what portions. `mean` and `std` hold one number, or one a channel."""
+    """Which examples, in what portions. `mean` and `std` hold one number, or one a channel.
+
+    Of data of the user's own `dataset` is the file's name, and `user_data` what is in it.
+    """
 
     dataset: str
     batch: int = field(metadata=number(low=1))
@@ -67,6 +72,7 @@ class Data:
     std: tuple[float, ...] = field(default=(1.0,), metadata=number(above=0))
     augment: tuple[Augmentation, ...] = later(())
     """What is changed in training images, in order."""
+    user_data: UserData | None = field(default=None, metadata={"later": True})
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,15 @@ class Workload:
     classes: int
     tokens: int = 0
     label_shape: Shape = ()
+    files: user_data.Source | None = field(default=None, compare=False)
+    """Where data of the user's own is, on the machine that has its files."""
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The description of its data."""
+        if self.data.user_data is not None:
+            return self.data.user_data.dataset(self.data.dataset, self.files)
+        return datasets.describe(self.data.dataset)
 
     @cached_property
     def model(self) -> tuple[Placed, ...]:
@@ -159,7 +174,7 @@ class Workload:
     def to_dict(self) -> dict[str, Any]:
         """Return plain tables as in the TOML file, plus the name."""
         table = table_of(self)
-        for of_the_data in ("input_shape", "classes", "tokens", "label_shape"):
+        for of_the_data in ("input_shape", "classes", "tokens", "label_shape", "files"):
             del table[of_the_data]
         return table
 
@@ -201,7 +216,7 @@ def load(name_or_path: str) -> Workload:
         raise
     except (ValueError, RecursionError) as error:  # of the parser's own limits too
         raise SpecError(f"{path}: not valid TOML: {error}") from error
-    return from_dict({"name": path.stem, **table}, str(path))
+    return from_dict({"name": path.stem, **table}, str(path), path.parent)
 
 
 @dataclass(frozen=True)
@@ -218,21 +233,22 @@ class _File:
     target_accuracy: float = field(default=0.0, metadata=number(low=0, below=1))
 
 
-def from_dict(table: dict[str, Any], where: str) -> Workload:
+def from_dict(table: dict[str, Any], where: str, folder: Path | None = None) -> Workload:
     """Check plain tables (a TOML file's, or `Workload.to_dict`) and return the workload.
+
+    A file of the user's data is looked for from `folder` on.
 
     Raises:
         SpecError: with `where`, the key, the value and what is allowed.
     """
     file = read(_File, table, where)
     _check_name(file.name, where)
-    data = _data(file.data, f"{where}: [data]")
-    if data.dataset not in datasets.names():
-        raise SpecError(
-            f'{where}: [data]: dataset = "{data.dataset}": not known'
-            f"{nearest(data.dataset, datasets.names())}; allowed: {', '.join(datasets.names())}"
-        )
-    described = datasets.describe(data.dataset)
+    data, files = _data(file.data, f"{where}: [data]", folder or Path())
+    described = (
+        data.user_data.dataset(data.dataset, files)
+        if data.user_data
+        else datasets.describe(data.dataset)
+    )
     workload = Workload(
         name=file.name,
         title=file.title,
@@ -251,12 +267,14 @@ def from_dict(table: dict[str, Any], where: str) -> Workload:
         classes=len(described.classes),
         tokens=described.tokens,
         label_shape=tuple(described.label_shape),
+        files=files,
     )
     _check(workload, where)
     return workload
 
 
-def _data(table: dict[str, Any], where: str) -> Data:
+def _data(table: dict[str, Any], where: str, folder: Path) -> tuple[Data, user_data.Source | None]:
+    """Read [data]; with it, where the user's own files are, if it names some that are here."""
     if (augment := table.get("augment")) is not None:
         if not isinstance(augment, list | tuple):
             raise SpecError(f'{where}: augment: expected a list, as [{{ kind = "flip" }}]')
@@ -265,7 +283,17 @@ def _data(table: dict[str, Any], where: str) -> Data:
             for i, entry in enumerate(augment)
         ]
         table = {**table, "augment": records}
-    return read(Data, table, where)
+    try:
+        table, files = user_data.resolved(table, where, folder)
+    except datasets.DatasetError as error:
+        raise SpecError(f"{where}: {error}") from error
+    data = read(Data, table, where)
+    if data.user_data is None and data.dataset not in datasets.names():
+        raise SpecError(
+            f'{where}: dataset = "{data.dataset}": not known'
+            f"{nearest(data.dataset, datasets.names())}; allowed: {', '.join(datasets.names())}"
+        )
+    return data, files
 
 
 def _check_name(name: str, where: str) -> None:
@@ -350,6 +378,11 @@ def _check(workload: Workload, where: str) -> None:
             place.layer.check_batch(place.input, workload.data.batch)
         except SpecError as error:
             raise SpecError(f"{where}: {place.name}: {error}") from error
+    if workload.data.user_data and workload.data.batch > workload.dataset.train:
+        raise SpecError(
+            f"{where}: [data]: batch = {workload.data.batch}: {workload.data.dataset} has"
+            f" {workload.dataset.train:,} examples to train with"
+        )
     for i, augmentation in enumerate(workload.data.augment):
         try:
             augmentation.check(workload.input_shape)

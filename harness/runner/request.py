@@ -17,7 +17,7 @@ from harness.runner import plan, process
 from harness.runner.context import Measuring, Undecided
 from harness.runner.plan import Cell
 from harness.text import count
-from workloads import datasets, spec
+from workloads import spec
 from workloads.errors import UserError
 from workloads.reading import SpecError
 from workloads.spec import Workload
@@ -235,8 +235,7 @@ def _workload_names(texts: Sequence[str]) -> list[str]:
 
 def _reads_files(workloads: Iterable[Workload], data: str) -> bool:
     """Say whether some workload's data is read from published files."""
-    names = {workload.data.dataset for workload in workloads}
-    return data == "real" and any(datasets.describe(name).download for name in names)
+    return data == "real" and any(workload.dataset.download for workload in workloads)
 
 
 def _quota() -> str:

@@ -38,6 +38,7 @@ from workloads.datasets.contract import (
     Seeded,
     Splits,
     State,
+    UserFiles,
 )
 from workloads.datasets.download import download_file, lock
 from workloads.datasets.synthetic import draw as draw_synthetic
@@ -62,6 +63,9 @@ __all__ = [
     "verify",
 ]
 
+
+USER_DATA = "user-data"
+"""The folder of the cache with the arrays of users' own files, each under its hash."""
 
 _OFFICIAL = "official archive"
 
@@ -103,7 +107,7 @@ def state(name: str, cache: Path, data_dir: Path | None = None) -> State:
     dataset = describe(name)
     if isinstance(dataset.origin, Embedded):
         return State(True, "embedded")
-    if isinstance(dataset.origin, Seeded):
+    if not isinstance(dataset.origin, Filed):
         return State(True, "made from the seed")
     if data_dir is not None:
         try:
@@ -116,21 +120,28 @@ def state(name: str, cache: Path, data_dir: Path | None = None) -> State:
 
 
 def prepare(
-    name: str, cache: Path, *, seed: int, data_dir: Path | None = None, synthetic: bool = False
+    dataset: str | Dataset,
+    cache: Path,
+    *,
+    seed: int,
+    data_dir: Path | None = None,
+    synthetic: bool = False,
 ) -> Arrays:
     """The dataset's arrays, made where they are not there yet, every byte checked where they are.
+
+    `dataset` is a name, or what describes data of the user's own, which has none.
 
     `data_dir` holds the published files; it is passed by for datasets that read no files.
     `synthetic` gives stand-ins of the same shapes. Raises DatasetMissing, DatasetCorrupt.
     """
-    dataset = describe(name)
+    dataset = describe(dataset) if isinstance(dataset, str) else dataset
     source = _source(dataset, cache, seed, data_dir, synthetic)
     try:
         if (arrays := array_cache.get(source.folder)) is not None:
             return arrays
     except DatasetCorrupt as error:
         if source.folder == _official(dataset, cache):
-            raise DatasetCorrupt(f"{error}; run `{program()} data fetch {name}`") from error
+            raise DatasetCorrupt(f"{error}; run `{program()} data fetch {dataset.name}`") from error
     label = array_cache.Label(source.words, source.sha256)
     return array_cache.put(source.folder, dataset, label, source.make())
 
@@ -179,7 +190,7 @@ def _source(
     dataset: Dataset, cache: Path, seed: int, data_dir: Path | None, synthetic: bool
 ) -> _Source:
     """Which arrays are asked for. Raises DatasetMissing where `data_dir` lacks the files."""
-    room, origin = cache / dataset.name, dataset.origin
+    room, origin = _room(dataset, cache), dataset.origin
     if synthetic:
         words = f"synthetic, made from seed {seed}"
         return _Source(room / f"synthetic-{seed}", words, partial(draw_synthetic, dataset, seed))
@@ -187,6 +198,11 @@ def _source(
         return _Source(room / "embedded", "embedded", origin.load)
     if isinstance(origin, Seeded):
         return _Source(room / f"seed-{seed}", f"made from seed {seed}", partial(origin.draw, seed))
+    if isinstance(origin, UserFiles):
+        if origin.files is None:
+            return _Source(room / "arrays", origin.words, partial(_elsewhere, dataset, room))
+        read = partial(origin.files.read, origin.identity)
+        return _Source(room / "arrays", origin.words, read, dict(origin.files.sha256))
     if data_dir is None:
         return _Source(_official(dataset, cache), _OFFICIAL, partial(_absent, dataset))
     folder = _locate(dataset, origin, data_dir)
@@ -252,6 +268,14 @@ def _locate(dataset: Dataset, origin: Filed, data_dir: Path) -> Path:
     )
 
 
+def _elsewhere(dataset: Dataset, room: Path) -> Splits:
+    """Say what to do where neither arrays nor files of the user's are here; raises DatasetMissing."""
+    raise DatasetMissing(
+        f"{dataset.name}: its arrays are not in {room}, and its file is not here: prepare the run"
+        " where the file is"
+    )
+
+
 def _absent(dataset: Dataset) -> Splits:
     """Say what to do where the official arrays are not here. Always raises DatasetMissing."""
     raise DatasetMissing(f"{dataset.name} is not here: {_advice(dataset)}")
@@ -282,6 +306,13 @@ def _hashes(folder: Path, origin: Filed) -> dict[str, str]:
                 f" as {source.url} has"
             )
     return {f"source/{name}": digest for name, digest in sha256.items()}
+
+
+def _room(dataset: Dataset, cache: Path) -> Path:
+    """Where all of a dataset stands: under its name, or under what it holds, if it is the user's."""
+    if isinstance(dataset.origin, UserFiles):
+        return cache / USER_DATA / dataset.origin.identity[:16]
+    return cache / dataset.name
 
 
 def _official(dataset: Dataset, cache: Path) -> Path:

@@ -5,10 +5,10 @@ A module of this folder that offers a `DATASET` is a dataset; nothing else lists
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +112,29 @@ class Filed:
         return {name: size for source in self.published for name, size in source.wanted.items()}
 
 
+class Files(Protocol):
+    """Files of the user's own, at hand."""
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """Of what is read, as "source/<name>"."""
+
+    def read(self, identity: str) -> Splits:
+        """Read them. Raises DatasetError, also where they are not those of that `identity`."""
+
+
+@dataclass(frozen=True)
+class UserFiles:
+    """Read from files of the user's own; its arrays stand in the cache under `identity`.
+
+    `files` is None where they are not at hand: then only arrays that were made before are there.
+    """
+
+    identity: str
+    words: str  # how they are read
+    files: Files | None
+
+
 @dataclass(frozen=True)
 class Dataset:
     """One dataset, described. `shape` is one input's: images (C, H, W), points (2,), tokens (steps,).
@@ -129,7 +152,7 @@ class Dataset:
     dtype: str  # of the inputs, by numpy's name
     top: int  # the largest value of an input; synthetic inputs are drawn up to it
     licence: str  # licence and citation, one line
-    origin: Embedded | Seeded | Filed
+    origin: Embedded | Seeded | Filed | UserFiles
     tokens: int = 0
     label_shape: tuple[int, ...] = ()
 
