@@ -19,21 +19,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from workloads import datasets
-from workloads.augmentations import AUGMENTATIONS, Augmentation
+from workloads.data import Data, read_data
 from workloads.datasets import Dataset, user_data
-from workloads.datasets.user_data import UserData
 from workloads.layers import KINDS, Embedding, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
 from workloads.reading import (
     SpecError,
-    later,
     nearest,
     number,
     one_of,
     read,
+    read_kind,
     table_of,
     text_of,
 )
@@ -54,25 +53,6 @@ INITIALISERS = (
     "he-uniform",
     "he-normal",
 )
-
-
-@dataclass(frozen=True)
-class Data:
-    """Which examples, in what portions. `mean` and `std` hold one number, or one a channel.
-
-    Of data of the user's own `dataset` is the file's name, and `user_data` what is in it.
-    """
-
-    dataset: str
-    batch: int = field(metadata=number(low=1))
-    epochs: int = field(metadata=number(low=1))
-    seed: int = field(default=0, metadata=number(low=0))
-    scale: float = field(default=1.0, metadata=number(above=0))
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = field(default=(1.0,), metadata=number(above=0))
-    augment: tuple[Augmentation, ...] = later(())
-    """What is changed in training images, in order."""
-    user_data: UserData | None = field(default=None, metadata={"later": True})
 
 
 @dataclass(frozen=True)
@@ -243,7 +223,7 @@ def from_dict(table: dict[str, Any], where: str, folder: Path | None = None) -> 
     """
     file = read(_File, table, where)
     _check_name(file.name, where)
-    data, files = _data(file.data, f"{where}: [data]", folder or Path())
+    data, files = read_data(file.data, f"{where}: [data]", folder or Path())
     described = (
         data.user_data.dataset(data.dataset, files)
         if data.user_data
@@ -260,8 +240,8 @@ def from_dict(table: dict[str, Any], where: str, folder: Path | None = None) -> 
         init=read(Init, file.init, f"{where}: [init]"),
         loss=file.loss,
         label_smoothing=file.label_smoothing,
-        optimiser=_by_kind(OPTIMISERS, file.optimiser, f"{where}: [optimiser]"),
-        schedule=_by_kind(SCHEDULES, file.schedule, f"{where}: [schedule]"),
+        optimiser=read_kind(OPTIMISERS, file.optimiser, f"{where}: [optimiser]"),
+        schedule=read_kind(SCHEDULES, file.schedule, f"{where}: [schedule]"),
         target_accuracy=file.target_accuracy,
         input_shape=tuple(described.shape),
         classes=len(described.classes),
@@ -271,29 +251,6 @@ def from_dict(table: dict[str, Any], where: str, folder: Path | None = None) -> 
     )
     _check(workload, where)
     return workload
-
-
-def _data(table: dict[str, Any], where: str, folder: Path) -> tuple[Data, user_data.Source | None]:
-    """Read [data]; with it, where the user's own files are, if it names some that are here."""
-    if (augment := table.get("augment")) is not None:
-        if not isinstance(augment, list | tuple):
-            raise SpecError(f'{where}: augment: expected a list, as [{{ kind = "flip" }}]')
-        records = [
-            _by_kind(AUGMENTATIONS, entry, f"{where}: augment[{i}]")
-            for i, entry in enumerate(augment)
-        ]
-        table = {**table, "augment": records}
-    try:
-        table, files = user_data.resolved(table, where, folder)
-    except datasets.DatasetError as error:
-        raise SpecError(f"{where}: {error}") from error
-    data = read(Data, table, where)
-    if data.user_data is None and data.dataset not in datasets.names():
-        raise SpecError(
-            f'{where}: dataset = "{data.dataset}": not known'
-            f"{nearest(data.dataset, datasets.names())}; allowed: {', '.join(datasets.names())}"
-        )
-    return data, files
 
 
 def _check_name(name: str, where: str) -> None:
@@ -308,20 +265,6 @@ def _check_name(name: str, where: str) -> None:
             f"{where}: name = {name[:20]!r}...: has {size} bytes, {NAME_BYTES} at most: rename the file,"
             " or set `name` in it"
         )
-
-
-T = TypeVar("T")
-
-
-def _by_kind(kinds: Mapping[str, type[T]], table: Any, where: str) -> T:
-    """Read the rest of `table` as the class that its `kind` names."""
-    kind = table.get("kind") if isinstance(table, Mapping) else None
-    if not isinstance(kind, str) or kind not in kinds:
-        guess = nearest(kind, kinds) if isinstance(kind, str) else ""
-        allowed = ", ".join(sorted(kinds))
-        raise SpecError(f"{where}: kind = {kind!r}: not known{guess}; allowed: {allowed}")
-    parameters = {key: value for key, value in table.items() if key != "kind"}
-    return read(kinds[kind], parameters, f"{where} ({kind})")
 
 
 def _layer(table: Any, where: str) -> Layer:
@@ -339,7 +282,7 @@ def _layer(table: Any, where: str) -> Layer:
             )
         if table.get("body") == ():
             raise SpecError(f"{where} (residual): body is empty: give it at least one layer")
-    return _by_kind(KINDS, table, where)
+    return read_kind(KINDS, table, where)
 
 
 def _place(

@@ -178,6 +178,10 @@ def resolved(
     """
     keys = [key for key in KEYS if key in table]
     plain = {key: value for key, value in table.items() if key not in KEYS}
+    if "user_data" in plain:
+        plain["user_data"] = read(UserData, plain["user_data"], f"{where}: user_data")
+        _check_name(str(plain.get("dataset", "")))
+        checks.check_classes(plain["user_data"].classes, "user_data")
     if not keys:
         return plain, None
     if "file" not in table:
@@ -186,10 +190,10 @@ def resolved(
     if before is None and "dataset" in plain:
         raise SpecError(f"{where}: dataset and file exclude each other: leave one out")
     options = read(Options, {key: table[key] for key in keys}, where)
-    if before is not None and not Path(options.file).exists():
+    if before is not None and not _is_there(folder / options.file):
         return {**plain, "user_data": before}, None
     present, source = _resolve(options, folder)
-    if before is not None and present != read(UserData, before, where):
+    if before is not None and present != before:
         raise DataFileError(f"{source.name}: changed since the matrix was planned: plan it again")
     return {**plain, "dataset": source.name, "user_data": present}, source
 
@@ -210,17 +214,29 @@ def _resolve(options: Options, folder: Path) -> tuple[UserData, Source]:
         raise DataFileError(f"{name}: cannot be read: {error.strerror}") from error
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _check_name(name: str) -> None:
+    if not name.isprintable() or not 0 < len(name.encode()) <= NAME_BYTES:
+        raise DataFileError(
+            f"file {name[:40]!a}: its name has to be printable, of {NAME_BYTES} bytes at most"
+        )
+
+
 def _find(file: str, folder: Path) -> Path:
     try:
         path = folder.absolute() / Path(file).expanduser()
         path = path.resolve() if path.name == ".." else path
         is_there, is_link = path.exists(), path.is_symlink()
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataFileError(f"file = {file!r}: cannot be a path: {error}") from error
-    if not path.name.isprintable() or not 0 < len(path.name.encode()) <= NAME_BYTES:
-        raise DataFileError(
-            f"file = {file!a}: its name has to be printable, of {NAME_BYTES} bytes at most"
-        )
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataFileError(f"file = {file[:40]!r}: cannot be a path: {reason}") from error
+    _check_name(path.name)
     if not is_there:
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         link = ", but a link to none" if is_link else ""

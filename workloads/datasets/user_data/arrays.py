@@ -11,7 +11,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -59,19 +59,18 @@ def outline(path: Path, options: Options) -> Outline:
     """Look at the headers, and read the labels."""
     wanted = _wanted(path)
     prefixes = [name.removesuffix("inputs") for name in wanted if name.endswith("inputs")]
-    headers, labels = {}, {}
-    for prefix in prefixes:
-        inputs, where = f"{prefix}inputs", f"{path.name}: {prefix}labels"
-        header = headers[inputs] = _header(path, inputs)
-        read = checks.whole_labels(
-            _load(path, f"{prefix}labels"), header.shape[0] if header.shape else 0, where, inputs
-        )
-        labels[prefix.removesuffix("_") or "all"] = read
+    headers = {f"{prefix}inputs": _header(path, f"{prefix}inputs") for prefix in prefixes}
     shapes = {name: _shape(header.shape, options, path, name) for name, header in headers.items()}
     dtypes = {
         name: checks.prepared_dtype(header.dtype, f"{path.name}: {name}")
         for name, header in headers.items()
     }
+    labels = {}
+    for prefix in prefixes:
+        inputs, name = f"{prefix}inputs", f"{prefix}labels"
+        labels[prefix.removesuffix("_") or "all"] = checks.whole_labels(
+            _load(path, name), headers[inputs].shape[0], f"{path.name}: {name}", inputs
+        )
     for facts in (shapes, dtypes):
         if len(set(facts.values())) > 1:
             words = ", ".join(f"{name} {fact}" for name, fact in facts.items())
@@ -100,7 +99,7 @@ def _wanted(path: Path) -> tuple[str, ...]:
     if path.is_dir():
         names = {file.stem for file in path.glob("*.npy")}
     else:
-        with _opened(path) as archive:
+        with _archive(path) as archive:
             members = [name for name in archive.namelist() if name.endswith(".npy")]
             names = {name.removesuffix(".npy") for name in members}
     both = [wanted for wanted in (PARTS, WHOLE) if names >= {*wanted}]
@@ -167,22 +166,19 @@ def _load(path: Path, name: str) -> Array:
 @contextmanager
 def _stream(path: Path, name: str) -> Iterator[IO[bytes]]:
     """The bytes of an array's file. What goes wrong while they are read is a DataFileError."""
-    try:
-        if path.is_dir():
-            with (path / f"{name}.npy").open("rb") as file:
-                yield file
-        else:
-            with _opened(path) as archive, archive.open(f"{name}.npy") as member:
-                yield member
-    except _BROKEN as error:
-        raise DataFileError(f"{path.name}: {name}: cannot be read: {_reason(error)}") from error
+    with ExitStack() as stack:
+        archive = None if path.is_dir() else stack.enter_context(_archive(path))
+        try:
+            file = f"{name}.npy"
+            opened = archive.open(file) if archive else (path / file).open("rb")
+            yield stack.enter_context(opened)
+        except _BROKEN as error:
+            raise DataFileError(f"{path.name}: {name}: cannot be read: {_reason(error)}") from error
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _archive(path: Path) -> zipfile.ZipFile:
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
+        return zipfile.ZipFile(path)
     except _BROKEN as error:
         raise DataFileError(f"{path.name}: no .npz of numpy: {_reason(error)}") from error
 

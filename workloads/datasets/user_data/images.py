@@ -198,12 +198,7 @@ def _is_image(file: Path) -> bool:
 
 def _name(file: Path, root: Path) -> str:
     """A file's path from the folder's name on."""
-    return _shown((Path(root.name) / file.relative_to(root)).as_posix())
-
-
-def _shown(name: str) -> str:
-    """A name that any terminal shows: what cannot be printed is escaped."""
-    return name if name.isprintable() else ascii(name)[1:-1]
+    return (Path(root.name) / file.relative_to(root)).as_posix()
 
 
 @contextmanager

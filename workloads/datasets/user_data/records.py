@@ -18,7 +18,13 @@ NAME_BYTES = 120
 
 
 class DataFileError(DatasetError):
-    """A file of the user's is not what it has to be; the text begins with its name, not its path."""
+    """A file of the user's is not what it has to be; the text begins with its name, not its path.
+
+    What cannot be printed of names and values in it is escaped, so that it is one line anywhere.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
 
 @dataclass(frozen=True)

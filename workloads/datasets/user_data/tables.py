@@ -23,8 +23,8 @@ from workloads.reading import nearest
 
 KEYS = frozenset({"label"})
 
-MOST_FILE_BYTES = 2**30
-"""Of a CSV: its text takes several times as much once it is read."""
+MOST_FILE_BYTES = 2**28
+"""Of a CSV: its texts take ten times as much while they are read."""
 
 _APART = ("train", "test")
 
@@ -100,11 +100,14 @@ def _table(file: Path, options: Options) -> Any:
     if options.label is None:
         raise DataFileError(f'{file.name}: say which column is the label, as label = "species"')
     if (size := file.stat().st_size) > MOST_FILE_BYTES:
-        raise DataFileError(f"{file.name}: {size:,} bytes; at most {MOST_FILE_BYTES:,} are read")
+        raise DataFileError(
+            f"{file.name}: {size:,} bytes; at most {MOST_FILE_BYTES:,} are read of a CSV: give more as"
+            " .npz"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)  # of fields left out
-            table = _read(pandas, file, options.label)
+            table = _read(pandas, file)
     except UnicodeDecodeError as error:
         raise DataFileError(f"{file.name}: is not in UTF-8: save it as UTF-8") from error
     except pandas.errors.EmptyDataError as error:
@@ -120,13 +123,12 @@ def _table(file: Path, options: Options) -> Any:
     return table
 
 
-def _read(pandas: Any, file: Path, label: str) -> Any:
+def _read(pandas: Any, file: Path) -> Any:
     return pandas.read_csv(
         file,
         compression=None,
-        dtype={label: str},
+        dtype=str,  # numbers are read below, as Python reads them, whatever the version of pandas
         encoding="utf-8-sig",
-        float_precision="round_trip",  # the float that Python reads, on every machine
         index_col=False,
         keep_default_na=False,
         low_memory=False,
@@ -144,7 +146,8 @@ def _check_columns(table: Any, file: Path, label: str) -> None:
                 " to_csv(index=False) leaves out), or name it"
             )
     if label not in names:
-        shown = ", ".join(names[:12]) + (", ..." if names[12:] else "")
+        shown = ", ".join(names)
+        shown = shown if len(shown) < 200 else f"{shown[:200]}..."
         hint = "; are its fields parted by commas?" if len(names) == 1 else ""
         raise DataFileError(
             f'{file.name}: no column "{label}"{nearest(label, names)}; it has {shown}{hint}'
@@ -183,17 +186,23 @@ def _classes(texts: list[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _column(column: Any, file: Path, name: str) -> Any:
+def _column(column: Any, file: Path, name: str) -> list[float]:
     """A column's numbers. Raises DataFileError with the row of what is none."""
-    numbers = _pandas().to_numeric(column, errors="coerce")
-    if (wrong := np.flatnonzero(numbers.isna().to_numpy())).size:
-        value = column.iloc[wrong[0]]
-        words = "is empty" if isinstance(value, float) else f"is {str(value)[:40]!r}, no number"
-        raise DataFileError(
-            f"{file.name}: row {wrong[0] + 1}: {name} {words}: features are numbers; remove the column"
-            " or the row, or code it as numbers"
-        )
-    return numbers.to_numpy(np.float64)
+    numbers = []
+    for row, text in enumerate(column, 1):
+        try:
+            numbers.append(float(text if isinstance(text, float) else text.replace("_", "?")))
+        except ValueError as error:
+            raise DataFileError(
+                f"{file.name}: row {row}: {name} is {text[:40]!r}, no number: features are numbers;"
+                " remove the column or the row, or code it as numbers"
+            ) from error
+        if isinstance(text, float):  # how pandas has what is missing
+            raise DataFileError(
+                f"{file.name}: row {row}: {name} is empty: features are numbers; fill it, or remove"
+                " the column or the row"
+            )
+    return numbers
 
 
 def _pandas() -> Any:
