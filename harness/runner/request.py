@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import defaults, limits, selection
-from harness.environments import user_variables, variants
+from harness.environments import older_commits, user_variables, variants
 from harness.environments.framework_spec import FrameworkSpec, discover
 from harness.machine import host, processors
 from harness.paths import project_root, results_folder
@@ -110,6 +110,7 @@ def request(options: Options) -> Request:
     framework_specs = variants.choose(options.frameworks, root)
     loaded = {name: spec.load(name) for name in _workload_names(options.workloads)}
     workloads = _workloads(loaded, options)
+    older_commits.check(framework_specs.values(), workloads)
     devices, threads = _devices(options.device), _threads(options.threads)
     return Request(
         workloads=workloads,
