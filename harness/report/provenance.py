@@ -244,12 +244,13 @@ def _versions(record: store.Record) -> dict[str, str]:
 
 
 def _data(record: store.Record) -> Iterator[tuple[str, str]]:
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     for event in record.every("dataset"):
         name = plain(event.get("name", "?"))
-        if name in seen:
+        contents = (name, *(event.get("sha256") or {}).values())
+        if contents in seen:  # users' files may have one name and other contents
             continue
-        seen.add(name)
+        seen.add(contents)
         hashes = [
             f"{key} {str(digest)[:12]}" for key, digest in (event.get("sha256") or {}).items()
         ]

@@ -60,7 +60,9 @@ __all__ = [
     "names",
     "prepare",
     "state",
+    "user_data_folders",
     "verify",
+    "verify_user_data",
 ]
 
 
@@ -168,13 +170,7 @@ def verify(name: str, cache: Path, data_dir: Path | None = None) -> list[Finding
     Empty where there is nothing to verify yet.
     """
     dataset = describe(name)
-    findings = []
-    for meta in sorted((cache / name).glob("[!.]*/meta.json")):
-        try:
-            arrays = array_cache.get(meta.parent)
-            findings.append(Finding(meta.parent, True, arrays.source if arrays else "removed"))
-        except DatasetCorrupt as error:
-            findings.append(Finding(meta.parent, False, str(error)))
+    findings = [_verified(meta.parent) for meta in sorted((cache / name).glob("[!.]*/meta.json"))]
     if data_dir is not None and isinstance(dataset.origin, Filed):
         try:
             folder = _locate(dataset, dataset.origin, data_dir)
@@ -184,6 +180,24 @@ def verify(name: str, cache: Path, data_dir: Path | None = None) -> list[Finding
         except DatasetError as error:
             findings.append(Finding(data_dir, False, str(error)))
     return findings
+
+
+def user_data_folders(cache: Path) -> list[Path]:
+    """Where arrays of users' own files stand; `array_cache.get` opens them."""
+    return [meta.parent for meta in sorted((cache / USER_DATA).glob("*/[!.]*/meta.json"))]
+
+
+def verify_user_data(cache: Path) -> list[Finding]:
+    """Hash again every array of users' own files in the cache."""
+    return [_verified(folder) for folder in user_data_folders(cache)]
+
+
+def _verified(folder: Path) -> Finding:
+    try:
+        arrays = array_cache.get(folder)
+    except DatasetCorrupt as error:
+        return Finding(folder, False, str(error))
+    return Finding(folder, True, arrays.source if arrays else "removed")
 
 
 def _source(
