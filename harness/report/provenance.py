@@ -200,7 +200,8 @@ def workload(spec: Mapping[str, Any]) -> str:
 
 def _augmentation(table: Mapping[str, Any]) -> str:
     values = " ".join(f"{key} {value}" for key, value in table.items() if key != "kind")
-    return f"{table.get('kind', '')}({values})"
+    kind = str(table.get("kind", ""))
+    return f"{kind}({values})" if values else kind
 
 
 def machine(described: Mapping[str, Any]) -> str:

@@ -3,8 +3,9 @@
 Every module of this folder that offers a `DATASET` is a dataset. Arrays are kept in a cache folder
 that the caller names:
 
-    <cache>/<name>/<source>/   the arrays of one source: "embedded", "seed-0", "official", ...
-    <cache>/<name>/*.part      a download that is not complete
+    <cache>/<name>/<source>/            the arrays of one source: "embedded", "official", ...
+    <cache>/<name>/*.part               a download that is not complete
+    <cache>/user-data/<hash>/arrays/    the arrays of files of a user's own
 
 What can be made again is made again where it is found broken; what was fetched is not.
 """

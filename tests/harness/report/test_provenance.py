@@ -20,7 +20,7 @@ def test_a_workloads_line_has_every_parameter_of_its_optimiser() -> None:
 
 def test_a_workloads_line_has_its_augmentations() -> None:
     workload = spec.load("cnn-digits").with_data(augment=(Crop(2), Flip()))
-    assert "digits, augmented by crop(padding 2) flip(), batch" in provenance.workload(
+    assert "digits, augmented by crop(padding 2) flip, batch" in provenance.workload(
         workload.to_dict()
     )
 
