@@ -210,6 +210,8 @@ def _resolve(options: Options, folder: Path) -> tuple[UserData, Source]:
     try:
         source = Source(path, options, _hashes(path, reader))
         return source.look(), source
+    except MemoryError as error:
+        raise DataFileError(f"{name}: needs more memory than there is") from error
     except OSError as error:
         raise DataFileError(f"{name}: cannot be read: {error.strerror}") from error
 
