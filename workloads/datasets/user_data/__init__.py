@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ __all__ = ["KEYS", "DataFileError", "Options", "Source", "UserData", "resolved"]
 
 KEYS = tuple(field.name for field in fields(Options))
 """The keys of [data] that go with `file`, and with no `dataset`."""
+
+_ANYWHERE = ("file", "test", "split_seed")
+"""Those that go with files of every kind."""
 
 _LAYOUT = 1  # raise it when the same files are to be read differently: other arrays, another hash
 
@@ -203,8 +207,8 @@ def _resolve(options: Options, folder: Path) -> tuple[UserData, Source]:
     path = _find(options.file, folder)
     name = path.name
     reader = _reader_of(path, name)
-    for key in KEYS[3:]:
-        if getattr(options, key) is not None and key not in reader.KEYS:
+    for key in KEYS:
+        if getattr(options, key) is not None and key not in (*_ANYWHERE, *reader.KEYS):
             allowed = ", ".join(sorted(reader.KEYS))
             raise DataFileError(f"{name}: takes no {key}, but {allowed}")
     try:
@@ -240,7 +244,9 @@ def _find(file: str, folder: Path) -> Path:
         raise DataFileError(f"file = {file[:40]!r}: cannot be a path: {reason}") from error
     _check_name(path.name)
     if not is_there:
-        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        beside: list[str] = []
+        with suppress(OSError):
+            beside = [entry.name for entry in path.parent.iterdir()]
         link = ", but a link to none" if is_link else ""
         raise DataFileError(
             f"file = {file!r}: no such file or folder{link}{nearest(path.name, beside)}; it is looked"
