@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import paths
 from harness.results import serialise, store
-from workloads import spec
+from workloads import spec, toml
 from workloads.errors import UserError
 from workloads.places import program
 from workloads.reading import nearest, text_of
@@ -280,10 +280,25 @@ def _slurm(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _workload(name: str, file: Path) -> str:
-    """The text of a workload's own file, "" of one of the catalogue. Raises SpecError."""
+    """The text of a workload's own file, "" of one of the catalogue. Raises SpecError.
+
+    Data of the user's own is described in it, for nodes that do not have its files.
+    """
     path = _path(name, file)
-    spec.load(path)
-    return text_of(Path(path)) if path.endswith(".toml") else ""
+    workload = spec.load(path)
+    if not path.endswith(".toml"):
+        return ""
+    text = text_of(Path(path))
+    if workload.files is None:
+        return text
+    table = tomllib.loads(text)
+    data = workload.to_dict()["data"]
+    about = {"file": str(workload.files.path), "dataset": data["dataset"]}
+    table["data"] |= {**about, "user_data": data["user_data"]}
+    try:
+        return toml.dumps(table).encode().decode()
+    except UnicodeEncodeError as error:
+        raise MatrixError(f"{path}: [data]: the path of its file is not in UTF-8") from error
 
 
 def _path(name: str, file: Path) -> str:

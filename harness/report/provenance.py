@@ -186,14 +186,22 @@ def workload(spec: Mapping[str, Any]) -> str:
     """A workload in a line: its data, portions, loss and optimiser, with all that was set in it."""
     data, optimiser = spec.get("data") or {}, spec.get("optimiser") or {}
     parameters = ", ".join(f"{key} {value}" for key, value in optimiser.items() if key != "kind")
+    augment = " ".join(_augmentation(table) for table in data.get("augment") or ())
     words = [
         str(data.get("dataset", "")),
+        f"augmented by {augment}" if augment else "",
         f"batch {data['batch']}" if "batch" in data else "",
         count(data["epochs"], "epoch") if isinstance(data.get("epochs"), int) else "",
         str(spec.get("loss", "")),
         f"{optimiser.get('kind', '')} {parameters}".strip(),
     ]
     return plain(", ".join(filter(None, words)))
+
+
+def _augmentation(table: Mapping[str, Any]) -> str:
+    values = " ".join(f"{key} {value}" for key, value in table.items() if key != "kind")
+    kind = str(table.get("kind", ""))
+    return f"{kind}({values})" if values else kind
 
 
 def machine(described: Mapping[str, Any]) -> str:
@@ -237,12 +245,13 @@ def _versions(record: store.Record) -> dict[str, str]:
 
 
 def _data(record: store.Record) -> Iterator[tuple[str, str]]:
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     for event in record.every("dataset"):
         name = plain(event.get("name", "?"))
-        if name in seen:
+        contents = (name, *(event.get("sha256") or {}).values())
+        if contents in seen:  # users' files may have one name and other contents
             continue
-        seen.add(name)
+        seen.add(contents)
         hashes = [
             f"{key} {str(digest)[:12]}" for key, digest in (event.get("sha256") or {}).items()
         ]

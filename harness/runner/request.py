@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import defaults, limits, selection
-from harness.environments import user_variables, variants
+from harness.environments import older_commits, user_variables, variants
 from harness.environments.framework_spec import FrameworkSpec, discover
 from harness.machine import host, processors
 from harness.paths import project_root, results_folder
@@ -17,7 +17,7 @@ from harness.runner import plan, process
 from harness.runner.context import Measuring, Undecided
 from harness.runner.plan import Cell
 from harness.text import count
-from workloads import datasets, spec
+from workloads import spec
 from workloads.errors import UserError
 from workloads.reading import SpecError
 from workloads.spec import Workload
@@ -110,6 +110,7 @@ def request(options: Options) -> Request:
     framework_specs = variants.choose(options.frameworks, root)
     loaded = {name: spec.load(name) for name in _workload_names(options.workloads)}
     workloads = _workloads(loaded, options)
+    older_commits.check(framework_specs.values(), workloads)
     devices, threads = _devices(options.device), _threads(options.threads)
     return Request(
         workloads=workloads,
@@ -235,8 +236,7 @@ def _workload_names(texts: Sequence[str]) -> list[str]:
 
 def _reads_files(workloads: Iterable[Workload], data: str) -> bool:
     """Say whether some workload's data is read from published files."""
-    names = {workload.data.dataset for workload in workloads}
-    return data == "real" and any(datasets.describe(name).download for name in names)
+    return data == "real" and any(workload.dataset.download for workload in workloads)
 
 
 def _quota() -> str:

@@ -246,7 +246,7 @@ def _task(workload: Workload, session: _Session) -> Task | None:
     asked = session.asked
     try:
         arrays = datasets.prepare(
-            workload.data.dataset,
+            workload.dataset,
             cache_folder() / "datasets",
             seed=workload.data.seed,
             data_dir=asked.data_dir,
@@ -268,7 +268,7 @@ def _task(workload: Workload, session: _Session) -> Task | None:
         train=len(arrays.open("train_labels")),
         test=len(arrays.open("test_labels")),
         classes=list(arrays.classes),
-        images=preview.first(arrays, datasets.describe(arrays.name).top),
+        images=None if workload.data.user_data else preview.first(arrays, workload.dataset.top),
     )
     return Task(workload, arrays, steps)
 
