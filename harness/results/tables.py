@@ -219,9 +219,8 @@ def summary(
         _row(cell, cell_events, manifest, events, timed.get(cell), references, running)
         for cell, cell_events in of_cell.items()
     ]
-    specs = manifest.get("workloads") or {}
     cells = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"reference": bool})
-    cells = aggregates.complete(cells, pairs, events, specs)
+    cells = aggregates.complete(cells, pairs, events, manifest)
     integers = [metric.column for metric in METRICS if metric.type == "integer"]
     return cells.astype(dict.fromkeys(integers, "Int64"))
 
