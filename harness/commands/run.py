@@ -106,7 +106,7 @@ def _options(given: dict[str, Any]) -> Options:
     """Return the options of a run; a single number of threads is none of a sweep."""
     from harness.runner.request import Options
 
-    values: Values = {axis: given.pop(axis) for axis in ("batch", "width", "threads")}  # type: ignore[misc]
+    values: Values = {axis: given.pop(axis) for axis in ("batch", "width", "threads")}
     threads = int(values["threads"][0]) if len(values["threads"]) == 1 else None
     return Options(threads=threads, values=values, **given)
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 Axis = Literal["batch", "width", "threads"]
 
-AXES: dict[Axis, str] = {"batch": "batch", "width": "width", "threads": "thread count"}
-"""What a sweep may be over, as its option is called, and how a sentence calls it."""
+AXES: dict[Axis, str] = {"batch": "batch size", "width": "width", "threads": "threads"}
+"""What a sweep may be over: its option, and what a title calls it."""
 
 
 @dataclass(frozen=True)
