@@ -116,6 +116,9 @@ def _curves(
         }
         ids = {value: str(row["cell"]) for value, row in by_value.items()}
         curves.append(Curve(" ".join(map(str, names)), ids, speeds))
+    # The fastest at the last value first, as the curves end in a plot.
+    curves.sort(key=lambda curve: (max(curve.speeds), [*curve.speeds.values()][-1].estimate))
+    curves.reverse()
     device, dtype = map(str, place)
     pairs = tuple(_pairs(record.pairs[record.pairs["kind"] == kind], curves))
     return SweepCurves(of, over, device, dtype, kind, sorted(values.values()), curves, pairs)

@@ -12,7 +12,15 @@ from typing import Any
 
 import pandas as pd
 
-from harness.report import headlines, parity_tables, payback, provenance, sweeps, timing_notes
+from harness.report import (
+    headlines,
+    parity_tables,
+    payback,
+    provenance,
+    seed_notes,
+    sweeps,
+    timing_notes,
+)
 from harness.report.groups import groups, load
 from harness.results import store, tables
 from harness.results.metric import Metric
@@ -213,6 +221,7 @@ def notes(
         *_targets(record, cells, spec),
         *timing_notes.notes(record, cells, pairs),
         *payback.notes(cells, pairs, spec),
+        *seed_notes.notes(cells, spec),
         *_references(cells),
     ]
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.results import aggregates, pairwise
+from harness.results import aggregates, pairwise, to_target
 from harness.results.metric import EventField
 from harness.results.metrics import METRICS
 from harness.verdicts import (
@@ -289,6 +289,7 @@ def _row(
         "memory_floor_bytes": aggregates.floor_bytes(specs.get(parts["workload"])),
     }
     target = number((specs.get(parts["workload"]) or {}).get("target_accuracy"))
+    row |= to_target.figures(cell_events, target)
     comparable = target and row["accuracy"] is not None
     return row | {"reached_target": row["accuracy"] >= target if comparable else None}
 

@@ -17,6 +17,7 @@ from harness.report.html import (
     downsample,
     plots,
     predictions,
+    seed_plots,
     style,
     sweep_plots,
 )
@@ -26,6 +27,7 @@ from harness.results import store
 from harness.results.metric import Metric
 from harness.results.metrics import IN_TABLES
 from harness.results.tables import OK
+from harness.results.to_target import SeedCurve
 from harness.text import Tone, count, plain
 
 MOST_SCORES = 100
@@ -160,13 +162,16 @@ def _parts(
 ) -> list[Part]:
     samples = downsample.downsample(loaded.samples)
     curves_by_cell = curves.for_cells(loaded.records, loaded.cells)
+    trainings = seed_plots.for_cells(loaded.records, loaded.cells)
     most = min(max(MOST_SCORES // max(1, len(rankings)), 2), 8)
     grids = predictions.grids(loaded, rankings, most)
     parts = []
     for group in rankings:
         drawn = [
             (f"{group.key}-{place}", figure)
-            for place, figure in enumerate(_figures(group, looks, curves_by_cell, samples))
+            for place, figure in enumerate(
+                _figures(group, looks, curves_by_cell, trainings, samples)
+            )
         ]
         data["figures"] |= {key: figure.table() for key, figure in drawn}
         outcomes = _outcomes(loaded, group)
@@ -185,6 +190,7 @@ def _figures(
     group: Group,
     looks: dict[int, Style],
     curves_by_cell: dict[int, Any],
+    trainings: dict[int, list[SeedCurve]],
     samples: downsample.Downsampled,
 ) -> Iterator[Figure]:
     """The plots of a group that have something to show, in their order."""
@@ -196,6 +202,8 @@ def _figures(
         plots.memory(group, looks),
         curves.curves(group, looks, curves_by_cell, "step"),
         curves.curves(group, looks, curves_by_cell, "time"),
+        seed_plots.accuracy(group, looks, trainings, "step"),
+        seed_plots.accuracy(group, looks, trainings, "time"),
         plots.start_up(group, looks),
         plots.utilisation(group, looks),
         *(curves.scatter(group, looks, samples, kind) for kind in headlines.KINDS),

@@ -61,7 +61,8 @@ def figure(curves: SweepCurves, ids: Mapping[str, int], styles: Mapping[int, Sty
         style = styles[cells[0]]
         traces.append(_line(curve, cells, style))
         keys.append((plain(curve.name), style))
-        speeds += [speed.estimate for speed in curve.speeds.values()]
+        for speed in curve.speeds.values():
+            speeds += [speed.low, speed.estimate, speed.high]
     traces += _crossings(curves)
     across = log_axis(curves.values, AXES[curves.over], room=1.1) | {
         "tickvals": list(curves.values),
