@@ -215,7 +215,7 @@ def _always(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
     for key, value in options.items():
         if key in _REFUSED:
             raise MatrixError(f"{file}: [always] {key}: leave it out: {_REFUSED[key]}")
-        if key == "threads" and type(value) is not int:
+        if key == "threads" and (len(as_list(value)) > 1 or "," in str(value)):
             raise MatrixError(f"{file}: [always] threads: give one number: a sweep is one run's")
         for item in as_list(value):
             if not isinstance(item, bool | int | float | str):

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from harness.stats import intervals
 
 Event = Mapping[str, Any]
@@ -54,5 +56,6 @@ def figures(events: Iterable[Event], target: float | None) -> dict[str, Any]:
     values: dict[str, Any] = {"seeds": len(curves), "seeds_missed": len(curves) - len(reached)}
     for number, column in enumerate(("steps_to_target", "seconds_to_target")):
         mean = intervals.interval([place[number] for place in reached])
-        values |= {column: mean.estimate, f"{column}_low": mean.low, f"{column}_high": mean.high}
+        low = float(np.maximum(mean.low, 0.0))  # of few seeds Student's interval may go beyond
+        values |= {column: mean.estimate, f"{column}_low": low, f"{column}_high": mean.high}
     return values

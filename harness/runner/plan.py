@@ -120,8 +120,14 @@ def at_values(
         return workloads, None
     points, described = {}, []
     for word, workload in workloads.items():
+        nets: dict[str, float] = {}
         for value in sorted(values[swept]):
             point = _at(workload, swept, value)
+            same = nets.setdefault(str(point.parameters), value)
+            if swept == "width" and same != value:
+                raise UserError(
+                    f"--width {same:g} and {value:g}: {workload.name} is the same at both"
+                )
             points[f"{word} {swept} {value:g}"] = point
             declared = value == _declared(workload, swept, value)
             described.append(Point(swept, point.name, workload.name, value, declared))
@@ -143,9 +149,12 @@ def _swept(values: Values) -> Axis | None:
 
 
 def _at(workload: Workload, axis: Axis, value: float) -> Workload:
-    changed = _CHANGES[axis](workload, value) if axis in _CHANGES else workload
     name = f"{workload.name} {axis} {value:g}"
-    return from_dict({**changed.to_dict(), "name": name}, f"--{axis} {value:g}: {workload.name}")
+    try:
+        changed = _CHANGES[axis](workload, value) if axis in _CHANGES else workload
+        return from_dict({**changed.to_dict(), "name": name}, workload.name)
+    except SpecError as error:
+        raise SpecError(f"--{axis} {value:g}: {error}") from error
 
 
 def _declared(workload: Workload, axis: Axis, value: float) -> float:

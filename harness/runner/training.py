@@ -76,8 +76,13 @@ def train_with(
         correct = labels == predictions
         outcome |= {"examples": len(labels), "accuracy": float(correct.mean())}
         outcome["right"] = classification.pack(correct)
-        for key, value in (("steps", end), ("seconds", seconds), ("accuracies", correct.mean())):
-            curve[key].append(round(float(value), 6))
+        accuracy = round(outcome["accuracy"], 6)
+        for key, value in (
+            ("steps", end),
+            ("seconds", round(seconds, 6)),
+            ("accuracies", accuracy),
+        ):
+            curve[key].append(value)
     _begin_from(None, worker, task, timeouts)
     return outcome | {"seconds": seconds} | ({"curve": curve} if evaluations > 1 else {})
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.report.groups import Group
-from harness.report.html.figure import Figure, Trace, plain_numbers
+from harness.report.html.figure import Figure, Trace, log_axis, plain_numbers
 from harness.report.html.style import Style, short, text
 from harness.results import store
 from harness.results.tables import number
@@ -65,10 +65,12 @@ def accuracy(
             keys.append((cell["label"], style))
     if not traces:
         return None
-    across = {"title": {"text": "step" if by == "step" else "seconds of training"}}
+    across = {"title": {"text": "step"}, "rangemode": "tozero"}
+    if by == "time":
+        across = log_axis((place for trace in traces for place in trace["x"]), "seconds")
     layout = {
         "height": 320,
-        "xaxis": across | {"rangemode": "tozero"},
+        "xaxis": across,
         "yaxis": {"title": {"text": "accuracy"}},
         "shapes": [_target(target)]
         if (target := number(group.spec.get("target_accuracy")))
@@ -88,8 +90,8 @@ def _band(trainings: Sequence[SeedCurve]) -> _Band | None:
         steps=trainings[0].steps[:length],
         seconds=np.mean([training.seconds[:length] for training in trainings], axis=0).tolist(),
         means=[mean.estimate for mean in means],
-        low=[max(0.0, mean.low) for mean in means],
-        high=[min(1.0, mean.high) for mean in means],
+        low=np.maximum([mean.low for mean in means], 0.0).tolist(),
+        high=np.minimum([mean.high for mean in means], 1.0).tolist(),
     )
 
 
