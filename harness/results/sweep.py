@@ -43,7 +43,9 @@ class Sweep:
         table = manifest.get("sweep")
         if not isinstance(table, Mapping) or table.get("over") not in AXES:
             return None
-        tables = [{key: point.get(key) for key in _KEYS} for point in table.get("points") or ()]
+        tables = [
+            {key: point.get(key) for key in _KEYS} for point in table.get("points") or () if point
+        ]
         return cls(
             table["over"],
             [Point(table["over"], **each) for each in tables if None not in each.values()],

@@ -39,7 +39,7 @@ def seed_curves(events: Iterable[Event]) -> list[SeedCurve]:
         if event["event"] == "retrained" and (curve := event.get("curve")):
             seed = int(event.get("seed") or 0)
             columns = (curve.get(key) or () for key in ("steps", "seconds", "accuracies"))
-            points = [*zip(*columns, strict=False)]
+            points = [point for point in zip(*columns, strict=False) if None not in point]
             curves[seed] = SeedCurve(seed, *([point[i] for point in points] for i in range(3)))
     return [*curves.values()]
 

@@ -119,5 +119,5 @@ def test_what_makes_no_sweep_is_refused(values: plan.Values, says: str) -> None:
 
 def test_two_widths_that_give_the_same_net_are_refused() -> None:
     loaded = {"word": spec.load("mlp-2-3-2")}
-    with pytest.raises(UserError, match="--width 1 and 1.1: mlp-2-3-2 is the same at both"):
+    with pytest.raises(UserError, match=r"--width 1 and 1\.1: mlp-2-3-2 is the same at both"):
         plan.at_values(loaded, {"width": (1, 1.1)})
