@@ -38,6 +38,10 @@ _REFUSED = {
     "resume": "a unit that was cut short begins anew",
     "json": "nobody reads what a unit prints",
     "anonymous": "the map of units names nodes",
+    **dict.fromkeys(
+        ("batch", "width"), "a sweep is one run's; write a workload file for each value"
+    ),
+    "seeds": "seeds are an axis: seed in [over]",
 }
 _SLURM_NAMES = """
     array job-name exclusive oversubscribe mem mem-per-cpu requeue no-requeue acctg-freq signal nodes
@@ -211,6 +215,8 @@ def _always(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
     for key, value in options.items():
         if key in _REFUSED:
             raise MatrixError(f"{file}: [always] {key}: leave it out: {_REFUSED[key]}")
+        if key == "threads" and (len(as_list(value)) > 1 or "," in str(value)):
+            raise MatrixError(f"{file}: [always] threads: give one number: a sweep is one run's")
         for item in as_list(value):
             if not isinstance(item, bool | int | float | str):
                 raise MatrixError(f"{file}: [always] {key}: give a text, a number, true, or a list")

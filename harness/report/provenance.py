@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness.machine import host, processors
 from harness.report import timing_notes
-from harness.results import store, tables
+from harness.results import store, sweep, tables
 from harness.results.tables import number
 from harness.text import count, gibibytes, listed, plain
 
@@ -112,6 +112,9 @@ def shortened(record: store.Record, workload: str) -> str:
         return f"after {plain(steps)} steps"
     if epochs is not None and planned is not None and epochs < planned:
         return f"after {epochs:g} of its {planned:g} epochs"
+    point = sweep.point_of(record.manifest, workload)
+    if point and not point.as_declared:
+        return f"at {plain(point.over)} {point.value:g}, for which nothing was tuned"
     # Older runs do not record how many a workload asks for.
     return "after one epoch" if options.get("quick") and planned is None else ""
 
@@ -129,6 +132,9 @@ def entries(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, st
     if options.get("parity_steps"):
         yield "parity", PARITY.format(steps=plain(options["parity_steps"]))
     chosen = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
+    if swept := sweep.Sweep.read(manifest):
+        values = listed(f"{value:g}" for value in sorted({each.value for each in swept.points}))
+        chosen.append(f"a sweep over {swept.over} {values}")
     chosen += [
         f"on processors {processors.in_words(event['processors'])}"
         + (
