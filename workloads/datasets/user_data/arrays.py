@@ -8,6 +8,8 @@ images (N, height, width), (N, channels, height, width) or (N, height, width, ch
 from __future__ import annotations
 
 import lzma
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,12 +28,17 @@ KEYS = frozenset({"layout", "classes"})
 WHOLE = ("inputs", "labels")
 
 _BROKEN = (
+    ArithmeticError,
     EOFError,
-    NotImplementedError,
+    LookupError,
     OSError,
-    RuntimeError,
+    RuntimeError,  # NotImplementedError and RecursionError are some
+    SyntaxError,
+    TypeError,
     ValueError,
     lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
