@@ -162,8 +162,7 @@ class Cell:
         """
         if not start:
             self.adapter.load(self.start)
-        step, seconds, losses = start, 0.0, []
-        moments = [(start, 0.0)]
+        step, seconds, losses, moments = start, 0.0, [], [(start, 0.0)]
         while step < steps:
             count = min(steps - step, self._portion("train", _PORTION_SECONDS))
             took, portion = self._train(step, count)

@@ -14,7 +14,8 @@ def widened(workload: Workload, factor: float) -> Workload:
     """Return the workload with the width of every hidden layer times `factor`, as whole numbers.
 
     The width of a layer is the key that its `width` names: a convolution's filters, a dense layer's
-    units, the channels that are padded to. The last layer that has one gives the classes, and stays.
+    units, the channels that are padded to. The last layer that has one gives the classes, and stays. What
+    gives as many features as it gets, as attention, follows its input.
 
     Raises:
         SpecError: no hidden layer has a width, one that is drawn has none, or the net does not fit any
@@ -23,7 +24,7 @@ def widened(workload: Workload, factor: float) -> Workload:
     where = f"{workload.name}, {factor:g} times as wide"
     for place in workload.leaves:
         drawn = place.layer.parameters(place.input).keys() - place.layer.initial_values.keys()
-        if drawn and not place.layer.width:
+        if drawn and not place.layer.width and place.output != place.input:
             raise SpecError(f"{where}: {place.layer.kind} has no width that could be multiplied")
     last = max((i for i, layer in enumerate(workload.layers) if any(_widths([layer]))), default=0)
     hidden = [_multiplied(layer, factor) for layer in workload.layers[:last]]

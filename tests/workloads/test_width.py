@@ -52,4 +52,17 @@ def test_a_net_without_a_hidden_layer_is_refused() -> None:
 def test_a_layer_that_is_drawn_and_has_no_width_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workloads.layers.Conv2d.width", "")
     with pytest.raises(SpecError, match="conv2d has no width that could be multiplied"):
-        widened(net(CONV, *END), 2)
+        widened(net({**CONV, "filters": 4}, *END), 2)
+
+
+@pytest.mark.parametrize("name", ["gpt-text", "vit-cifar", "lstm-digits"])
+def test_sequences_are_widened_with_what_follows_their_input(name: str) -> None:
+    workload = spec.load(name)
+    wide = widened(workload, 2)
+    before, after = (
+        {name: shape for name, shape in each.parameters.items() if name.endswith("bias")}
+        for each in (workload, wide)
+    )
+    *hidden, classes = before
+    assert after[classes] == before[classes]
+    assert all(after[place][0] == 2 * before[place][0] for place in hidden)

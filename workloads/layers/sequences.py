@@ -66,6 +66,7 @@ class Recurrent(Layer):
     """
 
     group: ClassVar[str] = "recurrent"
+    width: ClassVar[str] = "units"
     gates: ClassVar[int]
     units: int = field(metadata=number(low=1))
     direction: str = field(default=FORWARD, metadata=one_of(FORWARD, REVERSE, BIDIRECTIONAL))
