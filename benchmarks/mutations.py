@@ -31,6 +31,8 @@ from harness.parity import (  # noqa: E402
 from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
+from tests.frameworks.recurrent_mutants import NATIVE_RECURRENT, RECURRENT  # noqa: E402
+from tests.frameworks.recurrent_mutants import WORKLOAD as RECURRENT_NET  # noqa: E402
 from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED  # noqa: E402
 from tests.frameworks.transformer_mutants import WORKLOAD as TRANSFORMER  # noqa: E402
 from tests.frameworks.window_mutants import NATIVE_WINDOWED, WINDOWED  # noqa: E402
@@ -69,6 +71,8 @@ def outcomes(framework: str) -> Iterator[Outcome]:
     yield from _try(framework, str(WINDOWS), [*WINDOWED, *(NATIVE_WINDOWED if native else ())])
     transformed = [*TRANSFORMED, *(NATIVE_TRANSFORMED if native else ())]
     yield from _try(framework, str(TRANSFORMER), transformed)
+    recurrent = [*RECURRENT, *(NATIVE_RECURRENT if native else ())]
+    yield from _try(framework, str(RECURRENT_NET), recurrent)
 
 
 def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
@@ -118,7 +122,8 @@ def main() -> None:
     found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
-    of_layers = [*WINDOWED, *NATIVE_WINDOWED, *TRANSFORMED, *NATIVE_TRANSFORMED]
+    of_layers = [*TRANSFORMED, *NATIVE_TRANSFORMED, *RECURRENT, *NATIVE_RECURRENT]
+    of_layers += [*WINDOWED, *NATIVE_WINDOWED]
     for fault in [*COMMON, *NATIVE, *of_layers]:
         cells = [found[name].get(fault) for name in frameworks]
         marks = ["" if one is None else _mark(one.verdict) for one in cells]

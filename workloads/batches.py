@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from workloads.augmentations import augmented
 from workloads.init import dropout_masks
 from workloads.spec import Data, Workload
 
@@ -47,9 +48,9 @@ class Batches:
         return [self._batch(step) for step in range(start, start + count)]
 
     def _batch(self, step: int) -> Batch:
-        row = self._order[step % len(self._order)]
-        inputs = normalise(self._inputs[row], self._workload.data)
-        return Batch(inputs, self._labels[row], dropout_masks(self._workload, step))
+        row, data = self._order[step % len(self._order)], self._workload.data
+        raw = augmented(self._inputs[row], data.augment, data.seed, step)
+        return Batch(normalise(raw, data), self._labels[row], dropout_masks(self._workload, step))
 
 
 def in_order(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from workloads.layers import Shape
 from workloads.spec import Init, Workload
 
-# Independent streams of one seed (numpy's SeedSequence mixes the pair).
+# Independent streams of one seed (numpy's SeedSequence mixes the pair); 3 is the augmentations'.
 _WEIGHTS, _ORDER, _MASKS = 0, 1, 2
 
 

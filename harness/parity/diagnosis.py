@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from frameworks.answers import probes
 from frameworks.reference.arithmetic import Arithmetic
-from harness.parity import diagnosis_sequences, inference
+from harness.parity import diagnosis_recurrent, diagnosis_sequences, inference
 from harness.parity.check import Verdict
 from harness.parity.reference import ReferenceRun
 from harness.parity.relations import EXACT, coarse, common, difference, factor
@@ -40,7 +40,6 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         return None
     failed = [check for check in verdict.checks if not check.ok]
     predictions = [check.tensor.startswith("prediction") for check in failed]
-    step_is_right = not any(check.when == "at step 1" for check in failed)
     patterns: tuple[Callable[..., Iterator[str]], ...] = (
         _of_another_shape,
         _variance,
@@ -48,6 +47,7 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         diagnosis_sequences.of_labels,
         _loss_scaled,
         _what_if,
+        diagnosis_recurrent.of_gelu,
         _state,
         _gradients,
         _updates,
@@ -55,12 +55,17 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         _predictions,
     )
     at_the_start = predictions[0] and failed[0].steps == 0
-    if all(predictions) or (at_the_start and step_is_right):
+    if all(predictions) or (at_the_start and _step_is_right(verdict)):
         patterns = (_not_finite, _of_another_shape, _predictions)
     for pattern in patterns:
         for words in pattern(answers, run, verdict):
             return words
     return None
+
+
+def _step_is_right(verdict: Verdict) -> bool:
+    """Return whether all that is compared of the first step is."""
+    return all(check.ok for check in verdict.checks if check.when == "at step 1")
 
 
 def _not_finite(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
@@ -211,6 +216,7 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
         if changed != run.workload.layers:
             yield words, replace(run, workload=replace(run.workload, layers=changed))
     yield from diagnosis_sequences.suspects(run)
+    yield from diagnosis_recurrent.suspects(run)
     if run.batches[1:]:
         shifted = replace(run, batches=run.batches[1:2])
         yield "it is the next batch's: the order is off by one", shifted
@@ -341,7 +347,7 @@ def _predictions(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Itera
             continue
         about = inference.Predictions(run.workload, np.concatenate(batches), after, run.start)
         yield from inference.patterns(answers[key], expected, about)
-    if not any(check.when == "at step 1" and not check.ok for check in verdict.checks):
+    if _step_is_right(verdict):
         yield (
             "predictions are wrong where training is right: look at the way of inference, and at what"
             " of batch norm's state `load` sets"

@@ -17,6 +17,7 @@ import frameworks
 from frameworks.answers import answers
 from frameworks.contract import Options
 from tests.frameworks.mutants import FAULTS, Mutant
+from tests.frameworks.recurrent_mutants import NATIVE_RECURRENT, RECURRENT
 from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED
 from tests.frameworks.window_mutants import NATIVE_WINDOWED, WINDOWED
 from workloads import spec
@@ -32,7 +33,8 @@ def main(framework: str, mode: str, workload: str, steps: int, given: Path, fold
         Batch(inputs[i], labels[i], tuple(layer[i] for layer in masks)) for i in range(steps)
     ]
     honest = frameworks.adapter(framework)
-    faults = FAULTS | TRANSFORMED | NATIVE_TRANSFORMED | WINDOWED | NATIVE_WINDOWED
+    faults = FAULTS | TRANSFORMED | NATIVE_TRANSFORMED | RECURRENT | NATIVE_RECURRENT
+    faults |= WINDOWED | NATIVE_WINDOWED
     for number, fault in enumerate(["", *sys.argv[7:]]):
         kind = faults[fault] if fault else Mutant
         mutant = kind(honest, spec.load(workload), data, Options(mode, threads=1))

@@ -14,6 +14,7 @@ from workloads import spec
 from workloads.layers import AvgPool, Branches, Conv1d, Conv2d, GroupNorm, MaxPool, Relu, Shape
 from workloads.layers.windows import Padding, along
 from workloads.reading import SpecError, table_of
+from workloads.width import widened
 
 lengths, strides, kernels = st.integers(1, 12), st.integers(1, 4), st.integers(1, 4)
 
@@ -197,3 +198,9 @@ def test_names_go_on_through_the_branches_and_tables_come_back() -> None:
     ]
     assert spec.from_dict(workload.to_dict(), "x") == workload
     assert GroupNorm(2) in workload.layers[0].branches[0]  # type: ignore[attr-defined]
+
+
+def test_a_wider_depthwise_convolution_stays_one() -> None:
+    shapes = widened(spec.load("mobilenet-cifar"), 2).parameters
+    assert shapes["conv2.weight"] == (32, 1, 3, 3)
+    assert shapes["conv3.weight"] == (64, 32, 1, 1)

@@ -24,6 +24,7 @@ class Convolution(Layer):
     `workloads.layers.windows` says. `bias` is left out before a batch norm, which takes it away again.
     """
 
+    width: ClassVar[str] = "filters"
     filters: int = field(metadata=number(low=1))
     kernel: int = field(metadata=number(low=1))
     stride: int = field(default=1, metadata=number(low=1))

@@ -92,6 +92,7 @@ class PadChannels(Layer):
 
     kind: ClassVar[str] = "padchannels"
     group: ClassVar[str] = "pad"
+    width: ClassVar[str] = "channels"
     channels: int = field(metadata=number(low=1))
 
     def output(self, shape: Shape) -> Shape:

@@ -19,6 +19,7 @@ class Embedding(Layer):
 
     kind: ClassVar[str] = "embedding"
     group: ClassVar[str] = "embedding"
+    width: ClassVar[str] = "units"
     tokens: int = field(metadata=number(low=1))
     units: int = field(metadata=number(low=1))
 
