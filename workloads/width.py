@@ -15,8 +15,8 @@ def widened(workload: Workload, factor: float) -> Workload:
 
     The width of a layer is the key that its `width` names: a convolution's filters, a dense layer's
     units, the channels that are padded to. The last layer that has one gives the classes, and stays. What
-    gives as many features as it gets, as attention, follows its input. A depthwise convolution keeps as many
-    groups as filters.
+    gives as many features as it gets, as attention, follows its input. A depthwise convolution keeps as
+    many groups as filters.
 
     Raises:
         SpecError: no hidden layer has a width, one that is drawn has none, or the net does not fit any
