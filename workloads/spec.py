@@ -131,9 +131,9 @@ class Workload:
         }
 
     def rates(self, start: int, count: int) -> list[float]:
-        """Return the learning rates of steps start, ..., start + count - 1, counted from 0."""
+        """Return the learning rates of updates start, ..., start + count - 1, counted from 0."""
         factor = self.schedule.factor
-        return [self.optimiser.lr * factor(step) for step in range(start, start + count)]
+        return [self.optimiser.lr * factor(update) for update in range(start, start + count)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain tables as in the TOML file, plus the name."""
@@ -312,6 +312,10 @@ def _check(workload: Workload, where: str) -> None:
             place.layer.check_batch(place.input, workload.data.batch)
         except SpecError as error:
             raise SpecError(f"{where}: {place.name}: {error}") from error
+    try:
+        workload.optimiser.check()
+    except SpecError as error:
+        raise SpecError(f"{where}: [optimiser] ({workload.optimiser.kind}): {error}") from error
     if workload.label_smoothing and workload.loss != "cross-entropy":
         raise SpecError(
             f"{where}: label_smoothing goes with the cross-entropy only, not {workload.loss}"

@@ -106,8 +106,33 @@ class MXNet(Adapter):
             self._look.hybridize(static_alloc=True, static_shape=True)
         self._parameters = {name: parameters[name] for name in workload.parameters}
         self._state = {name: parameters[name] for name in workload.state}
+        self._build_averages()
+        optimiser = workload.optimiser
+        for parameter in self._parameters.values():
+            if optimiser.weight_decay and not optimiser.decay_of(parameter.shape):
+                parameter.wd_mult = 0.0
+            if optimiser.accumulate > 1:
+                parameter.grad_req = "add"
         self._variances = Variances(workload, self._state)
         self.load(weights)
+
+    def _build_averages(self) -> None:
+        """Build the net that predicts: with averaged weights, another one, of the same state."""
+        self._averages: dict[str, gluon.Parameter] = {}
+        self._inference = self._net
+        if not self._workload.optimiser.average:
+            return
+        parameters: dict[str, gluon.Parameter] = {}
+        self._inference = layers.Chain(self._workload.model, parameters)
+        self._inference.initialize(mx.init.Zero(), self._context)
+        if self._options.mode == "hybrid":
+            self._inference.hybridize(static_alloc=True, static_shape=True)
+        for name, parameter in parameters.items():
+            if name in self._state:
+                parameter._data = self._state[name]._data  # the very same arrays
+            else:
+                parameter.grad_req = "null"
+                self._averages[name] = parameter
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -134,7 +159,7 @@ class MXNet(Adapter):
         # A new trainer has no memory; the graphs stay.
         optimiser, self._start = optimisers.make(self._workload)
         self._trainer = gluon.Trainer(self._training.collect_params(), optimiser, kvstore=None)
-        self._slots = Slots(self._trainer, self._workload, self._parameters)
+        self._slots = Slots(self._trainer, self._workload, self._parameters, self._averages)
         self._taken = 0
 
     def memory(self) -> Memory:
@@ -151,30 +176,49 @@ class MXNet(Adapter):
         return shared if self._options.device == "cpu" else shared.as_in_context(self._context)
 
     def _backward(self, batch: Batch) -> mx.nd.NDArray:
-        """Return the losses, each example's; leave the gradients of their sum in the parameters."""
+        """Return the losses, each example's; leave the gradients of their sum in the parameters.
+
+        Where gradients are accumulated, those of their mean are added to what is there.
+        """
         masks = [self._array(mask) for mask in batch.masks]
         inputs, labels = self._array(batch.inputs), self._array(batch.labels)
         with autograd.record():
             losses = self._training(inputs, labels, *masks)
-        losses.backward()
+        accumulates = self._workload.optimiser.accumulate > 1
+        losses.backward(mx.nd.full_like(losses, 1 / len(batch.inputs)) if accumulates else None)
         return losses
+
+    def _portion(self, batch: Batch) -> int:
+        """Return how many times the spec's gradient the parameters' are, at an update."""
+        accumulate = self._workload.optimiser.accumulate
+        return accumulate if accumulate > 1 else len(batch.inputs)
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         self._variances.for_training()
-        losses, start, step = [], self._start, self._trainer.step
-        for taken, batch in enumerate(batches, self._taken):
+        losses, optimiser = [], self._workload.optimiser
+        updates = optimiser.updates(self._taken, len(batches))
+        for batch, update in zip(batches, updates, strict=True):
             losses.append(self._backward(batch))
-            if start:
-                start(taken)
-            step(len(batch.inputs))  # It divides the gradients: the sum becomes the mean.
+            if update is not None:
+                self._update(update, self._portion(batch))
         mx.nd.waitall()
         self._taken += len(batches)
         self._variances.moved()
         return np.stack([loss.asnumpy() for loss in losses]).mean(axis=1)
 
+    def _update(self, update: int, portion: int) -> None:
+        if self._start:
+            self._start(update)
+        optimiser = self._workload.optimiser
+        if optimiser.clip_value or optimiser.clip_norm:
+            gradients = [parameter.grad() for parameter in self._parameters.values()]
+            optimisers.clip(optimiser, gradients, portion)
+        self._trainer.step(portion)  # It divides the gradients: the sum becomes the mean.
+        self._slots.settle()
+
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         self._variances.for_inference()
-        logits = [self._net(self._array(x)) for x in inputs]
+        logits = [self._inference(self._array(x)) for x in inputs]
         mx.nd.waitall()
         return np.concatenate([batch_logits.asnumpy() for batch_logits in logits])
 
@@ -182,8 +226,13 @@ class MXNet(Adapter):
         self._variances.for_training()
         # A step's backward pass moves batch norm's state: it is put back.
         before = {name: p.data().copy() for name, p in self._state.items()}
-        losses, count = self._backward(batch), len(batch.inputs)
+        sums = self._slots.read(self._taken).get("sum", {})
+        for name in sums:
+            self._parameters[name].zero_grad()
+        losses, count = self._backward(batch), 1 if sums else len(batch.inputs)
         gradients = {name: p.grad().asnumpy() / count for name, p in self._parameters.items()}
+        for name, array in sums.items():
+            self._parameters[name].grad()[:] = array
         with autograd.train_mode():
             masks = [self._array(mask) for mask in batch.masks]
             logits = self._look(self._array(batch.inputs), *masks).asnumpy()

@@ -42,7 +42,17 @@ from workloads.layers import (
     Sigmoid,
     Tanh,
 )
-from workloads.optimisers import Adam, AdamW, Constant, Cosine, Optimiser, Schedule, Sgd, Stairs
+from workloads.optimisers import (
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Optimiser,
+    RmsProp,
+    Schedule,
+    Sgd,
+    Stairs,
+)
 from workloads.spec import Data, Init, Workload
 
 STEPS = 5
@@ -140,6 +150,33 @@ _NETS = (
         optimiser=Adam(0.01, beta1=0.8, beta2=0.99, epsilon=1e-3, weight_decay=0.1),
         schedule=Stairs(every=2, gamma=0.5),
     ),
+    _net(
+        "nesterov",
+        (3, 8, 7),
+        "cross-entropy",
+        *(Conv2d(4, kernel=3, padding=1, bias=False), BatchNorm(), Relu(), Dropout(0.25)),
+        *(Flatten(), Dense(6), Tanh(), Dense(4)),
+        classes=4,
+        optimiser=Sgd(
+            0.1,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=0.05,
+            decay="kernels",
+            clip_norm=0.5,
+            accumulate=2,
+            average=0.8,
+        ),
+        schedule=Stairs(every=1, gamma=0.5),
+    ),
+    _net(
+        "rmsprop",
+        (5,),
+        "cross-entropy",
+        *(Dense(7), Tanh(), Dense(3)),
+        classes=3,
+        optimiser=RmsProp(0.01, rho=0.8, momentum=0.9, epsilon=1e-2, clip_value=0.02, average=0.8),
+    ),
     # Of inputs with mean 100 and deviation 0.3: a variance E[x^2] - E[x]^2 has no digit left.
     _net(
         "offset",
@@ -165,6 +202,28 @@ _UPDATES = {
     "momentum, cosine": (Sgd(0.1, momentum=0.9, weight_decay=0.01), _END),
     "adam, constant": (Adam(0.01), Constant()),
     "adam, cosine": (Adam(0.01, weight_decay=0.1), _END),
+    "nesterov, step": (
+        Sgd(0.1, momentum=0.9, nesterov=True, average=0.9),
+        Stairs(every=2, gamma=0.3),
+    ),
+    "nesterov, cosine": (
+        Sgd(0.1, momentum=0.9, nesterov=True, weight_decay=0.01, decay="kernels"),
+        _END,
+    ),
+    "rmsprop, constant": (RmsProp(0.01, weight_decay=0.1, clip_norm=0.1), Constant()),
+    "rmsprop, step": (
+        RmsProp(0.01, momentum=0.9, weight_decay=0.1, decay="kernels", accumulate=2),
+        Stairs(every=1, gamma=0.3),
+    ),
+    "clip by value": (Sgd(0.1, clip_value=0.02, average=0.9, weight_decay=0.1), Constant()),
+    "adam, accumulated": (
+        Adam(0.01, clip_norm=0.1, accumulate=2, average=0.9, weight_decay=0.1),
+        Constant(warmup=3),
+    ),
+    "adamw, kernels": (
+        AdamW(0.01, weight_decay=0.1, decay="kernels", accumulate=3, average=0.9),
+        Constant(),
+    ),
     "adamw, step": (AdamW(0.01, weight_decay=0.1), Stairs(every=2, gamma=0.3, warmup=1)),
 }
 UPDATES = {

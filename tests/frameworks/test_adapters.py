@@ -170,7 +170,7 @@ def test_the_memory_is_that_of_the_reference(framework: str, mode: str, net: str
     assert [name for name in found if "/memory/" in name] == list(right)
     for name, array in right.items():
         assert found[name].dtype in (np.float32, np.float64), name
-        if name.startswith("0/"):
+        if not array.any():  # before the first step, or a sum after an update
             assert not found[name].any(), name
         else:
             assert _error(found[name], array) < TRAINED_TOLERANCE, name
