@@ -149,7 +149,8 @@ class Cell:
         """
         path = self.folder / file
         begin = time.perf_counter()
-        np.savez(path, **answers(self.adapter, self.start, self.batches.take(0, steps)))  # type: ignore[arg-type]
+        batches, accumulate = self.batches.take(0, steps), self.workload.optimiser.accumulate
+        np.savez(path, **answers(self.adapter, self.start, batches, accumulate))  # type: ignore[arg-type]
         seconds = time.perf_counter() - begin
         this_process.reset_peak()  # what the check takes is not the training's
         return {"answers": str(path), "seconds": seconds}

@@ -184,8 +184,10 @@ class MXNet(Adapter):
         inputs, labels = self._array(batch.inputs), self._array(batch.labels)
         with autograd.record():
             losses = self._training(inputs, labels, *masks)
-        accumulates = self._workload.optimiser.accumulate > 1
-        losses.backward(mx.nd.full_like(losses, 1 / len(batch.inputs)) if accumulates else None)
+        share = None
+        if self._workload.optimiser.accumulate > 1:
+            share = mx.nd.full(losses.shape, 1 / len(batch.inputs), self._context)
+        losses.backward(share)
         return losses
 
     def _portion(self, batch: Batch) -> int:

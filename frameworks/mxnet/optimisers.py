@@ -24,12 +24,11 @@ def make(workload: Workload) -> tuple[mx.optimizer.Optimizer, Start | None]:
     """Return a fresh optimiser, and what readies it for an update where updates differ."""
     optimiser: Any = workload.optimiser
     kind = OPTIMISERS.get(type(optimiser)) or unsupported("mxnet", optimiser)
+    if kind is ScheduledSgd and optimiser.nesterov:
+        kind = Nag
     if kind is ScheduledSgd and workload.schedule == spec.Constant():
         rate, decay = optimiser.lr, optimiser.weight_decay
-        plain = mx.optimizer.NAG if optimiser.nesterov else mx.optimizer.SGD
-        return plain(optimiser.momentum, learning_rate=rate, wd=decay), None
-    if kind is ScheduledSgd and optimiser.nesterov:
-        kind = ScheduledNag
+        return mx.optimizer.SGD(optimiser.momentum, learning_rate=rate, wd=decay), None
     scheduled = kind(workload, optimiser)
     return scheduled, scheduled.start
 
@@ -65,10 +64,10 @@ class ScheduledSgd(mx.optimizer.SGD):
         super().update_multi_precision(index, moved, grad, state)
 
 
-class ScheduledNag(mx.optimizer.NAG):
-    """MXNet's Nesterov under a rate that changes: as ScheduledSgd.
+class Nag(mx.optimizer.NAG):
+    """MXNet's Nesterov under any rate: b is scaled to follow it, for momentum also goes beyond b.
 
-    But momentum also takes the step beyond b, so that b itself is scaled to follow the rate.
+    Its operator decays by the weight that it has moved already, so decay comes with the gradient.
     """
 
     def __init__(self, workload: Workload, optimiser: spec.Sgd) -> None:
@@ -81,11 +80,16 @@ class ScheduledNag(mx.optimizer.NAG):
         self.lr = scale(self._workload, step)
         self._ratio = self.lr / scale(self._workload, step - 1) if step else 1.0
 
-    def update_multi_precision(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+    def update_multi_precision(self, index: int, weight: Any, grad: Any, state: Any) -> None:
         """Move a weight."""
+        decay, factor = self._get_wd(index), self.rescale_grad
+        if decay:
+            grad, factor = factor * grad + decay * weight, 1.0
         if self._ratio != 1:
             state *= self._ratio
-        super().update_multi_precision(index, weight if self._moves else weight.copy(), grad, state)
+        moved = weight if self._moves else weight.copy()
+        constants = {"lr": self.lr, "momentum": self.momentum, "rescale_grad": factor}
+        mx.nd.nag_mom_update(moved, grad, state, out=moved, **constants)
 
 
 class RmsProp(mx.optimizer.Optimizer):

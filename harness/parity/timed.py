@@ -58,6 +58,8 @@ def judge_training(arrays: Arrays, run: ReferenceRun, precision: str) -> Verdict
     """
     early, timed, replayed = run.steps, part(arrays, "timed"), part(arrays, "replayed")
     answers = {f"weights/{early}/{name}": w for name, w in part(replayed, "early").items()}
+    averages = part(replayed, "early average")
+    answers |= {f"average/{early}/{name}": w for name, w in averages.items()}
     early_run = _restricted(run, {*answers, "losses"})
     after = judge({**answers, "losses": replayed["losses"][:early]}, early_run, precision)
     moved = [c for c in after.checks if c.tensor.startswith("update") and not c.vanishing]
@@ -81,7 +83,7 @@ def _as_replayed(
     """What the slice came to, against its replay; what nudged replays deviate by is the bound."""
     steps = len(replayed["losses"])
     for key, expected in replayed.items():
-        if key.startswith("early/") or (key not in timed and "losses" in timed and len(timed) == 1):
+        if key.startswith("early") or (key not in timed and "losses" in timed and len(timed) == 1):
             continue
         name = key.partition("/")[2]
         origin = start[name] if key.startswith("after/") else 0.0

@@ -158,7 +158,7 @@ _NETS = (
         *(Flatten(), Dense(6), Tanh(), Dense(4)),
         classes=4,
         optimiser=Sgd(
-            0.1,
+            0.5,
             momentum=0.9,
             nesterov=True,
             weight_decay=0.05,
