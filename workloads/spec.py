@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workloads import datasets
+from workloads.initialisers import Init
 from workloads.layers import KINDS, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
 from workloads.reading import SpecError, nearest, number, one_of, read, table_of, text_of
@@ -32,14 +33,6 @@ NAME_BYTES = 120
 """The most of a workload's name: with the parts of a cell it has to be a file's name, of 255."""
 
 LOSSES = ("cross-entropy", "mean-squared-error")
-INITIALISERS = (
-    "uniform-fan-in",
-    "gaussian",
-    "xavier-uniform",
-    "xavier-normal",
-    "he-uniform",
-    "he-normal",
-)
 
 
 @dataclass(frozen=True)
@@ -53,14 +46,6 @@ class Data:
     scale: float = field(default=1.0, metadata=number(above=0))
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = field(default=(1.0,), metadata=number(above=0))
-
-
-@dataclass(frozen=True)
-class Init:
-    """How start weights are drawn; `std` is the gaussian's."""
-
-    kind: str = field(metadata=one_of(*INITIALISERS))
-    std: float = field(default=0.01, metadata=number(above=0))
 
 
 @dataclass(frozen=True)
@@ -312,6 +297,10 @@ def _check(workload: Workload, where: str) -> None:
             place.layer.check_batch(place.input, workload.data.batch)
         except SpecError as error:
             raise SpecError(f"{where}: {place.name}: {error}") from error
+    try:
+        workload.init.check({place.name: (place.layer, place.input) for place in workload.leaves})
+    except SpecError as error:
+        raise SpecError(f"{where}: [init]: {error}") from error
     try:
         workload.optimiser.check()
     except SpecError as error:

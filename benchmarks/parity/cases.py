@@ -86,7 +86,8 @@ def _toml(value: Any) -> str:
         case str():
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
         case dict():
-            return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+            pairs = (f'"{key}" = {_toml(item)}' for key, item in value.items())
+            return "{ " + ", ".join(pairs) + " }"
         case list() | tuple():
             return "[" + ", ".join(map(_toml, value)) + "]"
     return repr(value)

@@ -234,6 +234,33 @@ UPDATES = {
 
 WORKLOADS = NETS | UPDATES
 
+FALLING = _net(
+    "falling",
+    (1,),
+    "mean-squared-error",
+    Dense(1),
+    classes=1,
+    optimiser=Sgd(0.1, momentum=0.9),
+    schedule=Stairs(every=1, gamma=0.1),
+)
+FALLS = [-0.1, -0.119]
+"""How far FALLING's bias has moved after one and two steps of gradient 1, by v = m v + g, w -= rate v."""
+
+
+def fall(framework: str, mode: str) -> NDArray:
+    """Return how far FALLING's bias has moved after each of two steps whose gradient is 1.
+
+    y = weight x + bias is 2 both times, and 1 is right.
+    """
+    start = {"dense1.weight": np.full((1, 1), 0.1), "dense1.bias": np.full(1, 2.0)}
+    weights = {name: array.astype(np.float32) for name, array in start.items()}
+    adapter = frameworks.adapter(framework)(FALLING, weights, Options(mode))
+    moved, labels = [], np.zeros(6, np.int64)
+    for x in (0, 1):
+        adapter.train([Batch(np.full((6, 1), x, np.float32), labels)])
+        moved.append(adapter.weights()["dense1.bias"][0] - 2)
+    return np.array(moved)
+
 
 def look(adapter: Adapter, weights: Weights, batches: list[Batch]) -> dict[str, Any]:
     """Return everything that an adapter tells about its step, as arrays by name."""
@@ -323,7 +350,7 @@ def _look(framework: str, mode: str, arrays: str, found: str, *nets: str) -> Non
         except Exception:
             seen = {"failed": traceback.format_exc()}
         answers.update({f"{net}/{key}": value for key, value in seen.items()})
-    np.savez(found, **answers)
+    np.savez(found, falls=fall(framework, mode), **answers)
 
 
 def _refuse(framework: str, mode: str) -> None:
