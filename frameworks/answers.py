@@ -32,7 +32,8 @@ def checkpoints(steps: int, accumulate: int = 1) -> list[int]:
 
 def probes(batches: Sequence[Batch]) -> dict[str, list[NDArray[np.float32]]]:
     """Return the inputs that are predicted at each checkpoint: one example, a batch, a list of some."""
-    inputs = [batch.inputs for batch in batches[:2]]
+    size = len(batches[0].labels)
+    inputs = [batch.inputs for batch in batches if len(batch.labels) == size][:2]
     return {"one": [inputs[0][:1]], "batch": inputs[:1], "list": inputs}
 
 

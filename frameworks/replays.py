@@ -94,7 +94,8 @@ def replay_training(
     """Train again; return what is needed to judge both. The adapter goes on from where it was.
 
     By key: ``start/<name>``, ``memory/<slot>/<name>`` and ``taken`` (the steps before it);
-    ``inputs``, ``labels`` and ``masks/<i>`` of the first `early` batches; ``timed/...`` and
+    ``inputs``, ``labels`` and ``masks/<i>`` of the first `early` batches, and where they are not all as
+    large, their ``sizes``: what is beyond is zeros; ``timed/...`` and
     ``replayed/...``, each with ``losses``, all weights and state ``after/<name>`` and the optimiser's
     memory ``memory/<slot>/<name>``, the latter also with weights and state after `early` steps,
     ``early/<name>``, and averages, ``early average/<name>``; and where the replay is not the same to
@@ -134,11 +135,19 @@ def _remembered(memory: Memory) -> Answers:
 
 def _first_of(first: Sequence[Batch]) -> Answers:
     masks = zip(*(batch.masks for batch in first), strict=True)
+    sizes = [len(batch.labels) for batch in first]
     return {
-        "inputs": np.stack([batch.inputs for batch in first]),
-        "labels": np.stack([batch.labels for batch in first]),
-        **{f"masks/{i}": np.stack(layer) for i, layer in enumerate(masks)},
+        "inputs": _stacked([batch.inputs for batch in first]),
+        "labels": _stacked([batch.labels for batch in first]),
+        **{f"masks/{i}": _stacked(layer) for i, layer in enumerate(masks)},
+        **({"sizes": np.array(sizes)} if len(set(sizes)) > 1 else {}),
     }
+
+
+def _stacked(arrays: Sequence[NDArray]) -> NDArray:
+    """Stack arrays of batches, shorter ones filled up with zeros."""
+    most = max(map(len, arrays))
+    return np.stack([np.pad(a, [(0, most - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in arrays])
 
 
 def _named(stem: str, weights: Weights) -> Answers:

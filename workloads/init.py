@@ -114,9 +114,7 @@ def _orthogonal(random: np.random.Generator, shape: Shape) -> NDArray[np.float64
 
 
 def steps_per_epoch(workload: Workload, examples: int) -> int:
-    """Return how many whole batches an epoch has.
-
-    Its last, short batch is left out, so that every step of every framework has the same shape.
+    """Return how many batches an epoch has; the workload says what becomes of a short last one.
 
     Raises:
         ValueError: the batch is larger than the data set.
@@ -127,18 +125,25 @@ def steps_per_epoch(workload: Workload, examples: int) -> int:
             f"{workload.name}: a batch of {batch} is more than the {examples} examples of"
             f" {workload.data.dataset}: take a smaller batch"
         )
-    return examples // batch
+    return workload.data.steps(examples)
 
 
 def batch_order(workload: Workload, examples: int, steps: int) -> NDArray[np.int64]:
-    """Return which examples make each step's batch: int64, shape (steps, batch).
+    """Return which examples make each step's batch: int64, shape (steps, batch); -1 is none.
 
-    Each epoch is a fresh permutation. Raises ValueError as `steps_per_epoch` does.
+    Each epoch is a fresh permutation. A short batch that is kept ends with -1. Raises ValueError as
+    `steps_per_epoch` does.
     """
     batch, per_epoch = workload.data.batch, steps_per_epoch(workload, examples)
     random = _stream(workload.data.seed, _ORDER)
     epochs = [
-        random.permutation(examples)[: per_epoch * batch].reshape(per_epoch, batch)
+        _filled(random.permutation(examples), per_epoch * batch, workload.data.last)
         for _ in range(-(-steps // per_epoch))
     ]
-    return np.concatenate(epochs)[:steps].astype(np.int64)
+    return np.concatenate(epochs).reshape(-1, batch)[:steps].astype(np.int64)
+
+
+def _filled(order: NDArray, size: int, last: str) -> NDArray:
+    """Return an epoch's order cut to `size`, or filled up to it: from its start, or with -1."""
+    missing = max(0, size - len(order))
+    return np.concatenate([order[:size], order[:missing] if last == "wrap" else [-1] * missing])

@@ -23,7 +23,7 @@ from workloads import datasets
 from workloads.initialisers import Init
 from workloads.layers import KINDS, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
-from workloads.reading import SpecError, nearest, number, one_of, read, table_of, text_of
+from workloads.reading import SpecError, later, nearest, number, one_of, read, table_of, text_of
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 
@@ -35,9 +35,16 @@ NAME_BYTES = 120
 LOSSES = ("cross-entropy", "mean-squared-error")
 
 
+LAST = ("drop", "keep", "wrap")
+
+
 @dataclass(frozen=True)
 class Data:
-    """Which examples, in what portions. `mean` and `std` hold one number, or one a channel."""
+    """Which examples, in what portions. `mean` and `std` hold one number, or one a channel.
+
+    `last` is what becomes of an epoch's last batch where it is short: it is left out (drop), a step on
+    fewer examples (keep), or filled up with the first examples of its epoch (wrap).
+    """
 
     dataset: str
     batch: int = field(metadata=number(low=1))
@@ -46,6 +53,15 @@ class Data:
     scale: float = field(default=1.0, metadata=number(above=0))
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = field(default=(1.0,), metadata=number(above=0))
+    last: str = later("drop", one_of(*LAST))
+
+    def rest(self, examples: int) -> int:
+        """Return of how many examples an epoch's last batch is where it is short, else 0."""
+        return examples % self.batch
+
+    def steps(self, examples: int) -> int:
+        """Return how many batches an epoch has."""
+        return examples // self.batch + (self.last != "drop" and self.rest(examples) > 0)
 
 
 @dataclass(frozen=True)
@@ -279,6 +295,18 @@ def _place(
     return tuple(placed)
 
 
+def _check_batches(workload: Workload, where: str) -> None:
+    """Check that every layer can be trained on a whole batch, and on a short one that is kept."""
+    data = workload.data
+    kept = data.rest(datasets.describe(data.dataset).train) if data.last == "keep" else 0
+    for batch, which in ((data.batch, ""), (kept, ' (the last batch of an epoch, last = "keep")')):
+        for place in workload.leaves if batch else ():
+            try:
+                place.layer.check_batch(place.input, batch)
+            except SpecError as error:
+                raise SpecError(f"{where}: {place.name}{which}: {error}") from error
+
+
 def _check(workload: Workload, where: str) -> None:
     """Check what only the whole shows: that shapes fit, and that normalisation fits the input."""
     shape = workload.input_shape
@@ -292,11 +320,7 @@ def _check(workload: Workload, where: str) -> None:
             f"{where}: the last layer gives shape {shape}, but {workload.data.dataset} has"
             f" {workload.classes} classes: end with dense, units = {workload.classes}"
         )
-    for place in workload.leaves:
-        try:
-            place.layer.check_batch(place.input, workload.data.batch)
-        except SpecError as error:
-            raise SpecError(f"{where}: {place.name}: {error}") from error
+    _check_batches(workload, where)
     try:
         workload.init.check({place.name: (place.layer, place.input) for place in workload.leaves})
     except SpecError as error:

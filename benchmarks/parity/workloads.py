@@ -65,7 +65,7 @@ def workloads(draw: DrawFn) -> Workload:
         title="drawn at random",
         data=data,
         layers=layers,
-        init=draw(_inits(tuple(described.shape), layers)),
+        init=draw(_inits(layers)),
         loss=loss,
         label_smoothing=draw(smoothing) if loss == "cross-entropy" else 0.0,
         optimiser=draw(_optimisers()),
@@ -177,7 +177,7 @@ def _initialisers(draw: DrawFn, kinds: tuple[str, ...] = KINDS) -> Initialiser:
 
 
 @st.composite
-def _inits(draw: DrawFn, shape: Shape, layers: tuple[Layer, ...]) -> Init:
+def _inits(draw: DrawFn, layers: tuple[Layer, ...]) -> Init:
     """Draw how a model begins: mostly by one initialiser, sometimes biases or a layer by another."""
     every = draw(_initialisers())
     biases = _initialisers(("uniform-fan-in", "gaussian", "truncated", "constant"))

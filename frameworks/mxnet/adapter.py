@@ -196,17 +196,17 @@ class MXNet(Adapter):
         return accumulate if accumulate > 1 else len(batch.inputs)
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
-        self._variances.for_training()
         losses, optimiser = [], self._workload.optimiser
         updates = optimiser.updates(self._taken, len(batches))
         for batch, update in zip(batches, updates, strict=True):
+            self._variances.for_training(len(batch.inputs))
             losses.append(self._backward(batch))
+            self._variances.moved()
             if update is not None:
                 self._update(update, self._portion(batch))
         mx.nd.waitall()
         self._taken += len(batches)
-        self._variances.moved()
-        return np.stack([loss.asnumpy() for loss in losses]).mean(axis=1)
+        return np.array([loss.asnumpy().mean() for loss in losses])
 
     def _update(self, update: int, portion: int) -> None:
         if self._start:
@@ -225,7 +225,7 @@ class MXNet(Adapter):
         return np.concatenate([batch_logits.asnumpy() for batch_logits in logits])
 
     def step(self, batch: Batch) -> Step:
-        self._variances.for_training()
+        self._variances.for_training(len(batch.inputs))
         # A step's backward pass moves batch norm's state: it is put back.
         before = {name: p.data().copy() for name, p in self._state.items()}
         sums = self._slots.read(self._taken).get("sum", {})

@@ -41,9 +41,13 @@ def reference_of(arrays: Arrays, workload: Workload, precision: str) -> Referenc
     """Run the reference over a timed training's first steps, as `frameworks.replays` hands them on."""
     slots = {slot: part(arrays, f"memory/{slot}") for slot in workload.optimiser.slots}
     masks = [arrays[f"masks/{i}"] for i in range(sum(key.startswith("masks/") for key in arrays))]
+    count, largest = arrays["labels"].shape[:2]
+    sizes = arrays.get("sizes", np.full(count, largest))
     batches = [
-        Batch(inputs, labels, tuple(layer[i] for layer in masks))
-        for i, (inputs, labels) in enumerate(zip(arrays["inputs"], arrays["labels"], strict=True))
+        Batch(inputs[:size], labels[:size], tuple(layer[i][:size] for layer in masks))
+        for i, (inputs, labels, size) in enumerate(
+            zip(arrays["inputs"], arrays["labels"], sizes, strict=True)
+        )
     ]
     memory = Memory(int(arrays["taken"]), slots)
     samples = FEWER if is_heavy(workload) else SAMPLES

@@ -109,7 +109,7 @@ def _run_reference(task: Task, steps: int, precisions: Sequence[str], emit: Emit
     weights = {name: np.load(task.start / f"{name}.npy") for name in names}
     train = task.arrays.open("train_inputs"), task.arrays.open("train_labels")
     batches = Batches(*train, np.load(task.start / "order.npy"), task.workload)
-    run = run_reference(task.workload, weights, batches.take(0, steps), precisions)
+    run = run_reference(task.workload, weights, batches.checked(steps), precisions)
     seconds = time.monotonic() - began
     emit("reference-run", None, workload=task.workload.name, steps=steps, seconds=seconds)
     return run

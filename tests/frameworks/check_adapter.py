@@ -68,11 +68,12 @@ def _net(
     optimiser: Optimiser,
     schedule: Schedule | None = None,
     label_smoothing: float = 0.0,
+    last: str = "drop",
 ) -> Workload:
     return Workload(
         name=name,
         title=name,
-        data=Data("synthetic", batch=6, epochs=1),
+        data=Data("synthetic", batch=6, epochs=1, last=last),
         layers=layers,
         init=Init("uniform-fan-in"),
         loss=loss,
@@ -168,6 +169,7 @@ _NETS = (
             average=0.8,
         ),
         schedule=Stairs(every=1, gamma=0.5),
+        last="keep",
     ),
     _net(
         "rmsprop",
@@ -327,7 +329,15 @@ def given(arrays: Any, net: str) -> tuple[Weights, list[Batch]]:
     masks = sorted(key for key in arrays if key.startswith(f"{net}/mask"))
     portions = zip(*(arrays[key] for key in masks), strict=True) if masks else [()] * STEPS
     inputs, labels = arrays[f"{net}/inputs"], arrays[f"{net}/labels"]
-    return weights, [Batch(*one) for one in zip(inputs, labels, portions, strict=True)]
+    batches = [Batch(*arrays) for arrays in zip(inputs, labels, portions, strict=True)]
+    if workload.data.last == "keep":
+        batches[1:3] = [_short(batches[1], 4), _short(batches[2], 4)]
+    return weights, batches
+
+
+def _short(batch: Batch, size: int) -> Batch:
+    masks = tuple(mask[:size] for mask in batch.masks)
+    return Batch(batch.inputs[:size], batch.labels[:size], masks)
 
 
 def _look(framework: str, mode: str, arrays: str, found: str, *nets: str) -> None:
