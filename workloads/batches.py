@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count, cycle, islice
+from itertools import count, cycle, filterfalse, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -86,11 +86,9 @@ class Batches:
         are made up as they are; `whole`: it takes none.
         """
         sizes = [not whole and self.is_short(step) for step in range(start, start + steps)]
-        numbers = {
-            short: (n for n in count(start) if self.is_short(n) == short) for short in (0, 1)
-        }
-        wholes = list(islice(numbers[0], min(most, sizes.count(False))))
-        shorts = list(islice(numbers[1], min(1, sizes.count(True))))
+        shorts = list(islice(filter(self.is_short, count(start)), min(1, sizes.count(True))))
+        of_wholes = filterfalse(self.is_short, count(start))
+        wholes = list(islice(of_wholes, min(most, sizes.count(False))))
         rounds = {False: cycle(range(len(wholes))), True: cycle([len(wholes)])}
         return SlicePlan(wholes + shorts, [next(rounds[short]) for short in sizes])
 

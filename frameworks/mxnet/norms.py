@@ -61,6 +61,8 @@ class Variances:
     def for_training(self, batch: int) -> None:
         """Put v' in place, for a batch of so many examples: of another size, it is another."""
         if batch != self._batch and self._parameters:
+            # A hybridised graph moves v' in its backward pass, and the engine does not know that.
+            mx.nd.waitall()
             v = self.unbiased()
             self._batch = batch
             self.load(v)
