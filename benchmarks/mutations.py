@@ -20,6 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
+from frameworks.replays import stacked  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
 from harness.parity import (  # noqa: E402
     ReferenceRun,
@@ -30,6 +31,7 @@ from harness.parity import (  # noqa: E402
 )
 from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
+from tests.frameworks import optimiser_mutants  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
 from workloads import init, spec  # noqa: E402
 from workloads.batches import Batch  # noqa: E402
@@ -62,6 +64,8 @@ def outcomes(framework: str) -> Iterator[Outcome]:
     yield from _try(framework, WORKLOAD, [*COMMON, *(f for f in native if f not in sigmoid)])
     if sigmoid:
         yield from _try(framework, SIGMOIDS, sigmoid)
+    for workload, kinds in optimiser_mutants.BY_WORKLOAD.items():
+        yield from _try(framework, workload, [str(kind.__doc__) for kind in kinds])
 
 
 def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
@@ -70,8 +74,9 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         given = {
-            "inputs": np.stack([batch.inputs for batch in run.batches]),
-            "labels": np.stack([batch.labels for batch in run.batches]),
+            "inputs": stacked([batch.inputs for batch in run.batches]),
+            "labels": stacked([batch.labels for batch in run.batches]),
+            "sizes": np.array([len(batch.labels) for batch in run.batches]),
         }
         np.savez(folder / "given.npz", **given, **run.start)  # type: ignore[arg-type]
         variables = host.worker_variables(device="cpu", threads=1, scratch=folder)
@@ -96,6 +101,8 @@ def _reference(name: str) -> ReferenceRun:
     inputs = random.standard_normal((*shape, *workload.input_shape), dtype=np.float32)
     labels = random.integers(0, workload.classes, shape)
     batches = [Batch(inputs[i], labels[i]) for i in range(STEPS)]
+    if workload.data.last == "keep":
+        batches[1] = Batch(inputs[1][:5], labels[1][:5])
     return run_reference(workload, init.start_weights(workload), batches)
 
 
@@ -111,7 +118,7 @@ def main() -> None:
     found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
-    for fault in [*COMMON, *NATIVE]:
+    for fault in [*COMMON, *NATIVE, *optimiser_mutants.FAULTS]:
         cells = [found[name].get(fault) for name in frameworks]
         marks = ["" if one is None else _mark(one.verdict) for one in cells]
         shown = found[native_host()][fault]

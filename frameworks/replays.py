@@ -137,14 +137,14 @@ def _first_of(first: Sequence[Batch]) -> Answers:
     masks = zip(*(batch.masks for batch in first), strict=True)
     sizes = [len(batch.labels) for batch in first]
     return {
-        "inputs": _stacked([batch.inputs for batch in first]),
-        "labels": _stacked([batch.labels for batch in first]),
-        **{f"masks/{i}": _stacked(layer) for i, layer in enumerate(masks)},
+        "inputs": stacked([batch.inputs for batch in first]),
+        "labels": stacked([batch.labels for batch in first]),
+        **{f"masks/{i}": stacked(layer) for i, layer in enumerate(masks)},
         **({"sizes": np.array(sizes)} if len(set(sizes)) > 1 else {}),
     }
 
 
-def _stacked(arrays: Sequence[NDArray]) -> NDArray:
+def stacked(arrays: Sequence[NDArray]) -> NDArray:
     """Stack arrays of batches, shorter ones filled up with zeros."""
     most = max(map(len, arrays))
     return np.stack([np.pad(a, [(0, most - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in arrays])

@@ -204,20 +204,14 @@ _UPDATES = {
     "momentum, cosine": (Sgd(0.1, momentum=0.9, weight_decay=0.01), _END),
     "adam, constant": (Adam(0.01), Constant()),
     "adam, cosine": (Adam(0.01, weight_decay=0.1), _END),
-    "nesterov, step": (
-        Sgd(0.1, momentum=0.9, nesterov=True, average=0.9),
-        Stairs(every=2, gamma=0.3),
-    ),
     "nesterov, cosine": (
         Sgd(0.1, momentum=0.9, nesterov=True, weight_decay=0.01, decay="kernels"),
         _END,
     ),
-    "rmsprop, constant": (RmsProp(0.01, weight_decay=0.1, clip_norm=0.1), Constant()),
     "rmsprop, step": (
         RmsProp(0.01, momentum=0.9, weight_decay=0.1, decay="kernels", accumulate=2),
         Stairs(every=1, gamma=0.3),
     ),
-    "clip by value": (Sgd(0.1, clip_value=0.02, average=0.9, weight_decay=0.1), Constant()),
     "adam, accumulated": (
         Adam(0.01, clip_norm=0.1, accumulate=2, average=0.9, weight_decay=0.1),
         Constant(warmup=3),

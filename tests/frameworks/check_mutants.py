@@ -16,6 +16,7 @@ import numpy as np
 import frameworks
 from frameworks.answers import answers
 from frameworks.contract import Options
+from tests.frameworks import optimiser_mutants
 from tests.frameworks.mutants import FAULTS, Mutant
 from workloads import spec
 from workloads.batches import Batch
@@ -25,12 +26,14 @@ def main(framework: str, mode: str, workload: str, steps: int, given: Path, fold
     with np.load(given) as arrays:
         data = dict(arrays)
     inputs, labels = data.pop("inputs"), data.pop("labels")
-    batches = [Batch(inputs[i], labels[i]) for i in range(steps)]
+    sizes = data.pop("sizes")
+    batches = [Batch(inputs[i][: sizes[i]], labels[i][: sizes[i]]) for i in range(steps)]
+    accumulate = spec.load(workload).optimiser.accumulate
     honest = frameworks.adapter(framework)
     for number, fault in enumerate(["", *sys.argv[7:]]):
-        kind = FAULTS[fault] if fault else Mutant
+        kind = (FAULTS | optimiser_mutants.FAULTS)[fault] if fault else Mutant
         mutant = kind(honest, spec.load(workload), data, Options(mode, threads=1))
-        np.savez(folder / f"{number}.npz", **answers(mutant, data, batches))
+        np.savez(folder / f"{number}.npz", **answers(mutant, data, batches, accumulate))
     print(json.dumps({"done": len(sys.argv[7:]) + 1}))
 
 
