@@ -39,6 +39,10 @@ class SlicePlan(NamedTuple):
     ready: list[int]
     picks: list[int]
 
+    def taken(self, ready: Sequence[Batch]) -> list[Batch]:
+        """Return the batch of each step, of those that are ready."""
+        return [ready[i] for i in self.picks]
+
 
 class Batches:
     """The training batches of a run, by step: step i takes row i of the order, around its end."""
@@ -62,6 +66,10 @@ class Batches:
         """Return the batches of some steps."""
         return [self._batch(step) for step in steps]
 
+    def planned(self, plan: SlicePlan) -> list[Batch]:
+        """Make the batches of a plan; return that of each step."""
+        return plan.taken(self.of(plan.ready))
+
     def checked(self, count: int) -> list[Batch]:
         """Return the batches of the parity check: the first ones, a short one in second place."""
         steps = list(range(count))
@@ -79,13 +87,13 @@ class Batches:
         accumulate = self._workload.optimiser.accumulate
         return self.take(1, accumulate - 1) + self.of(map(int, self._short[:1])) * accumulate
 
-    def slice_plan(self, start: int, steps: int, most: int, whole: bool) -> SlicePlan:
+    def slice_plan(self, start: int, steps: int, most: int, equal: bool) -> SlicePlan:
         """Plan a slice of `steps` from step `start`, of which `most` whole batches are made ready.
 
         It goes round and round these, and takes short batches where the order has them, so that epochs
-        are made up as they are; `whole`: it takes none.
+        are made up as they are; `equal`: it takes none.
         """
-        sizes = [not whole and self.is_short(step) for step in range(start, start + steps)]
+        sizes = [not equal and self.is_short(step) for step in range(start, start + steps)]
         shorts = list(islice(filter(self.is_short, count(start)), min(1, sizes.count(True))))
         of_wholes = filterfalse(self.is_short, count(start))
         wholes = list(islice(of_wholes, min(most, sizes.count(False))))

@@ -86,7 +86,7 @@ class Optimiser:
 class Sgd(Optimiser):
     """g += weight_decay w;  v = momentum v + g;  w -= rate v;  v = 0 at the start.
 
-    With `nesterov` (Sutskever et al. 2013, in PyTorch's form) w -= rate (g + momentum v), of the new v.
+    With `nesterov` (Sutskever et al. 2013) w -= rate (g + momentum v), of the new v.
     """
 
     kind: ClassVar[str] = "sgd"

@@ -298,8 +298,8 @@ def _place(
 def _check_batches(workload: Workload, where: str) -> None:
     """Check that every layer can be trained on a whole batch, and on a short one that is kept."""
     data = workload.data
-    kept = data.rest(datasets.describe(data.dataset).train) if data.last == "keep" else 0
-    for batch, which in ((data.batch, ""), (kept, ' (the last batch of an epoch, last = "keep")')):
+    short = data.rest(datasets.describe(data.dataset).train) if data.last == "keep" else 0
+    for batch, which in ((data.batch, ""), (short, ' (the last batch of an epoch, last = "keep")')):
         for place in workload.leaves if batch else ():
             try:
                 place.layer.check_batch(place.input, batch)

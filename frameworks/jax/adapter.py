@@ -76,7 +76,9 @@ class Jax(Adapter):
         self._steps = 0
 
     def memory(self) -> Memory:
-        return Memory(self._steps, {slot: self._canonical(v) for slot, v in self._slots.items()})
+        # In the spec's order: a compiled function returns a dict by its keys' order.
+        slots = {slot: self._slots[slot] for slot in self._workload.optimiser.slots}
+        return Memory(self._steps, {slot: self._canonical(v) for slot, v in slots.items()})
 
     def restore(self, memory: Memory) -> None:
         self._slots = {slot: _inside(memory.slots[slot], self._weights) for slot in self._slots}

@@ -43,8 +43,8 @@ class Update(ABC):
         if rate is None:
             return
         if portion > 1:
-            each = self.arithmetic.each
-            gradients = {name: each(g / portion) for name, g in self.sum.items()}
+            rounded = self.arithmetic.each
+            gradients = {name: rounded(g / portion) for name, g in self.sum.items()}
             self.sum = self._zeros()
         self.move(self._clipped(gradients), rate)
         if self.optimiser.average:
@@ -94,13 +94,13 @@ class Sgd(Update):
         self.v = self._zeros()
 
     def move(self, gradients: Arrays, rate: float) -> None:
-        store, each = self.arithmetic.store, self.arithmetic.each
+        store, rounded = self.arithmetic.store, self.arithmetic.each
         for name, w in self.weights.items():
             g = gradients[name] + self.decay[name] * w
             v = self.v[name] = store(self.momentum * self.v[name] + g)
             if self.nesterov:
-                v = each(g + self.momentum * v, np.abs(g) + np.abs(self.momentum * v), 2)
-            w[...] = store(w - each(self.scalar(rate) * v))
+                v = rounded(g + self.momentum * v, np.abs(g) + np.abs(self.momentum * v), 2)
+            w[...] = store(w - rounded(self.scalar(rate) * v))
 
 
 class RmsProp(Update):
@@ -118,13 +118,13 @@ class RmsProp(Update):
         self.s, self.v = self._zeros(), self._zeros()
 
     def move(self, gradients: Arrays, rate: float) -> None:
-        unit, store, each = self.scalar(1), self.arithmetic.store, self.arithmetic.each
+        unit, store, rounded = self.scalar(1), self.arithmetic.store, self.arithmetic.each
         for name, w in self.weights.items():
             g = gradients[name] + self.decay[name] * w
             s = self.s[name] = store(self.rho * self.s[name] + (unit - self.rho) * g * g)
-            change = each(g / (np.sqrt(s) + self.epsilon), roundings=3)
+            change = rounded(g / (np.sqrt(s) + self.epsilon), roundings=3)
             v = self.v[name] = store(self.momentum * self.v[name] + change)
-            w[...] = store(w - each(self.scalar(rate) * v))
+            w[...] = store(w - rounded(self.scalar(rate) * v))
 
 
 class Adam(Update):

@@ -121,11 +121,11 @@ def test_a_slice_is_made_up_as_the_epochs_are(
     batches = epochs("keep", examples, batch, 4)
     sizes = [len(b.labels) for b in batches.take(start, steps)]
     for most in {1, 3, steps} - {n for n in (1, 3) if n > steps}:
-        plan = batches.slice_plan(start, steps, most, whole=False)
+        plan = batches.slice_plan(start, steps, most, equal=False)
         made = batches.of(plan.ready)
-        assert [len(made[i].labels) for i in plan.picks] == sizes
+        assert [len(b.labels) for b in batches.planned(plan)] == sizes
         assert len(made) <= most + 1
-        whole = batches.slice_plan(start, steps, most, whole=True)
+        whole = batches.slice_plan(start, steps, most, equal=True)
         assert {len(b.labels) for b in batches.of(whole.ready)} == {batch}
         assert len(whole.picks) == steps
 
@@ -133,7 +133,7 @@ def test_a_slice_is_made_up_as_the_epochs_are(
 @given(st.integers(1, 20), st.integers(1, 5))
 def test_a_slice_of_equal_batches_goes_round_those_that_are_ready(steps: int, most: int) -> None:
     batches = epochs("drop", 20, 3, 2)
-    plan = batches.slice_plan(4, steps, min(most, steps), whole=False)
+    plan = batches.slice_plan(4, steps, min(most, steps), equal=False)
     assert plan.ready == list(range(4, 4 + min(most, steps)))
     assert plan.picks == [i % min(most, steps) for i in range(steps)]
 
