@@ -109,6 +109,8 @@ NETS: dict[str, Callable[[Workload], bool]] = {
     "a warm-up": lambda net: net.schedule.warmup > 0,
     "label smoothing": lambda net: net.label_smoothing > 0,
     "a batch of one": lambda net: net.data.batch == 1,
+    "a short batch that is kept": lambda net: net.data.last == "keep" and net.data.batch > 1,
+    "batches that are filled up": lambda net: net.data.last == "wrap",
     "colours": lambda net: net.input_shape[0] == 3,
     "inputs far from 0": lambda net: net.data.mean == (-100.0,),
 }
