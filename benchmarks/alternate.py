@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # at the end, so that nothing in the tree shadows a library
 
 import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 
 import frameworks  # noqa: E402
 from frameworks.contract import Options  # noqa: E402
@@ -29,12 +30,13 @@ from workloads.init import start_weights  # noqa: E402
 Train = Callable[[Sequence[Batch]], Any]
 
 
-def plain_loop(framework: str, mode: str) -> Train:
-    """Return the training loop of frameworks/<framework>/loop.py for one of its modes.
+def plain_loop(framework: str, workload: str, mode: str) -> Train:
+    """Return the training loop of frameworks/<framework>/loops/<workload>.py for one of its modes.
 
     Its `build(mode)` returns a function that trains on batches in NumPy and returns each step's loss.
     """
-    return importlib.import_module(f"frameworks.{framework}.loop").build(mode)
+    module = workload.replace("-", "_")
+    return importlib.import_module(f"frameworks.{framework}.loops.{module}").build(mode)
 
 
 def seconds(train: Train, batches: Sequence[Batch]) -> float:
@@ -49,17 +51,18 @@ def alternate(job: dict[str, Any]) -> dict[str, Any]:
     workload = spec.load(job["workload"]).with_data(batch=job["batch"])
     random = np.random.default_rng(0)
     shape = (job["batch"], *workload.input_shape)
-    few = [
-        Batch(
-            random.standard_normal(shape, np.float32),
-            random.integers(0, workload.classes, shape[0]),
-        )
-        for _ in range(8)
-    ]
+
+    def inputs() -> NDArray[np.float32]:
+        if workload.tokens:
+            return random.integers(0, workload.tokens, shape).astype(np.float32)
+        return random.standard_normal(shape, np.float32)
+
+    label_shape = (job["batch"], *workload.label_shape)
+    few = [Batch(inputs(), random.integers(0, workload.classes, label_shape)) for _ in range(8)]
     # The adapter first: it sets threads and precision for the whole process, so for both.
     options = Options(job["mode"], threads=job["threads"])
     adapter = frameworks.adapter(job["framework"])(workload, start_weights(workload), options)
-    ours, plain = adapter.train, plain_loop(job["framework"], job["mode"])
+    ours, plain = adapter.train, plain_loop(job["framework"], job["workload"], job["mode"])
     for train in (ours, plain, ours, plain):  # compile, warm up
         train(few)
     steps = max(8, round(8 * job["slice_s"] / seconds(plain, few)))

@@ -33,6 +33,9 @@ from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from tests.frameworks import optimiser_mutants  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
+from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED  # noqa: E402
+from tests.frameworks.transformer_mutants import WORKLOAD as TRANSFORMER  # noqa: E402
+from tests.harness.parity.cases import batches  # noqa: E402
 from workloads import init, spec  # noqa: E402
 from workloads.batches import Batch  # noqa: E402
 
@@ -66,6 +69,8 @@ def outcomes(framework: str) -> Iterator[Outcome]:
         yield from _try(framework, SIGMOIDS, sigmoid)
     for workload, kinds in optimiser_mutants.BY_WORKLOAD.items():
         yield from _try(framework, workload, [str(kind.__doc__) for kind in kinds])
+    transformed = [*TRANSFORMED, *(NATIVE_TRANSFORMED if native else ())]
+    yield from _try(framework, str(TRANSFORMER), transformed)
 
 
 def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
@@ -77,6 +82,10 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
             "inputs": stacked([batch.inputs for batch in run.batches]),
             "labels": stacked([batch.labels for batch in run.batches]),
             "sizes": np.array([len(batch.labels) for batch in run.batches]),
+            **{
+                f"masks/{i}": stacked(layer)
+                for i, layer in enumerate(zip(*(b.masks for b in run.batches), strict=True))
+            },
         }
         np.savez(folder / "given.npz", **given, **run.start)  # type: ignore[arg-type]
         variables = host.worker_variables(device="cpu", threads=1, scratch=folder)
@@ -96,14 +105,12 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
 
 def _reference(name: str) -> ReferenceRun:
     """Inputs like the data set's, from a seed, so that nothing has to be fetched."""
-    workload, random = spec.load(name), np.random.default_rng(7)
-    shape = (STEPS, workload.data.batch)
-    inputs = random.standard_normal((*shape, *workload.input_shape), dtype=np.float32)
-    labels = random.integers(0, workload.classes, shape)
-    batches = [Batch(inputs[i], labels[i]) for i in range(STEPS)]
+    workload = spec.load(name)
+    taken = batches(workload, STEPS)
     if workload.data.last == "keep":
-        batches[1] = Batch(inputs[1][:5], labels[1][:5])
-    return run_reference(workload, init.start_weights(workload), batches)
+        inputs, labels, masks = taken[1]
+        taken[1] = Batch(inputs[:5], labels[:5], tuple(mask[:5] for mask in masks))
+    return run_reference(workload, init.start_weights(workload), taken)
 
 
 def _mark(verdict: Verdict) -> str:
@@ -118,7 +125,7 @@ def main() -> None:
     found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
-    for fault in [*COMMON, *NATIVE, *optimiser_mutants.FAULTS]:
+    for fault in [*COMMON, *NATIVE, *TRANSFORMED, *NATIVE_TRANSFORMED, *optimiser_mutants.FAULTS]:
         cells = [found[name].get(fault) for name in frameworks]
         marks = ["" if one is None else _mark(one.verdict) for one in cells]
         shown = found[native_host()][fault]

@@ -28,7 +28,10 @@ from harness.machine import host  # noqa: E402
 from harness.runner.process import worker_environment  # noqa: E402
 
 BENCHMARKS = Path(__file__).parent
-LOOPS = sorted(path.parent.name for path in (ROOT / "frameworks").glob("*/loop.py"))
+LOOPS: dict[str, set[str]] = {}
+"""The frameworks that have a plain loop of a workload, by the workload's name."""
+for path in sorted((ROOT / "frameworks").glob("*/loops/*.py")):
+    LOOPS.setdefault(path.stem.replace("_", "-"), set()).add(path.parents[1].name)
 LOWEST = 0.98
 
 
@@ -63,9 +66,14 @@ def measure(spec: FrameworkSpec, python: Path, job: dict[str, Any], launches: in
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--framework", action="append", choices=LOOPS, help="default: all")
+    parser.add_argument(
+        "--framework",
+        action="append",
+        choices=sorted(set().union(*LOOPS.values())),
+        help="default: all",
+    )
     parser.add_argument("--mode", action="append", help="default: all of the framework's")
-    parser.add_argument("--workload", default="cifar-cnn", choices=["cifar-cnn"])
+    parser.add_argument("--workload", default="cifar-cnn", choices=LOOPS)
     parser.add_argument("--batch", action="append", type=int, help="default: 4 and 128")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--launches", type=int, default=3)
@@ -86,7 +94,7 @@ def main() -> None:
         f"   {'launches':<14}   rounds"
     )
     for name, spec in framework_spec.discover().items():
-        if name not in (asked.framework or LOOPS):
+        if name not in LOOPS[asked.workload] & set(asked.framework or LOOPS[asked.workload]):
             continue
         python = builder.prepare(spec, "cpu").python
         for mode in [mode for mode in spec.modes_on("cpu") if mode in (asked.mode or spec.modes)]:

@@ -1,7 +1,8 @@
 """What an adapter offers. Standard library and numpy only: it runs in every environment.
 
 Everything that crosses this line is canonical (see `workloads`): float32 inputs of shape
-(batch, channels, height, width) or (batch, features), int64 labels of shape (batch,), weights as
+(batch, channels, height, width), (batch, features) or (batch, steps) of tokens, int64 labels of shape
+(batch,) or (batch, steps), weights as
 (out, in) or (out, in, kernel height, kernel width). Inside, an adapter may lay out and fuse as it
 likes, as long as it computes the same step.
 """
@@ -86,7 +87,7 @@ def unsupported(framework: str, part: Layer | Optimiser) -> NoReturn:
 
 @dataclass(frozen=True)
 class Step:
-    """One training step, looked into: `logits` (batch, classes), the loss, every gradient."""
+    """One training step, looked into: `logits` (batch, ..., classes), the loss, every gradient."""
 
     logits: NDArray
     loss: float
@@ -161,7 +162,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Return the logits of some batches, one after the other: (sum of batch, classes).
+        """Return the logits of some batches, one after the other: (sum of batch, ..., classes).
 
         As in inference: batch norm by its state, no dropout, weights by their average if there is one.
         """

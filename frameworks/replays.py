@@ -184,8 +184,8 @@ def replay_predictions(
     """Predict again by `again`, which returns the logits of a list of inputs.
 
     By key: ``weights/<name>``, averages in their stead; the numbers of ``calls``, all or some hundreds;
-    of those ``timed`` and ``replayed``, both (calls, batch, classes); which of them the reference makes,
-    ``drawn``, and their ``inputs``. `seed` draws them; the first and the last are among them.
+    of those ``timed`` and ``replayed``, both (calls, batch, ..., classes); which of them the reference
+    makes, ``drawn``, and their ``inputs``. `seed` draws them; the first and the last are among them.
     """
     everything, random = timed.inputs(), np.random.default_rng(seed)
     count = len(everything)
@@ -197,12 +197,13 @@ def replay_predictions(
     inputs = [everything[call] for call in calls]
     drawn = np.unique([0, *random.integers(0, len(calls), DRAWN), len(calls) - 1])
     replayed = again(inputs)
-    logits = timed.logits.reshape(count, len(inputs[0]), -1)
+    shape = (len(inputs[0]), *timed.logits.shape[1:])
+    logits = timed.logits.reshape(count, *shape)
     return {
         **_named("weights", adapter.weights() | averages(adapter)),
         "calls": calls,
         "timed": logits[calls],
-        "replayed": replayed.reshape(len(calls), len(inputs[0]), -1),
+        "replayed": replayed.reshape(len(calls), *shape),
         "drawn": drawn,
         "inputs": np.stack([inputs[i] for i in drawn]),
     }

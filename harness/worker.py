@@ -39,6 +39,7 @@ from frameworks.replays import (
 )
 from harness import failures, protocol, this_process
 from workloads.batches import Batches, in_order, mixed
+from workloads.scores import Scores
 from workloads.spec import Workload, from_dict
 
 sys.path.pop()
@@ -185,29 +186,31 @@ class Cell:
         return time.perf_counter() - begin, losses
 
     def evaluate(self, emit: Callable) -> Result:
-        """Predict the whole test set; the predicted classes go to predictions.npy."""
+        """Predict the whole test set; the predicted classes go to predictions.npy, (N,).
+
+        With a label a step all steps follow one another; then there is a mean cross-entropy, too.
+        """
         inputs, batch = self.arrays["test_inputs"], self.workload.data.batch
-        predicted: list[NDArray] = []
-        seconds, at_once = 0.0, max(1, _PORTION_BYTES // self._batch_bytes())
+        scores, seconds = Scores(self.arrays["test_labels"]), 0.0
+        at_once = max(1, _PORTION_BYTES // self._batch_bytes())
 
         def taken(number: int) -> list[NDArray]:
             batches = in_order(inputs, batch, self.workload.data, number * at_once)
             return list(islice(batches, at_once))
 
-        while portion := taken(len(predicted)):
+        while portion := taken(scores.portions):
             begin = time.perf_counter()
             logits = self.adapter.predict(portion)
             seconds += time.perf_counter() - begin
-            if not np.isfinite(logits).all():
-                raise ArithmeticError("logits that are not finite: the training diverged")
-            predicted.append(logits.argmax(axis=1))
-            if not self._random.randrange(len(predicted)):
-                again = partial(taken, len(predicted) - 1)
+            scores.add(logits)
+            if not self._random.randrange(scores.portions):
+                again = partial(taken, scores.portions - 1)
                 self.timed["evaluate"] = TimedPredictions(again, logits)
-            emit("progress", examples=sum(map(len, predicted)))
+            emit("progress", examples=scores.examples)
         path = self.folder / "predictions.npy"
-        np.save(path, np.concatenate(predicted)[: len(inputs)].astype(np.int64))
-        return {"seconds": seconds, "predictions": str(path)}
+        np.save(path, scores.classes())
+        mean = scores.cross_entropy()
+        return {"seconds": seconds, "predictions": str(path), "cross_entropy": mean}
 
     def warm(self, start: int, seconds: float, emit: Callable) -> Result:
         """Train for about `seconds` in short portions, from step `start`; return each one's step time."""
@@ -227,7 +230,7 @@ class Cell:
         About `seconds`, at least 20 and at most 2,000 of them, after some that are not counted. No
         two have the same inputs, so that nothing can be remembered.
         """
-        fresh = partial(mixed, self.arrays["test_inputs"], batch, data=self.workload.data)
+        fresh = partial(mixed, self.arrays["test_inputs"], batch, workload=self.workload)
         for number in range(_MOST_CALLS, _MOST_CALLS + _UNCOUNTED):
             self.adapter.predict([fresh(number)])
         times: list[float] = []
@@ -263,8 +266,7 @@ class Cell:
         plan = self.batches.slice_plan(start, steps, portion, kind in ("predict", "single"))
         ready = self.batches.of(plan.ready)
         if kind == "resident":
-            on_device = self.adapter.resident(ready)
-            if on_device is None:
+            if (on_device := self.adapter.resident(ready)) is None:
                 raise RuntimeError("resident batches were asked of an adapter that has none")
             ready = list(on_device)
         batches = plan.taken(ready)

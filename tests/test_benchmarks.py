@@ -9,18 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.overhead import LOOPS
 from harness.environments.framework_spec import discover
 from tests.frameworks import inside
+from workloads import spec
 
 ROOT = Path(__file__).resolve().parents[1]
-RANKED = [spec for spec in discover().values() if not spec.reference]
+RANKED = [framework for framework in discover().values() if not framework.reference]
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", [spec.name for spec in RANKED])
-def test_overhead_measures_an_adapter_against_its_plain_loop(name: str) -> None:
+@pytest.mark.parametrize("workload", LOOPS)
+@pytest.mark.parametrize("name", [framework.name for framework in RANKED])
+def test_overhead_measures_an_adapter_against_its_plain_loop(name: str, workload: str) -> None:
     mode = discover()[name].modes[0]
     command = [sys.executable, "benchmarks/overhead.py", "--framework", name, "--mode", mode]
+    command += ["--workload", workload]
     short = ["--batch", "4", "--launches", "1", "--rounds", "1", "--slice", "0.05"]
     done = subprocess.run([*command, *short], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -84,9 +88,10 @@ def test_levels_simulates_what_change_points_find() -> None:
     assert shares(steps[-1])[-1] >= 80
 
 
-def test_every_framework_has_a_plain_loop() -> None:
-    loops = {path.parent.name for path in (ROOT / "frameworks").glob("*/loop.py")}
-    assert loops == {spec.name for spec in RANKED}
+@pytest.mark.parametrize("workload", LOOPS)
+def test_every_framework_has_the_plain_loops_of_the_others(workload: str) -> None:
+    assert workload in spec.names()
+    assert LOOPS[workload] == {framework.name for framework in RANKED}
 
 
 @pytest.mark.nightly

@@ -146,7 +146,8 @@ def summary(root: Path, *arguments: str) -> list[dict[str, Any]]:
 def add_twin(root: Path) -> Path:
     folder = root / "frameworks" / "twin"
     folder.mkdir()
-    files = {"adapter.py": TWIN, "flags.py": FLAGS, "loop.py": LOOP}
+    (folder / "loops").mkdir()
+    files = {"adapter.py": TWIN, "flags.py": FLAGS, "loops/mlp_2_3_2.py": LOOP}
     for name, text in (files | {"environment.toml": SPEC, "expected.toml": EXPECTED}).items():
         (folder / name).write_text(text)
     return folder

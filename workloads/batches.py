@@ -16,8 +16,9 @@ from workloads.spec import Data, Workload
 class Batch(NamedTuple):
     """What one training step sees, in host memory.
 
-    `inputs` float32 (batch, ...); `labels` int64 (batch,); `masks`, one a dropout layer in the
-    model's order (`Workload.leaves`), uint8 (batch, *the layer's input), 1 where kept.
+    `inputs` float32 (batch, ...), tokens as whole numbers; `labels` int64 (batch,), or (batch, steps)
+    with -1 for what is not predicted; `masks`, one a layer with a `Layer.mask` in the model's order
+    (`Workload.leaves`), uint8 (batch, *its shape), 1 where kept.
     """
 
     inputs: NDArray[np.float32]
@@ -122,13 +123,19 @@ def in_order(
         yield normalise(inputs[rows], data)
 
 
-def mixed(inputs: NDArray, batch: int, number: int, data: Data) -> NDArray[np.float32]:
+def mixed(inputs: NDArray, batch: int, number: int, workload: Workload) -> NDArray[np.float32]:
     """Return a batch of normalised inputs that no other `number` gives, (batch, ...).
 
-    Each example is a mean of two of `inputs`, in a proportion of its own.
+    Each example is a mean of two of `inputs`, in a proportion of its own; of tokens, which have no
+    mean, each comes from one of the two.
     """
+    data = workload.data
     random = np.random.Generator(np.random.PCG64([data.seed, number]))
     rows, partners = random.integers(0, len(inputs), (2, batch))
+    if workload.tokens:
+        partners = (rows + random.integers(1, max(2, len(inputs)), batch)) % len(inputs)
+        first = random.random((batch, *inputs.shape[1:])) < 0.5
+        return normalise(np.where(first, inputs[rows], inputs[partners]), data)
     share = random.random((batch, *(1 for _ in inputs.shape[1:])), dtype=np.float32)
     return share * normalise(inputs[rows], data) + (1 - share) * normalise(inputs[partners], data)
 

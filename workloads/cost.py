@@ -15,7 +15,7 @@ def parameter_count(workload: Workload) -> int:
 
 
 def inference_flop(workload: Workload) -> int:
-    """Return floating-point operations to infer one example: 2 a multiply-add of dense and conv2d.
+    """Return floating-point operations to infer one example: 2 a multiply-add of products of matrices.
 
     Activations, pooling and biases are left out: they are memory traffic rather than arithmetic.
     """
@@ -40,11 +40,12 @@ def training_flop(workload: Workload) -> int:
     """Return floating-point operations to train on one example.
 
     Forward once; backward once for the weights' gradients and once for the inputs' gradients, which
-    the first layer with weights does not need.
+    the first layer with weights does not need. Behind an embedding all layers need them.
     """
-    flop_of_layer = [2 * place.layer.multiply_adds(place.input) for place in workload.leaves]
-    counted = [flop for flop in flop_of_layer if flop]
-    return 3 * sum(counted) - (counted[0] if counted else 0)
+    counted = [place for place in workload.leaves if place.layer.multiply_adds(place.input)]
+    first = [] if workload.tokens else counted[:1]
+    not_needed = [2 * place.layer.multiply_adds_of_inputs(place.input) for place in first]
+    return 3 * inference_flop(workload) - sum(not_needed)
 
 
 def training_bytes(workload: Workload) -> int:

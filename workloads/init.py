@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workloads.initialisers import Initialiser
-from workloads.layers import Dropout, Shape
+from workloads.layers import Shape
 from workloads.spec import Workload
 
 # Independent streams of one seed (numpy's SeedSequence mixes the pair).
@@ -44,21 +44,22 @@ def start_weights(workload: Workload) -> dict[str, NDArray[np.float32]]:
     return weights | state
 
 
-def _dropouts(workload: Workload) -> Iterator[tuple[float, Shape]]:
-    """Yield the rate of each dropout layer and the shape of its input for a whole batch."""
-    for place in workload.leaves:
-        if isinstance(place.layer, Dropout):
-            yield place.layer.rate, (workload.data.batch, *place.input)
+def dropouts(workload: Workload, batch: int) -> Iterator[tuple[float, Shape]]:
+    """Yield the rate of each layer that drops something, and the shape of its mask for a batch."""
+    for place in workload.masked:
+        if mask := place.layer.mask(place.input):
+            rate, shape = mask
+            yield rate, (batch, *shape)
 
 
 def dropout_masks(workload: Workload, step: int) -> tuple[NDArray[np.uint8], ...]:
-    """Return a step's masks, one a dropout layer: 0 or 1, uint8, (batch, *the layer's input).
+    """Return a step's masks, one a layer that has a `mask`: 0 or 1, uint8, (batch, *its shape).
 
     An element is kept where 16 raw bits of PCG64 are at least rate 2^16: raw bits, for numpy
     promises those to stay the same in every version.
     """
     masks = []
-    for i, (rate, shape) in enumerate(_dropouts(workload)):
+    for i, (rate, shape) in enumerate(dropouts(workload, workload.data.batch)):
         words = -(-math.prod(shape) // 4)  # of 64 bits
         raw = np.random.PCG64([workload.data.seed, _MASKS, step, i]).random_raw(words)
         bits = raw.view(np.uint16)[: math.prod(shape)].reshape(shape)

@@ -3,8 +3,10 @@
 The definitions hold for every framework:
 
 - inputs: ``(raw / scale - mean) / std`` in float32, images as (batch, channels, height, width);
+- tokens: whole numbers in float32, neither scaled nor shifted;
 - cross-entropy: the mean over the batch of ``logsumexp(z) - sum_k t_k z_k`` with the target
-  ``t = (1 - label_smoothing) one_hot(label) + label_smoothing / classes``;
+  ``t = (1 - label_smoothing) one_hot(label) + label_smoothing / classes``; with a label a step, the
+  mean over all steps of the batch whose label is not -1;
 - mean squared error: the mean over the batch of ``1/2 sum_k (z_k - t_k)^2``, t the one-hot label;
 - layers, optimisers and schedules: as `workloads.layers` and `workloads.optimisers` say.
 """
@@ -21,7 +23,7 @@ from typing import Any, TypeVar
 
 from workloads import datasets
 from workloads.initialisers import Init
-from workloads.layers import KINDS, Layer, Residual, Shape
+from workloads.layers import KINDS, Embedding, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
 from workloads.reading import SpecError, later, nearest, number, one_of, read, table_of, text_of
 
@@ -102,6 +104,8 @@ class Workload:
     target_accuracy: float
     input_shape: Shape
     classes: int
+    tokens: int = 0
+    label_shape: Shape = ()
 
     @cached_property
     def model(self) -> tuple[Placed, ...]:
@@ -112,6 +116,11 @@ class Workload:
     def leaves(self) -> tuple[Placed, ...]:
         """The layers in order, a residual block's branches in its stead (body, then shortcut)."""
         return tuple(leaf for place in self.model for leaf in place.leaves())
+
+    @cached_property
+    def masked(self) -> tuple[Placed, ...]:
+        """The layers that take a dropout mask each step, in order."""
+        return tuple(place for place in self.leaves if place.layer.mask(place.input))
 
     @cached_property
     def parameters(self) -> dict[str, Shape]:
@@ -139,7 +148,8 @@ class Workload:
     def to_dict(self) -> dict[str, Any]:
         """Return plain tables as in the TOML file, plus the name."""
         table = table_of(self)
-        del table["input_shape"], table["classes"]
+        for of_the_data in ("input_shape", "classes", "tokens", "label_shape"):
+            del table[of_the_data]
         return table
 
     def with_data(self, **changes: Any) -> Workload:
@@ -228,6 +238,8 @@ def from_dict(table: dict[str, Any], where: str) -> Workload:
         target_accuracy=file.target_accuracy,
         input_shape=tuple(described.shape),
         classes=len(described.classes),
+        tokens=described.tokens,
+        label_shape=tuple(described.label_shape),
     )
     _check(workload, where)
     return workload
@@ -315,10 +327,12 @@ def _check(workload: Workload, where: str) -> None:
             shape = layer.output(shape)
         except SpecError as error:
             raise SpecError(f"{where}: layers[{i}]: {error}") from error
-    if shape != (workload.classes,):
+    _check_tokens(workload, where)
+    if shape != (*workload.label_shape, workload.classes):
+        steps = f" at each of {workload.label_shape[0]} steps" if workload.label_shape else ""
         raise SpecError(
             f"{where}: the last layer gives shape {shape}, but {workload.data.dataset} has"
-            f" {workload.classes} classes: end with dense, units = {workload.classes}"
+            f" {workload.classes} classes{steps}: end with dense, units = {workload.classes}"
         )
     _check_batches(workload, where)
     try:
@@ -333,6 +347,11 @@ def _check(workload: Workload, where: str) -> None:
         raise SpecError(
             f"{where}: label_smoothing goes with the cross-entropy only, not {workload.loss}"
         )
+    if workload.label_shape and workload.loss != "cross-entropy":
+        raise SpecError(
+            f'{where}: loss = "{workload.loss}": {workload.data.dataset} has a label a step: allowed:'
+            " cross-entropy"
+        )
     if not workload.parameters:
         raise SpecError(f"{where}: layers: nothing to train: add a dense or conv2d layer")
     for key in ("mean", "std"):
@@ -342,3 +361,26 @@ def _check(workload: Workload, where: str) -> None:
                 f"{where}: [data]: {key} holds {count} numbers: allowed: 1, or {channels}"
                 f" (one a channel of {workload.data.dataset})"
             )
+
+
+def _check_tokens(workload: Workload, where: str) -> None:
+    """Tokens go into an embedding of as many, as they are; and nothing else goes into one."""
+    data, first = workload.data, workload.layers[0] if workload.layers else None
+    for place in workload.leaves[1:] if workload.tokens else workload.leaves:
+        if isinstance(place.layer, Embedding):
+            raise SpecError(
+                f"{where}: {place.name}: an embedding takes tokens: it comes first, on a dataset that"
+                " has them"
+            )
+    if not workload.tokens:
+        return
+    if not isinstance(first, Embedding) or first.tokens != workload.tokens:
+        raise SpecError(
+            f"{where}: layers[0]: {data.dataset} has tokens: begin with embedding,"
+            f" tokens = {workload.tokens}"
+        )
+    if (data.scale, data.mean, data.std) != (1.0, (0.0,), (1.0,)):
+        raise SpecError(
+            f"{where}: [data]: {data.dataset} has tokens, which are not normalised: leave scale, mean"
+            " and std out"
+        )

@@ -13,6 +13,8 @@ from typing import TypeVar
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from benchmarks.parity import sequences
+from benchmarks.parity.sequences import ACTIVATION_KINDS, SEQUENCE_KINDS
 from workloads.layers import (
     AvgPool,
     BatchNorm,
@@ -21,12 +23,16 @@ from workloads.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool,
+    LastStep,
     Layer,
     LayerNorm,
     MaxPool,
+    MeanSteps,
     PadChannels,
     Relu,
     Residual,
+    RmsNorm,
+    Rows,
     Shape,
     Sigmoid,
     Tanh,
@@ -49,6 +55,8 @@ IMAGE_KINDS: Kinds = {
     PadChannels: 1,
     GlobalAvgPool: 1,
     Flatten: 1,
+    Rows: 1,
+    **ACTIVATION_KINDS,
 }
 """How often each layer follows on an image, where it does not follow a product."""
 
@@ -62,6 +70,8 @@ VECTOR_KINDS: Kinds = {
     Sigmoid: 2,
     Tanh: 2,
     Flatten: 1,
+    RmsNorm: 1,
+    **ACTIVATION_KINDS,
 }
 
 AFTER_A_PRODUCT: Kinds = {Relu: 8, BatchNorm: 8, LayerNorm: 4, Conv2d: 2, Dense: 2}
@@ -70,6 +80,13 @@ AFTER_A_PRODUCT: Kinds = {Relu: 8, BatchNorm: 8, LayerNorm: 4, Conv2d: 2, Dense:
 LONGEST_BODY = 3
 DEEPEST_RESIDUAL = 2
 """Residual blocks lie at most this deep in one another."""
+
+FLAT: Mapping[int, list[tuple[Layer, ...]]] = {
+    1: [()],
+    2: [(LastStep(),), (MeanSteps(),)],
+    3: [(GlobalAvgPool(),)],
+}
+"""What makes vectors of inputs with so many axes."""
 
 SHORTCUTS_TRIED = 20
 """Of the many windows that bring an image to the body's size, this many can be drawn."""
@@ -96,6 +113,7 @@ ANYWHERE: Mapping[type[Layer], SearchStrategy[Layer]] = {
     ),
     LayerNorm: st.builds(LayerNorm, epsilon=st.just(1e-5) | log_uniform(1e-6, 1e-3)),
     Dropout: st.builds(Dropout, rate=weighted({0.5: 3, 0.0: 1, 0.1: 2, 0.25: 3, 0.9: 1})),
+    **sequences.ANYWHERE,
 }
 """Layers with arguments that fit whatever the input's shape."""
 
@@ -125,16 +143,16 @@ def shape_after(layers: tuple[Layer, ...], shape: Shape) -> Shape:
 
 
 def norm_fits(shape: Shape, batch: int) -> bool:
-    """Whether a batch norm there has more than one value a channel."""
-    return batch > 1 or any(side > 1 for side in shape[1:])
+    """Whether a batch norm may be there: on no sequence, and with more than one value a channel."""
+    return len(shape) != 2 and (batch > 1 or any(side > 1 for side in shape[1:]))
 
 
 def _kinds(shape: Shape, batch: int, after_product: bool, depth: int) -> Kinds:
-    kinds = dict(IMAGE_KINDS if len(shape) == 3 else VECTOR_KINDS)
+    kinds = dict({1: VECTOR_KINDS, 2: SEQUENCE_KINDS, 3: IMAGE_KINDS}[len(shape)])
     if after_product:
         kinds |= {kind: weight for kind, weight in AFTER_A_PRODUCT.items() if kind in kinds}
     if not norm_fits(shape, batch):
-        del kinds[BatchNorm]
+        kinds.pop(BatchNorm, None)
     if depth == DEEPEST_RESIDUAL:
         del kinds[Residual]
     return kinds
@@ -171,14 +189,23 @@ def _convolution(draw: DrawFn, shape: Shape) -> Layer:
 def _residual(draw: DrawFn, shape: Shape, batch: int, depth: int) -> Layer:
     body = draw(chains(shape, batch, 1, LONGEST_BODY, depth))
     end = shape_after(body, shape)
-    if len(end) == len(shape) and end[1:] == shape[1:] and end != shape and draw(st.booleans()):
-        is_image = len(shape) == 3
-        body += (Conv2d(shape[0], 3, padding=1, bias=False) if is_image else Dense(shape[0]),)
-        end = shape
+    back = _back(shape, end)
+    if back and draw(st.booleans()):
+        body, end = (*body, back), shape
     shortcut = draw(st.sampled_from(_shortcuts(shape, end)))
     if shortcut and norm_fits(end, batch) and draw(weighted({False: 2, True: 1})):
         shortcut += (BatchNorm(),)
     return Residual(body, shortcut)
+
+
+def _back(shape: Shape, end: Shape) -> Layer | None:
+    """Return a layer that brings `end` to `shape`, where they differ in channels or features alone."""
+    if end == shape or len(end) != len(shape):
+        return None
+    if len(shape) == 3:
+        same = end[1:] == shape[1:]
+        return Conv2d(shape[0], 3, padding=1, bias=False) if same else None
+    return Dense(shape[-1]) if end[:-1] == shape[:-1] else None
 
 
 def _shortcuts(shape: Shape, end: Shape) -> list[tuple[Layer, ...]]:
@@ -186,8 +213,12 @@ def _shortcuts(shape: Shape, end: Shape) -> list[tuple[Layer, ...]]:
     if end == shape:
         return [()]
     if len(end) == 1:
-        flat: tuple[Layer, ...] = (GlobalAvgPool(),) if len(shape) == 3 else ()
-        return [(*flat, Dense(end[0]))]
+        return [(*flat, Dense(end[0])) for flat in FLAT[len(shape)]]
+    if len(end) == 2:
+        leading = sequences.to_sequences(shape, end)
+        return list(
+            islice((chain for chain in leading if _fits(chain, shape, end)), SHORTCUTS_TRIED)
+        )
     fitting = (chain for chain in _windows(shape, end) if _fits(chain, shape, end))
     return list(islice(fitting, SHORTCUTS_TRIED))
 

@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from benchmarks.parity.layers import chains, log_uniform, norm_fits, shape_after, weighted
+from benchmarks.parity.layers import FLAT, chains, log_uniform, norm_fits, shape_after, weighted
+from benchmarks.parity.transformers import on_patches, on_tokens
 from workloads import cost, datasets, spec
+from workloads.datasets import Dataset
 from workloads.initialisers import INITIALISERS, Init, Initialiser
 from workloads.layers import (
     BatchNorm,
@@ -21,7 +23,6 @@ from workloads.layers import (
     Layer,
     LayerNorm,
     Relu,
-    Shape,
     Sigmoid,
     Tanh,
 )
@@ -47,18 +48,20 @@ MOST_FLOP = 60e6
 MOST_BYTES = 16e6
 """The most float32 memory of a training step."""
 
-LARGEST_COLOUR_BATCH = 8
+LARGEST_COLOUR_BATCH, LARGEST_TEXT_BATCH = 8, 4
 
 
 @st.composite
 def workloads(draw: DrawFn) -> Workload:
     """Draw a valid workload from the whole vocabulary; usual layers and settings come more often."""
-    dataset = draw(weighted({"digits": 16, "xor": 3, "cifar10": 1}))
+    dataset = draw(weighted({"digits": 16, "xor": 3, "cifar10": 1, "text": 3}))
     described = datasets.describe(dataset)
     data = draw(_data(dataset))
     classes = len(described.classes)
-    layers = draw(_model(tuple(described.shape), classes, data.batch))
-    loss = draw(weighted({"cross-entropy": 3, "mean-squared-error": 1}))
+    layers = draw(_model(described, data.batch))
+    loss = "cross-entropy"
+    if not described.label_shape:
+        loss = draw(weighted({"cross-entropy": 3, "mean-squared-error": 1}))
     smoothing = weighted({0.0: 4, 0.05: 1, 0.1: 2, 0.3: 1})
     drawn = Workload(
         name="drawn",
@@ -73,6 +76,8 @@ def workloads(draw: DrawFn) -> Workload:
         target_accuracy=0.0,
         input_shape=tuple(described.shape),
         classes=classes,
+        tokens=described.tokens,
+        label_shape=tuple(described.label_shape),
     )
     workload = spec.from_dict(drawn.to_dict(), "a drawn workload")
     assume(cost.training_flop(workload) * data.batch <= MOST_FLOP)
@@ -108,12 +113,16 @@ def draw_net(seed_of_all: int, number: int) -> Workload:
 @st.composite
 def _data(draw: DrawFn, dataset: str) -> Data:
     """Draw batch, seed and range of the inputs: mostly around 0, sometimes raw or far from 0."""
-    top, channels = float(datasets.describe(dataset).top), datasets.describe(dataset).shape[0]
+    described = datasets.describe(dataset)
+    top, channels = float(described.top), described.shape[0]
     batch = draw(
         weighted(
             {16: 4, 1: 1, 2: 1, 3: 2, 4: 2, 5: 1, 7: 2, 8: 3, 13: 1, 31: 1, 32: 4, 50: 1, 64: 3}
         )
     )
+    if described.tokens:
+        batch = min(batch, LARGEST_TEXT_BATCH)
+        return Data(dataset, batch, 1, draw(st.integers(0, 99)))
     scale, mean, std = draw(
         weighted(
             {
@@ -137,8 +146,13 @@ def _data(draw: DrawFn, dataset: str) -> Data:
 
 
 @st.composite
-def _model(draw: DrawFn, shape: Shape, classes: int, batch: int) -> tuple[Layer, ...]:
+def _model(draw: DrawFn, described: Dataset, batch: int) -> tuple[Layer, ...]:
     """Draw layers from inputs to logits."""
+    shape, classes = tuple(described.shape), len(described.classes)
+    if described.tokens:
+        return draw(on_tokens(described.tokens, classes))
+    if len(shape) == 3 and draw(weighted({False: 7, True: 1})):
+        return draw(on_patches(shape, classes))
     layers = draw(chains(shape, batch, 0, LONGEST))
     shape = shape_after(layers, shape)
     dense = Dense(classes)
@@ -152,6 +166,8 @@ def _model(draw: DrawFn, shape: Shape, classes: int, batch: int) -> tuple[Layer,
                 }
             )
         )
+    elif len(shape) == 2:
+        layers += (*draw(st.sampled_from([*FLAT[2], (Flatten(),)])), dense)
     else:
         layers += (dense,)
     last: dict[tuple[Layer, ...], int] = {

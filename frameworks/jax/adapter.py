@@ -30,6 +30,7 @@ from frameworks.jax import optimisers, profiling
 from frameworks.jax.kernels import kernels
 from frameworks.jax.layers import loss_of
 from frameworks.jax.model import Masks, Pytree, bind
+from frameworks.jax.transformer import untransposed
 from frameworks.kernels import Kernel
 from frameworks.profiles import Profile
 from workloads.batches import Batch
@@ -61,6 +62,7 @@ class Jax(Adapter):
         jax.config.update("jax_default_device", self._device)
         apply_precision(options.precision)
         self._model = bind(workload, self._mode, options.precision)
+        self._untransposed = untransposed(workload)
         self._loss, self._move = loss_of(workload), optimisers.update(workload.optimiser)
         # The train step owns its arguments: weights, state and slots are updated in place.
         jit = jax.jit if options.mode == "jit" else lambda function, **_: function
@@ -70,8 +72,8 @@ class Jax(Adapter):
         self.load(weights)
 
     def load(self, weights: Weights) -> None:
-        self._weights = _inside(weights, self._workload.parameters)
-        self._state = _inside(weights, self._workload.state)
+        self._weights = self._inside(weights, self._workload.parameters)
+        self._state = self._inside(weights, self._workload.state)
         self._slots = optimisers.start(self._workload.optimiser, self._weights)
         self._steps = 0
 
@@ -81,7 +83,9 @@ class Jax(Adapter):
         return Memory(self._steps, {slot: self._canonical(v) for slot, v in slots.items()})
 
     def restore(self, memory: Memory) -> None:
-        self._slots = {slot: _inside(memory.slots[slot], self._weights) for slot in self._slots}
+        self._slots = {
+            slot: self._inside(memory.slots[slot], self._weights) for slot in self._slots
+        }
         self._steps = memory.steps
 
     def _forward(self, weights: Pytree, state: Pytree, x: Array) -> Array:
@@ -184,7 +188,15 @@ class Jax(Adapter):
         """Copies in host memory, in canonical layout and C order, in the model's order."""
         order = [*self._workload.parameters, *self._workload.state]
         host = {name: np.asarray(tensors[name]) for name in order if name in tensors}
-        return {k: np.array(w.transpose(OUTSIDE[w.ndim]), order="C") for k, w in host.items()}
+        return {k: np.array(self._turned(k, w, OUTSIDE), order="C") for k, w in host.items()}
+
+    def _inside(self, arrays: Mapping[str, NDArray], names: Iterable[str]) -> Pytree:
+        """Copies of canonical arrays in the layout inside, float32, as compiled programs take them."""
+        return {k: jnp.array(self._turned(k, arrays[k], INSIDE), jnp.float32) for k in names}
+
+    def _turned(self, name: str, w: NDArray, axes: Mapping[int, tuple[int, ...]]) -> NDArray:
+        """Return a parameter with its axes in the order that its rank has, or as it is."""
+        return w if name in self._untransposed else w.transpose(axes[w.ndim])
 
     def resident(self, batches: Sequence[Batch]) -> Sequence[Batch]:
         return jax.block_until_ready(jax.device_put(list(batches), self._device))
@@ -197,11 +209,6 @@ class Jax(Adapter):
 
     def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
         return profiling.profile(lambda: self.train(batches), folder)
-
-
-def _inside(arrays: Mapping[str, NDArray], names: Iterable[str]) -> Pytree:
-    """Copies of canonical arrays in the layout inside, float32, as compiled programs take them."""
-    return {k: jnp.array(arrays[k].transpose(INSIDE[arrays[k].ndim]), jnp.float32) for k in names}
 
 
 def apply_threads(threads: int) -> None:

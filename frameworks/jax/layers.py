@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from frameworks.jax.activations import ACTIVATIONS
+from frameworks.jax.sequences import SEQUENCES
+from frameworks.jax.transformer import TRANSFORMER, masked_cross_entropy
 from workloads import layers as spec
 from workloads.spec import Workload
 
@@ -69,10 +72,16 @@ def pad_channels(layer: spec.PadChannels, x: Array) -> Array:
 
 
 def layer_norm(layer: spec.LayerNorm, x: Array, weight: Array, bias: Array) -> Array:
-    """Each example's features (batch, features) by their own mean and biased variance."""
-    centred = x - jnp.mean(x, axis=1, keepdims=True)
-    variance = jnp.mean(jnp.square(centred), axis=1, keepdims=True)
+    """The features of each example, or of each step, by their own mean and biased variance."""
+    centred = x - jnp.mean(x, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
     return centred * lax.rsqrt(variance + layer.epsilon) * weight + bias
+
+
+def rms_norm(layer: spec.RmsNorm, x: Array, weight: Array) -> Array:
+    """The features of each example, or of each step, by the root of their mean square."""
+    square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
+    return x * lax.rsqrt(square + layer.epsilon) * weight
 
 
 def batch_norm(layer: spec.BatchNorm, x: Array, weight: Array, bias: Array, state: State) -> Array:
@@ -113,10 +122,11 @@ FUNCTIONS: dict[type[spec.Layer], Callable[..., Array]] = {
     spec.GlobalAvgPool: lambda layer, x: jnp.mean(x, axis=(1, 2)),
     spec.PadChannels: pad_channels,
     spec.Flatten: flatten,
-    spec.Relu: lambda layer, x: jax.nn.relu(x),
-    spec.Sigmoid: lambda layer, x: jax.nn.sigmoid(x),
-    spec.Tanh: lambda layer, x: jnp.tanh(x),
     spec.LayerNorm: layer_norm,
+    spec.RmsNorm: rms_norm,
+    **ACTIVATIONS,
+    **SEQUENCES,
+    **TRANSFORMER,
 }
 
 
@@ -136,7 +146,8 @@ def mean_squared_error(logits: Array, labels: Array) -> Array:
 
 
 def loss_of(workload: Workload) -> Callable[[Array, Array], Array]:
-    """Return the loss as a function of logits (batch, classes) and labels (batch,)."""
+    """Return the loss as a function of logits (batch, ..., classes) and labels (batch, ...)."""
     if workload.loss == "mean-squared-error":
         return mean_squared_error
-    return partial(cross_entropy, smoothing=workload.label_smoothing)
+    loss = masked_cross_entropy if workload.label_shape else cross_entropy
+    return partial(loss, smoothing=workload.label_smoothing)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -17,6 +18,8 @@ from frameworks.jax.layers import (
     dropout,
     max_pool_of_slices,
 )
+from frameworks.jax.recurrent import RECURRENT, compiled
+from frameworks.jax.transformer import attention
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
 
@@ -88,13 +91,17 @@ def _bind(place: Placed, way: Way) -> Bound:
         return _bind_batch_norm(place.name, layer, way.mixed)
     if kind is spec.Dropout:
         return lambda run, x: x if run.masks is None else dropout(layer, x, next(run.masks))
+    if kind is spec.Attention:
+        return _bind_attention(place, layer, way.mixed)
     function = FUNCTIONS.get(kind) or unsupported("jax", layer)
     if kind is spec.MaxPool and way.mode == "jit" and layer.size <= 3:
         function = max_pool_of_slices
+    if kind in RECURRENT and way.mode == "jit":
+        function = compiled(kind)
     names = [f"{place.name}.{short}" for short in layer.parameters(place.input)]
-    if way.mixed and kind in (spec.Dense, spec.Conv2d):
+    if way.mixed and kind in (spec.Dense, spec.Conv2d, spec.Lstm, spec.Gru):
         function = _in_bfloat16(function)
-    if way.mixed and kind is spec.LayerNorm:
+    if way.mixed and kind in (spec.LayerNorm, spec.RmsNorm):
         function = _in_float32(function)
     return lambda run, x: function(layer, x, *[run.weights[name] for name in names])
 
@@ -115,6 +122,19 @@ def _in_float32(function: Callable[..., Array]) -> Callable[..., Array]:
         return function(layer, x.astype(jnp.float32), *weights).astype(x.dtype)
 
     return norm
+
+
+def _bind_attention(place: Placed, layer: spec.Attention, mixed: bool) -> Bound:
+    names = {short: f"{place.name}.{short}" for short in layer.parameters(place.input)}
+
+    def attend(run: Pass, x: Array) -> Array:
+        mask = next(run.masks) if layer.dropout and run.masks is not None else None
+        weights = {short: run.weights[name] for short, name in names.items()}
+        if mixed:
+            x, weights = jax.tree.map(lambda array: array.astype(jnp.bfloat16), (x, weights))
+        return attention(layer, x, mask, **weights)
+
+    return attend
 
 
 def _bind_batch_norm(name: str, layer: spec.BatchNorm, mixed: bool) -> Bound:

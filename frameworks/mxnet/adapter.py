@@ -176,9 +176,10 @@ class MXNet(Adapter):
         return shared if self._options.device == "cpu" else shared.as_in_context(self._context)
 
     def _backward(self, batch: Batch) -> mx.nd.NDArray:
-        """Return the losses, each example's; leave the gradients of their sum in the parameters.
+        """Return the losses, each example's, or the mean of a label a step, (1,).
 
-        Where gradients are accumulated, those of their mean are added to what is there.
+        The gradients of their sum are left in the parameters. Where gradients are accumulated, those of
+        their mean are added to what is there.
         """
         masks = [self._array(mask) for mask in batch.masks]
         inputs, labels = self._array(batch.inputs), self._array(batch.labels)
@@ -186,14 +187,14 @@ class MXNet(Adapter):
             losses = self._training(inputs, labels, *masks)
         share = None
         if self._workload.optimiser.accumulate > 1:
-            share = mx.nd.full(losses.shape, 1 / len(batch.inputs), self._context)
+            share = mx.nd.full(losses.shape, 1 / len(losses), self._context)
         losses.backward(share)
         return losses
 
-    def _portion(self, batch: Batch) -> int:
+    def _portion(self, losses: mx.nd.NDArray) -> int:
         """Return how many times the spec's gradient the parameters' are, at an update."""
         accumulate = self._workload.optimiser.accumulate
-        return accumulate if accumulate > 1 else len(batch.inputs)
+        return accumulate if accumulate > 1 else len(losses)
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         losses, optimiser = [], self._workload.optimiser
@@ -203,7 +204,7 @@ class MXNet(Adapter):
             losses.append(self._backward(batch))
             self._variances.moved()
             if update is not None:
-                self._update(update, self._portion(batch))
+                self._update(update, self._portion(losses[-1]))
         mx.nd.waitall()
         self._taken += len(batches)
         return np.array([loss.asnumpy().mean() for loss in losses])
@@ -231,7 +232,8 @@ class MXNet(Adapter):
         sums = self._slots.read(self._taken).get("sum", {})
         for name in sums:
             self._parameters[name].zero_grad()
-        losses, count = self._backward(batch), 1 if sums else len(batch.inputs)
+        losses = self._backward(batch)
+        count = 1 if sums else len(losses)
         gradients = {name: p.grad().asnumpy() / count for name, p in self._parameters.items()}
         for name, array in sums.items():
             self._parameters[name].grad()[:] = array

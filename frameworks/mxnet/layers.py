@@ -13,6 +13,9 @@ from mxnet import gluon
 from mxnet.gluon import nn
 
 from frameworks.contract import unsupported
+from frameworks.mxnet.activations import ACTIVATIONS
+from frameworks.mxnet.sequences import SEQUENCES
+from frameworks.mxnet.transformer import TRANSFORMER, masked_mean
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
 
@@ -61,8 +64,8 @@ class Chain(nn.HybridSequential):
 
 
 def count_masks(place: Placed) -> int:
-    """Return how many dropouts there are in a layer."""
-    return sum(isinstance(leaf.layer, spec.Dropout) for leaf in place.leaves())
+    """Return how many masks of dropout a layer takes."""
+    return sum(leaf.layer.mask(leaf.input) is not None for leaf in place.leaves())
 
 
 class Residual(gluon.HybridBlock):
@@ -117,28 +120,26 @@ class GlobalAvgPool(gluon.HybridBlock):
         return F.flatten(F.Pooling(x, pool_type="avg", global_pool=True, kernel=(1, 1)))
 
 
-def _activation(layer: spec.Layer, place: Placed) -> gluon.HybridBlock:
-    return nn.Activation(layer.kind)
-
-
 BLOCKS: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
-    spec.Dense: lambda x, place: nn.Dense(x.units, in_units=place.input[0]),
+    spec.Dense: lambda x, place: nn.Dense(
+        x.units, flatten=len(place.input) == 1, in_units=place.input[-1]
+    ),
     spec.Conv2d: lambda x, place: nn.Conv2D(
         x.filters, x.kernel, x.stride, x.padding, use_bias=x.bias, in_channels=place.input[0]
     ),
     spec.BatchNorm: lambda x, place: nn.BatchNorm(
         momentum=1 - x.momentum, epsilon=x.epsilon, in_channels=place.input[0]
     ),
-    spec.LayerNorm: lambda x, place: nn.LayerNorm(epsilon=x.epsilon, in_channels=place.input[0]),
+    spec.LayerNorm: lambda x, place: nn.LayerNorm(epsilon=x.epsilon, in_channels=place.input[-1]),
     spec.MaxPool: lambda x, place: nn.MaxPool2D(x.size, x.step),
     spec.AvgPool: lambda x, place: nn.AvgPool2D(x.size, x.step),
     spec.GlobalAvgPool: lambda x, place: GlobalAvgPool(),
     spec.PadChannels: lambda x, place: PadChannels(place),
     spec.Dropout: lambda x, place: Dropout(x.rate),
     spec.Flatten: lambda x, place: nn.Flatten(),
-    spec.Relu: _activation,
-    spec.Sigmoid: _activation,
-    spec.Tanh: _activation,
+    **ACTIVATIONS,
+    **SEQUENCES,
+    **TRANSFORMER,
 }
 
 
@@ -169,18 +170,21 @@ class Training(gluon.HybridBlock):
     def __init__(self, net: gluon.HybridBlock, workload: Workload) -> None:
         super().__init__()
         self.net, self._loss, self._classes = net, workload.loss, workload.classes
-        self._smoothing = workload.label_smoothing
+        self._smoothing, self._steps = workload.label_smoothing, bool(workload.label_shape)
 
     def hybrid_forward(self, F: Any, x: Any, labels: Any, *masks: Any) -> Any:  # noqa: N803
-        """Return the loss of each example, (batch,), of inputs, labels (batch,) and masks."""
+        """Return the loss of each example, (batch,), of inputs, labels (batch,) and masks.
+
+        With labels (batch, steps), return their mean, (1,).
+        """
         logits = self.net(x, *masks)
         if self._loss == "cross-entropy":
             # With a temperature MXNet's own log_softmax runs instead of oneDNN's, whose gradients
             # are 30 times less exact (2e-6 to 2e-5); it is as fast.
             scores = F.log_softmax(logits, axis=-1, temperature=1.0)
             nll = -F.pick(scores, labels, axis=-1)
-            if not self._smoothing:
-                return nll
-            return (1 - self._smoothing) * nll - self._smoothing * F.mean(scores, axis=-1)
+            if self._smoothing:
+                nll = (1 - self._smoothing) * nll - self._smoothing * F.mean(scores, axis=-1)
+            return masked_mean(F, nll, labels) if self._steps else nll
         difference = logits - F.one_hot(labels, self._classes)
         return 0.5 * F.sum(F.square(difference), axis=1)

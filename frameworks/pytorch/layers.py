@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from frameworks.contract import unsupported
+from frameworks.pytorch.activations import ACTIVATIONS
+from frameworks.pytorch.sequences import SEQUENCES
+from frameworks.pytorch.transformer import TRANSFORMER, masked_cross_entropy
 from workloads import layers as spec
 from workloads.layers import Shape
 from workloads.spec import Placed, Workload
@@ -104,24 +107,29 @@ def _conv(x: spec.Conv2d, shape: Shape) -> nn.Module:
 
 
 MODULES: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
-    spec.Dense: lambda x, shape: nn.Linear(shape[0], x.units),
+    spec.Dense: lambda x, shape: nn.Linear(shape[-1], x.units),
     spec.Conv2d: _conv,
     spec.MaxPool: lambda x, shape: nn.MaxPool2d(x.size, x.step),
     spec.AvgPool: _avg_pool,
     spec.GlobalAvgPool: lambda x, shape: GlobalAvgPool(),
     spec.PadChannels: lambda x, shape: PadChannels(x.channels - shape[0]),
     spec.Flatten: lambda x, shape: nn.Flatten(),
-    spec.Sigmoid: lambda x, shape: nn.Sigmoid(),
-    spec.Tanh: lambda x, shape: nn.Tanh(),
     spec.BatchNorm: _batch_norm,
-    spec.LayerNorm: lambda x, shape: nn.LayerNorm(shape, x.epsilon),
+    spec.LayerNorm: lambda x, shape: nn.LayerNorm(shape[-1:], x.epsilon),
+    spec.RmsNorm: lambda x, shape: nn.RMSNorm(shape[-1:], x.epsilon),
     spec.Dropout: lambda x, shape: Dropout(x.rate),
+    **ACTIVATIONS,
+    **SEQUENCES,
+    **TRANSFORMER,
 }
 
 
 # Layers whose output is their own and not needed for their gradient: what follows may overwrite it,
 # as torchvision's nets do: 1.03 to 1.05 of ResNet-20's throughput in eager mode.
-OVERWRITABLE = (spec.Conv2d, spec.Dense, spec.BatchNorm, spec.LayerNorm, spec.Residual)
+OVERWRITABLE = (
+    *(spec.Conv2d, spec.Dense, spec.BatchNorm, spec.LayerNorm, spec.Residual),
+    spec.Attention,
+)
 
 
 def _modules(places: Sequence[Placed]) -> Iterator[tuple[str, nn.Module]]:
@@ -173,9 +181,10 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def loss_of(workload: Workload) -> Loss:
-    """Return the loss as a function of logits (batch, classes) and labels (batch,)."""
+    """Return the loss as a function of logits (batch, ..., classes) and labels (batch, ...)."""
     if workload.loss == "mean-squared-error":
         return mean_squared_error
+    cross_entropy = masked_cross_entropy if workload.label_shape else functional.cross_entropy
     if not workload.label_smoothing:
-        return functional.cross_entropy
-    return partial(functional.cross_entropy, label_smoothing=workload.label_smoothing)
+        return cross_entropy
+    return partial(cross_entropy, label_smoothing=workload.label_smoothing)

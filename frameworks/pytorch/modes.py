@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
 from frameworks.pytorch import optimisers
-from frameworks.pytorch.layers import Dropout, loss_of, named_state
+from frameworks.pytorch.layers import loss_of, named_state
 from frameworks.pytorch.optimisers import Slots, Tensors
 from workloads.spec import Workload
 
@@ -269,9 +269,13 @@ def for_inference(model: nn.Module, averages: Tensors) -> nn.Module:
     return copy.deepcopy(model, shared).eval()
 
 
-def named_dropouts(model: nn.Module) -> dict[str, Dropout]:
-    """Return the dropout layers by name, in the order of a batch's masks."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, Dropout)}
+def named_dropouts(model: nn.Module) -> dict[str, Any]:
+    """Return the layers that take a mask by name, in the order of a batch's masks."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if "mask" in dict(module.named_buffers(recurse=False))
+    }
 
 
 def mask_names(dropouts: Iterable[str]) -> list[str]:

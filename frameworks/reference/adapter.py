@@ -12,7 +12,7 @@ from frameworks.contract import Adapter, Memory, Options, Step, Weights, unsuppo
 from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.blocks import connect
 from frameworks.reference.function import Function, Kinked
-from frameworks.reference.layers import FUNCTIONS, Dropout
+from frameworks.reference.layers import FUNCTIONS
 from frameworks.reference.losses import LOSSES
 from frameworks.reference.optimisers import UPDATES
 from workloads.batches import Batch
@@ -87,9 +87,8 @@ class Reference(Adapter):
         self._taken = memory.steps
 
     def step(self, batch: Batch) -> Step:
-        dropouts = [f for f in self._functions.values() if isinstance(f, Dropout)]
-        for dropout, mask in zip(dropouts, batch.masks, strict=True):
-            dropout.mask = mask
+        for place, mask in zip(self._workload.masked, batch.masks, strict=True):
+            self._functions[place.name].mask = mask
         logits = self._model.forward(batch.inputs.astype(self._dtype))
         loss, gradient = LOSSES[self._workload.loss](
             logits, batch.labels, self._workload.label_smoothing, self._arithmetic

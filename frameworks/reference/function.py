@@ -1,7 +1,7 @@
 """What every layer of the reference offers, and how windows are read from images.
 
-All arrays share the dtype of the weights. Images are (batch, channels, height, width), vectors
-(batch, features).
+All arrays share the dtype of the weights. Images are (batch, channels, height, width),
+sequences (batch, steps, features), vectors (batch, features).
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ class Function:
     the parameters in `gradients`, and in `terms` about the sum of the sizes of what each one sums: the
     norm of dy times that of what it is multiplied by.
     """
+
+    mask: NDArray[np.uint8]
+    """That of the step, of a layer that has a `Layer.mask`: set before each forward."""
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class Function:
     def sizes(self, dy: NDArray, factor: NDArray) -> dict[str, float]:
         """Return `terms` of a weight that multiplies `factor`, and of a bias."""
         size = float(np.linalg.norm(dy))
-        ones = np.sqrt(dy.size / dy.shape[1])
+        ones = np.sqrt(dy.size / dy.shape[1 if dy.ndim == 4 else -1])
         return {"weight": size * float(np.linalg.norm(factor)), "bias": size * float(ones)}
 
     def settle(self) -> None:
@@ -72,6 +75,16 @@ class Kinked(Function):
     side: int = 0
     reach: NDArray | float = 0.0
     x: NDArray
+
+
+def norm(x: NDArray, axes: int | tuple[int, ...]) -> NDArray:
+    """Return the root of the sum of squares over `axes`."""
+    return np.sqrt(np.square(x).sum(axis=axes))
+
+
+def matrix_product(arithmetic: Arithmetic, y: NDArray, a: NDArray, b: NDArray) -> NDArray:
+    """Return y, which is a b and perhaps a bias, as the arithmetic has it."""
+    return arithmetic.product(y, a.shape[1], lambda: np.outer(norm(a, 1), norm(b, 0)))
 
 
 def places(shape: tuple[int, ...], size: int, stride: int) -> Iterator[tuple]:

@@ -1,6 +1,7 @@
 """Forward and backward of each layer, written out plainly in NumPy.
 
-Pools and norms have files of their own; FUNCTIONS, at the end, lists all.
+Activations, pools, norms and what acts on sequences have files of their own; FUNCTIONS, at the end,
+lists all.
 """
 
 from __future__ import annotations
@@ -10,36 +11,38 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.reference.function import Function, Kinked, places
-from frameworks.reference.norms import BatchNorm, LayerNorm
+from frameworks.reference.activations import ACTIVATIONS
+from frameworks.reference.function import Function, matrix_product, norm, places
+from frameworks.reference.norms import BatchNorm, LayerNorm, RmsNorm
 from frameworks.reference.pools import AvgPool, GlobalAvgPool, MaxPool
+from frameworks.reference.sequences import SEQUENCES
+from frameworks.reference.transformer import FUNCTIONS as TRANSFORMER
 from workloads import layers as spec
 
 
 class Dense(Function):
-    """y = x W^T + b."""
+    """y = x W^T + b: a matrix product, whose rows are examples, or the steps of all examples."""
 
     def forward(self, x: NDArray) -> NDArray:
         operand = self.arithmetic.operand
-        self.x, self.weight = operand(x), operand(self.parameters["weight"])
+        self.x, self.weight = operand(_rows(x)), operand(self.parameters["weight"])
         y = self.x @ self.weight.T + self.parameters["bias"]
-        return self._product(y, x.shape[1], self.x, self.weight.T)
+        y = matrix_product(self.arithmetic, y, self.x, self.weight.T)
+        return y.reshape(*x.shape[:-1], -1)
 
     def backward(self, dy: NDArray) -> NDArray:
-        read = self.arithmetic.operand(dy)
-        d_weight = self._product(read.T @ self.x, len(dy), read.T, self.x)
-        self.gradients = {"weight": d_weight, "bias": self.arithmetic.sum(dy, 0)}
+        read = self.arithmetic.operand(_rows(dy))
+        d_weight = matrix_product(self.arithmetic, read.T @ self.x, read.T, self.x)
+        d_bias = self.arithmetic.sum(dy, tuple(range(dy.ndim - 1)))
+        self.gradients = {"weight": d_weight, "bias": d_bias}
         self.terms = self.sizes(dy, self.x)
-        return self._product(read @ self.weight, dy.shape[1], read, self.weight)
-
-    def _product(self, y: NDArray, terms: int, a: NDArray, b: NDArray) -> NDArray:
-        """Return y = a b as the arithmetic has it."""
-        return self.arithmetic.product(y, terms, lambda: np.outer(norm(a, 1), norm(b, 0)))
+        dx = matrix_product(self.arithmetic, read @ self.weight, read, self.weight)
+        return dx.reshape(*dy.shape[:-1], -1)
 
 
-def norm(x: NDArray, axes: int | tuple[int, ...]) -> NDArray:
-    """Return the root of the sum of squares over `axes`."""
-    return np.sqrt(np.square(x).sum(axis=axes))
+def _rows(x: NDArray) -> NDArray:
+    """Return (..., features) as (rows, features)."""
+    return x.reshape(-1, x.shape[-1])
 
 
 class Conv2d(Function):
@@ -143,7 +146,7 @@ class Conv2d(Function):
 
 
 class Flatten(Function):
-    """(batch, channels, height, width) to (batch, features), in that order."""
+    """(batch, ...) to (batch, features), in the order of the axes."""
 
     def forward(self, x: NDArray) -> NDArray:
         self.shape = x.shape
@@ -172,7 +175,6 @@ class Dropout(Function):
     """y = x mask / (1 - rate); `mask`, 0 or 1 of x's shape, is set before each forward."""
 
     layer: spec.Dropout
-    mask: NDArray[np.uint8]
 
     def forward(self, x: NDArray) -> NDArray:
         return self.arithmetic.each(x * self.mask / (1 - self.layer.rate))
@@ -184,57 +186,6 @@ class Dropout(Function):
         return self.arithmetic.each(dy * self.mask / (1 - self.layer.rate))
 
 
-class Relu(Kinked):
-    """max(x, 0); the gradient passes where x > side * reach.
-
-    What passes only thanks to the reach is handed on as a little more than 0, so that a maximum finds
-    it among zeros, as it would where rounding had put it above.
-    """
-
-    def forward(self, x: NDArray) -> NDArray:
-        self.x, least = x, self.side * self.reach
-        self.passes = x > least
-        return np.where(self.passes & (x <= 0), x - least, np.maximum(x, 0))
-
-    def infer(self, x: NDArray) -> NDArray:
-        return np.maximum(x, 0)
-
-    def backward(self, dy: NDArray) -> NDArray:
-        return np.where(self.passes, dy, 0)
-
-
-TRANSCENDENTAL = 4
-"""How many roundings an exponential or a hyperbolic tangent counts for: those of frameworks are off by
-up to a few units in the last place."""
-
-
-class Sigmoid(Function):
-    """1 / (1 + exp(-x)), by tanh so that nothing overflows.
-
-    An implementation by 1/2 + tanh(x / 2) / 2, which some frameworks have, is off by as much as
-    the rounding of 1/2.
-    """
-
-    def forward(self, x: NDArray) -> NDArray:
-        y = 0.5 * (1 + np.tanh(0.5 * x))
-        self.y = self.arithmetic.each(y, 0.5 + y, TRANSCENDENTAL)
-        return self.y
-
-    def backward(self, dy: NDArray) -> NDArray:
-        return self.arithmetic.each(dy * self.y * (1 - self.y), np.abs(dy * self.y), 2)
-
-
-class Tanh(Function):
-    """The hyperbolic tangent."""
-
-    def forward(self, x: NDArray) -> NDArray:
-        self.y = self.arithmetic.each(np.tanh(x), roundings=TRANSCENDENTAL)
-        return self.y
-
-    def backward(self, dy: NDArray) -> NDArray:
-        return self.arithmetic.each(dy * (1 - self.y**2), np.abs(dy), 2)
-
-
 FUNCTIONS: dict[type[spec.Layer], type[Function]] = {
     spec.Dense: Dense,
     spec.Conv2d: Conv2d,
@@ -243,10 +194,11 @@ FUNCTIONS: dict[type[spec.Layer], type[Function]] = {
     spec.GlobalAvgPool: GlobalAvgPool,
     spec.BatchNorm: BatchNorm,
     spec.LayerNorm: LayerNorm,
+    spec.RmsNorm: RmsNorm,
     spec.Flatten: Flatten,
     spec.PadChannels: PadChannels,
     spec.Dropout: Dropout,
-    spec.Relu: Relu,
-    spec.Sigmoid: Sigmoid,
-    spec.Tanh: Tanh,
+    **ACTIVATIONS,
+    **SEQUENCES,
+    **TRANSFORMER,
 }

@@ -1,6 +1,7 @@
 """The losses: each returns the mean over the batch, and its gradient with respect to the logits.
 
-Logits are (batch, classes), labels (batch,); the gradient has the logits' shape and dtype.
+Logits are (batch, classes), labels (batch,), or both with steps after the batch; the gradient
+has the logits' shape and dtype.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ def cross_entropy(
 
     t = (1 - label_smoothing) one_hot(label) + label_smoothing / classes (Szegedy et al. 2016,
     section 7). As t sums to 1, both are the same for z minus its maximum, whose exponentials are
-    at most 1.
+    at most 1. With a label a step, (batch, steps), all steps count alike but those labelled -1.
     """
+    if labels.ndim == 2:
+        return _of_steps(logits, labels, label_smoothing, arithmetic)
     highest = logits.max(axis=1, keepdims=True)
     # An error in an exponent is a relative error of its exponential.
     shifted = arithmetic.each(logits - highest, np.abs(logits) + np.abs(highest))
@@ -36,6 +39,17 @@ def cross_entropy(
     softmax = arithmetic.each(exponents / sums, roundings=2)
     gradient = arithmetic.each(softmax - target, softmax + target) / len(labels)
     return float(arithmetic.sum(losses, 0) / len(labels)), gradient
+
+
+def _of_steps(
+    logits: NDArray, labels: NDArray[np.int64], label_smoothing: float, arithmetic: Arithmetic
+) -> tuple[float, NDArray]:
+    """Return the loss of logits (batch, steps, classes), and its gradient: 0 where the label is -1."""
+    counted, gradient = labels >= 0, np.zeros_like(logits)
+    loss, gradient[counted] = cross_entropy(
+        logits[counted], labels[counted], label_smoothing, arithmetic
+    )
+    return loss, gradient
 
 
 def mean_squared_error(

@@ -1,4 +1,4 @@
-"""Batch norm and layer norm, whose gradients flow through mean and variance too.
+"""Norms: their gradients flow through mean and variance too.
 
 With h = (x - mean) / sqrt(variance + epsilon), y = weight h + bias and d = weight dy, the means
 being over what x was normalised over (Ioffe and Szegedy 2015, section 3, shortened):
@@ -89,7 +89,7 @@ class BatchNorm(Function):
 
 
 class LayerNorm(Function):
-    """Each example's features by their own mean and variance."""
+    """Each example's features, of a sequence each step's, by their own mean and variance."""
 
     layer: spec.LayerNorm
 
@@ -101,8 +101,8 @@ class LayerNorm(Function):
         return self.arithmetic.each(self.parameters["weight"] * self.h + self.parameters["bias"])
 
     def backward(self, dy: NDArray) -> NDArray:
-        total = self.arithmetic.sum
-        self.gradients = {"weight": total(dy * self.h, 0), "bias": total(dy, 0)}
+        total, axes = self.arithmetic.sum, tuple(range(dy.ndim - 1))
+        self.gradients = {"weight": total(dy * self.h, axes), "bias": total(dy, axes)}
         self.terms = self.sizes(dy, self.h)
         d = dy * self.parameters["weight"]
         through_variance = self.h * self._mean(d * self.h)
@@ -110,5 +110,26 @@ class LayerNorm(Function):
         return self.arithmetic.each(dx, np.abs(d), 2) / self.deviation
 
     def _mean(self, x: NDArray) -> NDArray:
-        """Return each example's mean over its features, (batch, 1)."""
-        return self.arithmetic.sum(x, 1, keepdims=True) / x.shape[1]
+        """Return the mean over the features, (batch, 1) or (batch, steps, 1)."""
+        return self.arithmetic.sum(x, -1, keepdims=True) / x.shape[-1]
+
+
+class RmsNorm(Function):
+    """Features by the root of their mean square r: with h = x / r, dx = (d - h mean(d h)) / r."""
+
+    layer: spec.RmsNorm
+
+    def forward(self, x: NDArray) -> NDArray:
+        mean = self.arithmetic.sum(np.square(x), -1, keepdims=True) / x.shape[-1]
+        self.root = np.sqrt(mean + self.layer.epsilon)
+        self.h = self.arithmetic.each(x / self.root, roundings=2)
+        return self.arithmetic.each(self.parameters["weight"] * self.h)
+
+    def backward(self, dy: NDArray) -> NDArray:
+        total, axes = self.arithmetic.sum, tuple(range(dy.ndim - 1))
+        self.gradients = {"weight": total(dy * self.h, axes)}
+        self.terms = {"weight": self.sizes(dy, self.h)["weight"]}
+        d = dy * self.parameters["weight"]
+        through_root = self.h * total(d * self.h, -1, keepdims=True) / dy.shape[-1]
+        size = np.abs(d) + np.abs(through_root)
+        return self.arithmetic.each(d - through_root, size, 2) / self.root

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from frameworks.kernels import Kernel
 from frameworks.profiles import Profile
 from frameworks.tensorflow import layers, layout, optimisers, profiling
 from frameworks.tensorflow.kernels import kernels
+from frameworks.tensorflow.stages import Training
 from workloads import layers as spec
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -107,10 +108,11 @@ class TensorFlow(Adapter):
         self._options, self._workload = options, workload
         self._images = layout.of_images(workload, options)
         self._shapes = layout.unfolded(workload, self._images)
+        self._axes = layout.axes_of(workload, self._shapes)
         parameters = workload.parameters
         self._variables = {
-            name: tf.Variable(layout.native(weights[name], shape), trainable=name in parameters)
-            for name, shape in self._shapes.items()
+            name: tf.Variable(self._native(name, weights[name]), trainable=name in parameters)
+            for name in self._shapes
         }
         self._parameters = [self._variables[name] for name in parameters]
         self._optimiser = optimisers.update(workload, self._parameters)
@@ -118,10 +120,9 @@ class TensorFlow(Adapter):
         averages = self._optimiser.slots.get("average", self._parameters)
         predicting = self._variables | dict(zip(parameters, averages, strict=True))
         self._averaged = layers.Forward(workload, predicting, self._images, options)
-        self._dropouts = [p for p in workload.leaves if isinstance(p.layer, spec.Dropout)]
-        masks = [tf.TensorSpec(self._inside(p.input), tf.uint8) for p in self._dropouts]
+        masks = [tf.TensorSpec(shape, tf.uint8) for shape in self._mask_shapes()]
         image = tf.TensorSpec(self._inside(workload.input_shape), tf.float32)
-        batch = [image, tf.TensorSpec((), tf.int64), *masks]
+        batch = [image, tf.TensorSpec(workload.label_shape, tf.int64), *masks]
         self._update = _compiled(self._updated, options.mode, batch, self._optimiser.scalars)
         self._gather = _compiled(self._gathered, options.mode, batch)
         self._look = _compiled(self._looked, options.mode, batch)
@@ -131,6 +132,12 @@ class TensorFlow(Adapter):
         """Return an example's shape in the layout inside."""
         turned = len(shape) == 3 and self._images == "NHWC"
         return (*shape[1:], shape[0]) if turned else shape
+
+    def _mask_shapes(self) -> Iterator[spec.Shape]:
+        """Yield the shape of each mask of one example, in the layout inside."""
+        for place in self._workload.masked:
+            if mask := place.layer.mask(place.input):
+                yield self._inside(mask[1]) if len(place.input) == 3 else mask[1]
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -155,7 +162,7 @@ class TensorFlow(Adapter):
 
     def load(self, weights: Weights) -> None:
         for name, variable in self._variables.items():
-            variable.assign(layout.native(weights[name], self._shapes[name]))
+            variable.assign(self._native(name, weights[name]))
         self._optimiser.reset()
 
     def memory(self) -> Memory:
@@ -169,29 +176,34 @@ class TensorFlow(Adapter):
         for slot, variables in self._optimiser.slots.items():
             for name, variable in zip(self._workload.parameters, variables, strict=True):
                 array = np.asarray(memory.slots[slot][name], np.float32)
-                variable.assign(layout.native(array, self._shapes[name]))
+                variable.assign(self._native(name, array))
 
-    def _inputs(self, x: NDArray | tf.Tensor) -> tf.Tensor:
+    def _inputs(self, x: NDArray | tf.Tensor, image: bool = True) -> tf.Tensor:
+        """Return an array as a tensor; of four axes, it is of images, or not."""
         if isinstance(x, tf.Tensor):
             return x
         # Turned as a view: the copy that tf.constant makes anyway does the work.
-        turned = self._images == "NHWC" and x.ndim == 4
+        turned = image and self._images == "NHWC" and x.ndim == 4
         return tf.constant(x.transpose(0, 2, 3, 1) if turned else x)
 
     def _tensors(self, batch: Batch) -> list[tf.Tensor]:
-        masks = [self._inputs(mask) for mask in batch.masks]
+        places = self._workload.masked
+        of_images = [len(place.input) == 3 for place in places]
+        masks = map(self._inputs, batch.masks, of_images)
         return [self._inputs(batch.inputs), self._inputs(batch.labels), *masks]
 
     def _backward(
         self, x: tf.Tensor, labels: tf.Tensor, *masks: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], dict[str, tf.Tensor]]:
         """Return the logits, the loss, the gradients and what the state becomes."""
-        names = (place.name for place in self._dropouts)
-        training = layers.Training(dict(zip(names, masks, strict=True)))
+        names = (place.name for place in self._workload.masked)
+        training = Training(dict(zip(names, masks, strict=True)))
         with tf.GradientTape() as tape:
             logits = self._forward(x, training)
             loss = layers.loss(self._workload, logits, labels)
-        return logits, loss, tape.gradient(loss, self._parameters), training.state
+        # Those of rows that were gathered come as rows, several of one token among them: added up.
+        gradients = map(tf.convert_to_tensor, tape.gradient(loss, self._parameters))
+        return logits, loss, list(gradients), training.state
 
     def _inferred(self, x: tf.Tensor) -> tf.Tensor:
         # One argument and no more: a concrete function called without an optional one first fails
@@ -205,7 +217,7 @@ class TensorFlow(Adapter):
 
     def _updated(self, x: tf.Tensor, labels: tf.Tensor, *arguments: tf.Tensor) -> tf.Tensor:
         """Take one step; `arguments` are the masks, then the optimiser's scalars."""
-        count = len(self._dropouts)
+        count = len(self._workload.masked)
         _, loss, gradients, state = self._backward(x, labels, *arguments[:count])
         self._optimiser.update(gradients, *arguments[count:])
         self._move_state(state)
@@ -248,7 +260,14 @@ class TensorFlow(Adapter):
 
     def _canonical(self, tensors: dict[str, tf.Tensor]) -> Weights:
         folded = self._workload.parameters | self._workload.state
-        return {k: layout.canonical(t, self._shapes[k], folded[k]) for k, t in tensors.items()}
+        return {
+            name: layout.canonical(tensor, self._shapes[name], self._axes[name], folded[name])
+            for name, tensor in tensors.items()
+        }
+
+    def _native(self, name: str, array: NDArray) -> NDArray:
+        """Return a canonical weight in TensorFlow's layout."""
+        return layout.native(array, self._shapes[name], self._axes[name])
 
     def resident(self, batches: Sequence[Batch]) -> Sequence[Batch]:
         tensors = map(self._tensors, batches)

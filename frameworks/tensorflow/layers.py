@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
 from frameworks.contract import Options, unsupported
 from frameworks.tensorflow import layout
+from frameworks.tensorflow.activations import ACTIVATIONS
+from frameworks.tensorflow.sequences import SEQUENCES
+from frameworks.tensorflow.stages import Function, Stage, Training, in_bfloat16, in_float32, plain
+from frameworks.tensorflow.transformer import TRANSFORMER, masked_cross_entropy
 from workloads import layers as spec
 from workloads.spec import Placed, Workload
-
-
-@dataclass
-class Training:
-    """What a forward pass in training has beside its tensor, by the names of layers and states.
-
-    `masks` go in, uint8, in the layout inside; `state` comes out: what the states become.
-    """
-
-    masks: Mapping[str, tf.Tensor]
-    state: dict[str, tf.Tensor] = field(default_factory=dict)
-
-
-Function = Callable[[tf.Tensor], tf.Tensor]
-# In inference there is no Training.
-Stage = Callable[[tf.Tensor, Training | None], tf.Tensor]
 
 
 def defeats_fusion(workload: Workload) -> bool:
@@ -59,16 +47,18 @@ class Forward:
         options: Options,
     ) -> None:
         self.variables, self.images, self._xla = variables, images, options.mode == "xla"
-        self._mixed = options.precision == "bfloat16"
+        self.mixed = options.precision == "bfloat16"
+        self.dtype = tf.bfloat16 if self.mixed else tf.float32
+        self._tokens = bool(workload.tokens)
         self._left_turned = layout.turns(workload, images)
         self._stages = self.chain(workload.model)
 
     def __call__(self, x: tf.Tensor, training: Training | None = None) -> tf.Tensor:
-        if self._mixed:
+        if self.mixed and not self._tokens:
             x = tf.cast(x, tf.bfloat16)
         for stage in self._stages:
             x = stage(x, training)
-        return tf.cast(x, tf.float32) if self._mixed else x
+        return tf.cast(x, tf.float32) if self.mixed else x
 
     def chain(self, places: Sequence[Placed]) -> list[Stage]:
         """Return the stages of layers one after the other."""
@@ -82,13 +72,15 @@ class Forward:
         """Return `product` of x, the layer's weight and its bias or None."""
         weight = self.variables[f"{place.name}.weight"]
         bias = self.variables.get(f"{place.name}.bias")
-        if self._mixed:
+        if self.mixed:
             return plain(in_bfloat16(product, weight, bias))
         return plain(lambda x: product(x, weight, bias))
 
     def dense(self, place: Placed, layer: spec.Dense) -> Stage:
         """Return the product and its bias."""
-        return self._product(place, lambda x, w, b: tf.nn.bias_add(tf.matmul(x, w), b))
+        # Of a sequence, matmul would take a product an example, and sum their gradients after.
+        product = tf.matmul if len(place.input) == 1 else partial(tf.tensordot, axes=1)
+        return self._product(place, lambda x, w, b: tf.nn.bias_add(product(x, w), b))
 
     def conv2d(self, place: Placed, layer: spec.Conv2d) -> Stage:
         """Return the convolution in the images' layout."""
@@ -98,13 +90,19 @@ class Forward:
         """Return batch norm, in float32."""
         make = two_pass_batch_norm if self._xla else batch_norm
         norm = make(place, layer, self.variables, self.images)
-        return in_float32(norm) if self._mixed else norm
+        return in_float32(norm) if self.mixed else norm
 
     def layer_norm(self, place: Placed, layer: spec.LayerNorm) -> Stage:
         """Return layer norm, in float32."""
         weight, bias = (self.variables[f"{place.name}.{short}"] for short in ("weight", "bias"))
         norm = plain(lambda x: layer_norm(x, weight, bias, layer.epsilon))
-        return in_float32(norm) if self._mixed else norm
+        return in_float32(norm) if self.mixed else norm
+
+    def rms_norm(self, place: Placed, layer: spec.RmsNorm) -> Stage:
+        """Return RMS norm, in float32."""
+        weight = self.variables[f"{place.name}.weight"]
+        norm = plain(lambda x: rms_norm(x, weight, layer.epsilon))
+        return in_float32(norm) if self.mixed else norm
 
     def flatten(self, place: Placed, layer: spec.Flatten) -> Stage:
         """Return what restores the canonical order, but where the next weights are turned instead."""
@@ -148,21 +146,17 @@ STAGES: dict[type[spec.Layer], Callable[[Forward, Placed, Any], Stage]] = {
     spec.GlobalAvgPool: Forward.global_avg_pool,
     spec.PadChannels: Forward.pad_channels,
     spec.Flatten: Forward.flatten,
-    spec.Relu: lambda net, place, layer: plain(tf.nn.relu),
-    spec.Sigmoid: lambda net, place, layer: plain(tf.sigmoid),
-    spec.Tanh: lambda net, place, layer: plain(tf.tanh),
     spec.BatchNorm: Forward.batch_norm,
     spec.LayerNorm: Forward.layer_norm,
+    spec.RmsNorm: Forward.rms_norm,
     spec.Dropout: lambda net, place, layer: dropout(place.name, layer.rate),
     spec.Residual: lambda net, place, layer: residual(
         net.chain(place.body), net.chain(place.shortcut)
     ),
+    **ACTIVATIONS,
+    **SEQUENCES,
+    **TRANSFORMER,
 }
-
-
-def plain(function: Function) -> Stage:
-    """Return a stage that computes the same in training and in inference."""
-    return lambda x, training: function(x)
 
 
 def pad_channels(count: int, axis: int) -> Function:
@@ -177,24 +171,6 @@ def pad_channels(count: int, axis: int) -> Function:
         return tf.concat([x, tf.zeros(shape, x.dtype)], axis)
 
     return function
-
-
-def in_bfloat16(product: Callable[..., tf.Tensor], *variables: tf.Variable | None) -> Function:
-    """Return `product` of x and the variables, all cast to bfloat16; a variable may be None."""
-
-    def cast(array: tf.Tensor | None) -> tf.Tensor | None:
-        return None if array is None else tf.cast(array, tf.bfloat16)
-
-    return lambda x: product(cast(x), *map(cast, variables))
-
-
-def in_float32(norm: Stage) -> Stage:
-    """Return a stage that takes and gives x's dtype and computes in float32."""
-
-    def stage(x: tf.Tensor, training: Training | None) -> tf.Tensor:
-        return tf.cast(norm(tf.cast(x, tf.float32), training), x.dtype)
-
-    return stage
 
 
 def residual(body: Sequence[Stage], shortcut: Sequence[Stage]) -> Stage:
@@ -286,9 +262,15 @@ def two_pass_batch_norm(
 
 
 def layer_norm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """Normalise each example's features by their own mean and biased variance."""
-    mean, variance = tf.nn.moments(x, axes=[1], keepdims=True)
+    """Normalise the features of each example, or of each step, by their mean and biased variance."""
+    mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
     return tf.nn.batch_normalization(x, mean, variance, bias, weight, epsilon)
+
+
+def rms_norm(x: tf.Tensor, weight: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """Divide the features of each example, or of each step, by the root of their mean square."""
+    square = tf.reduce_mean(tf.square(x), -1, keepdims=True)
+    return x * tf.math.rsqrt(square + epsilon) * weight
 
 
 def convolution(layer: spec.Conv2d, images: str) -> Callable[..., tf.Tensor]:
@@ -324,6 +306,8 @@ def max_pool_of_slices(x: tf.Tensor, size: int, step: int, output: spec.Shape) -
 def loss(workload: Workload, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return the batch's mean loss, by the spec's definition."""
     classes, smoothing = workload.classes, workload.label_smoothing
+    if workload.label_shape:
+        return masked_cross_entropy(logits, labels, classes, smoothing)
     if workload.loss == "cross-entropy" and smoothing:
         off_value = smoothing / classes
         targets = tf.one_hot(labels, classes, 1 - smoothing + off_value, off_value)

@@ -6,7 +6,7 @@ is the layout of images inside, NHWC or NCHW.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +18,6 @@ from workloads.spec import Placed, Workload
 
 AXES = {2: (1, 0), 4: (2, 3, 1, 0)}  # Canonical axes in TensorFlow's order, by rank; others stay.
 _IMAGES = (spec.Conv2d, spec.Pool, spec.BatchNorm)
-_ELEMENTWISE = (spec.Relu, spec.Sigmoid, spec.Tanh)
 
 
 def of_images(workload: Workload, options: Options) -> str:
@@ -49,7 +48,7 @@ def turns(workload: Workload, images: str) -> dict[str, str]:
     for sequence in sequences(workload.model) if images == "NHWC" else ():
         for i, place in enumerate(sequence):
             if isinstance(place.layer, spec.Flatten) and len(place.input) == 3:
-                behind = [p for p in sequence[i + 1 :] if not isinstance(p.layer, _ELEMENTWISE)]
+                behind = [p for p in sequence[i + 1 :] if not isinstance(p.layer, spec.Activation)]
                 if behind and isinstance(behind[0].layer, spec.Dense):
                     dense_after[place.name] = behind[0].name
     return dense_after
@@ -68,18 +67,30 @@ def unfolded(workload: Workload, images: str) -> dict[str, spec.Shape]:
     return shapes
 
 
-def _axes(shape: spec.Shape) -> tuple[int, ...]:
-    return AXES.get(len(shape), tuple(range(len(shape))))
+def axes_of(workload: Workload, shapes: Mapping[str, spec.Shape]) -> dict[str, tuple[int, ...]]:
+    """Return by name the order of canonical axes inside; `shapes` are the unfolded ones.
+
+    Tables of rows, of embeddings and positions, are no (out, in) weights: they stay canonical.
+    """
+    tables = {
+        f"{place.name}.weight"
+        for place in workload.leaves
+        if isinstance(place.layer, spec.Embedding | spec.Positions)
+    }
+    stay = {name: tuple(range(len(shape))) for name, shape in shapes.items()}
+    turned = {k: AXES.get(len(shape), stay[k]) for k, shape in shapes.items() if k not in tables}
+    return stay | turned
 
 
-def native(array: NDArray, shape: spec.Shape) -> NDArray:
+def native(array: NDArray, shape: spec.Shape, axes: tuple[int, ...]) -> NDArray:
     """Turn a canonical array, seen in its unfolded `shape`, to TensorFlow's layout."""
-    turned = array.reshape(shape).transpose(_axes(shape))
-    return turned.reshape(-1, len(array)) if array.ndim == 2 else turned
+    turned = array.reshape(shape).transpose(axes)
+    return turned.reshape(-1, len(array)) if array.ndim < len(shape) else turned
 
 
-def canonical(tensor: tf.Tensor, shape: spec.Shape, folded: spec.Shape) -> NDArray:
+def canonical(
+    tensor: tf.Tensor, shape: spec.Shape, axes: tuple[int, ...], folded: spec.Shape
+) -> NDArray:
     """Return a copy in canonical layout, of shape `folded`: the inverse of `native`."""
-    axes = _axes(shape)
     turned = tensor.numpy().reshape([shape[axis] for axis in axes])
     return turned.transpose(np.argsort(axes)).reshape(folded).copy()

@@ -18,7 +18,7 @@ from frameworks.answers import probes
 from frameworks.contract import Options
 from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import Arithmetic
-from harness.parity import inference
+from harness.parity import diagnosis_sequences, inference
 from harness.parity.check import Verdict
 from harness.parity.diagnosis_updates import of_another_optimiser
 from harness.parity.reference import ReferenceRun
@@ -47,6 +47,7 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         _of_another_shape,
         _variance,
         _not_finite,
+        diagnosis_sequences.of_labels,
         _loss_scaled,
         _what_if,
         _state,
@@ -161,6 +162,7 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
         )
         workload = replace(run.workload, layers=averaged)
         yield "max pooling is replaced by averages", replace(run, workload=workload)
+    yield from diagnosis_sequences.suspects(run)
     if run.batches[1:]:
         shifted = replace(run, batches=run.batches[1:2])
         yield "it is the next batch's: the order is off by one", shifted

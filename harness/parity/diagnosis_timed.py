@@ -16,8 +16,8 @@ from harness.parity.reference import ReferenceRun
 from harness.parity.relations import EXACT, common, difference, explains, factor
 from harness.parity.timed import Arrays, part, predicted
 from harness.verdicts import NOT_EQUIVALENT
-from workloads import layers
 from workloads.batches import Batch
+from workloads.init import dropouts
 from workloads.spec import Workload
 
 Weights = Mapping[str, NDArray]
@@ -179,7 +179,7 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
         "the first batch is trained again and again",
         replace(run, batches=(first,) * run.steps),
     )
-    if any(isinstance(place.layer, layers.Dropout) for place in run.workload.leaves):
+    if run.workload.masked:
         masked = tuple(batch._replace(masks=first.masks) for batch in run.batches)
         yield "dropout's first masks are used for all batches", replace(run, batches=masked)
         undropped = tuple(
@@ -208,11 +208,7 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
 
 def _without_dropout(workload: Workload, batch: int) -> tuple[NDArray, ...]:
     """Masks that undo what dropout does to the elements that it lets pass."""
-    return tuple(
-        np.full((batch, *place.input), 1 - place.layer.rate)
-        for place in workload.leaves
-        if isinstance(place.layer, layers.Dropout)
-    )
+    return tuple(np.full(shape, 1 - rate) for rate, shape in dropouts(workload, batch))
 
 
 def predictions_hint(

@@ -14,6 +14,7 @@ from frameworks.reference.arithmetic import Arithmetic
 from harness.parity.relations import EXACT, coarse, difference, explains, factor
 from workloads import layers
 from workloads.batches import Batch
+from workloads.init import dropouts
 from workloads.spec import Workload
 
 DECIMALS = range(4)
@@ -34,10 +35,10 @@ class Predictions:
 
 
 def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> Iterator[str]:
-    """Yield what fits logits (examples, classes) that are not right."""
+    """Yield what fits logits (examples, classes), or (examples, steps, classes), that are not right."""
     yield from _rounded(logits)
-    powers = np.exp(expected - expected.max(axis=1, keepdims=True))
-    if difference(logits, powers / powers.sum(axis=1, keepdims=True)) < EXACT:
+    powers = np.exp(expected - expected.max(axis=-1, keepdims=True))
+    if difference(logits, powers / powers.sum(axis=-1, keepdims=True)) < EXACT:
         yield "predictions are probabilities, softmax(logits), and not logits"
     if any(isinstance(place.layer, layers.BatchNorm) for place in predictions.workload.leaves):
         yield from _batch_statistics(logits, predictions)
@@ -72,18 +73,16 @@ def _batch_statistics(logits: NDArray, predictions: Predictions) -> Iterator[str
     size, result = workload.data.batch, []
     for begin in range(0, len(predictions.inputs), size):
         inputs = predictions.inputs[begin : begin + size]
-        masks = tuple(
-            np.full((len(inputs), *place.input), 1 - place.layer.rate)
-            for place in workload.leaves
-            if isinstance(place.layer, layers.Dropout)
-        )
-        result.append(reference.step(Batch(inputs, np.zeros(len(inputs), np.int64), masks)).logits)
+        masks = tuple(np.full(s, 1 - rate) for rate, s in dropouts(workload, len(inputs)))
+        labels = np.zeros((len(inputs), *workload.label_shape), np.int64)
+        result.append(reference.step(Batch(inputs, labels, masks)).logits)
     if difference(logits, np.concatenate(result)) < EXACT:
         yield "batch norm predicts by the batch's own statistics and not by the running ones"
 
 
 def _of_others(logits: NDArray, expected: NDArray) -> Iterator[str]:
     """Whether wrong rows are right for other inputs."""
+    logits, expected = (rows.reshape(len(rows), -1) for rows in (logits, expected))
     size = np.maximum(np.linalg.norm(expected, axis=1), np.finfo(float).tiny)
     wrong = np.flatnonzero(np.linalg.norm(logits - expected, axis=1) > EXACT * size)
     if not len(wrong) or len(expected) < 2:

@@ -111,6 +111,7 @@ class Evaluated(CellEvent):
     precision: NotRequired[float]
     recall: NotRequired[float]
     f1: NotRequired[float]
+    perplexity: NotRequired[float | None]
     per_class: NotRequired[list[dict[str, Any]]]
     confusion: NotRequired[list[list[Any]]]
     examples: int

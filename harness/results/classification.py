@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+MOST_NATS = 700.0
+"""What is more has an exponential that no float holds."""
 
 
 def score(labels: ArrayLike, predictions: ArrayLike, classes: int) -> dict[str, Any]:
@@ -43,6 +47,11 @@ def score(labels: ArrayLike, predictions: ArrayLike, classes: int) -> dict[str, 
         ],
         "confusion": confusion_matrix(truth, guess, labels=class_ids).tolist(),
     }
+
+
+def perplexity(cross_entropy: float) -> float:
+    """Return exp of the mean cross-entropy in nats: as unsure as among so many classes alike."""
+    return math.exp(cross_entropy) if cross_entropy < MOST_NATS else math.inf
 
 
 def _checked(what: str, values: ArrayLike, classes: int) -> np.ndarray:

@@ -47,6 +47,17 @@ ACCURACY = _score(
     bisect=True,
     compare=True,
 )
+PERPLEXITY = Metric(
+    "perplexity",
+    "perplexity",
+    "perplexity",
+    "perpl.",
+    "exp of the mean cross-entropy of the whole test set, of a workload with a label a step",
+    better="lower",
+    quality=True,
+    source=EventField("evaluated", "perplexity"),
+    priority=1,
+)
 THROUGHPUT = _speed(
     "throughput",
     "train_samples_per_s",
@@ -149,6 +160,7 @@ METRICS: tuple[Metric, ...] = (
     *RANKS,
     PARITY,
     ACCURACY,
+    PERPLEXITY,
     _score(
         "precision",
         "precision",
@@ -181,7 +193,7 @@ METRICS: tuple[Metric, ...] = (
         "examples",
         "test examples",
         "examples",
-        "how many test examples were scored",
+        "how many test examples were scored; of a workload with a label a step, how many steps",
         source=EventField("evaluated", "examples"),
         quality=True,
     ),
@@ -199,13 +211,7 @@ METRICS: tuple[Metric, ...] = (
     *bounds(INFERENCE),
     RESIDENT,
     *bounds(RESIDENT),
-    _count(
-        "launches",
-        "launches",
-        "launches",
-        "launches",
-        "launches that were timed",
-    ),
+    _count("launches", "launches", "launches", "launches", "launches that were timed"),
     _count(
         "disturbed",
         "contaminated",

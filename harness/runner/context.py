@@ -153,6 +153,6 @@ class Task:
 
     def seed_of(self, launch: int) -> int | None:
         """The seed that a launch of a check trains with; None where it does not train again."""
-        tests = len(self.arrays.open("test_labels"))
+        tests = self.arrays.open("test_labels").size
         seeds = min(MOST_SEEDS, max(LEAST_SEEDS, math.ceil(ENOUGH_TESTS / tests)))
         return self.workload.data.seed + launch - 1 if 1 < launch <= seeds else None

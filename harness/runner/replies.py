@@ -59,6 +59,7 @@ class Evaluated(TypedDict):
 
     seconds: float
     predictions: str
+    cross_entropy: float | None
 
 
 class Warmed(TypedDict):

@@ -208,27 +208,33 @@ class WorkerSession:
 
     def _score(self) -> None:
         """Have the test set predicted, and score the predictions."""
-        labels, predictions, seconds = self._predicted()
+        labels, predictions, evaluated = self._predicted()
         scored = classification.score(labels, predictions, self._task.workload.classes)
         correct = classification.pack(labels == predictions)
+        if (cross_entropy := evaluated.get("cross_entropy")) is not None:
+            scored["perplexity"] = classification.perplexity(cross_entropy)
         self.emit(
             "evaluated",
-            seconds=seconds,
+            seconds=evaluated["seconds"],
             examples=len(labels),
             right=correct,
             predicted=predictions[: preview.MOST].tolist(),
             **scored,
         )
 
-    def _predicted(self) -> tuple[NDArray, NDArray, float]:
-        """Have the test set predicted; return its labels, the predictions, and the seconds."""
+    def _predicted(self) -> tuple[NDArray, NDArray, dict[str, Any]]:
+        """Have the test set predicted; return its labels and the predictions, (N,), and the reply.
+
+        With a label a step, all steps of the examples follow one another, without those labelled -1.
+        """
         evaluated = self._worker.ask("evaluate", self._context.timeouts.work)
         predictions = handed_back.array("evaluate", evaluated["predictions"])
-        labels = np.asarray(self._task.arrays.open("test_labels"))
+        labels = np.asarray(self._task.arrays.open("test_labels")).ravel()
         if predictions.shape != labels.shape:
             reason = f"evaluate: {len(predictions)} predictions for {len(labels)} examples"
             raise WorkerFailed("failed", reason)
-        return labels, predictions, evaluated["seconds"]
+        counted = labels >= 0
+        return labels[counted], predictions[counted], evaluated
 
     def train_again(self, seed: int) -> None:
         """Train with another seed and score: a later launch of a check, which ends with that."""

@@ -21,7 +21,7 @@ from workloads import cost, layers, optimisers, spec
 from workloads.batches import Batch
 from workloads.init import dropout_masks, start_weights
 from workloads.initialisers import INITIALISERS
-from workloads.layers import BatchNorm, Conv2d, Dense, Dropout, Pool, Residual
+from workloads.layers import Attention, BatchNorm, Conv2d, Dense, Dropout, Pool, Residual
 from workloads.spec import Placed, Workload
 
 DRAWS = 200
@@ -48,10 +48,12 @@ def test_no_batch_norm_of_a_drawn_workload_is_over_a_single_value(workload: Work
 def test_the_reference_takes_a_step_of_a_drawn_workload(workload: Workload) -> None:
     batch, random = workload.data.batch, np.random.default_rng(0)
     inputs = random.standard_normal((batch, *workload.input_shape), dtype=np.float32)
-    labels = random.integers(0, workload.classes, batch)
+    if workload.tokens:
+        inputs = random.integers(0, workload.tokens, inputs.shape).astype(np.float32)
+    labels = random.integers(0, workload.classes, (batch, *workload.label_shape))
     reference = Reference(workload, start_weights(workload), Options("numpy"))
     step = reference.step(Batch(inputs, labels, dropout_masks(workload, 0)))
-    assert step.logits.shape == (batch, workload.classes)
+    assert step.logits.shape == (*labels.shape, workload.classes)
     assert math.isfinite(step.loss)
     assert cost.training_flop(workload) * batch <= MOST_FLOP
 
@@ -112,6 +114,7 @@ NETS: dict[str, Callable[[Workload], bool]] = {
     "a short batch that is kept": lambda net: net.data.last == "keep" and net.data.batch > 1,
     "batches that are filled up": lambda net: net.data.last == "wrap",
     "colours": lambda net: net.input_shape[0] == 3,
+    "tokens": lambda net: net.tokens > 0,
     "inputs far from 0": lambda net: net.data.mean == (-100.0,),
 }
 
@@ -127,6 +130,13 @@ PLACES: dict[str, Callable[[Placed], bool]] = {
         isinstance(place.layer, Pool) and place.layer.step > place.layer.size
     ),
     "dropout": lambda place: isinstance(place.layer, Dropout) and place.layer.rate > 0,
+    "causal attention": lambda place: getattr(place.layer, "causal", False),
+    "attention of images": lambda place: (
+        isinstance(place.layer, Attention) and not place.layer.causal
+    ),
+    "dropout of attention": lambda place: (
+        isinstance(place.layer, Attention) and place.layer.dropout > 0
+    ),
 }
 
 

@@ -18,6 +18,7 @@ from frameworks.answers import answers
 from frameworks.contract import Options
 from tests.frameworks import optimiser_mutants
 from tests.frameworks.mutants import FAULTS, Mutant
+from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED
 from workloads import spec
 from workloads.batches import Batch
 
@@ -26,12 +27,17 @@ def main(framework: str, mode: str, workload: str, steps: int, given: Path, fold
     with np.load(given) as arrays:
         data = dict(arrays)
     inputs, labels = data.pop("inputs"), data.pop("labels")
+    masks = [data.pop(key) for key in sorted(data) if key.startswith("masks/")]
     sizes = data.pop("sizes")
-    batches = [Batch(inputs[i][: sizes[i]], labels[i][: sizes[i]]) for i in range(steps)]
+    batches = [
+        Batch(inputs[i][:n], labels[i][:n], tuple(layer[i][:n] for layer in masks))
+        for i, n in enumerate(sizes[:steps])
+    ]
     accumulate = spec.load(workload).optimiser.accumulate
     honest = frameworks.adapter(framework)
+    faults = FAULTS | TRANSFORMED | NATIVE_TRANSFORMED | optimiser_mutants.FAULTS
     for number, fault in enumerate(["", *sys.argv[7:]]):
-        kind = (FAULTS | optimiser_mutants.FAULTS)[fault] if fault else Mutant
+        kind = faults[fault] if fault else Mutant
         mutant = kind(honest, spec.load(workload), data, Options(mode, threads=1))
         np.savez(folder / f"{number}.npz", **answers(mutant, data, batches, accumulate))
     print(json.dumps({"done": len(sys.argv[7:]) + 1}))

@@ -33,8 +33,8 @@ class Swish(Layer):
         return {"weight": (2, 3, 4)}  # of a rank that no layer has
 
 
-class LeakyRelu(Relu):
-    kind = "leakyrelu"
+class CappedRelu(Relu):
+    kind = "cappedrelu"
 
 
 class Gated(Residual):
@@ -56,7 +56,7 @@ class Lamb(Adam):
 def workloads() -> Iterator[tuple[str, Workload]]:
     """Yield a kind that no adapter has, and a workload with it; some are subclasses of what all have."""
     base = spec.load("mlp-2-3-2")
-    for layer in (Swish(), LeakyRelu(), Gated(body=(Relu(),))):
+    for layer in (Swish(), CappedRelu(), Gated(body=(Relu(),))):
         yield layer.kind, dataclasses.replace(base, layers=(layer, Dense(2)))
     inside = Residual(body=(Swish(),))
     yield "swish", dataclasses.replace(base, layers=(inside, Dense(2)))

@@ -72,11 +72,16 @@ def _given() -> dict[str, np.ndarray]:
     for net, workload in WORKLOADS.items():
         random, shape = np.random.default_rng(7), (STEPS, workload.data.batch)
         inputs = random.standard_normal((*shape, *workload.input_shape), dtype=np.float32)
+        if workload.tokens:
+            inputs = random.integers(0, workload.tokens, inputs.shape).astype(np.float32)
         if net == "offset":
             inputs = np.float32(100) + np.float32(0.3) * inputs
         # Low classes are the more frequent: evenly spread, an untrained net's bias gradients
         # would all but cancel over the batch, and leave little but rounding.
-        labels = random.integers(0, workload.classes, (2, *shape)).min(axis=0)
+        label_shape = (*shape, *workload.label_shape)
+        labels = random.integers(0, workload.classes, (2, *label_shape)).min(axis=0)
+        if workload.label_shape:
+            labels[random.random(label_shape) < 0.2] = -1
         masks = zip(*(dropout_masks(workload, step) for step in range(STEPS)), strict=True)
         own = {"inputs": inputs, "labels": labels, **_weights(net)}
         own.update({f"mask{i}": np.stack(steps) for i, steps in enumerate(masks)})

@@ -12,6 +12,7 @@ from harness.environments.framework_spec import discover
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.frameworks import optimiser_mutants
 from tests.frameworks.mutants import COMMON, NATIVE
+from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED
 
 pytestmark = pytest.mark.slow
 
@@ -31,11 +32,9 @@ def test_every_planted_fault_is_caught_and_the_honest_adapter_is_not(
     assert all(one.verdict.value == EQUIVALENT for one in honest), honest[0].verdict.sentence()
     missed = [o.fault for o in outcome if o.fault and o.verdict.value != NOT_EQUIVALENT]
     assert missed == []
-    expected = (
-        set(COMMON)
-        | set(optimiser_mutants.FAULTS)
-        | (set(NATIVE) if outcome[0].framework == native_host() else set())
-    )
+    expected = {*COMMON, *TRANSFORMED, *optimiser_mutants.FAULTS}
+    if outcome[0].framework == native_host():
+        expected |= {*NATIVE, *NATIVE_TRANSFORMED}
     assert {one.fault for one in outcome} - {""} == expected
 
 

@@ -47,8 +47,10 @@ def apart(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.flo
 
 def test_the_layers_that_are_kinked_here_are_those_that_say_so() -> None:
     kinked = {kind for kind, function in FUNCTIONS.items() if issubclass(function, Kinked)}
-    assert kinked == {kind for kind in FUNCTIONS if kind.kink} == {spec.Relu, spec.MaxPool}
-    assert (spec.Relu.kink, spec.MaxPool.kink) == (spec.AT_ZERO, spec.AT_EQUALS)
+    assert kinked == {kind for kind in FUNCTIONS if kind.kink}
+    at_zero = {kind for kind in kinked if kind.kink == spec.AT_ZERO}
+    assert at_zero == {spec.Relu, spec.LeakyRelu, spec.Elu}
+    assert kinked - at_zero == {spec.MaxPool}
 
 
 def check(layer: spec.Layer, shape: tuple[int, ...], batch: int, seed: int) -> None:
@@ -56,12 +58,12 @@ def check(layer: spec.Layer, shape: tuple[int, ...], batch: int, seed: int) -> N
     random = np.random.default_rng(seed)
     parameters = {k: random.standard_normal(s) for k, s in layer.parameters(shape).items()}
     x = apart(random, (batch, *shape))
-    mask = random.integers(0, 2, x.shape, np.uint8)
+    masked = layer.mask(shape)
+    mask = random.integers(0, 2, (batch, *masked[1]) if masked else (), np.uint8)
 
     def function() -> Function:
         made = FUNCTIONS[type(layer)](layer, parameters)
-        if isinstance(made, Dropout):
-            made.mask = mask
+        made.mask = mask
         return made
 
     forward = function()
@@ -77,10 +79,13 @@ def check(layer: spec.Layer, shape: tuple[int, ...], batch: int, seed: int) -> N
         )
 
 
-@given(batch=st.integers(1, 3), inputs=sides, units=sides, seed=seeds)
+flat_shapes = st.one_of(st.tuples(sides), st.tuples(sides, sides))
+
+
+@given(batch=st.integers(1, 3), shape=flat_shapes, units=sides, seed=seeds)
 @settings(max_examples=20, deadline=None)
-def test_dense(batch: int, inputs: int, units: int, seed: int) -> None:
-    check(spec.Dense(units), (inputs,), batch, seed)
+def test_dense(batch: int, shape: tuple[int, ...], units: int, seed: int) -> None:
+    check(spec.Dense(units), shape, batch, seed)
 
 
 @given(
@@ -118,9 +123,14 @@ def test_pools_whose_windows_touch_overlap_or_leave_gaps(
     check(kind(size, stride), shape, 2, seed)
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
 @pytest.mark.parametrize(
-    "layer", [spec.Relu(), spec.Sigmoid(), spec.Tanh(), spec.Flatten(), spec.Dropout(0.25)]
+    "layer",
+    [
+        *(spec.Relu(), spec.LeakyRelu(0.2), spec.Elu(0.7), spec.Sigmoid(), spec.Tanh()),
+        *(spec.Gelu(), spec.Gelu("tanh"), spec.Silu(), spec.Softplus()),
+        *(spec.Flatten(), spec.Dropout(0.25)),
+    ],
 )
 def test_layers_without_parameters(layer: spec.Layer, shape: tuple[int, ...]) -> None:
     check(layer, shape, 3, seed=1)
@@ -165,8 +175,18 @@ def test_layers_of_whole_channels(
 @settings(max_examples=30, deadline=None)
 def test_norms(shape: tuple[int, ...], batch: int, epsilon: float, seed: int) -> None:
     check(spec.BatchNorm(epsilon), shape, batch, seed)
-    if len(shape) == 1:
-        check(spec.LayerNorm(epsilon), shape, batch, seed)
+
+
+@given(
+    shape=flat_shapes,
+    batch=st.integers(1, 3),
+    epsilon=st.sampled_from([0.01, 1.0]),
+    seed=seeds,
+)
+@settings(max_examples=30, deadline=None)
+def test_norms_of_features(shape: tuple[int, ...], batch: int, epsilon: float, seed: int) -> None:
+    check(spec.LayerNorm(epsilon), shape, batch, seed)
+    check(spec.RmsNorm(epsilon), shape, batch, seed)
 
 
 def test_batch_norm_and_its_state_by_hand() -> None:

@@ -128,14 +128,18 @@ def _conform(dataset: Dataset, splits: Splits) -> None:
     sizes = {"train": dataset.train, "test": dataset.test}
     for part, array in zip(PARTS, splits, strict=True):
         split, kind = part.split("_")
-        shape = (sizes[split], *dataset.shape) if kind == "inputs" else (sizes[split],)
+        shape = (sizes[split], *(dataset.shape if kind == "inputs" else dataset.label_shape))
         dtype = dataset.dtype if kind == "inputs" else "int64"
         if array.shape != shape or array.dtype != dtype:
             raise DatasetCorrupt(
                 f"{dataset.name}: {part} is {array.dtype} {array.shape}, expected {dtype} {shape}"
             )
-        if kind == "labels" and (array.min() < 0 or array.max() >= len(dataset.classes)):
-            raise DatasetCorrupt(f"{dataset.name}: {part} leaves 0..{len(dataset.classes) - 1}")
+        lowest = -1 if dataset.label_shape else 0
+        if kind == "labels" and (array.min() < lowest or array.max() >= len(dataset.classes)):
+            most = len(dataset.classes) - 1
+            raise DatasetCorrupt(f"{dataset.name}: {part} leaves {lowest}..{most}")
+        if kind == "inputs" and dataset.tokens and array.max() >= dataset.tokens:
+            raise DatasetCorrupt(f"{dataset.name}: {part} leaves 0..{dataset.tokens - 1}")
 
 
 def _publish(draft: Path, folder: Path) -> None:

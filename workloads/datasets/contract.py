@@ -38,7 +38,10 @@ class DownloadFailed(DatasetError):
 
 
 class Splits(NamedTuple):
-    """The arrays in memory: inputs (N, *shape) of the dataset's dtype, labels (N,) int64."""
+    """The arrays in memory: inputs (N, *shape) of the dataset's dtype, labels (N, *label_shape) int64.
+
+    A label a step may be -1: there is nothing to predict there.
+    """
 
     train_inputs: Array
     train_labels: Array
@@ -60,7 +63,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Comes with an installed package: the same arrays always."""
+    """Comes with an installed package, or with Python itself: the arrays of the one that made them."""
 
     load: Callable[[], Splits]
 
@@ -82,7 +85,11 @@ class Filed:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One dataset, described. `shape` is one input's: images (C, H, W), points (2,)."""
+    """One dataset, described. `shape` is one input's: images (C, H, W), points (2,), tokens (steps,).
+
+    `tokens` is how many different tokens its inputs are made of, 0 where they are numbers that measure;
+    `label_shape` is one input's labels': () for one, (steps,) for one a step.
+    """
 
     name: str
     title: str
@@ -94,6 +101,8 @@ class Dataset:
     top: int  # the largest value of an input; synthetic inputs are drawn up to it
     licence: str  # licence and citation, one line
     origin: Embedded | Seeded | Filed
+    tokens: int = 0
+    label_shape: tuple[int, ...] = ()
 
     @property
     def download(self) -> int:

@@ -18,7 +18,8 @@ def draw(dataset: Dataset, seed: int) -> Splits:
         return rng.uniform(-dataset.top, dataset.top, shape).astype(dataset.dtype)
 
     def labels(count: int) -> Array:
-        return rng.integers(0, len(dataset.classes), count, dtype=np.int64)
+        shape = (count, *dataset.label_shape)
+        return rng.integers(0, len(dataset.classes), shape, dtype=np.int64)
 
     return Splits(
         inputs(dataset.train), labels(dataset.train), inputs(dataset.test), labels(dataset.test)

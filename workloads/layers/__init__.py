@@ -1,33 +1,76 @@
 """The vocabulary of layers. `KINDS` has every layer by its word in a spec."""
 
-from workloads.layers.activations import Relu, Sigmoid, Tanh
+from workloads.layers.activations import (
+    Activation,
+    Elu,
+    Gelu,
+    LeakyRelu,
+    Relu,
+    Sigmoid,
+    Silu,
+    Softplus,
+    Tanh,
+)
+from workloads.layers.attention import Attention, Patches
 from workloads.layers.base import AT_EQUALS, AT_ZERO, Layer, Shape
 from workloads.layers.blocks import Residual
 from workloads.layers.images import AvgPool, Conv2d, GlobalAvgPool, MaxPool, PadChannels, Pool
-from workloads.layers.norms import BatchNorm, LayerNorm
+from workloads.layers.norms import BatchNorm, LayerNorm, RmsNorm
 from workloads.layers.plain import Dense, Dropout, Flatten
+from workloads.layers.sequences import (
+    BIDIRECTIONAL,
+    FORWARD,
+    REVERSE,
+    Gru,
+    LastStep,
+    Lstm,
+    MeanSteps,
+    Recurrent,
+    Rows,
+)
+from workloads.layers.tokens import Embedding, Positions
 from workloads.reading import by_kind
 
 __all__ = [
     "AT_EQUALS",
     "AT_ZERO",
+    "BIDIRECTIONAL",
+    "FORWARD",
     "KINDS",
+    "REVERSE",
+    "Activation",
+    "Attention",
     "AvgPool",
     "BatchNorm",
     "Conv2d",
     "Dense",
     "Dropout",
+    "Elu",
+    "Embedding",
     "Flatten",
+    "Gelu",
     "GlobalAvgPool",
+    "Gru",
+    "LastStep",
     "Layer",
     "LayerNorm",
+    "LeakyRelu",
+    "Lstm",
     "MaxPool",
+    "MeanSteps",
     "PadChannels",
+    "Patches",
     "Pool",
+    "Positions",
+    "Recurrent",
     "Relu",
     "Residual",
+    "RmsNorm",
+    "Rows",
     "Shape",
     "Sigmoid",
+    "Silu",
+    "Softplus",
     "Tanh",
 ]
 

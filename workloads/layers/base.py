@@ -59,6 +59,14 @@ class Layer:
         """Return the multiply-adds of one example's forward pass (matrix arithmetic only)."""
         return 0
 
+    def multiply_adds_of_inputs(self, shape: Shape) -> int:
+        """Return those of them that read the layer's inputs: the first layer needs no gradient there."""
+        return self.multiply_adds(shape)
+
+    def mask(self, shape: Shape) -> tuple[float, Shape] | None:
+        """Return the rate and the shape, of one example, of its dropout mask; None where it has none."""
+        return None
+
     def check_batch(self, shape: Shape, batch: int) -> None:
         """Raise SpecError where it cannot be trained on a batch of so many inputs of `shape`."""
 
@@ -67,3 +75,23 @@ def image(kind: str, shape: Shape) -> None:
     """Raise SpecError where `shape` is not an image's; `kind` is the layer's word."""
     if len(shape) != 3:
         raise SpecError(f"{kind} needs an image (channels, height, width), got shape {shape}")
+
+
+def sequence(kind: str, shape: Shape) -> None:
+    """Raise SpecError where `shape` is not a sequence's; `kind` is the layer's word."""
+    if len(shape) != 2:
+        raise SpecError(f"{kind} needs a sequence (steps, features), got shape {shape}")
+
+
+def features(kind: str, shape: Shape) -> int:
+    """Return the features of a vector, or of each step of a sequence; `kind` is the layer's word.
+
+    Raises:
+        SpecError: `shape` is an image's.
+    """
+    if len(shape) > 2:
+        raise SpecError(
+            f"{kind} needs a vector or a sequence, got shape {shape}: put a flatten before it,"
+            " or rows"
+        )
+    return shape[-1]

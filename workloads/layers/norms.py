@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from workloads.layers.base import Layer, Shape
+from workloads.layers.base import Layer, Shape, features
 from workloads.reading import SpecError, number
 
 
@@ -27,6 +27,13 @@ class BatchNorm(Layer):
     epsilon: float = field(default=1e-5, metadata=number(above=0))
     momentum: float = field(default=0.1, metadata=number(above=0, below=1))
 
+    def output(self, shape: Shape) -> Shape:
+        if len(shape) == 2:
+            raise SpecError(
+                f"batchnorm needs an image or a vector, got a sequence {shape}: take layernorm"
+            )
+        return shape
+
     def parameters(self, shape: Shape) -> dict[str, Shape]:
         return {"weight": shape[:1], "bias": shape[:1]}
 
@@ -43,7 +50,11 @@ class BatchNorm(Layer):
 
 @dataclass(frozen=True)
 class LayerNorm(Layer):
-    """Ba et al. 2016: each example's features by their own mean and biased variance; flat inputs."""
+    """Ba et al. 2016: y = weight (x - mean) / sqrt(variance + epsilon) + bias.
+
+    Mean and variance (biased) are those of the features of each example, of a sequence those of
+    each step.
+    """
 
     kind: ClassVar[str] = "layernorm"
     group: ClassVar[str] = "norm"
@@ -51,9 +62,28 @@ class LayerNorm(Layer):
     epsilon: float = field(default=1e-5, metadata=number(above=0))
 
     def output(self, shape: Shape) -> Shape:
-        if len(shape) != 1:
-            raise SpecError(f"layernorm needs a flat input, got {shape}: put a flatten before it")
+        features(self.kind, shape)
         return shape
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
-        return {"weight": shape, "bias": shape}
+        return {"weight": shape[-1:], "bias": shape[-1:]}
+
+
+@dataclass(frozen=True)
+class RmsNorm(Layer):
+    """Zhang and Sennrich 2019: y = weight x / sqrt(mean(x^2) + epsilon), without mean or bias.
+
+    The mean is over the features of each example, of a sequence over those of each step.
+    """
+
+    kind: ClassVar[str] = "rmsnorm"
+    group: ClassVar[str] = "norm"
+    initial_values: ClassVar[Mapping[str, float]] = {"weight": 1}
+    epsilon: float = field(default=1e-5, metadata=number(above=0))
+
+    def output(self, shape: Shape) -> Shape:
+        features(self.kind, shape)
+        return shape
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {"weight": shape[-1:]}

@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from workloads.layers.base import Layer, Shape
-from workloads.reading import SpecError, number
+from workloads.layers.base import Layer, Shape, features
+from workloads.reading import number
 
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """y = x W^T + b; weight ``(units, inputs)``, bias ``(units,)``."""
+    """y = x W^T + b, of a sequence step by step; weight ``(units, inputs)``, bias ``(units,)``."""
 
     kind: ClassVar[str] = "dense"
     group: ClassVar[str] = "dense"
     units: int = field(metadata=number(low=1))
 
     def output(self, shape: Shape) -> Shape:
-        if len(shape) != 1:
-            raise SpecError(
-                f"dense needs a flat input, got one of shape {shape}: put a flatten before it"
-            )
-        return (self.units,)
+        features(self.kind, shape)
+        return (*shape[:-1], self.units)
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
-        return {"weight": (self.units, shape[0]), "bias": (self.units,)}
+        return {"weight": (self.units, shape[-1]), "bias": (self.units,)}
 
     def fans(self, shape: Shape) -> tuple[int, int]:
-        return shape[0], self.units
+        return shape[-1], self.units
 
     def multiply_adds(self, shape: Shape) -> int:
-        return self.units * shape[0]
+        return self.units * math.prod(shape)
 
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """(channels, height, width) to one vector, in that order, whatever the layout inside."""
+    """An image or a sequence to one vector, in the order of its axes, whatever the layout inside."""
 
     kind: ClassVar[str] = "flatten"
     group: ClassVar[str] = "flatten"
 
     def output(self, shape: Shape) -> Shape:
-        size = 1
-        for side in shape:
-            size *= side
-        return (size,)
+        return (math.prod(shape),)
 
 
 @dataclass(frozen=True)
@@ -59,3 +54,6 @@ class Dropout(Layer):
     kind: ClassVar[str] = "dropout"
     group: ClassVar[str] = "dropout"
     rate: float = field(metadata=number(low=0, below=1))
+
+    def mask(self, shape: Shape) -> tuple[float, Shape] | None:
+        return self.rate, shape

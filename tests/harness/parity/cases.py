@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,23 @@ class Single(Reference):
 
 
 def batches(workload: Workload, count: int = STEPS, seed: int = 7) -> list[Batch]:
-    """Batches of normal inputs, with the workload's masks."""
+    """Batches of normal inputs or of tokens, with the workload's masks; a step in ten has no label."""
     random, size = np.random.default_rng(seed), workload.data.batch
-    return [
-        Batch(
-            random.standard_normal((size, *workload.input_shape), dtype=np.float32),
-            random.integers(0, workload.classes, size),
-            init.dropout_masks(workload, step),
-        )
-        for step in range(count)
-    ]
+
+    def inputs() -> NDArray:
+        shape = (size, *workload.input_shape)
+        if workload.tokens:
+            return random.integers(0, workload.tokens, shape).astype(np.float32)
+        return random.standard_normal(shape, dtype=np.float32)
+
+    def labels() -> NDArray:
+        drawn = random.integers(0, workload.classes, (size, *workload.label_shape))
+        if workload.label_shape:
+            drawn[random.random(drawn.shape) < 0.1] = -1
+        return drawn
+
+    masks = partial(init.dropout_masks, workload)
+    return [Batch(inputs(), labels(), masks(step)) for step in range(count)]
 
 
 def net(*layers: Mapping[str, Any], **changes: Any) -> Workload:

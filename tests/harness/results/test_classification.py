@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.results.classification import score
+from harness.results.classification import perplexity, score
 
 PAIRS = st.integers(2, 5).flatmap(
     lambda classes: st.tuples(
@@ -63,3 +64,9 @@ def test_the_confusion_matrix_tells_the_rest(case: tuple[int, list[tuple[int, in
 def test_what_cannot_be_scored_is_refused(labels: list, predictions: list, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         score(labels, predictions, 3)
+
+
+def test_perplexity_is_the_number_of_classes_that_one_is_as_unsure_among() -> None:
+    assert perplexity(math.log(7)) == pytest.approx(7)
+    assert perplexity(0.0) == 1
+    assert perplexity(1e6) == math.inf

@@ -17,9 +17,11 @@ from harness.runner.context import Measuring, Timeouts
 from harness.runner.learning_curve import learning_curve
 from harness.runner.request import Request
 from harness.verdicts import EQUIVALENT, REPLAYED, UNDECIDED
+from tests.frameworks.transformer_mutants import WORKLOAD as TRANSFORMER
 from tests.parity_event import parity_event
 from tests.toy_request import BRIEF, brief_request
 from workloads import datasets
+from workloads.datasets import text
 
 pytestmark = pytest.mark.slow
 
@@ -288,6 +290,31 @@ def test_without_a_workload_absent_data_is_no_failure(
     done = set(store.summary(record).query("status == 'ok'")["workload"])
     assert done == {"mlp-digits", "cnn-digits"}
     assert status == 0
+
+
+def test_a_label_a_step_is_scored_by_steps_and_by_perplexity(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    request = asked(
+        toy_root,
+        toy_interpreters,
+        modes=["well"],
+        workloads=[str(TRANSFORMER)],
+        epochs=None,
+        steps=2,
+        parity_steps=2,
+    )
+    record, status, _ = execute(request, toy_root)
+    assert status == 0, [e["reason"] for e in record.every("cell-failed")]
+    scores = record.every("evaluated")
+    tokens = text.TEST * text.STEPS
+    assert [(score["examples"], np.sum(score["confusion"])) for score in scores] == [
+        (tokens,) * 2
+    ] * 2
+    perplexities = store.summary(record)["perplexity"]
+    assert perplexities.tolist() == [score["perplexity"] for score in scores]
+    assert all(1 < perplexity < 200 for perplexity in perplexities)
+    assert "perplexity" in (record.folder / "report.md").read_text()
 
 
 def test_a_framework_that_cannot_run_is_listed_and_the_others_go_on(

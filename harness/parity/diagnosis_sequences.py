@@ -1,0 +1,54 @@
+"""What wrong sequences look like: attention, positions, labels that do not count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.parity.check import Verdict
+from harness.parity.reference import ReferenceRun
+from harness.parity.relations import EXACT, difference
+from workloads import layers
+
+
+def suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
+    """Yield other computations of the same step, in words."""
+    kinds = {type(place.layer) for place in run.workload.leaves}
+    if layers.Attention in kinds:
+        turned = replace(run.workload, layers=_turned(run.workload.layers))
+        causal = any(getattr(place.layer, "causal", False) for place in run.workload.leaves)
+        words = "is not causal" if causal else "is causal, where it is to see all steps"
+        yield f"attention {words}", replace(run, workload=turned)
+    if layers.Positions in kinds:
+        names = [p.name for p in run.workload.leaves if isinstance(p.layer, layers.Positions)]
+        for shift in (1, -1):
+            rolled = {f"{k}.weight": np.roll(run.start[f"{k}.weight"], shift, 0) for k in names}
+            yield "positions are shifted by a step", replace(run, start={**run.start, **rolled})
+
+
+def _turned(chain: Sequence[layers.Layer]) -> tuple[layers.Layer, ...]:
+    """Return layers with the causal attention seeing all steps, and the other being causal."""
+    turned: list[layers.Layer] = []
+    for layer in chain:
+        if isinstance(layer, layers.Residual):
+            body, shortcut = _turned(layer.body), _turned(layer.shortcut)
+            turned.append(replace(layer, body=body, shortcut=shortcut))
+        elif isinstance(layer, layers.Attention):
+            turned.append(replace(layer, causal=not layer.causal))
+        else:
+            turned.append(layer)
+    return tuple(turned)
+
+
+def of_labels(answers: Mapping[str, NDArray], run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    """Labels of -1 that count as a class."""
+    batch = run.batches[0]
+    if np.all(batch.labels >= 0) or difference(answers["logits"], run.answers["logits"]) > EXACT:
+        return
+    step = run.reference().step(batch._replace(labels=np.maximum(batch.labels, 0)))
+    gradients = step.gradients.items()
+    if all(difference(answers[f"gradient/{name}"], g) < EXACT for name, g in gradients):
+        yield "steps labelled -1 count in the loss, as class 0"
