@@ -162,9 +162,7 @@ def main() -> None:
     parser.add_argument("--treatment", action="append", choices=TREATMENTS)
     asked = parser.parse_args()
     workload = spec.load(asked.workload)
-    arrays = datasets.prepare(
-        workload.data.dataset, cache_folder() / "datasets", seed=0, synthetic=True
-    )
+    arrays = datasets.prepare(workload.dataset, cache_folder() / "datasets", seed=0, synthetic=True)
     print(
         f"{date.today()}, {host.describe()['cpu']}; {asked.workload}, {asked.framework}"
         f" {asked.mode}, {asked.threads} threads; {asked.batches} x {asked.launches} launches,"

@@ -119,9 +119,7 @@ def started(framework: FrameworkSpec, threads: int, folder: Path) -> Iterator[Wo
 
 def prepared(workload: Workload, steps: int, folder: Path) -> dict[str, str]:
     """Write start weights and order; return where a worker finds these and the data."""
-    arrays = datasets.prepare(
-        workload.data.dataset, cache_folder() / "datasets", seed=0, synthetic=True
-    )
+    arrays = datasets.prepare(workload.dataset, cache_folder() / "datasets", seed=0, synthetic=True)
     examples = len(arrays.open("train_labels"))
     for name, array in init.start_weights(workload).items():
         np.save(folder / f"{name}.npy", array)

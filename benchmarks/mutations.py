@@ -33,6 +33,8 @@ from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from tests.frameworks import optimiser_mutants  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
+from tests.frameworks.recurrent_mutants import NATIVE_RECURRENT, RECURRENT  # noqa: E402
+from tests.frameworks.recurrent_mutants import WORKLOAD as RECURRENT_NET  # noqa: E402
 from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED  # noqa: E402
 from tests.frameworks.transformer_mutants import WORKLOAD as TRANSFORMER  # noqa: E402
 from tests.harness.parity.cases import batches  # noqa: E402
@@ -71,6 +73,8 @@ def outcomes(framework: str) -> Iterator[Outcome]:
         yield from _try(framework, workload, [str(kind.__doc__) for kind in kinds])
     transformed = [*TRANSFORMED, *(NATIVE_TRANSFORMED if native else ())]
     yield from _try(framework, str(TRANSFORMER), transformed)
+    recurrent = [*RECURRENT, *(NATIVE_RECURRENT if native else ())]
+    yield from _try(framework, str(RECURRENT_NET), recurrent)
 
 
 def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
@@ -125,7 +129,15 @@ def main() -> None:
     found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
-    for fault in [*COMMON, *NATIVE, *TRANSFORMED, *NATIVE_TRANSFORMED, *optimiser_mutants.FAULTS]:
+    for fault in [
+        *COMMON,
+        *NATIVE,
+        *TRANSFORMED,
+        *NATIVE_TRANSFORMED,
+        *RECURRENT,
+        *NATIVE_RECURRENT,
+        *optimiser_mutants.FAULTS,
+    ]:
         cells = [found[name].get(fault) for name in frameworks]
         marks = ["" if one is None else _mark(one.verdict) for one in cells]
         shown = found[native_host()][fault]

@@ -64,7 +64,7 @@ class ParityCheck:
     def __init__(self, workload: Workload, steps: int) -> None:
         """Run the reference over the first batches. Raises DatasetError where there is no data."""
         cache = cache_folder() / "datasets"
-        arrays = datasets.prepare(workload.data.dataset, cache, seed=workload.data.seed)
+        arrays = datasets.prepare(workload.dataset, cache, seed=workload.data.seed)
         inputs, labels = arrays.open("train_inputs"), arrays.open("train_labels")
         order = init.batch_order(workload, len(labels), steps)
         batches = Batches(inputs, labels, order, workload).checked(steps)

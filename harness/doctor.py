@@ -25,7 +25,9 @@ from harness.machine.interference import InterferenceMonitor, Noise
 from harness.paths import CACHE_VARIABLE, cache_folder, project_root
 from harness.text import count, gibibytes, listed, plain
 from workloads import datasets, places
+from workloads import spec as workload_files
 from workloads.errors import UserError
+from workloads.reading import SpecError
 
 Level = Literal["ok", "warning", "error"]
 
@@ -198,8 +200,17 @@ def _environments(framework_specs: list[FrameworkSpec], cache: Path) -> Iterator
 
 
 def _datasets(cache: Path) -> Iterator[Finding]:
+    """Data sets that are here, and absent ones that the catalogue needs; `data list` has them all."""
+    try:
+        catalogue = [workload_files.load(name) for name in workload_files.names()]
+    except SpecError as error:
+        yield Finding("error", f"the catalogue of workloads: {error}", "correct that file")
+        catalogue = []
+    needed = {workload.data.dataset for workload in catalogue}
     for name in datasets.names():
         state = datasets.state(name, cache / "datasets")
+        if name not in needed and not state.ready:
+            continue
         if state.ready:
             yield Finding("ok", f"data {name}: {state.note}")
         else:

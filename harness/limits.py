@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 from harness.text import gibibytes
-from workloads import cost, datasets
+from workloads import cost
 from workloads.errors import UserError
 from workloads.spec import Placed, Workload
 
@@ -49,6 +49,7 @@ def check(
         epochs = epochs_by or f"{where}: [data]: epochs = {workload.data.epochs}"
         _check_steps(f"--steps {steps}" if steps else epochs, workload, steps, memory)
         if memory is not None:
+            _check_data(where, workload, memory)
             _check_model(where, workload, memory, bool(parity_steps))
             _check_parity(workload, memory, parity_steps)
 
@@ -56,13 +57,25 @@ def check(
 def _check_steps(key: str, workload: Workload, steps: int | None, memory: int | None) -> None:
     """Check how long a training is, and the order of its batches, which is drawn beforehand."""
     data = workload.data
-    total = steps or data.epochs * data.steps(datasets.describe(data.dataset).train)
+    total = steps or data.epochs * data.steps(workload.dataset.train)
     if total > MOST_STEPS:
         raise UserError(f"{key}: {total:,} training steps; at most {MOST_STEPS:,} are taken")
     order = _ORDER_BYTES * total * data.batch
     if memory is not None and order > memory:
         raise UserError(
             f"{key}: the order of its batches takes {gibibytes(order)}, {_there(memory)}"
+        )
+
+
+def _check_data(where: str, workload: Workload, memory: int) -> None:
+    """Check the arrays of the user's own files, which are in memory once, while they are made."""
+    if (described := workload.data.user_data) is None:
+        return
+    itemsize = 1 if described.dtype == "uint8" else _FLOAT32
+    needed = (described.train + described.test) * math.prod(described.shape) * itemsize
+    if needed > memory:
+        raise UserError(
+            f"{where}: [data]: {workload.data.dataset} takes {gibibytes(needed)}, {_there(memory)}"
         )
 
 

@@ -150,22 +150,22 @@ class Cell:
 
         Ends at the start weights. It is asked of the model that is timed, and again after that.
         """
-        path = self.folder / file
-        begin = time.perf_counter()
+        path, begin = self.folder / file, time.perf_counter()
         batches, accumulate = self.batches.checked(steps), self.workload.optimiser.accumulate
         np.savez(path, **answers(self.adapter, self.start, batches, accumulate))  # type: ignore[arg-type]
         seconds = time.perf_counter() - begin
         this_process.reset_peak()  # what the check takes is not the training's
         return {"answers": str(path), "seconds": seconds}
 
-    def train(self, steps: int, emit: Callable) -> Result:
-        """Train `steps` steps from the start weights, in portions; the losses go to losses.npy.
+    def train(self, steps: int, emit: Callable, start: int = 0) -> Result:
+        """Train to step `steps`, from the start weights or on from step `start`; losses to losses.npy.
 
         The second portion can be replayed: the first is short, before the speed is known.
         """
-        self.adapter.load(self.start)
-        step, seconds, losses = 0, 0.0, []
-        moments = [(0, 0.0)]
+        if not start:
+            self.adapter.load(self.start)
+        step, seconds, losses = start, 0.0, []
+        moments = [(start, 0.0)]
         while step < steps:
             count = min(steps - step, self._portion("train", _PORTION_SECONDS))
             took, portion = self._train(step, count)

@@ -117,7 +117,9 @@ def _whole_cell(run: ReportRun, cell: str) -> None:
         build_seconds=0.1,
         first_step_seconds=0.1,
     )
-    run("retrained", cell, launch=2, seed=1, seconds=1.0, examples=360, accuracy=0.96)
+    curve = {"steps": [10, 20], "seconds": [0.1, 0.2], "accuracies": [0.5, 0.96]}
+    again = {"seconds": 1.0, "examples": 360, "accuracy": 0.96, "diverged": False, "curve": curve}
+    run("retrained", cell, launch=2, seed=1, **again)
     run("peaked", cell, launch=2, twin=False, import_rss=2**20, peak_rss=2**28, pss=2**27)
     run.time_slices(cell, rounds=2, launches=2)
     run(

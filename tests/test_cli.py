@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -27,7 +28,7 @@ from harness.results import store
 from harness.verdicts import UNDECIDED
 from tests.conftest import copy_with_toys
 from tests.parity_event import TENSOR, parity_event
-from workloads import spec
+from workloads import datasets, spec
 
 pytestmark = pytest.mark.slow
 
@@ -310,6 +311,28 @@ def test_data_can_be_listed_and_verified(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path))
     assert "absent" in call("data", "list").output
     assert call("data", "verify").exit_code == 0
+
+
+def test_data_of_ones_own_is_listed_with_its_place_and_verified(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path))
+    np.savez(tmp_path / "my.npz", inputs=np.zeros((8, 2)), labels=np.arange(8) % 2)
+    text = (spec.CATALOGUE / "mlp-2-3-2.toml").read_text()
+    keys = 'file = "my.npz"\ntest = 0.5\nbatch = 2'
+    net = tmp_path / "net.toml"
+    net.write_text(re.sub(r'dataset = "xor"\nbatch = \d+', keys, text))
+    workload = spec.load(str(net))
+    arrays = datasets.prepare(workload.dataset, tmp_path / "datasets", seed=0)
+    monkeypatch.setenv("COLUMNS", "400")
+    (line,) = (line for line in call("data", "list").output.splitlines() if "my.npz" in line)
+    assert "4 + 4" in line and f"MiB in {arrays.folder}" in line
+    assert "ok     user data: files of the user's, test = 0.5" in call("data", "verify").output
+    (arrays.folder / "test_inputs.npy").write_bytes(b"?")
+    verified = call("data", "verify")
+    assert verified.exit_code == 1 and "broken user data" in verified.output
+    (arrays.folder / "meta.json").write_text("?")
+    assert "broken" in call("data", "list").output
 
 
 def test_the_program_is_installed_by_name() -> None:

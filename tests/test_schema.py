@@ -139,6 +139,15 @@ def test_a_run_that_looks_and_stops_is_as_the_schemas_say(
     described(folder)
 
 
+def test_a_sweep_with_seeds_is_as_the_schemas_say(own_run: Callable[..., Path]) -> None:
+    usual = {"frameworks": ["faulty"], "seeds": 2, "epochs": 2}
+    folder = own_run("well", "slow", values={"batch": (10, 20)}, **usual)
+    check(folder)
+    described(folder)
+    manifest = store.read(folder).manifest
+    assert manifest["sweep"]["over"] == "batch" and manifest["options"]["seeds"] == 2
+
+
 def test_a_check_s_run_is_as_the_schemas_say(
     toy_root: Path, toy_interpreters: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

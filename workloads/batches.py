@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from workloads.augmentations import augmented
 from workloads.init import dropout_masks
 from workloads.spec import Data, Workload
 
@@ -102,11 +103,11 @@ class Batches:
         return SlicePlan(wholes + shorts, [next(rounds[short]) for short in sizes])
 
     def _batch(self, step: int) -> Batch:
-        row = self._order[step % len(self._order)]
+        row, data = self._order[step % len(self._order)], self._workload.data
         row = row[row >= 0]
-        inputs = normalise(self._inputs[row], self._workload.data)
+        raw = augmented(self._inputs[row], data.augment, data.seed, step)
         masks = tuple(mask[: len(row)] for mask in dropout_masks(self._workload, step))
-        return Batch(inputs, self._labels[row], masks)
+        return Batch(normalise(raw, data), self._labels[row], masks)
 
 
 def in_order(

@@ -12,7 +12,7 @@ from workloads.initialisers import Initialiser
 from workloads.layers import Shape
 from workloads.spec import Workload
 
-# Independent streams of one seed (numpy's SeedSequence mixes the pair).
+# Independent streams of one seed (numpy's SeedSequence mixes the pair); 3 is the augmentations'.
 _WEIGHTS, _ORDER, _MASKS = 0, 1, 2
 
 

@@ -161,6 +161,17 @@ def read(cls: type[T], table: Any, where: str) -> T:
     return cls(**values)
 
 
+def read_kind(kinds: Mapping[str, type[T]], table: Any, where: str) -> T:
+    """Read the rest of `table` as the class that its `kind` names."""
+    kind = table.get("kind") if isinstance(table, Mapping) else None
+    if not isinstance(kind, str) or kind not in kinds:
+        guess = nearest(kind, kinds) if isinstance(kind, str) else ""
+        allowed = ", ".join(sorted(kinds))
+        raise SpecError(f"{where}: kind = {kind!r}: not known{guess}; allowed: {allowed}")
+    parameters = {key: value for key, value in table.items() if key != "kind"}
+    return read(kinds[kind], parameters, f"{where} ({kind})")
+
+
 def _value(value: Any, hint: Any, rules: Mapping[str, Any], where: str) -> Any:
     origin = get_origin(hint)
     if origin is UnionType:  # X | None: a table has no None, the key is left out

@@ -19,13 +19,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from workloads import datasets
+from workloads.data import Data, read_data
+from workloads.datasets import Dataset, user_data
 from workloads.initialisers import Init
 from workloads.layers import KINDS, Embedding, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
-from workloads.reading import SpecError, later, nearest, number, one_of, read, table_of, text_of
+from workloads.reading import (
+    SpecError,
+    nearest,
+    number,
+    one_of,
+    read,
+    read_kind,
+    table_of,
+    text_of,
+)
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 
@@ -35,35 +46,6 @@ NAME_BYTES = 120
 """The most of a workload's name: with the parts of a cell it has to be a file's name, of 255."""
 
 LOSSES = ("cross-entropy", "mean-squared-error")
-
-
-LAST = ("drop", "keep", "wrap")
-
-
-@dataclass(frozen=True)
-class Data:
-    """Which examples, in what portions. `mean` and `std` hold one number, or one a channel.
-
-    `last` is what becomes of an epoch's last batch where it is short: it is left out (drop), a step on
-    fewer examples (keep), or filled up with the first examples of its epoch (wrap).
-    """
-
-    dataset: str
-    batch: int = field(metadata=number(low=1))
-    epochs: int = field(metadata=number(low=1))
-    seed: int = field(default=0, metadata=number(low=0))
-    scale: float = field(default=1.0, metadata=number(above=0))
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = field(default=(1.0,), metadata=number(above=0))
-    last: str = later("drop", one_of(*LAST))
-
-    def rest(self, examples: int) -> int:
-        """Return of how many examples an epoch's last batch is where it is short, else 0."""
-        return examples % self.batch
-
-    def steps(self, examples: int) -> int:
-        """Return how many batches an epoch has."""
-        return examples // self.batch + (self.last != "drop" and self.rest(examples) > 0)
 
 
 @dataclass(frozen=True)
@@ -106,6 +88,15 @@ class Workload:
     classes: int
     tokens: int = 0
     label_shape: Shape = ()
+    files: user_data.Source | None = field(default=None, compare=False)
+    """Where data of the user's own is, on the machine that has its files."""
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The description of its data."""
+        if self.data.user_data is not None:
+            return self.data.user_data.dataset(self.data.dataset, self.files)
+        return datasets.describe(self.data.dataset)
 
     @cached_property
     def model(self) -> tuple[Placed, ...]:
@@ -148,7 +139,7 @@ class Workload:
     def to_dict(self) -> dict[str, Any]:
         """Return plain tables as in the TOML file, plus the name."""
         table = table_of(self)
-        for of_the_data in ("input_shape", "classes", "tokens", "label_shape"):
+        for of_the_data in ("input_shape", "classes", "tokens", "label_shape", "files"):
             del table[of_the_data]
         return table
 
@@ -190,7 +181,7 @@ def load(name_or_path: str) -> Workload:
         raise
     except (ValueError, RecursionError) as error:  # of the parser's own limits too
         raise SpecError(f"{path}: not valid TOML: {error}") from error
-    return from_dict({"name": path.stem, **table}, str(path))
+    return from_dict({"name": path.stem, **table}, str(path), path.parent)
 
 
 @dataclass(frozen=True)
@@ -207,21 +198,22 @@ class _File:
     target_accuracy: float = field(default=0.0, metadata=number(low=0, below=1))
 
 
-def from_dict(table: dict[str, Any], where: str) -> Workload:
+def from_dict(table: dict[str, Any], where: str, folder: Path | None = None) -> Workload:
     """Check plain tables (a TOML file's, or `Workload.to_dict`) and return the workload.
+
+    A file of the user's data is looked for from `folder` on.
 
     Raises:
         SpecError: with `where`, the key, the value and what is allowed.
     """
     file = read(_File, table, where)
     _check_name(file.name, where)
-    data = read(Data, file.data, f"{where}: [data]")
-    if data.dataset not in datasets.names():
-        raise SpecError(
-            f'{where}: [data]: dataset = "{data.dataset}": not known'
-            f"{nearest(data.dataset, datasets.names())}; allowed: {', '.join(datasets.names())}"
-        )
-    described = datasets.describe(data.dataset)
+    data, files = read_data(file.data, f"{where}: [data]", folder or Path())
+    described = (
+        data.user_data.dataset(data.dataset, files)
+        if data.user_data
+        else datasets.describe(data.dataset)
+    )
     workload = Workload(
         name=file.name,
         title=file.title,
@@ -233,13 +225,14 @@ def from_dict(table: dict[str, Any], where: str) -> Workload:
         init=read(Init, file.init, f"{where}: [init]"),
         loss=file.loss,
         label_smoothing=file.label_smoothing,
-        optimiser=_by_kind(OPTIMISERS, file.optimiser, f"{where}: [optimiser]"),
-        schedule=_by_kind(SCHEDULES, file.schedule, f"{where}: [schedule]"),
+        optimiser=read_kind(OPTIMISERS, file.optimiser, f"{where}: [optimiser]"),
+        schedule=read_kind(SCHEDULES, file.schedule, f"{where}: [schedule]"),
         target_accuracy=file.target_accuracy,
         input_shape=tuple(described.shape),
         classes=len(described.classes),
         tokens=described.tokens,
         label_shape=tuple(described.label_shape),
+        files=files,
     )
     _check(workload, where)
     return workload
@@ -259,20 +252,6 @@ def _check_name(name: str, where: str) -> None:
         )
 
 
-T = TypeVar("T")
-
-
-def _by_kind(kinds: Mapping[str, type[T]], table: Any, where: str) -> T:
-    """Read the rest of `table` as the class that its `kind` names."""
-    kind = table.get("kind") if isinstance(table, Mapping) else None
-    if not isinstance(kind, str) or kind not in kinds:
-        guess = nearest(kind, kinds) if isinstance(kind, str) else ""
-        allowed = ", ".join(sorted(kinds))
-        raise SpecError(f"{where}: kind = {kind!r}: not known{guess}; allowed: {allowed}")
-    parameters = {key: value for key, value in table.items() if key != "kind"}
-    return read(kinds[kind], parameters, f"{where} ({kind})")
-
-
 def _layer(table: Any, where: str) -> Layer:
     """Read one layer; a residual block's branches are lists of layers."""
     if isinstance(table, Mapping) and table.get("kind") == "softmax":
@@ -288,7 +267,7 @@ def _layer(table: Any, where: str) -> Layer:
             )
         if table.get("body") == ():
             raise SpecError(f"{where} (residual): body is empty: give it at least one layer")
-    return _by_kind(KINDS, table, where)
+    return read_kind(KINDS, table, where)
 
 
 def _place(
@@ -310,7 +289,7 @@ def _place(
 def _check_batches(workload: Workload, where: str) -> None:
     """Check that every layer can be trained on a whole batch, and on a short one that is kept."""
     data = workload.data
-    short = data.rest(datasets.describe(data.dataset).train) if data.last == "keep" else 0
+    short = data.rest(workload.dataset.train) if data.last == "keep" else 0
     for batch, which in ((data.batch, ""), (short, ' (the last batch of an epoch, last = "keep")')):
         for place in workload.leaves if batch else ():
             try:
@@ -343,6 +322,18 @@ def _check(workload: Workload, where: str) -> None:
         workload.optimiser.check()
     except SpecError as error:
         raise SpecError(f"{where}: [optimiser] ({workload.optimiser.kind}): {error}") from error
+    if workload.data.user_data and workload.data.batch > workload.dataset.train:
+        raise SpecError(
+            f"{where}: [data]: batch = {workload.data.batch}: {workload.data.dataset} has"
+            f" {workload.dataset.train:,} examples to train with"
+        )
+    for i, augmentation in enumerate(workload.data.augment):
+        try:
+            augmentation.check(workload.input_shape)
+        except SpecError as error:
+            raise SpecError(
+                f"{where}: [data]: augment[{i}] ({augmentation.kind}): {error}"
+            ) from error
     if workload.label_smoothing and workload.loss != "cross-entropy":
         raise SpecError(
             f"{where}: label_smoothing goes with the cross-entropy only, not {workload.loss}"

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.paths import cache_folder
-from workloads import datasets, init
+from workloads import datasets, init, toml
 from workloads.batches import Batch, Batches
 from workloads.datasets import Arrays
 from workloads.spec import Workload
@@ -70,26 +69,4 @@ def as_toml(workload: Workload) -> str:
     """Return the workload as a file that `spec.load` reads."""
     table = workload.to_dict()
     del table["name"]  # the file's name
-    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    layers = "".join(f"  {_toml(layer)},\n" for layer in plain.pop("layers"))
-    lines = [f"{key} = {_toml(value)}\n" for key, value in plain.items()]
-    lines.append(f"layers = [\n{layers}]\n")
-    for name, section in table.items():
-        if isinstance(section, dict):
-            lines.append(f"\n[{name}]\n")
-            lines += [f"{key} = {_toml(value)}\n" for key, value in section.items()]
-    return "".join(lines)
-
-
-def _toml(value: Any) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case str():
-            return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        case dict():
-            pairs = (f'"{key}" = {_toml(item)}' for key, item in value.items())
-            return "{ " + ", ".join(pairs) + " }"
-        case list() | tuple():
-            return "[" + ", ".join(map(_toml, value)) + "]"
-    return repr(value)
+    return toml.dumps(table)

@@ -142,7 +142,7 @@ def _data(draw: DrawFn, dataset: str) -> Data:
         datasets.describe(dataset).train % batch == 1
     )  # over which no batch norm can be trained
     last = draw(weighted({"drop": 4, "wrap": 1} | ({} if single else {"keep": 3})))
-    return Data(dataset, batch, 1, draw(st.integers(0, 99)), scale, mean, std, last)
+    return Data(dataset, batch, 1, draw(st.integers(0, 99)), scale, mean, std, last=last)
 
 
 @st.composite

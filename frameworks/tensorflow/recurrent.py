@@ -47,9 +47,9 @@ def one_way(
     way: Callable[..., list[tf.Tensor]], units: int, turned: bool, x: tf.Tensor, *weights: tf.Tensor
 ) -> tf.Tensor:
     """Return the outputs of one way, (batch, steps, units), in x's dtype."""
-    weight_x, weight_h, bias, *more = weights
+    weight_x, weight_h, bias, *bias_h = weights
     from_x = tf.unstack(tf.nn.bias_add(tf.tensordot(x, weight_x, axes=1), bias), axis=1)
-    outputs = way(from_x[::-1] if turned else from_x, units, weight_h, *more)
+    outputs = way(from_x[::-1] if turned else from_x, units, weight_h, *bias_h)
     return tf.cast(tf.stack(outputs[::-1] if turned else outputs, axis=1), x.dtype)
 
 

@@ -58,7 +58,7 @@ def _told(record: store.Record) -> dict[str, dict[tuple[str, str], Any]]:
     machine = {k: v for k, v in (manifest.get("machine") or {}).items() if k not in PASSING}
     # A GPU's free memory and load are of the moment too.
     lasting = ("name", "memory_total", "driver", "cuda", "capability")
-    gpus = [{k: gpu.get(k) for k in lasting} for gpu in machine.get("gpus") or ()]
+    gpus = [{k: gpu.get(k) for k in lasting} for gpu in machine.get("gpus") or () if gpu]
     parts = {
         "machine": machine | {"gpus": gpus},
         "options": manifest.get("options") or {},

@@ -34,14 +34,30 @@ def list_(data_dir: Path | None) -> None:
     from harness.report.printing import table
     from workloads import datasets
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in datasets.names():
         dataset = datasets.describe(name)
         shape = "x".join(map(str, dataset.shape))
         state = datasets.state(name, _folder(), data_dir)
         examples = f"{dataset.train:,} + {dataset.test:,}"
         rows.append((name, dataset.title, shape, examples, str(state)))
+    rows += [_user_data_row(folder) for folder in datasets.user_data_folders(_folder())]
     table(Console(), ["data set", "title", "shape", "train + test", "state"], rows)
+
+
+def _user_data_row(folder: Path) -> tuple[str, ...]:
+    """Arrays in the cache that were made of files of the user's."""
+    from workloads.datasets import DatasetError, array_cache
+
+    try:
+        arrays = array_cache.peek(folder)
+        counts = [len(arrays.open(f"{part}_labels")) for part in ("train", "test")]
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
+    except (DatasetError, OSError, ValueError) as error:
+        return folder.parent.name, "", "", "", f"broken: {error}"
+    shape = "x".join(map(str, arrays.shape))
+    examples = " + ".join(f"{count:,}" for count in counts)
+    return arrays.name, arrays.source, shape, examples, f"{size:,.1f} MiB in {folder}"
 
 
 @data.command()
@@ -74,10 +90,13 @@ def verify(names: tuple[str, ...], data_dir: Path | None) -> None:
     from harness import selection
     from workloads import datasets
 
-    broken = False
-    for name in selection.choose(names or ["all"], datasets.names(), "data set"):
-        for finding in datasets.verify(name, _folder(), data_dir):
-            broken |= not finding.ok
-            state = "ok    " if finding.ok else "broken"
-            click.echo(f"{state} {name}: {finding.note} ({finding.path})")
-    sys.exit(int(broken))
+    chosen = selection.choose(names or ["all"], datasets.names(), "data set")
+    findings = [
+        (name, finding) for name in chosen for finding in datasets.verify(name, _folder(), data_dir)
+    ]
+    if not names or "all" in names:
+        findings += [("user data", finding) for finding in datasets.verify_user_data(_folder())]
+    for name, finding in findings:
+        state = "ok    " if finding.ok else "broken"
+        click.echo(f"{state} {name}: {finding.note} ({finding.path})")
+    sys.exit(int(not all(finding.ok for _, finding in findings)))

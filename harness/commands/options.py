@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness import defaults, paths
-from harness.commands.types import Device, Duration, Folder, Named
+from harness.commands.types import Device, Duration, Folder, Named, Numbers
 from workloads.places import program
 from workloads.reading import LARGEST
 
@@ -70,7 +70,21 @@ KEEP_ENV = click.option(
     help="Hand this environment variable to workers; every output then says so.",
 )
 
-CELLS = options(
+
+def _flat(
+    context: click.Context, option: click.Parameter, groups: tuple[tuple[float, ...], ...]
+) -> tuple[float, ...]:
+    """All numbers of an option that may be repeated, each time with several."""
+    return tuple(number for group in groups for number in group)
+
+
+def _single(
+    context: click.Context, option: click.Parameter, numbers: tuple[float, ...] | None
+) -> float | None:
+    return numbers[0] if numbers else None
+
+
+_CHOICE = options(
     click.option(
         "--framework",
         "frameworks",
@@ -108,11 +122,19 @@ CELLS = options(
     click.option(
         "--deterministic", is_flag=True, help="Use each framework's deterministic algorithms."
     ),
-    click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        help="Processors that a worker may use.  [default: all; of up to 8, all but one]",
-    ),
+)
+
+_COUNT = click.IntRange(min=1)
+
+_THREADS = click.option(
+    "--threads",
+    type=Numbers(_COUNT, several=False),
+    metavar="N",
+    callback=_single,
+    help="Processors that a worker may use.  [default: all; of up to 8, all but one]",
+)
+
+_HOW = options(
     click.option(
         "--seed",
         type=click.IntRange(min=0, max=LARGEST),
@@ -137,6 +159,39 @@ CELLS = options(
     KEEP_ENV,
     OUT,
 )
+
+CELLS = options(_CHOICE, _THREADS, _HOW)
+
+SWEPT_CELLS = options(
+    _CHOICE,
+    click.option(
+        "--threads",
+        type=Numbers(_COUNT),
+        metavar="N,...",
+        multiple=True,
+        callback=_flat,
+        help="Processors that a worker may use; several numbers make a sweep."
+        "  [default: all; of up to 8, all but one]",
+    ),
+    click.option(
+        "--batch",
+        type=Numbers(_COUNT),
+        metavar="N,...",
+        multiple=True,
+        callback=_flat,
+        help="Override the workload's batch size; several numbers make a sweep.",
+    ),
+    click.option(
+        "--width",
+        type=Numbers(click.FloatRange(min=0, min_open=True)),
+        metavar="FACTOR,...",
+        multiple=True,
+        callback=_flat,
+        help="Multiply the widths of all hidden layers; several factors make a sweep.",
+    ),
+    _HOW,
+)
+"""As CELLS, where a sweep may be made."""
 
 TRAINING = options(
     click.option(

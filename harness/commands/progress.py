@@ -102,6 +102,7 @@ def _now(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
         "relaunched": "starts again",
         "launched": f"starts again, launch {event.get('launch')}",
         "warmed": f"warm, launch {event.get('launch')}",
+        "retrained": f"trained with seed {event.get('seed')}",
         "slice": f"timed, launch {event.get('launch')}, round {event.get('round')}",
     }
     return f"{short} {stages[name]}" if name in stages else None

@@ -15,6 +15,7 @@ from harness.commands.options import (
     CELLS,
     DETAILS,
     JSON,
+    SWEPT_CELLS,
     TRAINING,
     conduct,
     data_option,
@@ -25,11 +26,12 @@ from workloads.errors import UserError
 
 if TYPE_CHECKING:
     from harness.results.store import Record
-    from harness.runner.request import Request
+    from harness.runner.plan import Values
+    from harness.runner.request import Options, Request
 
 
 @click.command()
-@CELLS
+@SWEPT_CELLS
 @TRAINING
 @BUDGET
 @click.option(
@@ -42,6 +44,11 @@ if TYPE_CHECKING:
     "--quick", is_flag=True, help="Smoke run: one epoch, two launches of four rounds. Do not cite."
 )
 @data_option("real", "synthetic: drawn from the seed, for speed only; no accuracy is reported.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    help="Train with so many seeds too: steps and seconds to the target accuracy.",
+)
 @click.option("--no-parity", is_flag=True, help="Skip the parity check; every output then says so.")
 @click.option(
     "--resume", metavar="RUN", help="Go on with a run that was cut short, with its own options."
@@ -58,12 +65,12 @@ def run(as_json: bool, details: bool, resume: str | None, **options: Any) -> Non
     from rich.console import Console
 
     from harness.report import terminal
-    from harness.runner.request import Options, request
+    from harness.runner.request import request
 
     folder = None
     if resume is not None:
         folder, options = _stored(resume, options["out"])
-    record, status = _conduct(request(Options(**options)), as_json, folder)
+    record, status = _conduct(request(_options(options)), as_json, folder)
     if as_json:
         _print_json(record)
     else:
@@ -93,6 +100,15 @@ def parity(as_json: bool, **options: Any) -> None:
     else:
         terminal.parity(record, Console())
     sys.exit(status)
+
+
+def _options(given: dict[str, Any]) -> Options:
+    """Return the options of a run; a single number of threads is none of a sweep."""
+    from harness.runner.request import Options
+
+    values: Values = {axis: given.pop(axis) for axis in ("batch", "width", "threads")}
+    threads = int(values["threads"][0]) if len(values["threads"]) == 1 else None
+    return Options(threads=threads, values=values, **given)
 
 
 def _stored(name: str, out: Path | None) -> tuple[Path, dict[str, Any]]:

@@ -25,7 +25,7 @@ class TimeLeft:
         self._current: tuple[str, float] | None = None
         self._timing_since: float | None = None
         self._stopped, self._last_launch = set[str](), 0.0
-        self._began = 0.0
+        self._began, self._last = 0.0, 0.0
 
     def add(self, event: Mapping[str, Any], now: float) -> None:
         """Take up one event."""
@@ -41,11 +41,15 @@ class TimeLeft:
             self._end_bringing_up(now)
         if name == "warmed" and self._timing_since is None:
             self._timing_since = now
+        if name == "retrained" and "curve" in event and self._timing_since is not None:
+            # On --seeds: it takes nothing of the budget.
+            self._timing_since += now - self._last
         if name == "checkpoint" and event.get("launch"):
             self._last_launch = event["took"]
         if name in ("stopped", "workload-skipped", "workload-refused"):
             self._stopped.add(event["workload"])
             self._timing_since = None
+        self._last = now
 
     def _end_bringing_up(self, now: float) -> None:
         if self._current is not None:

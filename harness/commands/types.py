@@ -74,6 +74,28 @@ class Percent(Parsed):
     parse = staticmethod(parse_percent)
 
 
+class Numbers(click.ParamType):
+    """Numbers with commas between them, as a tuple; each is held to the range of `number`."""
+
+    def __init__(self, number: click.ParamType, *, several: bool = True) -> None:
+        self._number, self._several = number, several
+        self.name = f"{number.name},..." if several else number.name
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Parse `value`."""
+        words = [word.strip() for word in str(value).split(",")]
+        if len(words) > 1 and not self._several:
+            self.fail(
+                f'"{value}": give one number; several are a sweep, which `run` makes', param, ctx
+            )
+        numbers = tuple(self._number.convert(word, param, ctx) for word in words)
+        if not all(map(math.isfinite, numbers)):
+            self.fail(f'"{value}": give finite numbers', param, ctx)
+        return numbers
+
+
 class Named(click.ParamType):
     """``NAME=PATH``, PATH an existing file."""
 

@@ -144,6 +144,11 @@ def of(record: store.Record, name: str | None = None) -> dict[str, Any]:
     measures, manifest = Measures(record), record.manifest
     cells = {cell_id: cell for cell_id, cell in measures.cells.items() if cell.status == tables.OK}
     run = str(manifest.get("run", record.folder.name))
+    if manifest.get("sweep"):
+        raise store.StoreError(
+            f"{run} cannot be a baseline: it is a sweep, whose workloads are in no file a check could"
+            " read; run the workload itself, or write one file for each of its points"
+        )
     if not cells:
         raise store.StoreError(f"{run} cannot be a baseline: no cell succeeded")
     for cell_id in cells:

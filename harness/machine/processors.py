@@ -45,6 +45,13 @@ def spread(free: Iterable[Core], threads: int) -> list[int]:
     return sorted(ranked[:threads])
 
 
+def among(cpus: Iterable[int], threads: int) -> list[int]:
+    """Return so many of these processors, as `spread` takes them from their cores."""
+    usable = {*cpus}
+    parts = (tuple(cpu for cpu in core if cpu in usable) for core in cores())
+    return spread(filter(None, parts), threads)
+
+
 def in_words(processors: Iterable[int]) -> str:
     """Return numbers as the system lists them: ``0-3,8``."""
     runs: list[list[int]] = []

@@ -144,7 +144,7 @@ def _data(plan: Plan, name: str, seed: int | None) -> Path:
     workload = workload if seed is None else workload.with_data(seed=seed)
     data_dir = plan.always.get("data-dir")
     return datasets.prepare(
-        workload.data.dataset,
+        workload.dataset,
         cache_folder() / "datasets",
         seed=workload.data.seed,
         data_dir=Path(expanded(data_dir)) if data_dir else None,

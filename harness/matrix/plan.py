@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import paths
 from harness.results import serialise, store
-from workloads import spec
+from workloads import spec, toml
 from workloads.errors import UserError
 from workloads.places import program
 from workloads.reading import nearest, text_of
@@ -38,6 +38,10 @@ _REFUSED = {
     "resume": "a unit that was cut short begins anew",
     "json": "nobody reads what a unit prints",
     "anonymous": "the map of units names nodes",
+    **dict.fromkeys(
+        ("batch", "width"), "a sweep is one run's; write a workload file for each value"
+    ),
+    "seeds": "seeds are an axis: seed in [over]",
 }
 _SLURM_NAMES = """
     array job-name exclusive oversubscribe mem mem-per-cpu requeue no-requeue acctg-freq signal nodes
@@ -211,6 +215,8 @@ def _always(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
     for key, value in options.items():
         if key in _REFUSED:
             raise MatrixError(f"{file}: [always] {key}: leave it out: {_REFUSED[key]}")
+        if key == "threads" and (len(as_list(value)) > 1 or "," in str(value)):
+            raise MatrixError(f"{file}: [always] threads: give one number: a sweep is one run's")
         for item in as_list(value):
             if not isinstance(item, bool | int | float | str):
                 raise MatrixError(f"{file}: [always] {key}: give a text, a number, true, or a list")
@@ -280,10 +286,25 @@ def _slurm(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _workload(name: str, file: Path) -> str:
-    """The text of a workload's own file, "" of one of the catalogue. Raises SpecError."""
+    """The text of a workload's own file, "" of one of the catalogue. Raises SpecError.
+
+    Data of the user's own is described in it, for nodes that do not have its files.
+    """
     path = _path(name, file)
-    spec.load(path)
-    return text_of(Path(path)) if path.endswith(".toml") else ""
+    workload = spec.load(path)
+    if not path.endswith(".toml"):
+        return ""
+    text = text_of(Path(path))
+    if workload.files is None:
+        return text
+    table = tomllib.loads(text)
+    data = workload.to_dict()["data"]
+    about = {"file": str(workload.files.path), "dataset": data["dataset"]}
+    table["data"] |= {**about, "user_data": data["user_data"]}
+    try:
+        return toml.dumps(table).encode().decode()
+    except UnicodeEncodeError as error:
+        raise MatrixError(f"{path}: [data]: the path of its file is not in UTF-8") from error
 
 
 def _path(name: str, file: Path) -> str:

@@ -18,7 +18,7 @@ from frameworks.answers import probes
 from frameworks.contract import Options
 from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import Arithmetic
-from harness.parity import diagnosis_sequences, inference
+from harness.parity import diagnosis_recurrent, diagnosis_sequences, inference
 from harness.parity.check import Verdict
 from harness.parity.diagnosis_updates import of_another_optimiser
 from harness.parity.reference import ReferenceRun
@@ -42,7 +42,6 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         return None
     failed = [check for check in verdict.checks if not check.ok]
     predictions = [check.tensor.startswith("prediction") for check in failed]
-    step_is_right = not any(check.when == "at step 1" for check in failed)
     patterns: tuple[Callable[..., Iterator[str]], ...] = (
         _of_another_shape,
         _variance,
@@ -50,6 +49,7 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         diagnosis_sequences.of_labels,
         _loss_scaled,
         _what_if,
+        diagnosis_recurrent.of_gelu,
         _state,
         _gradients,
         of_another_optimiser,
@@ -58,12 +58,17 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         _predictions,
     )
     at_the_start = predictions[0] and failed[0].steps == 0
-    if all(predictions) or (at_the_start and step_is_right):
+    if all(predictions) or (at_the_start and _step_is_right(verdict)):
         patterns = (_not_finite, _of_another_shape, _predictions)
     for pattern in patterns:
         for words in pattern(answers, run, verdict):
             return words
     return None
+
+
+def _step_is_right(verdict: Verdict) -> bool:
+    """Return whether all that is compared of the first step is."""
+    return all(check.ok for check in verdict.checks if check.when == "at step 1")
 
 
 def _not_finite(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
@@ -163,6 +168,7 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
         workload = replace(run.workload, layers=averaged)
         yield "max pooling is replaced by averages", replace(run, workload=workload)
     yield from diagnosis_sequences.suspects(run)
+    yield from diagnosis_recurrent.suspects(run)
     if run.batches[1:]:
         shifted = replace(run, batches=run.batches[1:2])
         yield "it is the next batch's: the order is off by one", shifted
@@ -299,7 +305,8 @@ def _predictions(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Itera
                 yield "predictions are by the weights, and not by their average"
         about = inference.Predictions(run.workload, np.concatenate(batches), after, run.start)
         yield from inference.patterns(answers[key], expected, about)
-    yield (
-        "predictions are wrong where training is right: look at the way of inference, and at what of"
-        " batch norm's state `load` sets"
-    )
+    if _step_is_right(verdict):
+        yield (
+            "predictions are wrong where training is right: look at the way of inference, and at what"
+            " of batch norm's state `load` sets"
+        )

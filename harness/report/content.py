@@ -12,7 +12,15 @@ from typing import Any
 
 import pandas as pd
 
-from harness.report import headlines, parity_tables, payback, provenance, timing_notes
+from harness.report import (
+    headlines,
+    parity_tables,
+    payback,
+    provenance,
+    seed_notes,
+    sweeps,
+    timing_notes,
+)
 from harness.report.groups import groups, load
 from harness.results import store, tables
 from harness.results.metric import Metric
@@ -77,6 +85,7 @@ class Report:
     verdict: str
     warnings: tuple[str, ...]
     sections: tuple[Section, ...]
+    sweeps: tuple[sweeps.SweepTable, ...]
     absent: tuple[tuple[str, str], ...]
     failures: tuple[Failure, ...]
     parity: tuple[tuple[str, ...], ...]
@@ -97,6 +106,7 @@ def build(record: store.Record) -> Report:
         verdict=sentence,
         warnings=(*provenance.warnings(record), *provenance.refusals(record)),
         sections=tuple(_sections(record, table, record.pairs)),
+        sweeps=tuple(sweeps.tables(record)),
         absent=tuple(absent(record)),
         failures=failures,
         parity=tuple(parity_tables.rows(record)),
@@ -211,6 +221,7 @@ def notes(
         *_targets(record, cells, spec),
         *timing_notes.notes(record, cells, pairs),
         *payback.notes(cells, pairs, spec),
+        *seed_notes.notes(cells, spec),
         *_references(cells),
     ]
 

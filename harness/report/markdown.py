@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness.report import content, parity_tables, timing_notes
 from harness.report.content import Failure, Report, Section
+from harness.report.sweeps import SweepTable
 from harness.results import store
 from harness.text import SYMBOLS
 
@@ -31,6 +32,8 @@ def _lines(report: Report) -> Iterator[str]:
     for warning in report.warnings:
         yield ""
         yield f"> ! **{escape(warning)}**"
+    for swept in report.sweeps:
+        yield from _sweep(swept)
     for section in report.sections:
         yield from _section(section)
     if report.absent:
@@ -60,6 +63,17 @@ def _parity(report: Report) -> Iterator[str]:
     for _, words, tensors in report.unsettled:
         yield from ["", f"**{escape(words)}**", ""]
         yield from table(parity_tables.TENSORS, tensors, numbers=range(2, 6))
+
+
+def _sweep(swept: SweepTable) -> Iterator[str]:
+    yield from ["", f"## {escape(swept.title)}", ""]
+    yield from table(swept.titles, swept.rows, numbers=range(1, len(swept.titles)))
+    yield ""
+    yield from (f"- {SYMBOLS[tone]} {escape(note)}" for tone, note in swept.notes)
+    if swept.pairs:
+        yield from ["", "<details><summary>Where each pair of cells crosses</summary>", ""]
+        yield from table(swept.pair_titles, swept.pairs)
+        yield from ["", "</details>"]
 
 
 def _section(section: Section) -> Iterator[str]:

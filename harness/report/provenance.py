@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness.machine import host, processors
 from harness.report import timing_notes
-from harness.results import store, tables
+from harness.results import store, sweep, tables
 from harness.results.tables import number
 from harness.text import count, gibibytes, listed, plain
 
@@ -112,6 +112,9 @@ def shortened(record: store.Record, workload: str) -> str:
         return f"after {plain(steps)} steps"
     if epochs is not None and planned is not None and epochs < planned:
         return f"after {epochs:g} of its {planned:g} epochs"
+    point = sweep.point_of(record.manifest, workload)
+    if point and not point.as_declared:
+        return f"at {plain(point.over)} {point.value:g}, for which nothing was tuned"
     # Older runs do not record how many a workload asks for.
     return "after one epoch" if options.get("quick") and planned is None else ""
 
@@ -129,6 +132,9 @@ def entries(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, st
     if options.get("parity_steps"):
         yield "parity", PARITY.format(steps=plain(options["parity_steps"]))
     chosen = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
+    if swept := sweep.Sweep.read(manifest):
+        values = listed(f"{value:g}" for value in sorted({each.value for each in swept.points}))
+        chosen.append(f"a sweep over {swept.over} {values}")
     chosen += [
         f"on processors {processors.in_words(event['processors'])}"
         + (
@@ -187,14 +193,22 @@ def workload(spec: Mapping[str, Any]) -> str:
     """A workload in a line: its data, portions, loss and optimiser, with all that was set in it."""
     data, optimiser = spec.get("data") or {}, spec.get("optimiser") or {}
     parameters = ", ".join(f"{key} {value}" for key, value in optimiser.items() if key != "kind")
+    augment = " ".join(_augmentation(table) for table in data.get("augment") or ())
     words = [
         str(data.get("dataset", "")),
+        f"augmented by {augment}" if augment else "",
         f"batch {data['batch']}" if "batch" in data else "",
         count(data["epochs"], "epoch") if isinstance(data.get("epochs"), int) else "",
         str(spec.get("loss", "")),
         f"{optimiser.get('kind', '')} {parameters}".strip(),
     ]
     return plain(", ".join(filter(None, words)))
+
+
+def _augmentation(table: Mapping[str, Any]) -> str:
+    values = " ".join(f"{key} {value}" for key, value in table.items() if key != "kind")
+    kind = str(table.get("kind", ""))
+    return f"{kind}({values})" if values else kind
 
 
 def machine(described: Mapping[str, Any]) -> str:
@@ -238,12 +252,13 @@ def _versions(record: store.Record) -> dict[str, str]:
 
 
 def _data(record: store.Record) -> Iterator[tuple[str, str]]:
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     for event in record.every("dataset"):
         name = plain(event.get("name", "?"))
-        if name in seen:
+        contents = (name, *(event.get("sha256") or {}).values())
+        if contents in seen:  # users' files may have one name and other contents
             continue
-        seen.add(name)
+        seen.add(contents)
         hashes = [
             f"{key} {str(digest)[:12]}" for key, digest in (event.get("sha256") or {}).items()
         ]

@@ -19,6 +19,7 @@ from rich.text import Text
 from harness.report import content, parity_tables
 from harness.report.content import Failure, Report, Section
 from harness.report.printing import STYLES, line, say, symbol, table
+from harness.report.sweeps import SweepTable
 from harness.results import store
 from harness.results.metric import Metric
 from harness.text import Tone, plain
@@ -39,6 +40,8 @@ def show(record: store.Record, console: Console, details: bool = False) -> None:
     for warning in report.warnings:
         say(console, "warn", warning)
     shown = [metric for part in report.sections for metric in _section(console, part, details)]
+    for swept in report.sweeps:
+        _sweep(console, swept)
     for name, reason in report.absent:
         say(console, "off", f"{name}: {reason}")
     for failure in report.failures:
@@ -111,6 +114,16 @@ def _first_notes(section: Section) -> list[tuple[Tone, str]]:
     others = [note for note in section.other_notes if note not in warnings]
     room = _MOST_NOTES - len(section.headlines) - len(warnings)
     return [*section.headlines, *warnings, *others[: max(0, room)]]
+
+
+def _sweep(console: Console, swept: SweepTable) -> None:
+    """Print the curves of a sweep in training; report.md and report.html have those of inference."""
+    if swept.kind == "train":
+        console.print()
+        line(console, Text(swept.title, "bold"))
+        table(console, swept.titles, swept.rows)
+        for tone, note in swept.notes:
+            say(console, tone, note)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
 from harness.outcomes import INCONCLUSIVE
-from harness.results import aggregates, pairwise, store, tables
+from harness.results import aggregates, pairwise, store, sweep, tables
 from harness.results.tables import number
 from harness.text import Tone, count, duration, listed, plain
 from harness.verdicts import UNDECIDED
@@ -116,7 +117,7 @@ def _wanted(
 
 def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
     """Yield which cells cannot be relied upon, and what contaminated slices."""
-    threads = number((record.manifest.get("options") or {}).get("threads"))
+    threads = number(sweep.threads(record.manifest, _workload(timed)))
     unsteady = timed[timed["steady"].eq(False)]["label"]
     if len(unsteady):
         yield (
@@ -145,7 +146,7 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
 
 
 def _peak(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
-    peaks = aggregates.limits(record.every("limits"))
+    peaks = aggregates.limits(_limits(record, timed))
     share = timed["limit_share"].max()
     if peaks and share == share and len(timed):
         words = [f"{value / 1e9:,.0f} {unit} ({name})" for name, value, unit in _rates(peaks)]
@@ -156,6 +157,16 @@ def _peak(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
         )
 
 
+def _workload(cells: pd.DataFrame) -> str:
+    """The workload of the cells of one; empty of none."""
+    return str(next(iter(cells["workload"]), ""))
+
+
+def _limits(record: store.Record, cells: pd.DataFrame) -> list[Mapping[str, Any]]:
+    """The machine's limits as they were measured with as many threads as a workload's cells have."""
+    return sweep.limits_of(record.manifest, record.every("limits"), _workload(cells))
+
+
 def _rates(peaks: Mapping[str, float]) -> Iterator[tuple[str, float, str]]:
     for name, value in sorted(peaks.items(), key=lambda rate: rate[0] != aggregates.FLOAT32_LIMIT):
         yield name, value, "GB/s" if name.startswith("copy") else "Gflop/s"
@@ -163,11 +174,12 @@ def _rates(peaks: Mapping[str, float]) -> Iterator[tuple[str, float, str]]:
 
 def _dispatch(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
     """Yield each framework's dispatch rate, and the step that takes as long as the fewest dispatches."""
+    rates = aggregates.launches(_limits(record, timed))
     for device, cells in timed.dropna(subset=["step_operations"]).groupby("device", sort=False):
         frameworks = set(cells["framework"])
         words = [
             f"{plain(name)} {rate:,.0f}"
-            for (name, place), rate in sorted(aggregates.launches(record.events).items())
+            for (name, place), rate in sorted(rates.items())
             if place == device and name in frameworks
         ]
         least = cells.iloc[int(cells["step_operations"].argmin())]

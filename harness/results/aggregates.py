@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from frameworks.kernels import DISPATCH
-from harness.results import pairwise
+from harness.results import pairwise, sweep
 from harness.results.metric import Median, Speed
 from harness.results.metrics import METRICS
 from harness.results.pairwise import GROUP
@@ -141,7 +141,7 @@ def kernel(name: str, device: str) -> str:
 
 
 def complete(
-    table: pd.DataFrame, pairs: pd.DataFrame, events: Sequence[Event], specs: Mapping[str, Any]
+    table: pd.DataFrame, pairs: pd.DataFrame, events: Sequence[Event], manifest: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Return the summary with what only all cells together give: ranks, and what limits each cell."""
     table = table.copy()
@@ -155,26 +155,36 @@ def complete(
             ranges = pairwise.ranks(group_pairs, list(group["cell"]))
             best, worst = zip(*group["cell"].map(ranges), strict=True)
             table.loc[group.index, ["rank", "rank_worst"]] = np.transpose([best, worst])
-    return _limited(table, events, specs)
+    return _limited(table, events, manifest)
 
 
 def _limited(
-    table: pd.DataFrame, events: Sequence[Event], specs: Mapping[str, Any]
+    table: pd.DataFrame, events: Sequence[Event], manifest: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Fill in each cell's share of its limit, and `step_operations`.
 
     That is how many tiny operations its framework dispatches in the time of a training step.
     """
+    specs = manifest.get("workloads") or {}
     workloads = {name: workload_of(spec) for name, spec in specs.items()}
     works = {name: workload for name, workload in workloads.items() if workload is not None}
     speed = table["train_samples_per_s"].astype(float)
     rate = table["workload"].map({k: cost.training_flop(w) for k, w in works.items()}) * speed
-    # A cell's limit is that of its own arithmetic, on its own device.
-    limit, places = limits(events), zip(table["dtype"], table["device"], strict=True)
-    most = [limit.get(kernel(f"{dtype} product", device)) or np.nan for dtype, device in places]
+    # A cell's limit is that of its own arithmetic, on its own device, with as many threads.
+    timed = [event for event in events if event["event"] == "limits"]
+    alike = {name: sweep.limits_of(manifest, timed, name) for name in table["workload"].unique()}
+    best = {name: limits(measured) for name, measured in alike.items()}
+    started = {name: launches(measured) for name, measured in alike.items()}
+    cells = table.to_dict("records")
+    most = [
+        best[cell["workload"]].get(kernel(f"{cell['dtype']} product", cell["device"])) or np.nan
+        for cell in cells
+    ]
     table["limit_share"] = (rate / np.asarray(most, float)).astype(float)
-    started, places = launches(events), zip(table["framework"], table["device"], strict=True)
-    dispatched = np.asarray([started.get(place, np.nan) for place in places], float)
+    rates = [
+        started[cell["workload"]].get((cell["framework"], cell["device"]), np.nan) for cell in cells
+    ]
+    dispatched = np.asarray(rates, float)
     batch = table["workload"].map({name: workload.data.batch for name, workload in works.items()})
     table["step_operations"] = (dispatched * batch / speed).astype(float)
     return table

@@ -150,8 +150,16 @@ class Relaunched(CellEvent):
     first_step_seconds: NotRequired[float]
 
 
+class AccuracyCurve(TypedDict):
+    """The accuracies of a training on its way, column by column."""
+
+    steps: list[float]
+    seconds: list[float]
+    accuracies: list[float]
+
+
 class Retrained(CellEvent):
-    """A later worker trained, with a seed of its own."""
+    """A worker trained again, with another seed: in a check once a launch, in a run on --seeds."""
 
     launch: int
     seed: int
@@ -159,6 +167,8 @@ class Retrained(CellEvent):
     examples: NotRequired[int]
     accuracy: NotRequired[float]
     right: NotRequired[str]
+    diverged: NotRequired[bool]
+    curve: NotRequired[AccuracyCurve]
 
 
 class Peaked(CellEvent):

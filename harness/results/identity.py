@@ -106,7 +106,7 @@ def _traits(machine: Mapping[str, Any]) -> dict[str, str]:
     system = re.match(r"\D*\d*(\.\d+)?", str(machine.get("os") or ""))
     sizes = (machine.get(key) for key in ("memory_total", "memory_limit"))
     memory = min((size for size in sizes if size and size > 0), default=None)
-    cards = sorted(str(gpu.get("name")) for gpu in machine.get("gpus") or ())
+    cards = sorted(str(gpu.get("name")) for gpu in machine.get("gpus") or () if gpu)
     return {
         "processor": str(machine.get("cpu") or ""),
         "usable cores": f"{cores:g}" if cores else "",
@@ -119,7 +119,7 @@ def _traits(machine: Mapping[str, Any]) -> dict[str, str]:
 
 def _updated(machine: Mapping[str, Any], device: str) -> dict[str, str]:
     """What decides on a device's speed and changes with an update or a setting."""
-    drivers = {str(gpu.get("driver")) for gpu in machine.get("gpus") or ()}
+    drivers = {str(gpu.get("driver")) for gpu in machine.get("gpus") or () if gpu}
     traits = {key: str(machine.get(key) or "") for key in ("kernel", "governor")}
     return traits | ({} if device == devices.CPU else {"driver": ", ".join(sorted(drivers))})
 

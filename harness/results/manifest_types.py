@@ -53,6 +53,7 @@ class Options(TypedDict, total=False):
     only_parity: bool
     deterministic: bool
     anonymous: bool
+    seeds: int
     launches: int
     rounds: int
     slice_seconds: float
@@ -70,6 +71,22 @@ class Check(TypedDict, total=False):
     threshold: float
     margin: float
     stored: bool
+
+
+class SweepPoint(TypedDict, total=False):
+    """A workload of the run that is another one at some value."""
+
+    workload: str
+    of: str
+    value: float
+    as_declared: bool
+
+
+class Sweep(TypedDict, total=False):
+    """What a run swept over."""
+
+    over: str
+    points: list[SweepPoint]
 
 
 class Data(TypedDict, total=False):
@@ -114,3 +131,4 @@ class Manifest(TypedDict, total=False):
     workloads: dict[str, Workload]
     cells: list[str]
     check: Check
+    sweep: Sweep

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
-from harness.text import amount, whole
+from harness.text import amount, seconds, whole, yes_no
 
 Part = Literal["estimate", "low", "high", "slices"]
 
@@ -229,3 +229,78 @@ def ranks() -> tuple[Metric, Metric]:
         type="integer",
     )
     return best, worst
+
+
+def to_target() -> list[Metric]:
+    """The rows of the target accuracy, and of training to it with several seeds (`results.to_target`)."""
+    means = [
+        (f"{word}-to-target", f"{word}_to_target", f"{word} to the target", short, unit, write)
+        for word, short, unit, write in (
+            ("steps", "tgt steps", "", amount),
+            ("seconds", "tgt s", "s", seconds),
+        )
+    ]
+    rows = [
+        Metric(
+            "reached-target",
+            "reached_target",
+            "target reached",
+            "target",
+            "whether the accuracy is at least the workload's target",
+            yes_no,
+            type="boolean",
+            quality=True,
+        ),
+        Metric(
+            "seeds",
+            "seeds",
+            "seeds",
+            "seeds",
+            "with how many seeds the cell was trained to the target (`--seeds`)",
+            whole,
+            type="integer",
+            quality=True,
+        ),
+        Metric(
+            "seeds-missed",
+            "seeds_missed",
+            "seeds that missed the target",
+            "missed",
+            "how many of these did not reach the target within the workload's steps",
+            whole,
+            better="lower",
+            type="integer",
+            priority=5,
+            quality=True,
+        ),
+    ]
+    for name, column, title, short, unit, write in means:
+        rows.append(
+            Metric(
+                name,
+                column,
+                title,
+                short,
+                f"{title}: the mean over the seeds that reached it; where some missed it, it is too low",
+                write,
+                unit=unit,
+                better="lower",
+                priority=5,
+                quality=True,
+            )
+        )
+        rows += [
+            Metric(
+                f"{name}-{part}",
+                f"{column}_{part}",
+                f"{title}, {preposition} (95%)",
+                f"{short} {preposition}",
+                f"the {end} end of its 95% interval (Student's, over seeds)",
+                write,
+                unit=unit,
+                priority=9,
+                quality=True,
+            )
+            for part, preposition, end in _ENDS
+        ]
+    return rows

@@ -11,7 +11,17 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from harness.results.metric import EventField, Gate, Median, Metric, Speed, bounds, latency, ranks
+from harness.results.metric import (
+    EventField,
+    Gate,
+    Median,
+    Metric,
+    Speed,
+    bounds,
+    latency,
+    ranks,
+    to_target,
+)
 from harness.text import mebibytes, percent, score, seconds, whole, yes_no
 
 _score = partial(Metric, write=score, better="higher", quality=True, always=True)
@@ -197,14 +207,7 @@ METRICS: tuple[Metric, ...] = (
         source=EventField("evaluated", "examples"),
         quality=True,
     ),
-    _flag(
-        "reached-target",
-        "reached_target",
-        "target reached",
-        "target",
-        "whether the accuracy is at least the workload's target",
-        quality=True,
-    ),
+    *to_target(),
     THROUGHPUT,
     *bounds(THROUGHPUT, priority=9),
     INFERENCE,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.results import aggregates, pairwise
+from harness.results import aggregates, pairwise, to_target
 from harness.results.metric import EventField
 from harness.results.metrics import METRICS
 from harness.verdicts import (
@@ -219,9 +219,8 @@ def summary(
         _row(cell, cell_events, manifest, events, timed.get(cell), references, running)
         for cell, cell_events in of_cell.items()
     ]
-    specs = manifest.get("workloads") or {}
     cells = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"reference": bool})
-    cells = aggregates.complete(cells, pairs, events, specs)
+    cells = aggregates.complete(cells, pairs, events, manifest)
     integers = [metric.column for metric in METRICS if metric.type == "integer"]
     return cells.astype(dict.fromkeys(integers, "Int64"))
 
@@ -290,6 +289,7 @@ def _row(
         "memory_floor_bytes": aggregates.floor_bytes(specs.get(parts["workload"])),
     }
     target = number((specs.get(parts["workload"]) or {}).get("target_accuracy"))
+    row |= to_target.figures(cell_events, target)
     comparable = target and row["accuracy"] is not None
     return row | {"reached_target": row["accuracy"] >= target if comparable else None}
 

@@ -112,6 +112,8 @@ class RunContext:
     kept_variables: dict[str, str]
     """Of the user's environment, handed to workers because `--keep-env` names them."""
     only_parity: bool = False
+    seeds: int = 0
+    """With how many seeds each cell is trained to the target, beside its timed rounds."""
     undecided: Undecided | None = None
     limits_measured: set[tuple[str, str]] = field(default_factory=set)
     """The frameworks and devices whose kernels the run has timed."""

@@ -36,6 +36,7 @@ def of(request: Request, root: Path) -> dict[str, Any]:
             "deterministic": request.deterministic,
             "kept_variables": request.kept_variables,
             "anonymous": request.anonymous,
+            "seeds": request.seeds,
             "launches": request.measuring.launches,
             "rounds": request.measuring.rounds,
             "slice_seconds": request.measuring.seconds,
@@ -46,6 +47,7 @@ def of(request: Request, root: Path) -> dict[str, Any]:
         },
         "workloads": {workload.name: workload.to_dict() for workload in request.workloads},
         "cells": [cell.id for cell in request.cells],
+        **({"sweep": request.sweep.table()} if request.sweep else {}),
         **request.extra_manifest,
     }
 

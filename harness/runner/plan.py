@@ -1,14 +1,21 @@
-"""What a run will do: its cells, out of what was asked for and what there is."""
+"""What a run will do: its workloads and cells, out of what was asked for and what there is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.environments.framework_spec import FrameworkSpec
 from harness.machine import devices
+from harness.results.sweep import AXES, Axis, Point, Sweep
+from harness.text import listed
+from workloads.errors import UserError
 from workloads.reading import SpecError
-from workloads.spec import Workload
+from workloads.spec import Workload, from_dict
+from workloads.width import widened
+
+Values = Mapping[Axis, Sequence[float]]
+"""By its option, what was given for it: nothing, one value, or those of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +95,74 @@ def _ways(
         for mode in available
         if not modes or mode in modes
     ]
+
+
+def at_values(
+    loaded: Mapping[str, Workload], values: Values
+) -> tuple[dict[str, Workload], Sweep | None]:
+    """Return the workloads at the values that were given, and the sweep that they make.
+
+    `loaded` are by the words that name them. What a single value changes keeps its word, and its name
+    says so; each point of a sweep has a word and a name of its own. A number of threads changes no
+    workload: single, it is left alone.
+
+    Raises:
+        UserError: several values of more than one option, or one of them twice.
+        SpecError: a workload cannot have such a value.
+    """
+    swept = _swept(values)
+    workloads = dict(loaded)
+    for axis in _CHANGES:
+        if axis != swept and values.get(axis):
+            (value,) = values[axis]
+            workloads = {word: _at(workload, axis, value) for word, workload in workloads.items()}
+    if swept is None:
+        return workloads, None
+    points, described = {}, []
+    for word, workload in workloads.items():
+        nets: dict[str, float] = {}
+        for value in sorted(values[swept]):
+            point = _at(workload, swept, value)
+            same = nets.setdefault(str(point.parameters), value)
+            if swept == "width" and same != value:
+                raise UserError(
+                    f"--width {same:g} and {value:g}: {workload.name} is the same at both"
+                )
+            points[f"{word} {swept} {value:g}"] = point
+            declared = value == _declared(workload, swept, value)
+            described.append(Point(swept, point.name, workload.name, value, declared))
+    return points, Sweep(swept, described)
+
+
+def _swept(values: Values) -> Axis | None:
+    """Return which option has several values."""
+    several = [axis for axis in AXES if len(values.get(axis, ())) > 1]
+    if len(several) > 1:
+        options = listed(f"--{axis}" for axis in several)
+        raise UserError(f"{options}: a sweep is over one of them; give the others one value each")
+    for axis in several:
+        shown = ",".join(f"{value:g}" for value in values[axis])
+        if len({*values[axis]}) < len(values[axis]):
+            raise UserError(f"--{axis} {shown}: give each value once")
+        return axis
+    return None
+
+
+def _at(workload: Workload, axis: Axis, value: float) -> Workload:
+    name = f"{workload.name} {axis} {value:g}"
+    try:
+        changed = _CHANGES[axis](workload, value) if axis in _CHANGES else workload
+        return from_dict({**changed.to_dict(), "name": name}, workload.name)
+    except SpecError as error:
+        raise SpecError(f"--{axis} {value:g}: {error}") from error
+
+
+def _declared(workload: Workload, axis: Axis, value: float) -> float:
+    return {"batch": workload.data.batch, "width": 1.0, "threads": value}[axis]
+
+
+_CHANGES: dict[Axis, Callable[[Workload, float], Workload]] = {
+    "width": widened,
+    "batch": lambda workload, value: workload.with_data(batch=int(value)),
+}
+"""How a value changes a workload."""

@@ -148,7 +148,7 @@ def _task(name: str, scratch: Path) -> Task:
     workload = spec.load(name)
     limits.check({name: workload}, steps=STEPS, parity_steps=0, memory=host.memory_there())
     cache = cache_folder() / "datasets"
-    arrays = datasets.prepare(workload.data.dataset, cache, seed=workload.data.seed, synthetic=True)
+    arrays = datasets.prepare(workload.dataset, cache, seed=workload.data.seed, synthetic=True)
     task = Task(workload, arrays, STEPS, scratch)
     write_start(task)
     return task

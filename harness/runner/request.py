@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from harness import defaults, limits, selection
-from harness.environments import user_variables, variants
+from harness.environments import older_commits, user_variables, variants
 from harness.environments.framework_spec import FrameworkSpec, discover
 from harness.machine import host, processors
 from harness.paths import project_root, results_folder
+from harness.results.sweep import Sweep
 from harness.runner import plan, process
 from harness.runner.context import Measuring, Undecided
-from harness.runner.plan import Cell
+from harness.runner.plan import Cell, Values
 from harness.text import count
-from workloads import datasets, spec
+from workloads import spec
 from workloads.errors import UserError
 from workloads.reading import SpecError
 from workloads.spec import Workload
@@ -42,6 +43,7 @@ class Request:
     devices: Sequence[str]
     cells: Sequence[Cell]
     threads: int
+    """Of a sweep over threads, the most: those of a workload are `threads_of` it."""
     spared: int
     """Processors that the workers leave to the rest of the machine."""
     seed: int
@@ -65,7 +67,16 @@ class Request:
     """Keys of the manifest that say what the run is for."""
     attachments: Mapping[str, str] = field(default_factory=dict)
     """Files that are written into the run's folder at its start: their names and texts."""
+    sweep: Sweep | None = None
+    seeds: int = 0
+    """With how many seeds each cell is trained to the target, besides what is timed."""
     options: dict[str, Any] = field(default_factory=dict)
+
+    def threads_of(self, workload: str) -> int:
+        """Return how many threads the workers of a workload have."""
+        points = self.sweep.points if self.sweep and self.sweep.over == "threads" else ()
+        values = {point.workload: int(point.value) for point in points}
+        return values.get(workload, self.threads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +107,9 @@ class Options:
     deterministic: bool = False
     keep_env: Sequence[str] = ()
     anonymous: bool = False
+    values: Values = field(default_factory=dict)
+    """Of --batch, --width and --threads; a single number of threads is in `threads`."""
+    seeds: int | None = None
     root: Path | None = None
 
 
@@ -109,8 +123,11 @@ def request(options: Options) -> Request:
     root = options.root or project_root()
     framework_specs = variants.choose(options.frameworks, root)
     loaded = {name: spec.load(name) for name in _workload_names(options.workloads)}
-    workloads = _workloads(loaded, options)
-    devices, threads = _devices(options.device), _threads(options.threads)
+    points, sweep = plan.at_values(loaded, options.values)
+    workloads = _workloads(points, options)
+    older_commits.check(framework_specs.values(), workloads)
+    most = max((int(value) for value in options.values.get("threads", ())), default=options.threads)
+    devices, threads = _devices(options.device), _threads(most)
     return Request(
         workloads=workloads,
         framework_specs=framework_specs,
@@ -123,7 +140,7 @@ def request(options: Options) -> Request:
             options.dtype,
         ),
         threads=threads,
-        spared=0 if options.threads else processors.most_threads() - threads,
+        spared=0 if most else processors.most_threads() - threads,
         seed=options.seed or 0,
         steps=options.steps,
         measuring=_measuring(options),
@@ -138,7 +155,9 @@ def request(options: Options) -> Request:
         deterministic=options.deterministic,
         kept_variables=kept_variables(options.keep_env, framework_specs.values()),
         anonymous=options.anonymous,
-        options=_recorded(options, loaded.values()),
+        sweep=sweep,
+        seeds=_seeds(options, workloads),
+        options=_recorded(options, points.values()),
     )
 
 
@@ -161,6 +180,18 @@ def _workloads(loaded: Mapping[str, Workload], options: Options) -> list[Workloa
         epochs_by=f"--epochs {options.epochs}" if options.epochs else None,
     )
     return list(changed.values())
+
+
+def _seeds(options: Options, workloads: Sequence[Workload]) -> int:
+    """Return the seeds to train with to the target. Raises UserError where there is none to come to."""
+    if options.seeds and options.data == "synthetic":
+        raise UserError("--seeds: synthetic data has no accuracy to train to; leave out --data")
+    for workload in workloads if options.seeds else ():
+        if not workload.target_accuracy:
+            raise UserError(
+                f"--seeds: {workload.name} has no target_accuracy to train to; set it in its file"
+            )
+    return options.seeds or 0
 
 
 def _parity_steps(options: Options) -> int:
@@ -235,8 +266,7 @@ def _workload_names(texts: Sequence[str]) -> list[str]:
 
 def _reads_files(workloads: Iterable[Workload], data: str) -> bool:
     """Say whether some workload's data is read from published files."""
-    names = {workload.data.dataset for workload in workloads}
-    return data == "real" and any(datasets.describe(name).download for name in names)
+    return data == "real" and any(workload.dataset.download for workload in workloads)
 
 
 def _quota() -> str:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -29,6 +30,7 @@ from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
 from harness.runner.resume import Place
 from harness.runner.session import WorkerSession
+from harness.runner.training import EVALUATIONS
 from harness.stats.intervals import LOOKS
 
 MOST_STATED = 1e12
@@ -52,6 +54,7 @@ class InterleavedRounds:
         self._place, self._measuring, self._budget = place, context.measuring, budget
         self._slices: list[dict[str, Any]] = []
         self._began, self._extended = time.monotonic() - place.spent, False
+        self._apart = 0.0
         self._failed: set[str] = set()
         self._judges: set[str] = set()
         self._undecided_cells: set[str] = set()
@@ -72,16 +75,20 @@ class InterleavedRounds:
             active = self._resume(active)
             wave = self._start(active, launch)
         while wave:
-            began = time.monotonic()
+            before = self.spent
             self._wave(wave, launch, active)
-            took = time.monotonic() - began
-            spent = time.monotonic() - self._began
-            whole = replace(self._place, launch=launch, took=took, spent=spent)
+            took = self.spent - before
+            whole = replace(self._place, launch=launch, took=took, spent=self.spent)
             self._emit("checkpoint", None, workload=self._task.workload.name, **vars(whole))
             active = self._next(launch, active, took)
             launch += 1
             wave = self._start(active, launch)
         return [cell for cell in cells if cell.id not in self._failed]
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the budget that are spent: what is done beside the timed part takes none of it."""
+        return time.monotonic() - self._began - self._apart
 
     def _resume(self, cells: Sequence[Cell]) -> list[Cell]:
         """Take up the launches that are whole; return the cells that another one is worth its time for.
@@ -161,6 +168,7 @@ class InterleavedRounds:
                 self._each(first_sessions, "latency", WorkerSession.emit_latency, wave)
                 if not self._measuring.checking:
                     self._limits(wave)
+                self._train_with_seeds(wave)
             else:
                 self._each(wave, "memory", WorkerSession.emit_peak, wave)
                 self._train_again(wave, launch)
@@ -189,10 +197,31 @@ class InterleavedRounds:
         scored = self._measuring.checking and self._context.score
         seed = self._task.seed_of(launch) if scored else None
         if seed is not None:
-            if not self._task.start_of(seed).exists():  # cells of an earlier turn had it made
-                write_start(self._task, seed)
+            self._write_start(seed)
             sessions = [session for session in wave if not session.replicate]
             self._each(sessions, "training again", lambda session: session.train_again(seed), wave)
+
+    def _write_start(self, seed: int) -> None:
+        if not self._task.start_of(seed).exists():  # cells of an earlier turn had it made
+            write_start(self._task, seed)
+
+    def _train_with_seeds(self, wave: list[WorkerSession]) -> None:
+        """Have the cells train to the target with each of the run's seeds, outside of its budget.
+
+        One after the other, seed by seed and in another order each time, so that a drift of the machine
+        hits all alike.
+        """
+        before = self.spent
+        for number in range(self._context.seeds):
+            seed = self._task.workload.data.seed + number
+            self._write_start(seed)
+            timed = [session for session in wave if session.cell.id in self._cells]
+            sessions = [session for session in timed if not session.replicate]
+            turned = number % max(1, len(sessions))
+            train = partial(WorkerSession.train_again, seed=seed, evaluations=EVALUATIONS)
+            order = sessions[turned:] + sessions[:turned]
+            self._each(order, f"training with seed {seed}", train, wave)
+        self._apart += self.spent - before
 
     def _rounds(self, wave: list[WorkerSession], launch: int) -> None:
         """Time a slice of each kind of every cell, round by round, while the budget lasts."""
@@ -350,7 +379,7 @@ class InterleavedRounds:
     def _left(self) -> float:
         """Seconds left of the budget, which is for as long again where suspects are measured on."""
         budget = math.inf if self._budget is None else self._budget * (1 + self._extended)
-        return budget - (time.monotonic() - self._began)
+        return budget - self.spent
 
 
 def _stated(bound: float) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 from harness import disk
 from harness.environments import builder, gpu_support
 from harness.environments.builder import Environment, Unavailable
-from harness.machine import claims, devices, host
+from harness.machine import claims, devices, host, processors
 from harness.machine.interference import InterferenceMonitor
 from harness.paths import cache_folder, cache_hint, project_root
 from harness.results import history_db, preview, store
@@ -215,17 +215,39 @@ def _conduct_tasks(
         parity_steps=asked.parity_steps,
         only_parity=asked.only_parity,
         undecided=asked.undecided,
+        seeds=asked.seeds,
         limits_measured=session.past.limits_measured(),
         past=session.past,
     )
     for task in tasks:
+        held = _held_to(asked.threads_of(task.workload.name), context, claim)
         of_workload = [cell for cell in asked.cells if cell.workload == task.workload.name]
         whole = session.past.ended(of_workload)
         planned = [cell for cell in of_workload if cell not in whole]
-        cells = [cell for cell in planned if _can_run(cell, context, session)]
+        cells = [cell for cell in planned if _can_run(cell, held, session)]
         session.failures += len(planned) - len(cells)
         if cells or not whole:
-            session.failures += conduct(task, cells, context, session.run.folder, session.emit)
+            session.failures += conduct(task, cells, held, session.run.folder, session.emit)
+
+
+def _held_to(threads: int, context: RunContext, claim: claims.Claim) -> RunContext:
+    """Return the context of a workload whose workers have so many threads.
+
+    Where the run has more processors, for other points of a sweep, those are spare; and the machine's
+    limit is measured anew, for it is one of so many threads.
+    """
+    if threads == context.threads:
+        return context
+    cpus = processors.among(claim.processors, threads)
+    spare = [cpu for cpu in claim.processors if cpu not in cpus]
+    return replace(
+        context,
+        threads=threads,
+        cpus=cpus,
+        spare_cpus=[*spare, *claim.spare],
+        watchers=replace(context.watchers, monitor=InterferenceMonitor(cpus)),
+        limits_measured=set(),
+    )
 
 
 def _whole_budget(asked: Request) -> float | None:
@@ -246,7 +268,7 @@ def _task(workload: Workload, session: _Session) -> Task | None:
     asked = session.asked
     try:
         arrays = datasets.prepare(
-            workload.data.dataset,
+            workload.dataset,
             cache_folder() / "datasets",
             seed=workload.data.seed,
             data_dir=asked.data_dir,
@@ -268,7 +290,7 @@ def _task(workload: Workload, session: _Session) -> Task | None:
         train=len(arrays.open("train_labels")),
         test=len(arrays.open("test_labels")),
         classes=list(arrays.classes),
-        images=preview.first(arrays, datasets.describe(arrays.name).top),
+        images=None if workload.data.user_data else preview.first(arrays, workload.dataset.top),
     )
     return Task(workload, arrays, steps)
 

@@ -88,12 +88,10 @@ def _in_turns(task: Task, cells: Sequence[Cell], context: RunContext, run: Path,
             budget = place.left
             if budget is not None:
                 budget *= len(together) / max(1, len(together) + len(waiting))
-            began = time.monotonic() - place.spent
             rounds = InterleavedRounds(task, context, run, emit, place, budget)
             done = together if context.only_parity else rounds.measure(together, sessions)
         # What a check spends beyond its budget, on suspects, is not taken from those that wait.
-        spent = time.monotonic() - began
-        left = None if place.left is None else place.left - min(spent, budget or 0.0)
+        left = None if place.left is None else place.left - min(rounds.spent, budget or 0.0)
         for cell in done:
             emit("cell-done", cell.id)
         completed, scored = completed + len(done), []

@@ -8,9 +8,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from frameworks.replays import LEAST_STEPS
 from harness.machine import devices
 from harness.results import classification, preview
@@ -18,11 +15,11 @@ from harness.results.events import Kind
 from harness.runner import handed_back
 from harness.runner.build import build
 from harness.runner.context import Emit, RunContext, Task
-from harness.runner.learning_curve import learning_curve
 from harness.runner.parity_checks import Checks
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed, WorkerProcess
 from harness.runner.scratch import plain_name
+from harness.runner.training import learning_curve, predicted, train_with
 from harness.stats.changepoints import steady_from
 
 FIRST_LOSSES = 20
@@ -208,7 +205,7 @@ class WorkerSession:
 
     def _score(self) -> None:
         """Have the test set predicted, and score the predictions."""
-        labels, predictions, evaluated = self._predicted()
+        labels, predictions, evaluated = predicted(self._worker, self._task, self._context.timeouts)
         scored = classification.score(labels, predictions, self._task.workload.classes)
         correct = classification.pack(labels == predictions)
         if (cross_entropy := evaluated.get("cross_entropy")) is not None:
@@ -222,43 +219,12 @@ class WorkerSession:
             **scored,
         )
 
-    def _predicted(self) -> tuple[NDArray, NDArray, dict[str, Any]]:
-        """Have the test set predicted; return its labels and the predictions, (N,), and the reply.
-
-        With a label a step, all steps of the examples follow one another, without those labelled -1.
-        """
-        evaluated = self._worker.ask("evaluate", self._context.timeouts.work)
-        predictions = handed_back.array("evaluate", evaluated["predictions"])
-        labels = np.asarray(self._task.arrays.open("test_labels")).ravel()
-        if predictions.shape != labels.shape:
-            reason = f"evaluate: {len(predictions)} predictions for {len(labels)} examples"
-            raise WorkerFailed("failed", reason)
-        counted = labels >= 0
-        return labels[counted], predictions[counted], evaluated
-
-    def train_again(self, seed: int) -> None:
-        """Train with another seed and score: a later launch of a check, which ends with that."""
+    def train_again(self, seed: int, evaluations: int = 1) -> None:
+        """Train with a seed and score, so often on the way: in a check a launch ends with that."""
         self._worker.thaw()
-        self._begin_from(seed)
-        trained = self._worker.ask("train", self._context.timeouts.work, steps=self._task.steps)
-        labels, predictions, _ = self._predicted()
-        self._begin_from(None)
+        outcome = train_with(seed, self._worker, self._task, self._context.timeouts, evaluations)
         self._worker.freeze()
-        correct = labels == predictions
-        self.emit(
-            "retrained",
-            launch=self.launch,
-            seed=seed,
-            seconds=trained["seconds"],
-            examples=len(labels),
-            accuracy=float(correct.mean()),
-            right=classification.pack(correct),
-        )
-
-    def _begin_from(self, seed: int | None) -> None:
-        workload, start = self._task.seeded(seed).to_dict(), str(self._task.start_of(seed))
-        wait = self._context.timeouts.build
-        self._worker.ask("begin_from", wait, workload=workload, start=start)
+        self.emit("retrained", launch=self.launch, **outcome)
 
     def warm_up(self) -> None:
         """Train until the step times are steady, or for as long as is allowed; say which."""

@@ -21,6 +21,8 @@ AT_HOME = [
     "howto/compare-my-net.md",
     "howto/use-my-data.md",
     "howto/write-a-workload.md",
+    pytest.param("howto/sweep.md", marks=NIGHTLY),
+    "howto/time-to-accuracy.md",
     "howto/profile-a-cell.md",
     pytest.param("howto/add-a-framework.md", marks=NIGHTLY),
     "howto/run-on-a-gpu.md",

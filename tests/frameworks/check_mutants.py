@@ -18,6 +18,7 @@ from frameworks.answers import answers
 from frameworks.contract import Options
 from tests.frameworks import optimiser_mutants
 from tests.frameworks.mutants import FAULTS, Mutant
+from tests.frameworks.recurrent_mutants import NATIVE_RECURRENT, RECURRENT
 from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED
 from workloads import spec
 from workloads.batches import Batch
@@ -35,7 +36,8 @@ def main(framework: str, mode: str, workload: str, steps: int, given: Path, fold
     ]
     accumulate = spec.load(workload).optimiser.accumulate
     honest = frameworks.adapter(framework)
-    faults = FAULTS | TRANSFORMED | NATIVE_TRANSFORMED | optimiser_mutants.FAULTS
+    faults = FAULTS | TRANSFORMED | NATIVE_TRANSFORMED | RECURRENT | NATIVE_RECURRENT
+    faults |= optimiser_mutants.FAULTS
     for number, fault in enumerate(["", *sys.argv[7:]]):
         kind = faults[fault] if fault else Mutant
         mutant = kind(honest, spec.load(workload), data, Options(mode, threads=1))

@@ -147,7 +147,7 @@ def test_each_device_and_arithmetic_has_its_own_limit() -> None:
     )
     pairs = pd.DataFrame(columns=list(pairwise.COLUMNS))
     specs = {"mlp-digits": workload.to_dict()}
-    complete = aggregates.complete(table, pairs, events, specs)
+    complete = aggregates.complete(table, pairs, events, {"workloads": specs})
     share, steps = complete["limit_share"], 1e3 / workload.data.batch
     flop = cost.training_flop(workload) * 1e3
     assert share[:4].tolist() == pytest.approx([flop / m for m in (1e9, 1e12, 4e12, 8e12)])

@@ -130,6 +130,7 @@ def test_data_that_is_absent(root: Path) -> None:
     assert about(found, "data digits").level == "ok"
     absent = about(found, "data cifar10")
     assert absent.level == "warning" and "data fetch cifar10" in absent.mend
+    assert not any("mnist" in finding.what for finding in found)  # no workload of ours needs it
 
 
 def test_uv_that_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

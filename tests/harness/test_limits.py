@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.machine import host
@@ -180,3 +181,15 @@ def test_a_file_nested_without_end_is_one_line(tmp_path: Path) -> None:
     path.write_text("a = " + "[" * 100_000)
     with pytest.raises(SpecError, match=r"deep\.toml: not valid TOML"):
         spec.load(str(path))
+
+
+def test_arrays_of_ones_own_that_memory_does_not_hold_are_refused(
+    toy_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "my.npz", inputs=np.zeros((8, 2**17)), labels=np.arange(8) % 2)
+    path = Path(written(tmp_path, batch=2))
+    text = path.read_text().replace('dataset = "digits"', 'file = "my.npz"\ntest = 0.5')
+    path.write_text(text.replace("units = 10", "units = 2").replace("units = 8", "units = 1"))
+    assert toy_request(toy_root, workloads=[str(path)])
+    monkeypatch.setattr(host, "memory_there", lambda: 2**22 - 1)
+    assert refused(toy_root, str(path)).startswith(f"{path}: [data]: my.npz takes ")

@@ -70,7 +70,7 @@ def test_the_tutorial_net_is_the_one_everybody_knows() -> None:
         (("kernel = 3", "kernel = 9"), ["layers[0]", "does not fit an image of 8x8"]),
         (
             ('"relu"', '"rellu"'),
-            ["layers[1]", "'rellu'", 'did you mean "relu"', "allowed: avgpool"],
+            ["layers[1]", "'rellu'", 'did you mean "relu"', "avgpool, batchnorm, "],
         ),
         (('"relu"', '"softmax"'), ["layers[1]", "part of the cross-entropy loss"]),
         (('{ kind = "flatten" },', ""), ["layers[2]", "put a flatten before it"]),

@@ -90,16 +90,22 @@ def get(folder: Path) -> Arrays | None:
     """
     if not folder.is_dir():
         return None
-    meta = _meta(folder)
+    arrays = peek(folder)
     for part in PARTS:
         file = folder / f"{part}.npy"
-        expected = meta["sha256"].get(file.name)
+        expected = arrays.sha256.get(file.name)
         try:
             got = digest(file)
         except OSError as error:
             raise DatasetCorrupt(f"{file}: cannot be read ({error.strerror})") from error
         if got != expected:
             raise DatasetCorrupt(f"{file}: sha256 is {got}, expected {expected}")
+    return arrays
+
+
+def peek(folder: Path) -> Arrays:
+    """What stands in the folder, unchecked. Raises DatasetCorrupt where nothing says so."""
+    meta = _meta(folder)
     return Arrays(
         name=meta["name"],
         folder=folder,

@@ -41,34 +41,38 @@ def encode(images: Array, labels: Array) -> bytes:
     return np.concatenate([labels.astype(np.uint8)[:, np.newaxis], pixels], axis=1).tobytes()
 
 
-def decode(file: Path, records: int = PER_FILE) -> tuple[Array, Array]:
+def decode(
+    file: Path, records: int = PER_FILE, label_bytes: int = 1, classes: int = len(CLASSES)
+) -> tuple[Array, Array]:
     """One file's images (N, 3, 32, 32) uint8 and labels (N,) int64; the images are views.
 
-    Exactly `records` are demanded: fewer images are another dataset, and no result on them may be
-    called CIFAR-10. Raises DatasetCorrupt with the file and the offset of what is wrong.
+    The last of a record's `label_bytes` is the label, below `classes`. Exactly `records` are
+    demanded: fewer images are another dataset, and no result on them may be called by its name.
+    Raises DatasetCorrupt with the file and the offset of what is wrong.
     """
+    record = RECORD - 1 + label_bytes
     try:
         size = file.stat().st_size  # looked at first: it may be more than memory holds
-        data = np.fromfile(file, dtype=np.uint8, count=min(size, records * RECORD))
+        data = np.fromfile(file, dtype=np.uint8, count=min(size, records * record))
     except OSError as error:
         raise DatasetCorrupt(f"{file}: cannot be read ({error.strerror})") from error
-    if size != records * RECORD:
-        complete, remainder = divmod(size, RECORD)
+    if size != records * record:
+        complete, remainder = divmod(size, record)
         raise DatasetCorrupt(
-            f"{file}: {size:,} bytes, expected {records * RECORD:,} ({records:,} records of "
-            f"{RECORD:,}); found {complete:,} whole records and {remainder:,} bytes from offset "
-            f"{complete * RECORD:,}"
+            f"{file}: {size:,} bytes, expected {records * record:,} ({records:,} records of "
+            f"{record:,}); found {complete:,} whole records and {remainder:,} bytes from offset "
+            f"{complete * record:,}"
         )
-    table = data.reshape(records, RECORD)
-    labels = table[:, 0].astype(np.int64)
-    wrong = np.flatnonzero(labels >= len(CLASSES))
+    table = data.reshape(records, record)
+    labels = table[:, label_bytes - 1].astype(np.int64)
+    wrong = np.flatnonzero(labels >= classes)
     if wrong.size:
         first = int(wrong[0])
         raise DatasetCorrupt(
-            f"{file}: label {labels[first]} at offset {first * RECORD:,} (record {first:,}), "
-            f"expected 0 to {len(CLASSES) - 1}"
+            f"{file}: label {labels[first]} at offset {first * record + label_bytes - 1:,} "
+            f"(record {first:,}), expected 0 to {classes - 1}"
         )
-    return table[:, 1:].reshape(records, *SHAPE), labels
+    return table[:, label_bytes:].reshape(records, *SHAPE), labels
 
 
 def read(folder: Path, records: int = PER_FILE) -> Splits:
@@ -98,14 +102,17 @@ DATASET = Dataset(
         "Learning Multiple Layers of Features from Tiny Images, 2009"
     ),
     origin=Filed(
-        archive=Archive(
-            url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-            size=170_052_171,
-            sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-            md5="c32a1d4ab5d03f1284b67883e8d87530",
-            folder="cifar-10-batches-bin",
-            files=dict.fromkeys((*TRAIN_FILES, TEST_FILE), PER_FILE * RECORD),
+        published=(
+            Archive(
+                url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+                size=170_052_171,
+                sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+                md5="c32a1d4ab5d03f1284b67883e8d87530",
+                folder="cifar-10-batches-bin",
+                files=dict.fromkeys((*TRAIN_FILES, TEST_FILE), PER_FILE * RECORD),
+            ),
         ),
         read=read,
+        folder="cifar-10-batches-bin",
     ),
 )

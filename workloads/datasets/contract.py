@@ -5,10 +5,10 @@ A module of this folder that offers a `DATASET` is a dataset; nothing else lists
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +50,36 @@ class Splits(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Archive:
-    """A published gzipped tar: where it is, what it must be, and what is wanted from it."""
+class Published:
+    """A file on the web that is wanted as it is: where it is, and what it must be."""
 
     url: str
     size: int  # bytes
     sha256: str
     md5: str
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def wanted(self) -> dict[str, int]:
+        """The files that come of it, by name, with the exact size of each in bytes."""
+        return {self.name: self.size}
+
+
+@dataclass(frozen=True)
+class Archive(Published):
+    """A published gzipped tar, and what is wanted from it."""
+
     folder: str  # the folder in the archive that holds the files
     files: dict[str, int]  # wanted file -> its exact size in bytes
+
+    @property
+    def wanted(self) -> dict[str, int]:
+        """The wanted files, by name, with the exact size of each in bytes."""
+        return self.files
 
 
 @dataclass(frozen=True)
@@ -77,10 +98,41 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Filed:
-    """Read from published files: fetched from `archive`, or from a folder of the user's."""
+    """Read from published files: fetched, or from a folder of the user's."""
 
-    archive: Archive
+    published: tuple[Published, ...]
     read: Callable[[Path], Splits]  # the folder that holds the files -> arrays
+    folder: str = (
+        ""  # where the files lie below a folder of the user's, where they do not lie in it
+    )
+
+    @property
+    def files(self) -> dict[str, int]:
+        """Every wanted file, by name, with its exact size in bytes."""
+        return {name: size for source in self.published for name, size in source.wanted.items()}
+
+
+class Files(Protocol):
+    """Files of the user's own, at hand."""
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """Of what is read, as "source/<name>"."""
+
+    def read(self, identity: str) -> Splits:
+        """Read them. Raises DatasetError, also where they are not those of that `identity`."""
+
+
+@dataclass(frozen=True)
+class UserFiles:
+    """Read from files of the user's own; its arrays stand in the cache under `identity`.
+
+    `files` is None where they are not at hand: then only arrays that were made before are there.
+    """
+
+    identity: str
+    words: str  # how they are read
+    files: Files | None
 
 
 @dataclass(frozen=True)
@@ -100,14 +152,16 @@ class Dataset:
     dtype: str  # of the inputs, by numpy's name
     top: int  # the largest value of an input; synthetic inputs are drawn up to it
     licence: str  # licence and citation, one line
-    origin: Embedded | Seeded | Filed
+    origin: Embedded | Seeded | Filed | UserFiles
     tokens: int = 0
     label_shape: tuple[int, ...] = ()
 
     @property
     def download(self) -> int:
         """Bytes to fetch before the first use; 0 for none."""
-        return self.origin.archive.size if isinstance(self.origin, Filed) else 0
+        if not isinstance(self.origin, Filed):
+            return 0
+        return sum(source.size for source in self.origin.published)
 
 
 @dataclass(frozen=True)

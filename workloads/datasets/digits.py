@@ -10,22 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from workloads.datasets.contract import Array, Dataset, DatasetMissing, Embedded, Splits
+from workloads.datasets.contract import Dataset, DatasetMissing, Embedded, Splits
+from workloads.datasets.splitting import stratified
 
 SPLIT_SEED = 1797  # of the split alone: every run, whatever its seed, is tested on the same digits
-
-
-def split(labels: Array) -> tuple[Array, Array]:
-    """(train, test) indices: one in five for the test, evenly from every class, both shuffled.
-
-    The shuffle sorts PCG64's raw output, a stream that numpy promises never to change (NEP 19);
-    it makes no such promise for Generator.permutation.
-    """
-    shuffled = np.argsort(np.random.PCG64(SPLIT_SEED).random_raw(len(labels)), kind="stable")
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    tested = np.zeros(len(labels), dtype=bool)
-    tested[by_class[::5]] = True
-    return shuffled[~tested[shuffled]], shuffled[tested[shuffled]]
 
 
 def load() -> Splits:
@@ -45,7 +33,7 @@ def load() -> Splits:
     bunch = load_digits()
     images = bunch.images.astype(np.uint8)[:, np.newaxis]  # integers kept as float64: exact
     labels = bunch.target.astype(np.int64)
-    train, test = split(labels)
+    train, test = stratified(labels, 0.2, SPLIT_SEED)
     return Splits(images[train], labels[train], images[test], labels[test])
 
 

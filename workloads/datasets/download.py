@@ -1,4 +1,4 @@
-"""Bring a published archive here safely: what came is kept, checked before it is used.
+"""Bring a published file here safely: what came is kept, checked before it is used.
 
 urllib honours the usual proxy variables and SSL_CERT_FILE.
 """
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from workloads.datasets.contract import Archive, DatasetCorrupt, DownloadFailed, Progress
+from workloads.datasets.contract import DatasetCorrupt, DownloadFailed, Progress, Published
 
 CHUNK = 1 << 18  # bytes read at a time
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP statuses worth another try
@@ -64,8 +64,8 @@ def part_of(target: Path) -> Path:
     return target.with_name(target.name + ".part")
 
 
-def download_archive(
-    archive: Archive,
+def download_file(
+    published: Published,
     target: Path,
     progress: Progress | None = None,
     *,
@@ -73,7 +73,7 @@ def download_archive(
     tries: int = 4,
     pause: float = 0.5,
 ) -> None:
-    """Fetch the archive to `target`, going on from a `.part` beside it, and check its hashes.
+    """Fetch the file to `target`, going on from a `.part` beside it, and check its hashes.
 
     A `target` that is there already, by a user's hand or an earlier run's, is checked as well.
     `timeout` (s) bounds connecting and every read. After `tries` attempts in a row that bring
@@ -84,54 +84,54 @@ def download_archive(
     part.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         target.rename(part)
-    _need_room(part.parent, archive.size - _size(part))
+    _need_room(part.parent, published.size - _size(part))
     failures = 0
-    while (before := _size(part)) != archive.size:
+    while (before := _size(part)) != published.size:
         try:
-            _transfer(archive, part, progress, timeout)
+            _transfer(published, part, progress, timeout)
         except _Interrupted as error:
             if isinstance(error, _Unusable):
                 part.unlink()
             failures = 1 if _size(part) > before else failures + 1
             if failures >= tries:
                 raise DownloadFailed(
-                    f"{archive.url}: {error}; {_size(part):,} of {archive.size:,} bytes are here "
+                    f"{published.url}: {error}; {_size(part):,} of {published.size:,} bytes are here "
                     "and kept: run the same command again to go on"
                 ) from error
             time.sleep(pause * 2 ** (failures - 1))
-    _check(archive, part)
+    _check(published, part)
     part.rename(target)
     _note_of(part).unlink(missing_ok=True)
 
 
-def _transfer(archive: Archive, part: Path, progress: Progress | None, timeout: float) -> None:
+def _transfer(published: Published, part: Path, progress: Progress | None, timeout: float) -> None:
     """One attempt: ask for what is missing, append what comes. Raises _Interrupted, DownloadFailed.
 
     A server that knows no ranges, or whose file is another by now, sends it all: start again.
     """
     start = _size(part)
-    if start > archive.size:
-        raise _Unusable("more bytes were kept than the archive has")
+    if start > published.size:
+        raise _Unusable("more bytes were kept than the file has")
     version = _known_version(part) if start else ""
-    with _ask(archive.url, start, version, timeout) as response:
+    with _ask(published.url, start, version, timeout) as response:
         start = _offset(response, start, version)
         length = response.length  # None where the server does not tell it, or tells nonsense
-        if length is not None and start + length != archive.size:
+        if length is not None and start + length != published.size:
             raise DownloadFailed(
-                f"{archive.url}: the server offers {start + length:,} bytes, expected "
-                f"{archive.size:,}; is a proxy in the way? Fetch it otherwise and use --data-dir"
+                f"{published.url}: the server offers {start + length:,} bytes, expected "
+                f"{published.size:,}; is a proxy in the way? Fetch it otherwise and use --data-dir"
             )
         _note_of(part).write_text(json.dumps({"version": _version(response)}), encoding="utf-8")
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
             for chunk in _chunks(response):
                 start += len(chunk)
-                if start > archive.size:
-                    raise _Unusable(f"the server sends more than {archive.size:,} bytes")
+                if start > published.size:
+                    raise _Unusable(f"the server sends more than {published.size:,} bytes")
                 file.write(chunk)
                 if progress:
-                    progress(start, archive.size)
-    if start < archive.size:
+                    progress(start, published.size)
+    if start < published.size:
         raise _Interrupted("the connection was closed early")
 
 
@@ -210,18 +210,18 @@ def _known_version(part: Path) -> str:
         return ""
 
 
-def _check(archive: Archive, part: Path) -> None:
+def _check(published: Published, part: Path) -> None:
     """Compare both hashes; where one differs, remove the file and raise DatasetCorrupt."""
     with part.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    for name, expected, got in (("sha256", archive.sha256, sha256), ("md5", archive.md5, md5)):
+    for name, expected, got in (("sha256", published.sha256, sha256), ("md5", published.md5, md5)):
         if got != expected:
             part.unlink()
             _note_of(part).unlink(missing_ok=True)
             raise DatasetCorrupt(
-                f"{archive.url}: {name} is {got}, expected {expected}; the file was removed: "
+                f"{published.url}: {name} is {got}, expected {expected}; the file was removed: "
                 "fetch it again, or otherwise and use --data-dir"
             )
 

@@ -1,4 +1,4 @@
-"""Take the wanted files out of a gzipped tar that is not trusted."""
+"""Take the wanted files out of what was fetched: a gzipped tar is not trusted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from workloads.datasets.contract import Archive, DatasetCorrupt
+from workloads.datasets.contract import Archive, DatasetCorrupt, Published
 
 MEMBERS = 1000  # more than that in an archive is no dataset of ours
 SLACK = 1 << 20  # bytes that unwanted files (a readme) may add to the wanted ones
+
+
+def unpack(path: Path, published: Published, folder: Path) -> None:
+    """Put what is wanted of a fetched file into `folder`. Raises DatasetCorrupt, OSError."""
+    if isinstance(published, Archive):
+        unpack_archive(path, published, folder)
+    else:
+        shutil.copyfile(path, folder / published.name)
 
 
 def unpack_archive(path: Path, archive: Archive, folder: Path) -> None:

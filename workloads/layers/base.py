@@ -26,13 +26,15 @@ class Layer:
     `kink` is where its gradient jumps (AT_ZERO or AT_EQUALS), empty for a layer that is differentiable
     everywhere: rounding decides such ties, and the parity check allows for both sides. `initial_values`
     has by short name the number that a parameter begins with, where the initialiser draws none, and that
-    a state begins with, where it is not 0.
+    a state begins with, where it is not 0. `width` is the key that says how many features it gives, empty
+    where its input decides that: `workloads.width` multiplies it.
     """
 
     kind: ClassVar[str]
     group: ClassVar[str]
     kink: ClassVar[str] = ""
     initial_values: ClassVar[Mapping[str, float]] = {}
+    width: ClassVar[str] = ""
 
     def output(self, shape: Shape) -> Shape:
         """Return the output's shape for an input of `shape`; raise SpecError where it cannot be."""

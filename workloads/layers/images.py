@@ -30,6 +30,7 @@ class Conv2d(Layer):
 
     kind: ClassVar[str] = "conv2d"
     group: ClassVar[str] = "conv"
+    width: ClassVar[str] = "filters"
     filters: int = field(metadata=number(low=1))
     kernel: int = field(metadata=number(low=1))
     stride: int = field(default=1, metadata=number(low=1))
@@ -101,6 +102,7 @@ class PadChannels(Layer):
 
     kind: ClassVar[str] = "padchannels"
     group: ClassVar[str] = "pad"
+    width: ClassVar[str] = "channels"
     channels: int = field(metadata=number(low=1))
 
     def output(self, shape: Shape) -> Shape:

@@ -16,6 +16,7 @@ class Dense(Layer):
 
     kind: ClassVar[str] = "dense"
     group: ClassVar[str] = "dense"
+    width: ClassVar[str] = "units"
     units: int = field(metadata=number(low=1))
 
     def output(self, shape: Shape) -> Shape:

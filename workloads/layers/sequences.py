@@ -62,7 +62,7 @@ class Recurrent(Layer):
     ``_reverse``), their outputs one after the other: (steps, 2 units). A step of the output always
     belongs to that step of the input: the way back has seen all steps at the first, not at the last.
 
-    The state begins at zero. Both fans are `units`: with ``uniform-fan-in``, that is what PyTorch draws.
+    The state begins at zero. Both fans are `units`: ``uniform-fan-in`` draws up to 1 / sqrt(units).
     """
 
     group: ClassVar[str] = "recurrent"

@@ -11,13 +11,23 @@ import pandas as pd
 from harness.report import content, headlines, parity_tables, provenance
 from harness.report.groups import Group, Loaded, groups, letter, load
 from harness.report.headlines import Claim
-from harness.report.html import cell_details, curves, downsample, plots, predictions, style
+from harness.report.html import (
+    cell_details,
+    curves,
+    downsample,
+    plots,
+    predictions,
+    seed_plots,
+    style,
+    sweep_plots,
+)
 from harness.report.html.figure import Figure
 from harness.report.html.style import Style
 from harness.results import store
 from harness.results.metric import Metric
 from harness.results.metrics import IN_TABLES
 from harness.results.tables import OK
+from harness.results.to_target import SeedCurve
 from harness.text import Tone, count, plain
 
 MOST_SCORES = 100
@@ -103,6 +113,7 @@ class Page:
     claims: list[Claim]
     parity: tuple[Tone, str] | None
     places: list[Place]
+    sweeps: list[sweep_plots.SweepPart]
     parts: list[Part]
     fields: list[Field]
     choices: list[tuple[Field, list[str]]]  # what a filter offers, of the fields that are words
@@ -116,7 +127,10 @@ def build(records: Sequence[store.Record]) -> Page:
     loaded = load(records)
     rankings = groups(loaded)
     data: dict[str, Any] = {"figures": {}, "cells": {}, "tensors": parity_tables.TENSORS}
-    parts = _parts(loaded, rankings, data)
+    looks = style.styles(loaded.cells)
+    parts = _parts(loaded, rankings, looks, data)
+    swept = sweep_plots.parts(loaded, looks)
+    data["figures"] |= {part.key: part.figure.table() for part in swept}
     for number, record in enumerate(records):
         cells = loaded.cells[loaded.cells["run"] == number]
         data["cells"] |= cell_details.details(record, cells, len(loaded.cells))
@@ -128,6 +142,7 @@ def build(records: Sequence[store.Record]) -> Page:
         claims=[claim for part in parts for claim in part.claims if claim.kind == "train"],
         parity=parity_tables.summary(named),
         places=[_place(loaded, number, name, len(names) > 1) for number, name in enumerate(names)],
+        sweeps=swept,
         parts=parts,
         fields=fields,
         choices=_choices(loaded.cells, fields),
@@ -142,17 +157,21 @@ def build(records: Sequence[store.Record]) -> Page:
     )
 
 
-def _parts(loaded: Loaded, rankings: Sequence[Group], data: dict[str, Any]) -> list[Part]:
+def _parts(
+    loaded: Loaded, rankings: Sequence[Group], looks: dict[int, Style], data: dict[str, Any]
+) -> list[Part]:
     samples = downsample.downsample(loaded.samples)
     curves_by_cell = curves.for_cells(loaded.records, loaded.cells)
-    looks = style.styles(loaded.cells)
+    trainings = seed_plots.for_cells(loaded.records, loaded.cells)
     most = min(max(MOST_SCORES // max(1, len(rankings)), 2), 8)
     grids = predictions.grids(loaded, rankings, most)
     parts = []
     for group in rankings:
         drawn = [
             (f"{group.key}-{place}", figure)
-            for place, figure in enumerate(_figures(group, looks, curves_by_cell, samples))
+            for place, figure in enumerate(
+                _figures(group, looks, curves_by_cell, trainings, samples)
+            )
         ]
         data["figures"] |= {key: figure.table() for key, figure in drawn}
         outcomes = _outcomes(loaded, group)
@@ -171,6 +190,7 @@ def _figures(
     group: Group,
     looks: dict[int, Style],
     curves_by_cell: dict[int, Any],
+    trainings: dict[int, list[SeedCurve]],
     samples: downsample.Downsampled,
 ) -> Iterator[Figure]:
     """The plots of a group that have something to show, in their order."""
@@ -182,6 +202,8 @@ def _figures(
         plots.memory(group, looks),
         curves.curves(group, looks, curves_by_cell, "step"),
         curves.curves(group, looks, curves_by_cell, "time"),
+        seed_plots.accuracy(group, looks, trainings, "step"),
+        seed_plots.accuracy(group, looks, trainings, "time"),
         plots.start_up(group, looks),
         plots.utilisation(group, looks),
         *(curves.scatter(group, looks, samples, kind) for kind in headlines.KINDS),

@@ -76,3 +76,13 @@ def test_a_workload_that_is_skipped_has_no_part_in_it() -> None:
     left.add({"event": "run-started", "cell": None, **start}, 0.0)
     left.add({"event": "workload-skipped", "cell": None, "workload": "second"}, 0.0)
     assert left.seconds(0.0) == BUDGET / 2
+
+
+def test_trainings_with_seeds_take_nothing_of_the_budget() -> None:
+    left = TimeLeft()
+    left.add({"event": "run-started", "cells": 0, "budget": BUDGET, "workloads": ["first"]}, 0.0)
+    left.add({"event": "warmed", "cell": "first/0", "launch": 1}, 0.0)
+    left.add({"event": "slice", "cell": "first/0"}, 10.0)
+    before = left.seconds(10.0)
+    left.add({"event": "retrained", "cell": "first/0", "launch": 1, "curve": {}}, 100.0)
+    assert left.seconds(100.0) == pytest.approx(before)

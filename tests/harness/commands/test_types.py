@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
-from harness.commands.types import parse_duration
+from harness.commands.types import Numbers, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,20 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="give a time as 90s, 2m or 1h"):
         parse_duration(text)
+
+
+def test_numbers_stand_with_commas_between_them() -> None:
+    counts, factors = (
+        Numbers(click.IntRange(min=1)),
+        Numbers(click.FloatRange(min=0, min_open=True)),
+    )
+    assert counts.convert("4, 32,128", None, None) == (4, 32, 128)
+    assert factors.convert("0.5", None, None) == (0.5,)
+    for kind, text in ((counts, "4,,8"), (counts, "0"), (factors, "1,-1"), (factors, "inf,nan")):
+        with pytest.raises(click.BadParameter):
+            kind.convert(text, None, None)
+
+
+def test_several_numbers_are_refused_where_one_is_meant() -> None:
+    with pytest.raises(click.BadParameter, match="several are a sweep, which `run` makes"):
+        Numbers(click.INT, several=False).convert("1,2", None, None)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.environments.framework_spec import FrameworkSpecError
@@ -123,6 +125,30 @@ def test_a_commit_s_adapters_are_held_against_by_framework(versions_root: Path) 
         assert pairs(against(clone, word)) == expected
     made = against(clone, "git:HEAD", frameworks=["toy", "toy@0.9"])
     assert pairs(made) == [*expected, ("toy@0.9/plain", expected[0][1])]
+
+
+def test_a_commit_that_does_not_know_the_workload_is_named(versions_root: Path) -> None:
+    np.savez(versions_root / "my.npz", inputs=np.zeros((8, 1, 8, 8)), labels=np.arange(8) % 2)
+    text = (versions_root / "workloads" / "catalogue" / "mlp-digits.toml").read_text()
+    mine = 'file = "my.npz"\nlayout = "nchw"\ntest = 0.5\nbatch = 2'
+    keys = {"mine": mine, "flipped": 'dataset = "digits"\naugment = [{ kind = "flip" }]\nbatch = 2'}
+    for name, lines in keys.items():
+        changed = re.sub(r'dataset = "digits"\nbatch = \d+', lines, text)
+        units = "units = 2 " if name == "mine" else "units = 10 "
+        (versions_root / f"{name}.toml").write_text(changed.replace("units = 10 ", units))
+    files = [str(versions_root / f"{name}.toml") for name in keys]
+    commit(versions_root)
+    for path in files:
+        assert pairs(against(versions_root, "git:HEAD", workloads=[path]))
+    # A commit from before augmentations and data of one's own.
+    data = versions_root / "workloads" / "data.py"
+    data.write_text(re.sub(r"    (augment|user_data): .*\n", "", data.read_text()))
+    commit(versions_root)
+    for name, path in zip(keys, files, strict=True):
+        says = rf"that commit does not know this workload yet: {name}: \[data\]: unknown key"
+        with pytest.raises(UserError, match=says) as told:
+            against(versions_root, "git:HEAD", workloads=[path])
+        assert "\n" not in str(told.value)
 
 
 def test_the_same_framework_is_what_a_cell_is_held_against(toy_root: Path) -> None:

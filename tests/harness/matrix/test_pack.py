@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.matrix import collect, pack, status
 from harness.matrix.plan import MatrixError
 from tests.faults.conftest import Shell
 from tests.harness.matrix.conftest import matrix_file, planned
+from workloads import spec
+
+LABELS = np.arange(40) % 2
 
 
 def test_a_unit_runs_from_a_pack_and_comes_back_as_a_tar(shell: Shell, tmp_path: Path) -> None:
@@ -40,6 +46,39 @@ def test_a_unit_runs_from_a_pack_and_comes_back_as_a_tar(shell: Shell, tmp_path:
     assert code == 0 and "1 new result" in printed, errors
     assert status.look(plan).counts == {"done": 1}
     assert "1 unit: 1 done" in shell.run("matrix", "report", "--format", "md")[1]
+
+
+def test_data_of_ones_own_goes_with_the_pack(toys: Shell, tmp_path: Path) -> None:
+    """A real run, on a node that has neither the file nor the cache."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    np.savez(mine / "my.npz", inputs=np.random.default_rng(0).random((40, 2)), labels=LABELS)
+    text = (spec.CATALOGUE / "mlp-2-3-2.toml").read_text()
+    keys = 'file = "my.npz"\ntest = 0.5\nbatch = 4'
+    (mine / "net.toml").write_text(re.sub(r'dataset = "xor"\nbatch = \d+', keys, text))
+    file = matrix_file(mine)
+    file.write_text(file.read_text().replace("mlp-2-3-2", "net.toml"))
+    plan = planned(toys, file)
+    code, _, errors = toys.run("matrix", "prepare", "--pack")
+    assert code == 0, errors
+    away = tmp_path / "away"
+    away.mkdir()
+    shutil.move(plan.folder / "pack.tar", away / "pack.tar")
+    shutil.rmtree(mine)
+    shutil.rmtree(toys.root / "cache" / "datasets")
+    back = f"--hand-back={away}"
+    unit = ["matrix", "unit", "0", f"--pack={away / 'pack.tar'}", back]
+    code, printed, errors = toys.run(*unit, TMPDIR=str(away))
+    assert code == 0 and printed.startswith("unit 0: "), printed + errors
+    with tarfile.open(away / "unit-00000.tar") as tar:
+        journal = next(name for name in tar.getnames() if name.endswith("events.jsonl"))
+        content = tar.extractfile(journal)
+        assert content is not None
+        events = [json.loads(line) for line in content.read().splitlines()]
+    (data,) = (event for event in events if event["event"] == "dataset")
+    assert data["name"] == "my.npz" and data["images"] is None
+    assert any(event["event"] == "trained" for event in events)
+    assert str(mine) not in json.dumps(events)
 
 
 def tar_of(path: Path, *names: str) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.commands.matrix.plan import _check
@@ -72,6 +74,25 @@ def test_a_workloads_own_file_is_copied_into_the_matrix(tmp_path: Path) -> None:
     assert Path(workload.partition("=")[2]).read_text() == catalogue.read_text()
 
 
+def test_a_workload_on_data_of_ones_own_is_copied_with_what_is_in_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "my.npz", inputs=np.zeros((8, 2)), labels=np.arange(8) % 2)
+    text = (Path(planning.spec.CATALOGUE) / "mlp-2-3-2.toml").read_text()
+    keys = 'file = "my.npz"\ntest = 0.5\nbatch = 2'
+    text = re.sub(r'dataset = "xor"\nbatch = \d+', keys, text)
+    (tmp_path / "mine.toml").write_text(text)
+    before = planning.spec.load(str(tmp_path / "mine.toml"))
+    plan = make(tmp_path, '[over]\nworkload = ["mine.toml"]\n')
+    path = plan.workload(plan.units[0].workload)
+    here = planning.spec.load(path)
+    assert here == before and here.files and here.files.path == tmp_path / "my.npz"
+    (tmp_path / "my.npz").rename(tmp_path / "other.npz")
+    away = planning.spec.load(path)  # as on a node that has no such file
+    assert away == before and away.files is None
+    np.savez(tmp_path / "my.npz", inputs=np.ones((8, 2)), labels=np.arange(8) % 2)
+    with pytest.raises(UserError, match=r"my\.npz: changed since the matrix was planned"):
+        planning.spec.load(path)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -87,6 +108,10 @@ def test_a_workloads_own_file_is_copied_into_the_matrix(tmp_path: Path) -> None:
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nseed = 1', "belongs in [over]"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nout = "x"', "kept in the matrix"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nfaster = true', "--faster"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nbatch = [4, 8]', "a workload file for each"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nthreads = [1, 2]', "give one number"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nthreads = "1,2"', "give one number"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nseeds = 5', "seed in [over]"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nframework = "torch"', "no framework"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\ndata-dir = "x"', "absolute path"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nepochs = {a = 1}', "give a text"),

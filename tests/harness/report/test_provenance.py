@@ -6,6 +6,7 @@ import dataclasses
 
 from harness.report import provenance
 from workloads import spec
+from workloads.augmentations import Crop, Flip
 from workloads.optimisers import AdamW
 
 
@@ -14,6 +15,13 @@ def test_a_workloads_line_has_every_parameter_of_its_optimiser() -> None:
     line = provenance.workload(workload.to_dict())
     assert line.endswith(
         "cross-entropy, adamw lr 0.01, weight_decay 0.0, beta1 0.9, beta2 0.95, epsilon 1e-08"
+    )
+
+
+def test_a_workloads_line_has_its_augmentations() -> None:
+    workload = spec.load("cnn-digits").with_data(augment=(Crop(2), Flip()))
+    assert "digits, augmented by crop(padding 2) flip, batch" in provenance.workload(
+        workload.to_dict()
     )
 
 

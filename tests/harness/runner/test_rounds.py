@@ -260,21 +260,21 @@ def test_a_look_is_at_what_is_timed_at_present_and_never_at_the_reference(
 def test_what_suspects_take_is_not_taken_from_those_that_wait(
     make: Make, toy_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock, budgets = SimpleNamespace(now=0.0), list[float | None]()
+    budgets = list[float | None]()
 
     class Timing:
+        spent = 100.0
+
         def __init__(self, *args: Any) -> None:
             budgets.append(args[-1])
 
         def measure(self, cells: list[Any], first: list[Any]) -> list[Any]:
-            clock.now += 100
             for one in first:
                 one.kill()
             return cells
 
     monkeypatch.setattr(schedule, "room_for_one_more", lambda alive: False)
     monkeypatch.setattr(schedule, "InterleavedRounds", Timing)
-    monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: clock.now))
     asked = make("well", "slow", "turncoat", "raises", no_parity=True)
     asked = replace(asked, cells=[one for one in asked.cells if one.mode != "raises"])
     execute(replace(asked, measuring=replace(CHECKING, budget=9.0)), toy_root)

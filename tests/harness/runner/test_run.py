@@ -14,8 +14,8 @@ from harness.report import formats
 from harness.results import store
 from harness.runner import run, schedule
 from harness.runner.context import Measuring, Timeouts
-from harness.runner.learning_curve import learning_curve
 from harness.runner.request import Request
+from harness.runner.training import learning_curve
 from harness.verdicts import EQUIVALENT, REPLAYED, UNDECIDED
 from tests.frameworks.transformer_mutants import WORKLOAD as TRANSFORMER
 from tests.parity_event import parity_event

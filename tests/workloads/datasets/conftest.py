@@ -27,6 +27,7 @@ class Server:
 
     def __init__(self) -> None:
         self.body = b""
+        self.bodies: dict[str, bytes] = {}  # by a file's name, where there are several
         self.etag = '"one"'
         self.ranges = True
         self.heeds_if_range = True
@@ -37,6 +38,7 @@ class Server:
         self.redirects: list[str] = []  # addresses that the next answers lead to
         self.length = ""  # what is said of the length, where it is not the truth
         self.requests: list[dict[str, str]] = []  # the headers of each
+        self.paths: list[str] = []  # the names of the files that were asked for
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.http.server_port}/some/archive.tar.gz"
 
@@ -66,6 +68,8 @@ class Server:
 
     def answer(self, to: BaseHTTPRequestHandler) -> None:
         self.requests.append(dict(to.headers.items()))
+        self.paths.append(to.path.rsplit("/", 1)[-1])
+        self.body = self.bodies.get(self.paths[-1], self.body)
         if self.statuses:
             to.send_error(self.statuses.pop(0))
             return

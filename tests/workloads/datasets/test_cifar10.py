@@ -41,7 +41,7 @@ def small(monkeypatch: pytest.MonkeyPatch, server: Any, tar: Any, tmp_path: Path
     server.body = tar.packed()
     sizes = {file.name: FEW * RECORD for file in files.iterdir()}
     archive = server.archive(folder="cifar-10-batches-bin", files=sizes)
-    origin = datasets.contract.Filed(archive, partial(read, records=FEW))
+    origin = datasets.contract.Filed((archive,), partial(read, records=FEW), "cifar-10-batches-bin")
     small = dataclasses.replace(cifar10.DATASET, train=5 * FEW, test=FEW, origin=origin)
     monkeypatch.setattr(cifar10, "DATASET", small)
     return small
@@ -101,7 +101,7 @@ def test_is_fetched_checked_decoded_and_kept(small: Any, server: Any, tmp_path: 
     assert datasets.state("cifar10", cache).ready
     arrays = datasets.prepare("cifar10", cache, seed=5)
     assert arrays.source == "official archive" and arrays.folder.name == "official"
-    assert arrays.sha256["source/archive.tar.gz"] == small.origin.archive.sha256
+    assert arrays.sha256["source/archive.tar.gz"] == small.origin.published[0].sha256
     images, labels = some(FEW, 4)
     np.testing.assert_array_equal(arrays.open("train_inputs")[-FEW:], images)
     np.testing.assert_array_equal(arrays.open("train_labels")[-FEW:], labels)
@@ -140,7 +140,7 @@ def test_reads_a_data_dir_and_records_its_files(small: Any, tmp_path: Path) -> N
 def test_a_data_dir_that_lacks_a_file_is_told(small: Any, tmp_path: Path) -> None:
     folder = write(tmp_path / "data")
     (folder / "data_batch_3.bin").unlink()
-    with pytest.raises(DatasetMissing, match=r"has data_batch_3\.bin; unpack http"):
+    with pytest.raises(DatasetMissing, match=r"has data_batch_3\.bin; put there what http"):
         datasets.prepare("cifar10", tmp_path, seed=0, data_dir=folder)
     assert not datasets.state("cifar10", tmp_path, folder).ready
     (finding,) = datasets.verify("cifar10", tmp_path, folder)

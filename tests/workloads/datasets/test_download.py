@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from workloads.datasets.contract import Archive, DatasetCorrupt, DownloadFailed
-from workloads.datasets.download import CHUNK, download_archive, lock, part_of
+from workloads.datasets.download import CHUNK, download_file, lock, part_of
 
 BODY = bytes(range(256)) * (3 * CHUNK // 256) + b"end"
 
@@ -24,7 +24,7 @@ def _body(server: Any) -> None:
 
 
 def download(archive: Archive, target: Path, **options: Any) -> None:
-    download_archive(archive, target, **({"timeout": 5.0, "pause": 0.001} | options))
+    download_file(archive, target, **({"timeout": 5.0, "pause": 0.001} | options))
 
 
 def keep(target: Path, data: bytes, version: str | None = None) -> None:

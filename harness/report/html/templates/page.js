@@ -29,7 +29,7 @@
     if (value && typeof value === "object") {
       return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, painted(v, k)]));
     }
-    const named = (key === "color" || key === "colorscale") && String(value).startsWith("--");
+    const named = /^(fill)?color$|^colorscale$/.test(key) && String(value).startsWith("--");
     return named ? colour(value) : value;
   }
 
