@@ -105,6 +105,8 @@ def _plain(value: Any) -> Any:
         return table_of(value)
     if isinstance(value, tuple) and any(map(dataclasses.is_dataclass, value)):
         return [table_of(record) for record in value]
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
     return value
 
 
