@@ -20,6 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
+from frameworks.replays import stacked  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
 from harness.parity import (  # noqa: E402
     ReferenceRun,
@@ -30,6 +31,7 @@ from harness.parity import (  # noqa: E402
 )
 from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
+from tests.frameworks import optimiser_mutants  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
 from tests.frameworks.recurrent_mutants import NATIVE_RECURRENT, RECURRENT  # noqa: E402
 from tests.frameworks.recurrent_mutants import WORKLOAD as RECURRENT_NET  # noqa: E402
@@ -39,6 +41,7 @@ from tests.frameworks.window_mutants import NATIVE_WINDOWED, WINDOWED  # noqa: E
 from tests.frameworks.window_mutants import WORKLOAD as WINDOWS  # noqa: E402
 from tests.harness.parity.cases import batches  # noqa: E402
 from workloads import init, spec  # noqa: E402
+from workloads.batches import Batch  # noqa: E402
 
 STEPS = 6
 WORKLOAD = "cnn-digits"
@@ -69,6 +72,8 @@ def outcomes(framework: str) -> Iterator[Outcome]:
     if sigmoid:
         yield from _try(framework, SIGMOIDS, sigmoid)
     yield from _try(framework, str(WINDOWS), [*WINDOWED, *(NATIVE_WINDOWED if native else ())])
+    for workload, kinds in optimiser_mutants.BY_WORKLOAD.items():
+        yield from _try(framework, workload, [str(kind.__doc__) for kind in kinds])
     transformed = [*TRANSFORMED, *(NATIVE_TRANSFORMED if native else ())]
     yield from _try(framework, str(TRANSFORMER), transformed)
     recurrent = [*RECURRENT, *(NATIVE_RECURRENT if native else ())]
@@ -81,10 +86,11 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         given = {
-            "inputs": np.stack([batch.inputs for batch in run.batches]),
-            "labels": np.stack([batch.labels for batch in run.batches]),
+            "inputs": stacked([batch.inputs for batch in run.batches]),
+            "labels": stacked([batch.labels for batch in run.batches]),
+            "sizes": np.array([len(batch.labels) for batch in run.batches]),
             **{
-                f"masks/{i}": np.stack(layer)
+                f"masks/{i}": stacked(layer)
                 for i, layer in enumerate(zip(*(b.masks for b in run.batches), strict=True))
             },
         }
@@ -107,7 +113,11 @@ def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
 def _reference(name: str) -> ReferenceRun:
     """Inputs like the data set's, from a seed, so that nothing has to be fetched."""
     workload = spec.load(name)
-    return run_reference(workload, init.start_weights(workload), batches(workload, STEPS))
+    taken = batches(workload, STEPS)
+    if workload.data.last == "keep":
+        inputs, labels, masks = taken[1]
+        taken[1] = Batch(inputs[:5], labels[:5], tuple(mask[:5] for mask in masks))
+    return run_reference(workload, init.start_weights(workload), taken)
 
 
 def _mark(verdict: Verdict) -> str:
@@ -124,7 +134,7 @@ def main() -> None:
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
     of_layers = [*TRANSFORMED, *NATIVE_TRANSFORMED, *RECURRENT, *NATIVE_RECURRENT]
     of_layers += [*WINDOWED, *NATIVE_WINDOWED]
-    for fault in [*COMMON, *NATIVE, *of_layers]:
+    for fault in [*COMMON, *NATIVE, *of_layers, *optimiser_mutants.FAULTS]:
         cells = [found[name].get(fault) for name in frameworks]
         marks = ["" if one is None else _mark(one.verdict) for one in cells]
         shown = found[native_host()][fault]

@@ -67,7 +67,7 @@ class ParityCheck:
         arrays = datasets.prepare(workload.dataset, cache, seed=workload.data.seed)
         inputs, labels = arrays.open("train_inputs"), arrays.open("train_labels")
         order = init.batch_order(workload, len(labels), steps)
-        batches = Batches(inputs, labels, order, workload).take(0, steps)
+        batches = Batches(inputs, labels, order, workload).checked(steps)
         self._run: ReferenceRun = run_reference(workload, init.start_weights(workload), batches)
 
     def _verdict(self, tensor: str, x: float) -> Verdict:

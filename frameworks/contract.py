@@ -97,8 +97,8 @@ class Step:
 class Memory(NamedTuple):
     """What a training goes on from, beside weights and state.
 
-    `steps`: how many were taken since the start. `slots`: by each name in the optimiser's `slots`,
-    an array per parameter in the layout of `weights`. They are float32, or float64 where the
+    `steps`: how many were taken since the start, a batch each. `slots`: by each name in the optimiser's
+    `slots`, an array per parameter in the layout of `weights`. They are float32, or float64 where the
     framework keeps a multiple of the spec's array and float32 would lose bits on the way back.
     """
 
@@ -129,12 +129,16 @@ class Adapter(ABC):
     def load(self, weights: Weights) -> None:
         """Go back to a start: set all weights and state, and the optimiser to before its first step.
 
+        Averages of weights begin with these.
+
         Nothing is compiled again: later calls run what earlier calls ran.
         """
 
     @abstractmethod
     def memory(self) -> Memory:
-        """Return the count of steps and copies of the optimiser's slots, zeros before the first step.
+        """Return the count of steps and copies of the optimiser's slots.
+
+        Before the first step they are zeros, but for the slot "average", which is the weights.
 
         After `load` of the weights at that time and `restore` of this, training goes on as it did.
         """
@@ -151,7 +155,8 @@ class Adapter(ABC):
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         """Take one training step a batch; return each step's loss (before its update), (steps,).
 
-        The learning rate is `workload.rates`, by how many steps were taken since the start. From
+        Batches may differ in size: an epoch's last may be short. `Optimiser.updates` says which steps end
+        with an update, `workload.rates` the learning rate, by the updates since the start. From
         batches in host memory to updated weights: it returns when the device has finished.
         """
 
@@ -159,7 +164,7 @@ class Adapter(ABC):
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the logits of some batches, one after the other: (sum of batch, ..., classes).
 
-        As in inference: batch norm by its state, no dropout.
+        As in inference: batch norm by its state, no dropout, weights by their average if there is one.
         """
 
     @abstractmethod

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.answers import Answers
+from frameworks.answers import Answers, averages
 from frameworks.contract import Adapter, Memory, Weights
 from workloads.batches import Batch
 from workloads.cost import is_heavy
@@ -84,8 +84,8 @@ SINGLES = ("single", "latency one")
 
 
 def early_steps(workload: Workload) -> int:
-    """Return how many steps of a timed training the reference takes, too."""
-    return FEWER if is_heavy(workload) else EARLY
+    """Return how many steps of a timed training the reference takes, too: an update is among them."""
+    return max(FEWER if is_heavy(workload) else EARLY, workload.optimiser.accumulate)
 
 
 def replay_training(
@@ -94,11 +94,13 @@ def replay_training(
     """Train again; return what is needed to judge both. The adapter goes on from where it was.
 
     By key: ``start/<name>``, ``memory/<slot>/<name>`` and ``taken`` (the steps before it);
-    ``inputs``, ``labels`` and ``masks/<i>`` of the first `early` batches; ``timed/...`` and
+    ``inputs``, ``labels`` and ``masks/<i>`` of the first `early` batches, and where they are not all as
+    large, their ``sizes``: what is beyond is zeros; ``timed/...`` and
     ``replayed/...``, each with ``losses``, all weights and state ``after/<name>`` and the optimiser's
     memory ``memory/<slot>/<name>``, the latter also with weights and state after `early` steps,
-    ``early/<name>``; and where the replay is not the same to the bit, what
-    came of weights that were moved by a unit in the last place, ``nudged<i>/...``. `seed` is for those.
+    ``early/<name>``, and averages, ``early average/<name>``; and where the replay is not the same to
+    the bit, what came of weights that were moved by a unit in the last place, ``nudged<i>/...``. `seed`
+    is for those.
     """
     state, batches = snapshot(adapter), timed.batches()
     result = _beginning(timed.before) | _first_of(batches[:early])
@@ -133,11 +135,19 @@ def _remembered(memory: Memory) -> Answers:
 
 def _first_of(first: Sequence[Batch]) -> Answers:
     masks = zip(*(batch.masks for batch in first), strict=True)
+    sizes = [len(batch.labels) for batch in first]
     return {
-        "inputs": np.stack([batch.inputs for batch in first]),
-        "labels": np.stack([batch.labels for batch in first]),
-        **{f"masks/{i}": np.stack(layer) for i, layer in enumerate(masks)},
+        "inputs": stacked([batch.inputs for batch in first]),
+        "labels": stacked([batch.labels for batch in first]),
+        **{f"masks/{i}": stacked(layer) for i, layer in enumerate(masks)},
+        **({"sizes": np.array(sizes)} if len(set(sizes)) > 1 else {}),
     }
+
+
+def stacked(arrays: Sequence[NDArray]) -> NDArray:
+    """Stack arrays of batches, shorter ones filled up with zeros."""
+    most = max(map(len, arrays))
+    return np.stack([np.pad(a, [(0, most - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in arrays])
 
 
 def _named(stem: str, weights: Weights) -> Answers:
@@ -148,7 +158,7 @@ def _one_by_one(adapter: Adapter, start: Snapshot, batches: Sequence[Batch], ear
     """Train on one batch a call from `start`."""
     put_back(adapter, start)
     losses = [adapter.train([batch]) for batch in batches[:early]]
-    soon = _named("early", adapter.weights())
+    soon = _named("early", adapter.weights()) | _named("early average", averages(adapter))
     losses += [adapter.train([batch]) for batch in batches[early:]]
     return {"losses": np.concatenate(losses)} | soon | _end(snapshot(adapter))
 
@@ -173,9 +183,9 @@ def replay_predictions(
 ) -> Answers:
     """Predict again by `again`, which returns the logits of a list of inputs.
 
-    By key: ``weights/<name>``; the numbers of ``calls``, all or some hundreds; of those ``timed`` and
-    ``replayed``, both (calls, batch, ..., classes); which of them the reference makes, ``drawn``, and
-    their ``inputs``. `seed` draws them; the first and the last are among them.
+    By key: ``weights/<name>``, averages in their stead; the numbers of ``calls``, all or some hundreds;
+    of those ``timed`` and ``replayed``, both (calls, batch, ..., classes); which of them the reference
+    makes, ``drawn``, and their ``inputs``. `seed` draws them; the first and the last are among them.
     """
     everything, random = timed.inputs(), np.random.default_rng(seed)
     count = len(everything)
@@ -190,7 +200,7 @@ def replay_predictions(
     shape = (len(inputs[0]), *timed.logits.shape[1:])
     logits = timed.logits.reshape(count, *shape)
     return {
-        **_named("weights", adapter.weights()),
+        **_named("weights", adapter.weights() | averages(adapter)),
         "calls": calls,
         "timed": logits[calls],
         "replayed": replayed.reshape(len(calls), *shape),

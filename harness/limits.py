@@ -57,7 +57,7 @@ def check(
 def _check_steps(key: str, workload: Workload, steps: int | None, memory: int | None) -> None:
     """Check how long a training is, and the order of its batches, which is drawn beforehand."""
     data = workload.data
-    total = steps or data.epochs * (workload.dataset.train // data.batch)
+    total = steps or data.epochs * data.steps(workload.dataset.train)
     if total > MOST_STEPS:
         raise UserError(f"{key}: {total:,} training steps; at most {MOST_STEPS:,} are taken")
     order = _ORDER_BYTES * total * data.batch

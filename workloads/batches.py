@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, cycle, filterfalse, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +35,17 @@ def normalise(raw: NDArray, data: Data) -> NDArray[np.float32]:
     return (raw.astype(np.float32) / np.float32(data.scale) - mean) / std
 
 
+class SlicePlan(NamedTuple):
+    """Of which steps a slice has batches made, `ready`, and which of those each of its steps takes."""
+
+    ready: list[int]
+    picks: list[int]
+
+    def taken(self, ready: Sequence[Batch]) -> list[Batch]:
+        """Return the batch of each step, of those that are ready."""
+        return [ready[i] for i in self.picks]
+
+
 class Batches:
     """The training batches of a run, by step: step i takes row i of the order, around its end."""
 
@@ -42,15 +54,60 @@ class Batches:
     ) -> None:
         self._inputs, self._labels, self._order = inputs, labels, order
         self._workload = workload
+        self._short = np.flatnonzero(np.asarray(order[:, -1]) < 0)
+
+    def is_short(self, step: int) -> bool:
+        """Say whether a step's batch is a short one, the last of its epoch."""
+        return bool(len(self._short)) and step % len(self._order) in self._short
 
     def take(self, start: int, count: int) -> list[Batch]:
         """Return the batches of steps start, start + 1, ..., start + count - 1."""
-        return [self._batch(step) for step in range(start, start + count)]
+        return self.of(range(start, start + count))
+
+    def of(self, steps: Iterable[int]) -> list[Batch]:
+        """Return the batches of some steps."""
+        return [self._batch(step) for step in steps]
+
+    def planned(self, plan: SlicePlan) -> list[Batch]:
+        """Make the batches of a plan; return that of each step."""
+        return plan.taken(self.of(plan.ready))
+
+    def checked(self, count: int) -> list[Batch]:
+        """Return the batches of the parity check: the first ones, a short one in second place."""
+        steps = list(range(count))
+        if len(self._short) and count > 1:
+            short = int(self._short[0])
+            steps = [0, short, *(step for step in steps[1:] if step != short)][:count]
+        return self.of(steps)
+
+    def all_graphs(self) -> list[Batch]:
+        """Return batches that, trained after the first step, take every kind of step there is.
+
+        Those are steps on whole and on short batches, each with and without an update; where all steps
+        are of one kind there are none.
+        """
+        accumulate = self._workload.optimiser.accumulate
+        return self.take(1, accumulate - 1) + self.of(map(int, self._short[:1])) * accumulate
+
+    def slice_plan(self, start: int, steps: int, most: int, equal: bool) -> SlicePlan:
+        """Plan a slice of `steps` from step `start`, of which `most` whole batches are made ready.
+
+        It goes round and round these, and takes short batches where the order has them, so that epochs
+        are made up as they are; `equal`: it takes none.
+        """
+        sizes = [not equal and self.is_short(step) for step in range(start, start + steps)]
+        shorts = list(islice(filter(self.is_short, count(start)), min(1, sizes.count(True))))
+        of_wholes = filterfalse(self.is_short, count(start))
+        wholes = list(islice(of_wholes, min(most, sizes.count(False))))
+        rounds = {False: cycle(range(len(wholes))), True: cycle([len(wholes)])}
+        return SlicePlan(wholes + shorts, [next(rounds[short]) for short in sizes])
 
     def _batch(self, step: int) -> Batch:
         row, data = self._order[step % len(self._order)], self._workload.data
+        row = row[row >= 0]
         raw = augmented(self._inputs[row], data.augment, data.seed, step)
-        return Batch(normalise(raw, data), self._labels[row], dropout_masks(self._workload, step))
+        masks = tuple(mask[: len(row)] for mask in dropout_masks(self._workload, step))
+        return Batch(normalise(raw, data), self._labels[row], masks)
 
 
 def in_order(

@@ -11,14 +11,18 @@ from workloads import datasets
 from workloads.augmentations import AUGMENTATIONS, Augmentation
 from workloads.datasets import user_data
 from workloads.datasets.user_data import UserData
-from workloads.reading import SpecError, later, nearest, number, read, read_kind
+from workloads.reading import SpecError, later, nearest, number, one_of, read, read_kind
+
+LAST = ("drop", "keep", "wrap")
 
 
 @dataclass(frozen=True)
 class Data:
     """Which examples, in what portions. `mean` and `std` hold one number, or one a channel.
 
-    Of data of the user's own `dataset` is the file's name, and `user_data` what is in it.
+    `last` is what becomes of an epoch's last batch where it is short: it is left out (drop), a step on
+    fewer examples (keep), or filled up with the first examples of its epoch (wrap). Of data of the
+    user's own `dataset` is the file's name, and `user_data` what is in it.
     """
 
     dataset: str
@@ -31,6 +35,15 @@ class Data:
     augment: tuple[Augmentation, ...] = later(())
     """What is changed in training images, in order."""
     user_data: UserData | None = field(default=None, metadata={"later": True})
+    last: str = later("drop", one_of(*LAST))
+
+    def rest(self, examples: int) -> int:
+        """Return of how many examples an epoch's last batch is where it is short, else 0."""
+        return examples % self.batch
+
+    def steps(self, examples: int) -> int:
+        """Return how many batches an epoch has."""
+        return examples // self.batch + (self.last != "drop" and self.rest(examples) > 0)
 
 
 _KEYS = tuple(key.name for key in dataclasses.fields(Data))

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from workloads.initialisers import Initialiser
 from workloads.layers import Shape
-from workloads.spec import Init, Workload
+from workloads.spec import Workload
 
 # Independent streams of one seed (numpy's SeedSequence mixes the pair); 3 is the augmentations'.
 _WEIGHTS, _ORDER, _MASKS = 0, 1, 2
@@ -20,17 +21,11 @@ def _stream(seed: int, stream: int) -> np.random.Generator:
 
 
 def start_weights(workload: Workload) -> dict[str, NDArray[np.float32]]:
-    """Draw every parameter, in canonical layout, float32, by the workload's initialiser.
+    """Draw every parameter, in canonical layout, float32, as `workloads.initialisers` says.
 
-    With fan_in = the inputs that an output sums and fan_out = the outputs that an input goes to:
-
-    - uniform-fan-in: weights and biases from U(-b, b), b = 1 / sqrt(fan_in), which is what
-      PyTorch's dense and convolution layers take by default;
-    - gaussian: N(0, std^2); biases 0;
-    - xavier (Glorot and Bengio 2010): variance 2 / (fan_in + fan_out); biases 0;
-    - he (He et al. 2015): variance 2 / fan_in; biases 0.
-
-    What is among a layer's `initial_values` begins with that number. The state comes last.
+    What is among a layer's `initial_values` begins with that number. The state comes last. Parameters
+    are drawn from one stream, in the model's order. All bytes are the same everywhere, but an
+    orthogonal matrix's: LAPACK may differ in the last bits from machine to machine.
     """
     random = _stream(workload.data.seed, _WEIGHTS)
     weights, state = {}, {}
@@ -38,12 +33,12 @@ def start_weights(workload: Workload) -> dict[str, NDArray[np.float32]]:
         layer, fixed = place.layer, place.layer.initial_values
         for short, shape in layer.parameters(place.input).items():
             name = f"{place.name}.{short}"
-            if short in fixed:
+            initialiser = workload.init.of(place.name, short, short not in fixed)
+            if initialiser is None:
                 weights[name] = np.full(shape, fixed[short], np.float32)
                 continue
-            fans = layer.fans(place.input)
-            array = _draw(random, workload.init, shape, fans, short.startswith("bias"))
-            weights[name] = array.astype(np.float32)
+            fans = (0, 0) if short in fixed else layer.fans(place.input)
+            weights[name] = _draw(random, initialiser, shape, fans).astype(np.float32)
         for short, shape in layer.state(place.input).items():
             state[f"{place.name}.{short}"] = np.full(shape, fixed.get(short, 0), np.float32)
     return weights | state
@@ -72,32 +67,55 @@ def dropout_masks(workload: Workload, step: int) -> tuple[NDArray[np.uint8], ...
     return tuple(masks)
 
 
+CUT_DEVIATION = 0.87962566103423978
+"""The standard deviation of a standard normal without what is beyond 2."""
+
+
 def _draw(
     random: np.random.Generator,
-    init: Init,
+    initialiser: Initialiser,
     shape: Shape,
     fans: tuple[int, int],
-    is_bias: bool,
 ) -> NDArray[np.float64]:
-    kind, fan_in, fan_out = init.kind, *fans
+    """Return an array of `shape`; `fans` are fan_in and fan_out, for the kinds that take them."""
+    kind, std, (fan_in, fan_out) = initialiser.kind, initialiser.std, fans
+    if kind == "constant":
+        return np.full(shape, initialiser.value)
+    if kind == "orthogonal":
+        return initialiser.gain * _orthogonal(random, shape)
+    if kind in ("gaussian", "truncated"):
+        return random.normal(0, std, shape) if kind == "gaussian" else _cut(random, std, shape)
     if kind == "uniform-fan-in":
         bound = 1 / math.sqrt(fan_in)
         return random.uniform(-bound, bound, shape)
-    if is_bias:
-        return np.zeros(shape)
-    if kind == "gaussian":
-        return random.normal(0, init.std, shape)
     variance = 2 / (fan_in + fan_out) if kind.startswith("xavier") else 2 / fan_in
     if kind.endswith("normal"):
         return random.normal(0, math.sqrt(variance), shape)
+    if kind.endswith("truncated"):
+        return _cut(random, math.sqrt(variance) / CUT_DEVIATION, shape)
     bound = math.sqrt(3 * variance)
     return random.uniform(-bound, bound, shape)
 
 
-def steps_per_epoch(workload: Workload, examples: int) -> int:
-    """Return how many whole batches an epoch has.
+def _cut(random: np.random.Generator, std: float, shape: Shape) -> NDArray[np.float64]:
+    """Draw from N(0, std^2); what is beyond two std is drawn again."""
+    x = random.normal(0, std, shape)
+    while (beyond := np.abs(x) > 2 * std).any():
+        x[beyond] = random.normal(0, std, np.count_nonzero(beyond))
+    return x
 
-    Its last, short batch is left out, so that every step of every framework has the same shape.
+
+def _orthogonal(random: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
+    """Return an array whose rows, or columns where they are fewer, are orthonormal."""
+    rows, columns = shape[0], math.prod(shape[1:])
+    longer, shorter = max(rows, columns), min(rows, columns)
+    q, r = np.linalg.qr(random.normal(0, 1, (longer, shorter)))
+    q *= np.where(np.diag(r) < 0, -1, 1)  # of the two signs, the one that makes Q unique
+    return (q if rows >= columns else q.T).reshape(shape)
+
+
+def steps_per_epoch(workload: Workload, examples: int) -> int:
+    """Return how many batches an epoch has; the workload says what becomes of a short last one.
 
     Raises:
         ValueError: the batch is larger than the data set.
@@ -108,18 +126,25 @@ def steps_per_epoch(workload: Workload, examples: int) -> int:
             f"{workload.name}: a batch of {batch} is more than the {examples} examples of"
             f" {workload.data.dataset}: take a smaller batch"
         )
-    return examples // batch
+    return workload.data.steps(examples)
 
 
 def batch_order(workload: Workload, examples: int, steps: int) -> NDArray[np.int64]:
-    """Return which examples make each step's batch: int64, shape (steps, batch).
+    """Return which examples make each step's batch: int64, shape (steps, batch); -1 is none.
 
-    Each epoch is a fresh permutation. Raises ValueError as `steps_per_epoch` does.
+    Each epoch is a fresh permutation. A short batch that is kept ends with -1. Raises ValueError as
+    `steps_per_epoch` does.
     """
     batch, per_epoch = workload.data.batch, steps_per_epoch(workload, examples)
     random = _stream(workload.data.seed, _ORDER)
     epochs = [
-        random.permutation(examples)[: per_epoch * batch].reshape(per_epoch, batch)
+        _filled(random.permutation(examples), per_epoch * batch, workload.data.last)
         for _ in range(-(-steps // per_epoch))
     ]
-    return np.concatenate(epochs)[:steps].astype(np.int64)
+    return np.concatenate(epochs).reshape(-1, batch)[:steps].astype(np.int64)
+
+
+def _filled(order: NDArray, size: int, last: str) -> NDArray:
+    """Return an epoch's order cut to `size`, or filled up to it: from its start, or with -1."""
+    missing = max(0, size - len(order))
+    return np.concatenate([order[:size], order[:missing] if last == "wrap" else [-1] * missing])

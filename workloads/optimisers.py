@@ -1,8 +1,17 @@
-"""Optimisers and schedules, each by its formula. g is a gradient, w a weight, t the step from 1.
+"""Optimisers and schedules, each by its formula. g is a gradient, w a weight, t the update from 1.
 
-`rate` is the learning rate of the step at hand: the optimiser's lr times the schedule's factor.
-Weight decay is *coupled* (part of the gradient: g + weight_decay w) in sgd and adam, *decoupled*
-(Loshchilov and Hutter 2019) in adamw; it applies to every parameter.
+An update is made of g in this order; what a workload leaves out is skipped:
+
+1. accumulation: sum += g of each batch; with the last of `accumulate` batches g = sum / accumulate, and
+   sum = 0. Other batches end without an update. A step is a batch: batch norm's state moves in each;
+2. clipping: by value, each element g = min(max(g, -clip_value), clip_value); or by global norm,
+   g = g min(1, clip_norm / ||g||), ||g|| being the norm of all parameters' gradients together;
+3. the optimiser's formula. `rate` is the learning rate of the update at hand: lr times the schedule's
+   factor, which counts updates, as t does. Weight decay is *coupled* (part of the gradient,
+   g + weight_decay w, not clipped) in sgd, adam and rmsprop, *decoupled* (Loshchilov and Hutter 2019) in
+   adamw. It applies to all parameters, or to kernels: those of two or more axes, no biases, no norms;
+4. averaging: average = a average + (1 - a) w, from the start weights on, a being the key `average`.
+   Predictions are by `average` in place of w; batch norm's state is the training's.
 
 A new optimiser is one class here, one in the reference and one line in each adapter; an adapter without
 it is unavailable for workloads that have it.
@@ -11,10 +20,10 @@ it is unavailable for workloads that have it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar
 
-from workloads.reading import by_kind, number
+from workloads.reading import SpecError, by_kind, later, number, one_of
 
 
 @dataclass(frozen=True)
@@ -22,30 +31,95 @@ class Optimiser:
     """What moves the weights. `kind` is its word in a spec.
 
     `adaptive`: its step is about as large for a gradient near zero as for any other, so that rounding
-    decides which way such a weight moves, and the parity check allows for both.
+    decides which way such a weight moves, and the parity check allows for both. Clipping needs no such
+    thing: it is continuous, and nothing is differentiated through it.
     """
 
     kind: ClassVar[str]
     adaptive: ClassVar[bool] = False
     lr: float = field(metadata=number(above=0))
-    weight_decay: float = field(default=0.0, metadata=number(low=0), kw_only=True)
+    _: KW_ONLY
+    weight_decay: float = field(default=0.0, metadata=number(low=0))
+    decay: str = later("all", one_of("all", "kernels"))
+    clip_norm: float = later(0.0, number(low=0))
+    clip_value: float = later(0.0, number(low=0))
+    accumulate: int = later(1, number(low=1))
+    average: float = later(0.0, number(low=0, below=1))
+
+    @property
+    def formula_slots(self) -> tuple[str, ...]:
+        """The names, in the formula, of what is kept for each weight from update to update."""
+        raise NotImplementedError
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """The names, in the formula, of what is kept for each weight from step to step."""
-        raise NotImplementedError
+        """All that is kept for each weight from step to step: also the sum of gradients, the average."""
+        summed = ("sum",) if self.accumulate > 1 else ()
+        return (*self.formula_slots, *summed, *(("average",) if self.average else ()))
+
+    def decay_of(self, shape: tuple[int, ...]) -> float:
+        """Return the weight decay of a parameter of this shape."""
+        return self.weight_decay if self.decay == "all" or len(shape) > 1 else 0.0
+
+    def updates(self, start: int, count: int) -> list[int | None]:
+        """Return, for each of `count` steps from `start`, the update that it ends with, or None.
+
+        Both are counted from 0.
+        """
+        ends = ((step + 1) % self.accumulate == 0 for step in range(start, start + count))
+        steps = range(start, start + count)
+        return [
+            step // self.accumulate if end else None for step, end in zip(steps, ends, strict=True)
+        ]
+
+    def check(self) -> None:
+        """Raise SpecError where keys contradict each other."""
+        if self.clip_norm and self.clip_value:
+            raise SpecError("clip_norm and clip_value exclude each other: leave one out")
+        if self.decay != "all" and not self.weight_decay:
+            raise SpecError(
+                f'decay = "{self.decay}" needs weight_decay: set it, or leave decay out'
+            )
 
 
 @dataclass(frozen=True)
 class Sgd(Optimiser):
-    """g += weight_decay w;  v = momentum v + g;  w -= rate v;  v = 0 at the start."""
+    """g += weight_decay w;  v = momentum v + g;  w -= rate v;  v = 0 at the start.
+
+    With `nesterov` (Sutskever et al. 2013) w -= rate (g + momentum v), of the new v.
+    """
 
     kind: ClassVar[str] = "sgd"
     momentum: float = field(default=0.0, metadata=number(low=0, below=1))
+    nesterov: bool = later(False)
 
     @property
-    def slots(self) -> tuple[str, ...]:
+    def formula_slots(self) -> tuple[str, ...]:
         return ("v",) if self.momentum else ()
+
+    def check(self) -> None:
+        super().check()
+        if self.nesterov and not self.momentum:
+            raise SpecError("nesterov = true needs momentum: set momentum, or leave nesterov out")
+
+
+@dataclass(frozen=True)
+class RmsProp(Optimiser):
+    """Tieleman and Hinton 2012, not centred, epsilon outside the root; s = v = 0 at the start.
+
+    g += weight_decay w;  s = rho s + (1 - rho) g^2;  v = momentum v + g / (sqrt(s) + epsilon);
+    w -= rate v.
+    """
+
+    kind: ClassVar[str] = "rmsprop"
+    adaptive: ClassVar[bool] = True
+    rho: float = field(default=0.9, metadata=number(low=0, below=1))
+    momentum: float = field(default=0.0, metadata=number(low=0, below=1))
+    epsilon: float = field(default=1e-8, metadata=number(above=0))
+
+    @property
+    def formula_slots(self) -> tuple[str, ...]:
+        return ("s", "v") if self.momentum else ("s",)
 
 
 @dataclass(frozen=True)
@@ -63,7 +137,7 @@ class Adam(Optimiser):
     epsilon: float = field(default=1e-8, metadata=number(above=0))
 
     @property
-    def slots(self) -> tuple[str, ...]:
+    def formula_slots(self) -> tuple[str, ...]:
         return ("m", "s")
 
 
@@ -79,7 +153,7 @@ OPTIMISERS = by_kind(Optimiser)
 
 @dataclass(frozen=True)
 class Schedule:
-    """The factor on lr, by the step t from 0. In the first `warmup` steps it is (t + 1) / warmup."""
+    """The factor on lr, by the update t from 0. In the first `warmup` it is (t + 1) / warmup."""
 
     kind: ClassVar[str]
     warmup: int = field(default=0, metadata=number(low=0), kw_only=True)

@@ -105,6 +105,8 @@ def _plain(value: Any) -> Any:
         return table_of(value)
     if isinstance(value, tuple) and any(_is_nested(entry) for entry in value):
         return [_plain(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
     return value
 
 

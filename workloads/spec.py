@@ -24,6 +24,7 @@ from typing import Any
 from workloads import datasets
 from workloads.data import Data, read_data
 from workloads.datasets import Dataset, user_data
+from workloads.initialisers import Init
 from workloads.layers import KINDS, Block, Branches, Embedding, Layer, Residual, Shape
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
 from workloads.reading import (
@@ -45,22 +46,6 @@ NAME_BYTES = 120
 """The most of a workload's name: with the parts of a cell it has to be a file's name, of 255."""
 
 LOSSES = ("cross-entropy", "mean-squared-error")
-INITIALISERS = (
-    "uniform-fan-in",
-    "gaussian",
-    "xavier-uniform",
-    "xavier-normal",
-    "he-uniform",
-    "he-normal",
-)
-
-
-@dataclass(frozen=True)
-class Init:
-    """How start weights are drawn; `std` is the gaussian's."""
-
-    kind: str = field(metadata=one_of(*INITIALISERS))
-    std: float = field(default=0.01, metadata=number(above=0))
 
 
 @dataclass(frozen=True)
@@ -147,9 +132,9 @@ class Workload:
         }
 
     def rates(self, start: int, count: int) -> list[float]:
-        """Return the learning rates of steps start, ..., start + count - 1, counted from 0."""
+        """Return the learning rates of updates start, ..., start + count - 1, counted from 0."""
         factor = self.schedule.factor
-        return [self.optimiser.lr * factor(step) for step in range(start, start + count)]
+        return [self.optimiser.lr * factor(update) for update in range(start, start + count)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain tables as in the TOML file, plus the name."""
@@ -311,6 +296,18 @@ def _place(
     return tuple(placed)
 
 
+def _check_batches(workload: Workload, where: str) -> None:
+    """Check that every layer can be trained on a whole batch, and on a short one that is kept."""
+    data = workload.data
+    short = data.rest(workload.dataset.train) if data.last == "keep" else 0
+    for batch, which in ((data.batch, ""), (short, ' (the last batch of an epoch, last = "keep")')):
+        for place in workload.leaves if batch else ():
+            try:
+                place.layer.check_batch(place.input, batch)
+            except SpecError as error:
+                raise SpecError(f"{where}: {place.name}{which}: {error}") from error
+
+
 def _check(workload: Workload, where: str) -> None:
     """Check what only the whole shows: that shapes fit, and that normalisation fits the input."""
     shape = workload.input_shape
@@ -326,11 +323,15 @@ def _check(workload: Workload, where: str) -> None:
             f"{where}: the last layer gives shape {shape}, but {workload.data.dataset} has"
             f" {workload.classes} classes{steps}: end with dense, units = {workload.classes}"
         )
-    for place in workload.leaves:
-        try:
-            place.layer.check_batch(place.input, workload.data.batch)
-        except SpecError as error:
-            raise SpecError(f"{where}: {place.name}: {error}") from error
+    _check_batches(workload, where)
+    try:
+        workload.init.check({place.name: (place.layer, place.input) for place in workload.leaves})
+    except SpecError as error:
+        raise SpecError(f"{where}: [init]: {error}") from error
+    try:
+        workload.optimiser.check()
+    except SpecError as error:
+        raise SpecError(f"{where}: [optimiser] ({workload.optimiser.kind}): {error}") from error
     if workload.data.user_data and workload.data.batch > workload.dataset.train:
         raise SpecError(
             f"{where}: [data]: batch = {workload.data.batch}: {workload.data.dataset} has"

@@ -47,12 +47,14 @@ def write(case: Case, folder: Path) -> Given:
     workload, arrays = case.workload, _arrays(case.workload.data.dataset)
     inputs, labels = arrays.open("train_inputs"), arrays.open("train_labels")
     start = init.start_weights(workload)
-    order = init.batch_order(workload, len(labels), case.steps)
+    # A whole epoch: a short batch is its last.
+    steps = max(case.steps, init.steps_per_epoch(workload, len(labels)))
+    order = init.batch_order(workload, len(labels), steps)
     folder.mkdir()
     np.save(folder / "order.npy", order)
     for name, weight in start.items():
         np.save(folder / f"{name}.npy", weight)
-    batches = Batches(inputs, labels, order, workload).take(0, case.steps)
+    batches = Batches(inputs, labels, order, workload).checked(case.steps)
     return Given(case, arrays.folder, folder, start, batches)
 
 

@@ -14,6 +14,7 @@ from benchmarks.parity.layers import FLAT, chains, norm_fits, shape_after
 from benchmarks.parity.transformers import on_patches, on_tokens
 from workloads import cost, datasets, spec
 from workloads.datasets import Dataset
+from workloads.initialisers import INITIALISERS, Init, Initialiser
 from workloads.layers import (
     BatchNorm,
     Conv2d,
@@ -32,11 +33,12 @@ from workloads.optimisers import (
     Constant,
     Cosine,
     Optimiser,
+    RmsProp,
     Schedule,
     Sgd,
     Stairs,
 )
-from workloads.spec import Data, Init, Workload
+from workloads.spec import Data, Workload
 
 LONGEST = 8
 """The most layers before those that lead to the classes."""
@@ -67,7 +69,7 @@ def workloads(draw: DrawFn) -> Workload:
         title="drawn at random",
         data=data,
         layers=layers,
-        init=draw(_initialisers()),
+        init=draw(_inits(layers)),
         loss=loss,
         label_smoothing=draw(smoothing) if loss == "cross-entropy" else 0.0,
         optimiser=draw(_optimisers()),
@@ -137,7 +139,11 @@ def _data(draw: DrawFn, dataset: str) -> Data:
     )
     if channels == 3:
         batch = min(batch, LARGEST_COLOUR_BATCH)
-    return Data(dataset, batch, 1, draw(st.integers(0, 99)), scale, mean, std)
+    single = (
+        datasets.describe(dataset).train % batch == 1
+    )  # over which no batch norm can be trained
+    last = draw(weighted({"drop": 4, "wrap": 1} | ({} if single else {"keep": 3})))
+    return Data(dataset, batch, 1, draw(st.integers(0, 99)), scale, mean, std, last=last)
 
 
 @st.composite
@@ -177,11 +183,32 @@ def _model(draw: DrawFn, described: Dataset, batch: int) -> tuple[Layer, ...]:
     return layers + draw(weighted(last))
 
 
+KINDS = tuple(kind for kind in INITIALISERS if kind != "constant")
+
+
 @st.composite
-def _initialisers(draw: DrawFn) -> Init:
-    kind = draw(st.sampled_from(spec.INITIALISERS))
+def _initialisers(draw: DrawFn, kinds: tuple[str, ...] = KINDS) -> Initialiser:
+    """Draw an initialiser. Weights that are all the same learn the same: only biases are constant."""
+    kind = draw(st.sampled_from(kinds))
     stds = weighted({0.01: 2, 0.001: 1, 0.05: 2, 0.1: 2, 0.5: 1, 1.0: 1})
-    return Init(kind, draw(stds)) if kind == "gaussian" else Init(kind)
+    gain = draw(weighted({1.0: 2, 1.414: 1})) if kind == "orthogonal" else 1.0
+    value = draw(weighted({0.0: 1, 0.1: 2, -1.0: 1})) if kind == "constant" else 0.0
+    std = draw(stds) if kind in ("gaussian", "truncated") else 0.01
+    return Initialiser(kind, std, gain, value)
+
+
+@st.composite
+def _inits(draw: DrawFn, layers: tuple[Layer, ...]) -> Init:
+    """Draw how a model begins: mostly by one initialiser, sometimes biases or a layer by another."""
+    every = draw(_initialisers())
+    biases = _initialisers(("uniform-fan-in", "gaussian", "truncated", "constant"))
+    bias = draw(biases) if draw(st.integers(0, 3)) == 3 else None
+    groups = [layer.group for layer in layers if isinstance(layer, Dense | Conv2d)]
+    names = sorted({f"{group}{groups.count(group)}" for group in groups})
+    overrides = None
+    if names and draw(st.integers(0, 3)) == 3:
+        overrides = {draw(st.sampled_from(names)): draw(_initialisers())}
+    return Init(every.kind, every.std, every.gain, every.value, bias, overrides)
 
 
 @cache
@@ -191,6 +218,21 @@ def _optimisers() -> SearchStrategy[Optimiser]:
         lr=log_uniform(1e-3, 0.3),
         momentum=weighted({0.0: 4, 0.5: 1, 0.9: 6, 0.99: 1}),
         weight_decay=weighted({0.0: 5, 1e-4: 2, 5e-4: 2, 1e-2: 1}),
+    )
+    nesterov = st.builds(
+        Sgd,
+        lr=log_uniform(1e-3, 0.1),
+        momentum=weighted({0.5: 1, 0.9: 4}),
+        nesterov=st.just(True),
+        weight_decay=weighted({0.0: 3, 5e-4: 2, 1e-2: 1}),
+    )
+    rmsprop = st.builds(
+        RmsProp,
+        lr=log_uniform(1e-4, 0.01),
+        rho=weighted({0.9: 3, 0.99: 2, 0.5: 1}),
+        momentum=weighted({0.0: 3, 0.9: 1}),
+        epsilon=weighted({1e-8: 4, 1e-5: 1, 1e-3: 1}),
+        weight_decay=weighted({0.0: 3, 1e-4: 1, 1e-2: 1}),
     )
     adaptive = [
         st.builds(
@@ -203,7 +245,22 @@ def _optimisers() -> SearchStrategy[Optimiser]:
         )
         for kind in (Adam, AdamW)
     ]
-    return st.one_of(plain, *adaptive)
+    return _around(st.one_of(plain, nesterov, rmsprop, *adaptive))
+
+
+@st.composite
+def _around(draw: DrawFn, formulas: SearchStrategy[Optimiser]) -> Optimiser:
+    """Draw an optimiser with what may stand around its formula."""
+    optimiser = draw(formulas)
+    norm, value = ({"clip_norm": limit} for limit in (0.1, 1.0)), {"clip_value": 0.01}
+    around: dict[str, object] = {
+        "accumulate": draw(weighted({1: 8, 2: 2, 3: 1})),
+        "average": draw(weighted({0.0: 6, 0.9: 1, 0.999: 1})),
+    }
+    around |= draw(st.sampled_from([{}, {}, {}, *norm, value]))
+    if optimiser.weight_decay:
+        around["decay"] = draw(weighted({"all": 1, "kernels": 1}))
+    return dataclasses.replace(optimiser, **around)  # type: ignore[arg-type]
 
 
 @cache

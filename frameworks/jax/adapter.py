@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +67,20 @@ class Jax(Adapter):
         # The train step owns its arguments: weights, state and slots are updated in place.
         jit = jax.jit if options.mode == "jit" else lambda function, **_: function
         self._update = jit(self._update_one, donate_argnums=(0, 1, 2))
+        self._gather = jit(self._gather_one, donate_argnums=(0, 1, 2))
         self._gradients, self._logits = jit(self._gradients_of), jit(self._forward)
         self.load(weights)
 
     def load(self, weights: Weights) -> None:
         self._weights = self._inside(weights, self._workload.parameters)
         self._state = self._inside(weights, self._workload.state)
-        self._slots = optimisers.zeros(self._workload.optimiser, self._weights)
+        self._slots = optimisers.start(self._workload.optimiser, self._weights)
         self._steps = 0
 
     def memory(self) -> Memory:
-        return Memory(self._steps, {slot: self._canonical(v) for slot, v in self._slots.items()})
+        # In the spec's order: a compiled function returns a dict by its keys' order.
+        slots = {slot: self._slots[slot] for slot in self._workload.optimiser.slots}
+        return Memory(self._steps, {slot: self._canonical(v) for slot, v in slots.items()})
 
     def restore(self, memory: Memory) -> None:
         self._slots = {
@@ -112,6 +115,21 @@ class Jax(Adapter):
         weights, slots = self._move(weights, slots, gradients, row)
         return weights, state, slots, loss
 
+    def _gather_one(
+        self, weights: Pytree, state: Pytree, slots: optimisers.Slots, row: None, *batch: Any
+    ) -> Any:
+        """Return what `_update_one` does, of a batch that ends without an update."""
+        (loss, (_, state)), gradients = self._gradients_of(weights, state, *batch)
+        return weights, state, optimisers.gather(slots, gradients), loss
+
+    def _plan(self, count: int) -> Iterator[tuple[Callable[..., Any], Array | None]]:
+        """Yield, for each of the next `count` batches, what trains on it, and its row."""
+        updates = self._workload.optimiser.updates(self._steps, count)
+        first = self._steps // self._workload.optimiser.accumulate
+        rows = iter(optimisers.tuning(self._workload, first, count))
+        for update in updates:
+            yield (self._gather, None) if update is None else (self._update, next(rows))
+
     @staticmethod
     def versions() -> dict[str, str]:
         return {
@@ -145,9 +163,9 @@ class Jax(Adapter):
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         arrays, losses = (self._weights, self._state, self._slots), []
-        rows = optimisers.tuning(self._workload, self._steps, len(batches))
-        for (inputs, labels, masks), row in zip(batches, rows, strict=True):
-            *arrays, loss = self._update(*arrays, row, inputs, labels, masks)
+        plan = list(self._plan(len(batches)))
+        for (inputs, labels, masks), (step, row) in zip(batches, plan, strict=True):
+            *arrays, loss = step(*arrays, row, inputs, labels, masks)
             losses.append(loss)
         self._weights, self._state, self._slots = arrays
         self._steps += len(batches)
@@ -155,7 +173,8 @@ class Jax(Adapter):
         return np.array(jax.device_get(losses), np.float32)
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        logits = [self._logits(self._weights, self._state, x) for x in inputs]
+        weights = self._slots.get("average", self._weights)
+        logits = [self._logits(weights, self._state, x) for x in inputs]
         return np.concatenate(jax.device_get(logits))
 
     def step(self, batch: Batch) -> Step:

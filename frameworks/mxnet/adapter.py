@@ -106,8 +106,33 @@ class MXNet(Adapter):
             self._look.hybridize(static_alloc=True, static_shape=True)
         self._parameters = {name: parameters[name] for name in workload.parameters}
         self._state = {name: parameters[name] for name in workload.state}
+        self._build_averages()
+        optimiser = workload.optimiser
+        for parameter in self._parameters.values():
+            if optimiser.weight_decay and not optimiser.decay_of(parameter.shape):
+                parameter.wd_mult = 0.0
+            if optimiser.accumulate > 1:
+                parameter.grad_req = "add"
         self._variances = Variances(workload, self._state)
         self.load(weights)
+
+    def _build_averages(self) -> None:
+        """Build the net that predicts: with averaged weights, another one, of the same state."""
+        self._averages: dict[str, gluon.Parameter] = {}
+        self._inference = self._net
+        if not self._workload.optimiser.average:
+            return
+        parameters: dict[str, gluon.Parameter] = {}
+        self._inference = layers.Chain(self._workload.model, parameters)
+        self._inference.initialize(mx.init.Zero(), self._context)
+        if self._options.mode == "hybrid":
+            self._inference.hybridize(static_alloc=True, static_shape=True)
+        for name, parameter in parameters.items():
+            if name in self._state:
+                parameter._data = self._state[name]._data  # the very same arrays
+            else:
+                parameter.grad_req = "null"
+                self._averages[name] = parameter
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -134,7 +159,7 @@ class MXNet(Adapter):
         # A new trainer has no memory; the graphs stay.
         optimiser, self._start = optimisers.make(self._workload)
         self._trainer = gluon.Trainer(self._training.collect_params(), optimiser, kvstore=None)
-        self._slots = Slots(self._trainer, self._workload, self._parameters)
+        self._slots = Slots(self._trainer, self._workload, self._parameters, self._averages)
         self._taken = 0
 
     def memory(self) -> Memory:
@@ -153,40 +178,65 @@ class MXNet(Adapter):
     def _backward(self, batch: Batch) -> mx.nd.NDArray:
         """Return the losses, each example's, or the mean of a label a step, (1,).
 
-        The gradients of their sum are left in the parameters.
+        The gradients of their sum are left in the parameters. Where gradients are accumulated, those of
+        their mean are added to what is there.
         """
         masks = [self._array(mask) for mask in batch.masks]
         inputs, labels = self._array(batch.inputs), self._array(batch.labels)
         with autograd.record():
             losses = self._training(inputs, labels, *masks)
-        losses.backward()
+        share = None
+        if self._workload.optimiser.accumulate > 1:
+            share = mx.nd.full(losses.shape, 1 / len(losses), self._context)
+        losses.backward(share)
         return losses
 
+    def _portion(self, losses: mx.nd.NDArray) -> int:
+        """Return how many times the spec's gradient the parameters' are, at an update."""
+        accumulate = self._workload.optimiser.accumulate
+        return accumulate if accumulate > 1 else len(losses)
+
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
-        self._variances.for_training()
-        losses, start, step = [], self._start, self._trainer.step
-        for taken, batch in enumerate(batches, self._taken):
+        losses, optimiser = [], self._workload.optimiser
+        updates = optimiser.updates(self._taken, len(batches))
+        for batch, update in zip(batches, updates, strict=True):
+            self._variances.for_training(len(batch.inputs))
             losses.append(self._backward(batch))
-            if start:
-                start(taken)
-            step(len(losses[-1]))  # It divides the gradients: the sum becomes the mean.
+            self._variances.moved()
+            if update is not None:
+                self._update(update, self._portion(losses[-1]))
         mx.nd.waitall()
         self._taken += len(batches)
-        self._variances.moved()
-        return np.stack([loss.asnumpy() for loss in losses]).mean(axis=1)
+        return np.array([loss.asnumpy().mean() for loss in losses])
+
+    def _update(self, update: int, portion: int) -> None:
+        if self._start:
+            self._start(update)
+        optimiser = self._workload.optimiser
+        if optimiser.clip_value or optimiser.clip_norm:
+            gradients = [parameter.grad() for parameter in self._parameters.values()]
+            optimisers.clip(optimiser, gradients, portion)
+        self._trainer.step(portion)  # It divides the gradients: the sum becomes the mean.
+        self._slots.settle()
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         self._variances.for_inference()
-        logits = [self._net(self._array(x)) for x in inputs]
+        logits = [self._inference(self._array(x)) for x in inputs]
         mx.nd.waitall()
         return np.concatenate([batch_logits.asnumpy() for batch_logits in logits])
 
     def step(self, batch: Batch) -> Step:
-        self._variances.for_training()
+        self._variances.for_training(len(batch.inputs))
         # A step's backward pass moves batch norm's state: it is put back.
         before = {name: p.data().copy() for name, p in self._state.items()}
+        sums = self._slots.read(self._taken).get("sum", {})
+        for name in sums:
+            self._parameters[name].zero_grad()
         losses = self._backward(batch)
-        gradients = {name: p.grad().asnumpy() / len(losses) for name, p in self._parameters.items()}
+        count = 1 if sums else len(losses)
+        gradients = {name: p.grad().asnumpy() / count for name, p in self._parameters.items()}
+        for name, array in sums.items():
+            self._parameters[name].grad()[:] = array
         with autograd.train_mode():
             masks = [self._array(mask) for mask in batch.masks]
             logits = self._look(self._array(batch.inputs), *masks).asnumpy()

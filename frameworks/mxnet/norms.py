@@ -33,32 +33,43 @@ class Variances:
     """
 
     def __init__(self, workload: Workload, parameters: Mapping[str, gluon.Parameter]) -> None:
-        self._parameters, self._ratios = {}, {}
+        self._parameters, self._pixels = {}, {}
         for place in workload.leaves:
             if isinstance(place.layer, BatchNorm):
                 name = f"{place.name}.variance"
-                values = workload.data.batch * math.prod(place.input[1:])
                 self._parameters[name] = parameters[name]
-                self._ratios[name] = values / max(values - 1, 1)
+                self._pixels[name] = math.prod(place.input[1:])
+        self._batch = workload.data.batch
         self._in_place = _BIASED
         # (v', v) by name, float32; none where training has moved v' since.
         self._pairs: dict[str, tuple[NDArray, NDArray]] = {}
 
     def load(self, weights: Mapping[str, NDArray]) -> None:
         """Start from the variances in `weights`."""
-        for name, ratio in self._ratios.items():
+        for name in self._parameters:
             v = np.array(weights[name], np.float32)
-            self._pairs[name] = ((v / ratio).astype(np.float32), v)
+            self._pairs[name] = ((v / self._ratio(name)).astype(np.float32), v)
         self._put(_BIASED)
+
+    def _ratio(self, name: str) -> float:
+        """Return n / (n - 1)."""
+        values = self._batch * self._pixels[name]
+        return values / max(values - 1, 1)
 
     def _put(self, which: int) -> None:
         for name, parameter in self._parameters.items():
             parameter.set_data(mx.nd.array(self._pairs[name][which]))
         self._in_place = which
 
-    def for_training(self) -> None:
-        """Put v' in place."""
-        if self._in_place != _BIASED:
+    def for_training(self, batch: int) -> None:
+        """Put v' in place, for a batch of so many examples: of another size, it is another."""
+        if batch != self._batch and self._parameters:
+            # A hybridised graph moves v' in its backward pass, and the engine does not know that.
+            mx.nd.waitall()
+            v = self.unbiased()
+            self._batch = batch
+            self.load(v)
+        elif self._in_place != _BIASED:
             self._put(_BIASED)
 
     def moved(self) -> None:
@@ -74,9 +85,9 @@ class Variances:
     def unbiased(self) -> dict[str, NDArray[np.float32]]:
         """Return a copy of each v, (channels,), by its name in the spec."""
         if not self._pairs:
-            ratios, parameters = self._ratios, self._parameters
-            biased = {k: p.data().asnumpy().astype(np.float64) for k, p in parameters.items()}
-            self.load({name: array * ratios[name] for name, array in biased.items()})
+            parameters = self._parameters.items()
+            biased = {k: p.data().asnumpy().astype(np.float64) for k, p in parameters}
+            self.load({name: array * self._ratio(name) for name, array in biased.items()})
         return {name: v.copy() for name, (_, v) in self._pairs.items()}
 
 

@@ -7,7 +7,7 @@ changes from step to step is set before it does.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mxnet as mx
@@ -17,13 +17,15 @@ from frameworks.contract import unsupported
 from workloads import optimisers as spec
 from workloads.spec import Workload
 
-Start = Callable[[int], None]  # To be called before each step, counted from 0.
+Start = Callable[[int], None]  # To be called before each update, counted from 0.
 
 
 def make(workload: Workload) -> tuple[mx.optimizer.Optimizer, Start | None]:
-    """Return a fresh optimiser, and what readies it for a step where steps differ."""
+    """Return a fresh optimiser, and what readies it for an update where updates differ."""
     optimiser: Any = workload.optimiser
     kind = OPTIMISERS.get(type(optimiser)) or unsupported("mxnet", optimiser)
+    if kind is ScheduledSgd and optimiser.nesterov:
+        kind = Nag
     if kind is ScheduledSgd and workload.schedule == spec.Constant():
         rate, decay = optimiser.lr, optimiser.weight_decay
         return mx.optimizer.SGD(optimiser.momentum, learning_rate=rate, wd=decay), None
@@ -31,9 +33,9 @@ def make(workload: Workload) -> tuple[mx.optimizer.Optimizer, Start | None]:
     return scheduled, scheduled.start
 
 
-def scale(workload: Workload, step: int) -> float:
-    """Return s of the SGD step `step`, from 0, after which b = -s v: its rate, or lr where that is 0."""
-    (rate,) = workload.rates(step, 1)
+def scale(workload: Workload, update: int) -> float:
+    """Return s of an SGD update, from 0, after which b = -s v: its rate, or lr where that is 0."""
+    (rate,) = workload.rates(update, 1)
     return rate or workload.optimiser.lr
 
 
@@ -50,7 +52,7 @@ class ScheduledSgd(mx.optimizer.SGD):
         self._workload, self._momentum = workload, optimiser.momentum
 
     def start(self, step: int) -> None:
-        """Take the rate of a step, from 0."""
+        """Take the rate of an update, from 0."""
         self._moves = self._workload.rates(step, 1) != [0]
         self.lr = scale(self._workload, step)
         if step:
@@ -60,6 +62,69 @@ class ScheduledSgd(mx.optimizer.SGD):
         """Move some weights, given as lists."""
         moved = weight if self._moves else [w.copy() for w in weight]
         super().update_multi_precision(index, moved, grad, state)
+
+
+class Nag(mx.optimizer.NAG):
+    """MXNet's Nesterov under any rate: b is scaled to follow it, for momentum also goes beyond b.
+
+    Its operator decays by the weight that it has moved already, so decay comes with the gradient.
+    """
+
+    def __init__(self, workload: Workload, optimiser: spec.Sgd) -> None:
+        super().__init__(optimiser.momentum, wd=optimiser.weight_decay)
+        self._workload = workload
+
+    def start(self, step: int) -> None:
+        """Take the rate of an update, from 0."""
+        self._moves = self._workload.rates(step, 1) != [0]
+        self.lr = scale(self._workload, step)
+        self._ratio = self.lr / scale(self._workload, step - 1) if step else 1.0
+
+    def update_multi_precision(self, index: int, weight: Any, grad: Any, state: Any) -> None:
+        """Move a weight."""
+        decay, factor = self._get_wd(index), self.rescale_grad
+        if decay:
+            grad, factor = factor * grad + decay * weight, 1.0
+        if self._ratio != 1:
+            state *= self._ratio
+        moved = weight if self._moves else weight.copy()
+        constants = {"lr": self.lr, "momentum": self.momentum, "rescale_grad": factor}
+        mx.nd.nag_mom_update(moved, grad, state, out=moved, **constants)
+
+
+class RmsProp(mx.optimizer.Optimizer):
+    """By MXNet's Adam, without bias correction and with beta1 = 0: its RMSProp has epsilon in the root.
+
+    Adam's m is then the gradient, and nothing to keep; it comes last of a weight's arrays.
+    """
+
+    def __init__(self, workload: Workload, optimiser: spec.RmsProp) -> None:
+        super().__init__(wd=optimiser.weight_decay)
+        self._rates, self._momentum = workload.rates, optimiser.momentum
+        self._slots, self._epsilon = optimiser.formula_slots, optimiser.epsilon
+        self._rho = optimiser.rho
+
+    def create_state(self, index: int, weight: Any) -> tuple[Any, ...]:
+        """Return the slots of the formula, then Adam's m."""
+        return tuple(mx.nd.zeros_like(weight) for _ in (*self._slots, "m"))
+
+    def start(self, step: int) -> None:
+        """Take the rate of an update, from 0."""
+        (self.lr,) = self._rates(step, 1)
+
+    def update(self, index: int, weight: Any, grad: Any, state: tuple[Any, ...]) -> None:
+        """Move one weight."""
+        decay, (s, *v, m) = self._get_wd(index), state
+        constants = {"beta1": 0.0, "beta2": self._rho, "epsilon": self._epsilon}
+        if not v:
+            scale = {"rescale_grad": self.rescale_grad, "wd": decay}
+            mx.nd.adam_update(weight, grad, m, s, out=weight, lr=self.lr, **scale, **constants)
+            return
+        g = self.rescale_grad * grad + decay * weight
+        still = mx.nd.zeros_like(weight)
+        v[0] *= self._momentum
+        v[0] += mx.nd.adam_update(still, g, m, s, lr=-1.0, **constants)
+        weight -= self.lr * v[0]
 
 
 class Adam(mx.optimizer.Adam):
@@ -76,7 +141,7 @@ class Adam(mx.optimizer.Adam):
         self._rates, self._epsilon = workload.rates, optimiser.epsilon
 
     def start(self, step: int) -> None:
-        """Take the rate and the epsilon of a step, from 0."""
+        """Take the rate and the epsilon of an update, from 0."""
         (self.lr,) = self._rates(step, 1)
         self.epsilon = self._epsilon * math.sqrt(1 - self.beta2 ** (step + 1))
 
@@ -85,10 +150,10 @@ class AdamW(Adam):
     """Adam with the operator that has decoupled weight decay, for which MXNet has no optimiser."""
 
     def start(self, step: int) -> None:
-        """Take the rate, the decay and the epsilon of a step, from 0."""
+        """Take the rate and the epsilon of an update, from 0."""
         super().start(step)
         correction = math.sqrt(1 - self.beta2 ** (step + 1)) / (1 - self.beta1 ** (step + 1))
-        self._alpha, self._decay = self.lr * correction, self.lr * self.wd
+        self._alpha = self.lr * correction
 
     def update(self, index: int, weight: Any, grad: Any, state: tuple[Any, Any]) -> None:
         """Move one weight; the operator decays it by `wd` outright, and decays before it moves."""
@@ -102,7 +167,7 @@ class AdamW(Adam):
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,
-            wd=self._decay,
+            wd=self.lr * self._get_wd(index),
             out=weight,
         )
 
@@ -116,6 +181,24 @@ class AdamW(Adam):
 
 OPTIMISERS: dict[type[spec.Optimiser], type[Any]] = {
     spec.Sgd: ScheduledSgd,
+    spec.RmsProp: RmsProp,
     spec.Adam: Adam,
     spec.AdamW: AdamW,
 }
+
+
+def clip(optimiser: spec.Optimiser, gradients: Sequence[mx.nd.NDArray], portion: int) -> None:
+    """Clip gradients in place, which are `portion` times what the spec clips.
+
+    gluon.utils.clip_global_norm adds 1e-8 to the norm, and would be told a limit for the sums, too.
+    """
+    if optimiser.clip_value:
+        limit = optimiser.clip_value * portion
+        for gradient in gradients:
+            mx.nd.clip(gradient, -limit, limit, out=gradient)
+    if optimiser.clip_norm:
+        most = optimiser.clip_norm * portion
+        norm = mx.nd.sqrt(mx.nd.sum(mx.nd.multi_sum_sq(*gradients, num_arrays=len(gradients))))
+        scale = most / mx.nd.maximum(norm, most)  # at most 1
+        for gradient in gradients:
+            gradient *= scale

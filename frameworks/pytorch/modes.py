@@ -28,11 +28,16 @@ class Eager:
     def __init__(self, model: nn.Module, workload: Workload, precision: str) -> None:
         self._workload, self._loss = workload, loss_of(workload)
         device = next(model.parameters()).device
+        self._parameters = dict(model.named_parameters())
+        self._weights = {name: w.detach() for name, w in self._parameters.items()}  # same memory
+        self._averages = {
+            name: w.clone() for name, w in self._weights.items() if workload.optimiser.average
+        }
+        inference = for_inference(model, self._averages)
         self._model, self._functional, self.forward = (
             in_precision(forward, precision, device)
-            for forward in (model, partial(functional_call, model), for_inference(model))
+            for forward in (model, partial(functional_call, model), inference)
         )
-        self._parameters = dict(model.named_parameters())
         self._state = named_state(model)
         self._dropouts = named_dropouts(model)
         self._optimiser = optimisers.native(workload.optimiser, model.parameters())
@@ -40,32 +45,49 @@ class Eager:
     def reset(self) -> None:
         """Set the optimiser to before its first step; it makes its memory anew in that."""
         self._optimiser.state.clear()
+        self._optimiser.zero_grad()
+        optimisers.reset({"average": self._averages}, self._weights)
 
     def slots(self) -> Slots:
         """Return the optimiser's slots, zeros before its first step."""
-        slots = optimisers.zeros(self._workload.optimiser, self._parameters)
+        optimiser = self._workload.optimiser
+        slots = optimisers.start(optimiser, self._weights)
         for name, w in self._parameters.items():
             state = self._optimiser.state.get(w, {})
-            for slot, tensors in slots.items():
-                tensors[name] = state.get(optimisers.NATIVE[slot], tensors[name])
-        return slots
+            for slot in optimiser.formula_slots:
+                native = optimisers.native_name(optimiser, slot)
+                slots[slot][name] = state.get(native, slots[slot][name])
+            if "sum" in slots and w.grad is not None:
+                slots["sum"][name] = w.grad
+        return slots | ({"average": self._averages} if optimiser.average else {})
 
     def restore(self, steps: int, slots: Arrays) -> None:
         """Set the optimiser to after `steps` steps; before the first it has no memory."""
-        for name, w in self._parameters.items() if steps else ():
+        optimiser = self._workload.optimiser
+        updates = steps // optimiser.accumulate
+        for name, w in self._parameters.items():
+            # In the parameter's layout, which is what fused kernels go by.
+            tensors = {
+                slot: torch.empty_like(w, requires_grad=False).copy_(torch.tensor(arrays[name]))
+                for slot, arrays in slots.items()
+            }
+            if "sum" in tensors:
+                w.grad = tensors["sum"]
+            if "average" in tensors:
+                self._averages[name].copy_(tensors["average"])
+            if not updates:
+                continue
             state = self._optimiser.state[w]
             # Fused, Adam counts on the parameter's device; SGD does not count.
-            state["step"] = torch.tensor(float(steps), device=w.device)
-            for slot, arrays in slots.items():
-                # In the parameter's layout, which is what fused kernels go by.
-                tensor = torch.empty_like(w, requires_grad=False)
-                state[optimisers.NATIVE[slot]] = tensor.copy_(torch.tensor(arrays[name]))
+            state["step"] = torch.tensor(float(updates), device=w.device)
+            for slot in optimiser.formula_slots:
+                state[optimisers.native_name(optimiser, slot)] = tensors[slot]
 
     def plan(self, start: int, count: int) -> Iterable[Any]:
         """Return what `train` needs beside the batch, a step: the rate, or None where it stays."""
         if optimisers.varies(self._workload):
-            return self._workload.rates(start, count)
-        return repeat(None, count)
+            return optimisers.plan(self._workload, start, count, self._workload.rates)
+        return optimisers.plan(self._workload, start, count, lambda _, count: repeat(None, count))
 
     def gradients(self, x: Tensor, y: Tensor, masks: Masks) -> tuple[Tensors, Tensor, Tensor]:
         """Return the gradients, the loss and the logits; the state is moved in a copy."""
@@ -76,18 +98,30 @@ class Eager:
         gradients = torch.autograd.grad(loss, list(self._parameters.values()))
         return dict(zip(self._parameters, gradients, strict=True)), loss.detach(), logits.detach()
 
-    def train(self, x: Tensor, y: Tensor, masks: Masks, rate: float | None) -> Tensor:
-        """Take one step and return its loss."""
+    def train(self, x: Tensor, y: Tensor, masks: Masks, rate: Any) -> Tensor:
+        """Take one step and return its loss; `rate` is of `plan`."""
         if masks:
             for module, mask in zip(self._dropouts.values(), masks, strict=True):
                 module.mask = mask
-        if rate is not None:
-            self._optimiser.param_groups[0]["lr"] = rate
-        self._optimiser.zero_grad()
         loss = self._loss(self._model(x), y)
         loss.backward()
-        self._optimiser.step()
+        if rate is not optimisers.GATHER:
+            self._update(rate)
         return loss.detach()
+
+    def _update(self, rate: float | None) -> None:
+        """Move the weights by the gradients, which are gone then."""
+        if rate is not None:
+            for group in self._optimiser.param_groups:
+                group["lr"] = rate
+        optimiser, parameters = self._workload.optimiser, self._parameters.values()
+        if optimiser.accumulate > 1 or optimiser.clip_value or optimiser.clip_norm:
+            gradients = optimisers.prepared(optimiser, [w.grad for w in parameters])
+            for w, gradient in zip(parameters, gradients, strict=True):
+                w.grad = gradient
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        optimisers.average(optimiser, {"average": self._averages}, self._weights)
 
 
 class Compile:
@@ -103,7 +137,7 @@ class Compile:
         self._workload, self._device = workload, next(model.parameters()).device
         self._weights = {name: w.detach() for name, w in model.named_parameters()}  # same memory
         self._state = named_state(model)
-        self._slots = optimisers.zeros(workload.optimiser, self._weights)
+        self._slots = optimisers.start(workload.optimiser, self._weights)
         update = optimisers.update(workload.optimiser)
         loss, names = loss_of(workload), mask_names(named_dropouts(model))
         forward = in_precision(partial(functional_call, model), precision, self._device)
@@ -128,15 +162,21 @@ class Compile:
             update(weights, slots, slopes, row)
             return value
 
+        def gather(weights: Tensors, state: Tensors, slots: Slots, *batch: Any) -> Tensor:
+            slopes, value, _ = gradients(weights, state, *batch)
+            optimisers.gather(slots, slopes)
+            return value
+
         compiled = torch.compile(fullgraph=True, dynamic=False, mode=self.compiler_mode)
         self._train, self._gradients = compiled(train), compiled(gradients)
-        inference = in_precision(for_inference(model), precision, self._device)
+        self._gather = compiled(gather)
+        averaged = for_inference(model, self._slots.get("average", {}))
+        inference = in_precision(averaged, precision, self._device)
         self.forward: Any = compiled(inference)
 
     def reset(self) -> None:
         """Set the optimiser to before its first step, in place: the graphs stay."""
-        for tensor in chain.from_iterable(tensors.values() for tensors in self._slots.values()):
-            tensor.zero_()
+        optimisers.reset(self._slots, self._weights)
 
     def slots(self) -> Slots:
         """Return the optimiser's slots."""
@@ -150,8 +190,12 @@ class Compile:
 
     def plan(self, start: int, count: int) -> Iterable[Any]:
         """Return what `train` needs beside the batch, a step: a row of `optimisers.tuning`."""
-        rows = optimisers.tuning(self._workload, start, count)
-        return repeat(None, count) if rows is None else rows.to(self._device).unbind()
+
+        def rows_of(first: int, count: int) -> Iterable[Any]:
+            rows = optimisers.tuning(self._workload, first, count)
+            return repeat(None, count) if rows is None else rows.to(self._device).unbind()
+
+        return optimisers.plan(self._workload, start, count, rows_of)
 
     def gradients(self, x: Tensor, y: Tensor, masks: Masks) -> tuple[Tensors, Tensor, Tensor]:
         """Return the gradients, the loss and the logits; the state is moved in a copy."""
@@ -159,9 +203,11 @@ class Compile:
         with torch.no_grad():
             return self._gradients(self._weights, state, x, y, masks)
 
-    def train(self, x: Tensor, y: Tensor, masks: Masks, row: Tensor | None) -> Tensor:
-        """Take one step and return its loss."""
+    def train(self, x: Tensor, y: Tensor, masks: Masks, row: Any) -> Tensor:
+        """Take one step and return its loss; `row` is of `plan`."""
         with torch.no_grad():
+            if row is optimisers.GATHER:
+                return self._gather(self._weights, self._state, self._slots, x, y, masks)
             return self._train(self._weights, self._state, self._slots, row, x, y, masks)
 
 
@@ -183,8 +229,8 @@ class Replay(Compile):
         overwritten = self.forward
         self.forward = lambda x: overwritten(x).clone()
 
-    def train(self, x: Tensor, y: Tensor, masks: Masks, row: Tensor | None) -> Tensor:
-        """Take one step and return its loss."""
+    def train(self, x: Tensor, y: Tensor, masks: Masks, row: Any) -> Tensor:
+        """Take one step and return its loss; `row` is of `plan`."""
         return super().train(x, y, masks, row).clone()
 
 
@@ -211,9 +257,15 @@ def in_precision(forward: Callable[..., Tensor], precision: str, device: torch.d
     return mixed
 
 
-def for_inference(model: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode that holds the very same tensors: nothing is switched."""
+def for_inference(model: nn.Module, averages: Tensors) -> nn.Module:
+    """Return a copy in evaluation mode that holds the very same tensors: nothing is switched.
+
+    `averages` stand in place of the parameters that they are of.
+    """
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    parameters = dict(model.named_parameters())
+    for name, average in averages.items():
+        shared[id(parameters[name])] = nn.Parameter(average, requires_grad=False)
     return copy.deepcopy(model, shared).eval()
 
 

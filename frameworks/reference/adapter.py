@@ -73,6 +73,10 @@ class Reference(Adapter):
         self._update = update(optimiser, self._parameters, self._arithmetic)
         self._taken = 0  # steps since the start
 
+    def averages(self) -> Weights:
+        """Return the weights that predictions are by, where they are averages; else nothing."""
+        return {k: a.copy() for k, a in self._update.slots.get("average", {}).items()}
+
     def memory(self) -> Memory:
         slots = self._update.slots.items()
         copies = {slot: {name: a.copy() for name, a in arrays.items()} for slot, arrays in slots}
@@ -107,14 +111,25 @@ class Reference(Adapter):
 
     def update(self, gradients: Mapping[str, NDArray]) -> None:
         """Move the weights by `gradients`, and the state by what the last `step` saw."""
-        (rate,) = self._workload.rates(self._taken, 1)
-        self._update.move(gradients, rate)
+        (update,) = self._workload.optimiser.updates(self._taken, 1)
+        (rate,) = [None] if update is None else self._workload.rates(update, 1)
+        self._update.take(gradients, rate)
         for function in self._functions.values():
             function.settle()
         self._taken += 1
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return np.concatenate([self._model.infer(x.astype(self._dtype)) for x in inputs])
+        averages = self.averages()
+        trained = {name: self._parameters[name].copy() for name in averages}
+        self._put(averages)
+        logits = np.concatenate([self._model.infer(x.astype(self._dtype)) for x in inputs])
+        self._put(trained)
+        return logits
+
+    def _put(self, parameters: Mapping[str, NDArray]) -> None:
+        """Set parameters, in place."""
+        for name, array in parameters.items():
+            self._parameters[name][...] = array
 
     def weights(self) -> Weights:
         return {name: array.copy() for name, array in (self._parameters | self._state).items()}

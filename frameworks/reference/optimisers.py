@@ -30,11 +30,44 @@ class Update(ABC):
     ) -> None:
         self.optimiser, self.weights, self.arithmetic = optimiser, weights, arithmetic
         self.scalar = next(iter(weights.values())).dtype.type
-        self.decay = self.scalar(optimiser.weight_decay)
+        self.decay = {n: self.scalar(optimiser.decay_of(w.shape)) for n, w in weights.items()}
+        self.sum = self._zeros()
+        self.average = {name: w.copy() for name, w in weights.items()}
+
+    def take(self, gradients: Arrays, rate: float | None) -> None:
+        """Take a step by a batch's gradients; `rate` is its update's, None where it has no update."""
+        store, portion = self.arithmetic.store, self.scalar(self.optimiser.accumulate)
+        if portion > 1:
+            for name, g in gradients.items():
+                self.sum[name] = store(self.sum[name] + g)
+        if rate is None:
+            return
+        if portion > 1:
+            rounded = self.arithmetic.each
+            gradients = {name: rounded(g / portion) for name, g in self.sum.items()}
+            self.sum = self._zeros()
+        self.move(self._clipped(gradients), rate)
+        if self.optimiser.average:
+            share = self.scalar(self.optimiser.average)
+            for name, w in self.weights.items():
+                moved = (self.scalar(1) - share) * (w - self.average[name])
+                self.average[name] = store(self.average[name] + self.arithmetic.each(moved))
+
+    def _clipped(self, gradients: Arrays) -> Arrays:
+        """Return the gradients after clipping, by value or by the norm of them all."""
+        value, most = self.scalar(self.optimiser.clip_value), self.scalar(self.optimiser.clip_norm)
+        if value:
+            return {name: np.clip(g, -value, value) for name, g in gradients.items()}
+        if not most:
+            return gradients
+        squares = [self.arithmetic.sum(np.square(g).ravel(), 0) for g in gradients.values()]
+        norm = np.sqrt(self.arithmetic.sum(np.stack(squares), 0))
+        scale = self.arithmetic.each(most / np.maximum(norm, most), roundings=3)  # 1 at most
+        return {name: self.arithmetic.each(g * scale) for name, g in gradients.items()}
 
     @abstractmethod
     def move(self, gradients: Arrays, rate: float) -> None:
-        """Take one step; `gradients` has an array a weight, `rate` is this step's learning rate."""
+        """Update the weights; `gradients` has an array a weight, `rate` is the learning rate."""
 
     @property
     def slots(self) -> dict[str, dict[str, NDArray]]:
@@ -51,21 +84,47 @@ class Update(ABC):
 
 
 class Sgd(Update):
-    """g += weight_decay w;  v = momentum v + g;  w -= rate v."""
+    """g += weight_decay w;  v = momentum v + g;  w -= rate v, with Nesterov rate (g + momentum v)."""
 
     def __init__(
         self, optimiser: spec.Sgd, weights: Arrays, arithmetic: Arithmetic = EXACT
     ) -> None:
         super().__init__(optimiser, weights, arithmetic)
-        self.momentum = self.scalar(optimiser.momentum)
+        self.momentum, self.nesterov = self.scalar(optimiser.momentum), optimiser.nesterov
         self.v = self._zeros()
 
     def move(self, gradients: Arrays, rate: float) -> None:
-        store = self.arithmetic.store
+        store, rounded = self.arithmetic.store, self.arithmetic.each
         for name, w in self.weights.items():
-            g = gradients[name] + self.decay * w
+            g = gradients[name] + self.decay[name] * w
             v = self.v[name] = store(self.momentum * self.v[name] + g)
-            w[...] = store(w - self.arithmetic.each(self.scalar(rate) * v))
+            if self.nesterov:
+                v = rounded(g + self.momentum * v, np.abs(g) + np.abs(self.momentum * v), 2)
+            w[...] = store(w - rounded(self.scalar(rate) * v))
+
+
+class RmsProp(Update):
+    """Tieleman and Hinton 2012; weight decay is part of the gradient.
+
+    s = rho s + (1 - rho) g^2;  v = momentum v + g / (sqrt(s) + epsilon);  w -= rate v.
+    """
+
+    def __init__(
+        self, optimiser: spec.RmsProp, weights: Arrays, arithmetic: Arithmetic = EXACT
+    ) -> None:
+        super().__init__(optimiser, weights, arithmetic)
+        self.rho, self.momentum = self.scalar(optimiser.rho), self.scalar(optimiser.momentum)
+        self.epsilon = self.scalar(optimiser.epsilon)
+        self.s, self.v = self._zeros(), self._zeros()
+
+    def move(self, gradients: Arrays, rate: float) -> None:
+        unit, store, rounded = self.scalar(1), self.arithmetic.store, self.arithmetic.each
+        for name, w in self.weights.items():
+            g = gradients[name] + self.decay[name] * w
+            s = self.s[name] = store(self.rho * self.s[name] + (unit - self.rho) * g * g)
+            change = rounded(g / (np.sqrt(s) + self.epsilon), roundings=3)
+            v = self.v[name] = store(self.momentum * self.v[name] + change)
+            w[...] = store(w - rounded(self.scalar(rate) * v))
 
 
 class Adam(Update):
@@ -86,7 +145,7 @@ class Adam(Update):
 
     def restore(self, memory: Memory) -> None:
         super().restore(memory)
-        self.t = self.scalar(memory.steps)
+        self.t = self.scalar(memory.steps // self.optimiser.accumulate)
 
     def move(self, gradients: Arrays, rate: float) -> None:
         unit, step_rate = self.scalar(1), self.scalar(rate)
@@ -94,29 +153,32 @@ class Adam(Update):
         self.t += unit
         correct_m, correct_s = unit - self.beta1**self.t, unit - self.beta2**self.t
         for name, w in self.weights.items():
-            g = self._decayed(gradients[name], w, step_rate)
+            g = self._decayed(name, gradients[name], step_rate)
             m = self.m[name] = store(self.beta1 * self.m[name] + (unit - self.beta1) * g)
             s = self.s[name] = store(self.beta2 * self.s[name] + (unit - self.beta2) * g * g)
             change = step_rate * (m / correct_m) / (np.sqrt(s / correct_s) + self.epsilon)
             w[...] = store(w - self.arithmetic.each(change, roundings=4))
 
-    def _decayed(self, g: NDArray, w: NDArray, rate: np.floating) -> NDArray:
-        """Return the gradient with weight decay in it."""
-        return g + self.decay * w
+    def _decayed(self, name: str, g: NDArray, rate: np.floating) -> NDArray:
+        """Return the gradient of a weight with weight decay in it."""
+        return g + self.decay[name] * self.weights[name]
 
 
 class AdamW(Adam):
     """Loshchilov and Hutter 2019: w -= rate weight_decay w, then Adam's step with the bare g."""
 
-    def _decayed(self, g: NDArray, w: NDArray, rate: np.floating) -> NDArray:
-        w -= rate * self.decay * w
-        # Some multiply by 1 - rate weight_decay, which is rounded as 1 is.
-        w[...] = self.arithmetic.each(w, roundings=2)
+    def _decayed(self, name: str, g: NDArray, rate: np.floating) -> NDArray:
+        w, decay = self.weights[name], self.decay[name]
+        if decay:
+            w -= rate * decay * w
+            # Some multiply by 1 - rate weight_decay, which is rounded as 1 is.
+            w[...] = self.arithmetic.each(w, roundings=2)
         return g
 
 
 UPDATES: dict[type[spec.Optimiser], type[Update]] = {
     spec.Sgd: Sgd,
+    spec.RmsProp: RmsProp,
     spec.Adam: Adam,
     spec.AdamW: AdamW,
 }

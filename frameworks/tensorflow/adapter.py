@@ -117,10 +117,14 @@ class TensorFlow(Adapter):
         self._parameters = [self._variables[name] for name in parameters]
         self._optimiser = optimisers.update(workload, self._parameters)
         self._forward = layers.Forward(workload, self._variables, self._images, options)
+        averages = self._optimiser.slots.get("average", self._parameters)
+        predicting = self._variables | dict(zip(parameters, averages, strict=True))
+        self._averaged = layers.Forward(workload, predicting, self._images, options)
         masks = [tf.TensorSpec(shape, tf.uint8) for shape in self._mask_shapes()]
         image = tf.TensorSpec(self._inside(workload.input_shape), tf.float32)
         batch = [image, tf.TensorSpec(workload.label_shape, tf.int64), *masks]
         self._update = _compiled(self._updated, options.mode, batch, self._optimiser.scalars)
+        self._gather = _compiled(self._gathered, options.mode, batch)
         self._look = _compiled(self._looked, options.mode, batch)
         self._logits = _compiled(self._inferred, options.mode, [image])
 
@@ -204,7 +208,7 @@ class TensorFlow(Adapter):
     def _inferred(self, x: tf.Tensor) -> tf.Tensor:
         # One argument and no more: a concrete function called without an optional one first fails
         # to bind, and prints all of x for an error message that is discarded.
-        return self._forward(x)
+        return self._averaged(x)
 
     def _looked(
         self, x: tf.Tensor, labels: tf.Tensor, *masks: tf.Tensor
@@ -215,16 +219,28 @@ class TensorFlow(Adapter):
         """Take one step; `arguments` are the masks, then the optimiser's scalars."""
         count = len(self._workload.masked)
         _, loss, gradients, state = self._backward(x, labels, *arguments[:count])
-        self._optimiser.apply(gradients, *arguments[count:])
-        for name, value in state.items():
-            self._variables[name].assign(value)
+        self._optimiser.update(gradients, *arguments[count:])
+        self._move_state(state)
         return loss
 
+    def _gathered(self, x: tf.Tensor, labels: tf.Tensor, *masks: tf.Tensor) -> tf.Tensor:
+        """Take a step that ends without an update."""
+        _, loss, gradients, state = self._backward(x, labels, *masks)
+        self._optimiser.gather(gradients)
+        self._move_state(state)
+        return loss
+
+    def _move_state(self, state: dict[str, tf.Tensor]) -> None:
+        for name, value in state.items():
+            self._variables[name].assign(value)
+
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
-        update, tensors = self._update, self._tensors
+        update, gather, tensors = self._update, self._gather, self._tensors
         scalars = self._optimiser.take(len(batches))
         losses = [
-            update(len(batch.inputs))(*tensors(batch), *scalars_of_step)
+            gather(len(batch.inputs))(*tensors(batch))
+            if scalars_of_step is None
+            else update(len(batch.inputs))(*tensors(batch), *scalars_of_step)
             for batch, scalars_of_step in zip(batches, scalars, strict=True)
         ]
         tf.test.experimental.sync_devices()

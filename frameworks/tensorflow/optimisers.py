@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from frameworks.contract import unsupported
-from workloads.optimisers import Adam, AdamW, Constant, Optimiser, Sgd
+from workloads.optimisers import Adam, AdamW, Constant, Optimiser, RmsProp, Sgd
 from workloads.spec import Workload
 
 Scalars = tuple[tf.Tensor, ...]
 
 
 class Update:
-    """Moves variables; `scalars` is how many scalars each step's `apply` takes.
+    """Moves variables; `scalars` is how many scalars each update's `apply` takes.
 
     `slots` has a variable for each of those, by the spec's names; `steps` were taken.
     """
@@ -30,47 +32,77 @@ class Update:
 
     def __init__(self, workload: Workload, variables: Sequence[tf.Variable]) -> None:
         self._workload, self._variables = workload, variables
-        names = workload.optimiser.slots
+        optimiser = workload.optimiser
+        self._decays = [optimiser.decay_of(shape) for shape in workload.parameters.values()]
+        names = optimiser.slots
         self.slots = {slot: [tf.Variable(tf.zeros_like(v)) for v in variables] for slot in names}
-        self.steps = 0
+        self.reset()
 
     def reset(self) -> None:
         """Go back to before the first step."""
         self.steps = 0
-        for variables in self.slots.values():
-            for variable in variables:
-                variable.assign(tf.zeros_like(variable))
+        for slot, variables in self.slots.items():
+            for variable, weight in zip(variables, self._variables, strict=True):
+                variable.assign(weight if slot == "average" else tf.zeros_like(variable))
 
-    def take(self, count: int) -> list[Scalars]:
-        """Return the scalars of the next `count` steps, which now count as taken."""
-        start, self.steps = self.steps, self.steps + count
+    def take(self, count: int) -> list[Scalars | None]:
+        """Return the scalars of the next `count` steps, which now count as taken.
+
+        None stands for a step that ends without an update.
+        """
+        updates = self._workload.optimiser.updates(self.steps, count)
+        self.steps += count
         if not self.scalars:
-            return [()] * count
-        rates = self._workload.rates(start, count)
-        rows = [self._row(start + i + 1, rate) for i, rate in enumerate(rates)]
-        flat = tf.unstack(tf.constant(np.asarray(rows, np.float32).ravel()))
-        return [tuple(flat[i : i + self.scalars]) for i in range(0, len(flat), self.scalars)]
+            return [None if update is None else () for update in updates]
+        numbers = [update for update in updates if update is not None]
+        first = numbers[0] if numbers else 0
+        rates = zip(numbers, self._workload.rates(first, len(numbers)), strict=True)
+        rows = [self._row(update + 1, rate) for update, rate in rates]
+        flat = iter(tf.unstack(tf.constant(np.asarray(rows, np.float32).ravel())))
+        return [None if u is None else tuple(islice(flat, self.scalars)) for u in updates]
 
     def _row(self, t: int, rate: float) -> tuple[float, ...]:
-        """Return the scalars of step `t`, from 1."""
+        """Return the scalars of update `t`, from 1."""
         raise NotImplementedError
 
+    def gather(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Take in the gradients of a batch that ends without an update."""
+        for total, g in zip(self.slots["sum"], gradients, strict=True):
+            total.assign_add(g)
+
+    def update(self, gradients: Sequence[tf.Tensor], *scalars: tf.Tensor) -> None:
+        """Make the update that a batch ends with."""
+        optimiser = self._workload.optimiser
+        if optimiser.accumulate > 1:
+            sums = self.slots["sum"]
+            means = zip(sums, gradients, strict=True)
+            gradients = [(total + g) / optimiser.accumulate for total, g in means]
+            for total in sums:
+                total.assign(tf.zeros_like(total))
+        if limit := optimiser.clip_value:
+            gradients = [tf.clip_by_value(g, -limit, limit) for g in gradients]
+        if optimiser.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, optimiser.clip_norm)
+        self.apply(gradients, *scalars)
+        for average, w in zip(self.slots.get("average", ()), self._variables, strict=False):
+            average.assign_add((1 - optimiser.average) * (w - average))
+
     def apply(self, gradients: Sequence[tf.Tensor], *scalars: tf.Tensor) -> None:
-        """Take the step."""
+        """Move the variables by the optimiser's formula."""
         raise NotImplementedError
 
 
 class SgdUpdate(Update):
-    """ResourceApplyMomentum is the spec's form: the rate stays out of the memory."""
+    """ResourceApplyMomentum is the spec's form, also Nesterov's: the rate stays out of the memory."""
 
     def __init__(
-        self, workload: Workload, optimiser: Sgd, variables: Sequence[tf.Variable]
+        self, workload: Workload, optimiser: Sgd | RmsProp, variables: Sequence[tf.Variable]
     ) -> None:
         self.scalars = 0 if workload.schedule == Constant() else 1
         super().__init__(workload, variables)
         self._rate = tf.constant(optimiser.lr, tf.float32)
         self._momentum = tf.constant(optimiser.momentum, tf.float32)
-        self._decay = optimiser.weight_decay
+        self._nesterov = isinstance(optimiser, Sgd) and optimiser.nesterov
 
     def _row(self, t: int, rate: float) -> tuple[float, ...]:
         return (rate,)
@@ -78,18 +110,35 @@ class SgdUpdate(Update):
     def apply(self, gradients: Sequence[tf.Tensor], *scalars: tf.Tensor) -> None:
         rate = scalars[0] if scalars else self._rate
         for i, (w, g) in enumerate(zip(self._variables, gradients, strict=True)):
-            if self._decay:
-                g = g + self._decay * w
-            if self.slots:
+            if self._decays[i]:
+                g = g + self._decays[i] * w
+            g = self._direction(i, g)
+            if "v" in self.slots:
                 tf.raw_ops.ResourceApplyMomentum(
                     var=w.handle,
                     accum=self.slots["v"][i].handle,
                     lr=rate,
                     grad=g,
                     momentum=self._momentum,
+                    use_nesterov=self._nesterov,
                 )
             else:
                 tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=rate, delta=g)
+
+    def _direction(self, i: int, g: tf.Tensor) -> tf.Tensor:
+        """Return what momentum gathers of variable `i`, whose gradient is `g`."""
+        return g
+
+
+class RmsPropUpdate(SgdUpdate):
+    """Written out: ResourceApplyRMSProp has epsilon inside the root, and the rate in the memory."""
+
+    def _direction(self, i: int, g: tf.Tensor) -> tf.Tensor:
+        rmsprop: Any = self._workload.optimiser
+        slot = self.slots["s"][i]
+        s = rmsprop.rho * slot + (1 - rmsprop.rho) * tf.square(g)
+        slot.assign(s)
+        return g / (tf.sqrt(s) + rmsprop.epsilon)
 
 
 class AdamUpdate(Update):
@@ -124,10 +173,11 @@ class AdamUpdate(Update):
     def apply(self, gradients: Sequence[tf.Tensor], *scalars: tf.Tensor) -> None:
         alpha, epsilon, *decay = scalars
         slots = self.slots["m"], self.slots["s"]
-        for w, m, s, g in zip(self._variables, *slots, gradients, strict=True):
-            if self._coupled:
-                g = g + self._optimiser.weight_decay * w
-            if decay:
+        variables = zip(self._variables, self._decays, *slots, gradients, strict=True)
+        for w, part, m, s, g in variables:
+            if part and self._coupled:
+                g = g + part * w
+            if part and decay:
                 w.assign_sub(decay[0] * w)
             tf.raw_ops.ResourceApplyAdam(
                 var=w.handle,
@@ -142,6 +192,7 @@ class AdamUpdate(Update):
 
 UPDATES: dict[type[Optimiser], Callable[..., Update]] = {
     Sgd: SgdUpdate,
+    RmsProp: RmsPropUpdate,
     Adam: AdamUpdate,
     AdamW: AdamUpdate,
 }

@@ -14,8 +14,8 @@ from harness.parity.deviations import sizes
 from harness.parity.reference import DECIDES, ZERO, ReferenceRun
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 
-NEEDED_STEPS = 2
-"""The step after which an optimiser's memory has been used: until there all has to be decided."""
+NEEDED_UPDATES = 2
+"""The update after which an optimiser's memory has been used: until there all has to be decided."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def judge(answers: Mapping[str, NDArray], run: ReferenceRun, precision: str) -> 
     bounds, apart = run.bounds[named], run.apart[named]
     checks = [*_checks(answers, run, bounds, apart), *_loss_checks(answers, run, bounds)]
     checks.sort(key=lambda check: check.steps)
-    needed = min(run.steps, NEEDED_STEPS)
+    needed = min(run.steps, NEEDED_UPDATES * run.workload.optimiser.accumulate)
     undecided = [c.place for c in checks if not c.decides and c.steps <= needed]
     return Verdict(tuple(checks), run.steps, tuple(undecided))
 
@@ -159,13 +159,16 @@ def _checks(
             continue
         kind, _, name = key.partition("/")
         tensor, when, steps = _words(kind, name)
-        name = name.partition("/")[2] if kind == "weights" else name
+        name = name.partition("/")[2] if kind in ("weights", "average") else name
         origin = run.start[name].astype(np.float64) if kind == "weights" else 0.0
+        if kind == "average":  # what tells it from the weights: by itself it hardly moves at first
+            origin = run.answers[f"weights/{steps}/{name}"]
         words, marks = (tensor, when, steps), apart.get(key)
         check = compare(words, answers.get(key), expected, bounds[key], origin, marks)
         check = replace(check, effect=max(check.effect, _state_scale(run, name, steps)))
         # A parameter's update is also next to nothing where the learning rate is.
-        moved = kind == "weights" and name in run.workload.parameters
+        moved = name in run.workload.parameters and run.updates(steps) > 0
+        moved = moved and kind in ("weights", "average")
         zero = check.effect <= ZERO * check.bound and not moved
         yield replace(check, vanishing=zero or name in run.vanishing)
 
@@ -233,7 +236,7 @@ def _words(kind: str, name: str) -> tuple[str, str, int]:
         return titles[kind], "at step 1", 1
     taken, _, what = name.partition("/")
     when = f"after step {taken}" if int(taken) else "at the start"
-    if kind == "weights":
-        return f"update of {what}", when, int(taken)
+    if kind in ("weights", "average"):
+        return f"{'update' if kind == 'weights' else kind} of {what}", when, int(taken)
     probes = {"one": "one example", "batch": "a batch", "list": "a list of batches"}
     return f"prediction of {probes[what]}", when, int(taken)

@@ -195,7 +195,11 @@ class Group:
         `apart` then also marks, by key, the elements of weights that were a coin's: a norm says nothing
         of them, and only their largest deviation is bounded.
         """
-        coins = {f"weights/{steps}/{name}": marks for name, marks in self._coins.items()}
+        coins = {
+            f"{kind}/{steps}/{name}": marks
+            for name, marks in self._coins.items()
+            for kind in ("weights", "average")
+        }
         self.apart |= {key: marks for key, marks in coins.items() if marks.any()}
         for largest, references in self._parts():
             looks = self._each(lambda reference: looked_at(reference, batches, steps), references)
@@ -249,4 +253,5 @@ def looked_at(reference: Reference, batches: Sequence[Batch], steps: int) -> Ans
     }
     if steps:
         answers |= {f"weights/{steps}/{name}": w for name, w in reference.weights().items()}
+        answers |= {f"average/{steps}/{name}": w for name, w in reference.averages().items()}
     return answers

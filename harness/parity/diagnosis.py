@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.answers import probes
+from frameworks.contract import Options
+from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import Arithmetic
 from harness.parity import diagnosis_recurrent, diagnosis_sequences, inference
 from harness.parity.check import Verdict
+from harness.parity.diagnosis_updates import of_another_optimiser
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, coarse, common, difference, factor
+from harness.parity.relations import EXACT, coarse, common, difference, explains, factor
 from harness.verdicts import NOT_EQUIVALENT
 from workloads import layers
 from workloads.layers.windows import SAME
@@ -50,6 +53,7 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         diagnosis_recurrent.of_gelu,
         _state,
         _gradients,
+        of_another_optimiser,
         _updates,
         _coarse,
         _predictions,
@@ -339,12 +343,18 @@ def _predictions(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Itera
         return
     steps, inputs = failed[0].steps, probes(run.batches)
     names = [*run.workload.parameters, *run.workload.state]
-    after = {name: run.answers[f"weights/{steps}/{name}"] for name in names} if steps else run.start
+    trained = {n: run.answers[f"weights/{steps}/{n}"] for n in names} if steps else run.start
+    after = {n: run.answers.get(f"average/{steps}/{n}", trained[n]) for n in names}
     for probe, batches in inputs.items():
         key = f"predicted/{steps}/{probe}"
         expected = run.answers[key]
         if difference(answers[key], expected) < EXACT and probe != "list":
             continue
+        if run.workload.optimiser.average:
+            # Its averages begin with the weights that it is given.
+            reference = Reference(run.workload, trained, Options("numpy"))
+            if explains(reference.predict(batches), answers[key], expected):
+                yield "predictions are by the weights, and not by their average"
         about = inference.Predictions(run.workload, np.concatenate(batches), after, run.start)
         yield from inference.patterns(answers[key], expected, about)
     if _step_is_right(verdict):

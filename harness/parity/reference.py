@@ -74,12 +74,19 @@ class ReferenceRun:
         """How many steps were taken."""
         return len(self.batches)
 
+    def updates(self, steps: int) -> int:
+        """How many updates there are in its first `steps` steps."""
+        taken = self.memory.steps if self.memory else 0
+        numbers = self.workload.optimiser.updates(taken, steps)
+        return sum(number is not None for number in numbers)
+
     def first_step(self) -> ReferenceRun:
         """Return the same for the first step alone: what is asked again after the timed part.
 
         With a single batch, there is no list of several to predict.
         """
-        prefixes = "logits", "loss", "gradient/", "weights/1/", "predicted/0/", "predicted/1/"
+        moments = "weights/1/", "average/1/", "predicted/0/", "predicted/1/"
+        prefixes = "logits", "loss", "gradient/", *moments
         keys = [k for k in self.answers if k.startswith(prefixes) and not k.endswith("/list")]
         answers = {key: self.answers[key] for key in keys}
         answers["losses"] = self.answers["losses"][:1]
@@ -132,7 +139,8 @@ class _Study:
 
     def finish(self) -> ReferenceRun:
         """Take all steps; return the run with its answers and bounds."""
-        marks, losses = set(checkpoints(self._run.steps)), []
+        accumulate = self._run.workload.optimiser.accumulate
+        marks, losses = set(checkpoints(self._run.steps, accumulate)), []
         self._look(0)
         for number, batch in enumerate(self._run.batches, 1):
             losses.append(self._step(number, batch))

@@ -41,9 +41,13 @@ def reference_of(arrays: Arrays, workload: Workload, precision: str) -> Referenc
     """Run the reference over a timed training's first steps, as `frameworks.replays` hands them on."""
     slots = {slot: part(arrays, f"memory/{slot}") for slot in workload.optimiser.slots}
     masks = [arrays[f"masks/{i}"] for i in range(sum(key.startswith("masks/") for key in arrays))]
+    count, largest = arrays["labels"].shape[:2]
+    sizes = arrays.get("sizes", np.full(count, largest))
     batches = [
-        Batch(inputs, labels, tuple(layer[i] for layer in masks))
-        for i, (inputs, labels) in enumerate(zip(arrays["inputs"], arrays["labels"], strict=True))
+        Batch(inputs[:size], labels[:size], tuple(layer[i][:size] for layer in masks))
+        for i, (inputs, labels, size) in enumerate(
+            zip(arrays["inputs"], arrays["labels"], sizes, strict=True)
+        )
     ]
     memory = Memory(int(arrays["taken"]), slots)
     samples = FEWER if is_heavy(workload) else SAMPLES
@@ -58,6 +62,8 @@ def judge_training(arrays: Arrays, run: ReferenceRun, precision: str) -> Verdict
     """
     early, timed, replayed = run.steps, part(arrays, "timed"), part(arrays, "replayed")
     answers = {f"weights/{early}/{name}": w for name, w in part(replayed, "early").items()}
+    averages = part(replayed, "early average")
+    answers |= {f"average/{early}/{name}": w for name, w in averages.items()}
     early_run = _restricted(run, {*answers, "losses"})
     after = judge({**answers, "losses": replayed["losses"][:early]}, early_run, precision)
     moved = [c for c in after.checks if c.tensor.startswith("update") and not c.vanishing]
@@ -81,7 +87,7 @@ def _as_replayed(
     """What the slice came to, against its replay; what nudged replays deviate by is the bound."""
     steps = len(replayed["losses"])
     for key, expected in replayed.items():
-        if key.startswith("early/") or (key not in timed and "losses" in timed and len(timed) == 1):
+        if key.startswith("early") or (key not in timed and "losses" in timed and len(timed) == 1):
             continue
         name = key.partition("/")[2]
         origin = start[name] if key.startswith("after/") else 0.0

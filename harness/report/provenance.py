@@ -153,6 +153,7 @@ def entries(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, st
     yield "machine", machine(manifest.get("machine") or {})
     yield from _versions(record).items()
     yield from _data(record)
+    yield from _epochs(record)
     commit = manifest.get("git_commit")
     origin = [f"samestep {plain(manifest.get('samestep', '(unknown version)'))}"]
     origin += [f"commit {_short(plain(commit))}"] if commit else []
@@ -270,3 +271,20 @@ def _data(record: store.Record) -> Iterator[tuple[str, str]]:
         shown = f"sha256 {', '.join(hashes[:_HASHES] + unshown)}" if hashes else ""
         words = [str(event.get("source", "")), *sizes, shown]
         yield f"data {name}", plain(", ".join(filter(None, words)))
+
+
+def _epochs(record: store.Record) -> Iterator[tuple[str, str]]:
+    """What becomes of each workload's last batch of an epoch, where it is short."""
+    for event in record.every("dataset"):
+        name = str(event.get("workload", ""))
+        data = ((record.manifest.get("workloads") or {}).get(name) or {}).get("data") or {}
+        batch, examples = data.get("batch"), event.get("train")
+        if not isinstance(batch, int) or not isinstance(examples, int) or not examples % batch:
+            continue
+        rest = examples % batch
+        words = {
+            "drop": f"its last {count(rest, 'example')} of {examples:,} are left out",
+            "keep": f"its last batch has {count(rest, 'example')}",
+            "wrap": f"its last batch is filled up with its first {count(batch - rest, 'example')}",
+        }
+        yield f"epoch of {plain(name)}", words.get(str(data.get("last", "drop")), "")

@@ -101,13 +101,13 @@ def _in_turns(task: Task, cells: Sequence[Cell], context: RunContext, run: Path,
 
 
 def _run_reference(task: Task, steps: int, precisions: Sequence[str], emit: Emit) -> ReferenceRun:
-    """Run the reference over the first batches, once for all cells."""
-    began = time.monotonic()
+    """Run the reference over the first batches, once for all cells: until two updates at least."""
+    began, steps = time.monotonic(), max(steps, 2 * task.workload.optimiser.accumulate)
     names = (*task.workload.parameters, *task.workload.state)
     weights = {name: np.load(task.start / f"{name}.npy") for name in names}
     train = task.arrays.open("train_inputs"), task.arrays.open("train_labels")
     batches = Batches(*train, np.load(task.start / "order.npy"), task.workload)
-    run = run_reference(task.workload, weights, batches.take(0, steps), precisions)
+    run = run_reference(task.workload, weights, batches.checked(steps), precisions)
     seconds = time.monotonic() - began
     emit("reference-run", None, workload=task.workload.name, steps=steps, seconds=seconds)
     return run

@@ -20,6 +20,7 @@ from frameworks.reference.adapter import Reference
 from workloads import cost, layers, optimisers, spec
 from workloads.batches import Batch
 from workloads.init import dropout_masks, start_weights
+from workloads.initialisers import INITIALISERS
 from workloads.layers import (
     Attention,
     AvgPool,
@@ -84,7 +85,8 @@ def test_every_kind_is_drawn() -> None:
     assert {table["kind"] for table in tables} == set(layers.KINDS)
     assert {net.optimiser.kind for net in nets()} == set(optimisers.OPTIMISERS)
     assert {net.schedule.kind for net in nets()} == set(optimisers.SCHEDULES)
-    assert {net.init.kind for net in nets()} == set(spec.INITIALISERS)
+    drawn = [net.init for net in nets()] + [net.init.bias for net in nets() if net.init.bias]
+    assert {initialiser.kind for initialiser in drawn} == set(INITIALISERS)
     assert {net.loss for net in nets()} == set(spec.LOSSES)
 
 
@@ -128,9 +130,18 @@ NETS: dict[str, Callable[[Workload], bool]] = {
     "momentum": lambda net: getattr(net.optimiser, "momentum", 0) > 0,
     "no momentum": lambda net: getattr(net.optimiser, "momentum", None) == 0,
     "weight decay": lambda net: net.optimiser.weight_decay > 0,
+    "decay of kernels": lambda net: net.optimiser.decay == "kernels",
+    "Nesterov": lambda net: getattr(net.optimiser, "nesterov", False),
+    "clipping by norm": lambda net: net.optimiser.clip_norm > 0,
+    "clipping by value": lambda net: net.optimiser.clip_value > 0,
+    "accumulation": lambda net: net.optimiser.accumulate > 1,
+    "averages": lambda net: net.optimiser.average > 0,
+    "a layer of another start": lambda net: bool(net.init.layers),
     "a warm-up": lambda net: net.schedule.warmup > 0,
     "label smoothing": lambda net: net.label_smoothing > 0,
     "a batch of one": lambda net: net.data.batch == 1,
+    "a short batch that is kept": lambda net: net.data.last == "keep" and net.data.batch > 1,
+    "batches that are filled up": lambda net: net.data.last == "wrap",
     "colours": lambda net: net.input_shape[0] == 3,
     "tokens": lambda net: net.tokens > 0,
     "inputs far from 0": lambda net: net.data.mean == (-100.0,),

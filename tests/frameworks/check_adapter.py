@@ -62,7 +62,17 @@ from workloads.layers import (
     Softplus,
     Tanh,
 )
-from workloads.optimisers import Adam, AdamW, Constant, Cosine, Optimiser, Schedule, Sgd, Stairs
+from workloads.optimisers import (
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Optimiser,
+    RmsProp,
+    Schedule,
+    Sgd,
+    Stairs,
+)
 from workloads.spec import Data, Init, Workload
 
 STEPS = 5
@@ -78,13 +88,14 @@ def _net(
     optimiser: Optimiser,
     schedule: Schedule | None = None,
     label_smoothing: float = 0.0,
+    last: str = "drop",
     tokens: int = 0,
 ) -> Workload:
     """With `tokens`, inputs are such, and the labels are one a step."""
     return Workload(
         name=name,
         title=name,
-        data=Data("synthetic", batch=6, epochs=1),
+        data=Data("synthetic", batch=6, epochs=1, last=last),
         layers=layers,
         init=Init("uniform-fan-in"),
         loss=loss,
@@ -163,6 +174,34 @@ _NETS = (
         classes=3,
         optimiser=Adam(0.01, beta1=0.8, beta2=0.99, epsilon=1e-3, weight_decay=0.1),
         schedule=Stairs(every=2, gamma=0.5),
+    ),
+    _net(
+        "nesterov",
+        (3, 8, 7),
+        "cross-entropy",
+        *(Conv2d(4, kernel=3, padding=1, bias=False), BatchNorm(), Relu(), Dropout(0.25)),
+        *(Flatten(), Dense(6), Tanh(), Dense(4)),
+        classes=4,
+        optimiser=Sgd(
+            0.5,
+            momentum=0.9,
+            nesterov=True,
+            weight_decay=0.05,
+            decay="kernels",
+            clip_norm=0.5,
+            accumulate=2,
+            average=0.8,
+        ),
+        schedule=Stairs(every=1, gamma=0.5),
+        last="keep",
+    ),
+    _net(
+        "rmsprop",
+        (5,),
+        "cross-entropy",
+        *(Dense(7), Tanh(), Dense(3)),
+        classes=3,
+        optimiser=RmsProp(0.01, rho=0.8, momentum=0.9, epsilon=1e-2, clip_value=0.02, average=0.8),
     ),
     _net(
         "sequence",
@@ -309,6 +348,22 @@ _UPDATES = {
     "momentum, cosine": (Sgd(0.1, momentum=0.9, weight_decay=0.01), _END),
     "adam, constant": (Adam(0.01), Constant()),
     "adam, cosine": (Adam(0.01, weight_decay=0.1), _END),
+    "nesterov, cosine": (
+        Sgd(0.1, momentum=0.9, nesterov=True, weight_decay=0.01, decay="kernels"),
+        _END,
+    ),
+    "rmsprop, step": (
+        RmsProp(0.01, momentum=0.9, weight_decay=0.1, decay="kernels", accumulate=2),
+        Stairs(every=1, gamma=0.3),
+    ),
+    "adam, accumulated": (
+        Adam(0.01, clip_norm=0.1, accumulate=2, average=0.9, weight_decay=0.1),
+        Constant(warmup=3),
+    ),
+    "adamw, kernels": (
+        AdamW(0.01, weight_decay=0.1, decay="kernels", accumulate=3, average=0.9),
+        Constant(),
+    ),
     "adamw, step": (AdamW(0.01, weight_decay=0.1), Stairs(every=2, gamma=0.3, warmup=1)),
 }
 UPDATES = {
@@ -318,6 +373,33 @@ UPDATES = {
 """One small net with further optimisers and schedules."""
 
 WORKLOADS = NETS | UPDATES
+
+FALLING = _net(
+    "falling",
+    (1,),
+    "mean-squared-error",
+    Dense(1),
+    classes=1,
+    optimiser=Sgd(0.1, momentum=0.9),
+    schedule=Stairs(every=1, gamma=0.1),
+)
+FALLS = [-0.1, -0.119]
+"""How far FALLING's bias has moved after one and two steps of gradient 1, by v = m v + g, w -= rate v."""
+
+
+def fall(framework: str, mode: str) -> NDArray:
+    """Return how far FALLING's bias has moved after each of two steps whose gradient is 1.
+
+    y = weight x + bias is 2 both times, and 1 is right.
+    """
+    start = {"dense1.weight": np.full((1, 1), 0.1), "dense1.bias": np.full(1, 2.0)}
+    weights = {name: array.astype(np.float32) for name, array in start.items()}
+    adapter = frameworks.adapter(framework)(FALLING, weights, Options(mode))
+    moved, labels = [], np.zeros(6, np.int64)
+    for x in (0, 1):
+        adapter.train([Batch(np.full((6, 1), x, np.float32), labels)])
+        moved.append(adapter.weights()["dense1.bias"][0] - 2)
+    return np.array(moved)
 
 
 def look(adapter: Adapter, weights: Weights, batches: list[Batch]) -> dict[str, Any]:
@@ -385,7 +467,15 @@ def given(arrays: Any, net: str) -> tuple[Weights, list[Batch]]:
     masks = sorted(key for key in arrays if key.startswith(f"{net}/mask"))
     portions = zip(*(arrays[key] for key in masks), strict=True) if masks else [()] * STEPS
     inputs, labels = arrays[f"{net}/inputs"], arrays[f"{net}/labels"]
-    return weights, [Batch(*one) for one in zip(inputs, labels, portions, strict=True)]
+    batches = [Batch(*arrays) for arrays in zip(inputs, labels, portions, strict=True)]
+    if workload.data.last == "keep":
+        batches[1:3] = [_short(batches[1], 4), _short(batches[2], 4)]
+    return weights, batches
+
+
+def _short(batch: Batch, size: int) -> Batch:
+    masks = tuple(mask[:size] for mask in batch.masks)
+    return Batch(batch.inputs[:size], batch.labels[:size], masks)
 
 
 def _look(framework: str, mode: str, arrays: str, found: str, *nets: str) -> None:
@@ -408,7 +498,7 @@ def _look(framework: str, mode: str, arrays: str, found: str, *nets: str) -> Non
         except Exception:
             seen = {"failed": traceback.format_exc()}
         answers.update({f"{net}/{key}": value for key, value in seen.items()})
-    np.savez(found, **answers)
+    np.savez(found, falls=fall(framework, mode), **answers)
 
 
 def _refuse(framework: str, mode: str) -> None:

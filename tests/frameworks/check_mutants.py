@@ -16,6 +16,7 @@ import numpy as np
 import frameworks
 from frameworks.answers import answers
 from frameworks.contract import Options
+from tests.frameworks import optimiser_mutants
 from tests.frameworks.mutants import FAULTS, Mutant
 from tests.frameworks.recurrent_mutants import NATIVE_RECURRENT, RECURRENT
 from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED
@@ -29,16 +30,19 @@ def main(framework: str, mode: str, workload: str, steps: int, given: Path, fold
         data = dict(arrays)
     inputs, labels = data.pop("inputs"), data.pop("labels")
     masks = [data.pop(key) for key in sorted(data) if key.startswith("masks/")]
+    sizes = data.pop("sizes")
     batches = [
-        Batch(inputs[i], labels[i], tuple(layer[i] for layer in masks)) for i in range(steps)
+        Batch(inputs[i][:n], labels[i][:n], tuple(layer[i][:n] for layer in masks))
+        for i, n in enumerate(sizes[:steps])
     ]
+    accumulate = spec.load(workload).optimiser.accumulate
     honest = frameworks.adapter(framework)
     faults = FAULTS | TRANSFORMED | NATIVE_TRANSFORMED | RECURRENT | NATIVE_RECURRENT
-    faults |= WINDOWED | NATIVE_WINDOWED
+    faults |= WINDOWED | NATIVE_WINDOWED | optimiser_mutants.FAULTS
     for number, fault in enumerate(["", *sys.argv[7:]]):
         kind = faults[fault] if fault else Mutant
         mutant = kind(honest, spec.load(workload), data, Options(mode, threads=1))
-        np.savez(folder / f"{number}.npz", **answers(mutant, data, batches))
+        np.savez(folder / f"{number}.npz", **answers(mutant, data, batches, accumulate))
     print(json.dumps({"done": len(sys.argv[7:]) + 1}))
 
 

@@ -309,7 +309,7 @@ def test_float32_stays_float32(name: str, optimiser: Optimiser) -> None:
     arrays = [step.logits, *step.gradients.values(), *adapter.weights().values()]
     optimisers = [v for v in vars(adapter._update).values() if isinstance(v, np.generic)]
     memory = [a for v in vars(adapter._update).values() if isinstance(v, dict) for a in v.values()]
-    assert len(optimisers) >= 2  # decay and what else it has
+    assert len(optimisers) >= 1  # momentum, or what else it has
     everything = [*arrays, *optimisers, *memory, adapter.predict([steps[0].inputs])]
     assert {array.dtype for array in everything} == {np.dtype(np.float32)}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 
 from workloads import spec
 from workloads.batches import Batch, Batches, in_order, normalise, per_slice
-from workloads.init import dropout_masks
+from workloads.init import batch_order, dropout_masks, steps_per_epoch
+from workloads.optimisers import Sgd
 from workloads.spec import Data, Workload
 
 
@@ -76,3 +79,97 @@ def test_masks_come_from_seed_and_step_and_keep_the_right_share() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(masks, again, strict=True))
     assert not np.array_equal(masks[2], other[2])
     assert not np.array_equal(dropout_masks(workload.with_data(seed=1), 3)[2], masks[2])
+
+
+def epochs(last: str, examples: int, batch: int, count: int) -> Batches:
+    """Some epochs' batches of examples that are their own labels."""
+    workload = dataclasses.replace(plain(batch), data=Data("xor", batch, 1, last=last))
+    steps = count * steps_per_epoch(workload, examples)
+    labels = np.arange(examples)
+    inputs = labels[:, None].astype(np.float32)
+    return Batches(inputs, labels, batch_order(workload, examples, steps), workload)
+
+
+LAST = st.sampled_from(["drop", "keep", "wrap"])
+
+
+@given(LAST, st.integers(1, 30), st.integers(1, 12), st.integers(1, 3))
+def test_an_epoch_is_as_its_last_batch_is_said_to_be(
+    last: str, examples: int, batch: int, count: int
+) -> None:
+    if batch > examples:
+        return
+    batches, rest = epochs(last, examples, batch, count), examples % batch
+    per_epoch = examples // batch + (last != "drop" and rest > 0)
+    for epoch in range(count):
+        taken = [b.labels.tolist() for b in batches.take(epoch * per_epoch, per_epoch)]
+        seen = [label for labels in taken for label in labels]
+        whole = examples - rest if last == "drop" else examples
+        assert len(set(seen[:whole])) == whole
+        assert seen[whole:] == (seen[: len(seen) - whole] if last == "wrap" else [])
+        sizes = [batch] * (examples // batch)
+        sizes += {"drop": [], "keep": [rest], "wrap": [batch]}[last] if rest else []
+        assert [len(labels) for labels in taken] == sizes
+
+
+@given(st.integers(2, 30), st.integers(2, 12), st.integers(0, 40), st.integers(1, 60))
+def test_a_slice_is_made_up_as_the_epochs_are(
+    examples: int, batch: int, start: int, steps: int
+) -> None:
+    if batch > examples:
+        return
+    batches = epochs("keep", examples, batch, 4)
+    sizes = [len(b.labels) for b in batches.take(start, steps)]
+    for most in {1, 3, steps} - {n for n in (1, 3) if n > steps}:
+        plan = batches.slice_plan(start, steps, most, equal=False)
+        made = batches.of(plan.ready)
+        assert [len(b.labels) for b in batches.planned(plan)] == sizes
+        assert len(made) <= most + 1
+        whole = batches.slice_plan(start, steps, most, equal=True)
+        assert {len(b.labels) for b in batches.of(whole.ready)} == {batch}
+        assert len(whole.picks) == steps
+
+
+@given(st.integers(1, 20), st.integers(1, 5))
+def test_a_slice_of_equal_batches_goes_round_those_that_are_ready(steps: int, most: int) -> None:
+    batches = epochs("drop", 20, 3, 2)
+    plan = batches.slice_plan(4, steps, min(most, steps), equal=False)
+    assert plan.ready == list(range(4, 4 + min(most, steps)))
+    assert plan.picks == [i % min(most, steps) for i in range(steps)]
+
+
+def test_the_parity_check_sees_a_short_batch_second() -> None:
+    sizes = [len(b.labels) for b in epochs("keep", 20, 3, 2).checked(5)]
+    assert sizes == [3, 2, 3, 3, 3]
+    assert len(epochs("keep", 20, 3, 2).checked(1)[0].labels) == 3
+    # Where the short one is among the first steps, none is seen twice.
+    taken = [b.labels.tolist() for b in epochs("keep", 7, 3, 2).checked(4)]
+    assert [len(labels) for labels in taken] == [3, 1, 3, 3]
+    drawn = [b.labels.tolist() for b in epochs("drop", 20, 3, 2).checked(5)]
+    assert drawn == [b.labels.tolist() for b in epochs("drop", 20, 3, 2).take(0, 5)]
+
+
+@pytest.mark.parametrize(
+    ("last", "accumulate", "sizes"),
+    [("drop", 1, []), ("keep", 1, [2]), ("drop", 3, [3, 3]), ("keep", 2, [3, 2, 2])],
+)
+def test_every_kind_of_step_is_taken_before_the_clock_starts(
+    last: str, accumulate: int, sizes: list[int]
+) -> None:
+    batches = epochs(last, 20, 3, 2)
+    batches._workload = dataclasses.replace(
+        batches._workload, optimiser=Sgd(0.1, accumulate=accumulate)
+    )
+    assert [len(b.labels) for b in batches.all_graphs()] == sizes
+
+
+def test_masks_of_a_short_batch_are_the_first_of_a_whole_one() -> None:
+    net = spec.load("cifar-vgg")
+    workload = dataclasses.replace(net, data=dataclasses.replace(net.data, batch=4, last="keep"))
+    order = np.array([[0, 1, 2, 3], [4, 5, -1, -1]])
+    inputs = np.zeros((6, *workload.input_shape), np.uint8)
+    short = Batches(inputs, np.arange(6), order, workload).take(1, 1)[0]
+    whole = dropout_masks(workload, 1)
+    assert len(short.masks) == len(whole)
+    for mask, mask_of_whole in zip(short.masks, whole, strict=True):
+        assert np.array_equal(mask, mask_of_whole[:2])

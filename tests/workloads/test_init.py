@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workloads import init, spec
+from workloads.initialisers import Init, Initialiser
 from workloads.layers import Dense, Layer, Shape
-from workloads.spec import Init, Workload
+from workloads.spec import Workload
 
 FIRST_RELEASE = [0.1257302165031433, -0.13210485875606537]
 FIRST_ORDER = [708, 84, 587, 1070]
@@ -69,6 +70,83 @@ def test_a_convolutions_fan_in_counts_its_kernel() -> None:
     bound = 1 / math.sqrt(3 * 25)
     assert 0.95 * bound < abs(weights["conv1.weight"]).max() <= bound
     assert 0 < abs(weights["conv1.bias"]).max() <= bound
+
+
+@pytest.mark.parametrize(
+    ("kind", "variance"),
+    [("he-truncated", 2 / FAN_IN), ("xavier-truncated", 2 / (FAN_IN + FAN_OUT))],
+)
+def test_a_truncated_normal_has_the_variance_and_nothing_beyond(kind: str, variance: float) -> None:
+    weights = drawn(kind)
+    assert weights.var() == pytest.approx(variance, rel=0.01)
+    std = math.sqrt(variance) / 0.87962566103423978
+    assert 1.99 * std < abs(weights).max() <= 2 * std * (1 + 1e-6)
+    # Of a normal cut at two sigma, 71.5% are within one.
+    assert np.mean(abs(weights) < std) == pytest.approx(0.68269 / 0.95450, rel=0.01)
+
+
+def test_truncated_cuts_at_two_of_its_std() -> None:
+    weights = drawn("truncated", std=0.02)
+    assert 0.0398 < abs(weights).max() <= 0.04 * (1 + 1e-6)
+    assert weights.std() == pytest.approx(0.02 * 0.87962566103423978, rel=0.01)
+
+
+@pytest.mark.parametrize("units", [7, 64, 100])
+def test_an_orthogonal_matrix_has_orthonormal_rows_or_columns(units: int) -> None:
+    net = spec.load("mlp-digits")
+    layers = (net.layers[0], Dense(units), *net.layers[2:])
+    initial = Init("orthogonal", gain=1.5)
+    weight = init.start_weights(dataclasses.replace(net, layers=layers, init=initial))[
+        "dense1.weight"
+    ].astype(float)
+    assert weight.shape == (units, 64)
+    square = weight @ weight.T if units <= 64 else weight.T @ weight
+    np.testing.assert_allclose(square, 1.5**2 * np.eye(min(units, 64)), atol=1e-6)
+
+
+def test_a_parameter_takes_the_nearest_initialiser() -> None:
+    one = Initialiser("constant", value=1.0)
+    layers = {
+        "dense1": Initialiser("constant", value=2.0),
+        "dense2.bias": Initialiser("constant", value=3.0),
+    }
+    workload = dataclasses.replace(WIDE, init=Init("he-normal", bias=one, layers=layers))
+    weights = init.start_weights(workload)
+    assert set(weights["dense1.weight"].ravel()) == {2}
+    assert set(weights["dense1.bias"]) == {1}  # a bias's own kind goes before its layer's
+    assert set(weights["dense2.bias"]) == {3}
+    assert len(set(weights["dense2.weight"].ravel())) > 1
+
+
+def test_a_norm_begins_with_what_its_name_says_and_no_bias_of_all() -> None:
+    net = spec.load("cifar-resnet20")
+    zero = Initialiser("constant", value=0.0)
+    name = next(n for n in net.parameters if "norm" in n and n.endswith("weight"))
+    initial = Init("he-normal", bias=Initialiser("constant", value=1.0), layers={name: zero})
+    weights = init.start_weights(dataclasses.replace(net, init=initial))
+    assert not weights[name].any()
+    assert not weights[name.replace("weight", "bias")].any()
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"kind": "he-truncatd"}, 'did you mean "he-truncated"'),
+        ({"kind": "orthogonal", "gain": 0}, "gain = 0.0: has to be more than 0"),
+        (
+            {"bias": {"kind": "orthogonal"}},
+            "orthogonal: dense1.bias has shape (3,), needs two axes",
+        ),
+        ({"layers": {"dense3": {"kind": "he-normal"}}}, '(did you mean "dense2"?)'),
+        ({"layers": {"dense1.wait": {"kind": "he-normal"}}}, '(did you mean "dense1.weight"?)'),
+        ({"layers": {"sigmoid1": {"kind": "he-normal"}}}, '"sigmoid1" is no layer with weights'),
+    ],
+)
+def test_an_init_that_does_not_fit_is_refused(table: dict, says: str) -> None:
+    net = spec.load("mlp-2-3-2").to_dict()
+    with pytest.raises(spec.SpecError, match=r"^here: \[init\]") as error:
+        spec.from_dict({**net, "init": {**net["init"], **table}}, "here")
+    assert says in str(error.value)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "xavier-normal", "he-uniform"])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workloads import spec
 from workloads.optimisers import (
     OPTIMISERS,
     SCHEDULES,
@@ -14,9 +15,11 @@ from workloads.optimisers import (
     Constant,
     Cosine,
     Optimiser,
+    RmsProp,
     Sgd,
     Stairs,
 )
+from workloads.reading import table_of
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,9 @@ from workloads.optimisers import (
     [
         (Sgd(0.1), ()),
         (Sgd(0.1, momentum=0.9), ("v",)),
+        (Sgd(0.1, momentum=0.9, nesterov=True), ("v",)),
+        (RmsProp(0.1), ("s",)),
+        (RmsProp(0.1, momentum=0.9), ("s", "v")),
         (Adam(0.1), ("m", "s")),
         (AdamW(0.1), ("m", "s")),
     ],
@@ -33,6 +39,47 @@ def test_slots_are_the_names_in_the_formula(optimiser: Optimiser, slots: tuple[s
     for slot in slots:
         formula = f"{type(optimiser).__doc__} {Adam.__doc__ if isinstance(optimiser, Adam) else ''}"
         assert f"{slot} = " in formula
+
+
+def test_slots_of_any_optimiser_come_behind_those_of_its_formula() -> None:
+    assert Adam(0.1, accumulate=2, average=0.9).slots == ("m", "s", "sum", "average")
+
+
+def test_an_update_ends_every_so_many_steps_wherever_one_begins_to_count() -> None:
+    assert Sgd(0.1).updates(3, 3) == [3, 4, 5]
+    assert Sgd(0.1, accumulate=3).updates(0, 7) == [None, None, 0, None, None, 1, None]
+    assert Sgd(0.1, accumulate=3).updates(5, 2) == [1, None]
+
+
+def test_decay_of_kernels_is_for_two_axes_or_more() -> None:
+    shapes: list[tuple[int, ...]] = [(3,), (3, 2), (3, 2, 5, 5)]
+    assert [Sgd(0.1, weight_decay=0.5).decay_of(shape) for shape in shapes] == [0.5] * 3
+    spared = Sgd(0.1, weight_decay=0.5, decay="kernels")
+    assert [spared.decay_of(shape) for shape in shapes] == [0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"clip_norm": 1, "clip_value": 1}, "clip_norm and clip_value exclude each other"),
+        ({"decay": "kernels"}, "needs weight_decay"),
+        ({"decay": "kernel", "weight_decay": 0.1}, 'did you mean "kernels"'),
+        ({"nesterov": True}, "nesterov = true needs momentum"),
+        ({"accumulate": 0}, "accumulate = 0: has to be at least 1"),
+        ({"average": 1}, "average = 1.0: has to be less than 1"),
+        ({"clip_norm": -1}, "clip_norm = -1.0: has to be at least 0"),
+    ],
+)
+def test_keys_that_do_not_fit_are_refused(table: dict, says: str) -> None:
+    net = spec.load("mlp-2-3-2").to_dict()
+    with pytest.raises(spec.SpecError, match=r"^here: \[optimiser\] \(sgd\): ") as error:
+        spec.from_dict({**net, "optimiser": {"kind": "sgd", "lr": 0.1, **table}}, "here")
+    assert says in str(error.value)
+
+
+def test_keys_that_are_left_out_are_in_no_table() -> None:
+    assert table_of(Sgd(0.1)) == {"kind": "sgd", "lr": 0.1, "weight_decay": 0.0, "momentum": 0.0}
+    assert table_of(Sgd(0.1, momentum=0.9, nesterov=True))["nesterov"] is True
 
 
 def test_every_optimiser_says_what_it_keeps() -> None:

@@ -90,7 +90,8 @@ def adapter_of(run: ReferenceRun, kind: Any = Single) -> Adapter:
 
 def answered(run: ReferenceRun, kind: Any = Single) -> Answers:
     """What an adapter answers over the run's batches."""
-    return answers(adapter_of(run, kind), run.start, run.batches)
+    accumulate = run.workload.optimiser.accumulate
+    return answers(adapter_of(run, kind), run.start, run.batches, accumulate)
 
 
 def shared(path: str) -> Path | None:
