@@ -145,10 +145,10 @@ def test_a_run_prints_a_table_and_can_be_reported_again(project: Project) -> Non
     root, done, run = project.root, project.well, project.runs[0]
     assert done.returncode == 0, done.stderr
     assert "faulty well" in done.stdout
-    assert "the reference, not ranked" in done.stdout
     assert "\x1b" not in done.stdout  # no terminal, no colours
     folder = root / "results" / run
     assert "faulty well" in process(root, "report", run).stdout
+    assert "the reference, not ranked" in process(root, "report", run, "--details").stdout
     markdown = process(root, "report", run, "--format=md").stdout
     assert markdown.strip() == (folder / "report.md").read_text().strip()
     rows = process(root, "report", run, "--format=csv").stdout
