@@ -76,7 +76,7 @@ def run(framework: str, script: Path, *arguments: str, deterministic: bool = Fal
         env=worker_environment(variables),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
