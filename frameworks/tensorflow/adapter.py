@@ -30,12 +30,17 @@ from frameworks.kernels import Kernel
 from frameworks.profiles import Profile
 from frameworks.tensorflow import layers, layout, optimisers, profiling
 from frameworks.tensorflow.kernels import kernels
+from frameworks.tensorflow.optimisers import Scalars
 from frameworks.tensorflow.stages import Training
 from workloads import layers as spec
 from workloads.batches import Batch
 from workloads.spec import Workload
 
 MODES = ("eager", "graph", "xla")
+
+SEVERAL = 8
+"""Steps that one call of a graph takes, where so many batches of one size follow each other: what Keras
+calls steps_per_execution."""
 
 
 def _compiled(
@@ -57,6 +62,45 @@ def _compiled(
         return traced.get_concrete_function(*specs, *scalar_specs)
 
     return concrete
+
+
+def _repeated(
+    step: Callable, examples: Sequence[tf.TensorSpec], scalars: int
+) -> Callable[[int], Callable]:
+    """Return what gives the graph of SEVERAL steps for a number of examples.
+
+    Its arguments are those of `step`, with the steps along a first axis; it returns their losses.
+    """
+
+    def function(*stacked: tf.Tensor) -> tf.Tensor:
+        def body(i: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            return i + 1, losses.write(i, step(*(arguments[i] for arguments in stacked)))
+
+        losses = tf.TensorArray(tf.float32, SEVERAL)
+        _, losses = tf.while_loop(
+            lambda i, _: i < SEVERAL, body, (0, losses), parallel_iterations=1
+        )
+        return losses.stack()
+
+    traced = tf.function(function, autograph=False)
+    scalar_specs = [tf.TensorSpec((SEVERAL,), tf.float32)] * scalars
+
+    @cache
+    def concrete(batch: int) -> Callable:
+        specs = [tf.TensorSpec((SEVERAL, batch, *e.shape), e.dtype) for e in examples]
+        return traced.get_concrete_function(*specs, *scalar_specs)
+
+    return concrete
+
+
+def _tensor(array: NDArray | tf.Tensor) -> tf.Tensor:
+    return tf.constant(array) if isinstance(array, np.ndarray) else array
+
+
+def _stacked(arrays: Sequence[NDArray | tf.Tensor]) -> tf.Tensor:
+    """Return arrays one after the other along a first axis."""
+    on_host = isinstance(arrays[0], np.ndarray)
+    return tf.constant(np.stack(arrays)) if on_host else tf.stack(arrays)
 
 
 def _configure(options: Options) -> None:
@@ -125,6 +169,7 @@ class TensorFlow(Adapter):
         batch = [image, tf.TensorSpec(workload.label_shape, tf.int64), *masks]
         self._update = _compiled(self._updated, options.mode, batch, self._optimiser.scalars)
         self._gather = _compiled(self._gathered, options.mode, batch)
+        self._update_several = _repeated(self._updated, batch, self._optimiser.scalars)
         self._look = _compiled(self._looked, options.mode, batch)
         self._logits = _compiled(self._inferred, options.mode, [image])
 
@@ -178,19 +223,18 @@ class TensorFlow(Adapter):
                 array = np.asarray(memory.slots[slot][name], np.float32)
                 variable.assign(self._native(name, array))
 
-    def _inputs(self, x: NDArray | tf.Tensor, image: bool = True) -> tf.Tensor:
-        """Return an array as a tensor; of four axes, it is of images, or not."""
-        if isinstance(x, tf.Tensor):
-            return x
-        # Turned as a view: the copy that tf.constant makes anyway does the work.
+    def _turned(self, x: NDArray | tf.Tensor, image: bool = True) -> NDArray | tf.Tensor:
+        """Return an array in the layout inside, as a view; of four axes, it is of images, or not."""
         turned = image and self._images == "NHWC" and x.ndim == 4
-        return tf.constant(x.transpose(0, 2, 3, 1) if turned else x)
+        return x.transpose(0, 2, 3, 1) if turned and isinstance(x, np.ndarray) else x
+
+    def _arrays(self, batch: Batch) -> list[NDArray | tf.Tensor]:
+        places = self._workload.masked
+        masks = map(self._turned, batch.masks, [len(place.input) == 3 for place in places])
+        return [self._turned(batch.inputs), batch.labels, *masks]
 
     def _tensors(self, batch: Batch) -> list[tf.Tensor]:
-        places = self._workload.masked
-        of_images = [len(place.input) == 3 for place in places]
-        masks = map(self._inputs, batch.masks, of_images)
-        return [self._inputs(batch.inputs), self._inputs(batch.labels), *masks]
+        return list(map(_tensor, self._arrays(batch)))
 
     def _backward(
         self, x: tf.Tensor, labels: tf.Tensor, *masks: tf.Tensor
@@ -235,19 +279,40 @@ class TensorFlow(Adapter):
             self._variables[name].assign(value)
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
-        update, gather, tensors = self._update, self._gather, self._tensors
         scalars = self._optimiser.take(len(batches))
-        losses = [
-            gather(len(batch.inputs))(*tensors(batch))
-            if scalars_of_step is None
-            else update(len(batch.inputs))(*tensors(batch), *scalars_of_step)
-            for batch, scalars_of_step in zip(batches, scalars, strict=True)
-        ]
+        losses, start = [], 0
+        while start < len(batches):
+            following = batches[start : start + SEVERAL]
+            updates = [u for u in scalars[start : start + SEVERAL] if u is not None]
+            if self._at_once(following) and len(updates) == SEVERAL:
+                losses.append(self._steps(following, updates))
+                start += SEVERAL
+            else:
+                losses.append(tf.reshape(self._step(batches[start], scalars[start]), (1,)))
+                start += 1
         tf.test.experimental.sync_devices()
-        return tf.stack(losses).numpy()
+        return tf.concat(losses, 0).numpy()
+
+    def _at_once(self, batches: Sequence[Batch]) -> bool:
+        """Tell whether one call may take the batches: in a graph, of one size."""
+        sizes = {len(batch.inputs) for batch in batches}
+        return self._options.mode == "graph" and len(sizes) == 1
+
+    def _steps(self, batches: Sequence[Batch], scalars: Sequence[Scalars]) -> tf.Tensor:
+        """Take SEVERAL steps; return their losses."""
+        stacked = [_stacked(arrays) for arrays in zip(*map(self._arrays, batches), strict=True)]
+        rows = [tf.stack(column) for column in zip(*scalars, strict=True)]
+        return self._update_several(len(batches[0].inputs))(*stacked, *rows)
+
+    def _step(self, batch: Batch, scalars: Scalars | None) -> tf.Tensor:
+        """Take one step; return its loss."""
+        size, tensors = len(batch.inputs), self._tensors(batch)
+        if scalars is None:
+            return self._gather(size)(*tensors)
+        return self._update(size)(*tensors, *scalars)
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        logits = [self._logits(len(x))(self._inputs(x)) for x in inputs]
+        logits = [self._logits(len(x))(_tensor(self._turned(x))) for x in inputs]
         return tf.concat(logits, axis=0).numpy()
 
     def step(self, batch: Batch) -> Step:

@@ -450,8 +450,23 @@ def take_up(adapter: Adapter, weights: Weights, batches: list[Batch]) -> dict[st
     return arrays
 
 
+def long_list(adapter: Adapter, weights: Weights, batches: list[Batch]) -> dict[str, NDArray]:
+    """Return what comes of a list of three times STEPS batches, and of the same batches one by one.
+
+    Arrays by name: ``at once/<what>`` and ``one by one/<what>``.
+    """
+    many = 3 * batches
+    adapter.load(weights)
+    outcomes = {"at once": _outcome(adapter, many)}
+    adapter.load(weights)
+    losses = np.concatenate([adapter.train([batch]) for batch in many])
+    outcomes["one by one"] = {**_outcome(adapter, []), "losses": losses}
+    return {f"{way}/{name}": a for way, arrays in outcomes.items() for name, a in arrays.items()}
+
+
 def _outcome(adapter: Adapter, batches: list[Batch]) -> dict[str, NDArray]:
-    return {"losses": adapter.train(batches), **adapter.weights(), **_slots(adapter.memory())}
+    losses = adapter.train(batches) if batches else np.zeros(0, np.float32)
+    return {"losses": losses, **adapter.weights(), **_slots(adapter.memory())}
 
 
 def _slots(memory: Memory) -> dict[str, NDArray]:
@@ -481,7 +496,8 @@ def _short(batch: Batch, size: int) -> Batch:
 def _look(framework: str, mode: str, arrays: str, found: str, *nets: str) -> None:
     """Look at some nets; one that fails leaves its traceback under ``<net>/failed``.
 
-    What `take_up` returns is named ``<net>/from <its name>``.
+    What `take_up` returns is named ``<net>/from <its name>``, and that of `long_list`
+    ``<net>/list <its name>``.
     """
     answers: dict[str, Any] = {}
     with np.load(arrays) as file:
@@ -495,6 +511,8 @@ def _look(framework: str, mode: str, arrays: str, found: str, *nets: str) -> Non
             seen.update(look(adapter, weights, batches) if net in NETS else {})
             taken_up = take_up(adapter, weights, batches)
             seen.update({f"from {name}": array for name, array in taken_up.items()})
+            lists = long_list(adapter, weights, batches)
+            seen.update({f"list {name}": array for name, array in lists.items()})
         except Exception:
             seen = {"failed": traceback.format_exc()}
         answers.update({f"{net}/{key}": value for key, value in seen.items()})

@@ -105,14 +105,15 @@ def _answers(framework: str, mode: str) -> dict[str, np.ndarray]:
             return dict(arrays)
 
 
-def _answers_of(framework: str, mode: str, net: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What `look` and `take_up` return, of one net."""
+def _answers_of(framework: str, mode: str, net: str, of: str = "") -> dict[str, Any]:
+    """What `look` returns of one net; what `take_up` does `of` "from ", `long_list` of "list "."""
     inside.skip_without_program(framework, mode)
     answers, prefix = _answers(framework, mode), f"{net}/"
     of_net = {k.removeprefix(prefix): v for k, v in answers.items() if k.startswith(prefix)}
     assert "failed" not in of_net, str(of_net["failed"])[-4000:]
-    taken_up = {k: of_net.pop(k) for k in list(of_net) if k.startswith("from ")}
-    return of_net, {k.removeprefix("from "): v for k, v in taken_up.items()}
+    stems = tuple(stem for stem in ("from ", "list ") if stem != of)
+    chosen = {k: v for k, v in of_net.items() if k.startswith(of) and not k.startswith(stems)}
+    return {k.removeprefix(of): v for k, v in chosen.items()}
 
 
 @cache
@@ -135,7 +136,7 @@ def _error(found: np.ndarray, right: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("framework", "mode", "net"), _cases(NETS))
 def test_the_adapter_takes_the_same_step(framework: str, mode: str, net: str) -> None:
-    found, _ = _answers_of(framework, mode, net)
+    found = _answers_of(framework, mode, net)
     told = json.loads(str(found.pop("told")))
     assert told["versions"]
     assert told["settings"]
@@ -161,7 +162,7 @@ def test_the_adapter_takes_the_same_step(framework: str, mode: str, net: str) ->
 
 @pytest.mark.parametrize(("framework", "mode", "net"), _cases(WORKLOADS))
 def test_a_training_is_taken_up_at_any_step_to_the_bit(framework: str, mode: str, net: str) -> None:
-    _, found = _answers_of(framework, mode, net)
+    found = _answers_of(framework, mode, net, "from ")
     going_on = [name for name in found if "/gone on/" in name]
     assert len(going_on) >= STEPS * (1 + len(WORKLOADS[net].parameters))
     for name in going_on:
@@ -170,7 +171,7 @@ def test_a_training_is_taken_up_at_any_step_to_the_bit(framework: str, mode: str
 
 @pytest.mark.parametrize(("framework", "mode", "net"), _cases(WORKLOADS))
 def test_the_memory_is_that_of_the_reference(framework: str, mode: str, net: str) -> None:
-    _, found = _answers_of(framework, mode, net)
+    found = _answers_of(framework, mode, net, "from ")
     right = _right_memory(net)
     assert [name for name in found if "/memory/" in name] == list(right)
     for name, array in right.items():
@@ -179,6 +180,18 @@ def test_the_memory_is_that_of_the_reference(framework: str, mode: str, net: str
             assert not found[name].any(), name
         else:
             assert _error(found[name], array) < TRAINED_TOLERANCE, name
+
+
+@pytest.mark.parametrize(("framework", "mode", "net"), _cases(WORKLOADS))
+def test_a_long_list_is_its_batches_one_by_one(framework: str, mode: str, net: str) -> None:
+    found = _answers_of(framework, mode, net, "list ")
+    at_once = [name for name in found if name.startswith("at once/")]
+    assert len(at_once) > len(WORKLOADS[net].parameters)
+    for name in at_once:
+        array, expected = found[name], found[name.replace("at once", "one by one")]
+        assert np.linalg.norm(array - expected) <= TRAINED_TOLERANCE * np.linalg.norm(expected), (
+            name
+        )
 
 
 @pytest.mark.parametrize(("framework", "mode"), inside.modes())
