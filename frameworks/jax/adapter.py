@@ -6,6 +6,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ from frameworks.jax.layers import loss_of
 from frameworks.jax.model import Masks, Pytree, bind
 from frameworks.jax.transformer import untransposed
 from frameworks.kernels import Kernel
+from frameworks.portions import portions
 from frameworks.profiles import Profile
 from workloads.batches import Batch
+from workloads.layers import Convolution, Pool
 from workloads.spec import Workload
 
 # Weights' canonical axes to HWIO, WIO and (in, out), and back, by rank.
@@ -68,6 +71,8 @@ class Jax(Adapter):
         jit = jax.jit if options.mode == "jit" else lambda function, **_: function
         self._update = jit(self._update_one, donate_argnums=(0, 1, 2))
         self._gather = jit(self._gather_one, donate_argnums=(0, 1, 2))
+        self._update_several = jit(self._scan, donate_argnums=(0, 1, 2))
+        self._scans = options.mode == "jit" and scans_well(workload)
         self._gradients, self._logits = jit(self._gradients_of), jit(self._forward)
         self.load(weights)
 
@@ -114,6 +119,24 @@ class Jax(Adapter):
         (loss, (_, state)), gradients = self._gradients_of(weights, state, *batch)
         weights, slots = self._move(weights, slots, gradients, row)
         return weights, state, slots, loss
+
+    def _scan(
+        self,
+        weights: Pytree,
+        state: Pytree,
+        slots: optimisers.Slots,
+        rows: Array | None,
+        batches: Batch,
+    ) -> Any:
+        """Return what `_update_one` does, after a step for each of the batches along the first axis."""
+
+        def step(arrays: Any, row_and_batch: Any) -> Any:
+            row, batch = row_and_batch
+            *arrays, loss = self._update_one(*arrays, row, *batch)
+            return tuple(arrays), loss
+
+        arrays, losses = jax.lax.scan(step, (weights, state, slots), (rows, batches))
+        return *arrays, losses
 
     def _gather_one(
         self, weights: Pytree, state: Pytree, slots: optimisers.Slots, row: None, *batch: Any
@@ -163,14 +186,21 @@ class Jax(Adapter):
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         arrays, losses = (self._weights, self._state, self._slots), []
-        plan = list(self._plan(len(batches)))
-        for (inputs, labels, masks), (step, row) in zip(batches, plan, strict=True):
-            *arrays, loss = step(*arrays, row, inputs, labels, masks)
+        plan = self._plan(len(batches))
+        for portion in portions(batches, self._scans):
+            steps = list(islice(plan, len(portion)))
+            if len(portion) > 1:
+                rows: list[Any] = [row for _, row in steps]
+                stacked = None if rows[0] is None else np.stack(rows)
+                *arrays, loss = self._update_several(*arrays, stacked, _stacked(portion))
+            else:
+                ((take, row),) = steps
+                *arrays, loss = take(*arrays, row, *portion[0])
             losses.append(loss)
         self._weights, self._state, self._slots = arrays
         self._steps += len(batches)
         jax.block_until_ready((arrays, losses))
-        return np.array(jax.device_get(losses), np.float32)
+        return np.hstack(jax.device_get(losses)).astype(np.float32)
 
     def predict(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         weights = self._slots.get("average", self._weights)
@@ -209,6 +239,21 @@ class Jax(Adapter):
 
     def profile(self, batches: Sequence[Batch], folder: Path) -> Profile:
         return profiling.profile(lambda: self.train(batches), folder)
+
+
+def scans_well(workload: Workload) -> bool:
+    """Tell whether several steps may be one program with a loop.
+
+    XLA's CPU code of windows is slow inside a loop: cnn-digits takes 8 times as long there.
+    """
+    windows = any(isinstance(p.layer, Convolution | Pool) for p in workload.leaves)
+    return workload.optimiser.accumulate == 1 and not windows
+
+
+def _stacked(batches: Sequence[Batch]) -> Batch:
+    """Return batches one after the other along a first axis, on the host or where they are."""
+    stack = np.stack if isinstance(batches[0].inputs, np.ndarray) else jnp.stack
+    return jax.tree.map(lambda *arrays: stack(arrays), *batches)
 
 
 def apply_threads(threads: int) -> None:

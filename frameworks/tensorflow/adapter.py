@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +28,7 @@ from frameworks.contract import (
     require_precision,
 )
 from frameworks.kernels import Kernel
+from frameworks.portions import SEVERAL, portions
 from frameworks.profiles import Profile
 from frameworks.tensorflow import layers, layout, optimisers, profiling
 from frameworks.tensorflow.kernels import kernels
@@ -37,10 +39,6 @@ from workloads.batches import Batch
 from workloads.spec import Workload
 
 MODES = ("eager", "graph", "xla")
-
-SEVERAL = 8
-"""Steps that one call of a graph takes, where so many batches of one size follow each other: what Keras
-calls steps_per_execution."""
 
 
 def _compiled(
@@ -280,26 +278,20 @@ class TensorFlow(Adapter):
 
     def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
         scalars = self._optimiser.take(len(batches))
-        losses, start = [], 0
-        while start < len(batches):
-            following = batches[start : start + SEVERAL]
-            updates = [u for u in scalars[start : start + SEVERAL] if u is not None]
-            if self._at_once(following) and len(updates) == SEVERAL:
-                losses.append(self._steps(following, updates))
-                start += SEVERAL
+        in_graph = self._options.mode == "graph" and None not in scalars
+        losses, taken = [], 0
+        for portion in portions(batches, in_graph):
+            following = scalars[taken : taken + len(portion)]
+            taken += len(portion)
+            if len(portion) > 1:
+                losses.append(self._steps(portion, following))
             else:
-                losses.append(tf.reshape(self._step(batches[start], scalars[start]), (1,)))
-                start += 1
+                losses.append(tf.reshape(self._step(*portion, *following), (1,)))
         tf.test.experimental.sync_devices()
         return tf.concat(losses, 0).numpy()
 
-    def _at_once(self, batches: Sequence[Batch]) -> bool:
-        """Tell whether one call may take the batches: in a graph, of one size."""
-        sizes = {len(batch.inputs) for batch in batches}
-        return self._options.mode == "graph" and len(sizes) == 1
-
-    def _steps(self, batches: Sequence[Batch], scalars: Sequence[Scalars]) -> tf.Tensor:
-        """Take SEVERAL steps; return their losses."""
+    def _steps(self, batches: Sequence[Batch], scalars: Sequence[Any]) -> tf.Tensor:
+        """Take SEVERAL steps in one call; return their losses."""
         stacked = [_stacked(arrays) for arrays in zip(*map(self._arrays, batches), strict=True)]
         rows = [tf.stack(column) for column in zip(*scalars, strict=True)]
         return self._update_several(len(batches[0].inputs))(*stacked, *rows)
