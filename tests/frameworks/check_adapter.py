@@ -294,7 +294,7 @@ _NETS = (
         *(Conv2d(6, kernel=3, padding=2, dilation=2, groups=2), Relu()),
         MaxPool(2, padding=(1, 0, 0, 0), ceil=True),
         AvgPool(3, stride=1, padding=1, count_padding=True),
-        *(AvgPool(2, ceil=True, count_padding=True), Flatten(), Dense(4)),
+        *(Tanh(), AvgPool(2, ceil=True, count_padding=True), Flatten(), Dense(4)),
         classes=4,
         optimiser=Sgd(0.1, momentum=0.9),
     ),
