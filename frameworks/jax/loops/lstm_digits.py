@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from frameworks.jax.plain import adam_loop, cross_entropy
+
 SHAPES = {"x": (8, 256), "h": (64, 256), "fc": (64, 10)}
-LR, BETA1, BETA2, EPSILON = 0.003, 0.9, 0.999, 1e-8
 
 
 def start() -> dict[str, Any]:
@@ -41,38 +42,9 @@ def forward(params: dict[str, Any], x: Any) -> Any:
 
 def loss_of(params: dict[str, Any], x: Any, y: Any) -> Any:
     """Return the mean cross-entropy."""
-    log_probabilities = jax.nn.log_softmax(forward(params, x))
-    return -jnp.mean(jnp.sum(jax.nn.one_hot(y, 10) * log_probabilities, axis=1))
-
-
-def update(params: Any, state: Any, x: Any, y: Any) -> Any:
-    """Take one step of Adam."""
-    m, v, t = state
-    loss, grads = jax.value_and_grad(loss_of)(params, x, y)
-    t = t + 1
-    m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, grads)
-    v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, grads)
-
-    def moved(p: Any, m: Any, v: Any) -> Any:
-        return p - LR * (m / (1 - BETA1**t)) / (jnp.sqrt(v / (1 - BETA2**t)) + EPSILON)
-
-    return jax.tree.map(moved, params, m, v), (m, v, t), loss
+    return cross_entropy(forward(params, x), y)
 
 
 def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
     """Return the training loop; `mode` is eager or jit."""
-    step = jax.jit(update) if mode == "jit" else update
-    params = start()
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    state = (zeros, zeros, jnp.zeros(()))
-
-    def train(batches: Sequence[Any]) -> Sequence[float]:
-        nonlocal params, state
-        losses = []
-        for x, y, _ in batches:
-            params, state, loss = step(params, state, jnp.asarray(x), jnp.asarray(y))
-            losses.append(loss)
-        jax.block_until_ready((params, state))
-        return [float(loss) for loss in losses]
-
-    return train
+    return adam_loop(mode, start(), loss_of, lr=0.003)

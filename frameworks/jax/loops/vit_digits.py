@@ -5,60 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
-BLOCK = {"qkv": (32, 96), "out": (32, 32), "up": (32, 64), "down": (64, 32)}
-LR, BETA1, BETA2, EPSILON = 0.002, 0.9, 0.999, 1e-8
+from frameworks.jax.plain import (
+    FEATURES,
+    Weights,
+    adam_loop,
+    block,
+    cross_entropy,
+    dense,
+    layer_norm,
+    norm_weights,
+)
 
 
 def start() -> dict[str, Any]:
     """Return all weights: those of the patches, the positions, two blocks and the classes."""
-    keys = iter(jax.random.split(jax.random.key(0), 16))
-
-    def weights(*shape: int) -> Any:
-        return 0.1 * jax.random.normal(next(keys), shape)
-
-    def norm() -> tuple[Any, Any]:
-        return jnp.ones(32), jnp.zeros(32)
-
-    def dense(inputs: int, units: int) -> tuple[Any, Any]:
-        return weights(inputs, units), jnp.zeros(units)
-
-    blocks = [
-        {"norm1": norm(), "norm2": norm()} | {name: dense(*shape) for name, shape in BLOCK.items()}
-        for _ in range(2)
-    ]
+    draw = Weights()
+    blocks = [draw.block() for _ in range(2)]
     return {
-        "patches": dense(4, 32),
-        "positions": weights(16, 32),
+        "patches": draw.dense(4, FEATURES),
+        "positions": draw.normal(16, FEATURES),
         "blocks": blocks,
-        "norm": norm(),
-        "head": dense(32, 10),
+        "norm": norm_weights(),
+        "head": draw.dense(FEATURES, 10),
     }
-
-
-def dense(params: Any, x: Any) -> Any:
-    """Return x w + b."""
-    w, b = params
-    return x @ w + b
-
-
-def layer_norm(params: Any, x: Any) -> Any:
-    """Normalise the features of each step."""
-    weight, bias = params
-    centred = x - x.mean(-1, keepdims=True)
-    return centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * weight + bias
-
-
-def block(params: Any, x: Any) -> Any:
-    """A pre-norm block; x is (batch, steps, 32)."""
-    heads = dense(params["qkv"], layer_norm(params["norm1"], x)).reshape(*x.shape[:2], 3, 4, -1)
-    q, k, v = (heads[:, :, part] for part in range(3))
-    y = jax.nn.dot_product_attention(q, k, v)
-    x = x + dense(params["out"], y.reshape(x.shape))
-    hidden = jax.nn.gelu(dense(params["up"], layer_norm(params["norm2"], x)), approximate=False)
-    return x + dense(params["down"], hidden)
 
 
 def forward(params: dict[str, Any], x: Any) -> Any:
@@ -66,44 +35,15 @@ def forward(params: dict[str, Any], x: Any) -> Any:
     x = x.reshape(-1, 4, 2, 4, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 16, 4)
     x = dense(params["patches"], x) + params["positions"]
     for part in params["blocks"]:
-        x = block(part, x)
+        x = block(part, x, heads=4, causal=False)
     return dense(params["head"], layer_norm(params["norm"], x).mean(1))
 
 
 def loss_of(params: dict[str, Any], x: Any, y: Any) -> Any:
     """Return the mean cross-entropy."""
-    log_probabilities = jax.nn.log_softmax(forward(params, x))
-    return -jnp.mean(jnp.sum(jax.nn.one_hot(y, 10) * log_probabilities, axis=1))
-
-
-def update(params: Any, state: Any, x: Any, y: Any) -> Any:
-    """Take one step of Adam."""
-    m, v, t = state
-    loss, grads = jax.value_and_grad(loss_of)(params, x, y)
-    t = t + 1
-    m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, grads)
-    v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, grads)
-
-    def moved(p: Any, m: Any, v: Any) -> Any:
-        return p - LR * (m / (1 - BETA1**t)) / (jnp.sqrt(v / (1 - BETA2**t)) + EPSILON)
-
-    return jax.tree.map(moved, params, m, v), (m, v, t), loss
+    return cross_entropy(forward(params, x), y)
 
 
 def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
     """Return the training loop; `mode` is eager or jit."""
-    step = jax.jit(update) if mode == "jit" else update
-    params = start()
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    state = (zeros, zeros, jnp.zeros(()))
-
-    def train(batches: Sequence[Any]) -> Sequence[float]:
-        nonlocal params, state
-        losses = []
-        for x, y, _ in batches:
-            params, state, loss = step(params, state, jnp.asarray(x), jnp.asarray(y))
-            losses.append(loss)
-        jax.block_until_ready((params, state))
-        return [float(loss) for loss in losses]
-
-    return train
+    return adam_loop(mode, start(), loss_of, lr=0.002)

@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from frameworks.tensorflow.plain import adam_loop, cross_entropy
+
 SHAPES = [(8, 256), (64, 256), (256,), (64, 10), (10,)]
 
 
@@ -25,43 +27,11 @@ def forward(weights: Sequence[Any], x: Any) -> Any:
     return tf.nn.bias_add(tf.matmul(h, weight), fc_bias)
 
 
+def loss_of(weights: Sequence[Any], x: Any, y: Any) -> Any:
+    """Return the mean cross-entropy."""
+    return cross_entropy(forward(weights, x), y)
+
+
 def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
     """Return the training loop; `mode` is eager, graph or xla."""
-    weights = [tf.Variable(0.1 * tf.random.normal(shape)) for shape in SHAPES]
-    m, v = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
-    beta1, beta2 = tf.constant(0.9), tf.constant(0.999)
-    powers = tf.Variable(beta1), tf.Variable(beta2)
-    lr, epsilon = tf.constant(0.003), tf.constant(1e-8)
-
-    def step(x: Any, y: Any) -> Any:
-        with tf.GradientTape() as tape:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, forward(weights, x))
-            loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, weights)
-        for w, first, second, g in zip(weights, m, v, gradients, strict=True):
-            tf.raw_ops.ResourceApplyAdam(
-                var=w.handle,
-                m=first.handle,
-                v=second.handle,
-                beta1_power=powers[0],
-                beta2_power=powers[1],
-                lr=lr,
-                beta1=beta1,
-                beta2=beta2,
-                epsilon=epsilon,
-                grad=g,
-            )
-        powers[0].assign(powers[0] * beta1)
-        powers[1].assign(powers[1] * beta2)
-        return loss
-
-    traced = tf.function(step, jit_compile=mode == "xla")
-
-    def train(batches: Sequence[Any]) -> Sequence[float]:
-        take = step
-        if mode != "eager":
-            take = traced.get_concrete_function(*(tf.constant(array) for array in batches[0][:2]))
-        losses = [take(tf.constant(x), tf.constant(y)) for x, y, _ in batches]
-        return tf.stack(losses).numpy().tolist()
-
-    return train
+    return adam_loop(mode, SHAPES, loss_of, learning_rate=0.003)

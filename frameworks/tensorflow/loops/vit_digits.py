@@ -11,33 +11,16 @@ from typing import Any
 
 import tensorflow as tf
 
-BLOCK = [
-    *[(32,), (32,), (32, 96), (96,), (32, 32), (32,)],
-    *[(32,), (32,), (32, 64), (64,), (64, 32), (32,)],
-]
+from frameworks.tensorflow.plain import (
+    BLOCK,
+    adam_loop,
+    block,
+    cross_entropy,
+    dense,
+    layer_norm,
+)
+
 SHAPES = [(4, 32), (32,), (16, 32), *BLOCK, *BLOCK, (32,), (32,), (32, 10), (10,)]
-
-
-def dense(x: Any, w: Any, b: Any) -> Any:
-    """Return x w + b."""
-    return tf.nn.bias_add(tf.matmul(x, w), b)
-
-
-def layer_norm(x: Any, weight: Any, bias: Any) -> Any:
-    """Normalise the features of each step; weights begin near 0 here, so 1 is added."""
-    mean, variance = tf.nn.moments(x, [-1], keepdims=True)
-    return tf.nn.batch_normalization(x, mean, variance, bias, 1 + weight, 1e-5)
-
-
-def block(x: Any, weights: Sequence[Any]) -> Any:
-    """A pre-norm block; x is (batch, steps, 32)."""
-    w1, c1, w_qkv, b_qkv, w_out, b_out, w2, c2, w_up, b_up, w_down, b_down = weights
-    qkv = tf.reshape(dense(layer_norm(x, w1, c1), w_qkv, b_qkv), (-1, x.shape[1], 3, 4, 8))
-    q, k, v = tf.unstack(tf.transpose(qkv, (2, 0, 3, 1, 4)))
-    scores = tf.matmul(q * 8**-0.5, k, transpose_b=True)
-    y = tf.transpose(tf.matmul(tf.nn.softmax(scores), v), (0, 2, 1, 3))
-    x += dense(tf.reshape(y, (-1, x.shape[1], 32)), w_out, b_out)
-    return x + dense(tf.nn.gelu(dense(layer_norm(x, w2, c2), w_up, b_up)), w_down, b_down)
 
 
 def forward(weights: Sequence[Any], x: Any) -> Any:
@@ -45,52 +28,16 @@ def forward(weights: Sequence[Any], x: Any) -> Any:
     patches, bias, positions, *weights = weights
     x = tf.transpose(tf.reshape(x, (-1, 4, 2, 4, 2)), (0, 1, 3, 2, 4))
     x = dense(tf.reshape(x, (-1, 16, 4)), patches, bias) + positions
-    x = block(block(x, weights[:12]), weights[12:24])
+    x = block(x, weights[:12], heads=4, causal=False)
+    x = block(x, weights[12:24], heads=4, causal=False)
     return dense(tf.reduce_mean(layer_norm(x, *weights[24:26]), 1), *weights[26:])
 
 
 def loss_of(weights: Sequence[Any], x: Any, y: Any) -> Any:
     """Return the mean cross-entropy."""
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, forward(weights, x))
-    return tf.reduce_mean(losses)
+    return cross_entropy(forward(weights, x), y)
 
 
 def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
     """Return the training loop; `mode` is eager, graph or xla."""
-    weights = [tf.Variable(0.1 * tf.random.normal(shape)) for shape in SHAPES]
-    m, v = ([tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2))
-    beta1, beta2 = tf.constant(0.9), tf.constant(0.999)
-    powers = tf.Variable(beta1), tf.Variable(beta2)
-    lr, epsilon = tf.constant(0.002), tf.constant(1e-8)
-
-    def step(x: Any, y: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = loss_of(weights, x, y)
-        gradients = map(tf.convert_to_tensor, tape.gradient(loss, weights))
-        for w, first, second, g in zip(weights, m, v, gradients, strict=True):
-            tf.raw_ops.ResourceApplyAdam(
-                var=w.handle,
-                m=first.handle,
-                v=second.handle,
-                beta1_power=powers[0],
-                beta2_power=powers[1],
-                lr=lr,
-                beta1=beta1,
-                beta2=beta2,
-                epsilon=epsilon,
-                grad=g,
-            )
-        powers[0].assign(powers[0] * beta1)
-        powers[1].assign(powers[1] * beta2)
-        return loss
-
-    traced = tf.function(step, jit_compile=mode == "xla")
-
-    def train(batches: Sequence[Any]) -> Sequence[float]:
-        take = step
-        if mode != "eager":
-            take = traced.get_concrete_function(*(tf.constant(array) for array in batches[0][:2]))
-        losses = [take(tf.constant(x), tf.constant(y)) for x, y, _ in batches]
-        return tf.stack(losses).numpy().tolist()
-
-    return train
+    return adam_loop(mode, SHAPES, loss_of, learning_rate=0.002)
