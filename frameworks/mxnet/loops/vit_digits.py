@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import mxnet as mx
-from mxnet import autograd, gluon
+from mxnet import gluon
 from mxnet.gluon import nn
+
+from frameworks.mxnet.plain import adam_loop
 
 
 class Block(gluon.HybridBlock):
@@ -55,23 +56,4 @@ class NetAndLoss(gluon.HybridBlock):
 
 def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
     """Return the training loop; `mode` is imperative or hybrid."""
-    model = NetAndLoss()
-    model.initialize(mx.init.Xavier())
-    if mode == "hybrid":
-        model.hybridize(static_alloc=True, static_shape=True)
-    trainer = gluon.Trainer(model.collect_params(), "adam", {"learning_rate": 0.002}, kvstore=None)
-
-    def train(batches: Sequence[Any]) -> Sequence[float]:
-        losses = []
-        for inputs, labels, _ in batches:
-            # A view each: from_numpy makes what it is given read-only.
-            x, y = mx.nd.from_numpy(inputs[:]), mx.nd.from_numpy(labels[:])
-            with autograd.record():
-                loss = model(x, y)
-            loss.backward()
-            trainer.step(len(inputs))
-            losses.append(loss)
-        mx.nd.waitall()
-        return [float(loss.asnumpy().mean()) for loss in losses]
-
-    return train
+    return adam_loop(mode, NetAndLoss(), learning_rate=0.002)

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from frameworks.pytorch.plain import adam_loop
+
 
 class Block(nn.Module):
     """A pre-norm causal block of two heads."""
@@ -43,21 +45,12 @@ class Net(nn.Module):
         return self.head(self.norm(self.blocks(self.tokens(x) + self.positions(places))))
 
 
+def loss_of(model: Any, x: Any, y: Any) -> Any:
+    """Return the mean cross-entropy of the steps whose label is not -1."""
+    logits = model(x.long()).flatten(0, 1)
+    return functional.cross_entropy(logits, y.flatten(), ignore_index=-1)
+
+
 def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
     """Return the training loop; `mode` is eager or compile."""
-    net = Net()
-    model = torch.compile(net) if mode == "compile" else net
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
-
-    def train(batches: Sequence[Any]) -> Sequence[float]:
-        losses = []
-        for inputs, labels, _ in batches:
-            x, y = torch.from_numpy(inputs).long(), torch.from_numpy(labels)
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(model(x).flatten(0, 1), y.flatten(), ignore_index=-1)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        return losses
-
-    return train
+    return adam_loop(mode, Net(), loss_of, lr=0.003)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import nn
+
+from frameworks.pytorch.plain import adam_loop, cross_entropy
 
 
 class Net(nn.Module):
@@ -25,20 +26,4 @@ class Net(nn.Module):
 
 def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
     """Return the training loop; `mode` is eager or compile."""
-    net = Net()
-    model = torch.compile(net) if mode == "compile" else net
-    criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
-
-    def train(batches: Sequence[Any]) -> Sequence[float]:
-        losses = []
-        for inputs, labels, _ in batches:
-            inputs, labels = torch.from_numpy(inputs), torch.from_numpy(labels)
-            optimizer.zero_grad()
-            loss = criterion(model(inputs), labels)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        return losses
-
-    return train
+    return adam_loop(mode, Net(), cross_entropy, lr=0.003)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from frameworks.pytorch.plain import adam_loop, cross_entropy
+
 
 class Net(nn.Module):
     """Patches of 2x2, learned positions, two pre-norm encoder layers, the mean over the steps."""
@@ -32,20 +34,4 @@ class Net(nn.Module):
 
 def build(mode: str) -> Callable[[Sequence[Any]], Sequence[float]]:
     """Return the training loop; `mode` is eager or compile."""
-    net = Net()
-    model = torch.compile(net) if mode == "compile" else net
-    criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.002)
-
-    def train(batches: Sequence[Any]) -> Sequence[float]:
-        losses = []
-        for inputs, labels, _ in batches:
-            inputs, labels = torch.from_numpy(inputs), torch.from_numpy(labels)
-            optimizer.zero_grad()
-            loss = criterion(model(inputs), labels)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        return losses
-
-    return train
+    return adam_loop(mode, Net(), cross_entropy, lr=0.002)
