@@ -102,13 +102,13 @@ def parity(as_json: bool, **options: Any) -> None:
     sys.exit(status)
 
 
-def _options(given: dict[str, Any]) -> Options:
+def _options(words: dict[str, Any]) -> Options:
     """Return the options of a run; a single number of threads is none of a sweep."""
     from harness.runner.request import Options
 
-    values: Values = {axis: given.pop(axis) for axis in ("batch", "width", "threads")}
+    values: Values = {axis: words.pop(axis) for axis in ("batch", "width", "threads")}
     threads = int(values["threads"][0]) if len(values["threads"]) == 1 else None
-    return Options(threads=threads, values=values, **given)
+    return Options(threads=threads, values=values, **words)
 
 
 def _stored(name: str, out: Path | None) -> tuple[Path, dict[str, Any]]:

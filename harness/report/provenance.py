@@ -133,7 +133,7 @@ def entries(record: store.Record, table: pd.DataFrame) -> Iterator[tuple[str, st
         yield "parity", PARITY.format(steps=plain(options["parity_steps"]))
     chosen = [f"{key} {plain(options[key])}" for key in ("threads", "seed") if key in options]
     if swept := sweep.Sweep.read(manifest):
-        values = listed(f"{value:g}" for value in sorted({each.value for each in swept.points}))
+        values = listed(f"{value:g}" for value in sorted({point.value for point in swept.points}))
         chosen.append(f"a sweep over {swept.over} {values}")
     chosen += [
         f"on processors {processors.in_words(event['processors'])}"
@@ -281,10 +281,10 @@ def _epochs(record: store.Record) -> Iterator[tuple[str, str]]:
         batch, examples = data.get("batch"), event.get("train")
         if not isinstance(batch, int) or not isinstance(examples, int) or not examples % batch:
             continue
-        rest = examples % batch
+        remainder = examples % batch
         words = {
-            "drop": f"its last {count(rest, 'example')} of {examples:,} are left out",
-            "keep": f"its last batch has {count(rest, 'example')}",
-            "wrap": f"its last batch is filled up with its first {count(batch - rest, 'example')}",
+            "drop": f"its last {count(remainder, 'example')} of {examples:,} are left out",
+            "keep": f"its last batch has {count(remainder, 'example')}",
+            "wrap": f"its last batch is filled up with its first {count(batch - remainder, 'example')}",
         }
         yield f"epoch of {plain(name)}", words.get(str(data.get("last", "drop")), "")

@@ -95,7 +95,7 @@ def _notes(curves: SweepCurves) -> Iterator[tuple[Tone, str]]:
     if curves.leader:
         yield "good", plain(f"{curves.leader} leads at every {AXES[over]} of the sweep")
     changes = [(change.at, pair, change) for pair in pairs for change in pair.crossings]
-    for _, pair, change in sorted(changes, key=lambda each: each[0])[:MOST]:
+    for _, pair, change in sorted(changes, key=lambda change: change[0])[:MOST]:
         yield "note", crossing(over, pair, change)
     if len(changes) > MOST:
         yield "note", f"and {count(len(changes) - MOST, 'more crossing')}: see the pairs"
@@ -109,8 +109,8 @@ def _notes(curves: SweepCurves) -> Iterator[tuple[Tone, str]]:
         )
 
 
-def _pairs(some: Sequence[CurvePair], pairs: Sequence[CurvePair]) -> str:
-    return f"{len(some):,} of {count(len(pairs), 'pair')}"
+def _pairs(chosen: Sequence[CurvePair], pairs: Sequence[CurvePair]) -> str:
+    return f"{len(chosen):,} of {count(len(pairs), 'pair')}"
 
 
 def _of_pair(over: Axis, pair: CurvePair) -> str:

@@ -111,9 +111,9 @@ def _section(console: Console, section: Section, details: bool) -> list[Metric]:
 def _first_notes(section: Section) -> list[tuple[Tone, str]]:
     """The headlines, every warning, and as many of the other notes as there is room for."""
     warnings = [note for note in section.other_notes if note[0] in ("bad", "warn")]
-    others = [note for note in section.other_notes if note not in warnings]
+    unremarkable = [note for note in section.other_notes if note not in warnings]
     room = _MOST_NOTES - len(section.headlines) - len(warnings)
-    return [*section.headlines, *warnings, *others[: max(0, room)]]
+    return [*section.headlines, *warnings, *unremarkable[: max(0, room)]]
 
 
 def _sweep(console: Console, swept: SweepTable) -> None:

@@ -48,7 +48,11 @@ class Sweep:
         ]
         return cls(
             table["over"],
-            [Point(table["over"], **each) for each in tables if None not in each.values()],
+            [
+                Point(table["over"], **table_of_point)
+                for table_of_point in tables
+                if None not in table_of_point.values()
+            ],
         )
 
     def table(self) -> dict[str, Any]:
