@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from workloads.layers import Block, Branches, Convolution, Layer, Residual
+from workloads.layers import Block, Convolution, Layer
 from workloads.reading import SpecError, table_of
 from workloads.spec import Workload, from_dict
 
@@ -47,9 +47,7 @@ def _widths(layers: Sequence[Layer]) -> Iterator[str]:
 def _multiplied(layer: Layer, factor: float) -> Layer:
     if isinstance(layer, Block):
         chains = tuple(tuple(_multiplied(x, factor) for x in chain) for chain in layer.chains)
-        if isinstance(layer, Residual):
-            return dataclasses.replace(layer, body=chains[0], shortcut=chains[1])
-        return dataclasses.replace(layer, branches=chains) if isinstance(layer, Branches) else layer
+        return layer.with_chains(chains)
     if not layer.width:
         return layer
     width = max(1, round(getattr(layer, layer.width) * factor))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ def suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
     """Yield other computations of the same step, in words."""
     kinds = {type(place.layer) for place in run.workload.leaves}
     if layers.Attention in kinds:
-        turned = replace(run.workload, layers=_turned(run.workload.layers))
+        turned = replace(run.workload, layers=layers.changed(run.workload.layers, _turned))
         causal = any(getattr(place.layer, "causal", False) for place in run.workload.leaves)
         words = "is not causal" if causal else "is causal, where it is to see all steps"
         yield f"attention {words}", replace(run, workload=turned)
@@ -29,18 +29,11 @@ def suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
             yield "positions are shifted by a step", replace(run, start={**run.start, **rolled})
 
 
-def _turned(chain: Sequence[layers.Layer]) -> tuple[layers.Layer, ...]:
-    """Return layers with the causal attention seeing all steps, and the other being causal."""
-    turned: list[layers.Layer] = []
-    for layer in chain:
-        if isinstance(layer, layers.Residual):
-            body, shortcut = _turned(layer.body), _turned(layer.shortcut)
-            turned.append(replace(layer, body=body, shortcut=shortcut))
-        elif isinstance(layer, layers.Attention):
-            turned.append(replace(layer, causal=not layer.causal))
-        else:
-            turned.append(layer)
-    return tuple(turned)
+def _turned(layer: layers.Layer) -> layers.Layer:
+    """Return a causal attention that sees all steps, another that is causal, any other layer as it is."""
+    if not isinstance(layer, layers.Attention):
+        return layer
+    return replace(layer, causal=not layer.causal)
 
 
 def of_labels(answers: Mapping[str, NDArray], run: ReferenceRun, verdict: Verdict) -> Iterator[str]:

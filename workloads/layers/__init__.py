@@ -13,7 +13,7 @@ from workloads.layers.activations import (
 )
 from workloads.layers.attention import Attention, Patches
 from workloads.layers.base import AT_EQUALS, AT_ZERO, Layer, Shape
-from workloads.layers.blocks import Block, Branches, Residual
+from workloads.layers.blocks import Block, Branches, Residual, changed
 from workloads.layers.convolutions import Conv1d, Conv2d, Convolution
 from workloads.layers.images import AvgPool, GlobalAvgPool, MaxPool, PadChannels, Pool
 from workloads.layers.norms import BatchNorm, GroupNorm, LayerNorm, RmsNorm
@@ -78,6 +78,7 @@ __all__ = [
     "Silu",
     "Softplus",
     "Tanh",
+    "changed",
 ]
 
 KINDS = by_kind(Layer)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from workloads.layers.base import Layer, Shape, channel_axis
@@ -14,6 +15,17 @@ Chain = tuple[Layer, ...]
 ADD, CONCAT = "add", "concat"
 
 
+def changed(chain: Chain, change: Callable[[Layer], Layer]) -> Chain:
+    """Return layers with `change` made to each that is no block, also within blocks."""
+
+    def within(layer: Layer) -> Layer:
+        if isinstance(layer, Block):
+            return layer.with_chains(tuple(changed(inner, change) for inner in layer.chains))
+        return change(layer)
+
+    return tuple(map(within, chain))
+
+
 @dataclass(frozen=True)
 class Block(Layer):
     """Chains that all take the block's input, and whose outputs are joined."""
@@ -21,6 +33,10 @@ class Block(Layer):
     @property
     def chains(self) -> tuple[Chain, ...]:
         """The chains, in order."""
+        raise NotImplementedError
+
+    def with_chains(self, chains: tuple[Chain, ...]) -> Block:
+        """Return the block with these chains in place of its own."""
         raise NotImplementedError
 
     def ends(self, shape: Shape) -> list[Shape]:
@@ -47,6 +63,10 @@ class Residual(Block):
     def chains(self) -> tuple[Chain, ...]:
         return self.body, self.shortcut
 
+    def with_chains(self, chains: tuple[Chain, ...]) -> Residual:
+        body, shortcut = chains
+        return replace(self, body=body, shortcut=shortcut)
+
     def output(self, shape: Shape) -> Shape:
         body, shortcut = self.ends(shape)
         if body != shortcut:
@@ -69,6 +89,9 @@ class Branches(Block):
     @property
     def chains(self) -> tuple[Chain, ...]:
         return self.branches
+
+    def with_chains(self, chains: tuple[Chain, ...]) -> Branches:
+        return replace(self, branches=chains)
 
     def output(self, shape: Shape) -> Shape:
         if len(self.branches) < 2:
