@@ -167,6 +167,8 @@ class Compile:
             optimisers.gather(slots, slopes)
             return value
 
+        # Graphs are counted by line of code: the ninth net of one process would be refused.
+        torch.compiler.reset()
         compiled = torch.compile(fullgraph=True, dynamic=False, mode=self.compiler_mode)
         self._train, self._gradients = compiled(train), compiled(gradients)
         self._gather = compiled(gather)
