@@ -32,8 +32,8 @@ from harness.machine import host  # noqa: E402
 from harness.paths import cache_folder  # noqa: E402
 from harness.runner import process  # noqa: E402
 from harness.runner.context import Task  # noqa: E402
-from harness.runner.initial_state import write_start  # noqa: E402
 from harness.runner.process import WorkerProcess  # noqa: E402
+from harness.runner.scratch import write_start  # noqa: E402
 from workloads import datasets, spec  # noqa: E402
 
 WAIT = 300.0

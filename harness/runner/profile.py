@@ -19,10 +19,10 @@ from harness.results.store import StoreError
 from harness.runner import plan
 from harness.runner.build import build
 from harness.runner.context import Task, Timeouts
-from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed, WorkerProcess
 from harness.runner.request import kept_variables
+from harness.runner.scratch import write_start
 from workloads import datasets, spec
 from workloads.reading import SpecError, nearest
 

@@ -24,10 +24,10 @@ import pandas as pd
 from harness.machine import reference_kernel
 from harness.results import pairwise, tables
 from harness.runner.context import Emit, RunContext, Task, Undecided
-from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
 from harness.runner.resume import Place
+from harness.runner.scratch import write_start
 from harness.runner.session import WorkerSession
 from harness.runner.side_by_side import side_by_side
 from harness.runner.training import EVALUATIONS

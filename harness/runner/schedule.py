@@ -16,12 +16,11 @@ from frameworks.contract import Unavailable
 from harness.machine import devices, host
 from harness.parity import ReferenceDiverged, ReferenceRun, run_reference
 from harness.runner.context import Emit, RunContext, Task
-from harness.runner.initial_state import write_start
 from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
 from harness.runner.resume import Place
 from harness.runner.rounds import InterleavedRounds
-from harness.runner.scratch import scratch
+from harness.runner.scratch import scratch, write_start
 from harness.runner.session import WorkerSession
 from harness.runner.side_by_side import killed_when_stopped, side_by_side
 from harness.verdicts import NOT_EQUIVALENT

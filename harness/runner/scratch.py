@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -10,7 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.paths import cache_folder
+from harness.runner.context import Task
+from workloads import init
 from workloads.errors import UserError
 
 _LETTERS = r"\w@%+=:,.~\-"
@@ -37,6 +43,23 @@ def scratch(run: Path, name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(parent, ignore_errors=True)
+
+
+def write_start(task: Task, seed: int | None = None) -> dict[str, str]:
+    """Write start weights and batch order as .npy files, once for everyone; return their sha256.
+
+    They are of the workload's own seed, or of `seed`.
+    """
+    folder, workload = task.start_of(seed), task.seeded(seed)
+    folder.mkdir()
+    examples = len(task.arrays.open("train_labels"))
+    arrays: dict[str, NDArray] = {**init.start_weights(workload)}
+    arrays["order"] = init.batch_order(workload, examples, task.steps)
+    hashes = {}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+        hashes[name] = hashlib.sha256(array.tobytes()).hexdigest()
+    return hashes
 
 
 def plain_name(name: str) -> str:

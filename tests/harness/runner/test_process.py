@@ -16,8 +16,8 @@ from harness import protocol
 from harness.machine.host import usable_cpus
 from harness.runner import process
 from harness.runner.context import Task
-from harness.runner.initial_state import write_start
 from harness.runner.process import WorkerFailed, WorkerProcess
+from harness.runner.scratch import write_start
 from workloads import datasets, spec
 
 Start = Callable[..., WorkerProcess]

@@ -16,9 +16,9 @@ from harness.machine import reference_kernel
 from harness.results import classification, pairwise, store, tables
 from harness.runner import run, schedule
 from harness.runner.context import MOST_SEEDS, Measuring, Task
-from harness.runner.initial_state import write_start
 from harness.runner.request import Request
 from harness.runner.rounds import InterleavedRounds
+from harness.runner.scratch import write_start
 from tests.toy_request import BRIEF, brief_request
 from workloads import datasets, spec
 
