@@ -274,8 +274,8 @@ def test_ctrl_c_ends_everything_and_says_so(toy_root: Path, mine: list[str]) -> 
     with subprocess.Popen(
         command, cwd=toy_root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
-        wait_for(lambda: "first-step" in journal(toy_root))
-        time.sleep(0.2)
+        wait_for(lambda: "preparing" in journal(toy_root))
+        time.sleep(1)
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=30)
     assert running.returncode == INTERRUPTED
@@ -283,7 +283,7 @@ def test_ctrl_c_ends_everything_and_says_so(toy_root: Path, mine: list[str]) -> 
     assert "Traceback" not in errors
     (run,) = store.runs(toy_root / "results")
     assert run.status == "interrupted"
-    pid = json.loads(next(x for x in journal(toy_root).splitlines() if '"opened"' in x))["pid"]
+    pid = json.loads(next(x for x in journal(toy_root).splitlines() if '"preparing"' in x))["pid"]
     assert not Path(f"/proc/{pid}").exists()
 
 

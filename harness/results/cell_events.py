@@ -38,6 +38,9 @@ class Curve(TypedDict):
 class Preparing(CellEvent):
     """A cell's first worker starts, to be built and checked."""
 
+    pid: int
+    log: str
+
 
 class CellStarted(CellEvent):
     """What a cell's first launch came to follows: it was built and checked, and is trained now."""

@@ -155,9 +155,9 @@ def _bring_up_side_by_side(
     def next_session() -> WorkerSession | None:
         if not waiting or not (len(sessions) < 2 or room_for_one_more(sessions)):
             return None
-        emit("preparing", waiting[0].id)
         session = WorkerSession(waiting.pop(0), task, context, run, emit)
         sessions.append(session)
+        session.announce()
         return session
 
     def finish(session: WorkerSession) -> None:

@@ -93,6 +93,11 @@ class WorkerSession:
             log_tail=failure.log_tail,
         )
 
+    def announce(self) -> None:
+        """Say that the cell's first worker has started."""
+        log = f"logs/{self._worker.log.name}"
+        self.emit("preparing", pid=self._worker.pid, log=log)
+
     def prepare(self, cpus: Sequence[int]) -> None:
         """Build and check parity, on these processors: what comes of it is told by `bring_up`.
 

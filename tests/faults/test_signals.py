@@ -30,7 +30,7 @@ def ended(process: subprocess.Popen[str], number: signal.Signals, again: bool = 
 
 
 @pytest.mark.parametrize(
-    ("number", "event"), [(signal.SIGHUP, "first-step"), (signal.SIGTERM, "slice")]
+    ("number", "event"), [(signal.SIGHUP, "preparing"), (signal.SIGTERM, "slice")]
 )
 def test_a_run_ends_as_on_ctrl_c(
     shell: Shell, quick: list[str], number: signal.Signals, event: str
@@ -43,7 +43,7 @@ def test_a_run_ends_as_on_ctrl_c(
     assert record.end and record.end["status"] == "interrupted"
     assert (folder / "report.html").is_file() and (folder / "summary.csv").is_file()
     assert not (folder / "scratch").exists()
-    pids = [json.loads(line)["pid"] for line in journal.splitlines() if '"opened"' in line]
+    pids = [json.loads(line)["pid"] for line in journal.splitlines() if '"preparing"' in line]
     assert pids and not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
@@ -73,7 +73,7 @@ def test_a_signal_ends_other_commands_that_measure(
     process = shell.begin(
         *command, "--framework=faulty", "--mode=well", "--epochs=1", *quick[2:4], *quick[5:]
     )
-    shell.until("opened")
+    shell.until("preparing")
     ended(process, signal.SIGTERM)
     (folder,) = store.folders(shell.root / "results")
     assert (store.read(folder).end or {})["status"] == "interrupted"

@@ -351,7 +351,7 @@ def test_ctrl_c_keeps_what_there_is_and_leaves_no_worker(
     def interrupt(event: dict[str, Any]) -> None:
         if event["event"] == "run-started":
             seen.append(Path(event["folder"]))
-        if event["event"] == "opened":
+        if event["event"] == "preparing":
             pids.append(event["pid"])
         if event["event"] == "trained":
             raise KeyboardInterrupt
