@@ -130,7 +130,10 @@ def _avg_pool(layer: spec.AvgPool, shape: Shape) -> nn.Module:
     windows = layer.windows(shape)
     if layer.size == 1:
         return Subsample(layer.step)
-    if _is_native(layer, windows):
+    # The compiler divides by the full size where a window hangs over and padding counts: its gradients
+    # are wrong there (pytorch/pytorch, issue 198119; in 2.13 and 2.14).
+    miscompiled = layer.ceil and layer.count_padding
+    if _is_native(layer, windows) and not miscompiled:
         pads = tuple(window.before for window in windows)
         counts = layer.count_padding
         return nn.AvgPool2d(layer.size, layer.step, pads, layer.ceil, count_include_pad=counts)
