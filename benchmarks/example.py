@@ -43,7 +43,7 @@ LARGEST = "cnn-digits"
 
 COMMANDS = {
     LARGEST: "run --framework all --workload cnn-digits --budget 60s",
-    "lstm-digits": "run --framework all --mode compile,jit,graph,hybrid"
+    "lstm-digits": "run --framework all --mode eager,jit,graph,hybrid"
     " --workload lstm-digits --epochs 5 --budget 60s",
     "cifar-cnn-128": "run --framework all --mode eager,jit,graph,hybrid --workload cifar-cnn-128"
     " --epochs 1 --budget 60s",
