@@ -95,9 +95,7 @@ def _now(name: str, cell: str | None, event: dict[str, Any]) -> str | None:
     if name == "progress" and "step" in event:
         return f"{short} trains, step {event['step']}/{event['steps']}"
     stages = {
-        "cell-started": "starts",
-        "built": "takes its first step",
-        "first-step": "is checked for parity",
+        "preparing": "starts, is built and checked for parity",
         "progress": "predicts the test set",
         "relaunched": "starts again",
         "launched": f"starts again, launch {event.get('launch')}",

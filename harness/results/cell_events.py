@@ -35,8 +35,12 @@ class Curve(TypedDict):
     losses: NotRequired[list[float | None]]
 
 
+class Preparing(CellEvent):
+    """A cell's first worker starts, to be built and checked."""
+
+
 class CellStarted(CellEvent):
-    """A cell starts its first worker."""
+    """What a cell's first launch came to follows: it was built and checked, and is trained now."""
 
     log: str
 

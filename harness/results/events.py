@@ -24,6 +24,7 @@ Kind = Literal[
     "processors",
     "start",
     "reference-run",
+    "preparing",
     "cell-started",
     "opened",
     "built",

@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import pandas as pd
@@ -30,6 +29,7 @@ from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed
 from harness.runner.resume import Place
 from harness.runner.session import WorkerSession
+from harness.runner.side_by_side import side_by_side
 from harness.runner.training import EVALUATIONS
 from harness.stats.intervals import LOOKS
 
@@ -74,9 +74,13 @@ class InterleavedRounds:
             launch = self._place.launch + 1
             active = self._resume(active)
             wave = self._start(active, launch)
+        else:
+            replicates = self._replicates(launch, active)
+            self._side_by_side(replicates)
+            wave += replicates
         while wave:
             before = self.spent
-            self._wave(wave, launch, active)
+            self._wave(wave, launch)
             took = self.spent - before
             whole = replace(self._place, launch=launch, took=took, spent=self.spent)
             self._emit("checkpoint", None, workload=self._task.workload.name, **vars(whole))
@@ -120,7 +124,7 @@ class InterleavedRounds:
         as it lives, and its first step by far more.
         """
         order = cells if launch % 2 else cells[::-1]
-        wave = [self._fresh(cell, launch) for cell in order]
+        wave = [self._fresh(cell, launch) for cell in order] + self._replicates(launch, cells)
         self._side_by_side(wave)
         return wave
 
@@ -131,34 +135,23 @@ class InterleavedRounds:
     def _side_by_side(self, wave: list[WorkerSession]) -> None:
         """Have workers import and build at the same time: nothing of that is timed."""
         places = [lane for lane in self._context.lanes for _ in lane or [0]]
-        free: SimpleQueue[Sequence[int]] = SimpleQueue()
-        for lane in places:
-            free.put(lane)
+        failures: dict[WorkerSession, WorkerFailed] = {}
 
-        def launch(session: WorkerSession) -> None:
-            lane = free.get()
+        def launch(session: WorkerSession, lane: Sequence[int]) -> None:
             try:
-                session.launch_again(lane if lane != self._context.cpus else None)
-            finally:
-                free.put(lane)
+                session.launch_again(lane)
+            except WorkerFailed as failure:
+                failures[session] = failure
 
-        with ThreadPoolExecutor(len(places)) as pool:
-            try:
-                started = [pool.submit(launch, session) for session in wave]
-                for session, future in zip(list(wave), started, strict=True):
-                    try:
-                        future.result()
-                    except WorkerFailed as failure:
-                        self._drop(session, wave, "starting again", failure)
-            except BaseException:
-                for session in wave:
-                    session.kill()
-                raise
+        def drop_if_failed(session: WorkerSession) -> None:
+            if session in failures:
+                self._drop(session, wave, "starting again", failures[session])
 
-    def _wave(self, wave: list[WorkerSession], launch: int, active: Sequence[Cell]) -> None:
+        side_by_side(places, wave, partial(next, iter([*wave]), None), launch, drop_if_failed)
+
+    def _wave(self, wave: list[WorkerSession], launch: int) -> None:
         """Warm all up, run the rounds, ask for what comes once a launch and for a last check, end all."""
         try:
-            self._add_replicate(wave, launch, active)
             self._each(wave, "warming up", WorkerSession.warm_up, wave)
             self._rounds(wave, launch)
             self._each(wave, "rounds", WorkerSession.check_rest, wave)
@@ -181,16 +174,12 @@ class InterleavedRounds:
         with ThreadPoolExecutor(max(1, len(wave))) as pool:
             list(pool.map(WorkerSession.end, wave))
 
-    def _add_replicate(
-        self, wave: list[WorkerSession], launch: int, active: Sequence[Cell]
-    ) -> None:
-        """Add an A/A replicate of one cell, another one each time; in a check in every third launch."""
+    def _replicates(self, launch: int, active: Sequence[Cell]) -> list[WorkerSession]:
+        """An A/A replicate of one cell, another one each time; in a check in every third launch."""
         interval = 3 if self._measuring.checking else 1
         if len(active) < 2 or (launch - 1) % interval:
-            return
-        replicate = [self._fresh(active[launch // interval % len(active)], launch, replicate=True)]
-        self._side_by_side(replicate)
-        wave += replicate
+            return []
+        return [self._fresh(active[launch // interval % len(active)], launch, replicate=True)]
 
     def _train_again(self, wave: list[WorkerSession], launch: int) -> None:
         """In a check, have the cells train with the launch's own seed, one after the other."""

@@ -1,4 +1,4 @@
-"""The schedule of a run: each cell from its start to its score, one after the other, then the rounds.
+"""The schedule of a run: cells are built side by side, trained and scored one by one, then the rounds.
 
 All cells of a workload are in memory together, warm and frozen, while they are timed; where memory
 does not hold them all, they are timed in turns, and the journal says so.
@@ -7,14 +7,13 @@ does not hold them all, they are timed in turns, and the journal says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from frameworks.contract import Unavailable
-from harness.machine import host
+from harness.machine import devices, host
 from harness.parity import ReferenceDiverged, ReferenceRun, run_reference
 from harness.runner.context import Emit, RunContext, Task
 from harness.runner.initial_state import write_start
@@ -24,6 +23,7 @@ from harness.runner.resume import Place
 from harness.runner.rounds import InterleavedRounds
 from harness.runner.scratch import scratch
 from harness.runner.session import WorkerSession
+from harness.runner.side_by_side import killed_when_stopped, side_by_side
 from harness.verdicts import NOT_EQUIVALENT
 from workloads import init
 from workloads.batches import Batches
@@ -81,7 +81,7 @@ def _in_turns(task: Task, cells: Sequence[Cell], context: RunContext, run: Path,
             again = [cell for cell in scored if cell not in finished]
             sessions = _bring_up_turn(again, waiting, task, context, run, emit, place)
             together = [*finished, *(session.cell for session in sessions)]
-        with _killed_when_stopped(sessions):
+        with killed_when_stopped(sessions):
             if waiting:
                 ids = [cell.id for cell in together]
                 emit("in-turn", None, workload=name, turn=place.turn, cells=ids)
@@ -127,53 +127,77 @@ def _bring_up_turn(
     Returns those that came up.
     """
     sessions: list[WorkerSession] = []
-    with _killed_when_stopped(sessions):
+    with killed_when_stopped(sessions):
         for cell in scored:
-            _bring_up(cell, task, context, run, emit, sessions)
-        while waiting and (len(sessions) < 2 or room_for_one_more(sessions)):
-            _bring_up(waiting.pop(0), task, context, run, emit, sessions)
-            if context.only_parity and sessions:
-                sessions[-1].end()
-            emit("checkpoint", None, workload=task.workload.name, **vars(place))
+            session = WorkerSession(cell, task, context, run, emit)
+            sessions.append(session)
+            session.peak_bytes = context.past.peak_bytes(cell)
+            _keep_if_well(session, WorkerSession.launch_again, sessions)
+        _bring_up_side_by_side(waiting, sessions, task, context, run, emit, place)
     return sessions
 
 
-@contextmanager
-def _killed_when_stopped(sessions: Iterable[WorkerSession]) -> Iterator[None]:
-    """Leave no worker behind, running or frozen, where an exception ends the turn."""
-    try:
-        yield
-    except BaseException:
-        for session in sessions:
-            session.kill()
-        raise
-
-
-def room_for_one_more(sessions: Sequence[WorkerSession]) -> bool:
-    """Say whether memory holds one more worker as large as the largest, with an A/A replicate."""
-    free = host.memory_free()
-    return free is None or free > 2 * SPARE * max(session.peak_bytes for session in sessions)
-
-
-def _bring_up(
-    cell: Cell,
+def _bring_up_side_by_side(
+    waiting: list[Cell],
+    sessions: list[WorkerSession],
     task: Task,
     context: RunContext,
     run: Path,
     emit: Emit,
+    place: Place,
+) -> None:
+    """Build and check cells from the front of `waiting` side by side, then train them one by one.
+
+    On cards they are built one by one, too: some frameworks choose their kernels by timing them.
+    """
+    prepared: list[WorkerSession] = []
+    on_cards = any(devices.kind(cell.device) != devices.CPU for cell in waiting)
+
+    def next_session() -> WorkerSession | None:
+        if not waiting or not (len(sessions) < 2 or room_for_one_more(sessions)):
+            return None
+        emit("preparing", waiting[0].id)
+        session = WorkerSession(waiting.pop(0), task, context, run, emit)
+        sessions.append(session)
+        return session
+
+    def finish(session: WorkerSession) -> None:
+        _keep_if_well(session, WorkerSession.bring_up, sessions)
+        emit("checkpoint", None, workload=task.workload.name, **vars(place))
+
+    def now_or_later(session: WorkerSession) -> None:
+        if context.only_parity:
+            session.end()
+            finish(session)
+        else:
+            prepared.append(session)
+
+    lanes = [context.cpus] if on_cards else context.lanes
+    side_by_side(lanes, sessions, next_session, WorkerSession.prepare, now_or_later)
+    # The shortest starts come first out of their lanes: back to the order of the cells.
+    for session in sorted(prepared, key=sessions.index):
+        finish(session)
+
+
+def room_for_one_more(sessions: Sequence[WorkerSession]) -> bool:
+    """Say whether memory holds one more worker as large as the largest, with an A/A replicate.
+
+    Those that are being prepared may still become as large.
+    """
+    free, largest = host.memory_free(), max(session.peak_bytes for session in sessions)
+    growing = sum(not session.peak_bytes for session in sessions)
+    return free is None or free > 2 * SPARE * largest * (1 + growing)
+
+
+def _keep_if_well(
+    session: WorkerSession,
+    start: Callable[[WorkerSession], None],
     sessions: list[WorkerSession],
 ) -> None:
-    """Start a cell and add it to `sessions`, warm and frozen; one that fails is reported and ended."""
-    session = WorkerSession(cell, task, context, run, emit)
+    """Start a cell; where that fails it is reported, ended and taken out of `sessions`."""
     try:
-        if context.past.scored([cell]):
-            session.launch_again()
-            session.peak_bytes = context.past.peak_bytes(cell)
-        else:
-            session.bring_up()
-        sessions.append(session)
+        start(session)
     except WorkerFailed as failure:
         session.emit_failure(None if failure.status == NOT_EQUIVALENT else "training", failure)
-    finally:
-        if session not in sessions:
-            session.kill()
+        session.kill()
+        sessions.remove(session)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -50,6 +51,8 @@ class WorkerSession:
         self._scratch.mkdir(exist_ok=True)
         self._next_step, self.peak_bytes, self._resident = 0, 0, False
         self._step_seconds = 0.0
+        self._held_back: list[tuple[Kind, dict[str, Any]]] | None = None
+        self._failure: WorkerFailed | None = None
         log = run / "logs" / f"{cell.file_name}.log"
         self._spec = context.framework_specs[cell.framework]
         variables = context.kept_variables | self._spec.worker_variables(
@@ -73,8 +76,11 @@ class WorkerSession:
             )
 
     def emit(self, event: Kind, **fields: Any) -> None:
-        """Write an event of this cell to the journal."""
-        self._emit_run(event, self.cell.id, **fields)
+        """Write an event of this cell to the journal; while it is prepared, `bring_up` does that."""
+        if self._held_back is None:
+            self._emit_run(event, self.cell.id, **fields)
+        else:
+            self._held_back.append((event, fields))
 
     def emit_failure(self, phase: str | None, failure: WorkerFailed) -> None:
         """Write a failure to the journal; it costs its own cell only."""
@@ -87,29 +93,50 @@ class WorkerSession:
             log_tail=failure.log_tail,
         )
 
+    def prepare(self, cpus: Sequence[int]) -> None:
+        """Build and check parity, on these processors: what comes of it is told by `bring_up`.
+
+        A cell's first launch, of which nothing is timed but how long it takes to start. Left frozen.
+        """
+        self._held_back = []
+        try:
+            with self._moved(cpus):
+                self.emit("cell-started", log=f"logs/{self._worker.log.name}")
+                opened, built, first_step = self._build()
+                self.emit("opened", pid=self._worker.pid, **opened)
+                self.emit("built", **built)
+                self.emit("first-step", **first_step)
+                if self._checks:
+                    self._checks.before_timing()
+                if self._context.only_parity:
+                    self._check_untimed()
+                self.peak_bytes = self._memory()["peak_rss"] or 0
+            self._worker.freeze()
+        except WorkerFailed as failure:
+            self._failure = failure
+            self.kill()
+
     def bring_up(self) -> None:
-        """Build, check parity, train to the budget and score: a cell's first launch. Left frozen."""
-        self.emit("cell-started", log=f"logs/{self._worker.log.name}")
-        opened, built, first_step = self._build()
-        self.emit("opened", pid=self._worker.pid, **opened)
-        self.emit("built", **built)
-        self.emit("first-step", **first_step)
-        if self._checks:
-            self._checks.before_timing()
+        """Train to the budget and score: the rest of a cell's first launch. Left frozen."""
+        held_back, self._held_back = self._held_back or [], None
+        for event, fields in held_back:
+            self.emit(event, **fields)
+        if self._failure:
+            raise self._failure
         if self._context.only_parity:
-            self._check_untimed()
-        else:
-            self._train()
-            if self._context.score:
-                self._score()
-            used = self._worker.ask("memory", self._context.timeouts.work)
-            self.peak_bytes = used["peak_rss"] or 0
-            held = self._context.watchers.monitor.driver.memory_of(self._worker.pid)
-            self.emit("memory", import_rss=self._import_rss, device_used=held, **used)
-            # Only now: what a replay takes is not the training's.
-            self._replay("training")
-            if self._context.score:
-                self._replay("evaluate")
+            return
+        self._worker.thaw()
+        self._train()
+        if self._context.score:
+            self._score()
+        used = self._memory()
+        self.peak_bytes = used["peak_rss"] or 0
+        held = self._context.watchers.monitor.driver.memory_of(self._worker.pid)
+        self.emit("memory", import_rss=self._import_rss, device_used=held, **used)
+        # Only now: what a replay takes is not the training's.
+        self._replay("training")
+        if self._context.score:
+            self._replay("evaluate")
         self._worker.freeze()
 
     def launch_again(self, cpus: Sequence[int] | None = None) -> None:
@@ -117,11 +144,8 @@ class WorkerSession:
 
         `cpus`: where it does that, if not on the processors on which it is timed.
         """
-        if cpus:
-            self._worker.move(cpus)
-        opened, built, first_step = self._build()
-        if cpus:
-            self._worker.move(self._context.cpus)
+        with self._moved(cpus or self._context.cpus):
+            opened, built, first_step = self._build()
         self.emit(
             "launched" if self.launch > 1 or self.replicate else "relaunched",
             launch=self.launch,
@@ -131,6 +155,19 @@ class WorkerSession:
             first_step_seconds=first_step["seconds"],
         )
         self._worker.freeze()
+
+    @contextmanager
+    def _moved(self, cpus: Sequence[int]) -> Iterator[None]:
+        """Have the worker use other processors meanwhile."""
+        elsewhere = cpus != self._context.cpus
+        if elsewhere:
+            self._worker.move(cpus)
+        yield
+        if elsewhere:
+            self._worker.move(self._context.cpus)
+
+    def _memory(self) -> dict[str, Any]:
+        return self._worker.ask("memory", self._context.timeouts.work)
 
     def _build(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Import, build, take the first step; return what the worker reports of each."""
@@ -314,7 +351,7 @@ class WorkerSession:
     def emit_peak(self) -> None:
         """Record the peak of memory until the end of the rounds: of launches that are only timed."""
         self._worker.thaw()
-        used = self._worker.ask("memory", self._context.timeouts.work)
+        used = self._memory()
         self._worker.freeze()
         self.emit(
             "peaked", launch=self.launch, twin=self.replicate, import_rss=self._import_rss, **used

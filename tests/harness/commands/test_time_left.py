@@ -6,7 +6,8 @@ import pytest
 
 from harness.commands.time_left import TimeLeft
 
-LAUNCH, BRING_UP, BUDGET = 20.0, 6.0, 240.0
+LAUNCH, PREPARE, TRAIN, BUDGET = 20.0, 4.0, 2.0, 240.0
+BRING_UP = PREPARE + TRAIN
 
 
 def events(launches: int = 6, cells: int = 3) -> list[tuple[float, dict]]:
@@ -19,9 +20,10 @@ def events(launches: int = 6, cells: int = 3) -> list[tuple[float, dict]]:
     emit("run-started", cells=2 * cells, budget=BUDGET, workloads=["first", "second"])
     for workload in ("first", "second"):
         names = [f"{workload}/{number}" for number in range(cells)]
-        for name in names:
-            emit("cell-started", name)
-            now += BRING_UP
+        for event, seconds in (("preparing", PREPARE), ("cell-started", TRAIN)):
+            for name in names:
+                emit(event, name)
+                now += seconds
         for launch in range(1, launches + 1):
             emit("warmed", names[0], launch=launch)
             now += LAUNCH
@@ -65,9 +67,11 @@ def test_a_share_rises_to_one() -> None:
 def test_a_run_without_a_budget_is_its_cells() -> None:
     left = TimeLeft()
     left.add({"event": "run-started", "cell": None, "cells": 4, "budget": None}, 0.0)
-    left.add({"event": "cell-started", "cell": "a"}, 0.0)
-    left.add({"event": "cell-started", "cell": "b"}, 10.0)
-    assert left.seconds(10.0) == 30.0 and left.seconds(15.0) == 25.0
+    for number in range(4):
+        left.add({"event": "preparing", "cell": str(number)}, 10.0 * number)
+    left.add({"event": "cell-started", "cell": "0"}, 40.0)
+    left.add({"event": "cell-started", "cell": "1"}, 50.0)
+    assert left.seconds(50.0) == 30.0 and left.seconds(55.0) == 25.0
 
 
 def test_a_workload_that_is_skipped_has_no_part_in_it() -> None:
