@@ -146,6 +146,20 @@ def undescribed(files: list[Path]) -> list[str]:
     return poor
 
 
+def prose_words() -> int:
+    """How many words README and docs/ have outside tables, code, the glossary and the examples."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    words = 0
+    for page in pages:
+        if page.name == "glossary.md" or "example" in page.parts:
+            continue
+        text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        text = re.sub(r"\]\([^)]*\)", "]", text)
+        lines = (line.removeprefix("> ").strip() for line in text.splitlines())
+        words += sum(len(line.split()) for line in lines if not line.startswith(("|", ":::")))
+    return words
+
+
 _LIST_OPTIONS = """
 import click, cli
 
@@ -201,6 +215,7 @@ def main() -> None:
         ("options without help", options_without_help()),
     ):
         print(f"{title:27} {len(rows):6}", *rows, sep="\n  ")
+    print(f"words of prose, docs/       {prose_words():6}")
     print(f"modules imported by --help  {len(imported_modules()):6}")
 
 

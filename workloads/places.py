@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+CHECKOUT, INSTALLED = "python cli.py", "samestep"
+"""How the program is called in a checkout, and where it is installed."""
 
 
 def is_checkout(root: Path) -> bool:
@@ -12,4 +16,9 @@ def is_checkout(root: Path) -> bool:
 
 def program() -> str:
     """How this samestep is called in a shell: what a user is asked to type."""
-    return "python cli.py" if is_checkout(Path(__file__).resolve().parents[1]) else "samestep"
+    return CHECKOUT if is_checkout(Path(__file__).resolve().parents[1]) else INSTALLED
+
+
+def arguments(command: Sequence[str]) -> list[str]:
+    """Return what follows the program in a stored command, whichever of both names began it."""
+    return list(command[len((INSTALLED if command[:1] == [INSTALLED] else CHECKOUT).split()) :])

@@ -359,8 +359,8 @@ def _check(workload: Workload, where: str) -> None:
         count, channels = len(getattr(workload.data, key)), workload.input_shape[0]
         if count not in (1, channels):
             raise SpecError(
-                f"{where}: [data]: {key} holds {count} numbers: allowed: 1, or {channels}"
-                f" (one a channel of {workload.data.dataset})"
+                f"{where}: [data]: {key} holds {count} numbers: allowed: 1"
+                + (f", or {channels} (one a channel)" if channels > 1 else "")
             )
 
 

@@ -52,10 +52,10 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
                     UserError(f"memory does not suffice: {error}".rstrip(" :"))
                 ) from error
             except Terminated as end:
-                click.echo(f"ended by {end}; what was measured until now is saved", err=True)
+                click.echo(_ended(f"ended by {end}", end), err=True)
                 sys.exit(128 + end.number)
-            except KeyboardInterrupt:
-                click.echo("interrupted; what was measured until now is saved", err=True)
+            except KeyboardInterrupt as end:
+                click.echo(_ended("interrupted", end), err=True)
                 sys.exit(INTERRUPTED)
             except SystemExit:
                 if reason := _not_written(output):
@@ -68,6 +68,12 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return wrapped
+
+
+def _ended(how: str, end: KeyboardInterrupt) -> str:
+    """Say how a command ended, and by its notes how it goes on."""
+    notes = getattr(end, "__notes__", [])
+    return "\n".join([f"{how}; what was measured until now is saved", *notes])
 
 
 def _ignore_no_width() -> None:

@@ -23,6 +23,7 @@ from harness.commands.options import (
 )
 from harness.commands.types import Percent
 from workloads.errors import UserError
+from workloads.places import arguments
 
 if TYPE_CHECKING:
     from harness.results.store import Record
@@ -129,9 +130,10 @@ def _stored(name: str, out: Path | None) -> tuple[Path, dict[str, Any]]:
         raise UserError(f"--resume takes the run's own options: leave out {', '.join(beside)}")
     folder = store.resolve(results_folder(out), name)
     command = [str(word) for word in store.read_manifest(folder).get("command") or ()]
-    if command[2:3] != ["run"]:
+    name, *options_typed = arguments(command) or [""]
+    if name != "run":
         raise UserError(f"{folder.name} was not made by `run`: give its own command again")
-    with run.make_context("run", command[3:]) as begun:
+    with run.make_context("run", options_typed) as begun:
         options = {**begun.params}
     del options["as_json"], options["details"], options["resume"]
     return folder, options

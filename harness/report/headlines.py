@@ -89,8 +89,11 @@ def _verdict(best: Any, rivals: pd.DataFrame, where: str, run: int, kind: str) -
         [ratio.verdict == INCONCLUSIVE for ratio in rivals["ratio"]], index=rivals.index
     )
     tied = list(rivals["name"][is_tied])
-    text = f"{_names(best['name'], tied)} fastest on {where}"
-    text += " (order inconclusive)" if tied else ""
+    if len(tied) == len(rivals):
+        text = f"no cell leads on {where} (order inconclusive)"
+    else:
+        text = f"{_names(best['name'], tied)} fastest on {where}"
+        text += " (order inconclusive)" if tied else ""
     if not rivals["parity"].eq(EQUIVALENT).all() or best["parity"] != EQUIVALENT:
         text = f"Numerical equivalence was not checked, but {text}"
     tone: Tone = "note" if tied else "good"

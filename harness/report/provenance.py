@@ -13,6 +13,7 @@ from harness.report import timing_notes
 from harness.results import store, sweep, tables
 from harness.results.tables import number
 from harness.text import count, gibibytes, listed, plain
+from workloads.places import arguments
 
 CLOCK = (
     "training is timed from a batch in host memory to updated weights, the copy to the device"
@@ -38,7 +39,8 @@ def warnings(record: store.Record) -> Iterator[str]:
     """What a reader must know before the first number."""
     options = record.manifest.get("options") or {}
     machine = record.manifest.get("machine") or {}
-    if tables.synthetic(record.manifest):
+    parity_alone = arguments(record.manifest.get("command") or ())[:1] == ["parity"]
+    if tables.synthetic(record.manifest) and not parity_alone:
         yield "SYNTHETIC DATA: the inputs mean nothing; speeds only, no accuracy is reported"
     if options.get("parity_steps") == 0:
         yield "numerical equivalence was not checked: --no-parity was given"
@@ -54,7 +56,7 @@ def warnings(record: store.Record) -> Iterator[str]:
         yield f"cut short and resumed {count(times, 'time')}: its launches are not of one sitting"
     load = number(next(iter(machine.get("load") or ()), None))
     cores = number(machine.get("cores_usable"))
-    if load is not None and cores and load > host.BUSY * cores:
+    if load is not None and cores and load > host.BUSY * cores and not parity_alone:
         yield (
             f"the machine was busy at the start: load {load:.1f} on {cores:g} usable cores;"
             " speeds may be off"

@@ -137,7 +137,8 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
             for cause in noise.split("; ")
         )
         tally = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
-        total = int(timed["train_slices"].sum() + timed["predict_slices"].sum())
+        ours = record.slices["cell"].isin(timed["cell"]) & ~record.slices["twin"]
+        total = int((ours & (record.slices["round"] != tables.WARM_UP)).sum())
         yield (
             "warn",
             f"{contaminated:,} of {count(total, 'slice')} contaminated: {tally}; ratios are taken within"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shlex
 import shutil
 import threading
 import time
@@ -60,8 +61,8 @@ class StoreError(UserError):
 
 
 def go_on(folder: Path) -> str:
-    """Say how a run that was cut short goes on."""
-    return f"fix that, then go on with: {program()} run --resume {folder}"
+    """Name the command that continues a run."""
+    return f"go on with: {program()} run --resume {shlex.quote(str(folder))}"
 
 
 class Run:
@@ -117,7 +118,7 @@ class Run:
                 raise StoreError(f"{self.folder}: {GONE}") from error
             except OSError as error:
                 why = f"{where}: cannot be written: {disk.reason(where, error)}"
-                raise StoreError(f"{why}; {go_on(self.folder)}") from error
+                raise StoreError(f"{why}; fix that, then {go_on(self.folder)}") from error
 
     def update_manifest(self, **changes: Any) -> None:
         """Set top-level keys of the manifest; the file is replaced whole. Raises StoreError."""

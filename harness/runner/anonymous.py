@@ -22,6 +22,11 @@ Scrub = Callable[[Any], Any]
 _PATH = re.compile(r"(?<![\w:/.<>])/(?:[^\s/:'\"`,;()]+/)+")
 """An absolute path but for its last part; no address, no cell's id."""
 
+_PACKED = ("right", "data")
+"""Fields that hold bytes in base64: what looks like a path there is none."""
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+
 
 def scrubber(results: Path) -> Scrub:
     """Return what takes out this host's and user's names and all absolute paths."""
@@ -47,7 +52,7 @@ def scrub_logs(folder: Path, scrub: Scrub) -> None:
 def _scrubbed(value: Any, prefixes: re.Pattern[str], words: Mapping[re.Pattern[str], str]) -> Any:
     again = partial(_scrubbed, prefixes=prefixes, words=words)
     if isinstance(value, Mapping):
-        return {key: again(item) for key, item in value.items()}
+        return {key: item if _is_packed(key, item) else again(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [again(item) for item in value]
     if isinstance(value, Path):
@@ -58,6 +63,10 @@ def _scrubbed(value: Any, prefixes: re.Pattern[str], words: Mapping[re.Pattern[s
     for word, placeholder in words.items():
         text = word.sub(placeholder, text)
     return text
+
+
+def _is_packed(key: Any, value: Any) -> bool:
+    return key in _PACKED and isinstance(value, str) and bool(_BASE64.fullmatch(value))
 
 
 def _whole(name: str) -> re.Pattern[str]:

@@ -27,6 +27,7 @@ from harness.runner.schedule import conduct, training_steps
 from harness.verdicts import UNDECIDED, by_cell, parity_verdict
 from workloads import datasets
 from workloads.datasets import DatasetError
+from workloads.places import arguments
 from workloads.spec import Workload
 
 PATIENCE = Timeouts()
@@ -101,7 +102,9 @@ class _Session:
             self.run.append(event, cell, **written)
         self._listener(whole_event)
         if fields.get("status") == disk.FULL:  # the next worker would fare no better
-            raise store.StoreError(f"{fields['reason']}; {store.go_on(self.run.folder)}")
+            raise store.StoreError(
+                f"{fields['reason']}; fix that, then {store.go_on(self.run.folder)}"
+            )
 
 
 def execute(
@@ -130,11 +133,15 @@ def execute(
         session.begin("run-resumed" if resumed else "run-started")
         _conduct_all(session)
         status, exit_code = session.outcome
+    except KeyboardInterrupt as stop:
+        if arguments(asked.command)[:1] == ["run"]:
+            stop.add_note(store.go_on(folder))
+        raise
     except store.StoreError as error:
         stopped = str(error)
     except OSError as error:
         path = Path(error.filename or folder)
-        stopped = f"{path}: {disk.reason(path, error)}; {store.go_on(folder)}"
+        stopped = f"{path}: {disk.reason(path, error)}; fix that, then {store.go_on(folder)}"
     finally:
         record = session.end(status, exit_code)
         _attempt(finish, record, "report-failed", listener)

@@ -37,10 +37,11 @@ def test_a_run_ends_as_on_ctrl_c(
 ) -> None:
     process = shell.begin(*quick)
     journal = shell.until(event)
-    ended(process, number, again=True)
+    errors = ended(process, number, again=True)
     (folder,) = store.folders(shell.root / "results")
     record = store.read(folder)
     assert record.end and record.end["status"] == "interrupted"
+    assert f"go on with: python cli.py run --resume {folder}" in " ".join(errors.split())
     assert (folder / "report.html").is_file() and (folder / "summary.csv").is_file()
     assert not (folder / "scratch").exists()
     pids = [json.loads(line)["pid"] for line in journal.splitlines() if '"preparing"' in line]

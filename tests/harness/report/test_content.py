@@ -245,7 +245,7 @@ def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -
             cell,
             launch=1,
             round=1,
-            kind="train",
+            kind="single",
             steps=1,
             samples=1,
             seconds=1,
@@ -257,12 +257,15 @@ def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -
     run("stopped", workload="toy", reason="the budget is spent")
     run.end()
     told = said(report(run.folder))
+    slices = store.read(run.folder).slices
+    measured = slices[~slices["twin"] & (slices["round"] > 0)]
+    assert f"2 of {len(measured)} slices contaminated" in told  # those of single predictions, too
     assert "exceeded its thread limit (1.9 of 1 cores)" in told
     assert "2 of " in told and " slices contaminated: stolen by the hypervisor (2)" in told
     assert "memory did not hold all workers: left fast were timed apart" in told
     assert "measuring ended: the budget is spent" in told
     assert "a longer run would know to 0.01%: left fast against right slow" in told
-    assert "right slow and left fast are fastest on toy (order inconclusive)" in told
+    assert "no cell leads on toy (order inconclusive)" in told
 
 
 def test_synthetic_data_is_named_and_claims_no_accuracy(tmp_path: Path, fake: ModuleType) -> None:

@@ -7,10 +7,11 @@ import os
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.report import formats
-from harness.results import store
+from harness.results import classification, store
 from harness.runner import run
 from harness.runner.anonymous import scrubber
 from tests.toy_request import toy_request
@@ -69,6 +70,15 @@ def test_no_file_has_the_host_the_user_or_a_path(
 )
 def test_names_are_words_of_their_own(tmp_path: Path, text: str, scrubbed: str) -> None:
     assert scrubber(tmp_path)(text) == scrubbed
+
+
+@pytest.mark.parametrize("wrong", [[], [6, 30, 31], [*range(0, 360, 7)]])
+def test_packed_bytes_stay_as_they_are(tmp_path: Path, wrong: list[int]) -> None:
+    correct = np.ones(360, bool)
+    correct[wrong] = False  # base64 of ones is slashes: "////+////"
+    event = {"right": classification.pack(correct), "preview": {"data": "AA/+/+zz/x=="}}
+    assert scrubber(tmp_path)(event) == event
+    assert scrubber(tmp_path)({"data": f"{tmp_path}/my.npz"}) == {"data": "<path>/my.npz"}
 
 
 def test_values_keep_their_shape(tmp_path: Path) -> None:
