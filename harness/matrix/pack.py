@@ -16,8 +16,7 @@ from pathlib import Path
 
 from harness.environments import builder, variants
 from harness.environments.framework_spec import FrameworkSpec
-from harness.machine import devices
-from harness.matrix import node
+from harness.machine import devices, node
 from harness.matrix.plan import PLAN, MatrixError, Plan, Unit, as_list
 from harness.paths import cache_folder, expanded, project_root
 from harness.results import serialise

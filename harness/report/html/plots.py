@@ -37,7 +37,7 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
     for run in group.cells["run"].unique():
         cells = group.ranked[group.ranked["run"] == run].dropna(subset=[rate])
         best = headlines.leader(group, cells, kind)
-        if best is None:
+        if best is None or run in group.not_alone:
             continue
         for cell in group.as_rows(cells.sort_values(rate, ascending=False)):
             ratio = group.ratios.get((run, kind, cell["cell"], best["cell"]))

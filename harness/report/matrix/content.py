@@ -107,9 +107,7 @@ def _warnings(state: MatrixState, results: Sequence[Block]) -> Iterator[str]:
     if unread := [u.number for u in state.units if u.done and u.number not in legible]:
         yield f"{_units(unread)} has a result that this samestep cannot read: update samestep"
     if crowded := [result.number for result in results if not result.counts]:
-        yield (
-            f"{_units(crowded)} shared a node with other jobs: not alone, so in no ratio and no rank"
-        )
+        yield f"{_units(crowded)} not alone on the node: in no ratio and no rank"
     if differing := merge.differing(results):
         yield f"units differ in {listed(differing)}: their ratios are of different programs"
     for node, rate in merge.slow_nodes(results).items():

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.matrix import engines, folders, node, slurm, status, submit
+from harness.machine import node
+from harness.matrix import engines, folders, slurm, status, submit
 from harness.matrix.engines import EngineError, Job
 from harness.matrix.folders import Attempt, UnitFolder
 from harness.matrix.plan import Plan, Unit

@@ -30,15 +30,7 @@ def state_of(results: list[Block], *undone: UnitState) -> MatrixState:
             "done",
             node=result.node,
             attempts=1,
-            done={
-                "state": "done",
-                "neighbours": None
-                if result.alone is None
-                else []
-                if result.alone
-                else ["1 of ann"],
-                "block": result.figures,
-            },
+            done={"state": "done", "block": result.figures},
         )
         for result in results
     ]
@@ -69,12 +61,12 @@ def test_ratios_ranks_and_the_map_are_there(tmp_path: Path) -> None:
 def test_units_that_were_not_alone_are_named_and_rank_nothing(tmp_path: Path) -> None:
     results = [fast_and_slow(n, f"n{n}", alone=n > 0) for n in range(3)]
     report = content.build(plan_of(tmp_path, 3), state_of(results))
-    assert "1 unit (0) shared a node with other jobs" in report.warnings[0]
+    assert "1 unit (0) not alone on the node" in report.warnings[0]
     assert "2 nodes, 2 units" in report.sections[0].machines[0].title
     crowded = content.build(plan_of(tmp_path, 1), state_of([fast_and_slow(0, "n1", alone=False)]))
     assert crowded.sections[0].machines == () and crowded.sections[0].scores
     for page in (markdown.render(crowded), html_page.render(crowded)):
-        assert "shared a node with other jobs" in page
+        assert "not alone on the node" in page
 
 
 @pytest.mark.parametrize(

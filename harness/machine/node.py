@@ -1,4 +1,4 @@
-"""The machine that a unit runs on: its name, who else is there, and what reaches the run."""
+"""The machine that a unit of a matrix runs on: its name, who else is there, and what reaches the run."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ _FOREIGN = _FOREIGN_NAMES.split()
 """Variables that engines set for jobs of theirs: threads, allocators, and cards by a numbering that holds
 for a part of a machine. A unit has the whole one."""
 
+UNIT = "SAMESTEP_UNIT"
+"""The variable by which a run knows that it is a unit's: MATRIX/NUMBER."""
+
 _LAST_SECONDS = 150.0
 """Slurm may send its signal up to a minute before the time that was asked for."""
 
@@ -33,6 +36,11 @@ def host() -> str:
 def name() -> str:
     """This node's name, as its engine has it; elsewhere the machine's."""
     return os.environ.get("SLURMD_NODENAME") or host()
+
+
+def unit() -> str | None:
+    """The unit of a matrix that this process runs, as MATRIX/NUMBER; None of any other run."""
+    return os.environ.get(UNIT)
 
 
 def job() -> str | None:
