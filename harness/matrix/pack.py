@@ -58,8 +58,9 @@ def require_environments(plan: Plan, unit: Unit) -> None:
     for framework_spec in _specs(plan, kind):
         if not builder.stands(framework_spec, kind):
             raise MatrixError(
-                f"{framework_spec.label}: no environment in {cache_folder()}, and a unit builds none:"
-                f" run `{program()} matrix prepare` where units find it, or give them a pack"
+                f"{framework_spec.label}: no environment in {cache_folder()} whose Python is on this"
+                f" machine, and a unit builds none: run `{program()} matrix prepare` where units find"
+                " it, or give them a pack"
             )
 
 
