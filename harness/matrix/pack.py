@@ -17,7 +17,8 @@ from pathlib import Path
 from harness.environments import builder, variants
 from harness.environments.framework_spec import FrameworkSpec
 from harness.machine import devices, node
-from harness.matrix.plan import PLAN, MatrixError, Plan, Unit, as_list
+from harness.matrix.plan import PLAN, Plan, Unit
+from harness.matrix.reading import MatrixError, as_list
 from harness.paths import cache_folder, expanded, project_root
 from harness.results import serialise
 from workloads import datasets, spec

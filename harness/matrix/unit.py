@@ -22,7 +22,8 @@ from harness import disk
 from harness.machine import node
 from harness.matrix import block, folders, pack
 from harness.matrix.folders import Attempt, UnitFolder
-from harness.matrix.plan import MatrixError, Plan, as_list
+from harness.matrix.plan import Plan
+from harness.matrix.reading import MatrixError, as_list
 from harness.paths import project_root
 from harness.results import store, tables
 from harness.signals import Terminated

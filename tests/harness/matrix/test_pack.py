@@ -14,7 +14,7 @@ import pytest
 
 from harness.matrix import collect, pack, status
 from harness.matrix.folders import UnitFolder
-from harness.matrix.plan import MatrixError
+from harness.matrix.reading import MatrixError
 from harness.paths import cache_folder
 from harness.results import store
 from tests.faults.conftest import Shell
