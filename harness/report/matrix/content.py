@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.matrix import merge
 from harness.matrix.merge import Block, CellFigures, Group, Kind
-from harness.matrix.plan import Plan
+from harness.matrix.plan import Plan, words
 from harness.matrix.status import MatrixState, UnitState
 from harness.matrix.unit import BROKEN, CELLS_FAILED, DONE, LOST
 from harness.results import tables
@@ -70,6 +70,8 @@ class Report:
     units: tuple[tuple[Tone, tuple[str, ...]], ...]
     logs: tuple[tuple[str, tuple[str, ...]], ...]
     """Of units without a result: the unit, and the last lines of its log."""
+    provenance: tuple[tuple[str, str], ...]
+    """What the units were made with: a word and a sentence each."""
 
 
 def build(plan: Plan, state: MatrixState) -> Report:
@@ -84,7 +86,21 @@ def build(plan: Plan, state: MatrixState) -> Report:
         sections=tuple(map(_section, merge.merge(results))),
         units=tuple(unit_row(plan, unit) for unit in state.units),
         logs=tuple((f"unit {u.number}", tuple(map(plain, u.log))) for u in state.units if u.log),
+        provenance=tuple(_provenance(plan, results)),
     )
+
+
+def _provenance(plan: Plan, results: Sequence[Block]) -> Iterator[tuple[str, str]]:
+    versions = {
+        f"{framework} {version}" if version else str(framework)
+        for result in results
+        for framework, version in result.figures["versions"].items()
+    }
+    if versions:
+        yield "frameworks", plain(", ".join(sorted(versions)))
+    yield "options of each run", plain(" ".join(words(plan.always))) or "none"
+    if made_by := sorted({str(result.figures.get("samestep") or "?") for result in results}):
+        yield "made by", plain(f"samestep {', '.join(made_by)}")
 
 
 def verdict(state: MatrixState) -> str:
@@ -136,13 +152,18 @@ def _section(group: Group) -> Section:
 
 def _machines(kind: Kind) -> Machines:
     nodes = count(len(kind.nodes), "node")
-    leader, cells = kind.leader("train"), {cell for pair in kind.pairs["train"] for cell in pair}
-    order = sorted(
-        cells, key=lambda cell: (kind.ranks.get(cell, (0, 0)), -_over(kind, cell, leader))
-    )
+    leader = kind.leader("train")
     return Machines(
         f"{plain(kind.machine)} ({kind.fingerprint}): {nodes}, {count(kind.units, 'unit')}",
-        tuple(_speeds(kind, cell, leader) for cell in order),
+        tuple(_speeds(kind, cell, leader) for cell in _order(kind)),
+    )
+
+
+def _order(kind: Kind) -> list[str]:
+    """The cells of a kind by rank, then by their speeds over the leader's."""
+    leader, cells = kind.leader("train"), {cell for pair in kind.pairs["train"] for cell in pair}
+    return sorted(
+        cells, key=lambda cell: (kind.ranks.get(cell, (0, 0)), -_over(kind, cell, leader))
     )
 
 
@@ -178,8 +199,21 @@ def _words(ratio: Ratio | None) -> str:
     return interval(ratio.estimate, ratio.low, ratio.high)
 
 
+def _claim(kind: Kind) -> tuple[Tone, str]:
+    """Who is fastest in training on one kind of machine, and by how much."""
+    machine, order = plain(kind.machine), _order(kind)
+    first = [cell for cell in order if kind.ranks[cell][0] == 1]
+    if len(first) > 1 or len(order) < 2:
+        return "note", f"On {machine} the fastest is open: {listed(map(label, first))} share rank 1"
+    ratio = kind.between("train", order[0], order[1])
+    whose = f"the training speed of {label(order[1])}"
+    return "good", f"{label(order[0])} is fastest on {machine}: {_words(ratio)} {whose}"
+
+
 def _notes(group: Group) -> Iterator[tuple[Tone, str]]:
     for kind in group.kinds:
+        if kind.ranks:
+            yield _claim(kind)
         if len(kind.nodes) < 2:
             machine = plain(kind.machine)
             yield "warn", f"{machine}: one node: at least 2 are needed for an interval and a rank"

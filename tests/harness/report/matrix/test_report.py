@@ -51,6 +51,11 @@ def test_ratios_ranks_and_the_map_are_there(tmp_path: Path) -> None:
     lost = UnitState(4, "lost", "NODE_FAIL", "n9", 2, ("the last line",))
     text = text_of(tmp_path, state_of(results, lost))
     assert "5 units: 4 done, 1 lost" in text
+    assert (
+        "toy fast is fastest on Toy ab: 2.02x (" in text
+        and "the training speed of toy slow" in text
+    )
+    assert "- frameworks: toy 1" in text and "- options of each run: none" in text
     assert "| 1 | toy fast | 1 | 1 |" in text
     assert "| 2 | toy slow | 0.50x (0.49 to 0.50)" in text and "| 2.0% |" in text
     assert "4 nodes, 4 units" in text
@@ -83,6 +88,17 @@ def test_two_kinds_of_machines_stand_side_by_side(tmp_path: Path, turned: bool, 
     (section,) = report.sections
     assert len(section.machines) == 2
     assert says in " ".join(note for _, note in section.notes)
+
+
+def test_cells_that_share_the_first_rank_are_named(tmp_path: Path) -> None:
+    results = [
+        made_up_block(n, {"one": 0.1 * (-1) ** n, "two": 0.0}, f"n{n}", variance=0.0004)
+        for n in range(4)
+    ]
+    text = text_of(tmp_path, state_of(results))
+    assert (
+        "the fastest is open: toy one and toy two share rank 1" in text and "is fastest" not in text
+    )
 
 
 def test_one_node_has_no_interval_and_no_rank(tmp_path: Path) -> None:
