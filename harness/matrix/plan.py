@@ -23,6 +23,7 @@ from workloads import spec, toml
 from workloads.errors import UserError
 from workloads.places import program
 from workloads.reading import text_of
+from workloads.spec import Workload
 
 SCHEMA = 1
 PLAN = "plan.json"
@@ -99,7 +100,9 @@ def make(file: Path, results: Path, check: Check) -> Plan:
     """
     contents = reading.read(file, check)
     over, always, slurm = contents.over, contents.always, contents.slurm
-    texts = {name: _workload(name, file) for name in over["workload"]}
+    loaded = {name: _load(name, file) for name in over["workload"]}
+    _require_names_of_their_own(loaded, file)
+    texts = {name: _text(name, workload, file) for name, workload in loaded.items()}
     units = tuple(
         Unit(_stored(name), device, seed, replicate + 1)
         for name, device, seed, replicate in product(
@@ -156,16 +159,29 @@ def resolve(results: Path, text: str | None) -> Path:
     raise MatrixError(f'"{text}" names {len(matches)} matrices; there are: {shown}')
 
 
-def _workload(name: str, file: Path) -> str:
+def _load(name: str, file: Path) -> Workload:
+    try:
+        return spec.load(_path(name, file))
+    except UserError as error:
+        raise reading.wrong(file, "over", "workload", name, error) from error
+
+
+def _require_names_of_their_own(loaded: Mapping[str, Workload], file: Path) -> None:
+    """Raise MatrixError where two workloads have one name: the report would take them for one."""
+    first: dict[str, str] = {}
+    for name, workload in loaded.items():
+        other = first.setdefault(workload.name, name)
+        if other != name:
+            allowed = f'"{other}" is named {workload.name} too: rename one of the files'
+            raise reading.wrong(file, "over", "workload", name, allowed)
+
+
+def _text(name: str, workload: Workload, file: Path) -> str:
     """The text of a workload's own file, "" of one of the catalogue. Raises MatrixError.
 
     Data of the user's own is described in it, for nodes that do not have its files.
     """
     path = _path(name, file)
-    try:
-        workload = spec.load(path)
-    except UserError as error:
-        raise reading.wrong(file, "over", "workload", name, error) from error
     if not path.endswith(".toml"):
         return ""
     text = text_of(Path(path))

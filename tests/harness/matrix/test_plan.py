@@ -75,6 +75,15 @@ def test_a_workloads_own_file_is_copied_into_the_matrix(tmp_path: Path) -> None:
     assert Path(workload.partition("=")[2]).read_text() == catalogue.read_text()
 
 
+def test_two_workloads_of_one_name_are_refused(tmp_path: Path) -> None:
+    text = (Path(planning.spec.CATALOGUE) / "mlp-2-3-2.toml").read_text()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.toml").write_text(text)
+    with pytest.raises(MatrixError, match=r'"b/net.toml": "a/net.toml" is named net too'):
+        make(tmp_path, '[over]\nworkload = ["a/net.toml", "b/net.toml"]\n')
+
+
 def test_a_workload_on_data_of_ones_own_is_copied_with_what_is_in_it(tmp_path: Path) -> None:
     np.savez(tmp_path / "my.npz", inputs=np.zeros((8, 2)), labels=np.arange(8) % 2)
     text = (Path(planning.spec.CATALOGUE) / "mlp-2-3-2.toml").read_text()
