@@ -212,7 +212,8 @@ def latency(group: Group, styles: dict[int, Style]) -> Figure | None:
 
 def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
     """Accuracy and memory against the time that training took; those that nothing beats stand out."""
-    cells = group.ranked.dropna(subset=["train_s", "peak_memory_bytes"])
+    alone = group.ranked[~group.ranked["run"].isin(group.not_alone)]
+    cells = alone.dropna(subset=["train_s", "peak_memory_bytes"])
     if not len(cells):
         return None
     scored = bool(cells["accuracy"].notna().all())

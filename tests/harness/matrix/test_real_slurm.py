@@ -198,4 +198,5 @@ def test_eight_units_of_toys(cluster: Cluster, toys: Shell, tmp_path: Path) -> N
     all_done(cluster, plan, 580)
     check_each_done_once(plan)
     _, page, _ = toys.run("matrix", "report", "--format", "md")
-    assert "8 units: 8 done" in page and "2 nodes, 8 units" in page
+    assert "8 units: 8 done" in page
+    assert page.count("| 8 of 8 |") == 3  # the nodes share this machine: there may be no ranking
