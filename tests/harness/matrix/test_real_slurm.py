@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -175,6 +177,22 @@ def test_a_preempted_unit_begins_anew(cluster: Cluster, shell: Shell, tmp_path: 
     all_done(cluster, plan, 240)
     check_each_done_once(plan)
     assert [len(UnitFolder(plan.folder, number).attempts()) for number in (0, 1)] == [2, 2]
+
+
+@pytest.mark.nightly
+def test_a_unit_that_was_killed_is_lost_at_once(
+    cluster: Cluster, shell: Shell, tmp_path: Path
+) -> None:
+    plan = planned(shell, matrix_file(tmp_path))
+    submit(shell, 300)
+    cluster.wait(lambda: [*plan.folder.glob("units/*/attempts/*/log.txt")])
+    (attempt,) = UnitFolder(plan.folder, 0).attempts()
+    os.kill(attempt.about["pid"], signal.SIGKILL)
+    cluster.wait(lambda: look(plan).counts == {"lost": 1}, 60)
+    (unit,) = look(plan).units
+    assert (unit.why, unit.to_submit) == ("ended by signal 9", True)
+    assert "1 unit submitted" in submit(shell)
+    all_done(cluster, plan)
 
 
 @pytest.mark.nightly
