@@ -45,13 +45,13 @@ def main(folder: Path) -> None:
             matrix("prepare")
             matrix("submit", "--on", "slurm")
             matrix("status", "--watch")
+            (folder / "terminal.txt").write_text(matrix("report", out=subprocess.PIPE))
+            page = matrix("report", "--format", "md", out=subprocess.PIPE)
+            (folder / "report.md").write_text(page)
+            html = matrix("report", "--format", "html", out=subprocess.PIPE).strip()
+            shutil.copyfile(html, folder / "report.html")
         finally:
             cluster.end()
-        (folder / "terminal.txt").write_text(matrix("report", out=subprocess.PIPE))
-        page = matrix("report", "--format", "md", out=subprocess.PIPE)
-        (folder / "report.md").write_text(page)
-        html = matrix("report", "--format", "html", out=subprocess.PIPE).strip()
-        shutil.copyfile(html, folder / "report.html")
     print(f"{folder}: {time.monotonic() - began:.0f} s")
 
 

@@ -118,7 +118,8 @@ def unit_row(plan: Plan, unit: UnitState) -> tuple[Tone, tuple[str, ...]]:
 
 
 def _warnings(state: MatrixState, results: Sequence[Block]) -> Iterator[str]:
-    yield from state.silent_engines
+    if any(unit.done is None for unit in state.units):
+        yield from state.silent_engines  # of what is done they could say nothing
     legible = {result.number for result in results}
     if unread := [u.number for u in state.units if u.done and u.number not in legible]:
         yield f"{_units(unread)} has a result that this samestep cannot read: update samestep"
