@@ -240,7 +240,7 @@ def _score(figures: CellFigures, references: set[str]) -> tuple[str, ...]:
     pooled = figures.accuracy
     accuracy = "-" if math.isnan(pooled.estimate) else score(pooled.estimate)
     if not math.isnan(pooled.low):
-        accuracy += f" ({score(pooled.low)} to {score(pooled.high)})"
+        accuracy += f" ({score(max(0.0, pooled.low))} to {score(min(1.0, pooled.high))})"
     peak = "-" if figures.peak_memory is None else mebibytes(figures.peak_memory)
     reason = "; ".join(map(plain, figures.reasons[:2]))
     if figures.cell in references:
