@@ -53,6 +53,7 @@ def of(record: Record) -> dict[str, Any]:
             for name in record.manifest.get("workloads") or {}
         },
         "kernel_rate": float(np.nanmedian(rates)) if rates else None,
+        "not_alone": list(record.not_alone),
         "contaminated": len(record.contaminated) / max(1, len(record.slices)),
         "versions": {
             str(event.get("framework")): event.get("version")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from harness.matrix import folders
 from harness.matrix.folders import DONE, UnitFolder
-from harness.matrix.plan import MatrixError, Plan
+from harness.matrix.plan import Plan
+from harness.matrix.reading import MatrixError
 
 _HIDDEN = "."
 

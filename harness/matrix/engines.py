@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness.matrix import folders
-from harness.matrix.plan import MatrixError, Plan
+from harness.matrix.plan import Plan
+from harness.matrix.reading import MatrixError
 
 WAITING, RUNNING, LOST, OVER, UNKNOWN = "waiting", "running", "lost", "over", "unknown"
 """What an engine says of a unit's job. Over: it ended by itself, so the unit's files say how. Unknown:

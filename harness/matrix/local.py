@@ -10,7 +10,8 @@ from contextlib import suppress
 
 import psutil
 
-from harness.matrix import engines, node
+from harness.machine import node
+from harness.matrix import engines
 from harness.matrix.engines import LOST, RUNNING, VANISHED, WAITING, Job
 from harness.matrix.folders import UnitFolder
 from harness.matrix.plan import Plan

@@ -33,12 +33,11 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Block:
-    """One unit's result. `alone`: no other job was on its node; None where nobody could say."""
+    """One unit's result: `figures` are a block's, as `block.of` has them."""
 
     number: int
     unit: Unit
     node: str
-    alone: bool | None
     figures: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -48,8 +47,8 @@ class Block:
 
     @property
     def counts(self) -> bool:
-        """Whether its ratios are compared."""
-        return self.alone is not False
+        """Whether its ratios are compared: not where it shared its node."""
+        return not self.figures.get("not_alone")
 
 
 @dataclass(frozen=True)
@@ -123,10 +122,8 @@ def blocks(plan: Plan, state: MatrixState) -> list[Block]:
     results = []
     for unit in state.units:
         if unit.done and unit.done["block"].get("schema") == block.SCHEMA:
-            neighbours = unit.done.get("neighbours")
-            alone = None if neighbours is None else not neighbours
-            figures = unit.done["block"]
-            results.append(Block(unit.number, plan.units[unit.number], unit.node, alone, figures))
+            of_unit = plan.units[unit.number]
+            results.append(Block(unit.number, of_unit, unit.node, unit.done["block"]))
     return results
 
 

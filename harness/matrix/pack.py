@@ -16,9 +16,9 @@ from pathlib import Path
 
 from harness.environments import builder, variants
 from harness.environments.framework_spec import FrameworkSpec
-from harness.machine import devices
-from harness.matrix import node
-from harness.matrix.plan import PLAN, MatrixError, Plan, Unit, as_list
+from harness.machine import devices, node
+from harness.matrix.plan import PLAN, Plan, Unit
+from harness.matrix.reading import MatrixError, as_list
 from harness.paths import cache_folder, expanded, project_root
 from harness.results import serialise
 from workloads import datasets, spec
@@ -59,8 +59,9 @@ def require_environments(plan: Plan, unit: Unit) -> None:
     for framework_spec in _specs(plan, kind):
         if not builder.stands(framework_spec, kind):
             raise MatrixError(
-                f"{framework_spec.label}: no environment in {cache_folder()}, and a unit builds none:"
-                f" run `{program()} matrix prepare` where units find it, or give them a pack"
+                f"{framework_spec.label}: no environment in {cache_folder()} whose Python is on this"
+                f" machine, and a unit builds none: run `{program()} matrix prepare` where units find"
+                " it, or give them a pack"
             )
 
 

@@ -9,50 +9,26 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from harness import paths
+from harness.matrix import reading
+from harness.matrix.reading import MOST_UNITS, Check, MatrixError, as_list
 from harness.results import serialise, store
 from workloads import spec, toml
 from workloads.errors import UserError
 from workloads.places import program
-from workloads.reading import nearest, text_of
+from workloads.reading import text_of
+from workloads.spec import Workload
 
 SCHEMA = 1
 PLAN = "plan.json"
 MATRICES = "matrices"
 """The folder in results/ that matrices are kept in."""
-
-MOST_UNITS = 100_000
-
-_OVER = ("workload", "seed", "device")
-_TABLES = {"always", "over", "nodes", "options"}
-_TOGETHER = ("framework", "mode", "dtype")
-_REFUSED = {
-    **dict.fromkeys(_OVER, "it belongs in [over]"),
-    "out": "a unit's run is kept in the matrix",
-    "resume": "a unit that was cut short begins anew",
-    "json": "nobody reads what a unit prints",
-    "anonymous": "the map of units names nodes",
-    **dict.fromkeys(
-        ("batch", "width"), "a sweep is one run's; write a workload file for each value"
-    ),
-    "seeds": "seeds are an axis: seed in [over]",
-}
-_SLURM_NAMES = """
-    array job-name exclusive oversubscribe mem mem-per-cpu requeue no-requeue acctg-freq signal nodes
-    ntasks output error open-mode input parsable wrap wait chdir exclude test-only
-"""
-_SLURM_OURS = frozenset(_SLURM_NAMES.split())
-_KEY = re.compile(r"[a-z][a-z0-9-]*")
-
-
-class MatrixError(UserError):
-    """A matrix cannot be planned, found or gone on with; the text is one line for the user."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +82,6 @@ class Plan:
         return self.units[number]
 
 
-def as_list(value: Any) -> list[Any]:
-    """The values of an option that may be repeated: a list as it is, none of nothing."""
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
 def words(options: Mapping[str, Any]) -> list[str]:
     """Options as words of a command line: ``{"quick": True, "mode": ["a"]}`` is ``--quick --mode=a``."""
     line = []
@@ -121,41 +92,35 @@ def words(options: Mapping[str, Any]) -> list[str]:
     return line
 
 
-def make(file: Path, results: Path, check: Callable[[list[str]], None]) -> Plan:
+def make(file: Path, results: Path, check: Check) -> Plan:
     """Plan the matrix of a file; return the plan, written before or now.
-
-    `check` raises UserError where `run` would not take these words.
 
     Raises:
         MatrixError, SpecError: the file says something else than it may; nothing is written.
     """
-    table = _read(file)
-    always, over = _always(table, file), _over(table, file)
-    slurm, replicates = _slurm(table, file), _replicates(table, file)
-    texts = {name: _workload(name, file) for name in over["workload"]}
+    contents = reading.read(file, check)
+    over, always, slurm = contents.over, contents.always, contents.slurm
+    loaded = {name: _load(name, file) for name in over["workload"]}
+    _require_names_of_their_own(loaded, file)
+    texts = {name: _text(name, workload, file) for name, workload in loaded.items()}
     units = tuple(
         Unit(_stored(name), device, seed, replicate + 1)
         for name, device, seed, replicate in product(
-            over["workload"], over["device"], over["seed"], range(replicates)
+            over["workload"], over["device"], over["seed"], range(contents.replicates)
         )
     )
-    if not 0 < len(units) <= MOST_UNITS:
-        raise MatrixError(f"{file}: {len(units):,} units; a matrix has 1 to {MOST_UNITS:,}")
-    contents = {
+    if len(units) > MOST_UNITS:
+        raise MatrixError(f"{file}: {len(units):,} units; a matrix has at most {MOST_UNITS:,}")
+    table = {
         "schema": SCHEMA,
         "always": always,
         "slurm": slurm,
         "units": list(map(asdict, units)),
     }
-    digest = serialise.digest({"contents": contents, "files": texts}, 8)
+    digest = serialise.digest({"contents": table, "files": texts}, 8)
     folder = results.absolute() / MATRICES / f"{_slug(file.stem)}-{digest}"
-    try:
-        for device in over["device"]:
-            check(words({**always, "device": device}))
-    except UserError as error:
-        raise MatrixError(f"{file}: {error}") from error
     if not (folder / PLAN).exists():
-        _write(folder, contents, {_stored(name): text for name, text in texts.items() if text})
+        _write(folder, table, {_stored(name): text for name, text in texts.items() if text})
     return Plan(folder, always, slurm, units)
 
 
@@ -194,104 +159,29 @@ def resolve(results: Path, text: str | None) -> Path:
     raise MatrixError(f'"{text}" names {len(matches)} matrices; there are: {shown}')
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _load(name: str, file: Path) -> Workload:
     try:
-        table = tomllib.loads(text_of(file))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise MatrixError(f"{file}: not valid TOML: {error}") from error
-    for key in table:
-        if key not in _TABLES:
-            raise MatrixError(
-                f"{file}: [{key}] is no part of a matrix{nearest(key, _TABLES)};"
-                " there are [always], [over], [nodes] and [options.slurm]"
-            )
-        if not isinstance(table[key], dict):
-            raise MatrixError(f"{file}: {key} is a table: write [{key}]")
-    return table
+        return spec.load(_path(name, file))
+    except UserError as error:
+        raise reading.wrong(file, "over", "workload", name, error) from error
 
 
-def _always(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    options = dict(table.get("always", {}))
-    for key, value in options.items():
-        if key in _REFUSED:
-            raise MatrixError(f"{file}: [always] {key}: leave it out: {_REFUSED[key]}")
-        if key == "threads" and (len(as_list(value)) > 1 or "," in str(value)):
-            raise MatrixError(f"{file}: [always] threads: give one number: a sweep is one run's")
-        for item in as_list(value):
-            if not isinstance(item, bool | int | float | str):
-                raise MatrixError(f"{file}: [always] {key}: give a text, a number, true, or a list")
-            path = str(item).partition("=")[2] if key == "interpreter" else str(item)
-            if key in ("data-dir", "interpreter") and not Path(paths.expanded(path)).is_absolute():
-                raise MatrixError(f'{file}: [always] {key} "{item}": give an absolute path')
-    return options
+def _require_names_of_their_own(loaded: Mapping[str, Workload], file: Path) -> None:
+    """Raise MatrixError where two workloads have one name: the report would take them for one."""
+    first: dict[str, str] = {}
+    for name, workload in loaded.items():
+        other = first.setdefault(workload.name, name)
+        if other != name:
+            allowed = f'"{other}" is named {workload.name} too: rename one of the files'
+            raise reading.wrong(file, "over", "workload", name, allowed)
 
 
-def _over(table: Mapping[str, Any], file: Path) -> dict[str, list[Any]]:
-    over = table.get("over", {})
-    for key in over:
-        if key in _TOGETHER:
-            raise MatrixError(
-                f"{file}: [over] {key}: put it in [always]: cells that are compared share a machine"
-                " and its rounds, so one unit has them all"
-            )
-        if key not in _OVER:
-            raise MatrixError(
-                f"{file}: [over] {key}: units differ by {', '.join(_OVER)}; put {key} in [always]"
-            )
-    axes = {"device": ["cpu"], "seed": [None], **over}
-    if "workload" not in axes:
-        raise MatrixError(f'{file}: [over] has no workload: add workload = ["mlp-digits"]')
-    for key, values in axes.items():
-        values = axes[key] = values if isinstance(values, list) else [values]
-        kind = int if key == "seed" else str
-        fits = [type(value) is kind or value is None for value in values]
-        if not values or not all(fits) or len({*values}) < len(values):
-            raise MatrixError(
-                f"{file}: [over] {key}: give a list of different"
-                f" {'whole numbers' if kind is int else 'texts'}"
-            )
-    if any(seed is not None and seed < 0 for seed in axes["seed"]):
-        raise MatrixError(f"{file}: [over] seed: 0 or more")
-    if "auto" in axes["device"]:
-        raise MatrixError(f"{file}: [over] device: cpu or cuda: auto would hang on the node")
-    return axes
-
-
-def _replicates(table: Mapping[str, Any], file: Path) -> int:
-    nodes = table.get("nodes", {})
-    if unknown := [key for key in nodes if key != "replicates"]:
-        raise MatrixError(f"{file}: [nodes] {unknown[0]}: there is replicates alone")
-    replicates = nodes.get("replicates", 1)
-    if type(replicates) is not int or replicates < 1:
-        raise MatrixError(f"{file}: [nodes] replicates: a whole number, 1 or more")
-    return replicates
-
-
-def _slurm(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    engines = table.get("options", {})
-    if unknown := [key for key in engines if key != "slurm"]:
-        raise MatrixError(f"{file}: [options.{unknown[0]}]: there is [options.slurm] alone")
-    options = dict(engines.get("slurm", {}))
-    for key, value in options.items():
-        if not _KEY.fullmatch(key) or not isinstance(value, bool | int | str):
-            raise MatrixError(
-                f"{file}: [options.slurm] {key}: an option of sbatch without its dashes,"
-                ' with a text or a number, as partition = "cpu"'
-            )
-        if key in _SLURM_OURS:
-            raise MatrixError(
-                f"{file}: [options.slurm] {key}: samestep sets it itself: leave it out"
-            )
-    return options
-
-
-def _workload(name: str, file: Path) -> str:
-    """The text of a workload's own file, "" of one of the catalogue. Raises SpecError.
+def _text(name: str, workload: Workload, file: Path) -> str:
+    """The text of a workload's own file, "" of one of the catalogue. Raises MatrixError.
 
     Data of the user's own is described in it, for nodes that do not have its files.
     """
     path = _path(name, file)
-    workload = spec.load(path)
     if not path.endswith(".toml"):
         return ""
     text = text_of(Path(path))

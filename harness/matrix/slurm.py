@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from harness.machine import node
 from harness.matrix import engines, folders
 from harness.matrix.engines import LOST, OVER, RUNNING, UNKNOWN, WAITING, EngineError, Job
 from harness.matrix.pack import PACK
@@ -23,6 +24,7 @@ from harness.results import serialise
 NAME = "slurm"
 
 _SECONDS = 60
+_LINES = 3  # of an error: the first may name the option, the last the reason
 _WAITING = {
     "PENDING",
     "CONFIGURING",
@@ -57,7 +59,10 @@ def submit(plan: Plan, numbers: Sequence[int], avoid: str | None) -> None:
             "output": str(plan.folder / "logs" / "%A_%a.log"),
             **({"exclude": avoid} if avoid else {}),
         }
-        job = _call("sbatch", *words(options), text=_script(plan, first)).strip().partition(";")[0]
+        printed = _call("sbatch", *words(options), text=_script(plan, first)).strip()
+        job = printed.partition(";")[0]
+        if not job.isdigit():
+            raise EngineError(f"sbatch: no number of a job, but {printed[:80]!r}")
         units = [first + task for task in tasks]
         engines.record(plan, NAME, units, job=job, first=first)
 
@@ -113,11 +118,12 @@ def _past(array: str, first: int) -> Mapping[int, Job]:
         fields = dict(re.findall(r"(\w+)=(\S*)", line))
         state = fields.get("JobState", "")
         for number in engines.numbers_of(fields.get("ArrayTaskId", "")):
-            node, name = fields.get("NodeList", ""), f"{array}_{number}"
-            nodes = "" if node == "(null)" else node
-            if state in _OVER:
-                why = f"exit status {fields.get('ExitCode', '?').partition(':')[0]}"
-                tasks[first + number] = Job(OVER, why, nodes, name)
+            name, nodes = f"{array}_{number}", fields.get("NodeList", "").replace("(null)", "")
+            status, _, signal = fields.get("ExitCode", "?").partition(":")
+            if state in _OVER and signal not in ("", "0"):
+                tasks[first + number] = Job(LOST, f"ended by signal {signal}", nodes, name)
+            elif state in _OVER:
+                tasks[first + number] = Job(OVER, f"exit status {status}", nodes, name)
             elif state not in _WAITING | _RUNNING:
                 tasks[first + number] = Job(LOST, state, nodes, name)
     return tasks
@@ -149,12 +155,11 @@ def _array_size() -> int:
 
 def _call(program: str, *arguments: str, text: str = "", missing: str | None = None) -> str:
     """What a program prints; "" where its error has the words `missing`. Raises EngineError."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("SBATCH_")}
     try:
         completed = subprocess.run(
             [program, *arguments],
             input=text,
-            env=environment,
+            env=node.for_slurm(),
             capture_output=True,
             text=True,
             errors="replace",
@@ -169,5 +174,6 @@ def _call(program: str, *arguments: str, text: str = "", missing: str | None = N
         return completed.stdout
     if missing and missing in completed.stderr:
         return ""
-    last = " ".join((completed.stderr.strip() or "no reason told").splitlines()[-1:])
-    raise EngineError(f"{program}: exit status {completed.returncode}: {last}")
+    lines = [line.strip() for line in completed.stderr.splitlines() if line.strip()]
+    reason = "; ".join(lines[:_LINES]) or "no reason told"
+    raise EngineError(f"{program}: exit status {completed.returncode}: {reason}")

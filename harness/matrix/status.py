@@ -81,7 +81,9 @@ def _unit(
     done, attempts = folder.done(), folder.attempts()
     if done is not None and not (folder.retried and job and job.state in (WAITING, RUNNING)):
         node = str(done.get("node") or "")
-        return UnitState(number, str(done["state"]), "", node, len(attempts), (), done)
+        shared = (done.get("block") or {}).get("not_alone") or ()
+        why = f"not alone on its node: {'; '.join(map(str, shared))}" if shared else ""
+        return UnitState(number, str(done["state"]), why, node, len(attempts), (), done)
     last = attempts[-1] if attempts else None
     state, why, node = _undone(last, job, moment, silent)
     log = _log(last, job, folder) if state in (BROKEN, LOST) else ()

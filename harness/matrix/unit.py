@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import disk
-from harness.matrix import block, folders, node, pack
+from harness.machine import node
+from harness.matrix import block, folders, pack
 from harness.matrix.folders import Attempt, UnitFolder
-from harness.matrix.plan import MatrixError, Plan, as_list
+from harness.matrix.plan import Plan
+from harness.matrix.reading import MatrixError, as_list
 from harness.paths import project_root
-from harness.results import store
+from harness.results import store, tables
 from harness.signals import Terminated
 from workloads.errors import UserError
 
@@ -65,7 +67,7 @@ def run_unit(plan: Plan, number: int) -> str:
         return state
     try:
         pack.require_environments(plan, unit)
-        return _conduct(plan, plan.arguments(unit), folder, attempt)
+        return _conduct(plan, number, folder, attempt)
     except UserError as error:
         attempt.end(state=BROKEN, reason=str(error))
         raise
@@ -91,7 +93,6 @@ def _about() -> dict[str, Any]:
         "host": node.host(),
         "job": node.job(),
         "pid": os.getpid(),
-        "neighbours": node.neighbours(),
     }
 
 
@@ -109,10 +110,12 @@ def _claim(folder: UnitFolder, attempt: Attempt, number: int) -> None:
         time.sleep(1)
 
 
-def _conduct(plan: Plan, arguments: list[str], folder: UnitFolder, attempt: Attempt) -> str:
+def _conduct(plan: Plan, number: int, folder: UnitFolder, attempt: Attempt) -> str:
     """Run in a folder of this machine, and hand in what came of it."""
     with _scratch(plan) as scratch:
         environment = node.environment(os.environ, as_list(plan.always.get("keep-env")))
+        environment[node.UNIT] = f"{plan.name}/{number}"
+        arguments = plan.arguments(plan.unit(number))
         command = [sys.executable, str(project_root() / "cli.py"), "run", *arguments]
         try:
             status = _wait([*command, f"--out={scratch}"], environment, attempt)
@@ -132,13 +135,11 @@ def _hand_in(folder: UnitFolder, attempt: Attempt, status: int) -> str:
     if reason := block.incomplete(record):
         raise MatrixError(reason)
     state = CELLS_FAILED if status == 1 else DONE
-    about = attempt.about
-    before, after = about.get("neighbours"), node.neighbours()
     contents = {
         "state": state,
         "attempt": attempt.folder.name,
-        "node": about.get("node"),
-        "neighbours": None if before is None else sorted({*before, *(after or ())}),
+        "node": attempt.about.get("node"),
+        "neighbours": tables.neighbours(record.events),
         "block": block.of(record),
     }
     first = folders.publish(folder.target, contents)

@@ -17,6 +17,7 @@ def render(records: Sequence[store.Record]) -> str:
         {
             "run": record.manifest.get("run") or record.folder.name,
             "kept_variables": (record.manifest.get("options") or {}).get("kept_variables") or {},
+            "not_alone": list(record.not_alone),
             "cells": json.loads(
                 store.summary(record).to_json(orient="records", double_precision=15)
             ),

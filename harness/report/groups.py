@@ -70,6 +70,8 @@ class Group:
     cells: pd.DataFrame
     pairs: pd.DataFrame
     rows: Mapping[int, dict[str, Any]]
+    not_alone: frozenset[int]
+    """The runs of units that did not have their node for themselves."""
 
     def as_rows(self, cells: pd.DataFrame) -> list[dict[str, Any]]:
         """Some of the cells as plain tables, in their order."""
@@ -163,6 +165,7 @@ def _groups(loaded: Loaded) -> Iterator[Group]:
             cells=pd.concat([ranked, references]),
             pairs=pairs[in_ranking],
             rows=loaded.rows,
+            not_alone=frozenset(n for n, run in enumerate(loaded.records) if run.not_alone),
         )
 
 

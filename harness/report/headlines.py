@@ -74,6 +74,8 @@ def _claim(group: Group, cells: pd.DataFrame, kind: str) -> Claim | None:
     compared = [ratio for ratio in ratios if ratio is not None]
     if not len(rivals):
         text = f"Only {best['name']} can be ranked on {where}"
+    elif run in group.not_alone:
+        text = f"On {where} nothing is claimed or ranked: the unit was not alone on its node"
     elif not compared:
         text = f"On {where} nothing is claimed or ranked: at least 2 launches are needed"
     elif len(compared) < len(ratios):

@@ -48,6 +48,10 @@ def warnings(record: store.Record) -> Iterator[str]:
         yield "--data-dir was given, and no workload of this run reads files from it"
     if options.get("quick"):
         yield "smoke run (--quick): do not cite"
+    if record.not_alone:
+        yield (
+            f"NOT ALONE ON ITS NODE: {plain('; '.join(record.not_alone))}; nothing is compared or ranked"
+        )
     yield from _of_the_environment(record.manifest)
     yield from _of_the_processors(record)
     if record.torn:

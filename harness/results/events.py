@@ -22,6 +22,7 @@ Kind = Literal[
     "framework-unavailable",
     "waiting",
     "processors",
+    "neighbours",
     "start",
     "reference-run",
     "preparing",
@@ -166,6 +167,12 @@ class Processors(Event):
     spare: NotRequired[list[int]]
     others: list[int] | None
     waited: float
+
+
+class Neighbours(Event):
+    """Which other jobs are on the node of a unit, as its engine says."""
+
+    jobs: list[str]
 
 
 class Start(Event):

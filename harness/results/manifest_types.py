@@ -132,3 +132,4 @@ class Manifest(TypedDict, total=False):
     cells: list[str]
     check: Check
     sweep: Sweep
+    unit: str

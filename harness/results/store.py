@@ -8,7 +8,7 @@
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
 whole line. Its writer holds a lock on the journal, which the system gives up when the process ends: so a
-which distinguishes a run that goes on from one that was killed, which `reopen` takes up again.
+run that goes on is distinguished from one that was killed, which `reopen` takes up again.
 """
 
 from __future__ import annotations
@@ -168,9 +168,8 @@ class Record:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """Every pair of cells that may be compared (see `pairwise.COLUMNS`)."""
-        replicates = tables.counted(self.slices, replicates=True)
-        return tables.pairs(self.manifest, self.events, self.counted, replicates)
+        """Every pair of cells that may be compared (see `pairwise.COLUMNS`); none where `not_alone`."""
+        return tables.pairs(self.manifest, self.events, self.slices, self.counted)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -183,6 +182,11 @@ class Record:
     def contaminated(self) -> pd.DataFrame:
         """The slices, but for replicates', that are contaminated."""
         return self.slices[(self.slices["noise"] != "") & ~self.slices["twin"]]
+
+    @cached_property
+    def not_alone(self) -> tuple[str, ...]:
+        """Why the run is of a unit that did not have its node for itself, and so ranks nothing."""
+        return tables.not_alone(self.manifest, self.events, self.slices)
 
     @property
     def end(self) -> dict[str, Any] | None:
@@ -215,8 +219,7 @@ def read(folder: Path) -> Record:
         slices = [event for event in batch if event["event"] in tables.SLICES]
         timed.append(tables.columns(slices))
     ended = any(event["event"] == "run-ended" for event in events)
-    running = held and not ended
-    return Record(folder, manifest, tuple(events), tables.slices(*timed), torn, running)
+    return Record(folder, manifest, tuple(events), tables.slices(*timed), torn, held and not ended)
 
 
 def runs(results: Path) -> list[Entry]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.machine import alone
 from harness.results import aggregates, pairwise, to_target
 from harness.results.metric import EventField
 from harness.results.metrics import METRICS
@@ -166,15 +167,19 @@ def counted(table: pd.DataFrame, replicates: bool) -> pd.DataFrame:
 def pairs(
     manifest: Mapping[str, Any],
     events: Sequence[Event],
+    table: pd.DataFrame,
     counted_slices: pd.DataFrame,
-    replicates: pd.DataFrame,
 ) -> pd.DataFrame:
     """Every pair of cells that may be compared, by `pairwise.pairs`.
 
-    Left out are cells that failed, cells that were not found equivalent, and the reference.
+    Left out are cells that failed, cells that were not found equivalent, and the reference; of a unit
+    that was not alone on its node, all.
 
-    `counted_slices` and `replicates` are the run's slices that are `counted`.
+    `table` has the run's slices, `counted_slices` those that are `counted`.
     """
+    replicates = counted(table, replicates=True)
+    if not_alone(manifest, events, table):
+        counted_slices = counted_slices.iloc[:0]
     excluded = {str(event.get("cell")) for event in events if event["event"] == "cell-failed"}
     excluded |= {
         cell for cell, checks in by_cell(events).items() if parity_verdict(checks) != EQUIVALENT
@@ -185,6 +190,24 @@ def pairs(
         for table in (counted_slices, replicates)
     )
     return pairwise.pairs(counted_slices, replicates, level(manifest))
+
+
+def not_alone(
+    manifest: Mapping[str, Any], events: Iterable[Event], table: pd.DataFrame
+) -> tuple[str, ...]:
+    """Why a matrix's unit was not alone on its node (`alone.why_not`); empty of any other run."""
+    if not manifest.get("unit"):
+        return ()
+    rates = [event.get("rate") for event in events if event["event"] == "calibration"]
+    noise = table.loc[~table["twin"], "noise"]
+    jobs = neighbours(events) or []
+    return tuple(alone.why_not(jobs, list(noise), [rate for rate in map(number, rates) if rate]))
+
+
+def neighbours(events: Iterable[Event]) -> list[str] | None:
+    """The other jobs that were on a unit's node, before or after; None where no engine could say."""
+    looks = [event for event in events if event["event"] == "neighbours"]
+    return sorted({str(job) for look in looks for job in look["jobs"]}) if looks else None
 
 
 def level(manifest: Mapping[str, Any]) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.environments import user_variables
 from harness.environments.git import GitError, git
-from harness.machine import devices, host
+from harness.machine import devices, host, node
 from harness.machine.energy import Meter
 from harness.results import pairwise
 from harness.runner.request import Request
@@ -48,6 +48,7 @@ def of(request: Request, root: Path) -> dict[str, Any]:
         "workloads": {workload.name: workload.to_dict() for workload in request.workloads},
         "cells": [cell.id for cell in request.cells],
         **({"sweep": request.sweep.table()} if request.sweep else {}),
+        **({"unit": unit} if (unit := node.unit()) else {}),
         **request.extra_manifest,
     }
 

@@ -135,7 +135,7 @@ def request(options: Options) -> Request:
         cells=plan.cells(
             workloads,
             framework_specs,
-            _modes(options, framework_specs, root),
+            modes(options.modes, framework_specs, root),
             devices,
             options.dtype,
         ),
@@ -198,11 +198,14 @@ def _parity_steps(options: Options) -> int:
     return 0 if options.no_parity else options.parity_steps
 
 
-def _modes(options: Options, chosen: Mapping[str, FrameworkSpec], root: Path) -> Sequence[str]:
-    """Return the modes asked for; a mode has to be one of some framework, chosen or not."""
+def modes(names: Sequence[str], chosen: Mapping[str, FrameworkSpec], root: Path) -> Sequence[str]:
+    """Return the modes that are named; each has to be one of some framework, chosen or not.
+
+    Raises SpecError.
+    """
     framework_specs = [*discover(root).values(), *chosen.values()]
     offered = sorted({mode for framework_spec in framework_specs for mode in framework_spec.modes})
-    return selection.choose(options.modes, offered, "mode")
+    return selection.choose(names, offered, "mode")
 
 
 def _interpreters(options: Options, root: Path) -> dict[str, Path]:

@@ -11,7 +11,7 @@ from typing import Any
 from harness import disk
 from harness.environments import builder, gpu_support
 from harness.environments.builder import Environment, Unavailable
-from harness.machine import claims, devices, host, processors
+from harness.machine import claims, devices, host, node, processors
 from harness.machine.interference import InterferenceMonitor
 from harness.paths import cache_folder, cache_hint, project_root
 from harness.results import history_db, preview, store
@@ -82,6 +82,11 @@ class _Session:
             workloads=[workload.name for workload in self.asked.workloads],
         )
 
+    def look_around(self) -> None:
+        """Write down the other jobs on the node of a unit, where its engine says them."""
+        if node.unit() and (jobs := node.neighbours()) is not None:
+            self.emit("neighbours", None, jobs=jobs)
+
     def end(self, status: str, exit_code: int) -> store.Record:
         """Close the journal, as far as the disk lets us, and return what is in it."""
         with suppress(store.StoreError):  # the run was stopped for it, or the folder cannot be read
@@ -131,7 +136,9 @@ def execute(
     status, exit_code, stopped = INTERRUPTED, 1, ""
     try:
         session.begin("run-resumed" if resumed else "run-started")
+        session.look_around()
         _conduct_all(session)
+        session.look_around()
         status, exit_code = session.outcome
     except KeyboardInterrupt as stop:
         if arguments(asked.command)[:1] == ["run"]:

@@ -31,7 +31,7 @@ def commands(command: click.Command, path: str = "samestep") -> Iterator[tuple[s
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as CI builds it: a link that leads nowhere ends it."""
     folder = tmp_path_factory.mktemp("site")
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder]
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

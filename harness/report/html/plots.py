@@ -37,7 +37,7 @@ def ranking(group: Group, styles: dict[int, Style], kind: str) -> Figure | None:
     for run in group.cells["run"].unique():
         cells = group.ranked[group.ranked["run"] == run].dropna(subset=[rate])
         best = headlines.leader(group, cells, kind)
-        if best is None:
+        if best is None or run in group.not_alone:
             continue
         for cell in group.as_rows(cells.sort_values(rate, ascending=False)):
             ratio = group.ratios.get((run, kind, cell["cell"], best["cell"]))
@@ -212,7 +212,8 @@ def latency(group: Group, styles: dict[int, Style]) -> Figure | None:
 
 def pareto(group: Group, styles: dict[int, Style]) -> Figure | None:
     """Accuracy and memory against the time that training took; those that nothing beats stand out."""
-    cells = group.ranked.dropna(subset=["train_s", "peak_memory_bytes"])
+    alone = group.ranked[~group.ranked["run"].isin(group.not_alone)]
+    cells = alone.dropna(subset=["train_s", "peak_memory_bytes"])
     if not len(cells):
         return None
     scored = bool(cells["accuracy"].notna().all())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.matrix import merge
 from harness.matrix.merge import Block, CellFigures, Group, Kind
-from harness.matrix.plan import Plan
+from harness.matrix.plan import Plan, words
 from harness.matrix.status import MatrixState, UnitState
 from harness.matrix.unit import BROKEN, CELLS_FAILED, DONE, LOST
 from harness.results import tables
@@ -70,6 +70,8 @@ class Report:
     units: tuple[tuple[Tone, tuple[str, ...]], ...]
     logs: tuple[tuple[str, tuple[str, ...]], ...]
     """Of units without a result: the unit, and the last lines of its log."""
+    provenance: tuple[tuple[str, str], ...]
+    """What the units were made with: a word and a sentence each."""
 
 
 def build(plan: Plan, state: MatrixState) -> Report:
@@ -84,7 +86,21 @@ def build(plan: Plan, state: MatrixState) -> Report:
         sections=tuple(map(_section, merge.merge(results))),
         units=tuple(unit_row(plan, unit) for unit in state.units),
         logs=tuple((f"unit {u.number}", tuple(map(plain, u.log))) for u in state.units if u.log),
+        provenance=tuple(_provenance(plan, results)),
     )
+
+
+def _provenance(plan: Plan, results: Sequence[Block]) -> Iterator[tuple[str, str]]:
+    versions = {
+        f"{framework} {version}" if version else str(framework)
+        for result in results
+        for framework, version in result.figures["versions"].items()
+    }
+    if versions:
+        yield "frameworks", plain(", ".join(sorted(versions)))
+    yield "options of each run", plain(" ".join(words(plan.always))) or "none"
+    if made_by := sorted({str(result.figures.get("samestep") or "?") for result in results}):
+        yield "made by", plain(f"samestep {', '.join(made_by)}")
 
 
 def verdict(state: MatrixState) -> str:
@@ -102,14 +118,13 @@ def unit_row(plan: Plan, unit: UnitState) -> tuple[Tone, tuple[str, ...]]:
 
 
 def _warnings(state: MatrixState, results: Sequence[Block]) -> Iterator[str]:
-    yield from state.silent_engines
+    if any(unit.done is None for unit in state.units):
+        yield from state.silent_engines  # of what is done they could say nothing
     legible = {result.number for result in results}
     if unread := [u.number for u in state.units if u.done and u.number not in legible]:
         yield f"{_units(unread)} has a result that this samestep cannot read: update samestep"
     if crowded := [result.number for result in results if not result.counts]:
-        yield (
-            f"{_units(crowded)} shared a node with other jobs: not alone, so in no ratio and no rank"
-        )
+        yield f"{_units(crowded)} not alone on the node: in no ratio and no rank"
     if differing := merge.differing(results):
         yield f"units differ in {listed(differing)}: their ratios are of different programs"
     for node, rate in merge.slow_nodes(results).items():
@@ -138,13 +153,18 @@ def _section(group: Group) -> Section:
 
 def _machines(kind: Kind) -> Machines:
     nodes = count(len(kind.nodes), "node")
-    leader, cells = kind.leader("train"), {cell for pair in kind.pairs["train"] for cell in pair}
-    order = sorted(
-        cells, key=lambda cell: (kind.ranks.get(cell, (0, 0)), -_over(kind, cell, leader))
-    )
+    leader = kind.leader("train")
     return Machines(
         f"{plain(kind.machine)} ({kind.fingerprint}): {nodes}, {count(kind.units, 'unit')}",
-        tuple(_speeds(kind, cell, leader) for cell in order),
+        tuple(_speeds(kind, cell, leader) for cell in _order(kind)),
+    )
+
+
+def _order(kind: Kind) -> list[str]:
+    """The cells of a kind by rank, then by their speeds over the leader's."""
+    leader, cells = kind.leader("train"), {cell for pair in kind.pairs["train"] for cell in pair}
+    return sorted(
+        cells, key=lambda cell: (kind.ranks.get(cell, (0, 0)), -_over(kind, cell, leader))
     )
 
 
@@ -180,8 +200,21 @@ def _words(ratio: Ratio | None) -> str:
     return interval(ratio.estimate, ratio.low, ratio.high)
 
 
+def _claim(kind: Kind) -> tuple[Tone, str]:
+    """Who is fastest in training on one kind of machine, and by how much."""
+    machine, order = plain(kind.machine), _order(kind)
+    first = [cell for cell in order if kind.ranks[cell][0] == 1]
+    if len(first) > 1 or len(order) < 2:
+        return "note", f"On {machine} the fastest is open: {listed(map(label, first))} share rank 1"
+    ratio = kind.between("train", order[0], order[1])
+    whose = f"the training speed of {label(order[1])}"
+    return "good", f"{label(order[0])} is fastest on {machine}: {_words(ratio)} {whose}"
+
+
 def _notes(group: Group) -> Iterator[tuple[Tone, str]]:
     for kind in group.kinds:
+        if kind.ranks:
+            yield _claim(kind)
         if len(kind.nodes) < 2:
             machine = plain(kind.machine)
             yield "warn", f"{machine}: one node: at least 2 are needed for an interval and a rank"
@@ -207,7 +240,7 @@ def _score(figures: CellFigures, references: set[str]) -> tuple[str, ...]:
     pooled = figures.accuracy
     accuracy = "-" if math.isnan(pooled.estimate) else score(pooled.estimate)
     if not math.isnan(pooled.low):
-        accuracy += f" ({score(pooled.low)} to {score(pooled.high)})"
+        accuracy += f" ({score(max(0.0, pooled.low))} to {score(min(1.0, pooled.high))})"
     peak = "-" if figures.peak_memory is None else mebibytes(figures.peak_memory)
     reason = "; ".join(map(plain, figures.reasons[:2]))
     if figures.cell in references:

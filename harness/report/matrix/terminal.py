@@ -23,13 +23,15 @@ def show(report: Report, console: Console) -> None:
         printing.say(console, "warn", warning)
     for section in report.sections:
         printing.line(console, Text(f"\n{section.title}", "bold"))
+        for tone, note in section.notes:
+            printing.say(console, tone, note)
         for machines in section.machines:
             printing.line(console, Text(machines.title, "dim"))
             printing.table(console, SPEEDS, machines.rows)
-        for tone, note in section.notes:
-            printing.say(console, tone, note)
         printing.table(console, SCORES, section.scores)
     printing.say(console, "note", content.ABOUT)
+    for word, sentence in report.provenance:
+        printing.say(console, "note", f"{word}: {sentence}")
     _map(report, console)
 
 

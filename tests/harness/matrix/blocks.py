@@ -20,7 +20,7 @@ def made_up_block(
     node: str = "n1",
     seed: int = 0,
     fingerprint: str = "ab",
-    alone: bool | None = True,
+    alone: bool = True,
     kernel_rate: float = 100.0,
     variance: float | None = 0.0,
     launches: int = 5,
@@ -39,6 +39,7 @@ def made_up_block(
         "machine": f"Toy {fingerprint}",
         "kernel_rate": kernel_rate,
         "contaminated": 0.0,
+        "not_alone": [] if alone else ["other jobs on its node (1 of ann)"],
         "sources": "s",
         "versions": {"toy": "1"},
         "quick": False,
@@ -49,4 +50,4 @@ def made_up_block(
         ],
     }
     unit = Unit("mlp-digits", "cpu", seed, 1)
-    return Block(number, unit, node, alone, whole | figures)
+    return Block(number, unit, node, whole | figures)

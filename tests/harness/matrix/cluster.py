@@ -118,7 +118,7 @@ class Cluster:
         for process in began_here:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
-        for process in psutil.wait_procs(began_here, timeout=5)[1]:
+        for process in psutil.wait_procs(began_here, timeout=60)[1]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 

@@ -15,18 +15,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.machine import host
+from harness.machine import host, node
 from tests.runs import MadeUpRun
 
 CELLS = ("mlp-2-3-2/faulty/well/cpu/float32", "mlp-2-3-2/faulty/slow/cpu/float32")
 
 
-def made_up(results: Path, seed: int = 0, node: str = "", **machine: Any) -> MadeUpRun:
+def made_up(
+    results: Path,
+    seed: int = 0,
+    node: str = "",
+    unit: str | None = None,
+    noise: str = "",
+    **machine: Any,
+) -> MadeUpRun:
     """A run in three launches in which the second cell is half as fast; `machine` as in a manifest.
 
     The same seed on the same node gives the same figures.
     """
-    noise = random.Random(f"{seed} {node}")
+    chance = random.Random(f"{seed} {node}")
     manifest = {
         "command": ["python", "cli.py", "run"],
         "machine": {"cpu": "Toy 1", "cores_usable": 2, **machine},
@@ -34,7 +41,7 @@ def made_up(results: Path, seed: int = 0, node: str = "", **machine: Any) -> Mad
         "workloads": {"mlp-2-3-2": {"title": "toy", "data": {"dataset": "xor", "seed": seed}}},
         "cells": [*CELLS],
     }
-    run = MadeUpRun(results, manifest)
+    run = MadeUpRun(results, manifest | ({"unit": unit} if unit else {}))
     run("run-started", cells=2, folder=str(run.folder), slices=12)
     run.dataset("mlp-2-3-2", "xor").framework("faulty", version="1")
     for cell in CELLS:
@@ -45,8 +52,9 @@ def made_up(results: Path, seed: int = 0, node: str = "", **machine: Any) -> Mad
         for number in (1, 2):
             for cell, rate in zip(CELLS, (2000.0, 1000.0), strict=True):
                 for kind in ("train", "predict"):
-                    jitter = noise.gauss(1, 0.01)
-                    run.slice(cell, rate * jitter, launch=launch, number=number, kind=kind)
+                    jitter = chance.gauss(1, 0.01)
+                    speed = rate * jitter
+                    run.slice(cell, speed, launch=launch, number=number, kind=kind, noise=noise)
     for cell in CELLS:
         run.done(cell)
     return run
@@ -60,10 +68,12 @@ def main() -> None:
     time.sleep(float(os.environ.get("STAND_IN_SECONDS", "1")))
     if os.environ.get("STAND_IN_FAILS") == options["seed"]:
         sys.exit("the stand-in fails")
-    node = os.environ.get("SLURMD_NODENAME", "")
-    made_up(
-        Path(options["out"]), int(options["seed"]), node, cpu=host.describe()["cpu"]
-    ).end().read()
+    name = os.environ.get("SLURMD_NODENAME", "")
+    about = {"unit": node.unit(), "cpu": host.describe()["cpu"]}
+    run = made_up(Path(options["out"]), int(options["seed"]), name, **about)
+    if (jobs := node.neighbours()) is not None:
+        run("neighbours", jobs=jobs)
+    run.end().read()
 
 
 if __name__ == "__main__":

@@ -83,8 +83,6 @@ def test_a_unit_that_was_not_alone_is_in_no_ratio() -> None:
     crowded = made_up_block(9, {"fast": 9.0, "slow": 0.0}, "n3", alone=False)
     results = [made_up_block(n, {"fast": 0.7, "slow": 0.0}, f"n{n}") for n in (1, 2)]
     assert kind_of([*results, crowded]).nodes == ("n1", "n2")
-    unknown = made_up_block(9, {"fast": 0.7, "slow": 0.0}, "n3", alone=None)
-    assert kind_of([*results, unknown]).nodes == ("n1", "n2", "n3")
 
 
 def test_seeds_pool_accuracy_and_replicates_do_not() -> None:

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from harness.matrix import collect, pack, status
-from harness.matrix.plan import MatrixError
+from harness.matrix.folders import UnitFolder
+from harness.matrix.reading import MatrixError
+from harness.paths import cache_folder
+from harness.results import store
 from tests.faults.conftest import Shell
 from tests.harness.matrix.conftest import matrix_file, planned
 from workloads import spec
@@ -79,6 +82,38 @@ def test_data_of_ones_own_goes_with_the_pack(toys: Shell, tmp_path: Path) -> Non
     assert data["name"] == "my.npz" and data["images"] is None
     assert any(event["event"] == "trained" for event in events)
     assert str(mine) not in json.dumps(events)
+
+
+REAL = """
+[always]
+framework = ["reference"]
+quick = true
+
+[over]
+workload = ["mlp-2-3-2"]
+"""
+
+
+@pytest.mark.slow
+def test_a_real_environment_runs_where_it_is_unpacked(toys: Shell, tmp_path: Path) -> None:
+    """The smallest that there is, on a node that has no other: not even the cache it was built in."""
+    away = tmp_path / "away"
+    away.mkdir()
+    (tmp_path / "real.toml").write_text(REAL)
+    plan = planned(toys, tmp_path / "real.toml")
+    code, _, errors = toys.run("matrix", "prepare", "--pack", SAMESTEP_CACHE=str(cache_folder()))
+    assert code == 0, errors
+    shutil.move(plan.folder / "pack.tar", away / "pack.tar")
+    plan.folder.rename(tmp_path / "here")
+    unit = ["matrix", "unit", "0", f"--pack={away / 'pack.tar'}", f"--hand-back={away}"]
+    places = {name: str(away) for name in ("HOME", "TMPDIR", "SAMESTEP_CACHE", "XDG_CACHE_HOME")}
+    code, printed, errors = toys.run(*unit, **places)
+    assert (code, printed) == (0, "unit 0: done\n"), errors
+    (tmp_path / "here").rename(plan.folder)
+    assert collect.collect(plan, [away / "unit-00000.tar"]) == 1
+    (attempt,) = UnitFolder(plan.folder, 0).attempts()
+    (ready,) = store.read(attempt.folder / "run").every("framework-ready")
+    assert Path(ready["python"]).is_relative_to(away) and ready["origin"] != "interpreter"
 
 
 def tar_of(path: Path, *names: str) -> Path:

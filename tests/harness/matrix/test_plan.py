@@ -10,7 +10,8 @@ import pytest
 
 from harness.commands.matrix.plan import _check
 from harness.matrix import plan as planning
-from harness.matrix.plan import MatrixError, Plan
+from harness.matrix.plan import Plan
+from harness.matrix.reading import MatrixError
 from workloads.errors import UserError
 
 GOOD = """
@@ -74,6 +75,15 @@ def test_a_workloads_own_file_is_copied_into_the_matrix(tmp_path: Path) -> None:
     assert Path(workload.partition("=")[2]).read_text() == catalogue.read_text()
 
 
+def test_two_workloads_of_one_name_are_refused(tmp_path: Path) -> None:
+    text = (Path(planning.spec.CATALOGUE) / "mlp-2-3-2.toml").read_text()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.toml").write_text(text)
+    with pytest.raises(MatrixError, match=r'"b/net.toml": "a/net.toml" is named net too'):
+        make(tmp_path, '[over]\nworkload = ["a/net.toml", "b/net.toml"]\n')
+
+
 def test_a_workload_on_data_of_ones_own_is_copied_with_what_is_in_it(tmp_path: Path) -> None:
     np.savez(tmp_path / "my.npz", inputs=np.zeros((8, 2)), labels=np.arange(8) % 2)
     text = (Path(planning.spec.CATALOGUE) / "mlp-2-3-2.toml").read_text()
@@ -98,16 +108,39 @@ def test_a_workload_on_data_of_ones_own_is_copied_with_what_is_in_it(tmp_path: P
     [
         ('[over]\nworkload = ["mlp-digits"]\nframework = ["reference"]', "share a machine"),
         ('[over]\nworkload = ["mlp-digits"]\nmode = ["eager"]', "put it in [always]"),
-        ('[over]\nworkload = ["mlp-digits"]\nthreads = [1, 2]', "put threads in [always]"),
+        ('[over]\nworkload = ["mlp-digits"]\nthreads = [1, 2]', "threads = [1, 2]: units differ"),
+        ('[over]\nworkload = ["mlp-digits"]\nseeds = [1]', 'did you mean "seed"'),
+        ("[over]\nworkload = []", "workload = []: name at least one"),
+        ("[over]\nworkload = [3]", "workload = 3: a workload's name"),
+        ('[over]\nworkload = ["mlp-digits"]\nseed = []', "seed = []: name at least one"),
+        ('[over]\nworkload = ["mlp-digits"]\nseed = [true]', "seed = true: a whole number"),
+        (f'[over]\nworkload = ["mlp-digits"]\nseed = [{2**63}]', f"seed = {2**63}: a whole number"),
+        ('[over]\nworkload = ["mlp-digits"]\ndevice = ["gpu"]', 'device = "gpu": cpu, cuda'),
+        ('[over]\nworkload = ["mlp-digits"]\ndevice = ["cuda", "cuda:0"]', "is there twice"),
         ("[over]\nseed = [1]", "no workload"),
         ('[over]\nworkload = ["mlp-digit"]', 'did you mean "mlp-digits"'),
         ('[over]\nworkload = ["mlp-digits"]\ndevice = ["auto"]', "auto would hang on the node"),
-        ('[over]\nworkload = ["mlp-digits", "mlp-digits"]', "different"),
-        ('[over]\nworkload = ["mlp-digits"]\nseed = ["a"]', "whole numbers"),
-        ('[over]\nworkload = ["mlp-digits"]\nseed = [-1]', "0 or more"),
+        ('[over]\nworkload = ["mlp-digits", "mlp-digits"]', "is there twice"),
+        ('[over]\nworkload = ["mlp-digits"]\nseed = ["a"]', 'seed = "a": a whole number'),
+        ('[over]\nworkload = ["mlp-digits"]\nseed = [-1]', "seed = -1: a whole number from 0"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nseed = 1', "belongs in [over]"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nout = "x"', "kept in the matrix"),
-        ('[over]\nworkload = ["mlp-digits"]\n[always]\nfaster = true', "--faster"),
+        (
+            '[over]\nworkload = ["mlp-digits"]\n[always]\nfaster = true',
+            "faster = true: no option of",
+        ),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nquick = "yes"', 'quick = "yes": true or'),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nepochs = true', "epochs = true: a value"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nepochs = [1, 2]', "one value, not a list"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nepochs = 0', "epochs = 0: 0 is not in"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nhelp = true', "leave it out"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nframework = []', "name at least one"),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nmode = "egaer"', 'did you mean "eager"'),
+        (
+            '[over]\nworkload = ["mlp-digits"]\n[always]\nframework = "jax"\nmode = "graph"',
+            'on "cpu": no framework asked for has the mode graph',
+        ),
+        ('[over]\nworkload = ["mlp-digits"]\n[always]\nsteps = 1\nepochs = 1', "give one"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nbatch = [4, 8]', "a workload file for each"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nthreads = [1, 2]', "give one number"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nthreads = "1,2"', "give one number"),
@@ -115,8 +148,16 @@ def test_a_workload_on_data_of_ones_own_is_copied_with_what_is_in_it(tmp_path: P
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nframework = "torch"', "no framework"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\ndata-dir = "x"', "absolute path"),
         ('[over]\nworkload = ["mlp-digits"]\n[always]\nepochs = {a = 1}', "give a text"),
-        ('[over]\nworkload = ["mlp-digits"]\n[nodes]\nreplicates = 0', "1 or more"),
-        ('[over]\nworkload = ["mlp-digits"]\n[nodes]\ncount = 1', "replicates alone"),
+        (
+            '[over]\nworkload = ["mlp-digits"]\n[nodes]\nreplicates = 0',
+            "= 0: a whole number from 1",
+        ),
+        ('[over]\nworkload = ["mlp-digits"]\n[nodes]\nreplicates = true', "a whole number from 1"),
+        ('[over]\nworkload = ["mlp-digits"]\n[nodes]\ncount = 1', "count = 1: no key of [nodes]"),
+        ('[over]\nworkload = ["mlp-digits"]\n[options]\nslurm = "long"', "write [options.slurm]"),
+        ('[over]\nworkload = ["mlp-digits"]\n[options.slurm]\ntime = 1.5', "time = 1.5: a text"),
+        ('[over]\nworkload = ["mlp-digits"]\n[options.slurm]\nqos = "a\\nb"', "of one line"),
+        ('[over]\nworkload = ["mlp-digits"]\n[options.slurm]\nqos = ""', "of one line"),
         ('[over]\nworkload = ["mlp-digits"]\n[options.slurm]\nmem = 1', "sets it itself"),
         ('[over]\nworkload = ["mlp-digits"]\n[options.slurm]\n"a b" = 1', "without its dashes"),
         ('[over]\nworkload = ["mlp-digits"]\n[options.pbs]\nqueue = 1', "slurm] alone"),
@@ -129,6 +170,7 @@ def test_what_is_wrong_is_told_and_nothing_is_written(tmp_path: Path, text: str,
     with pytest.raises(UserError) as refusal:
         make(tmp_path, text)
     assert says in str(refusal.value) and "\n" not in str(refusal.value)
+    assert str(refusal.value).startswith(f"{tmp_path / 'my matrix.toml'}: ")
     assert not (tmp_path / "results").exists()
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.matrix import engines, folders, node, slurm, status, submit
+from harness.machine import node
+from harness.matrix import engines, folders, slurm, status, submit
 from harness.matrix.engines import EngineError, Job
 from harness.matrix.folders import Attempt, UnitFolder
 from harness.matrix.plan import Plan, Unit
@@ -75,6 +76,7 @@ def test_whole_nodes_are_asked_for_in_arrays(
     programs: Programs, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SBATCH_ARRAY_INX", "0-9")
+    monkeypatch.setenv("SQUEUE_USERS", "ann")
     slurm.submit(plan, [0, 1, 2, 7, 1000, 1001, 2100], None)
     first, second, third = programs.calls("sbatch")
     always = "--parsable --nodes=1 --exclusive --mem=0 --requeue --acctg-freq=0 --signal=B:TERM@60"
@@ -83,7 +85,8 @@ def test_whole_nodes_are_asked_for_in_arrays(
     assert "--array=0-2,7,1000" in first and f"--job-name={slurm._prefix(plan)}0" in first
     assert "--array=0" in second and f"--job-name={slurm._prefix(plan)}1001" in second
     assert "--array=98" in third and f"--job-name={slurm._prefix(plan)}2002" in third
-    assert "SBATCH_" not in (programs.folder / "environment").read_text()
+    environment = (programs.folder / "environment").read_text()
+    assert "SBATCH_" not in environment and "SQUEUE_" not in environment
     assert [s["units"] for s in engines.submissions(plan)] == ["0-2,7,1000", "1001", "2100"]
 
 
@@ -231,6 +234,25 @@ def test_cancel_names_every_array(programs: Programs, plan: Plan) -> None:
     )
     assert submit.cancel(plan) == 3
     assert programs.calls("scancel") == [["5", "6"]]
+
+
+def test_a_job_ended_by_a_signal_is_lost(programs: Programs, plan: Plan) -> None:
+    slurm.submit(plan, [0], None)
+    task = "JobId=78 ArrayJobId=77 ArrayTaskId=0 JobState=FAILED ExitCode=0:9 NodeList=(null)\n"
+    programs.says("scontrol", task)
+    unit = status.look(plan).units[0]
+    assert (unit.state, unit.why, unit.node) == ("lost", "ended by signal 9", "")
+
+
+def test_what_sbatch_refuses_is_told_with_the_option(programs: Programs, plan: Plan) -> None:
+    error = "sbatch: unrecognized option '--qqos=a'\nTry \"sbatch --help\" for more information\n"
+    programs.says("sbatch", "", 1, error)
+    with pytest.raises(EngineError, match="unrecognized option '--qqos=a'; Try"):
+        slurm.submit(plan, [0], None)
+    programs.says("sbatch", "Usage: sbatch\n")
+    with pytest.raises(EngineError, match="no number of a job"):
+        slurm.submit(plan, [0], None)
+    assert engines.submissions(plan) == []
 
 
 def test_without_slurm_the_error_says_so(

@@ -40,7 +40,7 @@ def group(**more: Any) -> Group:
     for key, value in more.items():
         cells[key] = value
     rows = {row["id"]: row for row in cells.to_dict("records")}
-    return Group("g", "w", "x", "w", "cpu", "float32", {}, False, cells, pairs(), rows)
+    return Group("g", "w", "x", "w", "cpu", "float32", {}, False, cells, pairs(), rows, frozenset())
 
 
 def pairs(ab: str = "faster") -> pd.DataFrame:

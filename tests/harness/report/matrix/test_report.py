@@ -30,15 +30,7 @@ def state_of(results: list[Block], *undone: UnitState) -> MatrixState:
             "done",
             node=result.node,
             attempts=1,
-            done={
-                "state": "done",
-                "neighbours": None
-                if result.alone is None
-                else []
-                if result.alone
-                else ["1 of ann"],
-                "block": result.figures,
-            },
+            done={"state": "done", "block": result.figures},
         )
         for result in results
     ]
@@ -59,6 +51,11 @@ def test_ratios_ranks_and_the_map_are_there(tmp_path: Path) -> None:
     lost = UnitState(4, "lost", "NODE_FAIL", "n9", 2, ("the last line",))
     text = text_of(tmp_path, state_of(results, lost))
     assert "5 units: 4 done, 1 lost" in text
+    assert (
+        "toy fast is fastest on Toy ab: 2.02x (" in text
+        and "the training speed of toy slow" in text
+    )
+    assert "- frameworks: toy 1" in text and "- options of each run: none" in text
     assert "| 1 | toy fast | 1 | 1 |" in text
     assert "| 2 | toy slow | 0.50x (0.49 to 0.50)" in text and "| 2.0% |" in text
     assert "4 nodes, 4 units" in text
@@ -69,12 +66,12 @@ def test_ratios_ranks_and_the_map_are_there(tmp_path: Path) -> None:
 def test_units_that_were_not_alone_are_named_and_rank_nothing(tmp_path: Path) -> None:
     results = [fast_and_slow(n, f"n{n}", alone=n > 0) for n in range(3)]
     report = content.build(plan_of(tmp_path, 3), state_of(results))
-    assert "1 unit (0) shared a node with other jobs" in report.warnings[0]
+    assert "1 unit (0) not alone on the node" in report.warnings[0]
     assert "2 nodes, 2 units" in report.sections[0].machines[0].title
     crowded = content.build(plan_of(tmp_path, 1), state_of([fast_and_slow(0, "n1", alone=False)]))
     assert crowded.sections[0].machines == () and crowded.sections[0].scores
     for page in (markdown.render(crowded), html_page.render(crowded)):
-        assert "shared a node with other jobs" in page
+        assert "not alone on the node" in page
 
 
 @pytest.mark.parametrize(
@@ -91,6 +88,17 @@ def test_two_kinds_of_machines_stand_side_by_side(tmp_path: Path, turned: bool, 
     (section,) = report.sections
     assert len(section.machines) == 2
     assert says in " ".join(note for _, note in section.notes)
+
+
+def test_cells_that_share_the_first_rank_are_named(tmp_path: Path) -> None:
+    results = [
+        made_up_block(n, {"one": 0.1 * (-1) ** n, "two": 0.0}, f"n{n}", variance=0.0004)
+        for n in range(4)
+    ]
+    text = text_of(tmp_path, state_of(results))
+    assert (
+        "the fastest is open: toy one and toy two share rank 1" in text and "is fastest" not in text
+    )
 
 
 def test_one_node_has_no_interval_and_no_rank(tmp_path: Path) -> None:

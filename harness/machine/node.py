@@ -1,4 +1,4 @@
-"""The machine that a unit runs on: its name, who else is there, and what reaches the run."""
+"""The machine that a unit of a matrix runs on: its name, who else is there, and what reaches the run."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ _FOREIGN = _FOREIGN_NAMES.split()
 """Variables that engines set for jobs of theirs: threads, allocators, and cards by a numbering that holds
 for a part of a machine. A unit has the whole one."""
 
+_HABITS = ("SBATCH_*", "SQUEUE_*", "SCANCEL_*", "SCONTROL_*", "SLURM_TIME_FORMAT")
+"""Variables by which users change what Slurm's programs do: SQUEUE_USERS would hide a neighbour."""
+
+UNIT = "SAMESTEP_UNIT"
+"""The variable by which a run knows that it is a unit's: MATRIX/NUMBER."""
+
 _LAST_SECONDS = 150.0
 """Slurm may send its signal up to a minute before the time that was asked for."""
 
@@ -33,6 +39,11 @@ def host() -> str:
 def name() -> str:
     """This node's name, as its engine has it; elsewhere the machine's."""
     return os.environ.get("SLURMD_NODENAME") or host()
+
+
+def unit() -> str | None:
+    """The unit of a matrix that this process runs, as MATRIX/NUMBER; None of any other run."""
+    return os.environ.get(UNIT)
 
 
 def job() -> str | None:
@@ -48,6 +59,15 @@ def environment(environ: Mapping[str, str], keep: Iterable[str]) -> dict[str, st
         variable: value
         for variable, value in environ.items()
         if variable in kept_names or not any(fnmatchcase(variable, pattern) for pattern in _FOREIGN)
+    }
+
+
+def for_slurm() -> dict[str, str]:
+    """The environment for Slurm's programs, without what changes what they do or print."""
+    return {
+        variable: value
+        for variable, value in os.environ.items()
+        if not any(fnmatchcase(variable, pattern) for pattern in _HABITS)
     }
 
 
@@ -90,7 +110,12 @@ def _output(*command: str | None) -> str | None:
     """What a program prints; None where there is none, or it fails."""
     try:
         completed = subprocess.run(
-            [str(word) for word in command], capture_output=True, text=True, timeout=20, check=True
+            [str(word) for word in command],
+            env=for_slurm(),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
