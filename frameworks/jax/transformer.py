@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from frameworks.jax.biases import add_bias
 from workloads import layers as spec
 from workloads.spec import Workload
 
@@ -36,7 +37,7 @@ def attention(layer: spec.Attention, x: Array, mask: Array | None, **parameters:
     def project(x: Array, part: str) -> Array:
         y = x @ parameters[f"weight_{part}"]
         bias = parameters.get(f"bias_{part}")
-        return y if bias is None else y + bias
+        return y if bias is None else add_bias(y, bias)
 
     heads = (*x.shape[:2], layer.heads, -1)
     q, k, v = (project(x, part).reshape(heads) for part in "qkv")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array, lax
 
+from frameworks.jax.biases import add_bias
 from workloads import layers as spec
 from workloads.layers import Shape
 from workloads.layers.windows import Window
@@ -48,7 +49,7 @@ def _convolution(
         dimension_numbers=layout,
         feature_group_count=layer.groups,
     )
-    return y if bias is None else y + bias
+    return y if bias is None else add_bias(y, bias)
 
 
 def _around(windows: tuple[Window, ...]) -> list[tuple[int, int]]:

@@ -70,7 +70,7 @@ class Reference(Adapter):
             array[...] = weights[name]
         optimiser = self._workload.optimiser
         update = UPDATES.get(type(optimiser)) or unsupported("reference", optimiser)
-        self._update = update(optimiser, self._parameters, self._arithmetic)
+        self._update = update(optimiser, self._parameters, self._arithmetic.float32)
         self._taken = 0  # steps since the start
 
     def averages(self) -> Weights:
@@ -91,9 +91,9 @@ class Reference(Adapter):
             self._functions[place.name].mask = mask
         logits = self._model.forward(batch.inputs.astype(self._dtype))
         loss, gradient = LOSSES[self._workload.loss](
-            logits, batch.labels, self._workload.label_smoothing, self._arithmetic
+            logits, batch.labels, self._workload.label_smoothing, self._arithmetic.float32
         )
-        self._model.backward(gradient)
+        self._model.backward(self._arithmetic.result(gradient))
         gradients = {
             f"{name}.{short}": gradient
             for name, function in self._functions.items()

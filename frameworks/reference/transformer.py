@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.reference.arithmetic import Arithmetic
-from frameworks.reference.function import Function, norm
+from frameworks.reference.function import Function, bias_gradient, norm
 from workloads import layers as spec
 
 
@@ -133,7 +133,7 @@ class Attention(Function):
         # An error in an exponent is a relative error of its exponential.
         size = np.abs(scores) + np.abs(highest)
         shifted = np.where(seen, rounded(scores - highest, size), 0)
-        exponents = np.where(seen, rounded(np.exp(shifted), roundings=4), 0)
+        exponents = np.where(seen, self.arithmetic.function(np.exp(shifted)), 0)
         return rounded(exponents / self.arithmetic.sum(exponents, -1, keepdims=True), roundings=4)
 
     def _product(self, a: NDArray, b: NDArray) -> NDArray:
@@ -156,7 +156,7 @@ class Attention(Function):
         if bias in self.parameters:
             # By example, then by step.
             per_example = dy.reshape(self.shape)
-            self.gradients[bias] = self.arithmetic.sum(per_example, (0, 1))
+            self.gradients[bias] = bias_gradient(self.arithmetic, per_example, (0, 1))
             self.terms[bias] = size * math.sqrt(len(dy))
         return self._product(read, self.arithmetic.operand(self.parameters[weight]))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from frameworks.tensorflow.biases import add_bias
 from frameworks.tensorflow.stages import Stage, Training, in_bfloat16, plain
 from workloads import layers as spec
 from workloads.spec import Placed
@@ -26,7 +27,8 @@ def embedding(net: Any, place: Placed, layer: spec.Embedding) -> Stage:
 def positions(net: Any, place: Placed, layer: spec.Positions) -> Stage:
     """Return the sum with a learned vector for each step."""
     weight, dtype = net.variables[f"{place.name}.weight"], net.dtype
-    return plain(lambda x: x + tf.cast(weight, dtype))
+    # In bfloat16, the sum over the batch that is its gradient would be taken in it, too.
+    return plain(lambda x: tf.cast(tf.cast(x, tf.float32) + weight, dtype))
 
 
 def patches(net: Any, place: Placed, layer: spec.Patches) -> Stage:
@@ -52,7 +54,7 @@ def attention(net: Any, place: Placed, layer: spec.Attention) -> Stage:
 
         def product(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor | None) -> tf.Tensor:
             y = tf.matmul(x, w)
-            return y if b is None else tf.nn.bias_add(y, b)
+            return y if b is None else add_bias(y, b)
 
         if net.mixed:
             return in_bfloat16(product, weight, bias)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from frameworks.tensorflow.biases import add_bias
 from frameworks.tensorflow.stages import Function
 from workloads import layers as spec
 from workloads.layers import Shape
@@ -64,7 +65,7 @@ def convolution(
         if flat:
             x, weight = x[:, None], weight[None]
         y = convolve(layer, x, weight, pads or "VALID", images)
-        y = y if bias is None else tf.nn.bias_add(y, bias, images)
+        y = y if bias is None else add_bias(y, bias, images)
         return tf.squeeze(y, 1) if flat else y
 
     return product
