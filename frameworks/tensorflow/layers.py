@@ -89,7 +89,8 @@ class Forward:
 
     def convolution(self, place: Placed, layer: spec.Convolution) -> Stage:
         """Return the convolution in the images' layout, of sequences in theirs."""
-        product = convolution(layer, place.input, self.images)
+        sliced = self._cpu and self._xla and not self.mixed
+        product = convolution(layer, place.input, self.images, sliced)
         if self._cpu and not self._xla and needs_xla(layer, place.input):
             product = tf.function(product, jit_compile=True, autograph=False)
         return self._product(place, product)
