@@ -94,7 +94,7 @@ def _bind(place: Placed, way: Way) -> Bound:
     function = FUNCTIONS.get(kind) or unsupported("jax", layer)
     if kind is spec.MaxPool and way.mode == "jit" and layer.size <= 3:
         function = max_pool_of_slices
-    if way.cpu and not way.mixed and is_depthwise(layer):
+    if way.cpu and way.mode == "jit" and not way.mixed and is_depthwise(layer):
         function = depthwise_of_slices
     if kind in RECURRENT and way.mode == "jit":
         function = compiled(kind)

@@ -216,9 +216,9 @@ class Noisy(Arithmetic):
     def float32(self) -> Arithmetic:
         if self._between == FLOAT32:
             return self
-        whole = copy.copy(self)
-        whole._operands, whole._results, whole._between = 0.0, 0.0, FLOAT32
-        return whole
+        same_run = copy.copy(self)
+        same_run._operands, same_run._results, same_run._between = 0.0, 0.0, FLOAT32
+        return same_run
 
     def store(self, w: NDArray) -> NDArray:
         return w + (self._error(w, FLOAT32) - self._lean * FLOAT32) * np.abs(w)
