@@ -7,6 +7,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from benchmarks.parity.draws import weighted
 from workloads.layers import (
+    SINUSOIDAL,
     Attention,
     Dense,
     Dropout,
@@ -33,7 +34,8 @@ FEATURES = weighted({8: 4, 4: 2, 6: 2, 12: 2, 16: 1})
 def on_tokens(draw: DrawFn, tokens: int, classes: int) -> tuple[Layer, ...]:
     """Draw layers from tokens to the logits of each step."""
     features = draw(FEATURES)
-    layers = (Embedding(tokens, features), *draw(_positions()), *draw(_blocks(features, True)))
+    embedding = Embedding(tokens, features, draw(weighted({None: 3, 0: 1, tokens - 1: 1})))
+    layers = (embedding, *draw(_positions()), *draw(_blocks(features, True)))
     return (*layers, Dense(classes))
 
 
@@ -47,7 +49,8 @@ def on_patches(draw: DrawFn, shape: Shape, classes: int) -> tuple[Layer, ...]:
 
 
 def _positions() -> SearchStrategy[tuple[Layer, ...]]:
-    return weighted({(Positions(),): 3, (): 1, (Positions(), Dropout(0.1)): 1})
+    fixed = Positions(SINUSOIDAL)
+    return weighted({(Positions(),): 3, (fixed,): 2, (): 1, (Positions(), Dropout(0.1)): 1})
 
 
 @st.composite

@@ -64,7 +64,7 @@ class Jax(Adapter):
         self._device = find_device(options.device)
         jax.config.update("jax_default_device", self._device)
         apply_precision(options.precision)
-        self._model = bind(workload, self._mode, options.precision)
+        self._model = bind(workload, options)
         self._untransposed = untransposed(workload)
         self._loss, self._move = loss_of(workload), optimisers.update(workload.optimiser)
         # The train step owns its arguments: weights, state and slots are updated in place.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from frameworks.jax.activations import ACTIVATIONS
+from frameworks.jax.biases import add_bias
 from frameworks.jax.sequences import SEQUENCES
 from frameworks.jax.transformer import TRANSFORMER, masked_cross_entropy
 from frameworks.jax.windows import WINDOWED
@@ -83,7 +84,7 @@ def dropout(layer: spec.Dropout, x: Array, mask: Array) -> Array:
 
 
 FUNCTIONS: dict[type[spec.Layer], Callable[..., Array]] = {
-    spec.Dense: lambda layer, x, weight, bias: x @ weight + bias,
+    spec.Dense: lambda layer, x, weight, bias: add_bias(x @ weight, bias),
     **WINDOWED,
     spec.GlobalAvgPool: lambda layer, x: jnp.mean(x, axis=(1, 2)),
     spec.PadChannels: pad_channels,

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from frameworks.contract import unsupported
+from frameworks.contract import Options, unsupported
 from frameworks.jax.layers import FUNCTIONS, batch_norm, batch_norm_of_batch, dropout
 from frameworks.jax.recurrent import RECURRENT, compiled
 from frameworks.jax.transformer import attention
-from frameworks.jax.windows import max_pool_of_slices
+from frameworks.jax.windows import depthwise_of_slices, is_depthwise, max_pool_of_slices
 from workloads import layers as spec
 from workloads.layers.blocks import CONCAT
 from workloads.spec import Placed, Workload
@@ -40,20 +40,21 @@ Bound = Callable[[Pass, Array], Array]
 
 @dataclass(frozen=True)
 class Way:
-    """How layers are bound: eager or jit, and whether products are bfloat16's."""
+    """How layers are bound: eager or jit, whether products are bfloat16's, and whether on a CPU."""
 
     mode: str
     mixed: bool
+    cpu: bool
 
 
-def bind(workload: Workload, mode: str, precision: str) -> Callable[..., tuple[Array, Pytree]]:
+def bind(workload: Workload, options: Options) -> Callable[..., tuple[Array, Pytree]]:
     """Return the model: (weights, state, x, masks) to (logits, the state moved).
 
     x is canonical, inside images are NHWC; logits are float32. With `masks` (perhaps none) as in
     training, with None as in inference.
     """
-    mixed = precision == "bfloat16"
-    layers = _chain(workload.model, Way(mode, mixed))
+    mixed = options.precision == "bfloat16"
+    layers = _chain(workload.model, Way(options.mode, mixed, options.device == "cpu"))
 
     def model(
         weights: Pytree, state: Pytree, x: Array, masks: Masks | None
@@ -93,6 +94,8 @@ def _bind(place: Placed, way: Way) -> Bound:
     function = FUNCTIONS.get(kind) or unsupported("jax", layer)
     if kind is spec.MaxPool and way.mode == "jit" and layer.size <= 3:
         function = max_pool_of_slices
+    if way.cpu and way.mode == "jit" and not way.mixed and is_depthwise(layer):
+        function = depthwise_of_slices
     if kind in RECURRENT and way.mode == "jit":
         function = compiled(kind)
     names = [f"{place.name}.{short}" for short in layer.parameters(place.input)]

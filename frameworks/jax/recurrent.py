@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.nn import sigmoid
 
+from frameworks.jax.biases import add_bias
 from workloads import layers as spec
 
 Scan = Callable[..., tuple[Any, Array]]
@@ -41,7 +42,7 @@ def lstm(scan: Scan, units: int, reverse: bool, x: Array, *weights: Array) -> Ar
         return (h, c), h
 
     zeros = jnp.zeros((len(x), units), jnp.float32)
-    return _outputs(scan, step, (zeros, zeros), x @ weight_x + bias, reverse)
+    return _outputs(scan, step, (zeros, zeros), add_bias(x @ weight_x, bias), reverse)
 
 
 def gru(scan: Scan, units: int, reverse: bool, x: Array, *weights: Array) -> Array:
@@ -58,7 +59,7 @@ def gru(scan: Scan, units: int, reverse: bool, x: Array, *weights: Array) -> Arr
         return h, h
 
     zeros = jnp.zeros((len(x), units), jnp.float32)
-    return _outputs(scan, step, zeros, x @ weight_x + bias, reverse)
+    return _outputs(scan, step, zeros, add_bias(x @ weight_x, bias), reverse)
 
 
 def _outputs(scan: Scan, step: Callable, state: Any, from_x: Array, reverse: bool) -> Array:

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+import numpy as np
+from jax import Array, lax
+from numpy.typing import NDArray
 
+from frameworks.jax.biases import add_bias
 from workloads import layers as spec
 from workloads.spec import Workload
 
 
 def embedding(layer: spec.Embedding, x: Array, weight: Array) -> Array:
     """(batch, steps) of float32 tokens to (batch, steps, units); weight (tokens, units)."""
-    return jnp.take(weight, x.astype(jnp.int32), axis=0)
+    rows = jnp.take(weight, x.astype(jnp.int32), axis=0)
+    if layer.padding is None:
+        return rows
+    return jnp.where((x == layer.padding)[..., None], lax.stop_gradient(rows), rows)
+
+
+def positions(layer: spec.Positions, x: Array, weight: Array | None = None) -> Array:
+    """Add a vector to each step, the learned `weight` (steps, features) or a fixed one."""
+    return x + (_sinusoids(*x.shape[1:]) if weight is None else weight)
+
+
+@cache
+def _sinusoids(steps: int, features: int) -> NDArray[np.float32]:
+    return spec.sinusoids(steps, features).astype(np.float32)
 
 
 def patches(layer: spec.Patches, x: Array) -> Array:
@@ -36,7 +53,7 @@ def attention(layer: spec.Attention, x: Array, mask: Array | None, **parameters:
     def project(x: Array, part: str) -> Array:
         y = x @ parameters[f"weight_{part}"]
         bias = parameters.get(f"bias_{part}")
-        return y if bias is None else y + bias
+        return y if bias is None else add_bias(y, bias)
 
     heads = (*x.shape[:2], layer.heads, -1)
     q, k, v = (project(x, part).reshape(heads) for part in "qkv")
@@ -73,6 +90,6 @@ def untransposed(workload: Workload) -> frozenset[str]:
 
 TRANSFORMER: dict[type[spec.Layer], Callable[..., Array]] = {
     spec.Embedding: embedding,
-    spec.Positions: lambda layer, x, weight: x + weight,
+    spec.Positions: positions,
     spec.Patches: patches,
 }

@@ -17,12 +17,31 @@ UNSEEN = -1e9
 """What is added to the scores of steps that a step does not see: its exponential is 0."""
 
 
-class Positions(gluon.HybridBlock):
-    """A learned vector for each step of (batch, steps, features)."""
+class Embedding(nn.Embedding):
+    """nn.Embedding, but that no gradient goes to the row of the padding."""
 
-    def __init__(self, place: Placed) -> None:
+    def __init__(self, layer: spec.Embedding) -> None:
+        super().__init__(layer.tokens, layer.units)
+        self._padding = layer.padding
+
+    def hybrid_forward(self, F: Any, x: Any, weight: Any) -> Any:  # noqa: N803
+        rows = super().hybrid_forward(F, x, weight)
+        if self._padding is None:
+            return rows
+        is_padding = F.broadcast_like(F.expand_dims(x == self._padding, 2), rows)
+        return F.where(is_padding, F.BlockGrad(rows), rows)
+
+
+class Positions(gluon.HybridBlock):
+    """A vector for each step of (batch, steps, features), learned or fixed."""
+
+    def __init__(self, layer: spec.Positions, place: Placed) -> None:
         super().__init__()
-        self.weight = self.params.get("weight", shape=place.input)
+        if layer.encoding == spec.LEARNED:
+            self.weight = self.params.get("weight", shape=place.input)
+        else:
+            table = spec.sinusoids(*place.input).astype(np.float32)
+            self.weight = self.params.get_constant("sinusoids", table)
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any) -> Any:  # noqa: N803
         return F.broadcast_add(x, F.expand_dims(weight, 0))
@@ -96,8 +115,8 @@ def masked_mean(F: Any, losses: Any, labels: Any) -> Any:  # noqa: N803
 
 
 TRANSFORMER: dict[type[spec.Layer], Callable[[Any, Placed], gluon.HybridBlock]] = {
-    spec.Embedding: lambda x, place: nn.Embedding(x.tokens, x.units),
-    spec.Positions: lambda x, place: Positions(place),
+    spec.Embedding: lambda x, place: Embedding(x),
+    spec.Positions: Positions,
     spec.Patches: lambda x, place: Patches(x.size, place),
     spec.Attention: lambda x, place: Attention(x, place),
 }

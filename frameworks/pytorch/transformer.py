@@ -22,11 +22,17 @@ class Embedding(nn.Embedding):
 
 
 class Positions(nn.Module):
-    """A learned vector for each step."""
+    """A vector for each step, learned or fixed."""
 
-    def __init__(self, shape: Shape) -> None:
+    weight: Tensor
+
+    def __init__(self, layer: spec.Positions, shape: Shape) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(shape))
+        if layer.encoding == spec.LEARNED:
+            self.weight = nn.Parameter(torch.empty(shape))
+        else:
+            table = torch.tensor(spec.sinusoids(*shape), dtype=torch.float32)
+            self.register_buffer("weight", table, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep x's shape, (batch, steps, features)."""
@@ -97,8 +103,8 @@ def masked_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float 
 
 
 TRANSFORMER: dict[type[spec.Layer], Callable[[Any, Shape], nn.Module]] = {
-    spec.Embedding: lambda x, shape: Embedding(x.tokens, x.units),
-    spec.Positions: lambda x, shape: Positions(shape),
+    spec.Embedding: lambda x, shape: Embedding(x.tokens, x.units, x.padding),
+    spec.Positions: Positions,
     spec.Patches: lambda x, shape: Patches(x.size),
     spec.Attention: Attention,
 }

@@ -16,13 +16,15 @@ from frameworks.reference.layers import FUNCTIONS
 from frameworks.reference.losses import LOSSES
 from frameworks.reference.optimisers import UPDATES
 from workloads.batches import Batch
+from workloads.layers import Layer
 from workloads.spec import Placed, Workload
 
 
 class Reference(Adapter):
     """Forward, backward and the optimiser in `dtype`, which is float64 but for studies of rounding.
 
-    `arithmetic` is for such studies, too: see `frameworks.reference.arithmetic`.
+    `arithmetic` is for such studies, too: see `frameworks.reference.arithmetic`. Other `functions` than
+    the formulas' are for studies of mistakes.
     """
 
     def __init__(
@@ -32,12 +34,14 @@ class Reference(Adapter):
         options: Options,
         dtype: DTypeLike = np.float64,
         arithmetic: Arithmetic = EXACT,
+        functions: Mapping[type[Layer], type[Function]] = FUNCTIONS,
     ) -> None:
         self._workload, self._arithmetic = workload, arithmetic
         self._dtype, self._threads = np.dtype(dtype), options.threads
         # The layers keep these arrays and the optimiser moves them in place.
         self._parameters = {k: np.empty(s, dtype) for k, s in workload.parameters.items()}
         self._state = {k: np.empty(s, dtype) for k, s in workload.state.items()}
+        self._kinds = functions
         self._functions = {place.name: self._function(place) for place in workload.leaves}
         self._model = connect(workload.model, self._functions, arithmetic)
         self.kinked = {k: f for k, f in self._functions.items() if isinstance(f, Kinked)}
@@ -46,7 +50,7 @@ class Reference(Adapter):
     def _function(self, place: Placed) -> Function:
         parameters = place.layer.parameters(place.input)
         state = place.layer.state(place.input)
-        function = FUNCTIONS.get(type(place.layer)) or unsupported("reference", place.layer)
+        function = self._kinds.get(type(place.layer)) or unsupported("reference", place.layer)
         return function(
             place.layer,
             {short: self._parameters[f"{place.name}.{short}"] for short in parameters},
@@ -70,7 +74,7 @@ class Reference(Adapter):
             array[...] = weights[name]
         optimiser = self._workload.optimiser
         update = UPDATES.get(type(optimiser)) or unsupported("reference", optimiser)
-        self._update = update(optimiser, self._parameters, self._arithmetic)
+        self._update = update(optimiser, self._parameters, self._arithmetic.float32)
         self._taken = 0  # steps since the start
 
     def averages(self) -> Weights:
@@ -91,9 +95,9 @@ class Reference(Adapter):
             self._functions[place.name].mask = mask
         logits = self._model.forward(batch.inputs.astype(self._dtype))
         loss, gradient = LOSSES[self._workload.loss](
-            logits, batch.labels, self._workload.label_smoothing, self._arithmetic
+            logits, batch.labels, self._workload.label_smoothing, self._arithmetic.float32
         )
-        self._model.backward(gradient)
+        self._model.backward(self._arithmetic.result(gradient))
         gradients = {
             f"{name}.{short}": gradient
             for name, function in self._functions.items()

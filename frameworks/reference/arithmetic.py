@@ -10,6 +10,7 @@ stochastic arithmetic for validating results of numerical software").
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Axes = int | tuple[int, ...]
+
+TRANSCENDENTAL = 4
+"""How many roundings of float32 an exponential, a hyperbolic tangent or a logarithm counts for: those of
+frameworks are off by up to a few units in the last place."""
 
 
 class Arithmetic:
@@ -45,6 +50,25 @@ class Arithmetic:
         """
         return y
 
+    def function(
+        self, y: NDArray, size: NDArray | float | None = None, roundings: int = 1
+    ) -> NDArray:
+        """Return y, an elementary function of each element, TRANSCENDENTAL roundings off in float32.
+
+        A coarser arithmetic computes it in float32 and rounds it; `roundings` is how many of its own
+        there are where a framework goes step by step.
+        """
+        return self.each(y, size, max(roundings, TRANSCENDENTAL))
+
+    def result(self, y: NDArray) -> NDArray:
+        """Return what is written between two operations, in the dtype that products have."""
+        return y
+
+    @property
+    def float32(self) -> Arithmetic:
+        """That of what stays in float32 beside coarser products: norms, the loss, the update."""
+        return self
+
     def store(self, w: NDArray) -> NDArray:
         """Return a weight, or an element of the state or of an optimiser's memory, as it is kept."""
         return w
@@ -70,7 +94,14 @@ class Rounded(Arithmetic):
         return x if bits is None else _to_bits(x, bits, self.truncated)
 
     def product(self, y: NDArray, terms: int, size: Callable[[], NDArray]) -> NDArray:
+        return self.result(y)
+
+    def result(self, y: NDArray) -> NDArray:
         return y if self.result_bits is None else _to_bits(y, self.result_bits, False)
+
+    @property
+    def float32(self) -> Arithmetic:
+        return EXACT
 
 
 def _to_bits(x: NDArray, bits: int, truncated: bool) -> NDArray:
@@ -107,7 +138,9 @@ class Noisy(Arithmetic):
     The error added is that, times a number between -1 and 1 that is drawn for each value, the same for
     equal ones, plus one that is drawn once: constants are rounded alike in every step, so errors may
     all lean one way. `products`, `results` and `between` are for coarser arithmetic: the unit roundoff of
-    operands and results of products, and that of single operations between products.
+    operands and results of products, and that of single operations between products. There, an array's
+    values may all be near to one number of that arithmetic and lean one way, but those of the next
+    operation lean as their own values have it: the second number is drawn for each operation.
     """
 
     def __init__(
@@ -121,7 +154,7 @@ class Noisy(Arithmetic):
         self._between, self._lean = between, random.uniform(-1, 1)
 
     def operand(self, x: NDArray) -> NDArray:
-        return x + self._error(x, self._operands) * x if self._operands else x
+        return x + self._error(x, self._operands, True) * x if self._operands else x
 
     def product(self, y: NDArray, terms: int, size: Callable[[], NDArray]) -> NDArray:
         scale = np.abs(y)
@@ -130,7 +163,7 @@ class Noisy(Arithmetic):
         scale *= FLOAT32
         if self._results:
             scale += self._results * np.abs(y)
-        scale *= self._error(y, 1.0)
+        scale *= self._error(y, 1.0, bool(self._results))
         scale += y
         return scale
 
@@ -163,20 +196,42 @@ class Noisy(Arithmetic):
         return np.expand_dims(share, summed) if keepdims else share
 
     def each(self, y: NDArray, size: NDArray | float | None = None, roundings: int = 1) -> NDArray:
+        return y + self._errors(y, size, self._between * roundings)
+
+    def function(
+        self, y: NDArray, size: NDArray | float | None = None, roundings: int = 1
+    ) -> NDArray:
+        return y + self._errors(y, size, max(TRANSCENDENTAL * FLOAT32, roundings * self._between))
+
+    def _errors(self, y: NDArray, size: NDArray | float | None, unit: float) -> NDArray:
+        coarse = self._between > FLOAT32
         scale = np.abs(y) if size is None else size
-        return y + self._error(y, self._between * roundings) * scale
+        # A coarse rounding that leans does so towards zero, or away from it.
+        return self._error(y, unit, coarse) * (np.copysign(scale, y) if coarse else scale)
+
+    def result(self, y: NDArray) -> NDArray:
+        return y + self._error(y, self._results, True) * np.abs(y) if self._results else y
+
+    @property
+    def float32(self) -> Arithmetic:
+        if self._between == FLOAT32:
+            return self
+        same_run = copy.copy(self)
+        same_run._operands, same_run._results, same_run._between = 0.0, 0.0, FLOAT32
+        return same_run
 
     def store(self, w: NDArray) -> NDArray:
         return w + (self._error(w, FLOAT32) - self._lean * FLOAT32) * np.abs(w)
 
-    def _error(self, like: NDArray, unit: float) -> NDArray:
+    def _error(self, like: NDArray, unit: float, coarse: bool = False) -> NDArray:
         """Return relative errors: pseudo-random, another each time, the same for the same value."""
         bits = np.ascontiguousarray(like, np.float64).view(np.uint64)
         digits = bits * (self._random.integers(2**64, dtype=np.uint64) | np.uint64(1))
         digits ^= digits >> np.uint64(29)
         digits *= MIXER
         digits >>= np.uint64(11)  # 53 bits
-        errors = (digits * 2.0**-52 - (1 - self._lean)) * unit
+        lean = self._random.uniform(-1, 1) if coarse else self._lean
+        errors = (digits * 2.0**-52 - (1 - lean)) * unit
         return errors.reshape(np.shape(like))
 
 

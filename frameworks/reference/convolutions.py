@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.reference.function import Function, cropped, norm, padded, places
+from frameworks.reference.function import Function, bias_gradient, cropped, norm, padded, places
 from workloads import layers as spec
 
 
@@ -63,7 +63,8 @@ class Conv2d(Function):
             self._scatter(self.weight.swapaxes(1, 2) @ flat[rows], dx[rows])
         self.gradients = {"weight": self._weight_gradient(d_weight, flat)}
         if self.layer.bias:
-            self.gradients["bias"] = self.arithmetic.sum(dy, (0, *range(2, dy.ndim)))
+            axes = (0, *range(2, dy.ndim))
+            self.gradients["bias"] = bias_gradient(self.arithmetic, dy, axes)
         self.terms = self.sizes(dy.reshape(*dy.shape[:2], -1, 1), self.x)
 
         def size() -> NDArray:

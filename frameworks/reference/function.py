@@ -90,6 +90,11 @@ def matrix_product(arithmetic: Arithmetic, y: NDArray, a: NDArray, b: NDArray) -
     return arithmetic.product(y, a.shape[1], lambda: np.outer(norm(a, 1), norm(b, 0)))
 
 
+def bias_gradient(arithmetic: Arithmetic, dy: NDArray, axes: tuple[int, ...]) -> NDArray:
+    """Return the gradient of a bias: the sum of dy over `axes`, in float32 of what dy is written as."""
+    return arithmetic.result(arithmetic.sum(arithmetic.result(dy), axes))
+
+
 Windows = Sequence[Window]
 """The windows along each of an array's last axes: height and width, or steps."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from frameworks.reference.activations import ACTIVATIONS
 from frameworks.reference.convolutions import Conv1d, Conv2d
-from frameworks.reference.function import Function, matrix_product
+from frameworks.reference.function import Function, bias_gradient, matrix_product
 from frameworks.reference.norms import BatchNorm, GroupNorm, LayerNorm, RmsNorm
 from frameworks.reference.pools import AvgPool, GlobalAvgPool, MaxPool
 from frameworks.reference.sequences import SEQUENCES
@@ -32,7 +32,7 @@ class Dense(Function):
     def backward(self, dy: NDArray) -> NDArray:
         read = self.arithmetic.operand(_rows(dy))
         d_weight = matrix_product(self.arithmetic, read.T @ self.x, read.T, self.x)
-        d_bias = self.arithmetic.sum(dy, tuple(range(dy.ndim - 1)))
+        d_bias = bias_gradient(self.arithmetic, dy, tuple(range(dy.ndim - 1)))
         self.gradients = {"weight": d_weight, "bias": d_bias}
         self.terms = self.sizes(dy, self.x)
         dx = matrix_product(self.arithmetic, read @ self.weight, read, self.weight)

@@ -29,7 +29,7 @@ def cross_entropy(
     highest = logits.max(axis=1, keepdims=True)
     # An error in an exponent is a relative error of its exponential.
     shifted = arithmetic.each(logits - highest, np.abs(logits) + np.abs(highest))
-    exponents = arithmetic.each(np.exp(shifted), roundings=4)
+    exponents = arithmetic.function(np.exp(shifted))
     sums = arithmetic.sum(exponents, 1, keepdims=True)
     target = np.full_like(logits, label_smoothing / logits.shape[1])
     target[np.arange(len(labels)), labels] += 1 - label_smoothing

@@ -8,10 +8,12 @@ being over what x was normalised over (Ioffe and Szegedy 2015, section 3, shorte
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.reference.arithmetic import Arithmetic
+from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.function import Function
 from workloads import layers as spec
 
@@ -24,15 +26,50 @@ def normal(x: NDArray, mean: NDArray, deviation: NDArray, arithmetic: Arithmetic
     return (moved - shift) / deviation
 
 
-class BatchNorm(Function):
+class Norm(Function):
+    """A norm computes in float32, whatever the precision of what it reads and writes."""
+
+    def __init__(
+        self,
+        layer: spec.Layer,
+        parameters: Mapping[str, NDArray],
+        state: Mapping[str, NDArray] | None = None,
+        arithmetic: Arithmetic = EXACT,
+    ) -> None:
+        super().__init__(layer, parameters, state, arithmetic.float32)
+        self._written = arithmetic.result
+
+    def forward(self, x: NDArray) -> NDArray:
+        return self._written(self.normalise(self._written(x)))
+
+    def infer(self, x: NDArray) -> NDArray:
+        return self._written(self.normalise_in_inference(self._written(x)))
+
+    def backward(self, dy: NDArray) -> NDArray:
+        return self._written(self.differentiate(self._written(dy)))
+
+    def normalise(self, x: NDArray) -> NDArray:
+        """Return the output as in training, float32."""
+        raise NotImplementedError
+
+    def normalise_in_inference(self, x: NDArray) -> NDArray:
+        """Return the output as in inference, float32."""
+        return self.normalise(x)
+
+    def differentiate(self, dy: NDArray) -> NDArray:
+        """Do what `backward` does, in float32."""
+        raise NotImplementedError
+
+
+class BatchNorm(Norm):
     """Each channel (or feature) by its mean and variance over examples and pixels.
 
-    `forward` takes the batch's, and keeps them for `settle`; `infer` takes the state's.
+    In training it takes the batch's, and keeps them for `settle`; in inference the state's.
     """
 
     layer: spec.BatchNorm
 
-    def forward(self, x: NDArray) -> NDArray:
+    def normalise(self, x: NDArray) -> NDArray:
         self.axes = (0, *range(2, x.ndim))  # all but the channels'
         self.count = x.size // x.shape[1]  # how many values made each mean
         total = self.arithmetic.sum
@@ -43,13 +80,13 @@ class BatchNorm(Function):
         self.h = self._normal(x, self.mean, self.deviation)
         return self._scaled(self.h, self.mean, self.deviation)
 
-    def infer(self, x: NDArray) -> NDArray:
+    def normalise_in_inference(self, x: NDArray) -> NDArray:
         self.axes = (0, *range(2, x.ndim))
         deviation = np.sqrt(self.state["variance"] + self.layer.epsilon)
         mean = self.state["mean"]
         return self._scaled(self._normal(x, mean, deviation), mean, deviation)
 
-    def backward(self, dy: NDArray) -> NDArray:
+    def differentiate(self, dy: NDArray) -> NDArray:
         # The weight is the same all over a mean, so mean(d) = weight mean(dy).
         total, rounded = self.arithmetic.sum, self.arithmetic.each
         d_bias, d_weight = total(dy, self.axes), total(dy * self.h, self.axes)
@@ -88,19 +125,19 @@ class BatchNorm(Function):
         return channels.reshape(-1, *(1 for _ in self.axes[1:]))
 
 
-class LayerNorm(Function):
+class LayerNorm(Norm):
     """Each example's features, of a sequence each step's, by their own mean and variance."""
 
     layer: spec.LayerNorm
 
-    def forward(self, x: NDArray) -> NDArray:
+    def normalise(self, x: NDArray) -> NDArray:
         mean = self._mean(x)
         centred = x - mean
         self.deviation = np.sqrt(self._mean(centred * centred) + self.layer.epsilon)
         self.h = normal(x, mean, self.deviation, self.arithmetic)
         return self.arithmetic.each(self.parameters["weight"] * self.h + self.parameters["bias"])
 
-    def backward(self, dy: NDArray) -> NDArray:
+    def differentiate(self, dy: NDArray) -> NDArray:
         total, axes = self.arithmetic.sum, tuple(range(dy.ndim - 1))
         self.gradients = {"weight": total(dy * self.h, axes), "bias": total(dy, axes)}
         self.terms = self.sizes(dy, self.h)
@@ -114,12 +151,12 @@ class LayerNorm(Function):
         return self.arithmetic.sum(x, -1, keepdims=True) / x.shape[-1]
 
 
-class GroupNorm(Function):
+class GroupNorm(Norm):
     """Each example's channels, a group of them at a time, by their own mean and variance."""
 
     layer: spec.GroupNorm
 
-    def forward(self, x: NDArray) -> NDArray:
+    def normalise(self, x: NDArray) -> NDArray:
         groups = self._by_group(x)
         mean = self._mean(groups)
         centred = groups - mean
@@ -128,7 +165,7 @@ class GroupNorm(Function):
         self.h = h.reshape(x.shape)
         return self._scaled(np.broadcast_to(mean / self.deviation, h.shape).reshape(x.shape))
 
-    def backward(self, dy: NDArray) -> NDArray:
+    def differentiate(self, dy: NDArray) -> NDArray:
         axes, total = (0, *range(2, dy.ndim)), self.arithmetic.sum
         self.gradients = {"weight": total(dy * self.h, axes), "bias": total(dy, axes)}
         self.terms = self.sizes(dy, self.h)
@@ -157,18 +194,18 @@ class GroupNorm(Function):
         return channels.reshape(-1, *(1 for _ in self.h.shape[2:]))
 
 
-class RmsNorm(Function):
+class RmsNorm(Norm):
     """Features by the root of their mean square r: with h = x / r, dx = (d - h mean(d h)) / r."""
 
     layer: spec.RmsNorm
 
-    def forward(self, x: NDArray) -> NDArray:
+    def normalise(self, x: NDArray) -> NDArray:
         mean = self.arithmetic.sum(np.square(x), -1, keepdims=True) / x.shape[-1]
         self.root = np.sqrt(mean + self.layer.epsilon)
         self.h = self.arithmetic.each(x / self.root, roundings=2)
         return self.arithmetic.each(self.parameters["weight"] * self.h)
 
-    def backward(self, dy: NDArray) -> NDArray:
+    def differentiate(self, dy: NDArray) -> NDArray:
         total, axes = self.arithmetic.sum, tuple(range(dy.ndim - 1))
         self.gradients = {"weight": total(dy * self.h, axes)}
         self.terms = {"weight": self.sizes(dy, self.h)["weight"]}

@@ -19,10 +19,12 @@ class MaxPool(Kinked):
     """
 
     layer: spec.MaxPool
+    beyond: float = -np.inf
+    """What windows find beyond the edges."""
 
     def forward(self, x: NDArray) -> NDArray:
         self.x = x
-        elements = self._elements(x, -np.inf)
+        elements = self._elements(x, self.beyond)
         y = functools.reduce(np.maximum, elements)
         enough = y
         if self.side:
@@ -34,7 +36,7 @@ class MaxPool(Kinked):
         return y
 
     def infer(self, x: NDArray) -> NDArray:
-        return functools.reduce(np.maximum, self._elements(x, -np.inf))
+        return functools.reduce(np.maximum, self._elements(x, self.beyond))
 
     def _elements(self, x: NDArray, padding: float) -> list[NDArray]:
         windows = self.layer.windows(x.shape[1:])

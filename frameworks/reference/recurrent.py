@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.reference.activations import TRANSCENDENTAL, sigmoid
+from frameworks.reference.activations import sigmoid
 from frameworks.reference.arithmetic import Arithmetic
-from frameworks.reference.function import Function, matrix_product
+from frameworks.reference.function import Function, bias_gradient, matrix_product
 from workloads import layers as spec
 
 
@@ -99,17 +99,17 @@ class Way:
 
     def add_bias(self, short: str, d: NDArray) -> None:
         """Leave the gradient of a bias that is added to what has the gradient `d`."""
-        self.gradients[short] = self.arithmetic.sum(d, (0, 1))
+        self.gradients[short] = bias_gradient(self.arithmetic, d, (0, 1))
         self.terms[short] = float(np.linalg.norm(d) * np.sqrt(d.shape[0] * d.shape[1]))
 
     def gate(self, x: NDArray) -> NDArray:
         """Return the sigmoid of x, whose size is 1/2 more than it."""
         y = sigmoid(x)
-        return self.arithmetic.each(y, 0.5 + y, TRANSCENDENTAL)
+        return self.arithmetic.function(y, 0.5 + y, 2)
 
     def tanh(self, x: NDArray) -> NDArray:
         """Return the hyperbolic tangent of x."""
-        return self.arithmetic.each(np.tanh(x), roundings=TRANSCENDENTAL)
+        return self.arithmetic.function(np.tanh(x))
 
     def gate_back(self, dy: NDArray, y: NDArray) -> NDArray:
         """Return the gradient of a sigmoid's x, of its y."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.reference.arithmetic import Arithmetic
-from frameworks.reference.function import Function, norm
+from frameworks.reference.function import Function, bias_gradient, norm
 from workloads import layers as spec
 
 
@@ -20,7 +20,12 @@ def product(a: NDArray, b: NDArray, arithmetic: Arithmetic) -> NDArray:
 
 
 class Embedding(Function):
-    """Each token's row; the gradient of a row is the sum of dy over all places of its token."""
+    """Each token's row; the gradient of a row is the sum of dy over all places of its token.
+
+    That of the padding's row is zero.
+    """
+
+    layer: spec.Embedding
 
     def forward(self, x: NDArray) -> NDArray:
         self.x = x.astype(np.int64)
@@ -33,20 +38,31 @@ class Embedding(Function):
         tokens, starts = np.unique(self.x.ravel()[order], return_index=True)
         for token, places in zip(tokens, np.split(order, starts[1:]), strict=True):
             d_weight[token] = self.arithmetic.sum(rows[places], 0)
+        if self.layer.padding is not None:
+            d_weight[self.layer.padding] = 0
         self.gradients = {"weight": d_weight}
         self.terms = {"weight": float(np.linalg.norm(dy)) * math.sqrt(self.x.size)}
         return np.zeros(self.x.shape, dy.dtype)
 
 
 class Positions(Function):
-    """y = x + weight, the same weight for each example."""
+    """y = x + weight, the same for each example; sinusoids are float32, as frameworks have them."""
+
+    layer: spec.Positions
 
     def forward(self, x: NDArray) -> NDArray:
-        return self.arithmetic.each(x + self.parameters["weight"])
+        return self.arithmetic.each(x + self.table(x))
+
+    def table(self, x: NDArray) -> NDArray:
+        """Return what is added to each example, (steps, features)."""
+        if self.layer.encoding == spec.LEARNED:
+            return self.parameters["weight"]
+        return self.arithmetic.store(spec.sinusoids(*x.shape[1:])).astype(x.dtype)
 
     def backward(self, dy: NDArray) -> NDArray:
-        self.gradients = {"weight": self.arithmetic.sum(dy, 0)}
-        self.terms = {"weight": float(np.linalg.norm(dy)) * math.sqrt(len(dy))}
+        if self.layer.encoding == spec.LEARNED:
+            self.gradients = {"weight": self.arithmetic.sum(dy, 0)}
+            self.terms = {"weight": float(np.linalg.norm(dy)) * math.sqrt(len(dy))}
         return dy
 
 
@@ -125,15 +141,19 @@ class Attention(Function):
     def _scale(self) -> float:
         return 1 / math.sqrt(self.shape[2] // self.layer.heads)
 
+    def seen(self, steps: int) -> NDArray[np.bool_]:
+        """Return which steps, of the last axis, each step sees: (steps, steps)."""
+        return np.tri(steps, dtype=bool) if self.layer.causal else np.ones((steps, steps), bool)
+
     def _softmax(self, scores: NDArray) -> NDArray:
         """Return the softmax over the last axis, of the steps that a step sees."""
         rounded, steps = self.arithmetic.each, scores.shape[-1]
-        seen = np.tri(steps, dtype=bool) if self.layer.causal else np.ones((steps, steps), bool)
+        seen = self.seen(steps)
         highest = np.where(seen, scores, -np.inf).max(axis=-1, keepdims=True)
         # An error in an exponent is a relative error of its exponential.
         size = np.abs(scores) + np.abs(highest)
         shifted = np.where(seen, rounded(scores - highest, size), 0)
-        exponents = np.where(seen, rounded(np.exp(shifted), roundings=4), 0)
+        exponents = np.where(seen, self.arithmetic.function(np.exp(shifted)), 0)
         return rounded(exponents / self.arithmetic.sum(exponents, -1, keepdims=True), roundings=4)
 
     def _product(self, a: NDArray, b: NDArray) -> NDArray:
@@ -156,7 +176,7 @@ class Attention(Function):
         if bias in self.parameters:
             # By example, then by step.
             per_example = dy.reshape(self.shape)
-            self.gradients[bias] = self.arithmetic.sum(per_example, (0, 1))
+            self.gradients[bias] = bias_gradient(self.arithmetic, per_example, (0, 1))
             self.terms[bias] = size * math.sqrt(len(dy))
         return self._product(read, self.arithmetic.operand(self.parameters[weight]))
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from frameworks.contract import Options, unsupported
 from frameworks.tensorflow import layout
 from frameworks.tensorflow.activations import ACTIVATIONS
+from frameworks.tensorflow.biases import add_bias
 from frameworks.tensorflow.sequences import SEQUENCES
 from frameworks.tensorflow.stages import Function, Stage, Training, in_bfloat16, in_float32, plain
 from frameworks.tensorflow.transformer import TRANSFORMER, masked_cross_entropy
@@ -84,11 +85,12 @@ class Forward:
         """Return the product and its bias."""
         # Of a sequence, matmul would take a product an example, and sum their gradients after.
         product = tf.matmul if len(place.input) == 1 else partial(tf.tensordot, axes=1)
-        return self._product(place, lambda x, w, b: tf.nn.bias_add(product(x, w), b))
+        return self._product(place, lambda x, w, b: add_bias(product(x, w), b))
 
     def convolution(self, place: Placed, layer: spec.Convolution) -> Stage:
         """Return the convolution in the images' layout, of sequences in theirs."""
-        product = convolution(layer, place.input, self.images)
+        sliced = self._cpu and self._xla and not self.mixed
+        product = convolution(layer, place.input, self.images, sliced)
         if self._cpu and not self._xla and needs_xla(layer, place.input):
             product = tf.function(product, jit_compile=True, autograph=False)
         return self._product(place, product)

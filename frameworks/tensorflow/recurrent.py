@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from frameworks.tensorflow.biases import add_bias
 from frameworks.tensorflow.stages import Stage, in_bfloat16, plain
 from workloads import layers as spec
 from workloads.spec import Placed
@@ -48,7 +49,7 @@ def one_way(
 ) -> tf.Tensor:
     """Return the outputs of one way, (batch, steps, units), in x's dtype."""
     weight_x, weight_h, bias, *bias_h = weights
-    from_x = tf.unstack(tf.nn.bias_add(tf.tensordot(x, weight_x, axes=1), bias), axis=1)
+    from_x = tf.unstack(add_bias(tf.tensordot(x, weight_x, axes=1), bias), axis=1)
     outputs = way(from_x[::-1] if turned else from_x, units, weight_h, *bias_h)
     return tf.cast(tf.stack(outputs[::-1] if turned else outputs, axis=1), x.dtype)
 

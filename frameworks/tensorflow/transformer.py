@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from frameworks.tensorflow.biases import add_bias
 from frameworks.tensorflow.stages import Stage, Training, in_bfloat16, plain
 from workloads import layers as spec
 from workloads.spec import Placed
@@ -18,15 +19,25 @@ UNSEEN = -1e9
 
 
 def embedding(net: Any, place: Placed, layer: spec.Embedding) -> Stage:
-    """Return the rows of tokens that come as float32."""
+    """Return the rows of tokens that come as float32; no gradient goes to that of the padding."""
     weight, dtype = net.variables[f"{place.name}.weight"], net.dtype
-    return plain(lambda x: tf.cast(tf.gather(weight, tf.cast(x, tf.int32)), dtype))
+
+    def rows(x: tf.Tensor) -> tf.Tensor:
+        y = tf.gather(weight, tf.cast(x, tf.int32))
+        if layer.padding is not None:
+            y = tf.where((x == layer.padding)[..., None], tf.stop_gradient(y), y)
+        return tf.cast(y, dtype)
+
+    return plain(rows)
 
 
 def positions(net: Any, place: Placed, layer: spec.Positions) -> Stage:
-    """Return the sum with a learned vector for each step."""
-    weight, dtype = net.variables[f"{place.name}.weight"], net.dtype
-    return plain(lambda x: x + tf.cast(weight, dtype))
+    """Return the sum with a vector for each step, learned or fixed."""
+    dtype, weight = net.dtype, net.variables.get(f"{place.name}.weight")
+    if weight is None:
+        weight = spec.sinusoids(*place.input).astype(np.float32)
+    # In bfloat16, the sum over the batch that is its gradient would be taken in it, too.
+    return plain(lambda x: tf.cast(tf.cast(x, tf.float32) + weight, dtype))
 
 
 def patches(net: Any, place: Placed, layer: spec.Patches) -> Stage:
@@ -52,7 +63,7 @@ def attention(net: Any, place: Placed, layer: spec.Attention) -> Stage:
 
         def product(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor | None) -> tf.Tensor:
             y = tf.matmul(x, w)
-            return y if b is None else tf.nn.bias_add(y, b)
+            return y if b is None else add_bias(y, b)
 
         if net.mixed:
             return in_bfloat16(product, weight, bias)

@@ -18,7 +18,8 @@ from frameworks.answers import probes
 from frameworks.contract import Options
 from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import Arithmetic
-from harness.parity import diagnosis_recurrent, diagnosis_sequences, inference
+from frameworks.reference.layers import FUNCTIONS
+from harness.parity import diagnosis_functions, diagnosis_recurrent, diagnosis_sequences, inference
 from harness.parity.check import Verdict
 from harness.parity.diagnosis_updates import of_another_optimiser
 from harness.parity.reference import ReferenceRun
@@ -48,6 +49,7 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
         _variance,
         _not_finite,
         diagnosis_sequences.of_labels,
+        diagnosis_sequences.of_padding,
         _loss_scaled,
         _what_if,
         diagnosis_recurrent.of_gelu,
@@ -136,6 +138,10 @@ def _what_if(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[
             continue  # the suspect's shapes do not even fit
         if difference(answers["logits"], logits) < EXACT:
             yield words
+    for words, functions in diagnosis_functions.suspects(run.workload):
+        reference = run.reference(functions={**FUNCTIONS, **functions})
+        if difference(answers["logits"], reference.step(run.batches[0]).logits) < EXACT:
+            yield words
 
 
 def _averaged(x: layers.Layer) -> layers.Layer:
@@ -216,7 +222,7 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
             weights(lambda n, w: _reordered(w, shape) if n == name else w),
         )
     for words, change in OTHER_LAYERS.items():
-        changed = tuple(map(change, run.workload.layers))
+        changed = layers.changed(run.workload.layers, change)
         if changed != run.workload.layers:
             yield words, replace(run, workload=replace(run.workload, layers=changed))
     yield from diagnosis_sequences.suspects(run)

@@ -22,11 +22,6 @@ def suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
         causal = any(getattr(place.layer, "causal", False) for place in run.workload.leaves)
         words = "is not causal" if causal else "is causal, where it is to see all steps"
         yield f"attention {words}", replace(run, workload=turned)
-    if layers.Positions in kinds:
-        names = [p.name for p in run.workload.leaves if isinstance(p.layer, layers.Positions)]
-        for shift in (1, -1):
-            rolled = {f"{k}.weight": np.roll(run.start[f"{k}.weight"], shift, 0) for k in names}
-            yield "positions are shifted by a step", replace(run, start={**run.start, **rolled})
 
 
 def _turned(layer: layers.Layer) -> layers.Layer:
@@ -34,6 +29,18 @@ def _turned(layer: layers.Layer) -> layers.Layer:
     if not isinstance(layer, layers.Attention):
         return layer
     return replace(layer, causal=not layer.causal)
+
+
+def of_padding(
+    answers: Mapping[str, NDArray], run: ReferenceRun, verdict: Verdict
+) -> Iterator[str]:
+    """A padding token's row that has a gradient."""
+    for place in run.workload.leaves:
+        padding = getattr(place.layer, "padding", None)
+        if not isinstance(place.layer, layers.Embedding) or padding is None:
+            continue
+        if np.any(answers[f"gradient/{place.name}.weight"][padding]):
+            yield f"the row of {place.name}'s padding token has a gradient"
 
 
 def of_labels(answers: Mapping[str, NDArray], run: ReferenceRun, verdict: Verdict) -> Iterator[str]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from frameworks.reference.arithmetic import EXACT, FLOAT32, ROUNDED, Noisy
+from frameworks.reference.arithmetic import EXACT, FLOAT32, ROUNDED, Noisy, noisy
 
 
 def noise(seed: int = 0) -> Noisy:
@@ -121,3 +121,28 @@ def test_zeros_stay_zeros() -> None:
     for result in (noise().each(x), noise().store(x), noise().sum(x, 0)):
         assert not result.any()
     assert not noise().product(x, 4, lambda: np.zeros((3, 4))).any()
+
+
+def largest_error(result: NDArray, x: NDArray) -> float:
+    return float(np.abs(result / x - 1).max())
+
+
+def test_beside_coarse_products_norms_loss_and_update_are_float32() -> None:
+    x, unit = 1 + np.random.default_rng(0).random(1000), 2.0**-8
+    coarse = noisy("bfloat16", np.random.default_rng(0))
+    for result in (coarse.each(x), coarse.function(x), coarse.result(x), coarse.operand(x)):
+        assert 0.3 * unit < largest_error(result, x) <= 2 * unit
+    whole = coarse.float32
+    for result in (whole.each(x), whole.function(x), whole.result(x), whole.operand(x)):
+        assert largest_error(result, x) <= 8 * FLOAT32
+    nearest, _ = ROUNDED["bfloat16"]
+    assert (nearest.float32, nearest.result(np.array([1 + 2.0**-9]))) == (EXACT, 1)
+
+
+def test_coarse_errors_of_an_operation_lean_and_those_of_the_next_another_way() -> None:
+    x = np.concatenate([1 + np.random.default_rng(0).random(1000)] * 2)
+    x[1000:] *= -1
+    coarse = noisy("bfloat16", np.random.default_rng(0))
+    leanings = [np.mean(coarse.each(x, np.full(2000, 1.5)) / x - 1) * 2**8 for _ in range(20)]
+    assert min(leanings) < -0.4
+    assert max(leanings) > 0.4

@@ -38,12 +38,30 @@ def test_an_embedding_adds_up_the_gradients_of_each_token(
     numbers = numerical(lambda: float(np.sum(dy * embedding.forward(x))), weight)
     gradient = embedding.gradients["weight"]
     np.testing.assert_allclose(gradient, numbers, rtol=TOLERANCE, atol=TOLERANCE)
+    padded = FUNCTIONS[spec.Embedding](spec.Embedding(tokens, units, 0), {"weight": weight})
+    assert np.array_equal(padded.forward(x), y)
+    padded.backward(dy)
+    assert not padded.gradients["weight"][0].any()
+    assert np.array_equal(padded.gradients["weight"][1:], gradient[1:])
 
 
 @given(steps=st.integers(1, 4), features=st.integers(1, 3), seed=seeds)
 @settings(max_examples=10, deadline=None)
 def test_positions(steps: int, features: int, seed: int) -> None:
     check(spec.Positions(), (steps, features), 2, seed)
+    check(spec.Positions(spec.SINUSOIDAL), (steps, features), 2, seed)
+
+
+def test_sinusoids_are_those_of_the_formula() -> None:
+    table = spec.sinusoids(3, 4)
+    np.testing.assert_allclose(table[0], [0, 1, 0, 1])
+    np.testing.assert_allclose(table[1], [np.sin(1), np.cos(1), np.sin(0.01), np.cos(0.01)])
+    np.testing.assert_allclose(table[2], [np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)])
+    # Any shift is a rotation of each pair (Vaswani et al. 2017, section 3.5).
+    pairs = spec.sinusoids(20, 6).reshape(20, 3, 2) @ [1j, 1]
+    np.testing.assert_allclose(pairs[5:] / pairs[:-5], np.tile(pairs[5] / pairs[0], (15, 1)))
+    y = FUNCTIONS[spec.Positions](spec.Positions(spec.SINUSOIDAL), {}).forward(np.zeros((2, 3, 4)))
+    assert np.array_equal(y, np.stack([table, table]))
 
 
 @given(

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from frameworks.reference import adapter as reference
 from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.losses import cross_entropy
-from frameworks.reference.transformer import Attention, Embedding
+from frameworks.reference.transformer import Attention, Embedding, Positions
 from harness.parity import hint, judge
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED, WORKLOAD
 from tests.harness.parity.cases import Single, answered, run_of
 from workloads import spec
-from workloads.layers import Layer
+from workloads.layers import Layer, sinusoids
 from workloads.spec import Placed
 
 NET = spec.load(str(WORKLOAD))
@@ -29,6 +29,8 @@ NET = spec.load(str(WORKLOAD))
 HINTS = {
     "attention sees what comes": "attention is not causal",
     "positions are shifted by one step": "positions are shifted",
+    "the row of the padding token is trained": "padding token has a gradient",
+    "sinusoidal positions are left out": "positions are left out",
     "steps that are padding count in the loss": "labelled -1 count",
 }
 
@@ -66,6 +68,14 @@ class OverQueries(Attention):
         scores = np.where(seen, scores, -np.inf)
         powers = np.exp(scores - scores.max(-2, keepdims=True))
         return powers / powers.sum(-2, keepdims=True)
+
+
+class SinesFirst(Positions):
+    def forward(self, x: NDArray) -> NDArray:
+        if self.parameters:
+            return super().forward(x)
+        table = sinusoids(*x.shape[1:]).astype(x.dtype)
+        return x + np.concatenate([table[:, ::2], table[:, 1::2]], axis=1)
 
 
 class LastPlace(Embedding):
@@ -127,6 +137,21 @@ def test_a_fault_of_a_layer_s_own_code_is_caught(fault: str) -> None:
     with np.errstate(all="ignore"):  # some trainings diverge
         verdict = judge(answered(run, NATIVE[fault]), run, "float32")
     assert verdict.value == NOT_EQUIVALENT
+
+
+def test_sines_before_cosines_are_caught_and_named() -> None:
+    run = run_of(NET)
+    answers = answered(run, _with(spec.KINDS["positions"], SinesFirst))
+    verdict = judge(answers, run, "float32")
+    assert verdict.value == NOT_EQUIVALENT
+    assert "all sines before all cosines" in (hint(answers, run, verdict) or "")
+
+
+@pytest.mark.parametrize("fault", list(NATIVE)[:1])
+def test_a_mask_that_is_off_by_one_is_named(fault: str) -> None:
+    run = run_of(NET)
+    answers = answered(run, NATIVE[fault])
+    assert "off by one" in (hint(answers, run, judge(answers, run, "float32")) or "")
 
 
 def test_a_mean_of_means_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

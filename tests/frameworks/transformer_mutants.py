@@ -12,7 +12,7 @@ import numpy as np
 from frameworks.contract import Weights
 from tests.frameworks.mutants import Mutant
 from workloads.batches import Batch
-from workloads.layers import Attention, Layer, Residual
+from workloads.layers import SINUSOIDAL, Attention, Layer, Positions, Residual
 from workloads.spec import Workload
 
 WORKLOAD = Path(__file__).with_name("transformer.toml")
@@ -84,6 +84,22 @@ class HeadsPermuted(Reordered):
         return np.roll(weight, -4, axis=1) if name == "attention1.weight_o" else weight
 
 
+class PaddingTrained(Mutant):
+    """the row of the padding token is trained"""
+
+    def spec(self, workload: Workload) -> Workload:
+        embedding, *rest = workload.layers
+        return replace(workload, layers=(replace(embedding, padding=None), *rest))  # type: ignore[call-arg]
+
+
+class SinusoidsLeftOut(Mutant):
+    """sinusoidal positions are left out"""
+
+    def spec(self, workload: Workload) -> Workload:
+        rest = [layer for layer in workload.layers if layer != Positions(SINUSOIDAL)]
+        return replace(workload, layers=tuple(rest))
+
+
 class PaddingCounted(Mutant):
     """steps that are padding count in the loss"""
 
@@ -107,6 +123,8 @@ TRANSFORMED = {
         NotCausal,
         OneHeadMore,
         PositionsShifted,
+        PaddingTrained,
+        SinusoidsLeftOut,
         HeadsPermuted,
         PaddingCounted,
         MaskReused,

@@ -53,6 +53,16 @@ def test_a_net_on_tokens_is_read_and_survives_the_way_to_a_worker() -> None:
         ((EMBEDDING, {"kind": "flatten"}, DENSE), {}, ["64 classes at each of 64 steps"]),
         ((EMBEDDING, EMBEDDING, DENSE), {}, ["embedding needs tokens (steps,)"]),
         (
+            ({**EMBEDDING, "padding": 64}, DENSE),
+            {},
+            ["padding = 64", "less than tokens = 64"],
+        ),
+        (
+            (EMBEDDING, {"kind": "positions", "encoding": "sinusoid"}, DENSE),
+            {},
+            ["encoding = 'sinusoid'", 'did you mean "sinusoidal"?', "allowed: learned, sinusoidal"],
+        ),
+        (
             (EMBEDDING, DENSE),
             {"data": {"dataset": "text", "batch": 3, "epochs": 1, "scale": 63}},
             ["[data]", "not normalised: leave scale, mean and std out"],

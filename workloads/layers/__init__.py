@@ -29,7 +29,7 @@ from workloads.layers.sequences import (
     Recurrent,
     Rows,
 )
-from workloads.layers.tokens import Embedding, Positions
+from workloads.layers.tokens import LEARNED, SINUSOIDAL, Embedding, Positions, sinusoids
 from workloads.reading import by_kind
 
 __all__ = [
@@ -38,7 +38,9 @@ __all__ = [
     "BIDIRECTIONAL",
     "FORWARD",
     "KINDS",
+    "LEARNED",
     "REVERSE",
+    "SINUSOIDAL",
     "Activation",
     "Attention",
     "AvgPool",
@@ -79,6 +81,7 @@ __all__ = [
     "Softplus",
     "Tanh",
     "changed",
+    "sinusoids",
 ]
 
 KINDS = by_kind(Layer)
