@@ -18,8 +18,9 @@ import pytest
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
 from tests.frameworks import inside
-from tests.frameworks.check_adapter import NETS, STEPS, WORKLOADS, given, look, take_up
+from tests.frameworks.check_adapter import STEPS, given, look, take_up
 from tests.frameworks.inside import FRAMEWORK_SPECS
+from tests.frameworks.nets import NETS, WORKLOADS
 from workloads.init import dropout_masks, start_weights
 
 SCRIPT = Path(__file__).with_name("check_adapter.py")

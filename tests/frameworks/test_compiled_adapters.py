@@ -6,7 +6,8 @@ import pytest
 
 from tests.frameworks import adapter_checks as checks
 from tests.frameworks import inside
-from tests.frameworks.check_adapter import FALLS, NETS, WORKLOADS
+from tests.frameworks.check_adapter import FALLS
+from tests.frameworks.nets import NETS, WORKLOADS
 
 
 @pytest.mark.parametrize(("framework", "mode", "net"), checks.cases(NETS, compiled=True))
