@@ -37,24 +37,31 @@ TRAINED_TOLERANCE = 1.5e-5
 OFFSET = 100
 
 
-def cases(nets: Iterable[str], compiled: bool) -> list[Any]:
-    """Every framework x mode x net: of the modes that call a compiler, or of the others."""
+def cases(nets: Iterable[str]) -> list[Any]:
+    """Every framework x mode x net; one process does those of a framework and mode."""
     return [
-        pytest.param(*case.values, net, marks=case.marks, id=f"{case.id}-{net}")
+        pytest.param(
+            *case.values, net, marks=[*case.marks, group(*case.values)], id=f"{case.id}-{net}"
+        )
         for case in inside.modes(everywhere=True)
         for net in nets
-        if bool(case.marks) == compiled and _tried(*case.values, net, compiled=compiled)
+        if _tried(*case.values, net)
     ]
 
 
-def _tried(framework: str, mode: str, net: str, compiled: bool) -> bool:
+def group(framework: str, mode: str) -> pytest.MarkDecorator:
+    """The mark of tests that one process does: they read the same answers."""
+    return pytest.mark.xdist_group(f"{framework} {mode}")
+
+
+def _tried(framework: str, mode: str, net: str) -> bool:
     """Whether a mode is tried with a net: compilers take long, and compile each net anew.
 
     Modes that serve on cards only compute on a CPU as another mode does: one net shows it.
     """
     if mode not in FRAMEWORK_SPECS[framework].modes_on("cpu"):
         return net == "residual"
-    return net in NETS or not compiled
+    return net in NETS or not inside.calls_compiler(framework, mode)
 
 
 def _weights(net: str) -> Weights:
@@ -93,12 +100,7 @@ def _given() -> dict[str, np.ndarray]:
 @cache
 def answers_of_mode(framework: str, mode: str) -> dict[str, np.ndarray]:
     """What the adapter tells of all its nets, named as above: one process, for importing is slow."""
-    nets = [
-        net
-        for compiled in (True, False)
-        for *cell, net in (case.values for case in cases(WORKLOADS, compiled))
-        if cell == [framework, mode]
-    ]
+    nets = [net for net in WORKLOADS if _tried(framework, mode, net)]
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder) / name) for name in ("given.npz", "found.npz")]
         np.savez(files[0], **_given())

@@ -21,7 +21,12 @@ pytestmark = pytest.mark.slow
 RANKED = sorted(name for name, spec in discover().items() if not spec.reference)
 
 
-@pytest.fixture(scope="module", params=RANKED)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(f"mutations {name}")) for name in RANKED
+    ],
+)
 def outcome(request: pytest.FixtureRequest) -> list[Outcome]:
     return list(outcomes(request.param))
 
