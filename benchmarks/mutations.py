@@ -81,25 +81,25 @@ def planted(framework: str) -> dict[str, list[str]]:
     return plan
 
 
-def outcomes(framework: str) -> Iterator[Outcome]:
+def outcomes(framework: str, steps: int = STEPS) -> Iterator[Outcome]:
     """Try every fault in one framework, in its first mode: all in one process."""
     host, plan = framework_spec.discover()[framework], planted(framework)
     with tempfile.TemporaryDirectory() as scratch:
         folders = {name: Path(scratch, str(number)) for number, name in enumerate(plan)}
         for name, folder in folders.items():
             folder.mkdir()
-            _ask(_reference(name), plan[name], folder)
+            _ask(_reference(name, steps), plan[name], folder)
         variables = host.worker_variables(device="cpu", threads=1, scratch=Path(scratch))
         places = [word for name, folder in folders.items() for word in (name, str(folder))]
         python = builder.prepare(host, "cpu").python
-        command = [str(python), "-P", str(SCRIPT), framework, host.modes[0], str(STEPS), *places]
+        command = [str(python), "-P", str(SCRIPT), framework, host.modes[0], str(steps), *places]
         environment = worker_environment(variables)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{framework}: {done.stderr[-2000:]}")
         assert json.loads(done.stdout.splitlines()[-1])["done"] == len(plan)  # noqa: S101
         for name, folder in folders.items():
-            yield from _judged(framework, _reference(name), ["", *plan[name]], folder)
+            yield from _judged(framework, _reference(name, steps), ["", *plan[name]], folder)
 
 
 def _ask(run: ReferenceRun, faults: list[str], folder: Path) -> None:
@@ -128,10 +128,10 @@ def _judged(
 
 
 @cache
-def _reference(name: str) -> ReferenceRun:
+def _reference(name: str, steps: int) -> ReferenceRun:
     """Inputs like the data set's, from a seed, so that nothing has to be fetched."""
     workload = spec.load(name)
-    taken = batches(workload, STEPS)
+    taken = batches(workload, steps)
     if workload.data.last == "keep":
         inputs, labels, masks = taken[1]
         taken[1] = Batch(inputs[:5], labels[:5], tuple(mask[:5] for mask in masks))
