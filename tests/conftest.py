@@ -30,13 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     A group is done by one process: a file, or the part of one whose tests name a group of their own.
     """
-    names, long = {"slow", "compile_heavy"}, set()
+    length = dict[str, int]()
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
-        if any(mark.name in names for mark in item.iter_markers()):
-            long.add(_group(item))
-    items.sort(key=lambda item: _group(item) not in long)
+        names = {mark.name for mark in item.iter_markers()}
+        rank = 2 if "compile_heavy" in names else int("slow" in names)
+        length[_group(item)] = max(rank, length.get(_group(item), 0))
+    items.sort(key=lambda item: -length[_group(item)])
 
 
 def _group(item: pytest.Item) -> str:

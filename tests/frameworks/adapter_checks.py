@@ -38,20 +38,23 @@ OFFSET = 100
 
 
 def cases(nets: Iterable[str]) -> list[Any]:
-    """Every framework x mode x net; one process does those of a framework and mode."""
+    """Every framework x mode x net."""
     return [
-        pytest.param(
-            *case.values, net, marks=[*case.marks, group(*case.values)], id=f"{case.id}-{net}"
-        )
-        for case in inside.modes(everywhere=True)
+        pytest.param(*case.values, net, marks=case.marks, id=f"{case.id}-{net}")
+        for case in modes(everywhere=True)
         for net in nets
         if _tried(*case.values, net)
     ]
 
 
-def group(framework: str, mode: str) -> pytest.MarkDecorator:
-    """The mark of tests that one process does: they read the same answers."""
-    return pytest.mark.xdist_group(f"{framework} {mode}")
+def modes(everywhere: bool = False) -> list[Any]:
+    """As `inside.modes`; one process does all of a framework and mode, which read the same answers."""
+    cases = []
+    for case in inside.modes(everywhere):
+        framework, mode = case.values
+        marks = [*case.marks, pytest.mark.slow, pytest.mark.xdist_group(f"{framework} {mode}")]
+        cases.append(pytest.param(framework, mode, marks=marks, id=case.id))
+    return cases
 
 
 def _tried(framework: str, mode: str, net: str) -> bool:

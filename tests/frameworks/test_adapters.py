@@ -33,13 +33,7 @@ def test_a_long_list_is_its_batches_one_by_one(framework: str, mode: str, net: s
     checks.a_long_list_as_one_by_one(framework, mode, net)
 
 
-@pytest.mark.parametrize(
-    ("framework", "mode"),
-    [
-        pytest.param(*case.values, marks=[*case.marks, checks.group(*case.values)], id=case.id)
-        for case in inside.modes()
-    ],
-)
+@pytest.mark.parametrize(("framework", "mode"), checks.modes())
 def test_the_rate_stays_out_of_momentum(framework: str, mode: str) -> None:
     inside.skip_without_program(framework, mode)
     assert checks.answers_of_mode(framework, mode)["falls"] == pytest.approx(FALLS, abs=1e-6)
