@@ -48,11 +48,11 @@ from harness.runner.context import Measuring
 from harness.runner.request import Options, request
 from harness.runner.run import execute
 asked = request(Options(
-    frameworks=["all"], workloads=["mlp-2-3-2", "mlp-digits"], modes=["well", "slow", "raises"],
+    frameworks=["all"], workloads=["mlp-2-3-2", "mlp-digits"], modes=["well", "raises"],
     device="cpu", threads=1, seed=None, data="real", data_dir=None, steps=40, out=root / "results",
     interpreters=dict.fromkeys(["faulty", "reference"], Path(sys.executable)), root=root,
 ))
-brief = Measuring(launches=3, rounds=2, seconds=0.01, warm_seconds=0.01, warm_portions=12,
+brief = Measuring(launches=2, rounds=2, seconds=0.01, warm_seconds=0.01, warm_portions=12,
                   untimed_seconds=0.01)
 execute(replace(asked, measuring=brief), lambda event: None, root, resumed=next(iter(resumed), None))
 """

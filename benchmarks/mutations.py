@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -64,56 +65,73 @@ def native_host() -> str:
     return next(name for name in framework_spec.discover() if name.startswith("py"))
 
 
-def outcomes(framework: str) -> Iterator[Outcome]:
-    """Try every fault in one framework, in its first mode."""
-    native = [*NATIVE] if framework == native_host() else []
-    sigmoid = [fault for fault in native if "sigmoid" in fault]
-    yield from _try(framework, WORKLOAD, [*COMMON, *(f for f in native if f not in sigmoid)])
+def planted(framework: str) -> dict[str, list[str]]:
+    """Return the faults that are planted in a framework, by workload."""
+    native = framework == native_host()
+    natives = [*NATIVE] if native else []
+    sigmoid = [fault for fault in natives if "sigmoid" in fault]
+    plan = {WORKLOAD: [*COMMON, *(fault for fault in natives if fault not in sigmoid)]}
     if sigmoid:
-        yield from _try(framework, SIGMOIDS, sigmoid)
-    yield from _try(framework, str(WINDOWS), [*WINDOWED, *(NATIVE_WINDOWED if native else ())])
+        plan[SIGMOIDS] = sigmoid
+    plan[str(WINDOWS)] = [*WINDOWED, *(NATIVE_WINDOWED if native else ())]
     for workload, kinds in optimiser_mutants.BY_WORKLOAD.items():
-        yield from _try(framework, workload, [str(kind.__doc__) for kind in kinds])
-    transformed = [*TRANSFORMED, *(NATIVE_TRANSFORMED if native else ())]
-    yield from _try(framework, str(TRANSFORMER), transformed)
-    recurrent = [*RECURRENT, *(NATIVE_RECURRENT if native else ())]
-    yield from _try(framework, str(RECURRENT_NET), recurrent)
+        plan[workload] = [str(kind.__doc__) for kind in kinds]
+    plan[str(TRANSFORMER)] = [*TRANSFORMED, *(NATIVE_TRANSFORMED if native else ())]
+    plan[str(RECURRENT_NET)] = [*RECURRENT, *(NATIVE_RECURRENT if native else ())]
+    return plan
 
 
-def _try(framework: str, name: str, faults: list[str]) -> Iterator[Outcome]:
-    host, run = framework_spec.discover()[framework], _reference(name)
-    python = builder.prepare(host, "cpu").python
+def outcomes(framework: str, steps: int = STEPS) -> Iterator[Outcome]:
+    """Try every fault in one framework, in its first mode: all in one process."""
+    host, plan = framework_spec.discover()[framework], planted(framework)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        given = {
-            "inputs": stacked([batch.inputs for batch in run.batches]),
-            "labels": stacked([batch.labels for batch in run.batches]),
-            "sizes": np.array([len(batch.labels) for batch in run.batches]),
-            **{
-                f"masks/{i}": stacked(layer)
-                for i, layer in enumerate(zip(*(b.masks for b in run.batches), strict=True))
-            },
-        }
-        np.savez(folder / "given.npz", **given, **run.start)  # type: ignore[arg-type]
-        variables = host.worker_variables(device="cpu", threads=1, scratch=folder)
+        folders = {name: Path(scratch, str(number)) for number, name in enumerate(plan)}
+        for name, folder in folders.items():
+            folder.mkdir()
+            _ask(_reference(name, steps), plan[name], folder)
+        variables = host.worker_variables(device="cpu", threads=1, scratch=Path(scratch))
+        places = [word for name, folder in folders.items() for word in (name, str(folder))]
+        python = builder.prepare(host, "cpu").python
+        command = [str(python), "-P", str(SCRIPT), framework, host.modes[0], str(steps), *places]
         environment = worker_environment(variables)
-        job = [framework, host.modes[0], name, str(STEPS), str(folder / "given.npz"), scratch]
-        command = [str(python), "-P", str(SCRIPT), *job, *faults]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{framework}: {done.stderr[-2000:]}")
-        assert json.loads(done.stdout.splitlines()[-1])["done"] == len(faults) + 1  # noqa: S101
-        for number, fault in enumerate(["", *faults]):
-            with np.load(folder / f"{number}.npz") as arrays:
-                answers = dict(arrays)
-            verdict = judge(answers, run, "float32")
-            yield Outcome(framework, fault, verdict, hint(answers, run, verdict))
+        assert json.loads(done.stdout.splitlines()[-1])["done"] == len(plan)  # noqa: S101
+        for name, folder in folders.items():
+            yield from _judged(framework, _reference(name, steps), ["", *plan[name]], folder)
 
 
-def _reference(name: str) -> ReferenceRun:
+def _ask(run: ReferenceRun, faults: list[str], folder: Path) -> None:
+    """Write what check_mutants.py reads."""
+    arrays = {
+        "inputs": stacked([batch.inputs for batch in run.batches]),
+        "labels": stacked([batch.labels for batch in run.batches]),
+        "sizes": np.array([len(batch.labels) for batch in run.batches]),
+        **{
+            f"masks/{i}": stacked(layer)
+            for i, layer in enumerate(zip(*(b.masks for b in run.batches), strict=True))
+        },
+    }
+    np.savez(folder / "given.npz", **arrays, **run.start)  # type: ignore[arg-type]
+    (folder / "faults.json").write_text(json.dumps(faults))
+
+
+def _judged(
+    framework: str, run: ReferenceRun, faults: list[str], folder: Path
+) -> Iterator[Outcome]:
+    for number, fault in enumerate(faults):
+        with np.load(folder / f"{number}.npz") as arrays:
+            answers = dict(arrays)
+        verdict = judge(answers, run, "float32")
+        yield Outcome(framework, fault, verdict, hint(answers, run, verdict))
+
+
+@cache
+def _reference(name: str, steps: int) -> ReferenceRun:
     """Inputs like the data set's, from a seed, so that nothing has to be fetched."""
     workload = spec.load(name)
-    taken = batches(workload, STEPS)
+    taken = batches(workload, steps)
     if workload.data.last == "keep":
         inputs, labels, masks = taken[1]
         taken[1] = Batch(inputs[:5], labels[:5], tuple(mask[:5] for mask in masks))

@@ -24,11 +24,26 @@ from workloads import spec
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest: the short ones then fill what is left of the time."""
-    names = {"slow", "compile_heavy"}
-    long = {item.path for item in items if any(mark.name in names for mark in item.iter_markers())}
-    items.sort(key=lambda item: item.path not in long)
+    """Begin with the groups that take longest: the short ones then fill what is left of the time.
+
+    A group is done by one process: a file, or the part of one whose tests name a group of their own.
+    """
+    length = dict[str, int]()
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
+        names = {mark.name for mark in item.iter_markers()}
+        rank = 2 if "compile_heavy" in names else int("slow" in names)
+        length[_group(item)] = max(rank, length.get(_group(item), 0))
+    items.sort(key=lambda item: -length[_group(item)])
+
+
+def _group(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    assert mark
+    return str(mark.args[0])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -113,7 +113,7 @@ def _joined(place: Placed) -> Callable[[Any, list], Any]:
     layer: Any = place.layer
     if layer.join != CONCAT:
         return _add
-    is_image, axis = len(place.input) == 3, 1 + channel_axis(place.input)
+    is_image, axis = len(place.output) == 3, 1 + channel_axis(place.output)
     in_blocks = all(channels % 16 == 0 for channels, *_ in layer.ends(place.input))
 
     def concat(F: Any, ends: list) -> Any:  # noqa: N803

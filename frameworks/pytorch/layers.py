@@ -179,7 +179,7 @@ def _module(place: Placed, before: type[spec.Layer] | None) -> nn.Module:
     if kind is spec.Residual:
         return Residual(*place.chains)
     if kind is spec.Branches:
-        return Branches(place.chains, layer.join, 1 + channel_axis(place.input))
+        return Branches(place.chains, layer.join, 1 + channel_axis(place.output))
     if kind is spec.Relu:
         return nn.ReLU(inplace=before in OVERWRITABLE)
     make = MODULES.get(kind) or unsupported("pytorch", layer)

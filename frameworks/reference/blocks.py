@@ -105,7 +105,7 @@ def connect(
         if type(layer) is spec.Residual or (type(layer) is spec.Branches and layer.join == ADD):
             parts.append(Sum(chains, arithmetic))
         elif type(layer) is spec.Branches:
-            parts.append(Concat(chains, 1 + channel_axis(place.input), arithmetic))
+            parts.append(Concat(chains, 1 + channel_axis(place.output), arithmetic))
         else:
             parts.append(functions.get(place.name) or unsupported("reference", layer))
     return Chain(parts)

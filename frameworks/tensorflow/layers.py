@@ -153,7 +153,7 @@ class Forward:
         chains = [self.chain(chain) for chain in place.chains]
         if layer.join != CONCAT:
             return block(chains, lambda ends: reduce(add, ends))
-        axis = self.images.index("C") if len(place.input) == 3 else len(place.input)
+        axis = self.images.index("C") if len(place.output) == 3 else len(place.output)
         return block(chains, lambda ends: tf.concat(ends, axis))
 
 

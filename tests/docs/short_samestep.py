@@ -42,7 +42,7 @@ def shorten() -> None:
         "warm_portions": 12,
         "untimed_seconds": 0.02,
     }
-    request.Measuring = lambda **fields: Measuring(**fields | brief, launches=3)
+    request.Measuring = lambda **fields: Measuring(**fields | brief, launches=2)
     request.QUICK = replace(request.QUICK, **brief)
     gate.CAPTURE = replace(gate.CAPTURE, launches=3, **brief)
     Watch.noise = lambda self: []  # slices are too short to judge it by

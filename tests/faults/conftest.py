@@ -16,6 +16,10 @@ from tests.conftest import copy_with_toys
 
 Mount = Callable[..., Path]
 
+_PYTHONS = [f"--interpreter={name}={sys.executable}" for name in ("faulty", "reference")]
+QUICK = ["run", "--quick", "--threads=1", "--workload=mlp-2-3-2", "--mode=well,slow", *_PYTHONS]
+"""The arguments of a quick run of two toys."""
+
 
 class Shell:
     """The command line in the toy project."""
@@ -80,8 +84,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 @pytest.fixture
 def quick() -> list[str]:
     """The arguments of a quick run of two toys."""
-    pythons = [f"--interpreter={name}={sys.executable}" for name in ("faulty", "reference")]
-    return ["run", "--quick", "--threads=1", "--workload=mlp-2-3-2", "--mode=well,slow", *pythons]
+    return [*QUICK]
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from benchmarks.kills import Toys, lost, only_in, results
 from harness.results import store
-from tests.faults.conftest import Shell
+from tests.conftest import copy_with_toys
+from tests.faults.conftest import QUICK, Shell
 
 pytestmark = pytest.mark.slow
 
@@ -43,18 +45,35 @@ def test_what_would_be_lost_is_seen(toy_run: Path) -> None:
     assert only_in(twice["events"], whole["events"]).count("(") == 2 * len(whole["events"])
 
 
-@pytest.fixture
-def cut_short(shell: Shell, quick: list[str]) -> Path:
-    """The folder of a run that was killed in its rounds."""
-    process = shell.begin(*quick)
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what a run leaves that was killed in its rounds in `project` beside it."""
+    root = copy_with_toys(tmp_path_factory.mktemp("killed") / "project")
+    shell = Shell(root)
+    process = shell.begin(*QUICK)
     shell.until("slice")
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    return root.rename(root.with_name("original"))
+
+
+@pytest.fixture
+def stopped(killed: Path) -> Iterator[Shell]:
+    """The project of that run, as the kill left it."""
+    root = shutil.copytree(killed, killed.with_name("project"))
+    shell = Shell(root)
+    yield shell
+    shell.end()
+    shutil.rmtree(root)
+
+
+def only_run(shell: Shell) -> Path:
     (folder,) = store.folders(shell.root / "results")
     return folder
 
 
-def test_what_is_whole_is_not_measured_again(shell: Shell, cut_short: Path) -> None:
+def test_what_is_whole_is_not_measured_again(stopped: Shell) -> None:
+    shell, cut_short = stopped, only_run(stopped)
     with (cut_short / store.JOURNAL).open("a") as journal:
         journal.write('{"time": 1, "event": "sli')  # torn, as a kill leaves it
     manifest = json.loads((cut_short / store.MANIFEST).read_text())
@@ -80,8 +99,8 @@ def test_what_is_whole_is_not_measured_again(shell: Shell, cut_short: Path) -> N
     assert again[0] == 2 and "came to its end (ok): nothing to resume" in again[2]
 
 
-def test_a_run_ended_by_a_signal_goes_on_too(shell: Shell, quick: list[str]) -> None:
-    process = shell.begin(*quick)
+def test_a_run_ended_by_a_signal_goes_on_too(shell: Shell) -> None:
+    process = shell.begin(*QUICK)
     shell.until("trained")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
@@ -89,8 +108,7 @@ def test_a_run_ended_by_a_signal_goes_on_too(shell: Shell, quick: list[str]) -> 
     assert status == 0, err
     (told,) = json.loads(out)["runs"]
     assert {cell["status"] for cell in told["cells"]} == {"ok"}
-    (folder,) = store.folders(shell.root / "results")
-    assert [event["status"] for event in store.read(folder).every("run-ended")] == ["ok"]
+    assert [event["status"] for event in store.read(only_run(shell)).every("run-ended")] == ["ok"]
 
 
 def edit(path: Path, change: Callable[[str], str]) -> None:
@@ -101,7 +119,8 @@ def manifest_with(**changes: Any) -> Callable[[str], str]:
     return lambda text: json.dumps(json.loads(text) | changes)
 
 
-def test_what_has_changed_since_is_refused_with_the_reason(shell: Shell, cut_short: Path) -> None:
+def test_what_has_changed_since_is_refused_with_the_reason(stopped: Shell) -> None:
+    shell, cut_short = stopped, only_run(stopped)
     journal = (cut_short / store.JOURNAL).read_text()
     manifest = cut_short / store.MANIFEST
     kept = manifest.read_text()
@@ -128,18 +147,18 @@ def test_what_has_changed_since_is_refused_with_the_reason(shell: Shell, cut_sho
     assert (cut_short / store.JOURNAL).read_text() == journal  # refused before anything is touched
 
 
-def test_another_environment_is_refused_with_the_reason(shell: Shell, cut_short: Path) -> None:
+def test_another_environment_is_refused_with_the_reason(stopped: Shell) -> None:
     edit(
-        cut_short / store.JOURNAL,
+        only_run(stopped) / store.JOURNAL,
         lambda text: text.replace('"origin": "given"', '"origin": "built"', 1),
     )
-    status, _, err = shell.run("run", "--resume", "latest")
+    status, _, err = stopped.run("run", "--resume", "latest")
     assert status == 2
     assert "framework-ready of faulty cpu: origin was built, is given" in " ".join(err.split())
 
 
-def test_a_run_that_goes_on_is_not_resumed(shell: Shell, quick: list[str]) -> None:
-    process = shell.begin(*quick)
+def test_a_run_that_goes_on_is_not_resumed(shell: Shell) -> None:
+    process = shell.begin(*QUICK)
     shell.until("first-step")
     process.send_signal(signal.SIGSTOP)  # else it might end before the other command looks
     status, _, err = shell.run("run", "--resume", "latest")

@@ -18,8 +18,9 @@ import pytest
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
 from tests.frameworks import inside
-from tests.frameworks.check_adapter import NETS, STEPS, WORKLOADS, given, look, take_up
+from tests.frameworks.check_adapter import STEPS, given, look, take_up
 from tests.frameworks.inside import FRAMEWORK_SPECS
+from tests.frameworks.nets import NETS, WORKLOADS
 from workloads.init import dropout_masks, start_weights
 
 SCRIPT = Path(__file__).with_name("check_adapter.py")
@@ -36,24 +37,34 @@ TRAINED_TOLERANCE = 1.5e-5
 OFFSET = 100
 
 
-def cases(nets: Iterable[str], compiled: bool) -> list[Any]:
-    """Every framework x mode x net: of the modes that call a compiler, or of the others."""
+def cases(nets: Iterable[str]) -> list[Any]:
+    """Every framework x mode x net."""
     return [
         pytest.param(*case.values, net, marks=case.marks, id=f"{case.id}-{net}")
-        for case in inside.modes(everywhere=True)
+        for case in modes(everywhere=True)
         for net in nets
-        if bool(case.marks) == compiled and _tried(*case.values, net, compiled=compiled)
+        if _tried(*case.values, net)
     ]
 
 
-def _tried(framework: str, mode: str, net: str, compiled: bool) -> bool:
+def modes(everywhere: bool = False) -> list[Any]:
+    """As `inside.modes`; one process does all of a framework and mode, which read the same answers."""
+    cases = []
+    for case in inside.modes(everywhere):
+        framework, mode = case.values
+        marks = [*case.marks, pytest.mark.slow, pytest.mark.xdist_group(f"{framework} {mode}")]
+        cases.append(pytest.param(framework, mode, marks=marks, id=case.id))
+    return cases
+
+
+def _tried(framework: str, mode: str, net: str) -> bool:
     """Whether a mode is tried with a net: compilers take long, and compile each net anew.
 
     Modes that serve on cards only compute on a CPU as another mode does: one net shows it.
     """
     if mode not in FRAMEWORK_SPECS[framework].modes_on("cpu"):
         return net == "residual"
-    return net in NETS or not compiled
+    return net in NETS or not inside.calls_compiler(framework, mode)
 
 
 def _weights(net: str) -> Weights:
@@ -92,12 +103,7 @@ def _given() -> dict[str, np.ndarray]:
 @cache
 def answers_of_mode(framework: str, mode: str) -> dict[str, np.ndarray]:
     """What the adapter tells of all its nets, named as above: one process, for importing is slow."""
-    nets = [
-        net
-        for compiled in (True, False)
-        for *cell, net in (case.values for case in cases(WORKLOADS, compiled))
-        if cell == [framework, mode]
-    ]
+    nets = [net for net in WORKLOADS if _tried(framework, mode, net)]
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder) / name) for name in ("given.npz", "found.npz")]
         np.savez(files[0], **_given())

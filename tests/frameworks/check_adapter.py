@@ -9,10 +9,10 @@ here too, to ask the reference the same.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import traceback
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,367 +24,13 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import frameworks
 from frameworks.contract import Adapter, Memory, Options, Unavailable, Weights
+from frameworks.portions import SEVERAL
+from tests.frameworks.nets import FALLING, NETS, WORKLOADS
 from workloads.batches import Batch
-from workloads.layers import (
-    BIDIRECTIONAL,
-    REVERSE,
-    SINUSOIDAL,
-    Attention,
-    AvgPool,
-    BatchNorm,
-    Branches,
-    Conv1d,
-    Conv2d,
-    Dense,
-    Dropout,
-    Elu,
-    Embedding,
-    Flatten,
-    Gelu,
-    GlobalAvgPool,
-    GroupNorm,
-    Gru,
-    LastStep,
-    Layer,
-    LayerNorm,
-    LeakyRelu,
-    Lstm,
-    MaxPool,
-    MeanSteps,
-    PadChannels,
-    Patches,
-    Positions,
-    Relu,
-    Residual,
-    RmsNorm,
-    Rows,
-    Sigmoid,
-    Silu,
-    Softplus,
-    Tanh,
-)
-from workloads.optimisers import (
-    Adam,
-    AdamW,
-    Constant,
-    Cosine,
-    Optimiser,
-    RmsProp,
-    Schedule,
-    Sgd,
-    Stairs,
-)
-from workloads.spec import Data, Init, Workload
 
 STEPS = 5
 FIRST = 2  # the steps of the first call of train(); the rest are taken in a second
-
-
-def _net(
-    name: str,
-    shape: tuple[int, ...],
-    loss: str,
-    *layers: Layer,
-    classes: int,
-    optimiser: Optimiser,
-    schedule: Schedule | None = None,
-    label_smoothing: float = 0.0,
-    last: str = "drop",
-    tokens: int = 0,
-) -> Workload:
-    """With `tokens`, inputs are such, and the labels are one a step."""
-    return Workload(
-        name=name,
-        title=name,
-        data=Data("synthetic", batch=6, epochs=1, last=last),
-        layers=layers,
-        init=Init("uniform-fan-in"),
-        loss=loss,
-        label_smoothing=label_smoothing,
-        optimiser=optimiser,
-        schedule=schedule or Constant(),
-        target_accuracy=0.0,
-        input_shape=shape,
-        classes=classes,
-        tokens=tokens,
-        label_shape=shape if tokens else (),
-    )
-
-
-# Sides, strides and windows differ and leave a rest, so that no two of them can be exchanged. No
-# bias goes straight into a norm: its gradient would be 0 but for rounding, which Adam blows up.
-_NETS = (
-    _net(
-        "dense",
-        (5,),
-        "mean-squared-error",
-        *(Dense(7), Sigmoid(), Dense(6), Tanh(), Dense(3)),
-        classes=3,
-        optimiser=Sgd(0.1, momentum=0.9),
-    ),
-    _net(
-        "conv",
-        (3, 12, 9),
-        "cross-entropy",
-        *(Conv2d(6, kernel=3, stride=2, padding=1), Relu(), MaxPool(2, stride=1)),
-        *(Conv2d(5, kernel=3, padding=2), AvgPool(3, stride=2)),
-        *(Flatten(), Dense(8), Relu(), Dense(4)),
-        classes=4,
-        optimiser=Sgd(0.1, momentum=0.9),
-    ),
-    _net(
-        "residual",
-        (3, 9, 7),
-        "cross-entropy",
-        *(Conv2d(4, kernel=3, padding=1, bias=False), BatchNorm(), Relu(), Dropout(0.25)),
-        Residual(
-            body=(
-                *(Conv2d(4, kernel=3, padding=1, bias=False), BatchNorm(), Relu()),
-                *(Conv2d(4, kernel=3, padding=1, bias=False), BatchNorm()),
-            )
-        ),
-        Relu(),
-        Residual(
-            body=(
-                Conv2d(6, kernel=3, stride=2, padding=1, bias=False),
-                BatchNorm(epsilon=1e-2, momentum=0.3),
-            ),
-            shortcut=(AvgPool(1, stride=2), PadChannels(6)),
-        ),
-        *(Relu(), GlobalAvgPool(), Dense(4)),
-        classes=4,
-        optimiser=Sgd(0.1, momentum=0.9, weight_decay=0.01),
-        schedule=Cosine(steps=6, warmup=2),
-        label_smoothing=0.1,
-    ),
-    _net(
-        "adamw",
-        (5,),
-        "cross-entropy",
-        *(Dense(7), LayerNorm(epsilon=1e-2), Tanh(), Dropout(0.3)),
-        Residual(body=(Dense(7), Tanh(), Dropout(0.5)), shortcut=(Dense(7), LayerNorm())),
-        Dense(3),
-        classes=3,
-        optimiser=AdamW(0.01, weight_decay=0.1),
-    ),
-    _net(
-        "adam",
-        (5,),
-        "mean-squared-error",
-        *(Dense(6), Tanh(), BatchNorm(), Dense(3)),
-        classes=3,
-        optimiser=Adam(0.01, beta1=0.8, beta2=0.99, epsilon=1e-3, weight_decay=0.1),
-        schedule=Stairs(every=2, gamma=0.5),
-    ),
-    _net(
-        "nesterov",
-        (3, 8, 7),
-        "cross-entropy",
-        *(Conv2d(4, kernel=3, padding=1, bias=False), BatchNorm(), Relu(), Dropout(0.25)),
-        *(Flatten(), Dense(6), Tanh(), Dense(4)),
-        classes=4,
-        optimiser=Sgd(
-            0.5,
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=0.05,
-            decay="kernels",
-            clip_norm=0.5,
-            accumulate=2,
-            average=0.8,
-        ),
-        schedule=Stairs(every=1, gamma=0.5),
-        last="keep",
-    ),
-    _net(
-        "rmsprop",
-        (5,),
-        "cross-entropy",
-        *(Dense(7), Tanh(), Dense(3)),
-        classes=3,
-        optimiser=RmsProp(0.01, rho=0.8, momentum=0.9, epsilon=1e-2, clip_value=0.02, average=0.8),
-    ),
-    _net(
-        "sequence",
-        (2, 5, 4),
-        "cross-entropy",
-        *(Conv2d(3, kernel=2), Rows(), Dense(7), LayerNorm(epsilon=1e-2), Tanh(), Dropout(0.25)),
-        Residual(
-            body=(Dense(6), Relu(), Residual(body=(Dense(6), Sigmoid())), LastStep()),
-            shortcut=(MeanSteps(), Dense(6)),
-        ),
-        Residual(body=(Dense(6), Tanh())),
-        Dense(4),
-        classes=4,
-        optimiser=Sgd(0.1, momentum=0.9),
-    ),
-    _net(
-        "attention",
-        (2, 4, 6),
-        "cross-entropy",
-        *(Patches(2), Dense(8), Positions()),
-        Residual(body=(LayerNorm(epsilon=1e-2), Attention(2))),
-        *(Attention(4, bias=False, dropout=0.25), LayerNorm(), MeanSteps(), Dense(4)),
-        classes=4,
-        optimiser=Sgd(0.1, momentum=0.9),
-    ),
-    _net(
-        "tokens",
-        (7,),
-        "cross-entropy",
-        *(Embedding(11, 6, padding=3), Attention(2, causal=True), Positions(), Dropout(0.25)),
-        Residual(body=(LayerNorm(epsilon=1e-2), Attention(3, causal=True, dropout=0.25))),
-        *(Tanh(), Dense(11)),
-        classes=11,
-        optimiser=Sgd(1.0, momentum=0.9),
-        label_smoothing=0.1,
-        tokens=11,
-    ),
-    _net(
-        "text",
-        (9,),
-        "cross-entropy",
-        *(Embedding(13, 8), Positions(), Positions(SINUSOIDAL), Attention(2, causal=True)),
-        *(LayerNorm(), Dense(13)),
-        classes=13,
-        optimiser=AdamW(0.01, weight_decay=0.1),
-        tokens=13,
-    ),
-    _net(
-        "activations",
-        (6,),
-        "cross-entropy",
-        *(Dense(9), LeakyRelu(0.2), Dense(8), Elu(0.7), RmsNorm(1e-2), Dense(8), Gelu()),
-        Residual(body=(Dense(7), Silu(), Dense(8), RmsNorm()), shortcut=(Dense(8), Elu())),
-        *(Gelu("tanh"), Dense(7), Softplus(), Dense(4)),
-        classes=4,
-        optimiser=Sgd(0.5, momentum=0.9),
-    ),
-    _net(
-        "recurrent",
-        (2, 3, 4),
-        "cross-entropy",
-        *(Rows(), Lstm(3, BIDIRECTIONAL), RmsNorm(), Gru(5, REVERSE), MeanSteps(), Dense(4)),
-        classes=4,
-        optimiser=Adam(0.01),
-    ),
-    # Of inputs with mean 100 and deviation 0.3: a variance E[x^2] - E[x]^2 has no digit left.
-    _net(
-        "offset",
-        (3, 5, 4),
-        "cross-entropy",
-        Branches(
-            "add",
-            (
-                (BatchNorm(), Tanh(), Flatten(), Dense(6)),
-                (Flatten(), BatchNorm(), Dense(6)),
-                (GroupNorm(1), Tanh(), Flatten(), Dense(6)),
-            ),
-        ),
-        *(Tanh(), Dense(4)),
-        classes=4,
-        optimiser=Sgd(0.1),
-    ),
-    # Every way of padding, dilation, groups: sides, strides and sizes leave rests and odd elements.
-    _net(
-        "windows",
-        (4, 19, 16),
-        "cross-entropy",
-        *(Conv2d(8, kernel=3, stride=2, padding="same"), Relu(), MaxPool(3, 1, padding="same")),
-        *(Conv2d(8, kernel=3, padding=(0, 1, 2, 1), groups=8), Tanh()),
-        AvgPool(3, stride=2, padding=(1, 0, 0, 1), ceil=True),
-        *(Conv2d(6, kernel=3, padding=2, dilation=2, groups=2), Relu()),
-        MaxPool(2, padding=(1, 0, 0, 0), ceil=True),
-        AvgPool(3, stride=1, padding=1, count_padding=True),
-        *(Tanh(), AvgPool(2, ceil=True, count_padding=True), Flatten(), Dense(4)),
-        classes=4,
-        optimiser=Sgd(0.1, momentum=0.9),
-    ),
-    _net(
-        "branches",
-        (3, 8, 7),
-        "cross-entropy",
-        *(Conv2d(8, kernel=3, padding=1), GroupNorm(4, epsilon=1e-2), Relu()),
-        Branches(
-            "concat",
-            (
-                (Conv2d(4, kernel=1), Dropout(0.25)),
-                (Conv2d(12, kernel=3, padding=1), Relu(), GroupNorm(2)),
-                (MaxPool(3, stride=1, padding=1),),
-                (),
-            ),
-        ),
-        *(Conv2d(5, kernel=1), AvgPool(3, stride=2, padding=1, ceil=True)),
-        Branches(
-            "add",
-            (
-                (),
-                (Conv2d(5, kernel=3, padding="same", groups=5), Tanh()),
-                (Sigmoid(), Dropout(0.3)),
-            ),
-        ),
-        *(GlobalAvgPool(), Branches("concat", ((Dense(3),), ())), GroupNorm(2), Dense(4)),
-        classes=4,
-        optimiser=Sgd(0.1, momentum=0.9),
-    ),
-    _net(
-        "steps",
-        (11, 4),
-        "cross-entropy",
-        *(Conv1d(6, kernel=3, padding="causal"), Relu()),
-        *(Conv1d(6, kernel=2, stride=2, padding="same", groups=6, bias=False), Tanh()),
-        Conv1d(4, kernel=2, padding=(1, 2), dilation=2, groups=2),
-        *(Branches("concat", ((Conv1d(3, kernel=1),), ())), Relu(), Flatten(), Dense(3)),
-        classes=3,
-        optimiser=Sgd(0.1, momentum=0.9),
-    ),
-)
-NETS = {net.name: net for net in _NETS}
-
-_END = Cosine(steps=2, warmup=1)  # Of STEPS, the last two are taken at a rate of 0.
-_UPDATES = {
-    "sgd, cosine": (Sgd(0.1), _END),
-    "sgd, decay": (Sgd(0.1, weight_decay=0.01), Constant()),
-    "momentum, warm-up": (Sgd(0.1, momentum=0.9), Constant(warmup=3)),
-    "momentum, step": (Sgd(0.1, momentum=0.9), Stairs(every=2, gamma=0.3)),
-    "momentum, cosine": (Sgd(0.1, momentum=0.9, weight_decay=0.01), _END),
-    "adam, constant": (Adam(0.01), Constant()),
-    "adam, cosine": (Adam(0.01, weight_decay=0.1), _END),
-    "nesterov, cosine": (
-        Sgd(0.1, momentum=0.9, nesterov=True, weight_decay=0.01, decay="kernels"),
-        _END,
-    ),
-    "rmsprop, step": (
-        RmsProp(0.01, momentum=0.9, weight_decay=0.1, decay="kernels", accumulate=2),
-        Stairs(every=1, gamma=0.3),
-    ),
-    "adam, accumulated": (
-        Adam(0.01, clip_norm=0.1, accumulate=2, average=0.9, weight_decay=0.1),
-        Constant(warmup=3),
-    ),
-    "adamw, kernels": (
-        AdamW(0.01, weight_decay=0.1, decay="kernels", accumulate=3, average=0.9),
-        Constant(),
-    ),
-    "adamw, step": (AdamW(0.01, weight_decay=0.1), Stairs(every=2, gamma=0.3, warmup=1)),
-}
-UPDATES = {
-    name: dataclasses.replace(NETS["adam"], name=name, optimiser=optimiser, schedule=schedule)
-    for name, (optimiser, schedule) in _UPDATES.items()
-}
-"""One small net with further optimisers and schedules."""
-
-WORKLOADS = NETS | UPDATES
-
-FALLING = _net(
-    "falling",
-    (1,),
-    "mean-squared-error",
-    Dense(1),
-    classes=1,
-    optimiser=Sgd(0.1, momentum=0.9),
-    schedule=Stairs(every=1, gamma=0.1),
-)
+LONG = SEVERAL + 1  # batches of a list of which one call may train on several, and one is left
 FALLS = [-0.1, -0.119]
 """How far FALLING's bias has moved after one and two steps of gradient 1, by v = m v + g, w -= rate v."""
 
@@ -430,34 +76,48 @@ def _train(adapter: Adapter, batches: list[Batch]) -> NDArray:
 
 
 def take_up(adapter: Adapter, weights: Weights, batches: list[Batch]) -> dict[str, Any]:
-    """Return what comes of a training that goes on after some steps, and of the same taken up there.
+    """Return what comes of one training batch by batch, and of the same taken up at each of its steps.
 
     Arrays by name, of each count of steps: ``<steps>/memory/<slot>/<parameter>``, then
     ``<steps>/gone on/<what>`` and ``<steps>/taken up/<what>``.
     """
-    arrays: dict[str, Any] = {}
-    for steps in range(STEPS):
-        adapter.load(weights)
-        if steps:
-            adapter.train(batches[:steps])
-        reached, memory = adapter.weights(), adapter.memory()
+    adapter.load(weights)
+    reached = [(adapter.weights(), adapter.memory())]
+    losses, states = _step_by_step(adapter, batches)
+    reached += states
+    end, arrays = _outcome(adapter, []), dict[str, Any]()
+    for steps, (there, memory) in enumerate(reached[:-1]):
         assert memory.steps == steps
-        gone_on = _outcome(adapter, batches[steps:])
-        adapter.load(reached)
+        adapter.load(there)
         adapter.restore(memory)
-        parts = {"memory": _slots(memory), "gone on": gone_on}
-        parts["taken up"] = _outcome(adapter, batches[steps:])
+        losses_there, _ = _step_by_step(adapter, batches[steps:])
+        parts = {"memory": _slots(memory), "gone on": {**end, "losses": losses[steps:]}}
+        parts["taken up"] = {**_outcome(adapter, []), "losses": losses_there}
         for part, named in parts.items():
             arrays.update({f"{steps}/{part}/{name}": array for name, array in named.items()})
     return arrays
 
 
+def _step_by_step(
+    adapter: Adapter, batches: list[Batch]
+) -> tuple[NDArray, list[tuple[Weights, Memory]]]:
+    """Train; return the losses and what was reached after each batch.
+
+    Who reads weights may have them rounded: MXNet's variances come from another form.
+    """
+    losses, reached = [], []
+    for batch in batches:
+        losses.append(adapter.train([batch]))
+        reached.append((adapter.weights(), adapter.memory()))
+    return np.concatenate(losses), reached
+
+
 def long_list(adapter: Adapter, weights: Weights, batches: list[Batch]) -> dict[str, NDArray]:
-    """Return what comes of a list of three times STEPS batches, and of the same batches one by one.
+    """Return what comes of a list of LONG batches, and of the same batches one by one.
 
     Arrays by name: ``at once/<what>`` and ``one by one/<what>``.
     """
-    many = 3 * batches
+    many = list(islice(cycle(batches), LONG))
     adapter.load(weights)
     outcomes = {"at once": _outcome(adapter, many)}
     adapter.load(weights)
@@ -525,10 +185,10 @@ def _refuse(framework: str, mode: str) -> None:
     """Print, as JSON, what the adapter says to options that cannot be had here; "" for nothing."""
     said = {}
     wanted = [Options("no-such-mode"), *(Options(mode, d) for d in ("no-such-device", "cuda:99"))]
-    start = {name: np.zeros(shape, np.float32) for name, shape in NETS["dense"].parameters.items()}
+    start = {name: np.zeros(shape, np.float32) for name, shape in NETS["adam"].parameters.items()}
     for options in wanted:
         try:
-            frameworks.adapter(framework)(NETS["dense"], start, options)
+            frameworks.adapter(framework)(NETS["adam"], start, options)
             said[f"{options.mode} on {options.device}"] = ""
         except Unavailable as error:
             said[f"{options.mode} on {options.device}"] = str(error)

@@ -1,6 +1,8 @@
 """Runs in a framework's environment: has an honest adapter and its mutants answer the parity check.
 
-python -P check_mutants.py FRAMEWORK MODE WORKLOAD STEPS GIVEN.npz FOLDER FAULT...
+python -P check_mutants.py FRAMEWORK MODE STEPS (WORKLOAD FOLDER)...
+
+A workload's folder has its given.npz and faults.json; answers go there as 0.npz (honest), 1.npz, ...
 """
 
 from __future__ import annotations
@@ -24,9 +26,13 @@ from tests.frameworks.window_mutants import NATIVE_WINDOWED, WINDOWED
 from workloads import spec
 from workloads.batches import Batch
 
+ALL = FAULTS | TRANSFORMED | NATIVE_TRANSFORMED | RECURRENT | NATIVE_RECURRENT
+ALL |= WINDOWED | NATIVE_WINDOWED | optimiser_mutants.FAULTS
 
-def main(framework: str, mode: str, workload: str, steps: int, given: Path, folder: Path) -> None:
-    with np.load(given) as arrays:
+
+def answer(framework: str, mode: str, workload: str, steps: int, folder: Path) -> None:
+    """Answer a workload's given.npz as the honest adapter does, and its faults.json as each says."""
+    with np.load(folder / "given.npz") as arrays:
         data = dict(arrays)
     inputs, labels = data.pop("inputs"), data.pop("labels")
     masks = [data.pop(key) for key in sorted(data) if key.startswith("masks/")]
@@ -37,15 +43,14 @@ def main(framework: str, mode: str, workload: str, steps: int, given: Path, fold
     ]
     accumulate = spec.load(workload).optimiser.accumulate
     honest = frameworks.adapter(framework)
-    faults = FAULTS | TRANSFORMED | NATIVE_TRANSFORMED | RECURRENT | NATIVE_RECURRENT
-    faults |= WINDOWED | NATIVE_WINDOWED | optimiser_mutants.FAULTS
-    for number, fault in enumerate(["", *sys.argv[7:]]):
-        kind = faults[fault] if fault else Mutant
+    for number, fault in enumerate(["", *json.loads((folder / "faults.json").read_text())]):
+        kind = ALL[fault] if fault else Mutant
         mutant = kind(honest, spec.load(workload), data, Options(mode, threads=1))
         np.savez(folder / f"{number}.npz", **answers(mutant, data, batches, accumulate))
-    print(json.dumps({"done": len(sys.argv[7:]) + 1}))
 
 
 if __name__ == "__main__":
-    name, mode, workload, steps, given, folder = sys.argv[1:7]
-    main(name, mode, workload, int(steps), Path(given), Path(folder))
+    name, mode, steps, *places = sys.argv[1:]
+    for workload, folder in zip(places[::2], places[1::2], strict=True):
+        answer(name, mode, workload, int(steps), Path(folder))
+    print(json.dumps({"done": len(places) // 2}))

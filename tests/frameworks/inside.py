@@ -31,11 +31,15 @@ def modes(everywhere: bool = False) -> list[Any]:
     """
     cases = []
     for name, spec in FRAMEWORK_SPECS.items():
-        compilers = {mode for program in spec.programs for mode in program.modes}
         for mode in spec.modes if everywhere else spec.modes_on("cpu"):
-            marks = [pytest.mark.compile_heavy] if mode in compilers else []
+            marks = [pytest.mark.compile_heavy] if calls_compiler(name, mode) else []
             cases.append(pytest.param(name, mode, marks=marks, id=f"{name}-{mode}"))
     return cases
+
+
+def calls_compiler(framework: str, mode: str) -> bool:
+    """Whether a mode calls a program, which is a compiler: it takes long."""
+    return any(mode in program.modes for program in FRAMEWORK_SPECS[framework].programs)
 
 
 @cache

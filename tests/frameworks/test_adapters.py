@@ -1,4 +1,4 @@
-"""Every framework's adapter, in every mode without a compiler, takes the reference's step."""
+"""Every framework's adapter, in every mode, takes the reference's step."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ import pytest
 
 from tests.frameworks import adapter_checks as checks
 from tests.frameworks import inside
-from tests.frameworks.check_adapter import FALLS, NETS, WORKLOADS
+from tests.frameworks.check_adapter import FALLS
 from tests.frameworks.inside import FRAMEWORK_SPECS
+from tests.frameworks.nets import NETS, WORKLOADS
 
 
-@pytest.mark.parametrize(("framework", "mode", "net"), checks.cases(NETS, compiled=False))
+@pytest.mark.parametrize(("framework", "mode", "net"), checks.cases(NETS))
 def test_the_adapter_takes_the_same_step(framework: str, mode: str, net: str) -> None:
     checks.the_same_step(framework, mode, net)
 
 
-@pytest.mark.parametrize(("framework", "mode", "net"), checks.cases(WORKLOADS, compiled=False))
+@pytest.mark.parametrize(("framework", "mode", "net"), checks.cases(WORKLOADS))
 def test_a_training_is_taken_up_at_any_step_to_the_bit(framework: str, mode: str, net: str) -> None:
     checks.taken_up_to_the_bit(framework, mode, net)
 
 
-@pytest.mark.parametrize(("framework", "mode", "net"), checks.cases(WORKLOADS, compiled=False))
+@pytest.mark.parametrize(("framework", "mode", "net"), checks.cases(WORKLOADS))
 def test_the_memory_is_that_of_the_reference(framework: str, mode: str, net: str) -> None:
     checks.the_memory_of_the_reference(framework, mode, net)
 
 
-@pytest.mark.parametrize(("framework", "mode", "net"), checks.cases(WORKLOADS, compiled=False))
+@pytest.mark.parametrize(("framework", "mode", "net"), checks.cases(WORKLOADS))
 def test_a_long_list_is_its_batches_one_by_one(framework: str, mode: str, net: str) -> None:
     checks.a_long_list_as_one_by_one(framework, mode, net)
 
 
-@pytest.mark.parametrize(("framework", "mode"), [case for case in inside.modes() if not case.marks])
+@pytest.mark.parametrize(("framework", "mode"), checks.modes())
 def test_the_rate_stays_out_of_momentum(framework: str, mode: str) -> None:
     inside.skip_without_program(framework, mode)
     assert checks.answers_of_mode(framework, mode)["falls"] == pytest.approx(FALLS, abs=1e-6)

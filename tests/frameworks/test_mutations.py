@@ -18,12 +18,18 @@ from tests.frameworks.window_mutants import NATIVE_WINDOWED, WINDOWED
 
 pytestmark = pytest.mark.slow
 
+STEPS = 4  # no fault takes longer to show
 RANKED = sorted(name for name, spec in discover().items() if not spec.reference)
 
 
-@pytest.fixture(scope="module", params=RANKED)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(f"mutations {name}")) for name in RANKED
+    ],
+)
 def outcome(request: pytest.FixtureRequest) -> list[Outcome]:
-    return list(outcomes(request.param))
+    return list(outcomes(request.param, STEPS))
 
 
 def test_every_planted_fault_is_caught_and_the_honest_adapter_is_not(
