@@ -159,6 +159,10 @@ class FrameworkSpec:
         }
         return {**devices.visible(device), **filled}
 
+    def calls_programs(self, mode: str) -> bool:
+        """Whether `mode` calls a program, such as a compiler, which takes long."""
+        return any(mode in program.modes for program in self.programs)
+
     def missing_program(self, mode: str) -> str | None:
         """One line that says which program `mode` lacks on this machine, or None."""
         return next(filter(None, (program.missing(mode) for program in self.programs)), None)

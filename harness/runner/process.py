@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -203,8 +203,16 @@ class WorkerProcess:
     def _log_size(self) -> int:
         return self.log.stat().st_size if self.log.exists() else 0
 
-    def move(self, cpus: Iterable[int]) -> None:
-        """Have all threads of the worker use these processors from now on."""
+    @contextmanager
+    def moved(self, cpus: Sequence[int], home: Sequence[int]) -> Iterator[None]:
+        """Have all threads of the worker use `cpus` meanwhile, and then `home`, where it started."""
+        if cpus != home:
+            self._move(cpus)
+        yield
+        if cpus != home:
+            self._move(home)
+
+    def _move(self, cpus: Sequence[int]) -> None:
         for thread in Path(f"/proc/{self.pid}/task").glob("*"):
             with suppress(ProcessLookupError):  # it has just ended
                 os.sched_setaffinity(int(thread.name), set(cpus))

@@ -147,8 +147,13 @@ def _bring_up_side_by_side(
 ) -> None:
     """Build and check cells from the front of `waiting` side by side, then train them one by one.
 
-    On cards they are built one by one, too: some frameworks choose their kernels by timing them.
+    Those that call a compiler are begun first, for they take as long as all others together. On cards
+    cells are built one by one, too: some frameworks choose their kernels by timing them.
     """
+    order = {cell: place for place, cell in enumerate(waiting)}
+    waiting.sort(
+        key=lambda cell: not context.framework_specs[cell.framework].calls_programs(cell.mode)
+    )
     prepared: list[WorkerSession] = []
     on_cards = any(devices.kind(cell.device) != devices.CPU for cell in waiting)
 
@@ -173,7 +178,7 @@ def _bring_up_side_by_side(
 
     lanes = [context.cpus] if on_cards else context.lanes
     side_by_side(lanes, sessions, next_session, WorkerSession.prepare, now_or_later)
-    # The shortest starts come first out of their lanes: back to the order of the cells.
+    sessions.sort(key=lambda session: order.get(session.cell, -1))
     for session in sorted(prepared, key=sessions.index):
         finish(session)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -95,8 +94,7 @@ class WorkerSession:
 
     def announce(self) -> None:
         """Say that the cell's first worker has started."""
-        log = f"logs/{self._worker.log.name}"
-        self.emit("preparing", pid=self._worker.pid, log=log)
+        self.emit("preparing", pid=self._worker.pid, log=f"logs/{self._worker.log.name}")
 
     def prepare(self, cpus: Sequence[int]) -> None:
         """Build and check parity, on these processors: what comes of it is told by `bring_up`.
@@ -105,7 +103,7 @@ class WorkerSession:
         """
         self._held_back = []
         try:
-            with self._moved(cpus):
+            with self._worker.moved(cpus, self._context.cpus):
                 self.emit("cell-started", log=f"logs/{self._worker.log.name}")
                 opened, built, first_step = self._build()
                 self.emit("opened", pid=self._worker.pid, **opened)
@@ -149,7 +147,7 @@ class WorkerSession:
 
         `cpus`: where it does that, if not on the processors on which it is timed.
         """
-        with self._moved(cpus or self._context.cpus):
+        with self._worker.moved(cpus or self._context.cpus, self._context.cpus):
             opened, built, first_step = self._build()
         self.emit(
             "launched" if self.launch > 1 or self.replicate else "relaunched",
@@ -160,16 +158,6 @@ class WorkerSession:
             first_step_seconds=first_step["seconds"],
         )
         self._worker.freeze()
-
-    @contextmanager
-    def _moved(self, cpus: Sequence[int]) -> Iterator[None]:
-        """Have the worker use other processors meanwhile."""
-        elsewhere = cpus != self._context.cpus
-        if elsewhere:
-            self._worker.move(cpus)
-        yield
-        if elsewhere:
-            self._worker.move(self._context.cpus)
 
     def _memory(self) -> dict[str, Any]:
         return self._worker.ask("memory", self._context.timeouts.work)
@@ -208,12 +196,15 @@ class WorkerSession:
 
     def _check_untimed(self) -> None:
         """Have slices of every kind made as they are timed, and check them."""
-        seconds = self._context.measuring.untimed_seconds
         for kind in self._kinds() if self._checks else ():
-            took = self._ask_slice(kind, seconds)
-            if took["seconds"] < seconds:  # it was short, for the speed was not known yet
-                self._ask_slice(kind, seconds)
+            self._warm_slice(kind, self._context.measuring.untimed_seconds)
             self._replay(kind)
+
+    def _warm_slice(self, kind: str, seconds: float) -> None:
+        """Have a slice of at least so many seconds made, whose time is not recorded."""
+        took = self._ask_slice(kind, seconds)
+        if took["seconds"] < seconds:  # it was short, for the speed was not known yet
+            self._ask_slice(kind, seconds)
 
     def _replay(self, kind: str) -> None:
         """Check what was timed last of `kind`."""
@@ -269,7 +260,10 @@ class WorkerSession:
         self.emit("retrained", launch=self.launch, **outcome)
 
     def warm_up(self) -> None:
-        """Train until the step times are steady, or for as long as is allowed; say which."""
+        """Train until the step times are steady, or for as long as is allowed; say which.
+
+        Then a slice of every other kind is made: the first compiles what it needs, and is short.
+        """
         measuring = self._context.measuring
         self._worker.thaw()
         began, times = time.monotonic(), list[float]()
@@ -285,6 +279,8 @@ class WorkerSession:
             times += took["seconds_a_step"]
             start = steady_from(times)
         self._step_seconds = median(times)
+        for kind in self._kinds()[1:]:
+            self._warm_slice(kind, measuring.seconds / 2)
         self._worker.freeze()
         self.emit(
             "warmed",

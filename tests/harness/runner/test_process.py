@@ -229,7 +229,11 @@ def test_another_protocol_is_refused(toy_root: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(len(usable_cpus()) < 2, reason="needs two processors")
 def test_a_worker_moves_to_other_processors_with_all_of_its_threads(start: Start) -> None:
     worker, (first, second) = start("well"), usable_cpus()[:2]
-    for cpu in (first, second):
-        worker.move([cpu])
+
+    def processors() -> set[tuple[int, ...]]:
         threads = [int(task.name) for task in Path(f"/proc/{worker.pid}/task").iterdir()]
-        assert {tuple(os.sched_getaffinity(thread)) for thread in threads} == {(cpu,)}
+        return {tuple(os.sched_getaffinity(thread)) for thread in threads}
+
+    with worker.moved([second], home=[first]):
+        assert processors() == {(second,)}
+    assert processors() == {(first,)}
