@@ -20,7 +20,7 @@ from frameworks.reference.arithmetic import ROUNDED, noisy
 from frameworks.replays import NUDGES
 from harness.parity.check import Check, Verdict, compare, judge
 from harness.parity.deviations import ROUNDING, sizes
-from harness.parity.reference import ReferenceRun, run_reference
+from harness.parity.reference import ReferenceDiverged, ReferenceRun, run_reference
 from workloads.batches import Batch
 from workloads.cost import is_heavy
 from workloads.spec import Workload
@@ -108,7 +108,10 @@ def _wide(x: NDArray) -> NDArray[np.float64]:
 
 
 def judge_predictions(arrays: Arrays, workload: Workload, precision: str) -> Verdict:
-    """Hold timed predictions against the reference's, where drawn, and all against their replay."""
+    """Hold timed predictions against the reference's, where drawn, and all against their replay.
+
+    Raises ReferenceDiverged where the reference's are not finite.
+    """
     timed, replayed, drawn = arrays["timed"], arrays["replayed"], arrays["drawn"]
     expected, bounds = predicted(arrays, workload, precision)
     calls = arrays["calls"]
@@ -136,7 +139,10 @@ def judge_predictions(arrays: Arrays, workload: Workload, precision: str) -> Ver
 def predicted(
     arrays: Arrays, workload: Workload, precision: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the drawn predictions by the reference, (drawn, batch, classes), and bounds, (drawn, 2)."""
+    """Return the drawn predictions by the reference, (drawn, batch, classes), and bounds, (drawn, 2).
+
+    Raises ReferenceDiverged where they are not finite.
+    """
     weights, inputs = part(arrays, "weights"), list(arrays["inputs"])
 
     def logits(**options: object) -> NDArray:
@@ -145,6 +151,8 @@ def predicted(
 
     with threadpool_limits(1), np.errstate(all="ignore"):
         expected = logits()
+        if not np.isfinite(expected).all():
+            raise ReferenceDiverged(1)
         seeds = np.random.SeedSequence(workload.data.seed).spawn(SAMPLES)
         samples = [logits(arithmetic=noisy(precision, np.random.default_rng(s))) for s in seeds]
         rounded = ROUNDED.get(precision, ())

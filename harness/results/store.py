@@ -7,8 +7,7 @@
         samples.csv, summary.csv, report.md, report.html: made from the first two by `report.formats`
 
 Times are seconds, memory is bytes. A run that is killed leaves a journal that reads up to its last
-whole line. Its writer holds a lock on the journal, which the system gives up when the process ends: so a
-run that goes on is distinguished from one that was killed, which `reopen` takes up again.
+whole line, which `reopen` takes up. While a run goes on, its writer holds a lock on the journal.
 """
 
 from __future__ import annotations
@@ -389,7 +388,7 @@ def _entry(folder: Path) -> Entry:
         record = read(folder)
     except StoreError as error:
         return Entry(folder.name, folder, "", f"cannot be read: {error}")
-    cells = summary(record)
+    cells, options = summary(record), record.manifest.get("options") or {}
     return Entry(
         name=folder.name,
         folder=folder,
@@ -397,5 +396,5 @@ def _entry(folder: Path) -> Entry:
         status=str((record.end or {}).get("status", "running" if record.running else "unfinished")),
         cells=len(cells),
         ok=int((cells["status"] == "ok").sum()),
-        data=str((record.manifest.get("options") or {}).get("data", "")),
+        data=str(options.get("data", "")),
     )

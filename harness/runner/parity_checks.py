@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from harness.parity import (
+    ReferenceDiverged,
     ReferenceRun,
     Verdict,
     diagnosis_timed,
@@ -89,10 +90,30 @@ class Checks:
         began, seed = time.monotonic(), self._random.getrandbits(32)
         wait = self._timeouts.work
         reply = self._worker.ask("replay", wait, kind=kind, seed=seed, file="timed.npz")
-        verdict, advice = self._judge_replay(handed_back.arrays("replay", reply["arrays"]))
+        fields |= {"when": REPLAYED, "kind": kind}
+        try:
+            verdict, advice = self._judge_replay(handed_back.arrays("replay", reply["arrays"]))
+        except ReferenceDiverged as diverged:
+            self._show_nothing(str(diverged), **fields, seconds=time.monotonic() - began)
+            return
         seconds = time.monotonic() - began
-        fields |= {"when": REPLAYED, "kind": kind, "steps": verdict.steps, "seconds": seconds}
-        self._say(verdict, advice, **fields)
+        self._say(verdict, advice, **fields, steps=verdict.steps, seconds=seconds)
+
+    def _show_nothing(self, why: str, **fields: Any) -> None:
+        """Emit that a timed slice cannot be checked: beyond its budget a training may diverge."""
+        self.undecided = True
+        self._emit(
+            "parity",
+            verdict=UNDECIDED,
+            sentence=f"undecided: {why}",
+            hint=None,
+            worst_share=None,
+            worst_tensor="a timed slice",
+            undecided=[f"a timed slice, for {why}"],
+            checks=[],
+            steps=0,
+            **fields,
+        )
 
     def _judge_replay(self, arrays: dict[str, NDArray]) -> tuple[Verdict, str | None]:
         """Return the verdict on replayed arrays, with a hint."""

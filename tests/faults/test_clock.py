@@ -22,7 +22,7 @@ WALL = {
     "harness/bisect/log.py": 1,  # a line's stamp
     "harness/results/store.py": 1,  # a run's name and its start
     "harness/matrix/folders.py": 1,  # an attempt's name
-    "harness/matrix/node.py": 1,  # when the engine's own limit ends
+    "harness/machine/node.py": 1,  # when the engine's own limit ends
     "workloads/datasets/array_cache.py": 1,  # the age of what a killed process left
 }
 """Where the wall clock is read: for names and ages, never for how long something took."""

@@ -295,11 +295,13 @@ def test_without_a_workload_absent_data_is_no_failure(
 def test_a_label_a_step_is_scored_by_steps_and_by_perplexity(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
+    slow = toy_root / "slow.toml"
+    slow.write_text(TRANSFORMER.read_text().replace("lr = 0.5", "lr = 0.01"))
     request = asked(
         toy_root,
         toy_interpreters,
         modes=["well"],
-        workloads=[str(TRANSFORMER)],
+        workloads=[str(slow)],
         epochs=None,
         steps=2,
         parity_steps=2,
@@ -315,6 +317,27 @@ def test_a_label_a_step_is_scored_by_steps_and_by_perplexity(
     assert perplexities.tolist() == [score["perplexity"] for score in scores]
     assert all(1 < perplexity < 200 for perplexity in perplexities)
     assert "perplexity" in (record.folder / "report.md").read_text()
+
+
+def test_a_training_that_diverges_once_it_is_timed_is_undecided(
+    toy_root: Path, toy_interpreters: dict[str, Path]
+) -> None:
+    fast = toy_root / "fast.toml"
+    fast.write_text(TRANSFORMER.read_text().replace("lr = 0.5", "lr = 5.0"))
+    request = asked(
+        toy_root,
+        toy_interpreters,
+        modes=["well"],
+        workloads=[str(fast)],
+        epochs=None,
+        steps=2,
+        parity_steps=2,
+    )
+    record, status, _ = execute(request, toy_root)
+    undecided = [e["sentence"] for e in record.every("parity") if e["verdict"] == UNDECIDED]
+    assert any("the reference is not finite" in sentence for sentence in undecided)
+    assert status == 3 and not record.every("cell-failed")
+    assert record.pairs.empty
 
 
 def test_a_framework_that_cannot_run_is_listed_and_the_others_go_on(
