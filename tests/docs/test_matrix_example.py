@@ -53,9 +53,6 @@ def test_no_host_and_no_path_is_told(name: str) -> None:
     assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", text_of(name))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="made on a busy machine: benchmarks/matrix_example.py makes it again"
-)
 @pytest.mark.parametrize("name", REPORTS)
 def test_there_is_a_ranking_and_no_warning(name: str) -> None:
     text = text_of(name)
