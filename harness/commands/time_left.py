@@ -31,8 +31,8 @@ class _Stage:
 
     def left(self, of: int, now: float) -> float:
         """Return the seconds until `of` cells have been through it."""
-        whole = self.cells - (self._since is not None)
-        average = self._seconds / whole if whole else _FIRST_GUESS
+        completed = self.cells - (self._since is not None)
+        average = self._seconds / completed if completed else _FIRST_GUESS
         begun = 0.0 if self._since is None else max(0.0, average - (now - self._since))
         return begun + max(0, of - self.cells) * average
 

@@ -292,21 +292,22 @@ def test_without_a_workload_absent_data_is_no_failure(
     assert status == 0
 
 
+def run_on_text(
+    toy_root: Path, interpreters: dict[str, Path], rate: float
+) -> tuple[store.Record, int]:
+    """Run two steps of the transformer on text, at a learning rate."""
+    workload = toy_root / "text.toml"
+    workload.write_text(TRANSFORMER.read_text().replace("lr = 0.5", f"lr = {rate}"))
+    options: dict[str, Any] = {"epochs": None, "steps": 2, "parity_steps": 2}
+    request = asked(toy_root, interpreters, modes=["well"], workloads=[str(workload)], **options)
+    record, status, _ = execute(request, toy_root)
+    return record, status
+
+
 def test_a_label_a_step_is_scored_by_steps_and_by_perplexity(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    slow = toy_root / "slow.toml"
-    slow.write_text(TRANSFORMER.read_text().replace("lr = 0.5", "lr = 0.01"))
-    request = asked(
-        toy_root,
-        toy_interpreters,
-        modes=["well"],
-        workloads=[str(slow)],
-        epochs=None,
-        steps=2,
-        parity_steps=2,
-    )
-    record, status, _ = execute(request, toy_root)
+    record, status = run_on_text(toy_root, toy_interpreters, rate=0.01)
     assert status == 0, [e["reason"] for e in record.every("cell-failed")]
     scores = record.every("evaluated")
     tokens = text.TEST * text.STEPS
@@ -322,18 +323,7 @@ def test_a_label_a_step_is_scored_by_steps_and_by_perplexity(
 def test_a_training_that_diverges_once_it_is_timed_is_undecided(
     toy_root: Path, toy_interpreters: dict[str, Path]
 ) -> None:
-    fast = toy_root / "fast.toml"
-    fast.write_text(TRANSFORMER.read_text().replace("lr = 0.5", "lr = 5.0"))
-    request = asked(
-        toy_root,
-        toy_interpreters,
-        modes=["well"],
-        workloads=[str(fast)],
-        epochs=None,
-        steps=2,
-        parity_steps=2,
-    )
-    record, status, _ = execute(request, toy_root)
+    record, status = run_on_text(toy_root, toy_interpreters, rate=5.0)
     undecided = [e["sentence"] for e in record.every("parity") if e["verdict"] == UNDECIDED]
     assert any("the reference is not finite" in sentence for sentence in undecided)
     assert status == 3 and not record.every("cell-failed")
