@@ -66,6 +66,10 @@ _ADVICE = (
 )
 
 
+_LOOKUP = threading.Lock()
+"""Held while uv is looked for: Python before 3.13 fills sysconfig's variables without a lock of its own."""
+
+
 class InstallError(UserError):
     """A command failed: one human line. `not_offered`: the index lacks it, so another may do."""
 
@@ -83,7 +87,8 @@ def uv_program() -> str:
     try:
         from uv import find_uv_bin
 
-        return str(find_uv_bin())
+        with _LOOKUP:
+            return str(find_uv_bin())
     except (ImportError, FileNotFoundError) as error:
         raise InstallError(
             "uv is not installed beside samestep: python -m pip install uv"

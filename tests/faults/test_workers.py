@@ -155,7 +155,7 @@ def test_a_worker_without_memory_costs_its_own_cell_only(
     reasons: list[str] = []
 
     def listen(event: dict[str, Any]) -> None:
-        if event["event"] == "opened" and "/greedy/" in event["cell"]:
+        if event["event"] == "preparing" and "/greedy/" in event["cell"]:
             reasons.append(small_memory(event["pid"]))
 
     table = store.summary(broken("greedy", listener=listen)).set_index("mode")
