@@ -27,7 +27,7 @@ DEFAULT_WORKLOADS = ("mlp-digits", "cnn-digits", "cifar-cnn-128")
 """What `run` takes when no workload is named; those whose data is absent are skipped."""
 
 LEAST_LAUNCHES = 3
-"""What a run makes of every cell, even beyond the usual budget: fewer have no useful interval."""
+"""What a run makes of every cell, even beyond its budget: fewer have no useful interval."""
 
 QUICK = Measuring(launches=2, rounds=4, seconds=0.05)
 QUICK_EPOCHS = 1
@@ -233,7 +233,7 @@ def _measuring(options: Options) -> Measuring:
         budget=options.budget,
         workload_budget=defaults.WORKLOAD_SECONDS,
         precision=options.precision or defaults.PRECISION,
-        least=1 if options.budget else LEAST_LAUNCHES,
+        least=LEAST_LAUNCHES,
     )
 
 

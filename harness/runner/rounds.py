@@ -33,6 +33,9 @@ from harness.runner.side_by_side import side_by_side
 from harness.runner.training import EVALUATIONS
 from harness.stats.intervals import LOOKS
 
+FEWEST_ROUNDS = 6
+"""A launch has so many, however short the time is."""
+
 MOST_STATED = 1e12
 """No speed or ratio of speeds is larger."""
 
@@ -70,9 +73,11 @@ class InterleavedRounds:
         self._cells = {cell.id for cell in cells} - self._judges
         active = [cell for cell in cells if cell.id not in self._judges]
         launch, wave = 1, list(first)
+        end = self._end_of_rounds(launch)
         if self._place.launch:
             launch = self._place.launch + 1
             active = self._resume(active)
+            end = self._end_of_rounds(launch)
             wave = self._start(active, launch)
         else:
             replicates = self._replicates(launch, active)
@@ -80,12 +85,13 @@ class InterleavedRounds:
             wave += replicates
         while wave:
             before = self.spent
-            self._wave(wave, launch)
+            self._wave(wave, launch, end)
             took = self.spent - before
             whole = replace(self._place, launch=launch, took=took, spent=self.spent)
             self._emit("checkpoint", None, workload=self._task.workload.name, **vars(whole))
             active = self._next(launch, active, took)
             launch += 1
+            end = self._end_of_rounds(launch)
             wave = self._start(active, launch)
         return [cell for cell in cells if cell.id not in self._failed]
 
@@ -149,11 +155,19 @@ class InterleavedRounds:
 
         side_by_side(places, wave, partial(next, iter([*wave]), None), launch, drop_if_failed)
 
-    def _wave(self, wave: list[WorkerSession], launch: int) -> None:
+    def _end_of_rounds(self, launch: int) -> float:
+        """Return how much may be `spent` when a launch's rounds end.
+
+        The launches that have to be made share what is left: another launch tells more than more rounds.
+        """
+        to_come = max(1, self._measuring.least - launch + 1)
+        return self.spent + self._left() / to_come
+
+    def _wave(self, wave: list[WorkerSession], launch: int, end: float) -> None:
         """Warm all up, run the rounds, ask for what comes once a launch and for a last check, end all."""
         try:
             self._each(wave, "warming up", WorkerSession.warm_up, wave)
-            self._rounds(wave, launch)
+            self._rounds(wave, launch, end)
             self._each(wave, "rounds", WorkerSession.check_rest, wave)
             if launch == 1:
                 first_sessions = [session for session in wave if not session.replicate]
@@ -212,8 +226,8 @@ class InterleavedRounds:
             self._each(order, f"training with seed {seed}", train, wave)
         self._apart += self.spent - before
 
-    def _rounds(self, wave: list[WorkerSession], launch: int) -> None:
-        """Time a slice of each kind of every cell, round by round, while the budget lasts."""
+    def _rounds(self, wave: list[WorkerSession], launch: int, end: float) -> None:
+        """Time a slice of each kind of every cell, round by round, until so much is `spent`."""
         order, turn = list(wave), self._place.turn
         for session in wave:
             session.begin_rounds()
@@ -238,7 +252,8 @@ class InterleavedRounds:
                 except WorkerFailed as failure:
                     self._drop(session, wave, "rounds", failure)
                     order.remove(session)
-            if self._left() < 0 and launch > self._measuring.least:
+            is_balanced = number >= FEWEST_ROUNDS and number % 2 == 0
+            if is_balanced and self.spent > end:
                 break
 
     def _limits(self, wave: list[WorkerSession]) -> None:
