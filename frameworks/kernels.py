@@ -19,6 +19,9 @@ DISPATCH = "tiny operations"
 DISPATCHES = 1000
 """Tiny operations in a row: so many that waiting for the last one is nothing."""
 
+TRIAL_SIDE, LONGEST_SECONDS = 256, 1.0
+"""A product of this side is timed first; one that would take longer than that is not run whole."""
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -26,14 +29,23 @@ class Kernel:
 
     `amount` is the work in it: the flop of a product, the bytes that a copy reads and writes, how many
     tiny operations are started. Its rate is the best and not the median, for a limit is what is
-    possible.
+    possible. `trial` is a small one of its kind.
     """
 
     run: Callable[[], object]
     amount: int
+    trial: Kernel | None = None
 
     def rate(self, seconds: float) -> float:
-        """Return the amount a second of the fastest of several runs, at least 3, in about `seconds`."""
+        """Return the amount a second of the fastest of several runs, at least 3, in about `seconds`.
+
+        The trial's rate stands for one that would take too long: a processor without bfloat16 may take
+        minutes for a product in it.
+        """
+        if self.trial is not None:
+            rate = self.trial.rate(seconds / 4)
+            if self.amount > LONGEST_SECONDS * rate:
+                return rate
         self.run()  # makes its threads and buffers, and compiles
         runs, spent, fastest = 0, 0.0, math.inf
         while runs < 3 or spent < seconds:
@@ -54,9 +66,10 @@ class Sizes:
     side: int
     length: int
 
-    def product(self, run: Callable[[], object]) -> Kernel:
-        """Return `run` as the product of two matrices of (side, side)."""
-        return Kernel(run, 2 * self.side**3)
+    def product(self, of_side: Callable[[int], Callable[[], object]]) -> Kernel:
+        """Return the product of two square matrices; `of_side(side)` returns what multiplies two."""
+        trial = Kernel(of_side(TRIAL_SIDE), 2 * TRIAL_SIDE**3)
+        return Kernel(of_side(self.side), 2 * self.side**3, trial)
 
     def copy(self, run: Callable[[], object]) -> Kernel:
         """Return `run` as the copy of one array onto another."""
@@ -83,14 +96,17 @@ def dispatches(start: Callable[[], object], wait: Callable[[], object]) -> Kerne
 
 def numpy_kernels() -> dict[str, Kernel]:
     """Return NumPy's kernels: the product is its BLAS's; it has no bfloat16."""
-    shape = (ON_CPU.side, ON_CPU.side)
-    # Not constants: some processors take less power, and so run faster, on those.
-    a, b = np.random.default_rng(0).random((2, *shape), np.float32)
-    product = np.empty(shape, np.float32)
+
+    def product(side: int) -> Callable[[], object]:
+        # Not constants: some processors take less power, and so run faster, on those.
+        a, b = np.random.default_rng(0).random((2, side, side), np.float32)
+        out = np.empty_like(a)
+        return lambda: np.matmul(a, b, out=out)
+
     source, target = np.ones((2, ON_CPU.length), np.float32)
     scalar = np.ones(1, np.float32)
     return {
-        FLOAT32: ON_CPU.product(lambda: np.matmul(a, b, out=product)),
+        FLOAT32: ON_CPU.product(product),
         COPY: ON_CPU.copy(lambda: np.copyto(target, source)),
         DISPATCH: dispatches(lambda: np.add(scalar, scalar), lambda: None),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -28,8 +29,12 @@ def kernels(device: jax.Device) -> dict[str, Kernel]:
 
     def product(dtype: jnp.dtype, precision: str = "highest") -> Kernel:
         multiply = jax.jit(partial(jnp.matmul, precision=precision))
-        a, b = jax.random.uniform(jax.random.key(0), (2, sizes.side, sizes.side)).astype(dtype)
-        return sizes.product(lambda: multiply(a, b).block_until_ready())
+
+        def of_side(side: int) -> Callable[[], object]:
+            a, b = jax.random.uniform(jax.random.key(0), (2, side, side)).astype(dtype)
+            return lambda: multiply(a, b).block_until_ready()
+
+        return sizes.product(of_side)
 
     source, targets = jnp.ones(sizes.length), [jnp.zeros(sizes.length)]
     scalar = jnp.ones(1)

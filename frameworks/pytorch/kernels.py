@@ -26,16 +26,19 @@ def kernels(device: torch.device, wait: Callable[[], None]) -> dict[str, Kernel]
     matmul = torch.backends.cuda.matmul
 
     def product(dtype: torch.dtype, precision: str = "ieee") -> Kernel:
-        a, b = torch.rand(2, sizes.side, sizes.side, device=device).to(dtype)
-        out = torch.empty_like(a)
+        def of_side(side: int) -> Callable[[], None]:
+            a, b = torch.rand(2, side, side, device=device).to(dtype)
+            out = torch.empty_like(a)
 
-        def run() -> None:
-            of_the_cell, matmul.fp32_precision = matmul.fp32_precision, precision
-            torch.matmul(a, b, out=out)
-            matmul.fp32_precision = of_the_cell
-            wait()
+            def run() -> None:
+                of_the_cell, matmul.fp32_precision = matmul.fp32_precision, precision
+                torch.matmul(a, b, out=out)
+                matmul.fp32_precision = of_the_cell
+                wait()
 
-        return sizes.product(run)
+            return run
+
+        return sizes.product(of_side)
 
     source, target = torch.ones(2, sizes.length, device=device)
     scalar = torch.ones(1, device=device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from frameworks.kernels import (
@@ -20,21 +22,23 @@ from frameworks.kernels import (
 def kernels(device: str) -> dict[str, Kernel]:
     """Return the kernels on the device in use, "cpu" or one of CUDA's."""
     sizes = ON_CPU if device == "cpu" else ON_GPU
-    shape, wait = (2, sizes.side, sizes.side), tf.test.experimental.sync_devices
-
-    flag = tf.config.experimental
+    flag, wait = tf.config.experimental, tf.test.experimental.sync_devices
 
     def product(dtype: tf.DType, tf32: bool = False) -> Kernel:
-        a, b = tf.unstack(tf.cast(tf.random.stateless_uniform(shape, (0, 0)), dtype))
+        def of_side(side: int) -> Callable[[], None]:
+            values = tf.random.stateless_uniform((2, side, side), (0, 0))
+            a, b = tf.unstack(tf.cast(values, dtype))
 
-        def run() -> None:
-            of_the_cell = flag.tensor_float_32_execution_enabled()
-            flag.enable_tensor_float_32_execution(tf32)
-            tf.matmul(a, b)
-            wait()
-            flag.enable_tensor_float_32_execution(of_the_cell)
+            def run() -> None:
+                of_the_cell = flag.tensor_float_32_execution_enabled()
+                flag.enable_tensor_float_32_execution(tf32)
+                tf.matmul(a, b)
+                wait()
+                flag.enable_tensor_float_32_execution(of_the_cell)
 
-        return sizes.product(run)
+            return run
+
+        return sizes.product(of_side)
 
     source, scalar = tf.ones(sizes.length), tf.ones(1)
 

@@ -203,7 +203,8 @@ TRAINING = options(
 BUDGET = click.option(
     "--budget",
     type=Duration(),
-    help="Time for all timed rounds together, as 2m.  [run: 4m a workload; check: 2m a pair]",
+    help="Time for all timed rounds together, as 2m."
+    f"  [run: {defaults.WORKLOAD_SECONDS / 60:g}m a workload; check: 2m a pair]",
 )
 
 

@@ -43,14 +43,9 @@ def _batches(workload: Workload) -> list[Batch]:
 
 
 def _kernels(framework: str, mode: str) -> dict[str, float]:
-    """Return each kernel's rate, of its second run."""
-    rates = {}
-    for name, kernel in _adapter(framework, mode).kernels().items():
-        kernel.run()
-        begin = time.perf_counter()
-        kernel.run()
-        rates[name] = kernel.amount / (time.perf_counter() - begin)
-    return rates
+    """Return each kernel's rate, of a few runs."""
+    kernels = _adapter(framework, mode).kernels()
+    return {name: kernel.rate(0.0) for name, kernel in kernels.items()}
 
 
 def _look(framework: str, mode: str, folder: str, *jobs: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from frameworks.contract import Options, Unavailable
-from frameworks.kernels import DISPATCHES, Kernel, dispatches, numpy_kernels
+from frameworks.kernels import DISPATCHES, TRIAL_SIDE, Kernel, Sizes, dispatches, numpy_kernels
 from frameworks.reference.adapter import Reference
 from harness.machine.host import usable_cpus
 from tests.frameworks import inside
@@ -155,3 +155,22 @@ def test_a_rate_is_that_of_the_fastest_of_runs_that_fill_the_time(
     runs.clear()
     Kernel(run, amount=100).rate(seconds=0.0)
     assert len(runs) == 1 + 3
+
+
+@pytest.mark.parametrize(("side_seconds", "is_run_whole"), [(0.001, True), (0.1, False)])
+def test_a_product_that_would_take_too_long_is_not_run_whole(
+    monkeypatch: pytest.MonkeyPatch, side_seconds: float, is_run_whole: bool
+) -> None:
+    clock, sides = [0.0], set[int]()
+    monkeypatch.setattr("frameworks.kernels.time.perf_counter", lambda: clock[0])
+
+    def of_side(side: int) -> Callable[[], None]:
+        def run() -> None:
+            sides.add(side)
+            clock[0] += side_seconds * (side / TRIAL_SIDE) ** 3
+
+        return run
+
+    product = Sizes(side=2048, length=1).product(of_side)
+    assert product.rate(0.1) == pytest.approx(2 * TRIAL_SIDE**3 / side_seconds)
+    assert (2048 in sides) is is_run_whole
