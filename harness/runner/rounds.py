@@ -33,7 +33,7 @@ from harness.runner.side_by_side import side_by_side
 from harness.runner.training import EVALUATIONS
 from harness.stats.intervals import LOOKS
 
-FEWEST_ROUNDS = 6
+FEWEST_ROUNDS = 10
 """A launch has so many, however short the time is."""
 
 MOST_STATED = 1e12

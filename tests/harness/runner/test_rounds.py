@@ -17,7 +17,7 @@ from harness.results import classification, pairwise, store, tables
 from harness.runner import run, schedule
 from harness.runner.context import MOST_SEEDS, Measuring, Task
 from harness.runner.request import Request
-from harness.runner.rounds import InterleavedRounds
+from harness.runner.rounds import FEWEST_ROUNDS, InterleavedRounds
 from harness.runner.scratch import write_start
 from tests.toy_request import BRIEF, brief_request
 from workloads import datasets, spec
@@ -236,6 +236,15 @@ def test_a_budget_that_is_spent_ends_it_where_nothing_is_suspect(
     assert launched(record) == {"well": 1, "slow": 1}
     assert reasons(record) == ["the budget is spent"]
     assert len(looks.asked) == 1
+
+
+def test_launches_that_have_to_be_made_have_few_rounds_where_time_is_short(
+    make: Make, toy_root: Path
+) -> None:
+    measuring = replace(CHECKING, checking=False, budget=NOTHING, least=3, rounds=20)
+    record = execute(make("well", "slow", measuring=measuring), toy_root)
+    assert launched(record) == {"well": 3, "slow": 3}
+    assert set(record.slices.groupby(["cell", "launch"])["round"].max()) == {FEWEST_ROUNDS}
 
 
 def test_a_budget_is_extended_once_and_for_suspects_alone(make: Make, toy_root: Path) -> None:

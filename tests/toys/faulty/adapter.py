@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,10 +120,15 @@ class Faulty(Reference):
 
     def kernels(self) -> dict[str, Kernel]:
         """NumPy's, but small: nothing rests on the limit of a machine that a toy finds."""
-        square, long = np.ones((64, 64), np.float32), np.ones(2**12, np.float32)
-        sizes = Sizes(len(square), len(long))
+        long = np.ones(2**12, np.float32)
+        sizes = Sizes(side=64, length=len(long))
+
+        def product(side: int) -> Callable[[], object]:
+            square = np.ones((side, side), np.float32)
+            return lambda: np.matmul(square, square)
+
         return {
-            FLOAT32: sizes.product(lambda: np.matmul(square, square)),
+            FLOAT32: sizes.product(product),
             COPY: sizes.copy(lambda: long.copy()),
             DISPATCH: dispatches(lambda: np.add(long[:1], long[:1]), lambda: None),
         }
