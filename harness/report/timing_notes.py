@@ -22,6 +22,9 @@ Note = tuple[Tone, str]
 _NAMED = 5
 """How many unsettled pairs a note names."""
 
+_OUTVOTED = 0.05
+"""Up to this share of contaminated slices moves no figure: a launch's value is a pseudomedian."""
+
 
 def notes(record: store.Record, cells: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[Note]:
     """Yield what is to be said of one workload's `cells` (with `label`) and its `pairs`."""
@@ -139,11 +142,15 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
         tally = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
         ours = record.slices["cell"].isin(timed["cell"]) & ~record.slices["twin"]
         total = int((ours & (record.slices["round"] != tables.WARM_UP)).sum())
-        yield (
-            "warn",
-            f"{contaminated:,} of {count(total, 'slice')} contaminated: {tally}; ratios are taken within"
-            " rounds, which share a disturbance, but absolute speeds may be low",
-        )
+        text = f"{contaminated:,} of {count(total, 'slice')} contaminated: {tally}"
+        if contaminated <= _OUTVOTED * total:
+            yield "note", text
+        else:
+            yield (
+                "warn",
+                f"{text}; ratios are taken within rounds, which share a disturbance, but absolute"
+                " speeds may be low",
+            )
 
 
 def _peak(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:

@@ -236,6 +236,22 @@ def test_an_undecided_cell_is_not_the_one_nearest_to_the_limit(
     assert "best MFU: right slow, " in notes and "a step of right slow takes" in notes
 
 
+@pytest.mark.parametrize(("slices", "tone"), [(1, "note"), (8, "warn")])
+def test_few_contaminated_slices_are_no_warning(
+    tmp_path: Path, fake: ModuleType, slices: int, tone: str
+) -> None:
+    run = start(tmp_path, fake, *CELLS[:1])
+    run.time_slices(CELLS[0], rounds=20)
+    noise = {"noise": ["stolen by the hypervisor: 6%"], "kind": "train", "launch": 1}
+    sizes = {"steps": 1, "samples": 1, "seconds": 1, "cpu_seconds": 1}
+    for number in range(21, 21 + slices):
+        run("slice", CELLS[0], round=number, **noise, **sizes)
+    run.done(CELLS[0])
+    run.end()
+    notes = [note for section in report(run.folder).sections for note in section.notes]
+    assert [of_note for of_note, text in notes if "contaminated" in text] == [tone]
+
+
 def test_troubles_of_the_laboratory_are_told(tmp_path: Path, fake: ModuleType) -> None:
     run = start(tmp_path, fake, *CELLS[:2], threads=1, precision=1e-4, open_ended=True)
     for cell, speed in zip(CELLS[:2], (1000.0, 1001.0), strict=True):
