@@ -67,7 +67,7 @@ _ADVICE = (
 
 
 _LOOKUP = threading.Lock()
-"""Held while uv is looked for: Python before 3.13 fills sysconfig's variables without a lock of its own."""
+"""Held while uv is looked for: Python before 3.13 fills sysconfig's variables without a lock."""
 
 
 class InstallError(UserError):
