@@ -40,16 +40,16 @@ def terminated_by_signals() -> Iterator[None]:
         return
 
     def end(number: int, frame: FrameType | None) -> None:
-        for each in before:
-            signal.signal(each, lambda number, frame: None)
+        for handled in before:
+            signal.signal(handled, lambda number, frame: None)
         raise Terminated(number)
 
-    listened = [each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {each: signal.getsignal(each) for each in listened}
-    for each in listened:
-        signal.signal(each, end)
+    listened = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in listened}
+    for number in listened:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

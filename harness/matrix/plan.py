@@ -170,9 +170,9 @@ def _require_names_of_their_own(loaded: Mapping[str, Workload], file: Path) -> N
     """Raise MatrixError where two workloads have one name: the report would take them for one."""
     first: dict[str, str] = {}
     for name, workload in loaded.items():
-        other = first.setdefault(workload.name, name)
-        if other != name:
-            allowed = f'"{other}" is named {workload.name} too: rename one of the files'
+        namesake = first.setdefault(workload.name, name)
+        if namesake != name:
+            allowed = f'"{namesake}" is named {workload.name} too: rename one of the files'
             raise reading.wrong(file, "over", "workload", name, allowed)
 
 

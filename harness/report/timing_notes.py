@@ -111,8 +111,8 @@ def _wanted(
             estimate = f"{pair['low']:.2f} to {pair['high']:.2f}"
         if math.isfinite(pair["wanted"]):
             estimate += f", about {math.ceil(pair['wanted'])} launches"
-            more = (math.ceil(pair["wanted"]) - pair["launches"]) * seconds_a_launch
-            estimate += f", {duration(more)} more" if more > 0 else ""
+            seconds = (math.ceil(pair["wanted"]) - pair["launches"]) * seconds_a_launch
+            estimate += f", {duration(seconds)} more" if seconds > 0 else ""
         yield f"{names[pair['a']]} against {names[pair['b']]} ({estimate})"
     if len(left) > _NAMED:
         yield f"and {len(left) - _NAMED} more pairs"
@@ -140,8 +140,8 @@ def _troubles(record: store.Record, timed: pd.DataFrame) -> Iterator[Note]:
             for cause in noise.split("; ")
         )
         tally = listed(f"{cause} ({n})" for cause, n in causes.most_common(4))
-        ours = record.slices["cell"].isin(timed["cell"]) & ~record.slices["twin"]
-        total = int((ours & (record.slices["round"] != tables.WARM_UP)).sum())
+        in_table = record.slices["cell"].isin(timed["cell"]) & ~record.slices["twin"]
+        total = int((in_table & (record.slices["round"] != tables.WARM_UP)).sum())
         text = f"{contaminated:,} of {count(total, 'slice')} contaminated: {tally}"
         if contaminated <= _OUTVOTED * total:
             yield "note", text

@@ -51,8 +51,8 @@ def event_misfit(event: Mapping[str, Any]) -> str | None:
 
     What is unknown, or lacks, is none: fields come and go between versions.
     """
-    known = {key: value for key, value in event.items() if key not in _SHOWN_IF_THEY_FIT}
-    return too_deep(known) or misfit(known, _EVENTS.get(event["event"], events.Event))
+    checked = {key: value for key, value in event.items() if key not in _SHOWN_IF_THEY_FIT}
+    return too_deep(checked) or misfit(checked, _EVENTS.get(event["event"], events.Event))
 
 
 def too_deep(fields: Mapping[str, Any]) -> str | None:

@@ -45,20 +45,20 @@ def reopen(folder: Path) -> tuple[Run, Record]:
 
 def _cut(path: Path) -> None:
     """Move the lines behind the last checkpoint to DROPPED; killed midway, it does so once more."""
-    whole, place = 0, 0
+    end, place = 0, 0
     with path.open("rb") as journal:
         for line in journal:
             place += len(line)
             if line.endswith(b"\n") and _kind(line) in _WHOLE:
-                whole = place
-        journal.seek(whole)
-        rest = journal.read()
-    if rest:
+                end = place
+        journal.seek(end)
+        tail = journal.read()
+    if tail:
         with path.with_name(DROPPED).open("ab") as dropped:
-            dropped.write(rest if rest.endswith(b"\n") else rest + b"\n")
+            dropped.write(tail if tail.endswith(b"\n") else tail + b"\n")
             dropped.flush()
             os.fsync(dropped.fileno())
-        os.truncate(path, whole)
+        os.truncate(path, end)
 
 
 def _kind(line: bytes) -> str:

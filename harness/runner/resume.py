@@ -72,13 +72,13 @@ class Past:
     def ended(self, cells: Sequence[Cell], event: str = "") -> list[Cell]:
         """Those of the cells that are done or have failed; with `event`, of these two the one."""
         kinds = (event,) if event else ("cell-done", "cell-failed")
-        names = {each.get("cell") for each in self.events if each["event"] in kinds}
+        names = {entry.get("cell") for entry in self.events if entry["event"] in kinds}
         return [cell for cell in cells if cell.id in names]
 
     def scored(self, cells: Sequence[Cell]) -> list[Cell]:
         """Those of the cells that have come to their score, and whose launches are not all whole."""
         ended = self.ended(cells)
-        names = {each.get("cell") for each in self.events if each["event"] == "cell-started"}
+        names = {event.get("cell") for event in self.events if event["event"] == "cell-started"}
         return [cell for cell in cells if cell.id in names and cell not in ended]
 
     def place(self, workload: str, budget: float | None) -> Place:
@@ -94,8 +94,8 @@ class Past:
         if self.record is None:
             return []
         table = self.record.slices
-        here = table["cell"].isin([cell.id for cell in cells]) & (table["turn"] == turn)
-        rows = table[here].to_dict("records")
+        in_turn = table["cell"].isin([cell.id for cell in cells]) & (table["turn"] == turn)
+        rows = table[in_turn].to_dict("records")
         return [{**row, "noise": row["noise"].split("; ") if row["noise"] else []} for row in rows]  # type: ignore[dict-item]
 
     def peak_bytes(self, cell: Cell) -> int:
@@ -158,12 +158,12 @@ def resume(folder: Path, manifest: Mapping[str, Any]) -> tuple[Run, Past]:
     return run, Past(record)
 
 
-def _unlike(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[str]:
+def _unlike(past: Mapping[str, Any], present: Mapping[str, Any]) -> Iterable[str]:
     """Say what makes the machine another one; one whose processor has no name may be the same."""
-    machines = [{**(each.get("machine") or {})} for each in (then, now)]
+    machines = [{**(manifest.get("machine") or {})} for manifest in (past, present)]
     for machine in machines:
         machine["cpu"] = machine.get("cpu") or "of no known name"
-    devices = sorted({tables.split(cell)["device"] for cell in now["cells"]})
+    devices = sorted({tables.split(cell)["device"] for cell in present["cells"]})
     return dict.fromkeys(
         what for device in devices for what in identity.unlike(machines[0], machines[1], device)
     )

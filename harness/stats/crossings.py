@@ -81,8 +81,8 @@ def _crossing(places: Array, logs: Array, rising: bool) -> Crossing:
 
 def _zeros(places: Array, values: Array) -> list[float]:
     """Return where the line through the points comes from below 0 to above it; at least once."""
-    known = ~np.isnan(values)  # an estimate may be unknown, between two that are certain
-    places, values = places[known], values[known]
+    certain = ~np.isnan(values)  # an estimate may be unknown, between two that are certain
+    places, values = places[certain], values[certain]
     zeros = []
     for left, right in pairwise(range(len(values))):
         if values[left] <= 0 < values[right]:

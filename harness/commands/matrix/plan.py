@@ -33,11 +33,13 @@ def _check(options: Mapping[str, Any]) -> None:
     from harness.commands.run import run
     from harness.matrix.plan import words
 
-    known = {name.removeprefix("--"): option for option in run.params for name in option.opts}
+    by_name = {name.removeprefix("--"): option for option in run.params for name in option.opts}
     for key, value in options.items():
-        if key not in known:
-            raise UserError(f"no option of `run`{nearest(key, known)}: {', '.join(sorted(known))}")
-        if allowed := _misfit(known[key], value):
+        if key not in by_name:
+            raise UserError(
+                f"no option of `run`{nearest(key, by_name)}: {', '.join(sorted(by_name))}"
+            )
+        if allowed := _misfit(by_name[key], value):
             raise UserError(allowed)
     try:
         with run.make_context("run", words(options)) as context:

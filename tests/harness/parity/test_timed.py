@@ -14,18 +14,14 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Adapter
 from frameworks.replays import (
-    TimedPredictions,
     TimedTraining,
-    in_batches,
-    one_by_one,
     put_back,
-    replay_predictions,
     replay_training,
     snapshot,
 )
 from harness.parity import Verdict
-from harness.parity.diagnosis_timed import predictions_hint, training_hint
-from harness.parity.timed import judge_predictions, judge_training, reference_of
+from harness.parity.diagnosis_timed import training_hint
+from harness.parity.timed import judge_training, reference_of
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from tests.harness.parity.cases import NORMED, Single, adapter_of, batches, net, run_of
 from workloads.batches import Batch
@@ -286,86 +282,6 @@ def test_a_training_that_has_come_to_rest_is_undecided() -> None:
     assert "update of dense1.weight after step 5" in verdict.undecided
 
 
-def timed_predictions(adapter: Adapter, single: bool = False) -> tuple[dict[str, NDArray], NDArray]:
-    """Predict in one call (singles: one by one) after some steps, and replay that."""
-    adapter.train(batches(NORMED, 5))
-    rows = 1 if single else None
-    inputs = [batch.inputs[:rows] for batch in batches(NORMED, COUNT)]
-    logits = (
-        np.concatenate([adapter.predict([x]) for x in inputs])
-        if single
-        else adapter.predict(inputs)
-    )
-    timed = TimedPredictions(lambda: inputs, logits)
-    replay = in_batches(adapter, 8) if single else one_by_one(adapter)
-    return replay_predictions(adapter, timed, replay, seed=0), logits
-
-
-@pytest.mark.parametrize("single", [False, True])
-def test_honest_predictions_are_equivalent(single: bool) -> None:
-    arrays, _ = timed_predictions(adapter_of(run_of(NORMED)), single)
-    verdict = judge_predictions(arrays, NORMED, "float32")
-    assert verdict.value == EQUIVALENT
-    assert {0, COUNT - 1} <= {*arrays["drawn"].tolist()}
-    assert predictions_hint(arrays, NORMED, "float32", verdict, run_of(NORMED).start) is None
-
-
-class Neighbours(Single):
-    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
-        logits = np.split(super().predict(inputs), len(inputs))
-        logits[1::2] = logits[: len(logits) - 1 : 2]
-        return np.concatenate(logits)
-
-
-class LastWrong(Single):
-    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
-        logits = np.split(super().predict(inputs), len(inputs))
-        return np.concatenate([*logits[:-1], logits[0]])
-
-
-class SinglesScaled(Single):
-    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
-        logits = super().predict(inputs)
-        return logits * np.float32(1.001) if len(logits) == 1 else logits
-
-
-class Rounded(Single):
-    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
-        return np.round(super().predict(inputs), 1)
-
-
-class Cached(Single):
-    """Answers what it has seen at the same address."""
-
-    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
-        self.first = getattr(self, "first", None) or {}
-        for x in inputs:
-            self.first.setdefault(x.shape, super().predict([x]))
-        return np.concatenate([self.first[x.shape] for x in inputs])
-
-
-@pytest.mark.parametrize(
-    ("kind", "single", "says"),
-    [
-        (Neighbours, False, "is answered by the logits of call"),
-        (LastWrong, False, "the last call of 12"),
-        (
-            SinglesScaled,
-            True,
-            "logits are 1.001 times what is right, in timed calls, and not in others",
-        ),
-        (Rounded, False, "rounded to multiples of 0.1"),
-        (Cached, True, "is answered by the logits of"),
-    ],
-)
-def test_wrong_predictions_are_named(kind: type[Single], single: bool, says: str) -> None:
-    arrays, _ = timed_predictions(adapter_of(run_of(NORMED), kind), single)
-    verdict = judge_predictions(arrays, NORMED, "float32")
-    assert verdict.value == NOT_EQUIVALENT
-    hint = predictions_hint(arrays, NORMED, "float32", verdict, run_of(NORMED).start)
-    assert says in (hint or "")
-
-
 def test_a_snapshot_takes_an_adapter_back() -> None:
     adapter, steps = adapter_of(run_of(NORMED)), batches(NORMED, 6)
     adapter.train(steps[:2])
@@ -373,31 +289,3 @@ def test_a_snapshot_takes_an_adapter_back() -> None:
     losses = adapter.train(steps[2:])
     put_back(adapter, taken)
     assert np.array_equal(adapter.train(steps[2:]), losses)
-
-
-class Stale(Single):
-    """Predicts by the weights that it was built with, whatever was trained or loaded since."""
-
-    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
-        self.first = getattr(self, "first", None) or self.weights()
-        now, memory = self.weights(), self.memory()
-        self.load(self.first)
-        logits = super().predict(inputs)
-        self.load(now)
-        self.restore(memory)
-        return logits
-
-
-def test_predictions_by_weights_of_another_moment_are_named() -> None:
-    adapter = adapter_of(run_of(NORMED), Stale)
-    adapter.train(batches(NORMED, 2))
-    adapter.predict([batches(NORMED, 1)[0].inputs])
-    adapter.train(batches(NORMED, 4))
-    arrays, _ = timed_predictions(adapter, False)
-    verdict = judge_predictions(arrays, NORMED, "float32")
-    assert verdict.value == NOT_EQUIVALENT
-    hint = predictions_hint(arrays, NORMED, "float32", verdict, run_of(NORMED).start)
-    assert (
-        hint
-        == "they are not those of the weights that training left: a cache or a graph that is stale"
-    )
