@@ -60,5 +60,5 @@ def _adopt(folder: UnitFolder, unit: Path) -> bool:
     for attempt in sorted((unit / "attempts").glob("*")):
         if not (attempts / attempt.name).exists():
             attempt.rename(attempts / attempt.name)
-    done = folders.read(unit / DONE)
+    done = folders.result(unit / DONE)
     return done is not None and folders.publish(folder.target, done)

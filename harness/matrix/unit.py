@@ -24,15 +24,11 @@ from harness.matrix import block, folders, pack
 from harness.matrix.folders import Attempt, UnitFolder
 from harness.matrix.plan import Plan
 from harness.matrix.reading import MatrixError, as_list
+from harness.matrix.stored import BROKEN, CELLS_FAILED, DONE, LOST
 from harness.paths import project_root
 from harness.results import store, tables
 from harness.signals import Terminated
 from workloads.errors import UserError
-
-DONE, CELLS_FAILED, BROKEN, LOST = "done", "cells failed", "broken", "lost"
-"""The states that a unit's own files tell. The first two are results; the others are run again."""
-
-COMPLETE = (DONE, CELLS_FAILED)
 
 END_SECONDS = 50.0
 """How long a run may take to end after a signal; engines kill what takes longer."""
@@ -83,8 +79,8 @@ def run_unit(plan: Plan, number: int) -> str:
 
 
 def _done(folder: UnitFolder) -> str | None:
-    contents = folders.read(folder.target)
-    return str(contents["state"]) if contents else None
+    contents = folders.result(folder.target)
+    return contents["state"] if contents else None
 
 
 def _about() -> dict[str, Any]:
