@@ -40,11 +40,12 @@ def check(
     parity_steps: int,
     memory: int | None,
     epochs_by: str | None = None,
+    seeds: int | None = None,
 ) -> None:
     """Refuse a run that cannot be meant; `workloads` are by the file or the name they come from.
 
     `steps` are those of `--steps`; `memory` is what the machine has, None where that is unknown;
-    `epochs_by` is the option that set the epochs, where one did.
+    `epochs_by` is the option that set the epochs, where one did; `seeds` are those of `--seeds`.
 
     Raises:
         UserError: with the file and the key, or the option.
@@ -56,6 +57,11 @@ def check(
     for where, workload in workloads.items():
         epochs = epochs_by or f"{where}: [data]: epochs = {workload.data.epochs}"
         _check_steps(f"--steps {steps}" if steps else epochs, workload, steps, memory)
+        if seeds and (total := seeds * _steps(workload, steps)) > MOST_STEPS:
+            raise UserError(
+                f"--seeds {seeds}: {total:,} training steps of {workload.name}; at most {MOST_STEPS:,}"
+                " are taken"
+            )
         _check_updates(where, workload, steps, parity_steps)
         if memory is not None:
             _check_data(where, workload, memory)
@@ -63,13 +69,17 @@ def check(
             _check_parity(where, workload, memory, parity_steps)
 
 
+def _steps(workload: Workload, steps: int | None) -> int:
+    """Return how many steps a training has; `steps` are those of `--steps`."""
+    return steps or workload.data.epochs * workload.data.steps(workload.dataset.train)
+
+
 def _check_steps(key: str, workload: Workload, steps: int | None, memory: int | None) -> None:
     """Check how long a training is, and the order of its batches, which is drawn beforehand."""
-    data = workload.data
-    total = steps or data.epochs * data.steps(workload.dataset.train)
+    total = _steps(workload, steps)
     if total > MOST_STEPS:
         raise UserError(f"{key}: {total:,} training steps; at most {MOST_STEPS:,} are taken")
-    order = _ORDER_BYTES * total * data.batch
+    order = _ORDER_BYTES * total * workload.data.batch
     if memory is not None and order > memory:
         raise UserError(
             f"{key}: the order of its batches takes {gibibytes(order)}, {_there(memory)}"
@@ -80,7 +90,7 @@ def _check_updates(where: str, workload: Workload, steps: int | None, parity_ste
     """Check that gathered gradients become an update in the training, and two in the parity check."""
     accumulate = workload.optimiser.accumulate
     key = f"{where}: [optimiser]: accumulate = {accumulate}"
-    total = steps or workload.data.epochs * workload.data.steps(workload.dataset.train)
+    total = _steps(workload, steps)
     if accumulate > max(total, 1):
         raise UserError(
             f"{key}: the training has {total:,} steps, and so no update: take a smaller number, or"

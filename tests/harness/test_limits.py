@@ -140,6 +140,7 @@ def test_gradients_that_never_become_an_update_are_refused(
         ({"steps": 10**30}, "--steps 1000000000000000000000000000000:"),
         ({"steps": 50_000_000}, "--steps 50000000: the order of its batches takes"),
         ({"epochs": 10**9}, "--epochs 1000000000: 44,000,000,000 training steps"),
+        ({"seeds": 10**9}, "--seeds 1000000000: 44,000,000,000 training steps of net; at most"),
         ({"parity_steps": 10**8}, "--parity-steps 100000000: at most 10,000 are compared"),
         ({"parity_steps": 10_001}, "--parity-steps 10001: at most 10,000 are compared"),
     ],
