@@ -10,6 +10,7 @@ from harness.commands.check import check
 from harness.commands.data import data
 from harness.commands.doctor import doctor
 from harness.commands.env import env
+from harness.commands.errors import LenientGroup
 from harness.commands.list import list_
 from harness.commands.matrix.group import matrix
 from harness.commands.profile import profile
@@ -17,7 +18,7 @@ from harness.commands.report import compare, history, report
 from harness.commands.run import parity, run
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LenientGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="samestep")
 def main() -> None:
     """Compare deep-learning frameworks on numerically equivalent training steps."""

@@ -220,9 +220,9 @@ def _datasets(cache: Path) -> Iterator[Finding]:
 
 
 def _disk(cache: Path) -> Iterator[Finding]:
-    place = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    place = next(folder for folder in (cache, *cache.parents) if os.path.lexists(folder))
     elsewhere = f"or set {CACHE_VARIABLE} to a folder elsewhere"
-    if not os.access(place, os.W_OK):
+    if not place.is_dir() or not os.access(place, os.W_OK):
         yield Finding("error", f"the cache {cache} cannot be written", f"fix {place}, {elsewhere}")
         return
     free = shutil.disk_usage(place).free

@@ -17,12 +17,20 @@ MOST_STEPS = 100_000_000
 MOST_PARITY_STEPS = 10_000
 """The reference takes each of them many times, in float64."""
 
+NEEDED_UPDATES = 2
+"""Of a parity check: after the second an optimiser's memory has been used."""
+
 _ORDER_BYTES = 3 * 8
 """Of the order of batches, an example: it is drawn by epochs, joined and handed on."""
 
 _FLOAT32 = 4
 _FLOAT64_AS_WELL = 2
 """The reference's arrays are as many, and twice as large."""
+
+
+def steps_checked(workload: Workload, parity_steps: int) -> int:
+    """Return how many steps the parity check takes: those asked for, and two updates at least."""
+    return max(parity_steps, NEEDED_UPDATES * workload.optimiser.accumulate) if parity_steps else 0
 
 
 def check(
@@ -32,11 +40,12 @@ def check(
     parity_steps: int,
     memory: int | None,
     epochs_by: str | None = None,
+    seeds: int | None = None,
 ) -> None:
     """Refuse a run that cannot be meant; `workloads` are by the file or the name they come from.
 
     `steps` are those of `--steps`; `memory` is what the machine has, None where that is unknown;
-    `epochs_by` is the option that set the epochs, where one did.
+    `epochs_by` is the option that set the epochs, where one did; `seeds` are those of `--seeds`.
 
     Raises:
         UserError: with the file and the key, or the option.
@@ -48,22 +57,49 @@ def check(
     for where, workload in workloads.items():
         epochs = epochs_by or f"{where}: [data]: epochs = {workload.data.epochs}"
         _check_steps(f"--steps {steps}" if steps else epochs, workload, steps, memory)
+        if seeds and (total := seeds * _steps(workload, steps)) > MOST_STEPS:
+            raise UserError(
+                f"--seeds {seeds}: {total:,} training steps of {workload.name}; at most {MOST_STEPS:,}"
+                " are taken"
+            )
+        _check_updates(where, workload, steps, parity_steps)
         if memory is not None:
             _check_data(where, workload, memory)
             _check_model(where, workload, memory, bool(parity_steps))
-            _check_parity(workload, memory, parity_steps)
+            _check_parity(where, workload, memory, parity_steps)
+
+
+def _steps(workload: Workload, steps: int | None) -> int:
+    """Return how many steps a training has; `steps` are those of `--steps`."""
+    return steps or workload.data.epochs * workload.data.steps(workload.dataset.train)
 
 
 def _check_steps(key: str, workload: Workload, steps: int | None, memory: int | None) -> None:
     """Check how long a training is, and the order of its batches, which is drawn beforehand."""
-    data = workload.data
-    total = steps or data.epochs * data.steps(workload.dataset.train)
+    total = _steps(workload, steps)
     if total > MOST_STEPS:
         raise UserError(f"{key}: {total:,} training steps; at most {MOST_STEPS:,} are taken")
-    order = _ORDER_BYTES * total * data.batch
+    order = _ORDER_BYTES * total * workload.data.batch
     if memory is not None and order > memory:
         raise UserError(
             f"{key}: the order of its batches takes {gibibytes(order)}, {_there(memory)}"
+        )
+
+
+def _check_updates(where: str, workload: Workload, steps: int | None, parity_steps: int) -> None:
+    """Check that gathered gradients become an update in the training, and two in the parity check."""
+    accumulate = workload.optimiser.accumulate
+    key = f"{where}: [optimiser]: accumulate = {accumulate}"
+    total = _steps(workload, steps)
+    if accumulate > max(total, 1):
+        raise UserError(
+            f"{key}: the training has {total:,} steps, and so no update: take a smaller number, or"
+            " train for longer"
+        )
+    if (taken := steps_checked(workload, parity_steps)) > max(MOST_PARITY_STEPS, parity_steps):
+        raise UserError(
+            f"{key}: the parity check compares {NEEDED_UPDATES} updates, {taken:,} steps, and at most"
+            f" {MOST_PARITY_STEPS:,}: take a smaller number"
         )
 
 
@@ -92,13 +128,14 @@ def _check_model(where: str, workload: Workload, memory: int, checked: bool) -> 
         )
 
 
-def _check_parity(workload: Workload, memory: int, steps: int) -> None:
+def _check_parity(where: str, workload: Workload, memory: int, parity_steps: int) -> None:
     """Check the batches of the parity check: the reference holds all of them, and so does a worker."""
-    needed = 2 * _FLOAT32 * steps * workload.data.batch * math.prod(workload.input_shape)
+    taken, key = steps_checked(workload, parity_steps), f"--parity-steps {parity_steps}"
+    needed = 2 * _FLOAT32 * taken * workload.data.batch * math.prod(workload.input_shape)
+    if taken > parity_steps:
+        key = f"{where}: [optimiser]: accumulate = {workload.optimiser.accumulate}"
     if needed > memory:
-        raise UserError(
-            f"--parity-steps {steps}: their batches take {gibibytes(needed)}, {_there(memory)}"
-        )
+        raise UserError(f"{key}: their batches take {gibibytes(needed)}, {_there(memory)}")
 
 
 def _largest(workload: Workload) -> str:

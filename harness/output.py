@@ -9,6 +9,20 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 
+def fill_closed_streams() -> None:
+    """Put the null device where a standard stream is closed.
+
+    The next file opened would take its number otherwise, and a journal receive what a library prints.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
+
+
 class LenientStream:
     """A text stream whose writes never raise. `failure` is the first error; all after it is dropped.
 
@@ -38,6 +52,12 @@ class LenientStream:
             except (OSError, ValueError) as error:
                 self._fail(error)
 
+    def take_failure(self) -> OSError | ValueError | None:
+        """Flush, and return `failure`; from now on there is none until the next write fails."""
+        self.flush()
+        failure, self.failure = self.failure, None
+        return failure
+
     def _fail(self, error: OSError | ValueError) -> None:
         """Keep the reason; what the stream still holds goes nowhere, or Python would fail at its exit."""
         self.failure = error
@@ -54,9 +74,12 @@ class LenientStream:
 
 @contextmanager
 def lenient_output() -> Iterator[LenientStream | None]:
-    """Make sys.stdout and sys.stderr lenient in the block; yields the former, None where it is closed."""
+    """Make sys.stdout and sys.stderr lenient in the block; yields the former, None where it is closed.
+
+    Blocks may be nested: an inner one takes the streams of the outer one.
+    """
     before = sys.stdout, sys.stderr
-    out, err = (None if stream is None else LenientStream(stream) for stream in before)
+    out, err = map(_lenient, before)
     sys.stdout, sys.stderr = out, err
     try:
         yield out
@@ -65,3 +88,7 @@ def lenient_output() -> Iterator[LenientStream | None]:
             if stream is not None:
                 stream.flush()
         sys.stdout, sys.stderr = before
+
+
+def _lenient(stream: TextIO | LenientStream | None) -> LenientStream | None:
+    return stream if stream is None or isinstance(stream, LenientStream) else LenientStream(stream)

@@ -29,7 +29,7 @@ def cache_folder() -> Path:
     The folder need not exist yet; whoever writes there makes it. Raises UserError where neither the
     variable nor the user's home names a folder.
     """
-    folder = expanded(os.environ.get(CACHE_VARIABLE) or _user_cache())
+    folder = expanded(os.environ.get(CACHE_VARIABLE, "").strip() or _user_cache())
     if folder.startswith("~"):
         raise UserError(f"the cache has no place ({folder}): this user has no home", CACHE_HINT)
     return Path(os.path.realpath(folder))  # Path.resolve raises RuntimeError at a loop of links

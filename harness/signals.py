@@ -8,16 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDING = (
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGXCPU,
+_NAMES = "TERM HUP QUIT USR1 USR2 XCPU PWR ALRM VTALRM PROF IO"
+ENDING = tuple(
+    getattr(signal, f"SIG{name}") for name in _NAMES.split() if hasattr(signal, f"SIG{name}")
 )
 """Sent by a CI job's time limit, a container's stop, a terminal that is closed, Ctrl-\\, a batch system
-ahead of its time limit, and `ulimit -t`."""
+ahead of its time limit, `ulimit -t`, a power supply; and what else ends a process by default."""
 
 
 class Terminated(KeyboardInterrupt):

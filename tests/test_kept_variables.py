@@ -99,7 +99,8 @@ def test_every_output_names_it_with_its_value(tmp_path: Path, fake: ModuleType) 
     record = written(tmp_path, fake, {"XLA_FLAGS": "--x"})
     formats.write(record)
     page = renderer.write([record], record.folder / "report.html").read_text()
-    for text in (*provenance.warnings(record), (record.folder / "report.md").read_text(), page):
+    files = [(record.folder / name).read_text() for name in ("report.md", "summary.csv")]
+    for text in (*provenance.warnings(record), *files, page):
         assert "XLA_FLAGS=--x" in text
     (told,) = json.loads(document.render([record]))["runs"]
     assert told["kept_variables"] == {"XLA_FLAGS": "--x"}

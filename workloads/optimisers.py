@@ -188,7 +188,10 @@ class Stairs(Schedule):
     gamma: float = field(default=0.1, metadata=number(above=0))
 
     def after(self, step: int) -> float:
-        return self.gamma ** (step // self.every)
+        try:
+            return self.gamma ** (step // self.every)
+        except OverflowError:  # Python's floats raise where those of arrays are infinite
+            return math.inf
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import math
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
@@ -54,8 +55,11 @@ def text_of(path: Path) -> str:
     """Return the text of a file in UTF-8; a byte-order mark before it is read over.
 
     Raises:
-        SpecError: it is in another encoding.
+        SpecError: it is in another encoding, or a pipe or a device, which may have no end.
+        OSError: it cannot be read.
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise SpecError(f"{path}: is no regular file: save what it gives to one")
     content = path.read_bytes()
     for mark, encoding in _MARKS.items():
         if content.startswith(mark):

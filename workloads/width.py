@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from workloads.layers import Block, Convolution, Layer
-from workloads.reading import SpecError, table_of
+from workloads.reading import LARGEST, SpecError, table_of
 from workloads.spec import Workload, from_dict
 
 
@@ -28,7 +28,10 @@ def widened(workload: Workload, factor: float) -> Workload:
         if drawn and not place.layer.width and place.output != place.input:
             raise SpecError(f"{where}: {place.layer.kind} has no width that could be multiplied")
     last = max((i for i, layer in enumerate(workload.layers) if any(_widths([layer]))), default=0)
-    hidden = [_multiplied(layer, factor) for layer in workload.layers[:last]]
+    try:
+        hidden = [_multiplied(layer, factor) for layer in workload.layers[:last]]
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from error
     if not any(_widths(hidden)):
         raise SpecError(f"{where}: it has no hidden layer: there is no width to multiply")
     layers = (*hidden, *workload.layers[last:])
@@ -50,7 +53,10 @@ def _multiplied(layer: Layer, factor: float) -> Layer:
         return layer.with_chains(chains)
     if not layer.width:
         return layer
-    width = max(1, round(getattr(layer, layer.width) * factor))
+    product = getattr(layer, layer.width) * factor
+    if product > LARGEST:
+        raise SpecError(f"{layer.kind}: {layer.width} would be {product:g}: at most {LARGEST}")
+    width = max(1, round(product))
     wider = dataclasses.replace(layer, **{layer.width: width})
     if isinstance(wider, Convolution) and isinstance(layer, Convolution):
         is_depthwise = 1 < layer.groups == layer.filters

@@ -10,7 +10,7 @@ import click
 
 from harness.commands.check import MEASURED
 from harness.commands.errors import plainly
-from harness.commands.options import OUT, conduct, results_folder
+from harness.commands.options import OUT, conduct, results_folder, typed_options
 from workloads.errors import UserError
 from workloads.places import program
 
@@ -38,6 +38,8 @@ def save(name: str, run: str | None, out: Path | None, **options: Any) -> None:
         if status:
             raise UserError(f"{record.folder.name}: not all cells are ok, so nothing is stored")
     else:
+        if typed := typed_options("name", "run", "out"):
+            raise UserError(f"--run keeps a run as it was measured: leave out {', '.join(typed)}")
         record = store.read(store.resolve(results, run))
     click.echo(baselines.save(results / baselines.FOLDER, baselines.of(record, name)))
 

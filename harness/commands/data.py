@@ -10,6 +10,7 @@ import click
 from harness.commands.errors import plainly
 from harness.commands.options import THERE
 from harness.paths import cache_folder
+from workloads.places import program
 
 
 @click.group()
@@ -86,7 +87,10 @@ def fetch(name: str) -> None:
 @_DATA_DIR
 @plainly
 def verify(names: tuple[str, ...], data_dir: Path | None) -> None:
-    """Check again every byte of what is in the cache, or of --data-dir."""
+    """Check again every byte of what is in the cache, or of --data-dir.
+
+    Exit 1: something is broken, or nothing is there of a data set that was named.
+    """
     from harness import selection
     from workloads import datasets
 
@@ -99,4 +103,11 @@ def verify(names: tuple[str, ...], data_dir: Path | None) -> None:
     for name, finding in findings:
         state = "ok    " if finding.ok else "broken"
         click.echo(f"{state} {name}: {finding.note} ({finding.path})")
-    sys.exit(int(not all(finding.ok for _, finding in findings)))
+    absent = [name for name in chosen if name in names and name not in dict(findings)]
+    for name in absent:
+        click.echo(
+            f"absent {name}: nothing of it in {_folder()} ({datasets.state(name, _folder())})"
+        )
+    if not findings and not absent:
+        click.echo(f"no data in {_folder()}; `{program()} data fetch NAME` downloads some")
+    sys.exit(int(bool(absent) or not all(finding.ok for _, finding in findings)))

@@ -90,17 +90,21 @@ def remove(frameworks: tuple[str, ...]) -> None:
     """Remove built environments from the cache."""
     from harness.environments import builder, cache
 
-    refusals = []
-    for spec in _chosen(frameworks):
+    chosen, refusals, removed = _chosen(frameworks), [], 0
+    for spec in chosen:
         try:
             names = builder.remove(spec.name)
         except cache.InUse as error:
             refusals.append(str(error))
             continue
+        removed += len(names)
         for name in names:
             click.echo(f"removed {name}")
     if refusals:
         raise UserError("; ".join(refusals))
+    if not removed:
+        of_which = ", ".join(spec.name for spec in chosen)
+        click.echo(f"no environment of {of_which} in {cache.environments_folder()}")
 
 
 @env.command()

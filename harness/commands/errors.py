@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from harness.output import LenientStream, lenient_output
+from harness.output import LenientStream, fill_closed_streams, lenient_output
 from harness.paths import cache_hint
 from harness.signals import Terminated, terminated_by_signals
 from harness.text import plain
@@ -28,6 +28,21 @@ class Refused(click.ClickException):
     def __init__(self, error: UserError) -> None:
         super().__init__("\n".join(filter(None, (plain(error), plain(error.hint)))))
         self.exit_code = error.exit_status  # type: ignore[misc]
+
+
+class LenientGroup(click.Group):
+    """A program whose help and refusals, printed before any command begins, give no traceback."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """As click's; exit status 2 where help cannot be written, 1 where its reader has gone."""
+        fill_closed_streams()
+        with lenient_output() as output:
+            try:
+                return super().main(*args, **options)
+            except SystemExit as end:
+                if not end.code:
+                    _check_written(output)
+                raise
 
 
 def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,13 +73,10 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
                 click.echo(_ended("interrupted", end), err=True)
                 sys.exit(INTERRUPTED)
             except SystemExit:
-                if reason := _not_written(output):
-                    click.echo(f"standard output cannot be written: {reason}", err=True)
+                if failure := output and output.take_failure():
+                    click.echo(_not_written(failure), err=True)
                 raise
-        if reason := _not_written(output):
-            if _closed_early(output):
-                sys.exit(1)  # as `... | head` ends every program: no news for anyone
-            raise Refused(UserError(f"standard output cannot be written: {reason}"))
+            _check_written(output)
         return result
 
     return wrapped
@@ -95,18 +107,22 @@ def _refuse_empty_words() -> None:
             raise UserError(f'{name} "{empty[0]}": an empty word; leave it out, or give one')
 
 
-def _not_written(output: LenientStream | None) -> str | None:
-    """The reason why something was not printed, None where all was."""
-    if output is None:
-        return None
-    output.flush()
-    if isinstance(output.failure, OSError):
-        return _in_one_line(output.failure)
-    return str(output.failure) if output.failure else None
+def _check_written(output: LenientStream | None) -> None:
+    """End with 2 where what a command is for was not printed; with 1 where its reader has gone.
+
+    So `... | head` ends every program: that is no news for anyone.
+    """
+    failure = output and output.take_failure()
+    if isinstance(failure, BrokenPipeError):
+        sys.exit(1)
+    if failure:
+        click.echo(f"Error: {_not_written(failure)}", err=True)
+        sys.exit(2)
 
 
-def _closed_early(output: LenientStream | None) -> bool:
-    return isinstance(getattr(output, "failure", None), BrokenPipeError)
+def _not_written(failure: OSError | ValueError) -> str:
+    reason = _in_one_line(failure) if isinstance(failure, OSError) else failure
+    return f"standard output cannot be written: {reason}"
 
 
 def _in_one_line(error: OSError) -> str:

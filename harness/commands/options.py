@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from harness import defaults, paths
 from harness.commands.types import Device, Duration, Folder, Named, Numbers
+from workloads.errors import UserError
 from workloads.places import program
 from workloads.reading import LARGEST
 
@@ -217,6 +219,27 @@ def data_option(default: str | None, help: str) -> Callable:
         show_default=default is not None,
         help=help,
     )
+
+
+def typed_options(*besides: str) -> list[str]:
+    """Return the options that were typed on the command line, but for parameters named in `besides`."""
+    context = click.get_current_context()
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in besides
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
+
+
+def is_page(form: str, opened: bool) -> bool:
+    """Return whether a page is wanted, by `--format` and `--open`.
+
+    Raises UserError where `--open` stands beside another format, which would not be printed.
+    """
+    if opened and form != "html" and "--format" in typed_options():
+        raise UserError(f"--open shows the page: leave out --open, or --format {form}")
+    return opened or form == "html"
 
 
 def results_folder(out: Path | None) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from harness.commands.errors import plainly
-from harness.commands.options import DETAILS, OUT, LazyChoice, results_folder
+from harness.commands.options import DETAILS, OUT, LazyChoice, is_page, results_folder
 from harness.results.metrics import IN_HISTORY
 
 OPEN = click.option(
@@ -49,9 +49,9 @@ def report(runs: tuple[str, ...], form: str, details: bool, opened: bool, out: P
     from harness.report.html import renderer
     from harness.results import store
 
-    results = results_folder(out)
+    page, results = is_page(form, opened), results_folder(out)
     records = list(map(store.read, dict.fromkeys(store.resolve(results, run) for run in runs)))
-    if opened or form == "html":
+    if page:
         _page(renderer.write(records, renderer.place(records, results)), opened)
     elif form == "table":
         for record in records:
@@ -80,11 +80,11 @@ def history(cell: str | None, metric: str, form: str, opened: bool, out: Path | 
     from harness.report.history import content, html_page, terminal_table
     from harness.results import history_db
 
-    results = results_folder(out)
+    page, results = is_page(form, opened), results_folder(out)
     for reason in history_db.update(results):
         click.echo(f"left out: {reason}", err=True)
     view = content.build(history_db.table(results), metric, cell)
-    if opened or form == "html":
+    if page:
         _page(html_page.write(view, results, cell), opened)
     elif form == "table":
         terminal_table.show(view, Console())

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from harness.commands.errors import plainly
 from harness.commands.options import (
@@ -20,6 +19,7 @@ from harness.commands.options import (
     conduct,
     data_option,
     results_folder,
+    typed_options,
 )
 from harness.commands.types import Percent
 from workloads.errors import UserError
@@ -119,22 +119,22 @@ def _stored(name: str, out: Path | None) -> tuple[Path, dict[str, Any]]:
     """
     from harness.results import store
 
-    context = click.get_current_context()
-    beside = [
-        parameter.opts[0]
-        for parameter in run.params
-        if parameter.name not in ("resume", "as_json", "details", "out")
-        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
-    ]
-    if beside:
+    if beside := typed_options("resume", "as_json", "details", "out"):
         raise UserError(f"--resume takes the run's own options: leave out {', '.join(beside)}")
     folder = store.resolve(results_folder(out), name)
     command = [str(word) for word in store.read_manifest(folder).get("command") or ()]
     name, *options_typed = arguments(command) or [""]
     if name != "run":
         raise UserError(f"{folder.name} was not made by `run`: give its own command again")
-    with run.make_context("run", options_typed) as begun:
-        options = {**begun.params}
+    try:
+        with run.make_context("run", options_typed) as begun:
+            options = {**begun.params}
+    except (click.UsageError, click.exceptions.Exit) as error:  # Exit: of --help among its words
+        why = error.format_message() if isinstance(error, click.UsageError) else "asks for help"
+        raise UserError(
+            f"{folder / store.MANIFEST}: command: {why}; the file was edited, or another samestep"
+            " wrote it: make a new run"
+        ) from error
     del options["as_json"], options["details"], options["resume"]
     return folder, options
 

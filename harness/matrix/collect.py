@@ -11,7 +11,8 @@ from pathlib import Path
 from harness.matrix import folders
 from harness.matrix.folders import DONE, UnitFolder
 from harness.matrix.plan import Plan
-from harness.matrix.reading import MatrixError
+from harness.matrix.reading import MatrixError, require_file
+from harness.matrix.stored import DoneTable
 
 _HIDDEN = "."
 
@@ -35,30 +36,35 @@ def collect(plan: Plan, tar_files: Iterable[Path]) -> int:
 
 
 def _collect(plan: Plan, tar_file: Path) -> bool:
+    require_file(tar_file)
     draft = Path(tempfile.mkdtemp(prefix=".collect-", dir=plan.folder))
     try:
         with tarfile.open(tar_file) as tar:
             tar.extractall(draft, filter="data")  # what comes from outside stays inside
-        (matrix,) = draft.iterdir()
-        (unit,) = matrix.iterdir()
-        number = int(unit.name)
-    except (tarfile.TarError, ValueError, OSError) as error:
-        raise MatrixError(f"{tar_file}: no tar of a unit: {error}") from error
+        units = [*draft.glob("*/*")]
+        if len(units) != 1 or not units[0].name.isdecimal():
+            raise MatrixError(
+                "holds no folder MATRIX/NUMBER alone, as `unit --hand-back` writes it"
+            )
+        (unit,) = units
+        if unit.parent.name != plan.name:
+            raise MatrixError(f"is of {unit.parent.name}, and this matrix is {plan.name}")
+        plan.unit(int(unit.name))
+        result = folders.result(unit / DONE)
+    except (tarfile.TarError, MatrixError, OSError) as error:
+        reason = str(error).replace(f"{draft}/", "")
+        raise MatrixError(f"{tar_file}: no tar of a unit: {reason}") from error
     else:
-        if matrix.name != plan.name:
-            raise MatrixError(f"{tar_file}: is of {matrix.name}, and this matrix is {plan.name}")
-        plan.unit(number)
-        return _adopt(UnitFolder(plan.folder, number), unit)
+        return _adopt(UnitFolder(plan.folder, int(unit.name)), unit, result)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _adopt(folder: UnitFolder, unit: Path) -> bool:
+def _adopt(folder: UnitFolder, unit: Path, result: DoneTable | None) -> bool:
     """Move a unit's attempts into its folder, and let its result count if it is the first."""
     attempts = folder.folder / "attempts"
     attempts.mkdir(parents=True, exist_ok=True)
     for attempt in sorted((unit / "attempts").glob("*")):
         if not (attempts / attempt.name).exists():
             attempt.rename(attempts / attempt.name)
-    done = folders.read(unit / DONE)
-    return done is not None and folders.publish(folder.target, done)
+    return result is not None and folders.publish(folder.target, result)

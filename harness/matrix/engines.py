@@ -6,11 +6,14 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from harness.matrix import folders
 from harness.matrix.plan import Plan
 from harness.matrix.reading import MatrixError
+from harness.matrix.stored import SubmissionTable
+
+S = TypeVar("S", bound=SubmissionTable)
 
 WAITING, RUNNING, LOST, OVER, UNKNOWN = "waiting", "running", "lost", "over", "unknown"
 """What an engine says of a unit's job. Over: it ended by itself, so the unit's files say how. Unknown:
@@ -45,6 +48,9 @@ class Engine(Protocol):
     def jobs(self, plan: Plan) -> Mapping[int, Job]:
         """What it says of the units that it knows of, by number."""
 
+    def has(self, plan: Plan) -> bool:
+        """Whether any unit was handed to it."""
+
     def cancel(self, plan: Plan) -> int:
         """End all jobs of a matrix; return how many there were."""
 
@@ -59,10 +65,11 @@ def record(plan: Plan, engine: str, numbers: Iterable[int], **about: Any) -> Non
     folders.publish(folder / name, table)
 
 
-def submissions(plan: Plan, engine: str | None = None) -> list[dict[str, Any]]:
-    """What was handed to one engine, or to all, oldest first."""
-    tables = map(folders.read, sorted((plan.folder / "submissions").glob("[!.]*.json")))
-    return [table for table in tables if table and engine in (None, table.get("engine"))]
+def submissions(plan: Plan, engine: str, kind: type[S]) -> list[S]:
+    """What was handed to an engine, oldest first; `kind` is what it wrote down."""
+    paths = sorted((plan.folder / "submissions").glob("[!.]*.json"))
+    tables = (folders.read(path, kind) for path in paths)
+    return [table for table in tables if table and table["engine"] == engine]
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -16,16 +16,22 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from harness import disk
+from harness.matrix import stored
+from harness.matrix.reading import MatrixError
+from harness.matrix.stored import AboutTable, ClaimTable, DoneTable, EndedTable
 from harness.results import serialise, store
+
+T = TypeVar("T")
 
 DONE, CLAIM, ENDED, LOG, RUN = "done.json", "claim.json", "ended.json", "log.txt", "run"
 RETRY, REDONE = "retry.json", "redone.json"
@@ -58,12 +64,12 @@ class Attempt:
     @property
     def about(self) -> dict[str, Any]:
         """Where and by whom it was begun; empty where that cannot be read."""
-        return read(self.folder / "attempt.json") or {}
+        return {**(read(self.folder / "attempt.json", AboutTable) or {})}
 
     @property
-    def ended(self) -> dict[str, Any] | None:
+    def ended(self) -> EndedTable | None:
         """How it ended; None: it goes on, or its end was not written."""
-        return read(self.folder / ENDED)
+        return read(self.folder / ENDED, EndedTable)
 
     def beat(self) -> None:
         """Give a sign of life."""
@@ -95,9 +101,12 @@ class UnitFolder:
         except OSError:
             return []
 
-    def done(self) -> dict[str, Any] | None:
-        """What counts of the unit: of a unit that was sent elsewhere the second result."""
-        return read(self.folder / REDONE) or read(self.folder / DONE)
+    def done(self) -> DoneTable | None:
+        """What counts of the unit: of a unit that was sent elsewhere the second result.
+
+        Raises MatrixError where that is damaged.
+        """
+        return result(self.folder / REDONE) or result(self.folder / DONE)
 
     @property
     def target(self) -> Path:
@@ -118,7 +127,8 @@ class UnitFolder:
         path = self.folder / CLAIM
         if publish(path, mark):
             return None
-        holder = Attempt(self.folder / "attempts" / str((read(path) or {}).get("attempt")))
+        claim = read(path, ClaimTable)
+        holder = Attempt(self.folder / "attempts" / (claim["attempt"] if claim else "unknown"))
         about = holder.about
         same_job = job is not None and about.get("job") == job
         if same_job or not alive(holder, about, node, disk_now(self.folder)):
@@ -153,23 +163,45 @@ def publish(path: Path, contents: Mapping[str, Any]) -> bool:
     return True
 
 
-def read(path: Path) -> dict[str, Any] | None:
-    """The table of a JSON file; None where there is none, or it is torn."""
+def read(path: Path, kind: type[T]) -> T | None:
+    """The table of a JSON file; None where there is none, or it is torn or damaged."""
     try:
         table = orjson.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return table if isinstance(table, dict) else None
+    return None if stored.wrong(table, kind) else table
+
+
+def result(path: Path) -> DoneTable | None:
+    """What counts of a unit, None where there is no such file. Raises MatrixError of a damaged one."""
+    try:
+        table = orjson.loads(path.read_bytes())
+        problem = stored.wrong(table, DoneTable)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    except ValueError as error:
+        problem = f"not JSON: {error}"
+    if problem:
+        raise MatrixError(f"{path}: {problem}; the file is damaged: remove it, and submit again")
+    return table
 
 
 def disk_now(folder: Path) -> float:
-    """The time by the clock that the disk stamps files with, which may be another machine's."""
+    """The time by the clock that the disk stamps files with, which may be another machine's.
+
+    This machine's where nothing can be written: whoever only reads asks, too.
+    """
     probe = folder / f".now-{secrets.token_hex(4)}"
     try:
         probe.touch()
         return probe.stat().st_mtime
+    except OSError:
+        return time.time()
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink()
 
 
 def tail(path: Path, lines: int = 5) -> list[str]:

@@ -15,6 +15,7 @@ from harness.matrix import engines
 from harness.matrix.engines import LOST, RUNNING, VANISHED, WAITING, Job
 from harness.matrix.folders import UnitFolder
 from harness.matrix.plan import Plan
+from harness.matrix.stored import LocalSubmission
 from harness.paths import project_root
 
 NAME = "local"
@@ -52,6 +53,11 @@ def jobs(plan: Plan) -> Mapping[int, Job]:
     return seen
 
 
+def has(plan: Plan) -> bool:
+    """Whether any unit was handed to a machine itself, this one or another."""
+    return bool(engines.submissions(plan, NAME, LocalSubmission))
+
+
 def cancel(plan: Plan) -> int:
     """End what runs in the background; return how many processes there were."""
     alive = [process for _, process in _here(plan) if process is not None]
@@ -61,16 +67,16 @@ def cancel(plan: Plan) -> int:
     return len(alive)
 
 
-def _here(plan: Plan) -> Iterator[tuple[dict, psutil.Process | None]]:
+def _here(plan: Plan) -> Iterator[tuple[LocalSubmission, psutil.Process | None]]:
     """What was handed over on this machine, each with its process while that lives."""
-    for submission in engines.submissions(plan, NAME):
-        if submission.get("host") != node.host():
+    for submission in engines.submissions(plan, NAME, LocalSubmission):
+        if submission["host"] != node.host():
             continue
         try:
             process = psutil.Process(submission["pid"])
             same = abs(process.create_time() - submission["began"]) < 1
             ended = not same or process.status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+        except (psutil.Error, ValueError, OverflowError):  # what is no number of a process, too
             yield submission, None
         else:
             yield submission, None if ended else process

@@ -121,7 +121,7 @@ def blocks(plan: Plan, state: MatrixState) -> list[Block]:
     """The results of a matrix, in the order of its units."""
     results = []
     for unit in state.units:
-        if unit.done and unit.done["block"].get("schema") == block.SCHEMA:
+        if unit.done and unit.done["block"]["schema"] == block.SCHEMA:
             of_unit = plan.units[unit.number]
             results.append(Block(unit.number, of_unit, unit.node, unit.done["block"]))
     return results

@@ -18,7 +18,7 @@ from harness.environments import builder, variants
 from harness.environments.framework_spec import FrameworkSpec
 from harness.machine import devices, node
 from harness.matrix.plan import PLAN, Plan, Unit
-from harness.matrix.reading import MatrixError, as_list
+from harness.matrix.reading import MatrixError, as_list, require_file
 from harness.paths import cache_folder, expanded, project_root
 from harness.results import serialise
 from workloads import datasets, spec
@@ -98,6 +98,7 @@ def _unpack(path: Path) -> Path:
         raise MatrixError(
             f"{path}: no pack: {error.strerror}; make it with `prepare --pack`"
         ) from error
+    require_file(path)
     mark = serialise.digest([str(path.absolute()), state.st_size, state.st_mtime_ns], 12)
     place = node.scratch() / f"samestep-pack-{os.getuid()}-{mark}"
     with _held(place.with_name(f"{place.name}.lock")):

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import paths
-from harness.matrix import reading
+from harness.matrix import reading, stored
 from harness.matrix.reading import MOST_UNITS, Check, MatrixError, as_list
+from harness.matrix.stored import PlanTable, UnitTable
 from harness.results import serialise, store
 from workloads import spec, toml
 from workloads.errors import UserError
@@ -129,16 +130,23 @@ def load(folder: Path) -> Plan:
     path = folder / PLAN
     try:
         table = json.loads(path.read_bytes())
-        if table["schema"] != SCHEMA:
-            raise MatrixError(
-                f"{path}: has schema {table['schema']}, this samestep reads {SCHEMA}: update samestep"
-            )
-        units = tuple(Unit(**unit) for unit in table["units"])
-        return Plan(folder.absolute(), table["always"], table["slurm"], units)
     except OSError as error:
         raise MatrixError(f"{path}: cannot be read: {error.strerror}; is it a matrix?") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
         raise MatrixError(f"{path}: no plan of a matrix ({error}); plan it again") from error
+    schema = table.get("schema") if isinstance(table, dict) else None
+    if isinstance(schema, int) and schema != SCHEMA:
+        raise MatrixError(
+            f"{path}: has schema {schema}, this samestep reads {SCHEMA}: update samestep"
+        )
+    if problem := stored.wrong(table, PlanTable):
+        raise MatrixError(f"{path}: no plan of a matrix ({problem}); plan it again")
+    units = tuple(_unit(unit) for unit in table["units"])
+    return Plan(folder.absolute(), table["always"], table["slurm"], units)
+
+
+def _unit(table: UnitTable) -> Unit:
+    return Unit(table["workload"], table["device"], table.get("seed"), table["replicate"])
 
 
 def resolve(results: Path, text: str | None) -> Path:

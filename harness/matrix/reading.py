@@ -50,6 +50,12 @@ class MatrixError(UserError):
     """A matrix cannot be planned, found or gone on with; the text is one line for the user."""
 
 
+def require_file(path: Path) -> None:
+    """Raise MatrixError where there is something else than a file: to read a pipe may have no end."""
+    if path.exists() and not path.is_file():
+        raise MatrixError(f"{path}: is no regular file: name the tar itself")
+
+
 @dataclass(frozen=True)
 class Contents:
     """What a matrix.toml says, with what it leaves out."""

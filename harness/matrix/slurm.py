@@ -18,6 +18,7 @@ from harness.matrix import engines, folders
 from harness.matrix.engines import LOST, OVER, RUNNING, UNKNOWN, WAITING, EngineError, Job
 from harness.matrix.pack import PACK
 from harness.matrix.plan import Plan, words
+from harness.matrix.stored import SlurmSubmission
 from harness.paths import project_root
 from harness.results import serialise
 
@@ -75,13 +76,18 @@ def jobs(plan: Plan) -> Mapping[int, Job]:
     queued = {number: job for number, job in _queue(plan) if number < len(plan.units)}
     ended: dict[int, Job] = {}
     moment = folders.disk_now(plan.folder)
-    for submission in engines.submissions(plan, NAME):
+    for submission in engines.submissions(plan, NAME, SlurmSubmission):
         numbers = engines.numbers_of(submission["units"]) - queued.keys()
         fresh = moment - submission["submitted"] < folders.GRACE_SECONDS
         ended.update(dict.fromkeys(numbers, Job(WAITING if fresh else UNKNOWN)))
         if numbers:
-            ended.update(_past(str(submission["job"]), int(submission["first"])))
+            ended.update(_past(submission["job"], submission["first"]))
     return {**ended, **queued}
+
+
+def has(plan: Plan) -> bool:
+    """Whether any unit was handed to Slurm."""
+    return bool(engines.submissions(plan, NAME, SlurmSubmission))
 
 
 def cancel(plan: Plan) -> int:

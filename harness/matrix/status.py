@@ -8,16 +8,16 @@ life for GRACE_SECONDS has vanished.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.matrix import engines, folders, local, slurm
 from harness.matrix.engines import OVER, RUNNING, VANISHED, WAITING, Engine, EngineError, Job
 from harness.matrix.folders import Attempt, UnitFolder
 from harness.matrix.plan import Plan
-from harness.matrix.unit import BROKEN, CELLS_FAILED, DONE, LOST
+from harness.matrix.reading import MatrixError
+from harness.matrix.stored import BROKEN, CELLS_FAILED, DONE, LOST, DoneTable
 
 ENGINES: dict[str, Engine] = {engine.NAME: engine for engine in (slurm, local)}
 
@@ -35,7 +35,7 @@ class UnitState:
     node: str = ""
     attempts: int = 0
     log: tuple[str, ...] = ()
-    done: Mapping[str, Any] | None = field(default=None, repr=False)
+    done: DoneTable | None = field(default=None, repr=False)
 
     @property
     def to_submit(self) -> bool:
@@ -61,7 +61,7 @@ def look(plan: Plan, *ask: str) -> MatrixState:
     """Return the state of a matrix, by its files and the engines that it was handed to, and `ask`."""
     jobs: dict[int, Job] = {}
     silent: list[str] = []
-    handed_over = {str(submission["engine"]) for submission in engines.submissions(plan)}
+    handed_over = {name for name, engine in ENGINES.items() if engine.has(plan)}
     for name in sorted({*handed_over, *ask}):
         try:
             jobs.update(ENGINES[name].jobs(plan))
@@ -78,12 +78,15 @@ def look(plan: Plan, *ask: str) -> MatrixState:
 def _unit(
     folder: UnitFolder, number: int, job: Job | None, moment: float, silent: bool
 ) -> UnitState:
-    done, attempts = folder.done(), folder.attempts()
+    attempts = folder.attempts()
+    try:
+        done = folder.done()
+    except MatrixError as error:
+        return UnitState(number, BROKEN, str(error), "", len(attempts))
     if done is not None and not (folder.retried and job and job.state in (WAITING, RUNNING)):
-        node = str(done.get("node") or "")
-        shared = (done.get("block") or {}).get("not_alone") or ()
-        why = f"not alone on its node: {'; '.join(map(str, shared))}" if shared else ""
-        return UnitState(number, str(done["state"]), why, node, len(attempts), (), done)
+        shared = done["block"]["not_alone"]
+        why = f"not alone on its node: {'; '.join(shared)}" if shared else ""
+        return UnitState(number, done["state"], why, done["node"] or "", len(attempts), (), done)
     last = attempts[-1] if attempts else None
     state, why, node = _undone(last, job, moment, silent)
     log = _log(last, job, folder) if state in (BROKEN, LOST) else ()
@@ -104,7 +107,7 @@ def _undone(
     if silent:  # what ended may have been requeued
         return (RUNNING if last and not ended else WAITING), "its engine does not answer", node
     if ended:
-        return str(ended["state"]), str(ended.get("reason") or ""), node
+        return ended["state"], ended.get("reason") or "", node
     if job and job.state == OVER and job.why != "exit status 0":
         return BROKEN, job.why, job.node or node
     if last and last.silent(moment) <= folders.GRACE_SECONDS and not (job and job.why == VANISHED):

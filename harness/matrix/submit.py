@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import fcntl
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
-from harness.matrix import engines, folders, merge, status
+from harness.matrix import folders, merge, status
 from harness.matrix.engines import EngineError
 from harness.matrix.folders import RETRY, UnitFolder
 from harness.matrix.plan import Plan
 from harness.matrix.status import ENGINES
 
 
-def submit(plan: Plan, engine: str) -> tuple[int, int]:
-    """Hand over what is not done; return how many units, and how many of them are done on a slow node.
+class Submission(NamedTuple):
+    """How many units were handed over, how many of them again, and how many others are in each state."""
+
+    units: int
+    again: int
+    others: Mapping[str, int]
+
+
+def submit(plan: Plan, engine: str) -> Submission:
+    """Hand over what is not done; `again` are units that are done on a slow node.
 
     Two submissions of one matrix wait for each other, so that no unit is handed over twice.
 
@@ -31,15 +41,16 @@ def submit(plan: Plan, engine: str) -> tuple[int, int]:
         slow = _slow(plan, state) if engine != "local" else {}
         for node, of_node in slow.items():
             _send_elsewhere(plan, engine, of_node, node)
-        again = sum(map(len, slow.values()))
-        return len(numbers) + again, again
+        again = [number for of_node in slow.values() for number in of_node]
+        handed = {*numbers, *again}
+        left = Counter(unit.state for unit in state.units if unit.number not in handed)
+        return Submission(len(numbers) + len(again), len(again), left)
 
 
 def cancel(plan: Plan) -> int:
     """End all that engines have of a matrix; return how many jobs. Raises EngineError."""
     with _alone(plan):
-        names = {str(submission["engine"]) for submission in engines.submissions(plan)}
-        return sum(ENGINES[name].cancel(plan) for name in names)
+        return sum(engine.cancel(plan) for engine in ENGINES.values() if engine.has(plan))
 
 
 def _send_elsewhere(plan: Plan, engine: str, numbers: Sequence[int], node: str) -> None:

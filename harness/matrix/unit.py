@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,11 @@ from harness.matrix import block, folders, pack
 from harness.matrix.folders import Attempt, UnitFolder
 from harness.matrix.plan import Plan
 from harness.matrix.reading import MatrixError, as_list
+from harness.matrix.stored import BROKEN, CELLS_FAILED, DONE, LOST
 from harness.paths import project_root
 from harness.results import store, tables
 from harness.signals import Terminated
 from workloads.errors import UserError
-
-DONE, CELLS_FAILED, BROKEN, LOST = "done", "cells failed", "broken", "lost"
-"""The states that a unit's own files tell. The first two are results; the others are run again."""
-
-COMPLETE = (DONE, CELLS_FAILED)
 
 END_SECONDS = 50.0
 """How long a run may take to end after a signal; engines kill what takes longer."""
@@ -69,22 +65,28 @@ def run_unit(plan: Plan, number: int) -> str:
         pack.require_environments(plan, unit)
         return _conduct(plan, number, folder, attempt)
     except UserError as error:
-        attempt.end(state=BROKEN, reason=str(error))
+        _end(attempt, BROKEN, str(error))
         raise
     except OSError as error:
         place = Path(error.filename or plan.folder)
         reason = f"{place}: {disk.reason(place, error)}; mend that, and submit again"
-        attempt.end(state=BROKEN, reason=reason)
+        _end(attempt, BROKEN, reason)
         raise MatrixError(reason) from error
     except KeyboardInterrupt as error:
         terminated = isinstance(error, Terminated)
-        attempt.end(state=LOST, reason=node.why_terminated() if terminated else "SIGINT")
+        _end(attempt, LOST, node.why_terminated() if terminated else "SIGINT")
         raise
 
 
+def _end(attempt: Attempt, state: str, reason: str) -> None:
+    """Write how an attempt failed; a disk that refuses that, too, hides no reason."""
+    with suppress(store.StoreError):
+        attempt.end(state=state, reason=reason)
+
+
 def _done(folder: UnitFolder) -> str | None:
-    contents = folders.read(folder.target)
-    return str(contents["state"]) if contents else None
+    contents = folders.result(folder.target)
+    return contents["state"] if contents else None
 
 
 def _about() -> dict[str, Any]:
@@ -180,7 +182,9 @@ def _scratch(plan: Plan) -> Iterator[Path]:
 
 
 def _move(run: Path, place: Path) -> None:
-    """Move a run's folder to another disk; it appears there whole. Raises OSError."""
+    """Move a run's folder to another disk; it appears there whole. Raises OSError, MatrixError."""
+    if not place.parent.is_dir():  # which a copy would make anew, of a matrix that has no plan
+        raise MatrixError(f"{place.parent}: {store.GONE}; what was measured is lost")
     draft = place.with_name(f".{place.name}")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(run, draft, ignore=shutil.ignore_patterns(_PAGE, "scratch"))

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.reference.arithmetic import ROUNDED
+from harness.limits import NEEDED_UPDATES
 from harness.parity.deviations import sizes
 from harness.parity.reference import DECIDES, ZERO, ReferenceRun
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
-
-NEEDED_UPDATES = 2
-"""The update after which an optimiser's memory has been used: until there all has to be decided."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +141,7 @@ def judge(answers: Mapping[str, NDArray], run: ReferenceRun, precision: str) -> 
     bounds, apart = run.bounds[named], run.apart[named]
     checks = [*_checks(answers, run, bounds, apart), *_loss_checks(answers, run, bounds)]
     checks.sort(key=lambda check: check.steps)
+    # Until an optimiser's memory has been used, all has to be decided.
     needed = min(run.steps, NEEDED_UPDATES * run.workload.optimiser.accumulate)
     undecided = [c.place for c in checks if not c.decides and c.steps <= needed]
     return Verdict(tuple(checks), run.steps, tuple(undecided))

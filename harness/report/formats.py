@@ -22,7 +22,7 @@ def write(record: store.Record) -> None:
     """
     folder = record.folder
     reports = {
-        folder / "summary.csv": lambda: store.summary(record).to_csv(index=False),
+        folder / "summary.csv": lambda: _rows(record).to_csv(index=False),
         folder / "report.md": lambda: markdown.render(record),
         folder / "samples.csv": lambda: record.slices.to_csv(index=False),
         renderer.place([record], folder.parent): lambda: renderer.render([record]),
@@ -43,11 +43,21 @@ def text(records: Sequence[store.Record], form: str) -> str:
         return "\n".join(map(markdown.render, records))
     if form == "json":
         return document.render(records)
-    tables = [store.summary(record) for record in records]
+    tables = [*map(_rows, records)]
     if len(records) > 1:
         named = zip(records, tables, strict=True)
         tables = [pd.DataFrame({"run": record.folder.name, **table}) for record, table in named]
     return csv(tables)
+
+
+def _rows(record: store.Record) -> pd.DataFrame:
+    """The summary, with what a reader must know of the run in every row, where it has such a thing."""
+    variables = (record.manifest.get("options") or {}).get("kept_variables") or {}
+    facts = {
+        "not_alone": "; ".join(record.not_alone),
+        "kept_variables": " ".join(f"{name}={value}" for name, value in variables.items()),
+    }
+    return store.summary(record).assign(**{key: fact for key, fact in facts.items() if fact})
 
 
 def csv(tables: Sequence[pd.DataFrame]) -> str:

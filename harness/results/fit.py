@@ -88,6 +88,18 @@ def misfit(value: Any, hint: Any, name: str = "") -> str | None:
     return next(filter(None, (misfit(*part) for part in _parts(value, hint, name))), None)
 
 
+def lacking(value: Any, hint: Any, name: str = "") -> str | None:
+    """Say which field that a type requires is missing, or null where null is none of its types.
+
+    The value has to fit otherwise, as `misfit` says.
+    """
+    if value is None:
+        return None if hint is Any or NoneType in get_args(hint) else f"{name} is null"
+    if is_typeddict(hint) and (absent := sorted(hint.__required_keys__ - value.keys())):
+        return f"{name}.{absent[0]} is missing" if name else f"{absent[0]} is missing"
+    return next(filter(None, (lacking(*part) for part in _parts(value, hint, name))), None)
+
+
 def _parts(value: Any, hint: Any, name: str) -> list[tuple[Any, Any, str]]:
     """What is in a value, each with its type and its name."""
     if is_typeddict(hint):

@@ -178,6 +178,7 @@ def _workloads(loaded: Mapping[str, Workload], options: Options) -> list[Workloa
         parity_steps=_parity_steps(options),
         memory=host.memory_there(),
         epochs_by=f"--epochs {options.epochs}" if options.epochs else None,
+        seeds=options.seeds,
     )
     return list(changed.values())
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.results import identity, serialise, store, tables
+from harness.results import fit, identity, serialise, store, tables
+from harness.results.events import Checkpoint
 from harness.results.reopen import reopen
 from harness.results.store import Record, Run, StoreError
 from harness.runner.plan import Cell
@@ -143,6 +144,7 @@ def resume(folder: Path, manifest: Mapping[str, Any]) -> tuple[Run, Past]:
     Raises StoreError where it came to its end, goes on elsewhere, or something has changed since.
     """
     record = store.read(folder)
+    _require_places(record)
     end = record.end
     if end is not None and end.get("status") != tables.INTERRUPTED:
         raise StoreError(f"{folder.name} came to its end ({end.get('status')}): nothing to resume")
@@ -156,6 +158,16 @@ def resume(folder: Path, manifest: Mapping[str, Any]) -> tuple[Run, Past]:
         raise _changed(", ".join(differences))
     run, record = reopen(folder)
     return run, Past(record)
+
+
+def _require_places(record: Record) -> None:
+    """Raise StoreError where a workload's checkpoint does not say how far it had come."""
+    for event in record.every("checkpoint"):
+        if event.get("workload") is not None and (wrong := fit.lacking(event, Checkpoint)):
+            raise StoreError(
+                f"{record.folder / store.JOURNAL}: checkpoint: {wrong}; the file is damaged: make a"
+                " new run"
+            )
 
 
 def _unlike(past: Mapping[str, Any], present: Mapping[str, Any]) -> Iterable[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from frameworks.contract import Unavailable
+from harness import limits
 from harness.machine import devices, host
 from harness.parity import ReferenceDiverged, ReferenceRun, run_reference
 from harness.runner.context import Emit, RunContext, Task
@@ -101,7 +102,7 @@ def _in_turns(task: Task, cells: Sequence[Cell], context: RunContext, run: Path,
 
 def _run_reference(task: Task, steps: int, precisions: Sequence[str], emit: Emit) -> ReferenceRun:
     """Run the reference over the first batches, once for all cells: until two updates at least."""
-    began, steps = time.monotonic(), max(steps, 2 * task.workload.optimiser.accumulate)
+    began, steps = time.monotonic(), limits.steps_checked(task.workload, steps)
     names = (*task.workload.parameters, *task.workload.state)
     weights = {name: np.load(task.start / f"{name}.npy") for name in names}
     train = task.arrays.open("train_inputs"), task.arrays.open("train_labels")

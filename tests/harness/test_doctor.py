@@ -160,6 +160,14 @@ def test_a_cache_that_cannot_be_written(root: Path, monkeypatch: pytest.MonkeyPa
     assert about(examine(root), "cannot be written").level == "error"
 
 
+@pytest.mark.parametrize("place", ["/dev/null", "file", "loop", "file/within"])
+def test_a_cache_that_is_no_folder(root: Path, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    finding = about(doctor.examine(root, tmp_path / place), "cannot be written")
+    assert finding.level == "error" and "SAMESTEP_CACHE" in finding.mend
+
+
 @pytest.mark.parametrize(
     ("changes", "word", "mend"),
     [

@@ -112,12 +112,35 @@ def test_every_kind_of_layer_is_counted(
 
 
 @pytest.mark.parametrize(
+    ("accumulate", "options", "says"),
+    [
+        (45, {}, "accumulate = 45: the training has 44 steps, and so no update"),
+        (3, {"steps": 2}, "accumulate = 3: the training has 2 steps, and so no update"),
+        (2**62, {}, f"accumulate = {2**62}: the training has 44 steps"),
+        (
+            5001,
+            {"epochs": 200},
+            "accumulate = 5001: the parity check compares 2 updates, 10,002 steps, and at",
+        ),
+    ],
+)
+def test_gradients_that_never_become_an_update_are_refused(
+    toy_root: Path, tmp_path: Path, accumulate: int, options: dict[str, int], says: str
+) -> None:
+    path = Path(written(tmp_path))
+    path.write_text(path.read_text().replace("lr = 0.1", f"lr = 0.1\naccumulate = {accumulate}"))
+    told = refused(toy_root, str(path), **options)
+    assert told.startswith(f"{path}: [optimiser]: accumulate = ") and says in told
+
+
+@pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"steps": 10**12}, "--steps 1000000000000: 1,000,000,000,000 training steps"),
         ({"steps": 10**30}, "--steps 1000000000000000000000000000000:"),
         ({"steps": 50_000_000}, "--steps 50000000: the order of its batches takes"),
         ({"epochs": 10**9}, "--epochs 1000000000: 44,000,000,000 training steps"),
+        ({"seeds": 10**9}, "--seeds 1000000000: 44,000,000,000 training steps of net; at most"),
         ({"parity_steps": 10**8}, "--parity-steps 100000000: at most 10,000 are compared"),
         ({"parity_steps": 10_001}, "--parity-steps 10001: at most 10,000 are compared"),
     ],

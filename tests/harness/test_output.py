@@ -93,3 +93,43 @@ def test_the_first_failure_is_kept_and_the_rest_is_dropped() -> None:
     first = stream.failure
     stream.flush()
     assert isinstance(first, ValueError) and stream.failure is first
+
+
+def program(words: str, tail: str) -> tuple[int, str]:
+    """Run the command line in a shell with `tail` behind it; its own status, and what it said."""
+    line = f'"$0" cli.py {words} {tail}; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(
+        ["bash", "-c", line, sys.executable], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "run --help"])
+def test_help_that_cannot_be_written_is_one_line(words: str) -> None:
+    failure = "Error: standard output cannot be written: No space left on device"
+    assert program(words, "> /dev/full") == (2, failure + "\n")
+
+
+def test_help_without_a_reader_is_no_news() -> None:
+    assert program("--help", "| true") == (1, "")
+
+
+def test_a_refusal_keeps_its_status_where_it_cannot_be_written() -> None:
+    assert program("nonsense", "2>&-") == program("nonsense", "2> /dev/full") == (2, "")
+
+
+STREAMS = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from harness.output import fill_closed_streams
+fill_closed_streams()
+print(os.open(os.devnull, os.O_RDONLY), file=sys.__stderr__)
+"""
+
+
+def test_no_file_takes_the_number_of_a_stream_that_is_closed() -> None:
+    line = '"$0" -c "$1" "$2" <&- >&-'
+    done = subprocess.run(
+        ["bash", "-c", line, sys.executable, STREAMS, str(ROOT)], capture_output=True, text=True
+    )
+    assert int(done.stderr) > 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,6 +108,11 @@ def test_cosine_ends_at_zero_and_stays_there() -> None:
     assert schedule.factor(2) == 1
     assert schedule.factor(7) == pytest.approx(0.5)
     assert schedule.factor(12) == schedule.factor(100) == pytest.approx(0, abs=1e-15)
+
+
+def test_a_rate_beyond_all_numbers_is_infinite() -> None:
+    schedule = Stairs(every=1, gamma=1e300)
+    assert [schedule.factor(step) for step in (0, 1, 2)] == [1.0, 1e300, math.inf]
 
 
 @given(st.sampled_from([Constant(warmup=3), Stairs(every=2, warmup=3), Cosine(steps=9, warmup=3)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
     path.write_bytes(codecs.BOM_UTF8 + TEXT.encode())
     assert text_of(path) == TEXT
     assert spec.load(str(path)).layers == spec.load("mlp-2-3-2").layers
+
+
+def test_a_pipe_and_a_device_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(SpecError, match="is no regular file"):
+            text_of(path)
 
 
 @pytest.mark.parametrize(("content", "complaint"), OTHER)

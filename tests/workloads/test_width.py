@@ -44,6 +44,12 @@ def test_a_block_that_adds_its_own_input_cannot_be_widened_by_itself() -> None:
         widened(net(block, *END), 2)
 
 
+@pytest.mark.parametrize("factor", [1e19, 1e308])
+def test_a_width_beyond_all_arrays_is_refused(factor: float) -> None:
+    with pytest.raises(SpecError, match=r"times as wide: dense: units would be .*: at most"):
+        widened(spec.load("mlp-2-3-2"), factor)
+
+
 def test_a_net_without_a_hidden_layer_is_refused() -> None:
     with pytest.raises(SpecError, match="no hidden layer"):
         widened(net({"kind": "flatten"}, {"kind": "dense", "units": 10}), 2)

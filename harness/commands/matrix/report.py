@@ -9,6 +9,7 @@ import click
 
 from harness.commands.errors import plainly
 from harness.commands.matrix.options import MATRIX, load
+from harness.commands.options import is_page
 
 
 @click.command()
@@ -30,9 +31,9 @@ def report(name: str | None, out: Path | None, form: str, opened: bool) -> None:
     from harness.matrix import status
     from harness.report.matrix import content, html_page, markdown, terminal
 
-    planned = load(name, out)
+    as_page, planned = is_page(form, opened), load(name, out)
     built = content.build(planned, status.look(planned))
-    if opened or form == "html":
+    if as_page:
         page = html_page.write(built, planned.folder / "report.html")
         click.echo(page)
         if opened:

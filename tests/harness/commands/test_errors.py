@@ -89,13 +89,13 @@ def test_a_seed_that_no_array_takes_is_refused() -> None:
     assert done.exit_code == 2 and "--seed" in done.output
 
 
-@pytest.mark.parametrize("command", ["list results", "baseline list", "env list"])
+@pytest.mark.parametrize("command", ["list results", "baseline list", "env list", "env remove"])
 def test_an_empty_list_says_where_it_looked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
 ) -> None:
     monkeypatch.setenv("SAMESTEP_CACHE", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "1000")
-    place = [] if command == "env list" else ["--out", str(tmp_path / "ä b")]
+    place = [] if command.startswith("env") else ["--out", str(tmp_path / "ä b")]
     done = CliRunner().invoke(main, [*command.split(), *place])
     assert done.exit_code == 0 and len(done.output.splitlines()) == 1
     assert done.output.startswith("no ") and str(tmp_path) in done.output
@@ -108,3 +108,16 @@ def test_a_loop_of_links_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     for command in (["env", "list"], ["data", "list"], ["list", "results", "--out", str(loop)]):
         done = CliRunner().invoke(main, command)
         assert done.exception is None or isinstance(done.exception, SystemExit)
+
+
+@pytest.mark.parametrize("command", ["report latest", "history", "matrix report"])
+def test_a_page_is_not_opened_in_the_place_of_another_format(command: str) -> None:
+    form = "md" if command == "matrix report" else "json"
+    done = CliRunner().invoke(main, [*command.split(), "--open", f"--format={form}"])
+    assert done.exit_code == 2 and f"leave out --open, or --format {form}" in done.output
+
+
+def test_a_stored_run_is_not_measured_again_for_a_baseline(tmp_path: Path) -> None:
+    words = ["baseline", "save", "kept", "--run", "latest", "--threads=2", "--seed=1"]
+    done = CliRunner().invoke(main, [*words, "--out", str(tmp_path)])
+    assert done.exit_code == 2 and done.output.endswith("leave out --threads, --seed\n")

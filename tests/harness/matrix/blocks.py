@@ -51,3 +51,9 @@ def made_up_block(
     }
     unit = Unit("mlp-digits", "cpu", seed, 1)
     return Block(number, unit, node, whole | figures)
+
+
+def made_up_result(block: Block, **changes: Any) -> dict[str, Any]:
+    """What done.json holds of a unit with that block."""
+    about = {"state": "done", "attempt": "a", "node": block.node, "neighbours": []}
+    return {**about, "block": dict(block.figures), **changes}

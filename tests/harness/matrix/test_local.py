@@ -127,3 +127,15 @@ def test_units_build_no_environment(shell: Shell, tmp_path: Path) -> None:
     (state,) = status.look(plan).units
     assert state.state == "broken" and "a unit builds none" in state.why
     assert not (shell.root / "cache" / "environments").exists()
+
+
+def test_a_matrix_that_is_removed_under_way_is_not_made_anew(shell: Shell, tmp_path: Path) -> None:
+    plan = planned(shell, matrix_file(tmp_path))
+    attempts = UnitFolder(plan.folder, 0).attempts
+    process = shell.begin("matrix", "unit", "0", STAND_IN_SECONDS="2")
+    shell.wait(lambda: attempts() and (attempts()[0].folder / "log.txt").exists())
+    plan.folder.rename(tmp_path / "elsewhere")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2 and len(errors.splitlines()) == 1
+    assert "was removed or renamed; what was measured is lost" in errors
+    assert not plan.folder.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -130,6 +131,8 @@ def tar_of(path: Path, *names: str) -> Path:
         (["other-1/00000/done.json"], "is of other-1"),
         (["NAME/units/done.json"], "no tar of a unit"),
         (["NAME/00009/done.json"], "no unit 9"),
+        (["NAME/00000/done.json"], r"a.tar: no tar of a unit: \S*/00000/done.json: not JSON"),
+        (["NAME/00000/log", "NAME/00001/log"], "no folder MATRIX/NUMBER alone"),
         ([], "no tar of a unit"),
     ],
 )
@@ -147,3 +150,12 @@ def test_a_foreign_tar_is_refused(
 def test_a_pack_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(MatrixError, match="make it with `prepare --pack`"):
         pack.unpacked(tmp_path / "pack.tar")
+
+
+def test_a_pipe_is_no_tar_and_is_not_waited_for(shell: Shell, tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe.tar")
+    plan = planned(shell, matrix_file(tmp_path))
+    with pytest.raises(MatrixError, match="is no regular file"):
+        pack.unpacked(pipe)
+    with pytest.raises(MatrixError, match="is no regular file"):
+        collect.collect(plan, [pipe])

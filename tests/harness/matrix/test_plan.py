@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from harness.commands.matrix.plan import _check
 from harness.matrix import plan as planning
 from harness.matrix.plan import Plan
 from harness.matrix.reading import MatrixError
+from tests.damaged import GONE, damaged
 from workloads.errors import UserError
 
 GOOD = """
@@ -192,3 +195,32 @@ def test_a_damaged_plan_is_refused(tmp_path: Path, text: str, says: str) -> None
     (plan.folder / "plan.json").write_text(text)
     with pytest.raises(MatrixError, match=says):
         planning.load(plan.folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [
+        (("always",), [], "always is '[]', expected an object"),
+        (("units",), [None], "units[0] is null"),
+        (("units", 0, "workload"), 3, "units[0].workload is '3', expected a text"),
+        (("units", 0, "device"), GONE, "units[0].device is missing"),
+        (("units", 0, "seed"), "1", "units[0].seed is '1', expected a whole number"),
+        (("schema",), None, "schema is null"),
+        (("schema",), 7, "has schema 7, this samestep reads 1"),
+    ],
+)
+def test_a_damaged_plan_is_named_with_its_field(
+    tmp_path: Path, place: tuple[str | int, ...], value: Any, says: str
+) -> None:
+    path = make(tmp_path).folder / "plan.json"
+    path.write_text(json.dumps(damaged(json.loads(path.read_text()), place, value)))
+    with pytest.raises(MatrixError) as caught:
+        planning.load(path.parent)
+    assert str(caught.value).startswith(f"{path}: ") and says in str(caught.value)
+
+
+def test_a_plan_that_nests_too_deep_is_refused(tmp_path: Path) -> None:
+    path = make(tmp_path).folder / "plan.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(MatrixError, match="no plan of a matrix"):
+        planning.load(path.parent)

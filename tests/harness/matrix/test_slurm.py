@@ -15,7 +15,8 @@ from harness.matrix import engines, folders, slurm, status, submit
 from harness.matrix.engines import EngineError, Job
 from harness.matrix.folders import Attempt, UnitFolder
 from harness.matrix.plan import Plan, Unit
-from tests.harness.matrix.blocks import made_up_block
+from harness.matrix.stored import SlurmSubmission
+from tests.harness.matrix.blocks import made_up_block, made_up_result
 
 CONFIG = "MaxArraySize            = 1001\n"
 
@@ -87,7 +88,11 @@ def test_whole_nodes_are_asked_for_in_arrays(
     assert "--array=98" in third and f"--job-name={slurm._prefix(plan)}2002" in third
     environment = (programs.folder / "environment").read_text()
     assert "SBATCH_" not in environment and "SQUEUE_" not in environment
-    assert [s["units"] for s in engines.submissions(plan)] == ["0-2,7,1000", "1001", "2100"]
+    assert [s["units"] for s in engines.submissions(plan, slurm.NAME, SlurmSubmission)] == [
+        "0-2,7,1000",
+        "1001",
+        "2100",
+    ]
 
 
 def test_a_task_runs_the_unit_of_its_number(programs: Programs, plan: Plan) -> None:
@@ -192,25 +197,25 @@ def test_a_slurm_that_does_not_answer_loses_nothing(programs: Programs, plan: Pl
 def test_units_in_the_queue_are_not_submitted_again(programs: Programs, plan: Plan) -> None:
     """Nor where nothing was written down, for the submission was killed after sbatch."""
     programs.queue(plan, "5_[0-998]|NAME-0|PENDING||None")
-    assert submit.submit(plan, "slurm") == (1501, 0)
+    assert submit.submit(plan, "slurm")[:2] == (1501, 0)
     programs.queue(
         plan,
         "5_[0-1000]|NAME-0|PENDING||None",
         "6_[0-1000]|NAME-1001|PENDING||None",
         "7_[0-497]|NAME-2002|PENDING||None",
     )
-    assert submit.submit(plan, "slurm") == (0, 0)
+    assert submit.submit(plan, "slurm") == (0, 0, {"waiting": 2500})
 
 
 def test_units_of_a_slow_node_are_sent_elsewhere_once(programs: Programs, plan: Plan) -> None:
     plan = Plan(plan.folder, {}, {}, plan.units[:5])
     for number in range(5):
-        block = made_up_block(number, {"a": 0.0}, kernel_rate=80 if number == 4 else 100 + number)
+        rate = 80 if number == 4 else 100 + number
+        block = made_up_block(number, {"a": 0.0}, f"n{number}", kernel_rate=rate)
         folder = UnitFolder(plan.folder, number)
         folder.folder.mkdir(parents=True)
-        result = {"state": "done", "node": f"n{number}", "neighbours": [], "block": block.figures}
-        folders.publish(folder.target, result)
-    assert submit.submit(plan, "slurm") == (1, 1)
+        folders.publish(folder.target, made_up_result(block))
+    assert submit.submit(plan, "slurm")[:2] == (1, 1)
     (words,) = programs.calls("sbatch")
     assert {"--exclude=n4", "--array=4"} <= {*words}
     retried = UnitFolder(plan.folder, 4)
@@ -218,7 +223,7 @@ def test_units_of_a_slow_node_are_sent_elsewhere_once(programs: Programs, plan: 
     programs.queue(plan, "77_4|NAME-0|RUNNING|n2|None")
     assert status.look(plan).units[4].state == "running"
     programs.says("squeue", "")
-    assert submit.submit(plan, "slurm") == (0, 0)  # not a third time
+    assert submit.submit(plan, "slurm")[:2] == (0, 0)  # not a third time
     forget(programs, plan, 95)
     assert status.look(plan).units[4].state == "done"
 
@@ -252,7 +257,7 @@ def test_what_sbatch_refuses_is_told_with_the_option(programs: Programs, plan: P
     programs.says("sbatch", "Usage: sbatch\n")
     with pytest.raises(EngineError, match="no number of a job"):
         slurm.submit(plan, [0], None)
-    assert engines.submissions(plan) == []
+    assert engines.submissions(plan, slurm.NAME, SlurmSubmission) == []
 
 
 def test_without_slurm_the_error_says_so(

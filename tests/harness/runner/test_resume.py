@@ -17,7 +17,7 @@ from harness.results.store import Run, StoreError
 from harness.runner import run, schedule
 from harness.runner.plan import Cell
 from harness.runner.request import Request
-from harness.runner.resume import Past, Place
+from harness.runner.resume import Past, Place, resume
 from tests.conftest import copy_with_toys
 from tests.toy_request import BRIEF, brief_request
 
@@ -211,3 +211,12 @@ def test_a_new_run_has_no_past() -> None:
     past = Past()
     assert past.ended([CELL]) == past.scored([CELL]) == past.slices([CELL], 0) == []
     assert past.peak_bytes(CELL) == 0 and not past.holds("dataset", {"workload": "w"})
+
+
+@pytest.mark.parametrize("key", ["turn", "launch", "took", "spent", "left"])
+def test_a_checkpoint_without_its_place_is_named(journal: Run, key: str) -> None:
+    place = {name: value for name, value in vars(Place()).items() if name != key}
+    journal.append("checkpoint", workload="w", **place)
+    journal.close()
+    with pytest.raises(StoreError, match=rf"events\.jsonl: checkpoint: {key} is missing"):
+        resume(journal.folder, {})

@@ -258,8 +258,14 @@ def _find(file: str, folder: Path) -> Path:
 
 
 def _hashes(path: Path, reader: Reader) -> dict[str, str]:
-    """The sha256 of each file. Raises DataFileError where they are too large; OSError."""
+    """The sha256 of each file.
+
+    Raises DataFileError where one is a pipe or a device, or they are too large; OSError.
+    """
     files = reader.files(path)
+    for name, file in files.items():
+        if file.exists() and not file.is_file():  # to open a pipe would wait for ever
+            raise DataFileError(f"{path.name}: {name}: is no regular file: put one in its place")
     if (size := sum(file.stat().st_size for file in files.values())) > MOST_BYTES:
         raise DataFileError(f"{path.name}: {size:,} bytes; at most {MOST_BYTES:,} are read")
     return {name: array_cache.digest(file) for name, file in files.items()}

@@ -148,6 +148,14 @@ def test_keys_that_will_not_do_are_refused(files: Files, keys: str, says: str) -
     assert says in files.refusal(keys)
 
 
+def test_a_pipe_among_the_arrays_of_a_folder_is_refused_and_not_waited_for(files: Files) -> None:
+    folder = files.folder / "arrays"
+    folder.mkdir()
+    np.save(folder / "labels.npy", LABELS)
+    os.mkfifo(folder / "inputs.npy")
+    assert "arrays: inputs.npy: is no regular file" in files.refusal('file = "arrays"\ntest = 0.5')
+
+
 def test_a_batch_larger_than_the_training_part_is_refused(files: Files) -> None:
     files.npz(**whole())
     assert "batch = 7: my.npz has 6 examples" in files.refusal(SPLIT, batch=7)
