@@ -229,6 +229,20 @@ def compare(
     )
 
 
+_PROBES = {"one": "one example", "batch": "a batch", "list": "a list of batches"}
+
+
+def key_of(check: Check) -> str:
+    """Return the key of the answer that was checked, see `frameworks.answers`."""
+    kind, _, name = check.tensor.partition(" of ")
+    if kind == "prediction":
+        probe = next(probe for probe, words in _PROBES.items() if words == name)
+        return f"predicted/{check.steps}/{probe}"
+    stems = {"gradient": "gradient", "update": f"weights/{check.steps}"}
+    stems["average"] = f"average/{check.steps}"
+    return f"{stems[kind]}/{name}" if name else {"the loss": "losses"}.get(kind, kind)
+
+
 def _words(kind: str, name: str) -> tuple[str, str, int]:
     """Name a tensor and its moment, and say how many steps had been taken."""
     if kind in ("logits", "loss", "gradient"):
@@ -238,5 +252,4 @@ def _words(kind: str, name: str) -> tuple[str, str, int]:
     when = f"after step {taken}" if int(taken) else "at the start"
     if kind in ("weights", "average"):
         return f"{'update' if kind == 'weights' else kind} of {what}", when, int(taken)
-    probes = {"one": "one example", "batch": "a batch", "list": "a list of batches"}
-    return f"prediction of {probes[what]}", when, int(taken)
+    return f"prediction of {_PROBES[what]}", when, int(taken)

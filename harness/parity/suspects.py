@@ -1,0 +1,183 @@
+"""Suspects: the reference with one mistake each. The one that fits the answers best gives the hint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frameworks.reference.adapter import Reference
+from frameworks.reference.blocks import JOINS, Join
+from frameworks.reference.function import Function
+from frameworks.reference.layers import FUNCTIONS
+from frameworks.reference.optimisers import UPDATES, Update
+from harness.parity.reference import ReferenceRun
+from workloads.batches import Batch
+from workloads.layers import Layer, changed
+from workloads.optimisers import Optimiser
+
+Arrays = Mapping[str, NDArray]
+
+LEFT = 0.25
+"""A suspect explains an error of which it leaves no more than this: an honest cell's own rounding is in
+what it leaves, and another mistake leaves most of it."""
+
+CERTAIN = 0.2
+"""What a suspect leaves below this share of a bound is rounding: it tells suspects no further apart."""
+
+SEARCHED = 4
+"""How many steps look for the number that fits."""
+
+
+class Trainer:
+    """Trains as is right; what overrides it makes one mistake."""
+
+    def call(self, reference: Reference, batches: Sequence[Batch]) -> list[float]:
+        """Do what one call of `train` does; return its losses."""
+        return [self.one(reference, batch) for batch in batches]
+
+    def one(self, reference: Reference, batch: Batch) -> float:
+        """Take one step; return its loss."""
+        step = reference.step(batch)
+        reference.update(step.gradients)
+        return step.loss
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A mistake in words, and the reference that makes it: of another run, or by other formulas."""
+
+    words: str
+    run: ReferenceRun
+    functions: Mapping[type[Layer], type[Function]] = field(default_factory=dict)
+    joins: Mapping[str, Join] = field(default_factory=dict)
+    updates: Mapping[type[Optimiser], type[Update]] = field(default_factory=dict)
+    trainer: Trainer = field(default_factory=Trainer)
+
+    def reference(self) -> Reference:
+        """Return the adapter that makes the mistake, where the run begins."""
+        return self.run.reference(
+            functions={**FUNCTIONS, **self.functions},
+            joins={**JOINS, **self.joins},
+            updates={**UPDATES, **self.updates},
+        )
+
+    def losses(self) -> NDArray[np.float64]:
+        """Return the loss of each step where all are trained in one call, (steps,)."""
+        return np.asarray(self.trainer.call(self.reference(), self.run.batches))
+
+
+Compute = Callable[[Suspect], Arrays]
+"""What a suspect answers, by key."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is wrong: by key what was `observed`, what is `expected`, and the bound of the norm of their
+    difference.
+    """
+
+    observed: Arrays
+    expected: Arrays
+    bounds: Mapping[str, float]
+
+    def telling(self) -> Case:
+        """Return those alone that are off by much more than rounding, or by the most."""
+        shares = {key: self._off(key) / max(bound, _TINY) for key, bound in self.bounds.items()}
+        least = min(max(shares.values()), 1 / CERTAIN)
+        keys = [key for key, share in shares.items() if share >= least]
+        return Case(
+            {key: self.observed[key] for key in keys},
+            {key: self.expected[key] for key in keys},
+            {key: self.bounds[key] for key in keys},
+        )
+
+    def _off(self, key: str) -> float:
+        return float(np.linalg.norm(self.observed[key] - self.expected[key]))
+
+    def left(self, answers: Arrays) -> float:
+        """Return the share of the errors that remains where `answers` would be right; 1 or more: all."""
+        shares = []
+        for key, observed in self.observed.items():
+            suspect = answers.get(key)
+            if suspect is None or np.shape(suspect) != np.shape(observed):
+                return np.inf
+            rest = float(np.linalg.norm(observed - suspect))
+            shares.append(max(rest, CERTAIN * self.bounds[key]) / max(self._off(key), _TINY))
+        return max(shares) if np.isfinite(shares).all() else np.inf
+
+    def flat(self, answers: Arrays) -> NDArray:
+        """Return answers in one array, each on the scale of its error."""
+        scales = {key: max(self._off(key), _TINY) for key in self.observed}
+        return np.concatenate([np.ravel(answers[key]) / scales[key] for key in self.observed])
+
+
+_TINY = float(np.finfo(float).tiny)
+
+
+def explained(
+    suspects: Iterable[Suspect],
+    fits: Callable[..., Iterator[Suspect]],
+    compute: Compute,
+    case: Case,
+) -> Iterator[str]:
+    """Yield the words of what explains a case best: a suspect, or else what `fits` finds for it."""
+    words = best(suspects, compute, case) or best(fits(compute, case), compute, case)
+    if words:
+        yield words
+
+
+def best(suspects: Iterable[Suspect], compute: Compute, case: Case) -> str | None:
+    """Return the words of the suspect that explains a case best, the first of equals; None: none does."""
+    case = case.telling()
+    words, least = None, LEFT
+    for suspect in suspects:
+        left = case.left(_answers(suspect, compute))
+        if left < least:
+            words, least = suspect.words, left
+    return words
+
+
+def _answers(suspect: Suspect, compute: Compute) -> Arrays:
+    try:
+        with np.errstate(all="ignore"):
+            return compute(suspect)
+    except (ValueError, IndexError, KeyError):  # the suspect's shapes do not even fit
+        return {}
+
+
+def fitted(
+    make: Callable[[float], Suspect], value: float, compute: Compute, case: Case
+) -> Iterator[Suspect]:
+    """Yield the suspect of the number that fits best; `value` is the right one.
+
+    A secant step leads to where the answers come nearest, for they are nearly linear in small changes.
+    """
+    case = case.telling()
+    before, now = value, 1.01 * value or 1e-2
+    answers_before, answers_now = (_answers(make(v), compute) for v in (before, now))
+    for _ in range(SEARCHED):
+        if not _comparable(case, answers_before) or not _comparable(case, answers_now):
+            return
+        rise = case.flat(answers_now) - case.flat(answers_before)
+        if not np.vdot(rise, rise) > 0:
+            break
+        missing = case.flat(case.observed) - case.flat(answers_now)
+        step = (now - before) * float(np.vdot(rise, missing) / np.vdot(rise, rise))
+        before, now = now, float(np.clip(now + step, now / 1e3, max(1e3 * now, 1e-2)))
+        answers_before, answers_now = answers_now, _answers(make(now), compute)
+    if np.isfinite(now):
+        yield make(now)
+
+
+def _comparable(case: Case, answers: Arrays) -> bool:
+    return bool(case.left(answers) < np.inf)
+
+
+def of_layers(run: ReferenceRun, words: str, change: Callable[[Layer], Layer]) -> Iterator[Suspect]:
+    """Yield the suspect whose layers are changed, where any is."""
+    layers = changed(run.workload.layers, change)
+    if layers != run.workload.layers:
+        yield Suspect(words, replace(run, workload=replace(run.workload, layers=layers)))
