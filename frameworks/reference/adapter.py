@@ -93,10 +93,14 @@ class Reference(Adapter):
         self._update.restore(memory)
         self._taken = memory.steps
 
-    def step(self, batch: Batch) -> Step:
+    def forward(self, batch: Batch) -> NDArray:
+        """Return the logits as in training, by the batch's masks."""
         for place, mask in zip(self._workload.masked, batch.masks, strict=True):
             self._functions[place.name].mask = mask
-        logits = self._model.forward(batch.inputs.astype(self._dtype))
+        return self._model.forward(batch.inputs.astype(self._dtype))
+
+    def step(self, batch: Batch) -> Step:
+        logits = self.forward(batch)
         loss, gradient = LOSSES[self._workload.loss](
             logits, batch.labels, self._workload.label_smoothing, self._arithmetic.float32
         )

@@ -109,7 +109,7 @@ def _logits(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[s
     case = Case({k: answers[k] for k in bound}, {k: run.answers[k] for k in bound}, bound)
 
     def compute(suspect: Suspect) -> Answers:
-        return {"logits": suspect.reference().step(suspect.run.batches[0]).logits}
+        return {"logits": suspect.reference().forward(suspect.run.batches[0])}
 
     yield from diagnosis_layers.explained(run, compute, case)
 
@@ -208,7 +208,7 @@ def _coarse(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[s
     """Logits that are off by as much as in a coarse precision."""
 
     def in_arithmetic(arithmetic: Arithmetic) -> NDArray:
-        return run.reference(arithmetic=arithmetic).step(run.batches[0]).logits
+        return run.reference(arithmetic=arithmetic).forward(run.batches[0])
 
     yield from coarse(answers["logits"], run.answers["logits"], in_arithmetic)
 

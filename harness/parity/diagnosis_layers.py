@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -205,25 +205,23 @@ NORMS = layers.BatchNorm | layers.GroupNorm | layers.LayerNorm | layers.RmsNorm
 
 
 def _of_order(run: ReferenceRun) -> Iterator[Suspect]:
-    """A norm and an activation that change places."""
-    chain = _with_order_changed(run.workload.layers)
-    if chain != run.workload.layers:
-        words = "norms and the activations beside them have changed places"
+    """A norm and the activation behind it that change places."""
+    for chain in _with_order_changed(run.workload.layers):
+        words = "a norm comes after the activation that it is to come before"
         yield Suspect(words, replace(run, workload=replace(run.workload, layers=chain)))
 
 
-def _with_order_changed(chain: tuple[layers.Layer, ...]) -> tuple[layers.Layer, ...]:
-    result = [
-        x.with_chains(tuple(map(_with_order_changed, x.chains)))
-        if isinstance(x, layers.Block)
-        else x
-        for x in chain
-    ]
-    for i in range(len(result) - 1):
-        pair = result[i], result[i + 1]
-        if isinstance(pair[0], NORMS) and isinstance(pair[1], layers.Activation):
-            result[i : i + 2] = pair[::-1]
-    return tuple(result)
+def _with_order_changed(chain: Sequence[layers.Layer]) -> Iterator[tuple[layers.Layer, ...]]:
+    """Yield the chain with one pair changed, in it or in one of its blocks."""
+    for i, layer in enumerate(chain):
+        if isinstance(layer, layers.Block):
+            for j, inner in enumerate(layer.chains):
+                for other in _with_order_changed(inner):
+                    chains = (*layer.chains[:j], other, *layer.chains[j + 1 :])
+                    yield (*chain[:i], layer.with_chains(chains), *chain[i + 1 :])
+        pair = chain[i : i + 2]
+        if isinstance(layer, NORMS) and isinstance(pair[-1], layers.Activation):
+            yield (*chain[:i], *pair[::-1], *chain[i + 2 :])
 
 
 def _of_weights(run: ReferenceRun) -> Iterator[Suspect]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -13,19 +14,14 @@ from frameworks.contract import Memory
 from harness.parity import diagnosis_updates, inference
 from harness.parity.check import Verdict
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, common, difference, explains, factor
-from harness.parity.suspects import Suspect
+from harness.parity.relations import EXACT, common, difference, factor
+from harness.parity.suspects import Case, Suspect, explained
 from harness.parity.timed import Arrays, part, predicted
 from harness.verdicts import NOT_EQUIVALENT
 from workloads.batches import Batch
 from workloads.spec import Workload
 
 Weights = Mapping[str, NDArray]
-
-SECANTS, RATES = 4, (1e-3, 1e3)
-"""How many steps look for another learning rate, and between which factors."""
-
-_RATE = "the learning rate is {:.4g} times what is right"
 
 GROUPS = (4, 8, 16, 32, 64, 128)
 """Steps that one call of a compiled loop may make."""
@@ -113,12 +109,7 @@ def _in_a_list(arrays: Arrays, run: ReferenceRun) -> Iterator[str]:
         yield f"losses come in equal pairs: every second batch is left out, or two make one step, {where}"
     if difference(timed[1:], replayed[:-1]) < EXACT:
         yield f"each loss is that of the step before, {where}"
-    for suspect in _suspects(run):
-        losses = suspect.losses()
-        if explains(losses, timed[: len(losses)], replayed[: len(losses)]):
-            yield f"{suspect.words}, {where}"
-    if scale := _other_rate(timed[: run.steps], replayed[: run.steps], run):
-        yield f"{_RATE.format(scale)}, {where}"
+    yield from (f"{words}, {where}" for words in _of_losses(timed, replayed, run))
     if group := _whole_groups(off, count):
         yield f"what remains of whole groups of {group} steps is trained otherwise, {where}"
     if off[0] == 0:
@@ -136,32 +127,29 @@ def _behind_right_losses(arrays: Arrays, run: ReferenceRun, where: str) -> Itera
         yield f"weights are right and the optimiser's memory is not, {where}"
     for words in _moved(after, expected, part(arrays, "start"), run):
         yield f"{words}, {where}"
-    timed, replayed = arrays["timed/losses"][: run.steps], arrays["replayed/losses"][: run.steps]
-    if scale := _other_rate(timed, replayed, run):
-        yield f"{_RATE.format(scale)}, {where}"
+    found = _of_losses(arrays["timed/losses"], arrays["replayed/losses"], run)
+    yield from (f"{words}, {where}" for words in found)
     yield (
         f"all losses are right and the weights are not, {where}: an update is left out, or not"
         " done when train returns"
     )
 
 
-def _other_rate(losses: NDArray, expected: NDArray, run: ReferenceRun) -> float | None:
-    """The factor on the learning rate that explains the losses, by secants on the last of them."""
-    optimiser = run.workload.optimiser
+def _of_losses(timed: NDArray, replayed: NDArray, run: ReferenceRun) -> Iterator[str]:
+    """What explains the losses of the first steps."""
+    count = min(run.steps, len(timed), len(replayed))
+    losses = [bounds["losses"] for bounds in run.bounds.values()]
+    case = Case(
+        {"losses": timed[:count]},
+        {"losses": replayed[:count]},
+        {"losses": float(max(np.linalg.norm(bounds) for bounds in losses))},
+    )
 
-    def trained(scale: float) -> NDArray:
-        workload = replace(run.workload, optimiser=replace(optimiser, lr=scale * optimiser.lr))
-        return replace(run, workload=workload).reference().train(run.batches)
+    def compute(suspect: Suspect) -> dict[str, NDArray]:
+        return {"losses": suspect.losses()[:count]}
 
-    before, scale = 1.0, 1.01
-    trained_before, trained_now = trained(before), trained(scale)
-    for _ in range(SECANTS):
-        if not (rise := trained_now[-1] - trained_before[-1]):
-            break
-        step = (losses[-1] - trained_now[-1]) * (scale - before) / rise
-        before, scale = scale, float(np.clip(scale + step, *RATES))
-        trained_before, trained_now = trained_now, trained(scale)
-    return scale if explains(trained_now, losses, expected) else None
+    fits = partial(diagnosis_updates.fits, run)
+    yield from explained(_suspects(run), fits, compute, case)
 
 
 def _whole_groups(off: NDArray, count: int) -> int | None:

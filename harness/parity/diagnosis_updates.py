@@ -18,7 +18,7 @@ from harness.parity.reference import ReferenceRun
 from harness.parity.suspects import Arrays, Case, Compute, Suspect, explained, fitted
 from workloads.optimisers import Adam, AdamW, Optimiser, Sgd
 
-MOMENTS = 2
+MOMENTS = 3
 """Of so many of the first moments that are wrong a suspect has to explain all."""
 
 NUMBERS = ("lr", "momentum", "rho", "beta1", "beta2", "epsilon", "average")
@@ -33,7 +33,11 @@ def of_another_optimiser(answers: Arrays, run: ReferenceRun, verdict: Verdict) -
     failed = [check for check in verdict.checks if not check.ok and check.steps]
     moments = sorted({check.steps for check in failed})[:MOMENTS]
     keys = {key_of(check): check.bound for check in failed if check.steps in moments}
-    bounds = {key: bound for key, bound in keys.items() if key.startswith(("weights/", "average/"))}
+    bounds = {
+        key: bound
+        for key, bound in keys.items()
+        if key.startswith(("weights/", "average/")) and key.split("/", 2)[2] not in run.vanishing
+    }
     observed = {key: answers[key] for key in bounds}
     expected = {key: run.answers[key] for key in bounds}
     for number in {check.steps for check in failed if check.tensor == "the loss"} & {*moments}:
@@ -43,7 +47,7 @@ def of_another_optimiser(answers: Arrays, run: ReferenceRun, verdict: Verdict) -
     if not bounds:
         return
     case, compute = Case(observed, expected, bounds), partial(_trained, last=moments[-1])
-    yield from explained(suspects(run), partial(_fits, run), compute, case)
+    yield from explained(suspects(run), partial(fits, run), compute, case)
 
 
 def _trained(suspect: Suspect, last: int) -> Arrays:
@@ -129,7 +133,7 @@ def _momenta(optimiser: Sgd) -> Iterator[tuple[str, Optimiser]]:
         )
 
 
-def _fits(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[Suspect]:
+def fits(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[Suspect]:
     """Yield the optimiser with another value of a key, the one that fits best."""
     optimiser = run.workload.optimiser
     for key in NUMBERS:
