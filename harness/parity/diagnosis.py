@@ -21,7 +21,7 @@ from harness.parity import diagnosis_layers, diagnosis_losses, diagnosis_sequenc
 from harness.parity.check import Verdict, key_of
 from harness.parity.diagnosis_updates import of_another_optimiser
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, coarse, common, difference, factor
+from harness.parity.relations import EXACT, coarse, common, difference, factor, stored_as
 from harness.parity.suspects import Case, Suspect
 from harness.verdicts import NOT_EQUIVALENT
 from workloads import layers
@@ -56,7 +56,7 @@ def _patterns(verdict: Verdict) -> tuple[Pattern, ...]:
         return of_padding, of_loss, _logits, _gradients, _coarse, _of_the_backward_pass
     if all(check.tensor.startswith("prediction") for check in failed) or not failed[0].steps:
         return (_predictions,)
-    return _state, of_another_optimiser, _updates, _later
+    return _state, _updates_rounded, of_another_optimiser, _updates, _later
 
 
 def _not_finite(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
@@ -126,6 +126,10 @@ def _gradients(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterato
     if shared is not None and abs(shared - 1) > EXACT:
         yield f"every gradient is {shared:.6g} times what is right, and the loss is not"
     for (name, (gradient, expected)), scale in zip(pairs.items(), factors, strict=True):
+        if difference(gradient, expected) < EXACT / 10:
+            continue
+        if coarse_format := stored_as(gradient):
+            yield f"the gradient of {name} is rounded to {coarse_format}"
         if difference(gradient, expected) < EXACT:
             continue
         if expected.ndim >= 2 and difference(np.swapaxes(gradient, -1, -2), expected) < EXACT:
@@ -134,6 +138,14 @@ def _gradients(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterato
             yield f"the gradient of {name} is zero: the layer is frozen or cut off"
         if scale is not None:
             yield f"the gradient of {name} is {scale:.6g} times what is right"
+
+
+def _updates_rounded(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    """Weights that are stored coarsely."""
+    for name in run.workload.parameters:
+        after = f"weights/{run.steps}/{name}"
+        if (coarse_format := stored_as(answers[after])) and not stored_as(run.answers[after]):
+            yield f"{name} is stored in {coarse_format}"
 
 
 def _updates(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:

@@ -24,7 +24,7 @@ from frameworks.reference.transformer import Attention, Embedding, Positions
 from harness.parity.reference import ReferenceRun
 from harness.parity.suspects import Suspect
 from workloads import layers
-from workloads.layers.blocks import CONCAT
+from workloads.layers.blocks import ADD, CONCAT
 from workloads.layers.windows import SAME
 
 
@@ -323,7 +323,28 @@ class BodyAlone(Sum):
     def forward(self, x: NDArray) -> NDArray:
         return self._branches[0].forward(x)
 
-    infer = forward
+    def infer(self, x: NDArray) -> NDArray:
+        return self._branches[0].infer(x)
+
+
+class BodyTwice(Sum):
+    """The body counts twice."""
+
+    def forward(self, x: NDArray) -> NDArray:
+        return self._branches[0].forward(x) + super().forward(x)
+
+    def infer(self, x: NDArray) -> NDArray:
+        return self._branches[0].infer(x) + super().infer(x)
+
+
+class Halved(Sum):
+    """The mean stands for the sum."""
+
+    def forward(self, x: NDArray) -> NDArray:
+        return super().forward(x) / len(self._branches)
+
+    def infer(self, x: NDArray) -> NDArray:
+        return super().infer(x) / len(self._branches)
 
 
 class Reversed(Concat):
@@ -342,6 +363,9 @@ class Rolled(Concat):
 
 OTHER_JOINS: tuple[tuple[str, str, Join], ...] = (
     ("residual: the shortcut is left out", RESIDUAL, BodyAlone),
+    ("residual: the body counts twice", RESIDUAL, BodyTwice),
+    ("residual: the mean of body and shortcut is taken, and not the sum", RESIDUAL, Halved),
+    ("branches: their mean is taken, and not the sum", ADD, Halved),
     ("branches are put side by side in another order: from the last", CONCAT, Reversed),
     ("branches are put side by side in another order: the last comes first", CONCAT, Rolled),
 )

@@ -64,6 +64,19 @@ class AveragesAtCall(Trainer):
         return losses
 
 
+class Uncleared(Trainer):
+    """Gradients are added to those of all steps before. Good for one training."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, NDArray] = {}
+
+    def one(self, reference: Reference, batch: Batch) -> float:
+        step = reference.step(batch)
+        self._sums = {name: g + self._sums.get(name, 0) for name, g in step.gradients.items()}
+        reference.update(self._sums)
+        return step.loss
+
+
 class LossAfter(Trainer):
     """A step's loss is that of after its update."""
 
@@ -156,6 +169,7 @@ def of_calls(run: ReferenceRun) -> Iterator[Suspect]:
             "the weights' average moves once a call of `train`, not once an update",
             AveragesAtCall(1 - optimiser.average),
         ),
+        (True, "gradients are not cleared, and add up from step to step", Uncleared()),
         (True, "a step's loss is that of after its update", LossAfter()),
     ]
     if any(len(batch.labels) < size for batch in run.batches):

@@ -13,7 +13,7 @@ from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import Arithmetic
 from harness.parity import diagnosis_layers
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, coarse, difference, explains, factor
+from harness.parity.relations import EXACT, coarse, difference, explains, factor, stored_as
 from harness.parity.suspects import Case, Suspect, best
 from workloads import layers
 from workloads.batches import Batch
@@ -99,12 +99,8 @@ def _stale(predictions: Predictions) -> Iterator[Suspect]:
 
 
 def _rounded(logits: NDArray) -> Iterator[str]:
-    bits = np.asarray(logits, np.float32)
-    if not np.any(bits.view(np.uint32) & np.uint32(0xFFFF)):
-        yield "logits are rounded to bfloat16"
-    with np.errstate(over="ignore"):
-        if np.array_equal(bits, bits.astype(np.float16).astype(np.float32)):
-            yield "logits are rounded to float16"
+    if name := stored_as(logits):
+        yield f"logits are rounded to {name}"
     for decimals in DECIMALS:
         if np.allclose(logits, np.round(logits, decimals), rtol=1e-6, atol=1e-6):
             yield f"logits are rounded to multiples of {10.0**-decimals:g}"

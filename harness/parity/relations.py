@@ -16,6 +16,9 @@ EXACT = 1e-3
 COARSE = {"tf32": "TF32", "bfloat16": "bfloat16"}
 """Coarse arithmetics, and how they are called."""
 
+MANY = 4
+"""So many numbers of float32 do not all end in zeros by chance."""
+
 ALIKE = 2.8
 """Errors within this factor are of one size: the root of 8, by which the two roundings differ."""
 
@@ -48,6 +51,18 @@ def common(factors: Sequence[float | None]) -> float | None:
     if not numbers or len(numbers) < len(factors):
         return None
     return numbers[0] if max(numbers) - min(numbers) < EXACT * abs(numbers[0]) else None
+
+
+def stored_as(array: NDArray) -> str | None:
+    """Return the coarse format that all of an array's numbers are in, if in one; few say nothing."""
+    numbers = np.ravel(np.asarray(array, np.float32))
+    numbers = numbers[numbers != 0]
+    if len(numbers) < MANY:
+        return None
+    if not np.any(np.ascontiguousarray(numbers).view(np.uint32) & np.uint32(0xFFFF)):
+        return "bfloat16"
+    with np.errstate(over="ignore"):
+        return "float16" if np.array_equal(numbers, numbers.astype(np.float16)) else None
 
 
 def coarse(
