@@ -29,6 +29,8 @@ from workloads import layers
 Answers = Mapping[str, NDArray]
 Pattern = Callable[[Answers, ReferenceRun, Verdict], Iterator[str]]
 
+_LOSS = "the loss"
+
 SCALED = 1e-4
 """Logits that differ by less than this from call to call may do so by rounding."""
 
@@ -40,20 +42,22 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
     """Return the first pattern that fits a cell that failed, or None."""
     if verdict.value != NOT_EQUIVALENT:
         return None
-    for pattern in (_of_another_shape, _variance, _not_finite, *_patterns(verdict)):
+    for pattern in (_of_another_shape, _variance, _not_finite, *_patterns(answers, run, verdict)):
         for words in pattern(answers, run, verdict):
             return words
     return None
 
 
-def _patterns(verdict: Verdict) -> tuple[Pattern, ...]:
+def _patterns(answers: Answers, run: ReferenceRun, verdict: Verdict) -> tuple[Pattern, ...]:
     """Return what can explain the first of what is wrong: what comes of that is no pattern's own."""
     failed = [check for check in verdict.checks if not check.ok]
-    if any(check.when == "at step 1" for check in failed):
-        if any(check.tensor == "logits" for check in failed):
-            return _logits, _coarse, _of_the_forward_pass
+    off = {check.tensor: check.bound for check in failed if check.when == "at step 1"}
+    if "logits" in off:
+        return _logits, _coarse, _of_the_forward_pass
+    # Of the loss there are two: that of the step as it was looked into, and as it was trained.
+    if {*off} - {_LOSS} or abs(answers["loss"] - run.answers["loss"]) > off.get(_LOSS, np.inf):
         of_padding, of_loss = diagnosis_sequences.of_padding, diagnosis_losses.of_the_loss
-        return of_padding, of_loss, _logits, _gradients, _coarse, _of_the_backward_pass
+        return of_padding, of_loss, _gradients, _of_the_backward_pass
     if all(check.tensor.startswith("prediction") for check in failed) or not failed[0].steps:
         return (_predictions,)
     return _state, _updates_rounded, of_another_optimiser, _updates, _later
@@ -170,10 +174,14 @@ def _updates(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[
 def _later(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
     """Where no pattern fits: what is right until then."""
     first = next(check for check in verdict.checks if not check.ok)
-    updates = run.updates(first.steps)
     before = "the first gradient is right, and its update is not"
-    if updates > 1 or first.tensor == "the loss":
+    if run.updates(first.steps) > 1 or first.tensor == _LOSS:
         before = f"all is right before step {first.steps}"
+    if first.steps == 1 and first.tensor == _LOSS:
+        yield (
+            "the first step is right where it is looked into, and not where it is trained: a state that"
+            " is carried from call to call, or another batch"
+        )
     yield (
         f"{before}: another formula of the optimiser, other batches, or lists of batches that are"
         " trained otherwise than single ones"
@@ -191,11 +199,12 @@ def _of_the_backward_pass(answers: Answers, run: ReferenceRun, verdict: Verdict)
         for check in verdict.checks
         if not check.ok and check.when == "at step 1" and check.tensor.startswith("gradient")
     ]
-    if wrong:
-        yield (
-            f"logits are right and gradients are not, from that of {wrong[-1]} on: the loss, or a"
-            " layer's way back"
-        )
+    yield (
+        f"logits are right and gradients are not, from that of {wrong[-1]} on: the loss, or a"
+        " layer's way back"
+        if wrong
+        else "logits and gradients are right, and the loss is not: another mean"
+    )
 
 
 def _state(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:

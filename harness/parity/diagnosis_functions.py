@@ -54,6 +54,21 @@ class MaskedLate(Attention):
         return super()._softmax(scores) * super().seen(scores.shape[-1])
 
 
+def leaking(weight: float) -> type[Attention]:
+    """Return attention whose mask is finite: steps that are not to be seen have this weight."""
+
+    class Leaking(Attention):
+        def seen(self, steps: int) -> NDArray[np.bool_]:
+            return np.ones((steps, steps), bool)
+
+        def _softmax(self, scores: NDArray) -> NDArray:
+            exponents = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            weighed = exponents * np.where(super().seen(scores.shape[-1]), 1.0, weight)
+            return weighed / weighed.sum(axis=-1, keepdims=True)
+
+    return Leaking
+
+
 class OverQueries(Attention):
     """The softmax is over the steps of q."""
 

@@ -51,6 +51,15 @@ def _fits(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[Suspect]:
     for kind, key, value in sorted(values, key=lambda triple: (triple[0].kind, *triple[1:])):
         yield from fitted(partial(_with_number, run, kind, key, value), value, compute, case)
 
+    if any(getattr(place.layer, "causal", False) for place in run.workload.leaves):
+        yield from fitted(partial(_leaking, run), 0.0, compute, case)
+
+
+def _leaking(run: ReferenceRun, weight: float) -> Suspect:
+    words = f"attention's causal mask is finite: later steps have a weight of {weight:.1g}"
+    function = diagnosis_functions.leaking(weight)
+    return Suspect(words, run, functions={layers.Attention: function})
+
 
 def _with_number(
     run: ReferenceRun, kind: type[layers.Layer], key: str, value: float, other: float
