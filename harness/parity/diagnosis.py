@@ -288,7 +288,8 @@ def _weights_after(run: ReferenceRun, steps: int, averaged: bool) -> Weights:
 
 def _unsteady(answers: Answers, run: ReferenceRun, steps: int) -> bool:
     """Whether an example is predicted otherwise in a call of one, of a batch and of a list."""
-    keys = [f"predicted/{steps}/{probe}" for probe in probes(run.batches)]
+    every = (f"predicted/{steps}/{probe}" for probe in probes(run.batches))
+    keys = [key for key in every if key in run.answers]
     rows = min(len(run.answers[key]) for key in keys)
     logits, (right, *_) = ([a[key][:rows] for key in keys] for a in (answers, run.answers))
     errors = [difference(a, right) for a in logits]

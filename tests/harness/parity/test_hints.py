@@ -387,6 +387,14 @@ PREDICTIONS = {
 }
 
 
+def test_a_fault_of_inference_is_named_after_timing_where_no_list_is_predicted() -> None:
+    run = run_of(PICTURES)
+    answers = answered(run, mutant(OtherEpsilon))
+    verdict = judge(answers, run.first_step(), "float32")
+    assert verdict.value == NOT_EQUIVALENT
+    assert "epsilon is about 0.01" in (hint(answers, run.first_step(), verdict) or "")
+
+
 @pytest.mark.parametrize("says", PREDICTIONS)
 def test_a_fault_of_inference_is_named_and_not_taken_for_coarse_rounding(says: str) -> None:
     assert says in advice(PICTURES, mutant(PREDICTIONS[says]))
