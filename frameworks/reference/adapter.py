@@ -25,7 +25,8 @@ class Reference(Adapter):
     """Forward, backward and the optimiser in `dtype`, which is float64 but for studies of rounding.
 
     `arithmetic` is for such studies, too: see `frameworks.reference.arithmetic`. Other `functions`,
-    `joins` of branches and `updates` than the formulas' are for studies of mistakes.
+    `joins` of branches and `updates` than the formulas' are for studies of mistakes; a function may also
+    be that of one layer, by its name.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Reference(Adapter):
         options: Options,
         dtype: DTypeLike = np.float64,
         arithmetic: Arithmetic = EXACT,
-        functions: Mapping[type[Layer], type[Function]] = FUNCTIONS,
+        functions: Mapping[type[Layer] | str, type[Function]] = FUNCTIONS,  # type: ignore[assignment]
         joins: Mapping[str, Join] = JOINS,
         updates: Mapping[type[Optimiser], type[Update]] = UPDATES,
     ) -> None:
@@ -53,7 +54,8 @@ class Reference(Adapter):
     def _function(self, place: Placed) -> Function:
         parameters = place.layer.parameters(place.input)
         state = place.layer.state(place.input)
-        function = self._kinds.get(type(place.layer)) or unsupported("reference", place.layer)
+        kind = self._kinds.get(place.name) or self._kinds.get(type(place.layer))
+        function = kind or unsupported("reference", place.layer)
         return function(
             place.layer,
             {short: self._parameters[f"{place.name}.{short}"] for short in parameters},

@@ -22,7 +22,7 @@ from frameworks.reference.norms import BatchNorm, GroupNorm, LayerNorm
 from frameworks.reference.pools import AvgPool, MaxPool
 from frameworks.reference.transformer import Attention, Embedding, Positions
 from harness.parity.reference import ReferenceRun
-from harness.parity.suspects import Suspect
+from harness.parity.suspects import Suspect, of_functions
 from workloads import layers
 from workloads.layers.blocks import ADD, CONCAT
 from workloads.layers.windows import SAME
@@ -386,11 +386,9 @@ OTHER_JOINS: tuple[tuple[str, str, Join], ...] = (
 )
 
 
-def suspects(run: ReferenceRun) -> Iterator[Suspect]:
+def suspects(run: ReferenceRun, single: bool) -> Iterator[Suspect]:
     """Yield what the workload's layers compute by other formulas."""
-    kinds = {type(place.layer) for place in run.workload.leaves}
     for words, kind, function in OTHER_FUNCTIONS:
-        if kind in kinds:
-            yield Suspect(words, run, functions={kind: function})
-    for words, kind_of_join, join in OTHER_JOINS:
+        yield from of_functions(run, words, kind, function, single)
+    for words, kind_of_join, join in OTHER_JOINS if not single else ():
         yield Suspect(words, run, joins={kind_of_join: join})

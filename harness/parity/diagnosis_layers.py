@@ -28,16 +28,17 @@ def explained(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[str]:
 
 
 def suspects(run: ReferenceRun) -> Iterator[Suspect]:
-    """Yield all that compute other logits."""
+    """Yield all that compute other logits: first where all layers of a kind do, then single ones."""
     yield from _of_weights(run)
-    for words, change in OTHER_LAYERS.items():
-        yield from of_layers(run, words, change)
-    yield from _of_numbers_of_parts(run)
-    yield from _of_activations(run)
     yield from _of_order(run)
     yield from _of_inputs(run)
-    yield from diagnosis_functions.suspects(run)
-    yield from diagnosis_recurrent.suspects(run)
+    for single in (False, True):
+        for words, change in OTHER_LAYERS.items():
+            yield from of_layers(run, words, change, single)
+        yield from _of_numbers_of_parts(run, single)
+        yield from _of_activations(run, single)
+        yield from diagnosis_functions.suspects(run, single)
+        yield from diagnosis_recurrent.suspects(run, single)
 
 
 def _fits(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[Suspect]:
@@ -171,15 +172,14 @@ PARTS: Mapping[type[layers.Layer], str] = {layers.GroupNorm: "groups", layers.At
 """The keys that say into how many parts channels or features are split."""
 
 
-def _of_numbers_of_parts(run: ReferenceRun) -> Iterator[Suspect]:
+def _of_numbers_of_parts(run: ReferenceRun, single: bool) -> Iterator[Suspect]:
     for kind, key in PARTS.items():
         places = [place for place in run.workload.leaves if type(place.layer) is kind]
         channels = max((max(place.input[-1], place.input[0]) for place in places), default=0)
         for number in range(1, channels + 1):
             if not all(place.input[0 if key == "groups" else -1] % number for place in places):
-                yield from of_layers(
-                    run, f"{kind.kind} takes {number} {key}", partial(_parted, kind, key, number)
-                )
+                change = partial(_parted, kind, key, number)
+                yield from of_layers(run, f"{kind.kind} takes {number} {key}", change, single)
 
 
 def _parted(kind: type[layers.Layer], key: str, number: int, x: layers.Layer) -> layers.Layer:
@@ -192,15 +192,14 @@ ACTIVATIONS: tuple[layers.Layer, ...] = (
 )
 
 
-def _of_activations(run: ReferenceRun) -> Iterator[Suspect]:
+def _of_activations(run: ReferenceRun, single: bool) -> Iterator[Suspect]:
     """Each kind of activation, replaced by another, or left out."""
     kinds = {type(p.layer) for p in run.workload.leaves if isinstance(p.layer, layers.Activation)}
     for kind in sorted(kinds, key=lambda kind: kind.kind):
         for other in ACTIVATIONS:
             if type(other) is not kind:
-                yield from of_layers(
-                    run, f"{kind.kind} is replaced by {other.kind}", partial(_put, kind, other)
-                )
+                words = f"{kind.kind} is replaced by {other.kind}"
+                yield from of_layers(run, words, partial(_put, kind, other), single)
         yield from of_layers(
             run, f"{kind.kind} is left out", partial(_put, kind, layers.Dropout(0))
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from frameworks.reference.function import Function
 from frameworks.reference.recurrent import Gru, GruWay, Lstm, LstmWay, Recurrent, Way
 from harness.parity.reference import ReferenceRun
-from harness.parity.suspects import Suspect, of_layers
+from harness.parity.suspects import Suspect, of_functions, of_layers
 from workloads import layers
 
 GATES: Mapping[type[layers.Recurrent], str] = {layers.Lstm: "ifgo", layers.Gru: "rzn"}
@@ -124,24 +124,39 @@ ENDS: Mapping[str, Callable[[list[NDArray], bool], NDArray]] = {
 }
 
 
-def suspects(run: ReferenceRun) -> Iterator[Suspect]:
+def suspects(run: ReferenceRun, single: bool) -> Iterator[Suspect]:
     """Yield other computations of the same step."""
-    kinds = {type(place.layer) for place in run.workload.leaves}
-    for kind, gates in GATES.items():
-        if kind in kinds:
-            yield from _of_orders(run, kind, gates)
-    if layers.Lstm in kinds:
+    for words, kind, function, way in WAYS:
+        other = type("Other", (function,), {"way": way})
+        yield from of_functions(run, words, kind, other, single)
+    for kind, function in {layers.Lstm: Lstm, layers.Gru: Gru}.items():
+        for words, join in ENDS.items():
+            joined = _joined(function, join)
+            yield from of_functions(run, f"{kind.kind}: {words}", kind, joined, single)
+        yield from of_layers(
+            run, f"{kind.kind} goes through the steps the other way", partial(_turned, kind), single
+        )
+        if not single and any(type(place.layer) is kind for place in run.workload.leaves):
+            yield from _of_weights(run, kind)
+
+
+def _of_weights(run: ReferenceRun, kind: type[layers.Recurrent]) -> Iterator[Suspect]:
+    yield from _of_orders(run, kind, GATES[kind])
+    if kind is layers.Lstm:
         words = "lstm: 1 is added to the bias of the forget gate"
         yield Suspect(words, _changed(run, layers.Lstm, _with_forget_bias))
-    for words, kind, function, way in WAYS:
-        if kind in kinds:
-            yield Suspect(words, run, functions={kind: type("Other", (function,), {"way": way})})
-    for kind, function in {layers.Lstm: Lstm, layers.Gru: Gru}.items():
-        if kind in kinds:
-            yield from _of_directions(run, kind)
-            for words, join in ENDS.items():
-                joined = _joined(function, join)
-                yield Suspect(f"{kind.kind}: {words}", run, functions={kind: joined})
+    if any(getattr(p.layer, "direction", "") == layers.BIDIRECTIONAL for p in run.workload.leaves):
+        start = {name: run.start[_of_other_way(name, run.start)] for name in run.start}
+        words = f"{kind.kind}: the two ways have each other's weights"
+        yield Suspect(words, replace(run, start=start))
+
+
+def _turned(kind: type[layers.Recurrent], layer: layers.Layer) -> layers.Layer:
+    """Return a layer of the kind that has one way with the other in its stead."""
+    if not isinstance(layer, kind) or layer.direction == layers.BIDIRECTIONAL:
+        return layer
+    forward = layer.direction == layers.FORWARD
+    return replace(layer, direction=layers.REVERSE if forward else layers.FORWARD)
 
 
 def _of_orders(run: ReferenceRun, kind: type[layers.Recurrent], gates: str) -> Iterator[Suspect]:
@@ -151,20 +166,6 @@ def _of_orders(run: ReferenceRun, kind: type[layers.Recurrent], gates: str) -> I
             f"{kind.kind}: the gates come in the order {names}",
             _changed(run, kind, partial(_ordered, order)),
         )
-
-
-def _of_directions(run: ReferenceRun, kind: type[layers.Recurrent]) -> Iterator[Suspect]:
-    def turned(layer: layers.Layer) -> layers.Layer:
-        if not isinstance(layer, kind) or layer.direction == layers.BIDIRECTIONAL:
-            return layer
-        forward = layer.direction == layers.FORWARD
-        return replace(layer, direction=layers.REVERSE if forward else layers.FORWARD)
-
-    yield from of_layers(run, f"{kind.kind} goes through the steps the other way", turned)
-    if any(getattr(p.layer, "direction", "") == layers.BIDIRECTIONAL for p in run.workload.leaves):
-        start = {name: run.start[_of_other_way(name, run.start)] for name in run.start}
-        words = f"{kind.kind}: the two ways have each other's weights"
-        yield Suspect(words, replace(run, start=start))
 
 
 def _of_other_way(name: str, names: Mapping[str, NDArray]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ class Suspect:
 
     words: str
     run: ReferenceRun
-    functions: Mapping[type[Layer], type[Function]] = field(default_factory=dict)
+    functions: Mapping[type[Layer] | str, type[Function]] = field(default_factory=dict)
     joins: Mapping[str, Join] = field(default_factory=dict)
     updates: Mapping[type[Optimiser], type[Update]] = field(default_factory=dict)
     trainer: Trainer = field(default_factory=Trainer)
@@ -194,8 +195,30 @@ def _comparable(case: Case, answers: Arrays) -> bool:
     return bool(case.left(answers) < np.inf)
 
 
-def of_layers(run: ReferenceRun, words: str, change: Callable[[Layer], Layer]) -> Iterator[Suspect]:
-    """Yield the suspect whose layers are changed, where any is."""
-    layers = changed(run.workload.layers, change)
-    if layers != run.workload.layers:
-        yield Suspect(words, replace(run, workload=replace(run.workload, layers=layers)))
+def of_layers(
+    run: ReferenceRun, words: str, change: Callable[[Layer], Layer], single: bool = False
+) -> Iterator[Suspect]:
+    """Yield the suspect whose layers are changed, all that are; or one at a time, where several are."""
+    meant = [i for i, place in enumerate(run.workload.leaves) if change(place.layer) != place.layer]
+    chosen = [{i} for i in meant] if single and len(meant) > 1 else [{*meant}] * (not single)
+    for places in filter(None, chosen):
+        turn = count()
+
+        def at_places(layer: Layer, turn: Iterator[int] = turn, places: set[int] = places) -> Layer:
+            return change(layer) if next(turn) in places else layer
+
+        layers = changed(run.workload.layers, at_places)
+        where = f", in {run.workload.leaves[min(places)].name}" if single else ""
+        yield Suspect(words + where, replace(run, workload=replace(run.workload, layers=layers)))
+
+
+def of_functions(
+    run: ReferenceRun, words: str, kind: type[Layer], function: type[Function], single: bool = False
+) -> Iterator[Suspect]:
+    """Yield the suspect whose layers of a kind compute that, all; or one at a time, where several are."""
+    names = [place.name for place in run.workload.leaves if type(place.layer) is kind]
+    if single and len(names) > 1:
+        for name in names:
+            yield Suspect(f"{words}, in {name}", run, functions={name: function})
+    elif names and not single:
+        yield Suspect(words, run, functions={kind: function})

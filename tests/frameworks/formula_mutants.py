@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from frameworks.contract import Adapter, Memory, Options, Weights
+from frameworks.contract import Adapter, Options, Weights
 from tests.frameworks.mutants import Mutant, _optimiser
 from tests.frameworks.recurrent_mutants import OtherForward
 from tests.frameworks.transformer_mutants import OwnAttention
@@ -110,16 +110,6 @@ class ScheduleAhead(Mutant):
         return replace(workload, schedule=Sooner(**keys))
 
 
-class ScheduleRestarted(Mutant):
-    """the schedule begins anew with each call of train"""
-
-    def train(self, batches: Sequence[Batch]) -> np.ndarray:
-        weights, memory = self.inner.weights(), self.inner.memory()
-        self.inner.load(weights)
-        self.inner.restore(Memory(0, memory.slots))
-        return super().train(batches)
-
-
 class MemoryLost(Mutant):
     """each call of train begins without the optimiser's memory"""
 
@@ -145,8 +135,10 @@ class ShortLeftOut(Mutant):
 class DropoutInEvaluation(Mutant):
     """dropout is on in evaluation"""
 
+    random = np.random.default_rng(1)
+
     def predict(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
-        random, logits = np.random.default_rng(1), []
+        random, logits = self.random, []
         for x in inputs:
             shapes = dropouts(self.workload, len(x))
             masks = tuple((random.random(s) >= rate).astype(np.uint8) for rate, s in shapes)
@@ -209,7 +201,6 @@ FORMULAS = {
         LargerEpsilon,
         FasterAverage,
         ScheduleAhead,
-        ScheduleRestarted,
         MemoryLost,
         ShortLeftOut,
         DropoutInEvaluation,

@@ -39,17 +39,18 @@ PICTURES = net(
     label_smoothing=0.1,
 )
 TOKENS = net(
-    {"kind": "embedding", "tokens": 64, "units": 6},
-    {"kind": "positions", "encoding": "sinusoidal"},
-    {"kind": "attention", "heads": 2, "causal": True},
-    {"kind": "lstm", "units": 4, "direction": "bidirectional"},
-    {"kind": "gru", "units": 4},
-    {"kind": "rmsnorm"},
-    {"kind": "dense", "units": 64},
+    layers=[
+        {"kind": "embedding", "tokens": 64, "units": 6},
+        {"kind": "positions", "encoding": "sinusoidal"},
+        {"kind": "attention", "heads": 2, "causal": True},
+        {"kind": "lstm", "units": 4, "direction": "bidirectional"},
+        {"kind": "gru", "units": 4},
+        {"kind": "rmsnorm"},
+        {"kind": "dense", "units": 64},
+    ],
     data={"dataset": "text", "batch": 2, "epochs": 1},
     init={"kind": "xavier-normal", "bias": {"kind": "gaussian", "std": 0.3}},
 )
-TOKENS = replace(TOKENS, layers=TOKENS.layers[:-1])
 
 
 def trained(optimiser: dict[str, Any], schedule: dict[str, Any] | None = None) -> Workload:
