@@ -233,14 +233,16 @@ _PROBES = {"one": "one example", "batch": "a batch", "list": "a list of batches"
 
 
 def key_of(check: Check) -> str:
-    """Return the key of the answer that was checked, see `frameworks.answers`."""
+    """Return the key of what was checked, see `frameworks.answers`; ``losses/<step>`` of a loss."""
     kind, _, name = check.tensor.partition(" of ")
     if kind == "prediction":
         probe = next(probe for probe, words in _PROBES.items() if words == name)
         return f"predicted/{check.steps}/{probe}"
     stems = {"gradient": "gradient", "update": f"weights/{check.steps}"}
     stems["average"] = f"average/{check.steps}"
-    return f"{stems[kind]}/{name}" if name else {"the loss": "losses"}.get(kind, kind)
+    if kind == "the loss":
+        return f"losses/{check.steps}"
+    return f"{stems[kind]}/{name}" if name else kind
 
 
 def _words(kind: str, name: str) -> tuple[str, str, int]:

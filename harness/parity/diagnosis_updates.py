@@ -9,10 +9,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from frameworks.answers import Answers, checkpoints
 from harness.parity import diagnosis_rules
-from harness.parity.check import Verdict, key_of
+from harness.parity.check import Check, Verdict, key_of
 from harness.parity.diagnosis_training import of_batches, of_calls, of_schedules
 from harness.parity.reference import ReferenceRun
 from harness.parity.suspects import Arrays, Case, Compute, Suspect, explained, fitted
@@ -30,24 +31,31 @@ LIMITS = ("weight_decay", "clip_norm", "clip_value")
 
 def of_another_optimiser(answers: Arrays, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
     """Yield what fits updates or losses that are wrong, at the first moments at which some are."""
-    failed = [check for check in verdict.checks if not check.ok and check.steps]
-    moments = sorted({check.steps for check in failed})[:MOMENTS]
-    keys = {key_of(check): check.bound for check in failed if check.steps in moments}
-    bounds = {
-        key: bound
-        for key, bound in keys.items()
-        if key.startswith(("weights/", "average/")) and key.split("/", 2)[2] not in run.vanishing
-    }
-    observed = {key: answers[key] for key in bounds}
-    expected = {key: run.answers[key] for key in bounds}
-    for number in {check.steps for check in failed if check.tensor == "the loss"} & {*moments}:
-        bounds[f"losses/{number}"] = keys.get("losses", 0.0)
-        observed[f"losses/{number}"] = answers["losses"][number - 1]
-        expected[f"losses/{number}"] = run.answers["losses"][number - 1]
-    if not bounds:
+    trained = [check for check in verdict.checks if check.steps and _is_of_training(check)]
+    moments = sorted({check.steps for check in trained if not check.ok})[:MOMENTS]
+    bounds = {key_of(check): check.bound for check in trained if check.steps in moments}
+    bounds = {key: bound for key, bound in bounds.items() if _name(key) not in run.vanishing}
+    if not moments:
         return
+    observed, expected = (
+        {key: _at(every, key) for key in bounds} for every in (answers, run.answers)
+    )
     case, compute = Case(observed, expected, bounds), partial(_trained, last=moments[-1])
     yield from explained(suspects(run), partial(fits, run), compute, case)
+
+
+def _is_of_training(check: Check) -> bool:
+    return check.tensor == "the loss" or check.tensor.startswith(("update", "average"))
+
+
+def _name(key: str) -> str:
+    return key.split("/", 2)[-1]
+
+
+def _at(answers: Arrays, key: str) -> NDArray:
+    """Return an answer; losses have a key a step."""
+    kind, _, step = key.partition("/")
+    return np.asarray(answers["losses"][int(step) - 1]) if kind == "losses" else answers[key]
 
 
 def _trained(suspect: Suspect, last: int) -> Arrays:

@@ -29,7 +29,13 @@ what it leaves, and another mistake leaves most of it."""
 CERTAIN = 0.2
 """What a suspect leaves below this share of a bound is rounding: it tells suspects no further apart."""
 
-SEARCHED = 4
+FOUND = 1e-4
+"""A number is found where a step changes it by less than this, relative."""
+
+CLEAR = 2.0
+"""An error below so many bounds may be rounding for a good part."""
+
+SEARCHED = 8
 """How many steps look for the number that fits."""
 
 MOST_WORK, LEAST = 5e10, 20
@@ -88,38 +94,37 @@ class Case:
     expected: Arrays
     bounds: Mapping[str, float]
 
-    def telling(self) -> Case:
-        """Return those alone that are off by much more than rounding, or by the most."""
-        shares = {key: self._off(key) / max(bound, _TINY) for key, bound in self.bounds.items()}
-        least = min(max(shares.values()), 1 / CERTAIN)
-        keys = [key for key, share in shares.items() if share >= least]
-        return Case(
-            {key: self.observed[key] for key in keys},
-            {key: self.expected[key] for key in keys},
-            {key: self.bounds[key] for key in keys},
-        )
-
     def _off(self, key: str) -> float:
         return float(np.linalg.norm(self.observed[key] - self.expected[key]))
 
     def left(self, answers: Arrays) -> float:
         """Return the share of the errors that remains where `answers` would be right; 1 or more: all.
 
-        It is the root of the mean square over the keys: Adam moves some elements by a coin.
+        It is the root of the mean square over the keys that are wrong: Adam moves some elements by a
+        coin. Infinite where most of what is right would be wrong.
         """
-        shares = []
+        shares, broken = [], []
         for key, observed in self.observed.items():
             suspect = answers.get(key)
             if suspect is None or np.shape(suspect) != np.shape(observed):
                 return np.inf
-            rest = float(np.linalg.norm(observed - suspect))
-            shares.append(max(rest, CERTAIN * self.bounds[key]) / max(self._off(key), _TINY))
-        return float(np.sqrt(np.mean(np.square(shares)))) if np.isfinite(shares).all() else np.inf
+            rest, bound = float(np.linalg.norm(observed - suspect)), self.bounds[key]
+            if self._is_wrong(key):
+                shares.append(
+                    max(rest, CERTAIN * bound) / max(self._off(key), CLEAR * bound, _TINY)
+                )
+            else:
+                broken.append(rest > bound)
+        share = np.sqrt(np.mean(np.square(shares))) if shares else np.inf
+        return float(share) if np.isfinite(share) and 2 * sum(broken) <= len(broken) else np.inf
+
+    def _is_wrong(self, key: str) -> bool:
+        return not self._off(key) <= self.bounds[key]
 
     def flat(self, answers: Arrays) -> NDArray:
-        """Return answers in one array, each on the scale of its error."""
-        scales = {key: max(self._off(key), _TINY) for key in self.observed}
-        return np.concatenate([np.ravel(answers[key]) / scales[key] for key in self.observed])
+        """Return those of what is wrong in one array, each on the scale of its error."""
+        wrong = {key: max(self._off(key), _TINY) for key in self.observed if self._is_wrong(key)}
+        return np.concatenate([np.ravel(answers[key]) / scale for key, scale in wrong.items()])
 
 
 _TINY = float(np.finfo(float).tiny)
@@ -147,7 +152,6 @@ def best(suspects: Iterable[Suspect], compute: Compute, case: Case) -> str | Non
 
 def _best(suspects: Iterable[Suspect], compute: Compute, case: Case) -> tuple[str | None, float]:
     """Return the words of the best, and the share of the error that it leaves."""
-    case = case.telling()
     words, least, work = None, LEFT, 0.0
     for number, suspect in enumerate(suspects):
         work += batch_work(suspect.run.workload)
@@ -174,14 +178,13 @@ def fitted(
 
     A secant step leads to where the answers come nearest, for they are nearly linear in small changes.
     """
-    case = case.telling()
-    before, now = value, 1.01 * value or 1e-2
+    before, now = value, 0.99 * value or 1e-2
     answers_before, answers_now = (_answers(make(v), compute) for v in (before, now))
     for _ in range(SEARCHED):
         if not _comparable(case, answers_before) or not _comparable(case, answers_now):
             return
         rise = case.flat(answers_now) - case.flat(answers_before)
-        if not np.vdot(rise, rise) > 0:
+        if not np.vdot(rise, rise) > 0 or abs(now - before) < FOUND * now:
             break
         missing = case.flat(case.observed) - case.flat(answers_now)
         step = (now - before) * float(np.vdot(rise, missing) / np.vdot(rise, rise))
@@ -192,7 +195,12 @@ def fitted(
 
 
 def _comparable(case: Case, answers: Arrays) -> bool:
-    return bool(case.left(answers) < np.inf)
+    return all(
+        key in answers
+        and np.shape(answers[key]) == np.shape(observed)
+        and np.isfinite(answers[key]).all()
+        for key, observed in case.observed.items()
+    )
 
 
 def of_layers(
