@@ -21,73 +21,12 @@ from frameworks.reference.layers import Dropout
 from frameworks.reference.norms import BatchNorm, GroupNorm, LayerNorm
 from frameworks.reference.pools import AvgPool, MaxPool
 from frameworks.reference.transformer import Attention, Embedding, Positions
+from harness.parity.diagnosis_attention import OTHER_ATTENTION
 from harness.parity.reference import ReferenceRun
 from harness.parity.suspects import Suspect, of_functions
 from workloads import layers
 from workloads.layers.blocks import ADD, CONCAT
 from workloads.layers.windows import SAME
-
-
-class SeesTheNext(Attention):
-    """The causal mask is off by one."""
-
-    def seen(self, steps: int) -> NDArray[np.bool_]:
-        return np.tri(steps, k=1, dtype=bool) if self.layer.causal else super().seen(steps)
-
-
-class SeesTheLast(Attention):
-    """The causal mask is off by one, the other way: the first step alone sees itself."""
-
-    def seen(self, steps: int) -> NDArray[np.bool_]:
-        seen = np.tri(steps, k=-1, dtype=bool)
-        seen[0, 0] = True
-        return seen if self.layer.causal else super().seen(steps)
-
-
-class MaskedLate(Attention):
-    """The mask comes after the softmax, whose sum is over all steps."""
-
-    def seen(self, steps: int) -> NDArray[np.bool_]:
-        return np.ones((steps, steps), bool)
-
-    def _softmax(self, scores: NDArray) -> NDArray:
-        return super()._softmax(scores) * super().seen(scores.shape[-1])
-
-
-def leaking(weight: float) -> type[Attention]:
-    """Return attention whose mask is finite: steps that are not to be seen have this weight."""
-
-    class Leaking(Attention):
-        def seen(self, steps: int) -> NDArray[np.bool_]:
-            return np.ones((steps, steps), bool)
-
-        def _softmax(self, scores: NDArray) -> NDArray:
-            exponents = np.exp(scores - scores.max(axis=-1, keepdims=True))
-            weighed = exponents * np.where(super().seen(scores.shape[-1]), 1.0, weight)
-            return weighed / weighed.sum(axis=-1, keepdims=True)
-
-    return Leaking
-
-
-class OverQueries(Attention):
-    """The softmax is over the steps of q."""
-
-    def seen(self, steps: int) -> NDArray[np.bool_]:
-        return super().seen(steps).T
-
-    def _softmax(self, scores: NDArray) -> NDArray:
-        return np.swapaxes(super()._softmax(np.swapaxes(scores, -1, -2)), -1, -2)
-
-
-def _scaled(scale: Callable[[int, int], float]) -> type[Attention]:
-    """Return attention whose scale is made of the features and the heads."""
-
-    class Scaled(Attention):
-        @property
-        def _scale(self) -> float:
-            return scale(self.shape[2], self.layer.heads)
-
-    return Scaled
 
 
 def _masked(change: Callable[[NDArray, float], NDArray | None]) -> type[Attention]:
@@ -270,26 +209,7 @@ class Interleaved(GroupNorm):
 
 
 OTHER_FUNCTIONS: tuple[tuple[str, type[layers.Layer], type[Function]], ...] = (
-    ("attention's causal mask is off by one: a step sees the next", layers.Attention, SeesTheNext),
-    (
-        "attention's causal mask is off by one: a step does not see itself",
-        *(layers.Attention, SeesTheLast),
-    ),
-    ("attention's causal mask comes after the softmax", layers.Attention, MaskedLate),
-    ("attention's softmax is over the steps of q, not of k", layers.Attention, OverQueries),
-    ("attention's scores are not scaled", layers.Attention, _scaled(lambda d, h: 1.0)),
-    (
-        "attention's scores are scaled by all features, not by a head's",
-        *(layers.Attention, _scaled(lambda d, h: d**-0.5)),
-    ),
-    (
-        "attention's scores are divided by a head's features, not by the root of them",
-        *(layers.Attention, _scaled(lambda d, h: h / d)),
-    ),
-    (
-        "attention's scores are scaled by the heads, not by a head's features",
-        *(layers.Attention, _scaled(lambda d, h: h**-0.5)),
-    ),
+    *((words, layers.Attention, function) for words, function in OTHER_ATTENTION.items()),
     (
         "max pooling is padded by zeros: what is beyond the edges is never the largest",
         *(layers.MaxPool, ZeroPadded),

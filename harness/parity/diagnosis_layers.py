@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.parity import diagnosis_functions, diagnosis_recurrent
+from harness.parity import diagnosis_attention, diagnosis_functions, diagnosis_recurrent
 from harness.parity.reference import ReferenceRun
 from harness.parity.suspects import Case, Compute, Suspect, fitted, of_layers
 from harness.parity.suspects import explained as best_of
@@ -58,7 +58,7 @@ def _fits(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[Suspect]:
 
 def _leaking(run: ReferenceRun, weight: float) -> Suspect:
     words = f"attention's causal mask is finite: later steps have a weight of {weight:.1g}"
-    function = diagnosis_functions.leaking(weight)
+    function = diagnosis_attention.leaking(weight)
     return Suspect(words, run, functions={layers.Attention: function})
 
 
