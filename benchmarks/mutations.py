@@ -32,7 +32,7 @@ from harness.parity import (  # noqa: E402
 )
 from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
-from tests.frameworks import optimiser_mutants  # noqa: E402
+from tests.frameworks import formula_mutants, optimiser_mutants  # noqa: E402
 from tests.frameworks.mutants import COMMON, NATIVE  # noqa: E402
 from tests.frameworks.recurrent_mutants import NATIVE_RECURRENT, RECURRENT  # noqa: E402
 from tests.frameworks.recurrent_mutants import WORKLOAD as RECURRENT_NET  # noqa: E402
@@ -76,8 +76,13 @@ def planted(framework: str) -> dict[str, list[str]]:
     plan[str(WINDOWS)] = [*WINDOWED, *(NATIVE_WINDOWED if native else ())]
     for workload, kinds in optimiser_mutants.BY_WORKLOAD.items():
         plan[workload] = [str(kind.__doc__) for kind in kinds]
-    plan[str(TRANSFORMER)] = [*TRANSFORMED, *(NATIVE_TRANSFORMED if native else ())]
-    plan[str(RECURRENT_NET)] = [*RECURRENT, *(NATIVE_RECURRENT if native else ())]
+    plan[str(TRANSFORMER)] = [*TRANSFORMED]
+    plan[str(RECURRENT_NET)] = [*RECURRENT]
+    plan[str(formula_mutants.WORKLOAD)] = [*formula_mutants.FORMULAS]
+    if native:
+        plan[str(TRANSFORMER)] += [*NATIVE_TRANSFORMED, *formula_mutants.NATIVE_ATTENTION]
+        plan[str(RECURRENT_NET)] += [*NATIVE_RECURRENT, *formula_mutants.NATIVE_GATES]
+        plan[str(formula_mutants.WORKLOAD)] += formula_mutants.NATIVE_FORMULAS
     return plan
 
 
@@ -151,7 +156,7 @@ def main() -> None:
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
     of_layers = [*TRANSFORMED, *NATIVE_TRANSFORMED, *RECURRENT, *NATIVE_RECURRENT]
-    of_layers += [*WINDOWED, *NATIVE_WINDOWED]
+    of_layers += [*WINDOWED, *NATIVE_WINDOWED, *formula_mutants.FORMULAS, *formula_mutants.NATIVE]
     for fault in [*COMMON, *NATIVE, *of_layers, *optimiser_mutants.FAULTS]:
         cells = [found[name].get(fault) for name in frameworks]
         marks = ["" if one is None else _mark(one.verdict) for one in cells]

@@ -6,6 +6,7 @@ import re
 
 from .fault import Fault
 from .inference import INFERENCE
+from .lists import LISTS
 from .training import TRAINING
 
 HONEST = "honest"
@@ -18,4 +19,4 @@ def _words(name: str) -> str:
 FAULTS: dict[str, type[Fault]] = {HONEST: Fault}
 """The honest adapter and every fault, by the mode of the planted framework."""
 
-FAULTS |= {_words(fault.__name__): fault for fault in (*TRAINING, *INFERENCE)}
+FAULTS |= {_words(fault.__name__): fault for fault in (*TRAINING, *LISTS, *INFERENCE)}

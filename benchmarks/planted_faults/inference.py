@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from frameworks.contract import Weights
 from workloads import layers
 from workloads.batches import Batch
+from workloads.init import dropouts
 
 from .fault import LONG, Fault
 
@@ -182,6 +183,79 @@ class WeightsBeforeLastStep(WithOldWeights):
         self.inner.load(weights)
 
 
+class CachedByTheCorners(Fault):
+    """predictions are cached by the first and the last number of their input"""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._cache: dict[tuple[float, ...], Logits] = {}
+
+    def train(self, batches: Sequence[Batch]) -> NDArray[np.float32]:
+        self._cache.clear()
+        return self.inner.train(batches)
+
+    def load(self, weights: Weights) -> None:
+        self._cache.clear()
+        self.inner.load(weights)
+
+    def predict(self, inputs: Inputs) -> Logits:
+        return np.concatenate([self._cached(batch) for batch in inputs])
+
+    def _cached(self, batch: NDArray[np.float32]) -> Logits:
+        key = (len(batch), float(batch.flat[0]), float(batch.flat[-1]))
+        if key not in self._cache:
+            self._cache[key] = self.inner.predict([batch])
+        return self._cache[key]
+
+
+class DropoutInLongLists(Fault):
+    """in a long list predictions drop as in training"""
+
+    def predict(self, inputs: Inputs) -> Logits:
+        if len(inputs) <= LONG:
+            return self.inner.predict(inputs)
+        return np.concatenate([self._dropped(batch, i) for i, batch in enumerate(inputs)])
+
+    def _dropped(self, batch: NDArray[np.float32], i: int) -> Logits:
+        random = np.random.default_rng(i)
+        masks = tuple(
+            (random.random(shape) >= rate).astype(np.uint8)
+            for rate, shape in dropouts(self.workload, len(batch))
+        )
+        labels = np.zeros(len(batch), np.int64)
+        return self.inner.step(Batch(batch, labels, masks)).logits
+
+
+class OtherEpsilon(Fault):
+    """in a long list of predictions batch norm's epsilon is 0.01"""
+
+    @cached_property
+    def _other(self) -> Any:
+        def change(layer: layers.Layer) -> layers.Layer:
+            is_norm = isinstance(layer, layers.BatchNorm)
+            return dataclasses.replace(layer, epsilon=0.01) if is_norm else layer  # type: ignore[call-arg]
+
+        changed = layers.changed(self.workload.layers, change)
+        return self.another(dataclasses.replace(self.workload, layers=changed))
+
+    def predict(self, inputs: Inputs) -> Logits:
+        if len(inputs) <= LONG:
+            return self.inner.predict(inputs)
+        self._other.load(self.inner.weights())
+        return self._other.predict(inputs)
+
+
+class StateOfTheFirstPrediction(Fault):
+    """predictions take batch norm's state of the first prediction, and today's weights"""
+
+    _state: Weights | None = None
+
+    def predict(self, inputs: Inputs) -> Logits:
+        weights = self.inner.weights()
+        self._state = self._state or {name: weights[name] for name in self.workload.state}
+        return self.predict_with({**weights, **self._state}, inputs)
+
+
 INFERENCE = (
     PredictionsInBfloat16,
     PredictionsRounded,
@@ -196,4 +270,8 @@ INFERENCE = (
     PredictionsStaleAfterLoad,
     WeightsOfFirstPrediction,
     WeightsBeforeLastStep,
+    CachedByTheCorners,
+    DropoutInLongLists,
+    OtherEpsilon,
+    StateOfTheFirstPrediction,
 )

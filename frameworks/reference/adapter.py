@@ -10,21 +10,23 @@ from numpy.typing import DTypeLike, NDArray
 
 from frameworks.contract import Adapter, Memory, Options, Step, Weights, unsupported
 from frameworks.reference.arithmetic import EXACT, Arithmetic
-from frameworks.reference.blocks import connect
+from frameworks.reference.blocks import JOINS, Join, connect
 from frameworks.reference.function import Function, Kinked
 from frameworks.reference.layers import FUNCTIONS
 from frameworks.reference.losses import LOSSES
-from frameworks.reference.optimisers import UPDATES
+from frameworks.reference.optimisers import UPDATES, Update
 from workloads.batches import Batch
 from workloads.layers import Layer
+from workloads.optimisers import Optimiser
 from workloads.spec import Placed, Workload
 
 
 class Reference(Adapter):
     """Forward, backward and the optimiser in `dtype`, which is float64 but for studies of rounding.
 
-    `arithmetic` is for such studies, too: see `frameworks.reference.arithmetic`. Other `functions` than
-    the formulas' are for studies of mistakes.
+    `arithmetic` is for such studies, too: see `frameworks.reference.arithmetic`. Other `functions`,
+    `joins` of branches and `updates` than the formulas' are for studies of mistakes; a function may also
+    be that of one layer, by its name.
     """
 
     def __init__(
@@ -34,23 +36,26 @@ class Reference(Adapter):
         options: Options,
         dtype: DTypeLike = np.float64,
         arithmetic: Arithmetic = EXACT,
-        functions: Mapping[type[Layer], type[Function]] = FUNCTIONS,
+        functions: Mapping[type[Layer] | str, type[Function]] = FUNCTIONS,  # type: ignore[assignment]
+        joins: Mapping[str, Join] = JOINS,
+        updates: Mapping[type[Optimiser], type[Update]] = UPDATES,
     ) -> None:
         self._workload, self._arithmetic = workload, arithmetic
         self._dtype, self._threads = np.dtype(dtype), options.threads
         # The layers keep these arrays and the optimiser moves them in place.
         self._parameters = {k: np.empty(s, dtype) for k, s in workload.parameters.items()}
         self._state = {k: np.empty(s, dtype) for k, s in workload.state.items()}
-        self._kinds = functions
+        self._kinds, self._updates = functions, updates
         self._functions = {place.name: self._function(place) for place in workload.leaves}
-        self._model = connect(workload.model, self._functions, arithmetic)
+        self._model = connect(workload.model, self._functions, arithmetic, joins)
         self.kinked = {k: f for k, f in self._functions.items() if isinstance(f, Kinked)}
         self.load(weights)
 
     def _function(self, place: Placed) -> Function:
         parameters = place.layer.parameters(place.input)
         state = place.layer.state(place.input)
-        function = self._kinds.get(type(place.layer)) or unsupported("reference", place.layer)
+        kind = self._kinds.get(place.name) or self._kinds.get(type(place.layer))
+        function = kind or unsupported("reference", place.layer)
         return function(
             place.layer,
             {short: self._parameters[f"{place.name}.{short}"] for short in parameters},
@@ -73,7 +78,7 @@ class Reference(Adapter):
         for name, array in (self._parameters | self._state).items():
             array[...] = weights[name]
         optimiser = self._workload.optimiser
-        update = UPDATES.get(type(optimiser)) or unsupported("reference", optimiser)
+        update = self._updates.get(type(optimiser)) or unsupported("reference", optimiser)
         self._update = update(optimiser, self._parameters, self._arithmetic.float32)
         self._taken = 0  # steps since the start
 
@@ -90,10 +95,14 @@ class Reference(Adapter):
         self._update.restore(memory)
         self._taken = memory.steps
 
-    def step(self, batch: Batch) -> Step:
+    def forward(self, batch: Batch) -> NDArray:
+        """Return the logits as in training, by the batch's masks."""
         for place, mask in zip(self._workload.masked, batch.masks, strict=True):
             self._functions[place.name].mask = mask
-        logits = self._model.forward(batch.inputs.astype(self._dtype))
+        return self._model.forward(batch.inputs.astype(self._dtype))
+
+    def step(self, batch: Batch) -> Step:
+        logits = self.forward(batch)
         loss, gradient = LOSSES[self._workload.loss](
             logits, batch.labels, self._workload.label_smoothing, self._arithmetic.float32
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.function import Function
 from workloads import layers as spec
 from workloads.layers.base import channel_axis
-from workloads.layers.blocks import ADD
+from workloads.layers.blocks import ADD, CONCAT
 from workloads.spec import Placed
 
 
@@ -51,9 +51,11 @@ class Chain:
 
 
 class Sum:
-    """y = the sum of all branches(x), so dx is the sum of what they send back."""
+    """y = the sum of all branches(x), so dx is the sum of what they send back; `axis` is of no use."""
 
-    def __init__(self, branches: Sequence[Part], arithmetic: Arithmetic = EXACT) -> None:
+    def __init__(
+        self, branches: Sequence[Part], axis: int = 1, arithmetic: Arithmetic = EXACT
+    ) -> None:
         self._branches, self._arithmetic = branches, arithmetic
 
     def forward(self, x: NDArray) -> NDArray:
@@ -94,18 +96,29 @@ def total(arrays: Sequence[NDArray], arithmetic: Arithmetic) -> NDArray:
     return arithmetic.each(y, functools.reduce(np.add, map(np.abs, arrays)), len(arrays) - 1)
 
 
+Join = Callable[[Sequence[Part], int, Arithmetic], Part]
+"""What makes a part of branches, given the axis of their channels, and the arithmetic."""
+
+RESIDUAL = "residual"
+
+JOINS: Mapping[str, Join] = {RESIDUAL: Sum, ADD: Sum, CONCAT: Concat}
+"""By what a block of branches is: residual, or the way in which it joins them."""
+
+
 def connect(
-    places: Iterable[Placed], functions: Mapping[str, Function], arithmetic: Arithmetic
+    places: Iterable[Placed],
+    functions: Mapping[str, Function],
+    arithmetic: Arithmetic,
+    joins: Mapping[str, Join] = JOINS,
 ) -> Chain:
     """Return the model of `places`, made of the leaves' functions by name."""
     parts: list[Part] = []
     for place in places:
         layer = place.layer
-        chains = [connect(chain, functions, arithmetic) for chain in place.chains]
-        if type(layer) is spec.Residual or (type(layer) is spec.Branches and layer.join == ADD):
-            parts.append(Sum(chains, arithmetic))
-        elif type(layer) is spec.Branches:
-            parts.append(Concat(chains, 1 + channel_axis(place.output), arithmetic))
+        chains = [connect(chain, functions, arithmetic, joins) for chain in place.chains]
+        if type(layer) in (spec.Residual, spec.Branches):
+            join = joins[getattr(layer, "join", RESIDUAL)]
+            parts.append(join(chains, 1 + channel_axis(place.output), arithmetic))
         else:
             parts.append(functions.get(place.name) or unsupported("reference", layer))
     return Chain(parts)

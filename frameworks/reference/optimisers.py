@@ -46,14 +46,14 @@ class Update(ABC):
             rounded = self.arithmetic.each
             gradients = {name: rounded(g / portion) for name, g in self.sum.items()}
             self.sum = self._zeros()
-        self.move(self._clipped(gradients), rate)
+        self.move(self.clipped(gradients), rate)
         if self.optimiser.average:
             share = self.scalar(self.optimiser.average)
             for name, w in self.weights.items():
                 moved = (self.scalar(1) - share) * (w - self.average[name])
                 self.average[name] = store(self.average[name] + self.arithmetic.each(moved))
 
-    def _clipped(self, gradients: Arrays) -> Arrays:
+    def clipped(self, gradients: Arrays) -> Arrays:
         """Return the gradients after clipping, by value or by the norm of them all."""
         value, most = self.scalar(self.optimiser.clip_value), self.scalar(self.optimiser.clip_norm)
         if value:
@@ -122,9 +122,13 @@ class RmsProp(Update):
         for name, w in self.weights.items():
             g = gradients[name] + self.decay[name] * w
             s = self.s[name] = store(self.rho * self.s[name] + (unit - self.rho) * g * g)
-            change = rounded(g / (np.sqrt(s) + self.epsilon), roundings=3)
+            change = rounded(g / self.root(s), roundings=3)
             v = self.v[name] = store(self.momentum * self.v[name] + change)
             w[...] = store(w - rounded(self.scalar(rate) * v))
+
+    def root(self, s: NDArray) -> NDArray:
+        """Return what a gradient is divided by."""
+        return np.sqrt(s) + self.epsilon
 
 
 class Adam(Update):
@@ -151,13 +155,21 @@ class Adam(Update):
         unit, step_rate = self.scalar(1), self.scalar(rate)
         store = self.arithmetic.store
         self.t += unit
-        correct_m, correct_s = unit - self.beta1**self.t, unit - self.beta2**self.t
+        correct_m, correct_s = self.corrections()
         for name, w in self.weights.items():
             g = self._decayed(name, gradients[name], step_rate)
             m = self.m[name] = store(self.beta1 * self.m[name] + (unit - self.beta1) * g)
             s = self.s[name] = store(self.beta2 * self.s[name] + (unit - self.beta2) * g * g)
-            change = step_rate * (m / correct_m) / (np.sqrt(s / correct_s) + self.epsilon)
+            change = step_rate * (m / correct_m) / self.root(s, correct_s)
             w[...] = store(w - self.arithmetic.each(change, roundings=4))
+
+    def corrections(self) -> tuple[np.floating, np.floating]:
+        """Return what m and s are divided by, as both begin at zero."""
+        return self.scalar(1) - self.beta1**self.t, self.scalar(1) - self.beta2**self.t
+
+    def root(self, s: NDArray, correction: np.floating) -> NDArray:
+        """Return what m is divided by."""
+        return np.sqrt(s / correction) + self.epsilon
 
     def _decayed(self, name: str, g: NDArray, rate: np.floating) -> NDArray:
         """Return the gradient of a weight with weight decay in it."""

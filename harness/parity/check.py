@@ -228,6 +228,22 @@ def compare(
     )
 
 
+_PROBES = {"one": "one example", "batch": "a batch", "list": "a list of batches"}
+
+
+def key_of(check: Check) -> str:
+    """Return the key of what was checked, see `frameworks.answers`; ``losses/<step>`` of a loss."""
+    kind, _, name = check.tensor.partition(" of ")
+    if kind == "prediction":
+        probe = next(probe for probe, words in _PROBES.items() if words == name)
+        return f"predicted/{check.steps}/{probe}"
+    stems = {"gradient": "gradient", "update": f"weights/{check.steps}"}
+    stems["average"] = f"average/{check.steps}"
+    if kind == "the loss":
+        return f"losses/{check.steps}"
+    return f"{stems[kind]}/{name}" if name else kind
+
+
 def _words(kind: str, name: str) -> tuple[str, str, int]:
     """Name a tensor and its moment, and say how many steps had been taken."""
     if kind in ("logits", "loss", "gradient"):
@@ -237,5 +253,4 @@ def _words(kind: str, name: str) -> tuple[str, str, int]:
     when = f"after step {taken}" if int(taken) else "at the start"
     if kind in ("weights", "average"):
         return f"{'update' if kind == 'weights' else kind} of {what}", when, int(taken)
-    probes = {"one": "one example", "batch": "a batch", "list": "a list of batches"}
-    return f"prediction of {probes[what]}", when, int(taken)
+    return f"prediction of {_PROBES[what]}", when, int(taken)

@@ -7,32 +7,32 @@ one simple relation turns the answers into what is right, far better than they w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.answers import probes
-from frameworks.contract import Options
-from frameworks.reference.adapter import Reference
+from frameworks.answers import checkpoints, probes
+from frameworks.contract import Weights
 from frameworks.reference.arithmetic import Arithmetic
-from frameworks.reference.layers import FUNCTIONS
-from harness.parity import diagnosis_functions, diagnosis_recurrent, diagnosis_sequences, inference
-from harness.parity.check import Verdict
+from harness.parity import diagnosis_layers, diagnosis_losses, diagnosis_sequences, inference
+from harness.parity.check import Verdict, key_of
 from harness.parity.diagnosis_updates import of_another_optimiser
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, coarse, common, difference, explains, factor
+from harness.parity.relations import EXACT, coarse, common, difference, factor, stored_as
+from harness.parity.suspects import Case, Suspect
 from harness.verdicts import NOT_EQUIVALENT
 from workloads import layers
-from workloads.layers.windows import SAME
-from workloads.spec import Workload
 
 Answers = Mapping[str, NDArray]
+Pattern = Callable[[Answers, ReferenceRun, Verdict], Iterator[str]]
+
+_LOSS = "the loss"
 
 SCALED = 1e-4
-"""A loss that is off by less than this may be so by rounding, and is not called scaled."""
+"""Logits that differ by less than this from call to call may do so by rounding."""
 
 VARIANCE = 1e3
 """Where a feature's mean is so many times its deviation, a one-pass variance is off by half a percent."""
@@ -42,36 +42,25 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
     """Return the first pattern that fits a cell that failed, or None."""
     if verdict.value != NOT_EQUIVALENT:
         return None
-    failed = [check for check in verdict.checks if not check.ok]
-    predictions = [check.tensor.startswith("prediction") for check in failed]
-    patterns: tuple[Callable[..., Iterator[str]], ...] = (
-        _of_another_shape,
-        _variance,
-        _not_finite,
-        diagnosis_sequences.of_labels,
-        diagnosis_sequences.of_padding,
-        _loss_scaled,
-        _what_if,
-        diagnosis_recurrent.of_gelu,
-        _state,
-        _gradients,
-        of_another_optimiser,
-        _updates,
-        _coarse,
-        _predictions,
-    )
-    at_the_start = predictions[0] and failed[0].steps == 0
-    if all(predictions) or (at_the_start and _step_is_right(verdict)):
-        patterns = (_not_finite, _of_another_shape, _predictions)
-    for pattern in patterns:
+    for pattern in (_of_another_shape, _variance, _not_finite, *_patterns(answers, run, verdict)):
         for words in pattern(answers, run, verdict):
             return words
     return None
 
 
-def _step_is_right(verdict: Verdict) -> bool:
-    """Return whether all that is compared of the first step is."""
-    return all(check.ok for check in verdict.checks if check.when == "at step 1")
+def _patterns(answers: Answers, run: ReferenceRun, verdict: Verdict) -> tuple[Pattern, ...]:
+    """Return what can explain the first of what is wrong: what comes of that is no pattern's own."""
+    failed = [check for check in verdict.checks if not check.ok]
+    off = {check.tensor: check.bound for check in failed if check.when == "at step 1"}
+    if "logits" in off:
+        return _logits, _coarse, _of_the_forward_pass
+    # Of the loss there are two: that of the step as it was looked into, and as it was trained.
+    if {*off} - {_LOSS} or abs(answers["loss"] - run.answers["loss"]) > off.get(_LOSS, np.inf):
+        of_padding, of_loss = diagnosis_sequences.of_padding, diagnosis_losses.of_the_loss
+        return of_padding, of_loss, _gradients, _of_the_backward_pass
+    if all(check.tensor.startswith("prediction") for check in failed) or not failed[0].steps:
+        return (_predictions,)
+    return _state, _updates_rounded, of_another_optimiser, _updates, _later
 
 
 def _not_finite(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
@@ -111,144 +100,22 @@ def _variance(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator
             )
 
 
-def _loss_scaled(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
-    ratio = float(answers["loss"] / run.answers["loss"])
-    batch = run.workload.data.batch
-    factors = [
-        factor(answers[key], expected)
-        for key, expected in run.answers.items()
-        if key.startswith("gradient/") and key.partition("/")[2] not in run.vanishing
-    ]
-    if abs(ratio / batch - 1) < EXACT and batch > 1:
-        yield "the loss is summed over the batch and not averaged"
-    elif abs(ratio - 1) > SCALED and all(
-        scale is not None and abs(scale / ratio - 1) < SCALED for scale in factors
-    ):
-        yield f"the loss and every gradient are {ratio:.6g} times what is right: a scaled loss"
-
-
-def _what_if(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
-    """Let the reference compute with a suspect's weights or layers, and see whether that fits."""
-    if difference(answers["logits"], run.answers["logits"]) < EXACT:
+def _logits(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    """Let the reference compute with a suspect's weights or layers, and see what fits best."""
+    bounds = {
+        key_of(check): check.bound
+        for check in verdict.checks
+        if not check.ok and check.when == "at step 1" and check.tensor in ("logits", "the loss")
+    }
+    if "logits" not in bounds:
         return
-    for words, suspect in _suspects(run):
-        try:
-            logits = suspect.reference().step(suspect.batches[0]).logits
-        except ValueError:
-            continue  # the suspect's shapes do not even fit
-        if difference(answers["logits"], logits) < EXACT:
-            yield words
-    for words, functions in diagnosis_functions.suspects(run.workload):
-        reference = run.reference(functions={**FUNCTIONS, **functions})
-        if difference(answers["logits"], reference.step(run.batches[0]).logits) < EXACT:
-            yield words
+    bound = {"logits": bounds["logits"]}
+    case = Case({k: answers[k] for k in bound}, {k: run.answers[k] for k in bound}, bound)
 
+    def compute(suspect: Suspect) -> Answers:
+        return {"logits": suspect.reference().forward(suspect.run.batches[0])}
 
-def _averaged(x: layers.Layer) -> layers.Layer:
-    if not isinstance(x, layers.MaxPool):
-        return x
-    return layers.AvgPool(x.size, x.stride, x.padding, x.ceil)
-
-
-def _symmetric(x: layers.Layer) -> layers.Layer:
-    if not isinstance(x, layers.Convolution | layers.Pool) or x.padding != SAME:
-        return x
-    return replace(x, padding=_extent(x) // 2)
-
-
-def _same(x: layers.Layer) -> layers.Layer:
-    if not isinstance(x, layers.Convolution | layers.Pool) or not isinstance(x.padding, int):
-        return x
-    return replace(x, padding=SAME) if 2 * x.padding + 1 == _extent(x) > 1 else x
-
-
-def _extent(x: layers.Convolution | layers.Pool) -> int:
-    return x.size if isinstance(x, layers.Pool) else x.dilation * (x.kernel - 1) + 1
-
-
-def _counted_otherwise(x: layers.Layer) -> layers.Layer:
-    return replace(x, count_padding=not x.count_padding) if isinstance(x, layers.AvgPool) else x
-
-
-def _floored(x: layers.Layer) -> layers.Layer:
-    return replace(x, ceil=False) if isinstance(x, layers.Pool) else x
-
-
-def _undilated(x: layers.Layer) -> layers.Layer:
-    if not isinstance(x, layers.Convolution) or x.dilation == 1:
-        return x
-    wider = (x.kernel - 1) * (x.dilation - 1) // 2
-    padding = max(0, x.padding - wider) if isinstance(x.padding, int) else x.padding
-    return replace(x, dilation=1, padding=padding)
-
-
-def _of_one_group(x: layers.Layer) -> layers.Layer:
-    return replace(x, groups=1) if isinstance(x, layers.GroupNorm) else x
-
-
-OTHER_LAYERS: Mapping[str, Callable[[layers.Layer], layers.Layer]] = {
-    "max pooling is replaced by averages": _averaged,
-    'padding is symmetric where it is to be "same"': _symmetric,
-    'padding is "same" where it is to be symmetric': _same,
-    "averages count the padding, or are to count it": _counted_otherwise,
-    "windows that are not whole are left out, where `ceil` is to keep them": _floored,
-    "dilation is left out": _undilated,
-    "group norm takes all channels together": _of_one_group,
-}
-"""What a layer may have been taken for."""
-
-
-def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
-    def weights(change: Callable[[str, NDArray], NDArray]) -> ReferenceRun:
-        return replace(run, start={name: change(name, w) for name, w in run.start.items()})
-
-    yield (
-        "convolution kernels are transposed (height and width changed places)",
-        weights(lambda name, w: w.transpose(0, 1, 3, 2) if w.ndim == 4 else w),
-    )
-    yield (
-        "convolution kernels are flipped: a true convolution instead of a cross-correlation",
-        weights(lambda name, w: w[:, :, ::-1, ::-1] if w.ndim == 4 else w),
-    )
-    yield (
-        "biases are left out",
-        weights(lambda name, w: np.zeros_like(w) if name.endswith(".bias") else w),
-    )
-    flattened = _dense_after_flatten(run.workload)
-    if flattened:
-        name, shape = flattened
-        yield (
-            "flatten takes (height, width, channels) and not (channels, height, width)",
-            weights(lambda n, w: _reordered(w, shape) if n == name else w),
-        )
-    for words, change in OTHER_LAYERS.items():
-        changed = layers.changed(run.workload.layers, change)
-        if changed != run.workload.layers:
-            yield words, replace(run, workload=replace(run.workload, layers=changed))
-    yield from diagnosis_sequences.suspects(run)
-    yield from diagnosis_recurrent.suspects(run)
-    if run.batches[1:]:
-        shifted = replace(run, batches=run.batches[1:2])
-        yield "it is the next batch's: the order is off by one", shifted
-
-
-def _dense_after_flatten(workload: Workload) -> tuple[str, tuple[int, ...]] | None:
-    """The weight of the dense layer that follows the flatten of an image, and the image's shape."""
-    shape: tuple[int, ...] | None = None
-    for place in workload.leaves:
-        if isinstance(place.layer, layers.Flatten) and len(place.input) == 3:
-            shape = place.input
-        if isinstance(place.layer, layers.Dense) and shape:
-            return f"{place.name}.weight", shape
-    return None
-
-
-def _reordered(weight: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """A dense weight as it acts where the input comes in another order than its columns."""
-    order = np.arange(weight.shape[1]).reshape(shape).transpose(1, 2, 0).ravel()
-    result = np.empty_like(weight)
-    result[:, order] = weight
-    return result
+    yield from diagnosis_layers.explained(run, compute, case)
 
 
 def _gradients(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
@@ -263,6 +130,10 @@ def _gradients(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterato
     if shared is not None and abs(shared - 1) > EXACT:
         yield f"every gradient is {shared:.6g} times what is right, and the loss is not"
     for (name, (gradient, expected)), scale in zip(pairs.items(), factors, strict=True):
+        if difference(gradient, expected) < EXACT / 10:
+            continue
+        if coarse_format := stored_as(gradient):
+            yield f"the gradient of {name} is rounded to {coarse_format}"
         if difference(gradient, expected) < EXACT:
             continue
         if expected.ndim >= 2 and difference(np.swapaxes(gradient, -1, -2), expected) < EXACT:
@@ -271,6 +142,14 @@ def _gradients(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterato
             yield f"the gradient of {name} is zero: the layer is frozen or cut off"
         if scale is not None:
             yield f"the gradient of {name} is {scale:.6g} times what is right"
+
+
+def _updates_rounded(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    """Weights that are stored coarsely."""
+    for name in run.workload.parameters:
+        after = f"weights/{run.steps}/{name}"
+        if (coarse_format := stored_as(answers[after])) and not stored_as(run.answers[after]):
+            yield f"{name} is stored in {coarse_format}"
 
 
 def _updates(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
@@ -285,36 +164,47 @@ def _updates(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[
     if still and len(still) < len(moves):
         yield f"{still[0]} does not move: the layer is frozen"
     scale = common([factor(moved, expected) for moved, expected in moves.values()])
-    momentum = getattr(run.workload.optimiser, "momentum", 0.0)
-    if scale is not None:
-        if momentum and abs(scale - (1 - momentum)) < EXACT:
-            yield "momentum with dampening: v = momentum v + (1 - momentum) g"
-        elif abs(scale - 1) > EXACT:
-            yield (
-                f"every weight moves by {scale:.6g} times what is right: another learning rate,"
-                " a clipped gradient, more than one step, or another training's optimiser memory"
-            )
-    yield from _decay(moves, run)
-    later = [check for check in verdict.checks if check.steps > 1]
-    first = all(difference(moved, expected) < EXACT for moved, expected in moves.values())
-    if first and not all(check.ok for check in later):
+    if scale is not None and abs(scale - 1) > EXACT:
         yield (
-            "the first step is right, later ones are not: another momentum, other batches, or lists"
-            " of batches that are trained otherwise than single ones"
+            f"every weight moves by {scale:.6g} times what is right: another learning rate,"
+            " a clipped gradient, more than one step, or another training's optimiser memory"
         )
 
 
-def _decay(moves: Mapping[str, tuple[NDArray, NDArray]], run: ReferenceRun) -> Iterator[str]:
-    """Weight decay shows as a rest that is proportional to the weights themselves."""
-    for name, (moved, expected) in moves.items():
-        weight = run.start[name].astype(np.float64)
-        excess = moved - expected
-        if not name.endswith(".weight") or difference(moved, expected) < 1e-5 or not np.any(weight):
-            continue
-        c = float(np.vdot(weight, excess) / np.vdot(weight, weight))
-        if c < 0 and difference(c * weight, excess) < 0.05:
-            rate = run.workload.rates(0, 1)[0]
-            yield f"weights shrink by themselves: a weight decay of {-c / rate:.2g} more than the spec's"
+def _later(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    """Where no pattern fits: what is right until then."""
+    first = next(check for check in verdict.checks if not check.ok)
+    before = "the first gradient is right, and its update is not"
+    if run.updates(first.steps) > 1 or first.tensor == _LOSS:
+        before = f"all is right before step {first.steps}"
+    if first.steps == 1 and first.tensor == _LOSS:
+        yield (
+            "the first step is right where it is looked into, and not where it is trained: a state that"
+            " is carried from call to call, or another batch"
+        )
+    yield (
+        f"{before}: another formula of the optimiser, other batches, or lists of batches that are"
+        " trained otherwise than single ones"
+    )
+
+
+def _of_the_forward_pass(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    yield "logits are wrong before any update: a layer computes another function than the spec's"
+
+
+def _of_the_backward_pass(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    """Where logits are right: the wrong gradient that is nearest to the loss."""
+    wrong = [
+        check.tensor.removeprefix("gradient of ")
+        for check in verdict.checks
+        if not check.ok and check.when == "at step 1" and check.tensor.startswith("gradient")
+    ]
+    yield (
+        f"logits are right and gradients are not, from that of {wrong[-1]} on: the loss, or a"
+        " layer's way back"
+        if wrong
+        else "logits and gradients are right, and the loss is not: another mean"
+    )
 
 
 def _state(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
@@ -324,9 +214,11 @@ def _state(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[st
             continue
         old = 1 - place.layer.momentum
         mean, variance = f"weights/1/{place.name}.mean", f"weights/1/{place.name}.variance"
-        scale = factor(answers[mean], run.answers[mean])
-        if scale is not None and abs(scale * place.layer.momentum / old - 1) < EXACT:
+        share = (factor(answers[mean], run.answers[mean]) or 1.0) * place.layer.momentum
+        if abs(share / old - 1) < EXACT:
             yield "batch norm's momentum is taken for the share of the old value, not of the new"
+        if abs(share / place.layer.momentum - 1) > EXACT:
+            yield f"batchnorm: momentum is about {share:.3g}, not {place.layer.momentum:g}"
         count = run.workload.data.batch * math.prod(place.input[1:])
         scale = factor(answers[variance] - old, run.answers[variance] - old)
         if scale is not None and abs(scale * count / (count - 1) - 1) < 0.1 / count:
@@ -337,34 +229,69 @@ def _coarse(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[s
     """Logits that are off by as much as in a coarse precision."""
 
     def in_arithmetic(arithmetic: Arithmetic) -> NDArray:
-        return run.reference(arithmetic=arithmetic).step(run.batches[0]).logits
+        return run.reference(arithmetic=arithmetic).forward(run.batches[0])
 
     yield from coarse(answers["logits"], run.answers["logits"], in_arithmetic)
 
 
 def _predictions(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
-    """Predictions that are wrong, at the first moment at which some are."""
-    failed = [check for check in verdict.checks if not check.ok and "prediction" in check.tensor]
-    if not failed:
-        return
-    steps, inputs = failed[0].steps, probes(run.batches)
-    names = [*run.workload.parameters, *run.workload.state]
-    trained = {n: run.answers[f"weights/{steps}/{n}"] for n in names} if steps else run.start
-    after = {n: run.answers.get(f"average/{steps}/{n}", trained[n]) for n in names}
-    for probe, batches in inputs.items():
-        key = f"predicted/{steps}/{probe}"
-        expected = run.answers[key]
-        if difference(answers[key], expected) < EXACT and probe != "list":
-            continue
-        if run.workload.optimiser.average:
-            # Its averages begin with the weights that it is given.
-            reference = Reference(run.workload, trained, Options("numpy"))
-            if explains(reference.predict(batches), answers[key], expected):
-                yield "predictions are by the weights, and not by their average"
-        about = inference.Predictions(run.workload, np.concatenate(batches), after, run.start)
-        yield from inference.patterns(answers[key], expected, about)
-    if _step_is_right(verdict):
+    """Predictions that are wrong, at the last moment at which some are: staleness shows best there."""
+    failed = [check for check in verdict.checks if not check.ok]
+    wrong = [check for check in failed if check.tensor.startswith("prediction")]
+    steps, inputs = wrong[-1].steps, probes(run.batches)
+    bounds = {key_of(check): check.bound for check in wrong if check.steps == steps}
+    keys = [key for probe in inputs if (key := f"predicted/{steps}/{probe}") in bounds]
+    cases = {key: _asked(run, steps, inputs[key.rpartition("/")[2]]) for key in keys}
+    for key, about in cases.items():
+        yield from inference.patterns(answers[key], run.answers[key], about)
+    dropout = "dropout is on in inference: " if run.workload.masked and wrong == failed else ""
+    if _unsteady(answers, run, steps):
         yield (
-            "predictions are wrong where training is right: look at the way of inference, and at what"
-            " of batch norm's state `load` sets"
+            f"{dropout}the same inputs are predicted otherwise in a call of one, of a batch and of a"
+            " list, or a prediction changes what comes after"
         )
+    key = keys[0]
+    yield from inference.explained(answers[key], run.answers[key], cases[key], bounds[key])
+    yield (
+        "predictions are wrong where training is right: look at the way of inference, at dropout, and"
+        " at what of batch norm's state `load` sets"
+    )
+
+
+def _asked(
+    run: ReferenceRun, steps: int, batches: Sequence[NDArray[np.float32]]
+) -> inference.Predictions:
+    """Return what was asked for after so many steps, with all weights that may be stale."""
+    marks = checkpoints(run.steps, run.workload.optimiser.accumulate)
+    before = max((mark for mark in marks if mark < steps), default=0)
+    return inference.Predictions(
+        run.workload,
+        np.concatenate(batches),
+        _weights_after(run, steps, averaged=True),
+        {
+            "of the start": run.start,
+            "of before the last call of `train`": _weights_after(run, before, averaged=True),
+        },
+        _weights_after(run, steps, averaged=False),
+    )
+
+
+def _weights_after(run: ReferenceRun, steps: int, averaged: bool) -> Weights:
+    """Return weights and state, where `averaged` is asked for with averages in the weights' stead."""
+    if not steps:
+        return run.start
+    trained = {name: run.answers[f"weights/{steps}/{name}"] for name in run.start}
+    if averaged:
+        trained |= {n: run.answers.get(f"average/{steps}/{n}", trained[n]) for n in trained}
+    return trained
+
+
+def _unsteady(answers: Answers, run: ReferenceRun, steps: int) -> bool:
+    """Whether an example is predicted otherwise in a call of one, of a batch and of a list."""
+    every = (f"predicted/{steps}/{probe}" for probe in probes(run.batches))
+    keys = [key for key in every if key in run.answers]
+    rows = min(len(run.answers[key]) for key in keys)
+    logits, (right, *_) = ([a[key][:rows] for key in keys] for a in (answers, run.answers))
+    errors = [difference(a, right) for a in logits]
+    apart = max(difference(a, b) for a, b in combinations(logits, 2))
+    return apart > max(errors) / 2 and apart > SCALED

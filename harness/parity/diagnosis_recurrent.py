@@ -1,58 +1,177 @@
-"""What wrong recurrent layers and activations look like: gates in another order, a forget bias, GELU."""
+"""What wrong recurrent layers look like: gates in another order or formula, ways that change places."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.parity.check import Verdict
+from frameworks.reference.function import Function
+from frameworks.reference.recurrent import Gru, GruWay, Lstm, LstmWay, Recurrent, Way
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import difference
+from harness.parity.suspects import Suspect, of_functions, of_layers
 from workloads import layers
 
-ORDERS: tuple[tuple[type[layers.Recurrent], str, tuple[int, ...]], ...] = (
-    (layers.Lstm, "i, f, o, g", (0, 1, 3, 2)),
-    (layers.Lstm, "i, g, f, o", (0, 2, 1, 3)),
-    (layers.Lstm, "i, o, f, g", (0, 3, 1, 2)),
-    (layers.Gru, "z, r, n", (1, 0, 2)),
+GATES: Mapping[type[layers.Recurrent], str] = {layers.Lstm: "ifgo", layers.Gru: "rzn"}
+"""The gates in the spec's order."""
+
+
+class HardGates(LstmWay):
+    """Gates are clipped lines."""
+
+    def gate(self, x: NDArray) -> NDArray:
+        return np.clip(0.2 * x + 0.5, 0, 1)
+
+
+class NoTanh(LstmWay):
+    """h = o c."""
+
+    def step(self, from_x: NDArray, from_h: NDArray, h: NDArray) -> NDArray:
+        super().step(from_x, from_h, h)
+        return self.seen[-1][3] * self.c
+
+
+class ResetBefore(GruWay):
+    """The reset gate comes before the product: n = tanh(x's + W (r h) + bias_h)."""
+
+    def step(self, from_x: NDArray, from_h: NDArray, h: NDArray) -> NDArray:
+        units = self.units
+        rz = from_x[:, : 2 * units] + from_h[:, : 2 * units]
+        r, z = np.split(self.gate(rz), 2, axis=1)
+        q = (r * h) @ self.weight_h[2 * units :].T + self.parameters["bias_h"]
+        n = self.tanh(from_x[:, 2 * units :] + q)
+        self.seen.append((r, z, n, q, h))
+        return (1 - z) * n + z * h
+
+
+class UpdateTurned(GruWay):
+    """h = z n + (1 - z) h."""
+
+    def step(self, from_x: NDArray, from_h: NDArray, h: NDArray) -> NDArray:
+        super().step(from_x, from_h, h)
+        _, z, n, _, _ = self.seen[-1]
+        return z * n + (1 - z) * h
+
+
+class WithoutBiasOfH(GruWay):
+    """The bias in the reset gate's reach is left out."""
+
+    def bias_of_h(self) -> NDArray:
+        return 0 * super().bias_of_h()
+
+
+class BiasOutside(GruWay):
+    """The bias of h is added outside the reset gate's reach."""
+
+    def bias_of_h(self) -> NDArray:
+        return 0 * super().bias_of_h()
+
+    def step(self, from_x: NDArray, from_h: NDArray, h: NDArray) -> NDArray:
+        bias = super().bias_of_h()
+        return super().step(from_x + bias, from_h, h)
+
+
+WAYS: tuple[tuple[str, type[layers.Recurrent], type[Recurrent], type[Way]], ...] = (
+    ("lstm: gates are hard sigmoids", layers.Lstm, Lstm, HardGates),
+    ("lstm: h is o c, without the tanh", layers.Lstm, Lstm, NoTanh),
+    (
+        "gru: the reset gate comes before h's product, and not after (reset_after)",
+        *(layers.Gru, Gru, ResetBefore),
+    ),
+    ("gru: z and 1 - z have changed places", layers.Gru, Gru, UpdateTurned),
+    ("gru: bias_h is left out", layers.Gru, Gru, WithoutBiasOfH),
+    ("gru: bias_h lies outside the reset gate's reach", layers.Gru, Gru, BiasOutside),
 )
-"""Orders of gates that are in use elsewhere; each names the spec's gates by their place."""
 
 
-FITS = 0.1
-"""What is left of a difference that the other formula explains: the rest is rounding."""
+def _joined(
+    base: type[Recurrent], join: Callable[[list[NDArray], bool], NDArray]
+) -> type[Function]:
+    """Return a layer whose outputs are made of its ways'; the flag says that its one way is reverse."""
+
+    class Joined(base):  # type: ignore[valid-type, misc]
+        def forward(self, x: NDArray) -> NDArray:
+            ways = np.split(super().forward(x), len(self.layer.suffixes), axis=2)
+            return join(ways, self.layer.direction == layers.REVERSE)
+
+    return Joined
 
 
-def suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
-    """Yield other computations of the same step, in words."""
-    leaves = run.workload.leaves
-    for kind, names, order in ORDERS:
-        if any(isinstance(place.layer, kind) for place in leaves):
-            yield (
-                f"{kind.kind}: the gates come in the order {names}",
-                _changed(run, kind, partial(_ordered, order)),
-            )
-    if any(isinstance(place.layer, layers.Lstm) for place in leaves):
-        yield (
-            "lstm: 1 is added to the bias of the forget gate",
-            _changed(run, layers.Lstm, _with_forget_bias),
+def _back_first(ways: list[NDArray], reverse: bool) -> NDArray:
+    return np.concatenate(ways[::-1], axis=2)
+
+
+def _back_as_made(ways: list[NDArray], reverse: bool) -> NDArray:
+    if reverse:
+        return ways[0][:, ::-1]
+    return np.concatenate([ways[0], *(way[:, ::-1] for way in ways[1:])], axis=2)
+
+
+def _ends(ways: list[NDArray], reverse: bool) -> NDArray:
+    """What a last step then finds of the way back is the step that it ends with: the first."""
+    back = [np.broadcast_to(way[:, :1], way.shape) for way in ways[1:]]
+    return np.concatenate([ways[0], *back], axis=2)
+
+
+ENDS: Mapping[str, Callable[[list[NDArray], bool], NDArray]] = {
+    "the way back comes first in the output": _back_first,
+    "the way back leaves its outputs in the order in which it makes them": _back_as_made,
+    "the way back's last step is the one that it ends with": _ends,
+}
+
+
+def suspects(run: ReferenceRun, single: bool) -> Iterator[Suspect]:
+    """Yield other computations of the same step."""
+    for words, kind, function, way in WAYS:
+        other = type("Other", (function,), {"way": way})
+        yield from of_functions(run, words, kind, other, single)
+    for kind, function in {layers.Lstm: Lstm, layers.Gru: Gru}.items():
+        for words, join in ENDS.items():
+            joined = _joined(function, join)
+            yield from of_functions(run, f"{kind.kind}: {words}", kind, joined, single)
+        yield from of_layers(
+            run, f"{kind.kind} goes through the steps the other way", partial(_turned, kind), single
+        )
+        if not single and any(type(place.layer) is kind for place in run.workload.leaves):
+            yield from _of_weights(run, kind)
+
+
+def _of_weights(run: ReferenceRun, kind: type[layers.Recurrent]) -> Iterator[Suspect]:
+    yield from _of_orders(run, kind, GATES[kind])
+    if kind is layers.Lstm:
+        words = "lstm: 1 is added to the bias of the forget gate"
+        yield Suspect(words, _changed(run, layers.Lstm, _with_forget_bias))
+    if any(getattr(p.layer, "direction", "") == layers.BIDIRECTIONAL for p in run.workload.leaves):
+        start = {name: run.start[_of_other_way(name, run.start)] for name in run.start}
+        words = f"{kind.kind}: the two ways have each other's weights"
+        yield Suspect(words, replace(run, start=start))
+
+
+def _turned(kind: type[layers.Recurrent], layer: layers.Layer) -> layers.Layer:
+    """Return a layer of the kind that has one way with the other in its stead."""
+    if not isinstance(layer, kind) or layer.direction == layers.BIDIRECTIONAL:
+        return layer
+    forward = layer.direction == layers.FORWARD
+    return replace(layer, direction=layers.REVERSE if forward else layers.FORWARD)
+
+
+def _of_orders(run: ReferenceRun, kind: type[layers.Recurrent], gates: str) -> Iterator[Suspect]:
+    for order in [*permutations(range(len(gates)))][1:]:
+        names = ", ".join(gates[place] for place in order)
+        yield Suspect(
+            f"{kind.kind}: the gates come in the order {names}",
+            _changed(run, kind, partial(_ordered, order)),
         )
 
 
-def of_gelu(answers: Mapping[str, NDArray], run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
-    """GELU by its other formula: so near that it explains only what is left of a small difference."""
-    if not any(isinstance(place.layer, layers.Gelu) for place in run.workload.leaves):
-        return
-    changed = layers.changed(run.workload.layers, _other_gelu)
-    with_other_gelu = replace(run, workload=replace(run.workload, layers=changed))
-    logits = with_other_gelu.reference().step(run.batches[0]).logits
-    off = difference(answers["logits"], run.answers["logits"])
-    if difference(answers["logits"], logits) < FITS * off:
-        yield "gelu takes the other of its two formulas: by tanh, or exact"
+def _of_other_way(name: str, names: Mapping[str, NDArray]) -> str:
+    if name.endswith("_reverse"):
+        return name.removesuffix("_reverse")
+    return f"{name}_reverse" if f"{name}_reverse" in names else name
 
 
 def _changed(
@@ -80,10 +199,3 @@ def _with_forget_bias(short: str, weight: NDArray) -> NDArray:
     if not short.startswith("bias"):
         return weight
     return weight + np.repeat(np.array([0, 1, 0, 0], weight.dtype), len(weight) // 4)
-
-
-def _other_gelu(layer: layers.Layer) -> layers.Layer:
-    """Return a GELU by its other formula, and any other layer as it is."""
-    if not isinstance(layer, layers.Gelu):
-        return layer
-    return replace(layer, approximate="none" if layer.approximate == "tanh" else "tanh")

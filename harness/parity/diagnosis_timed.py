@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from functools import partial
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.contract import Memory
-from harness.parity import inference
+from harness.parity import diagnosis_updates, inference
 from harness.parity.check import Verdict
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, common, difference, explains, factor
+from harness.parity.relations import EXACT, common, difference, factor
+from harness.parity.suspects import Case, Suspect, explained
 from harness.parity.timed import Arrays, part, predicted
 from harness.verdicts import NOT_EQUIVALENT
 from workloads.batches import Batch
-from workloads.init import dropouts
 from workloads.spec import Workload
 
 Weights = Mapping[str, NDArray]
-
-SECANTS, RATES = 4, (1e-3, 1e3)
-"""How many steps look for another learning rate, and between which factors."""
-
-_RATE = "the learning rate is {:.4g} times what is right"
 
 GROUPS = (4, 8, 16, 32, 64, 128)
 """Steps that one call of a compiled loop may make."""
@@ -113,12 +109,7 @@ def _in_a_list(arrays: Arrays, run: ReferenceRun) -> Iterator[str]:
         yield f"losses come in equal pairs: every second batch is left out, or two make one step, {where}"
     if difference(timed[1:], replayed[:-1]) < EXACT:
         yield f"each loss is that of the step before, {where}"
-    for words, suspect in _suspects(run):
-        losses = suspect.reference().train(suspect.batches)
-        if explains(losses, timed[: len(losses)], replayed[: len(losses)]):
-            yield f"{words}, {where}"
-    if scale := _other_rate(timed[: run.steps], replayed[: run.steps], run):
-        yield f"{_RATE.format(scale)}, {where}"
+    yield from (f"{words}, {where}" for words in _of_losses(timed, replayed, run))
     if group := _whole_groups(off, count):
         yield f"what remains of whole groups of {group} steps is trained otherwise, {where}"
     if off[0] == 0:
@@ -136,32 +127,29 @@ def _behind_right_losses(arrays: Arrays, run: ReferenceRun, where: str) -> Itera
         yield f"weights are right and the optimiser's memory is not, {where}"
     for words in _moved(after, expected, part(arrays, "start"), run):
         yield f"{words}, {where}"
-    timed, replayed = arrays["timed/losses"][: run.steps], arrays["replayed/losses"][: run.steps]
-    if scale := _other_rate(timed, replayed, run):
-        yield f"{_RATE.format(scale)}, {where}"
+    found = _of_losses(arrays["timed/losses"], arrays["replayed/losses"], run)
+    yield from (f"{words}, {where}" for words in found)
     yield (
         f"all losses are right and the weights are not, {where}: an update is left out, or not"
         " done when train returns"
     )
 
 
-def _other_rate(losses: NDArray, expected: NDArray, run: ReferenceRun) -> float | None:
-    """The factor on the learning rate that explains the losses, by secants on the last of them."""
-    optimiser = run.workload.optimiser
+def _of_losses(timed: NDArray, replayed: NDArray, run: ReferenceRun) -> Iterator[str]:
+    """What explains the losses of the first steps."""
+    count = min(run.steps, len(timed), len(replayed))
+    losses = [bounds["losses"] for bounds in run.bounds.values()]
+    case = Case(
+        {"losses": timed[:count]},
+        {"losses": replayed[:count]},
+        {"losses": float(max(np.linalg.norm(bounds) for bounds in losses))},
+    )
 
-    def trained(scale: float) -> NDArray:
-        workload = replace(run.workload, optimiser=replace(optimiser, lr=scale * optimiser.lr))
-        return replace(run, workload=workload).reference().train(run.batches)
+    def compute(suspect: Suspect) -> dict[str, NDArray]:
+        return {"losses": suspect.losses()[:count]}
 
-    before, scale = 1.0, 1.01
-    trained_before, trained_now = trained(before), trained(scale)
-    for _ in range(SECANTS):
-        if not (rise := trained_now[-1] - trained_before[-1]):
-            break
-        step = (losses[-1] - trained_now[-1]) * (scale - before) / rise
-        before, scale = scale, float(np.clip(scale + step, *RATES))
-        trained_before, trained_now = trained_now, trained(scale)
-    return scale if explains(trained_now, losses, expected) else None
+    fits = partial(diagnosis_updates.fits, run)
+    yield from explained(_suspects(run), fits, compute, case)
 
 
 def _whole_groups(off: NDArray, count: int) -> int | None:
@@ -172,30 +160,8 @@ def _whole_groups(off: NDArray, count: int) -> int | None:
     return next((g for g in GROUPS if count % g and first == count - count % g), None)
 
 
-def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
-    """Other trainings of the first steps, in words."""
-    first = run.batches[0]
-    yield (
-        "the first batch is trained again and again",
-        replace(run, batches=(first,) * run.steps),
-    )
-    if run.workload.masked:
-        masked = tuple(batch._replace(masks=first.masks) for batch in run.batches)
-        yield "dropout's first masks are used for all batches", replace(run, batches=masked)
-        undropped = tuple(
-            batch._replace(masks=_without_dropout(run.workload, len(batch.labels)))
-            for batch in run.batches
-        )
-        yield "dropout is off", replace(run, batches=undropped)
-        scaled = tuple(
-            batch._replace(masks=tuple(map(np.ones_like, batch.masks))) for batch in run.batches
-        )
-        yield "dropout drops nothing, and scales as if it did", replace(run, batches=scaled)
-    if run.batches[1:]:
-        shifted = (first, *run.batches[:-1])
-        yield "every step has the batch before", replace(run, batches=shifted)
-        inputs = (first, *(b._replace(inputs=a.inputs) for a, b in pairwise(run.batches)))
-        yield "every step has the inputs of the batch before", replace(run, batches=inputs)
+def _suspects(run: ReferenceRun) -> Iterator[Suspect]:
+    """Yield other trainings of the first steps."""
     if run.memory is not None:
         empty = {
             slot: {name: np.zeros_like(array) for name, array in arrays.items()}
@@ -203,12 +169,13 @@ def _suspects(run: ReferenceRun) -> Iterator[tuple[str, ReferenceRun]]:
         }
         for steps in (run.memory.steps, 0):
             memory = Memory(steps, empty)
-            yield "the optimiser's memory is lost at the start", replace(run, memory=memory)
-
-
-def _without_dropout(workload: Workload, batch: int) -> tuple[NDArray, ...]:
-    """Masks that undo what dropout does to the elements that it lets pass."""
-    return tuple(np.full(shape, 1 - rate) for rate, shape in dropouts(workload, batch))
+            words = "the optimiser's memory is lost at the start"
+            yield Suspect(words, replace(run, memory=memory))
+        memory = Memory(0, run.memory.slots)
+        yield Suspect(
+            "steps are counted anew from the start of the list", replace(run, memory=memory)
+        )
+    yield from diagnosis_updates.suspects(run)
 
 
 def predictions_hint(
@@ -218,21 +185,25 @@ def predictions_hint(
     if verdict.value != NOT_EQUIVALENT:
         return None
     timed, replayed, drawn = arrays["timed"], arrays["replayed"], arrays["drawn"]
-    expected, _ = predicted(arrays, workload, precision)
+    expected, bounds = predicted(arrays, workload, precision)
     predictions = inference.Predictions(
-        workload, np.concatenate(arrays["inputs"]), part(arrays, "weights"), dict(start)
+        workload,
+        np.concatenate(arrays["inputs"]),
+        part(arrays, "weights"),
+        {"of the start": dict(start)},
     )
-    logits = np.concatenate(timed[drawn])
-    if difference(np.concatenate(replayed[drawn]), np.concatenate(expected)) < EXACT:
-        for words in _of_other_calls(timed, replayed):
-            return words
-        for words in inference.patterns(logits, np.concatenate(expected), predictions):
-            return f"{words}, in timed calls, and not in others"
-        return "these calls are answered otherwise than the same inputs in other calls"
-    return next(
-        inference.patterns(logits, np.concatenate(expected), predictions),
-        "they are not those of the weights that training left: a cache or a graph that is stale",
+    logits, right = np.concatenate(timed[drawn]), np.concatenate(expected)
+    bound = float(np.linalg.norm(bounds[:, 0]))
+    patterns = chain(
+        inference.patterns(logits, right, predictions),
+        inference.explained(logits, right, predictions, bound),
     )
+    if difference(np.concatenate(replayed[drawn]), right) < EXACT:
+        otherwise = "these calls are answered otherwise than the same inputs in other calls"
+        in_timed = (f"{words}, in timed calls, and not in others" for words in patterns)
+        return next(chain(_of_other_calls(timed, replayed), in_timed), otherwise)
+    stale = "they are not those of the weights that training left: a cache or a graph that is stale"
+    return next(patterns, stale)
 
 
 def _of_other_calls(timed: NDArray, replayed: NDArray) -> Iterator[str]:

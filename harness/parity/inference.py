@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import Arithmetic
-from harness.parity.relations import EXACT, coarse, difference, explains, factor
+from harness.parity import diagnosis_layers
+from harness.parity.reference import ReferenceRun
+from harness.parity.relations import EXACT, coarse, difference, explains, factor, stored_as
+from harness.parity.suspects import Case, Suspect, best
 from workloads import layers
 from workloads.batches import Batch
 from workloads.init import dropouts
@@ -25,13 +28,24 @@ DECIMALS = range(4)
 class Predictions:
     """What was asked for: `inputs` (examples, ...), at these weights and state.
 
-    `start` are the weights at the start of the training; None where they are not at hand.
+    `stale` are weights and state of other moments, in words. `trained` are the weights where those
+    asked for are their averages.
     """
 
     workload: Workload
     inputs: NDArray[np.float32]
     weights: Weights
-    start: Weights | None = None
+    stale: Mapping[str, Weights] = field(default_factory=dict)
+    trained: Weights | None = None
+
+    @property
+    def run(self) -> ReferenceRun:
+        """The run that begins with these weights, and has no steps."""
+        return ReferenceRun(self.workload, self.weights, ())
+
+    def by(self, suspect: Suspect) -> dict[str, NDArray]:
+        """Return a suspect's logits."""
+        return {"logits": suspect.reference().predict([self.inputs])}
 
 
 def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> Iterator[str]:
@@ -42,24 +56,51 @@ def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> It
         yield "predictions are probabilities, softmax(logits), and not logits"
     if any(isinstance(place.layer, layers.BatchNorm) for place in predictions.workload.leaves):
         yield from _batch_statistics(logits, predictions)
-    if predictions.start is not None:
-        reference = Reference(predictions.workload, predictions.start, Options("numpy"))
-        if explains(reference.predict([predictions.inputs]), logits, expected):
-            yield "predictions are by the weights of the start: a graph or a cache is stale"
     yield from _of_others(logits, expected)
     scale = factor(logits, expected)
-    if scale is not None and abs(scale - 1) > EXACT / 10:
+    if scale is not None and explains(scale * expected, logits, expected):
         yield f"logits are {scale:.6g} times what is right"
+    case = Case({"logits": logits}, {"logits": expected}, {"logits": 0.0})
+    if words := best(_stale(predictions), predictions.by, case):
+        yield words
+
+
+def explained(
+    logits: NDArray, expected: NDArray, predictions: Predictions, bound: float
+) -> Iterator[str]:
+    """Yield which layer computes otherwise in inference, or how coarsely it is all computed.
+
+    `bound` is what rounding allows of the norm of the logits' error.
+    """
+    case = Case({"logits": logits}, {"logits": expected}, {"logits": bound})
+    found = diagnosis_layers.explained(predictions.run, predictions.by, case)
+    yield from (f"{words}, in inference" for words in found)
 
     def in_arithmetic(arithmetic: Arithmetic) -> NDArray:
-        weights, options = predictions.weights, Options("numpy")
-        reference = Reference(predictions.workload, weights, options, arithmetic=arithmetic)
+        reference = predictions.run.reference(arithmetic=arithmetic)
         return reference.predict([predictions.inputs])
 
     yield from coarse(logits, expected, in_arithmetic)
 
 
+def _stale(predictions: Predictions) -> Iterator[Suspect]:
+    """Yield the weights, and batch norm's state alone, of other moments; and those not averaged."""
+    run, names = predictions.run, predictions.workload.state
+    if predictions.trained is not None and predictions.workload.optimiser.average:
+        words = "predictions are by the weights, and not by their average"
+        yield Suspect(words, replace(run, start=predictions.trained))
+    for moment, weights in predictions.stale.items():
+        if names:
+            state = {**run.start, **{name: weights[name] for name in names}}
+            words = f"predictions are by batch norm's state {moment}: it was folded in, or is stale"
+            yield Suspect(words, replace(run, start=state))
+        words = f"predictions are by the weights {moment}: a graph or a cache is stale"
+        yield Suspect(words, replace(run, start=weights))
+
+
 def _rounded(logits: NDArray) -> Iterator[str]:
+    if name := stored_as(logits):
+        yield f"logits are rounded to {name}"
     for decimals in DECIMALS:
         if np.allclose(logits, np.round(logits, decimals), rtol=1e-6, atol=1e-6):
             yield f"logits are rounded to multiples of {10.0**-decimals:g}"

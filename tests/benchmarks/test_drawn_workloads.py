@@ -144,6 +144,12 @@ NETS: dict[str, Callable[[Workload], bool]] = {
     "batches that are filled up": lambda net: net.data.last == "wrap",
     "colours": lambda net: net.input_shape[0] == 3,
     "tokens": lambda net: net.tokens > 0,
+    "a recurrent layer on tokens": lambda net: (
+        net.tokens > 0 and any(isinstance(layer, layers.Recurrent) for layer in net.layers)
+    ),
+    "a convolution of tokens": lambda net: (
+        net.tokens > 0 and any(isinstance(layer, layers.Conv1d) for layer in net.layers)
+    ),
     "inputs far from 0": lambda net: net.data.mean == (-100.0,),
 }
 
@@ -167,6 +173,10 @@ PLACES: dict[str, Callable[[Placed], bool]] = {
     ),
     "an average that counts its padding": lambda place: (
         isinstance(place.layer, AvgPool) and place.layer.count_padding and place.layer.padding != 0
+    ),
+    "an average of windows that are not whole, which counts its padding": lambda place: (
+        isinstance(place.layer, AvgPool)
+        and (place.layer.ceil and place.layer.count_padding and place.layer.padding != 0)
     ),
     "groups": lambda place: isinstance(place.layer, Conv2d) and place.layer.groups > 1,
     "a depthwise convolution": lambda place: (

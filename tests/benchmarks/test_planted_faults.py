@@ -16,6 +16,7 @@ from benchmarks.faults import WORKLOAD
 from benchmarks.planted_faults.catalogue import FAULTS, HONEST
 from benchmarks.planted_faults.fault import LONG, Fault
 from benchmarks.planted_faults.inference import INFERENCE, in_bfloat16
+from benchmarks.planted_faults.lists import LISTS, MOST
 from benchmarks.planted_faults.training import LATE, TRAINING, OfLongLists
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
@@ -71,7 +72,7 @@ def parts(logits: NDArray) -> list[NDArray]:
 
 def test_there_are_enough_faults_and_each_says_what_it_is() -> None:
     sentences = [FAULTS[name].__doc__ for name in ALL]
-    assert len(ALL) == len(TRAINING) + len(INFERENCE) >= 16
+    assert len(ALL) == len(TRAINING) + len(LISTS) + len(INFERENCE) >= 16
     assert len({*sentences}) == len(sentences) and None not in sentences
 
 
@@ -115,6 +116,13 @@ def joined(first: Batch, second: Batch) -> Batch:
     return Batch(inputs, np.concatenate([first.labels, second.labels]), tuple(masks))
 
 
+def part(array: Any) -> Any:
+    """The first half of a batch's examples, and the last of it in place of the others."""
+    if isinstance(array, tuple):
+        return tuple(map(part, array))
+    return array[[0, 1, 2, 3, 3, 3, 3, 3]]
+
+
 TRAINED_INSTEAD: dict[str, Callable[[list[Batch]], list[Batch]]] = {
     "every-second-batch": lambda b: [b[i] for i in range(0, len(b), 2)],
     "first-batch-again": lambda b: [b[0] for _ in b],
@@ -131,6 +139,8 @@ TRAINED_INSTEAD: dict[str, Callable[[list[Batch]], list[Batch]]] = {
     "last-batch-wrong": lambda b: [*b[:30], b[0]],
     "losses-of-step-before": lambda b: b,
     "losses-overwritten": lambda b: b,
+    "losses-smoothed": lambda b: b,
+    "half-batches": lambda b: [Batch(part(x.inputs), part(x.labels), part(x.masks)) for x in b],
 }
 
 """By fault: what the honest adapter has to be given to do the same with LIST, which has 31 batches."""
@@ -141,6 +151,10 @@ LOSSES_REPORTED: dict[str, Callable[[NDArray], list[float]]] = {
     "batches-accumulated": lambda losses: [losses[i // 2] for i in range(31)],
     "losses-of-step-before": lambda losses: [losses[max(i - 1, 0)] for i in range(31)],
     "losses-overwritten": lambda losses: [losses[30]] * 31,
+    "losses-smoothed": lambda losses: [
+        2.0**-i * losses[0] + sum(2.0 ** (j - i - 1) * losses[j] for j in range(1, i + 1))
+        for i in range(31)
+    ],
 }
 """By fault: what it makes of the losses of that; of the others, nothing."""
 
@@ -155,6 +169,77 @@ def test_what_is_trained_instead_of_a_long_list(name: str) -> None:
     assert same(adapter.weights(), right.weights())
     if instead is not LIST:
         assert not same(right.weights(), trained(LIST))
+
+
+SHORT = Batch(LIST[1].inputs[:3], LIST[1].labels[:3], tuple(m[:3] for m in LIST[1].masks))
+WITH_SHORT = [LIST[0], SHORT, *LIST[2:]]
+
+
+def test_what_becomes_of_a_short_batch_in_a_long_list() -> None:
+    adapter = planted("short-batches-left-out")
+    assert len(adapter.train(WITH_SHORT)) == len(LIST)
+    assert same(adapter.weights(), trained([LIST[0], *LIST[2:]]))
+
+    def filled(array: Any) -> Any:
+        return np.concatenate([array, np.repeat(array[-1:], 5, axis=0)])
+
+    masks = tuple(map(filled, SHORT.masks))
+    whole = Batch(filled(SHORT.inputs), filled(SHORT.labels), masks)
+    adapter = planted("short-batches-filled")
+    adapter.train(WITH_SHORT)
+    assert same(adapter.weights(), trained([LIST[0], whole, *LIST[2:]]))
+    assert not same(adapter.weights(), trained(WITH_SHORT))
+
+
+def test_a_second_long_list_trains_on_the_first_of_its_length() -> None:
+    adapter, other = planted("first-list-again"), BATCHES[20 : 20 + len(LIST)]
+    adapter.train(LIST)
+    adapter.train(other)
+    assert same(adapter.weights(), trained([*LIST, *LIST]))
+    adapter.train(BATCHES[:40])
+    assert same(adapter.weights(), trained([*LIST, *LIST, *BATCHES[:40]]))
+
+
+def test_a_list_is_cut_off() -> None:
+    adapter, list_of_70 = planted("list-cut-off"), [*BATCHES, *BATCHES[:6]]
+    losses = adapter.train(list_of_70)
+    assert same(adapter.weights(), trained(list_of_70[:MOST]))
+    assert losses[MOST:] == pytest.approx([losses[MOST - 1]] * 6)
+
+
+def test_late_gradients_are_those_of_the_weights_before() -> None:
+    adapter, right, momentum = planted("gradients-late"), honest(), 0.9
+    adapter.train(LIST)
+    before: dict[str, Any] = dict.fromkeys(NET.parameters, 0.0)
+    weights = [START, START]
+    for batch in LIST:
+        right.load(weights[-2])
+        gradients = right.step(batch).gradients
+        before = {name: momentum * before[name] + gradients[name] for name in before}
+        moved = {n: weights[-1][n] - NET.optimiser.lr * v for n, v in before.items()}
+        weights.append({**weights[-1], **moved})
+    for name in NET.parameters:
+        assert np.allclose(adapter.weights()[name], weights[-1][name], rtol=1e-4, atol=1e-5)
+    assert not same(adapter.weights(), trained(LIST))
+
+
+def test_what_is_moved_further_after_each_step_of_a_long_list() -> None:
+    for name in ("weights-in-bfloat16", "state-faster", "weights-decay"):
+        adapter = planted(name)
+        adapter.train(LIST)
+        after, right = adapter.weights(), trained(LIST)
+        changed = {n for n in START if not np.allclose(after[n], right[n], rtol=1e-6, atol=1e-8)}
+        assert changed & {*NET.parameters} if name != "state-faster" else changed == {*NET.state}
+        if name == "weights-in-bfloat16":
+            assert all(np.array_equal(in_bfloat16(after[n]), after[n]) for n in NET.parameters)
+    decayed = dataclasses.replace(NET.optimiser, momentum=0.0)  # type: ignore[call-arg]
+    plain = dataclasses.replace(NET, optimiser=decayed)
+    short = FAULTS["weights-decay"](Honest, plain, START, Options("numpy"))
+    short.train(LIST)
+    also = dataclasses.replace(decayed, weight_decay=1e-3)
+    right = trained(LIST, dataclasses.replace(NET, optimiser=also))
+    for n in NET.parameters:
+        assert np.allclose(short.weights()[n], right[n], rtol=1e-3, atol=1e-5)
 
 
 def test_the_rate_is_one_percent_larger_in_long_lists_and_momentum_goes_on() -> None:
@@ -349,6 +434,38 @@ def test_a_single_example_alone_is_predicted_otherwise(name: str) -> None:
     assert np.allclose(adapter.predict([INPUTS[0][:1]]), wrong[name], rtol=1e-6)
     for inputs in (INPUTS[:1], [x[:1] for x in INPUTS[:2]]):
         assert np.array_equal(adapter.predict(inputs), right.predict(inputs))
+
+
+def test_predictions_are_cached_by_their_corners() -> None:
+    adapter, batch = planted("cached-by-the-corners"), INPUTS[0].copy()
+    before = adapter.predict([batch])
+    batch[1] = INPUTS[1][1]
+    assert np.array_equal(adapter.predict([batch]), before)
+    assert not np.allclose(adapter.inner.predict([batch]), before)
+    batch.flat[0] += 1
+    assert np.array_equal(adapter.predict([batch]), adapter.inner.predict([batch]))
+    adapter.train(BATCHES[:1])
+    assert np.array_equal(adapter.predict([batch]), adapter.inner.predict([batch]))
+
+
+@pytest.mark.parametrize("name", ["dropout-in-long-lists", "other-epsilon"])
+def test_long_lists_alone_are_predicted_as_in_training_or_with_another_epsilon(name: str) -> None:
+    adapter, right = planted(name), honest()
+    for each in (adapter, right):
+        each.train(BATCHES[:3])
+    assert np.array_equal(adapter.predict(INPUTS[:LONG]), right.predict(INPUTS[:LONG]))
+    wrong, exact = adapter.predict(INPUTS), right.predict(INPUTS)
+    off = np.linalg.norm(wrong - exact) / np.linalg.norm(exact)
+    assert (1e-3 if name == "other-epsilon" else 0.05) < off < 2
+
+
+def test_the_state_of_the_first_prediction_and_the_weights_of_today() -> None:
+    adapter, right = planted("state-of-the-first-prediction"), honest()
+    adapter.predict(INPUTS[:1])
+    adapter.train(BATCHES[:3])
+    today = trained(BATCHES[:3])
+    right.load({**today, **{name: START[name] for name in NET.state}})
+    assert np.array_equal(adapter.predict(INPUTS), right.predict(INPUTS))
 
 
 def test_which_old_weights_predictions_are_made_with() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import frameworks
 from frameworks.answers import answers
 from frameworks.contract import Options
-from tests.frameworks import optimiser_mutants
+from tests.frameworks import formula_mutants, optimiser_mutants
 from tests.frameworks.mutants import FAULTS, Mutant
 from tests.frameworks.recurrent_mutants import NATIVE_RECURRENT, RECURRENT
 from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED
@@ -27,7 +27,7 @@ from workloads import spec
 from workloads.batches import Batch
 
 ALL = FAULTS | TRANSFORMED | NATIVE_TRANSFORMED | RECURRENT | NATIVE_RECURRENT
-ALL |= WINDOWED | NATIVE_WINDOWED | optimiser_mutants.FAULTS
+ALL |= WINDOWED | NATIVE_WINDOWED | optimiser_mutants.FAULTS | formula_mutants.FAULTS
 
 
 def answer(framework: str, mode: str, workload: str, steps: int, folder: Path) -> None:

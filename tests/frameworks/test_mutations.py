@@ -10,7 +10,7 @@ import pytest
 from benchmarks.mutations import Outcome, native_host, outcomes
 from harness.environments.framework_spec import discover
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
-from tests.frameworks import optimiser_mutants
+from tests.frameworks import formula_mutants, optimiser_mutants
 from tests.frameworks.mutants import COMMON, NATIVE
 from tests.frameworks.recurrent_mutants import NATIVE_RECURRENT, RECURRENT
 from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED
@@ -41,8 +41,10 @@ def test_every_planted_fault_is_caught_and_the_honest_adapter_is_not(
     missed = [o.fault for o in outcome if o.fault and o.verdict.value != NOT_EQUIVALENT]
     assert missed == []
     expected = {*COMMON, *TRANSFORMED, *RECURRENT, *WINDOWED, *optimiser_mutants.FAULTS}
+    expected |= {*formula_mutants.FORMULAS}
     if outcome[0].framework == native_host():
         expected |= {*NATIVE, *NATIVE_TRANSFORMED, *NATIVE_RECURRENT, *NATIVE_WINDOWED}
+        expected |= {*formula_mutants.NATIVE}
     assert {one.fault for one in outcome} - {""} == expected
 
 

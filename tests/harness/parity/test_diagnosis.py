@@ -36,7 +36,7 @@ CNN = catalogue("cnn-digits")
         ("kernels are transposed", "kernels are transposed"),
         ("flatten takes NHWC order", "flatten takes (height, width, channels)"),
         ("max pooling is replaced by averages", "replaced by averages"),
-        ("momentum is left out", "another momentum"),
+        ("momentum is left out", "momentum is left out"),
     ],
 )
 def test_a_known_pattern_gets_its_hint(fault: str, says: str) -> None:

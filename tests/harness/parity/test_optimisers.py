@@ -97,8 +97,8 @@ class ClippedByTensor(Wrong):
     """each tensor is clipped by its own norm"""
 
     def mend(self, update: Any) -> None:
-        clipped = update._clipped
-        update._clipped = lambda gradients: {
+        clipped = update.clipped
+        update.clipped = lambda gradients: {
             name: clipped({name: g})[name] for name, g in gradients.items()
         }
 
@@ -126,8 +126,8 @@ class DecayClipped(Wrong):
     """weight decay is clipped with the gradient"""
 
     def mend(self, update: Any) -> None:
-        clipped, decay = update._clipped, update.decay
-        update._clipped = lambda gradients: clipped(
+        clipped, decay = update.clipped, update.decay
+        update.clipped = lambda gradients: clipped(
             {name: g + decay[name] * update.weights[name] for name, g in gradients.items()}
         )
         update.decay = dict.fromkeys(decay, np.float32(0))
@@ -137,8 +137,8 @@ class Summed(Wrong):
     """gradients are summed over the batches"""
 
     def mend(self, update: Any) -> None:
-        clipped, count = update._clipped, np.float32(update.optimiser.accumulate)
-        update._clipped = lambda gradients: clipped(
+        clipped, count = update.clipped, np.float32(update.optimiser.accumulate)
+        update.clipped = lambda gradients: clipped(
             {name: count * g for name, g in gradients.items()}
         )
 

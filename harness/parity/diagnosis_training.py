@@ -1,0 +1,271 @@
+"""Ways to train the same batches otherwise: in lists, short batches, schedules and averages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frameworks.contract import Memory
+from frameworks.reference.adapter import Reference
+from harness.parity.reference import ReferenceRun
+from harness.parity.suspects import Suspect, Trainer
+from workloads.batches import Batch
+from workloads.init import dropouts
+from workloads.optimisers import Constant, Schedule
+from workloads.spec import Workload
+
+
+class CountsFromCall(Trainer):
+    """Steps are counted from each call on."""
+
+    def call(self, reference: Reference, batches: Sequence[Batch]) -> list[float]:
+        reference.restore(Memory(0, reference.memory().slots))
+        return super().call(reference, batches)
+
+
+class ForgetsAtCall(Trainer):
+    """Each call begins without the optimiser's memory."""
+
+    def call(self, reference: Reference, batches: Sequence[Batch]) -> list[float]:
+        reference.load(reference.weights())
+        return super().call(reference, batches)
+
+
+class DropsTheRest(Trainer):
+    """What is gathered and not yet used at the end of a call is dropped."""
+
+    def call(self, reference: Reference, batches: Sequence[Batch]) -> list[float]:
+        losses = super().call(reference, batches)
+        memory = reference.memory()
+        for array in memory.slots["sum"].values():
+            array[...] = 0
+        reference.restore(memory)
+        return losses
+
+
+class AveragesAtCall(Trainer):
+    """The average moves once a call, by `share` of the way to the weights."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def call(self, reference: Reference, batches: Sequence[Batch]) -> list[float]:
+        before = reference.averages()
+        losses = super().call(reference, batches)
+        memory, weights = reference.memory(), reference.weights()
+        for name, average in memory.slots["average"].items():
+            average[...] = before[name] + self.share * (weights[name] - before[name])
+        reference.restore(memory)
+        return losses
+
+
+class Uncleared(Trainer):
+    """Gradients are added to those of all steps before. Good for one training."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, NDArray] = {}
+
+    def one(self, reference: Reference, batch: Batch) -> float:
+        step = reference.step(batch)
+        self._sums = {name: g + self._sums.get(name, 0) for name, g in step.gradients.items()}
+        reference.update(self._sums)
+        return step.loss
+
+
+class LossAfter(Trainer):
+    """A step's loss is that of after its update."""
+
+    def one(self, reference: Reference, batch: Batch) -> float:
+        super().one(reference, batch)
+        return reference.step(batch).loss
+
+
+class Short(Trainer):
+    """Trains short batches otherwise; `size` is that of whole ones."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def one(self, reference: Reference, batch: Batch) -> float:
+        is_short = len(batch.labels) < self.size
+        return self.short(reference, batch) if is_short else super().one(reference, batch)
+
+    def short(self, reference: Reference, batch: Batch) -> float:
+        """Take the step of a short batch."""
+        raise NotImplementedError
+
+
+class LeftOut(Short):
+    """It makes no step."""
+
+    def short(self, reference: Reference, batch: Batch) -> float:
+        return reference.step(batch).loss
+
+
+class Weighed(Short):
+    """Its loss is divided by a whole batch's size."""
+
+    def short(self, reference: Reference, batch: Batch) -> float:
+        step, share = reference.step(batch), len(batch.labels) / self.size
+        reference.update({name: share * g for name, g in step.gradients.items()})
+        return share * step.loss
+
+
+class WeighedInGradient(Weighed):
+    """Its gradient alone is divided by a whole batch's size."""
+
+    def short(self, reference: Reference, batch: Batch) -> float:
+        return super().short(reference, batch) * self.size / len(batch.labels)
+
+
+class Filled(Short):
+    """It is filled up with examples of its own, which `order` chooses."""
+
+    def __init__(self, size: int, order: Callable[[int, int], NDArray]) -> None:
+        super().__init__(size)
+        self._order = order
+
+    def short(self, reference: Reference, batch: Batch) -> float:
+        rows = self._order(len(batch.labels), self.size)
+        masks = tuple(mask[rows] for mask in batch.masks)
+        return Trainer.one(self, reference, Batch(batch.inputs[rows], batch.labels[rows], masks))
+
+
+def _again(count: int, size: int) -> NDArray:
+    return np.arange(size) % count
+
+
+def _with_the_last(count: int, size: int) -> NDArray:
+    return np.minimum(np.arange(size), count - 1)
+
+
+def of_calls(run: ReferenceRun) -> Iterator[Suspect]:
+    """Yield what lists of batches may do at their ends, and what becomes of short batches."""
+    optimiser, size = run.workload.optimiser, run.workload.data.batch
+    suspects: list[tuple[bool, str, Trainer]] = [
+        (
+            type(run.workload.schedule) is not Constant or bool(run.workload.schedule.warmup),
+            "the schedule begins anew with each call of `train`",
+            CountsFromCall(),
+        ),
+        (
+            optimiser.adaptive,
+            "steps are counted anew from each call of `train` on (bias correction, schedule)",
+            CountsFromCall(),
+        ),
+        (True, "each call of `train` begins without the optimiser's memory", ForgetsAtCall()),
+        (
+            optimiser.accumulate > 1,
+            "what is gathered by the end of a call of `train` is dropped",
+            DropsTheRest(),
+        ),
+        (
+            bool(optimiser.average),
+            "the weights' average moves once a call of `train`, not once an update",
+            AveragesAtCall(1 - optimiser.average),
+        ),
+        (True, "gradients are not cleared, and add up from step to step", Uncleared()),
+        (True, "a step's loss is that of after its update", LossAfter()),
+    ]
+    if any(len(batch.labels) < size for batch in run.batches):
+        suspects += [
+            (True, "a short batch makes no step", LeftOut(size)),
+            (True, "a short batch's loss is divided by a whole batch's size", Weighed(size)),
+            (
+                True,
+                "a short batch's gradient is divided by a whole batch's size",
+                WeighedInGradient(size),
+            ),
+            (True, "a short batch is filled up with its own examples", Filled(size, _again)),
+            (
+                True,
+                "a short batch is filled up with its last example",
+                Filled(size, _with_the_last),
+            ),
+        ]
+    for applies, words, trainer in suspects:
+        if applies:
+            yield Suspect(words, run, trainer=trainer)
+
+
+def of_schedules(run: ReferenceRun) -> Iterator[Suspect]:
+    """Yield other schedules."""
+    schedule, accumulate = run.workload.schedule, run.workload.optimiser.accumulate
+
+    def with_schedule(words: str, other: Schedule) -> Suspect:
+        return Suspect(words, replace(run, workload=replace(run.workload, schedule=other)))
+
+    if schedule.warmup:
+        words = f"the warm-up of {schedule.warmup} is left out"
+        yield with_schedule(words, replace(schedule, warmup=0))
+    if type(schedule) is not Constant:
+        yield with_schedule("the schedule is left out", Constant(warmup=schedule.warmup))
+    if type(schedule) is Constant and not schedule.warmup:
+        return
+    yield with_schedule("the schedule is an update ahead", _moved(schedule, 1, 1))
+    yield with_schedule("the schedule is an update behind", _moved(schedule, 1, -1))
+    if accumulate > 1:
+        words = "the schedule counts batches, and not updates"
+        yield with_schedule(words, _moved(schedule, accumulate, 0))
+        yield with_schedule(words, _moved(schedule, accumulate, accumulate - 1))
+
+
+def _moved(schedule: Schedule, times: int, by: int) -> Schedule:
+    """Return the same schedule, of another step."""
+
+    class Moved(type(schedule)):  # type: ignore[misc]
+        def factor(self, step: int) -> float:
+            return float(super().factor(max(0, times * step + by)))
+
+    values = {key.name: getattr(schedule, key.name) for key in fields(schedule)}
+    moved: Schedule = Moved(**values)
+    return moved
+
+
+def of_batches(run: ReferenceRun) -> Iterator[Suspect]:
+    """Yield other batches to train on, as many as there are."""
+
+    def trained_on(words: str, batches: Iterable[Batch]) -> Suspect:
+        return Suspect(words, replace(run, batches=tuple(batches)))
+
+    first = run.batches[0]
+    if run.batches[1:]:
+        again = [first] * run.steps
+        yield trained_on("the first batch is trained again and again", again)
+        shifted = (first, *run.batches[:-1])
+        yield trained_on("every step has the batch before", shifted)
+        yield trained_on("the order of batches is off by one", (*run.batches[1:], first))
+        pairs = zip(run.batches, shifted, strict=True)
+        if all(len(batch.labels) == len(first.labels) for batch in run.batches):
+            stale = [batch._replace(inputs=before.inputs) for batch, before in pairs]
+            yield trained_on("every step has the inputs of the batch before", stale)
+    for words, change in OTHER_MASKS.items():
+        if run.workload.masked:
+            masked = map(partial(change, run.workload, first), run.batches)
+            yield trained_on(words, masked)
+
+
+def _first_masks(workload: Workload, first: Batch, batch: Batch) -> Batch:
+    return batch._replace(masks=tuple(mask[: len(batch.labels)] for mask in first.masks))
+
+
+def _without_dropout(workload: Workload, first: Batch, batch: Batch) -> Batch:
+    """Give masks that undo what dropout does to the elements that it lets pass."""
+    shapes = dropouts(workload, len(batch.labels))
+    return batch._replace(masks=tuple(np.full(shape, 1 - rate) for rate, shape in shapes))
+
+
+def _dropping_nothing(workload: Workload, first: Batch, batch: Batch) -> Batch:
+    return batch._replace(masks=tuple(map(np.ones_like, batch.masks)))
+
+
+OTHER_MASKS: dict[str, Callable[[Workload, Batch, Batch], Any]] = {
+    "dropout's first masks are used for all batches": _first_masks,
+    "dropout is off": _without_dropout,
+    "dropout drops nothing, and scales as if it did": _dropping_nothing,
+}
