@@ -109,7 +109,7 @@ class Case:
             if suspect is None or np.shape(suspect) != np.shape(observed):
                 return np.inf
             rest, bound = float(np.linalg.norm(observed - suspect)), self.bounds[key]
-            if self._is_wrong(key):
+            if self.is_wrong(key):
                 shares.append(
                     max(rest, CERTAIN * bound) / max(self._off(key), CLEAR * bound, _TINY)
                 )
@@ -118,12 +118,13 @@ class Case:
         share = np.sqrt(np.mean(np.square(shares))) if shares else np.inf
         return float(share) if np.isfinite(share) and 2 * sum(broken) <= len(broken) else np.inf
 
-    def _is_wrong(self, key: str) -> bool:
+    def is_wrong(self, key: str) -> bool:
+        """Whether an answer is off by more than its bound."""
         return not self._off(key) <= self.bounds[key]
 
     def flat(self, answers: Arrays) -> NDArray:
         """Return those of what is wrong in one array, each on the scale of its error."""
-        wrong = {key: max(self._off(key), _TINY) for key in self.observed if self._is_wrong(key)}
+        wrong = {key: max(self._off(key), _TINY) for key in self.observed if self.is_wrong(key)}
         return np.concatenate([np.ravel(answers[key]) / scale for key, scale in wrong.items()])
 
 
@@ -178,6 +179,8 @@ def fitted(
 
     A secant step leads to where the answers come nearest, for they are nearly linear in small changes.
     """
+    if not any(map(case.is_wrong, case.observed)):
+        return
     before, now = value, 0.99 * value or 1e-2
     answers_before, answers_now = (_answers(make(v), compute) for v in (before, now))
     for _ in range(SEARCHED):

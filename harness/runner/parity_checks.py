@@ -6,6 +6,7 @@ import dataclasses
 import random
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ class Checks:
         reply = self._worker.ask("answer", wait, steps=run.steps, file=f"{when}.npz")
         answers = handed_back.arrays("answer", reply["answers"])
         verdict = judge(answers, run, self._precision)
-        advice = hint(answers, run, verdict)
+        advice = _advice(partial(hint, answers, run, verdict))
         self._say(verdict, advice, when=when, steps=run.steps, seconds=reply["seconds"])
 
     def begin(self, kinds: Iterable[str]) -> None:
@@ -121,12 +122,11 @@ class Checks:
         if "drawn" in arrays:
             verdict = timed.judge_predictions(arrays, workload, precision)
             start = self._reference.start
-            return verdict, diagnosis_timed.predictions_hint(
-                arrays, workload, precision, verdict, start
-            )
+            make = partial(diagnosis_timed.predictions_hint, arrays, workload, precision)
+            return verdict, _advice(partial(make, verdict, start))
         run = timed.reference_of(arrays, workload, precision)
         verdict = timed.judge_training(arrays, run, precision)
-        return verdict, diagnosis_timed.training_hint(arrays, run, verdict)
+        return verdict, _advice(partial(diagnosis_timed.training_hint, arrays, run, verdict))
 
     def _say(self, verdict: Verdict, advice: str | None, **fields: Any) -> None:
         """Emit a verdict; raise WorkerFailed where it is that the cell is not equivalent."""
@@ -149,3 +149,11 @@ class Checks:
         if verdict.value == NOT_EQUIVALENT:
             reason = verdict.sentence() + (f"; {advice}" if advice else "")
             raise WorkerFailed(NOT_EQUIVALENT, reason)
+
+
+def _advice(make: Callable[[], str | None]) -> str | None:
+    """Return a hint. A verdict stands without one: what makes it is no reason to lose a run."""
+    try:
+        return make()
+    except Exception as error:
+        return f"no hint: its search ended in {type(error).__name__}: {error}"
