@@ -44,7 +44,7 @@ def on_tokens(draw: DrawFn, tokens: int, classes: int) -> tuple[Layer, ...]:
     features = draw(FEATURES)
     embedding = Embedding(tokens, features, draw(weighted({None: 3, 0: 1, tokens - 1: 1})))
     layers = (embedding, *draw(_positions()))
-    if draw(weighted({True: 3, False: 2})):
+    if draw(st.booleans()):
         layers += draw(_blocks(features, True))
     else:
         layers += tuple(draw(st.lists(_keeping_steps(), min_size=1, max_size=LONGEST_CHAIN)))
@@ -61,7 +61,7 @@ def _keeping_steps() -> SearchStrategy[Layer]:
         dilation=weighted({1: 3, 2: 1}),
     )
     activation = st.sampled_from([Relu(), Gelu(), Silu(), Tanh()])
-    several = recurrent(Lstm), recurrent(Gru), convolution, _norms(), activation
+    several = recurrent(Lstm), recurrent(Gru), convolution, convolution, _norms(), activation
     return st.one_of(*several, st.builds(Dropout, weighted({0.1: 2, 0.5: 1})))
 
 

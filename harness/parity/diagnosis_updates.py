@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -40,7 +40,8 @@ def of_another_optimiser(answers: Arrays, run: ReferenceRun, verdict: Verdict) -
     observed, expected = (
         {key: _at(every, key) for key in bounds} for every in (answers, run.answers)
     )
-    case, compute = Case(observed, expected, bounds), partial(_trained, last=moments[-1])
+    case = Case(observed, expected, bounds)
+    compute = partial(_trained, calls=_calls(run, moments[-1]))
     yield from explained(suspects(run), partial(fits, run), compute, case)
 
 
@@ -58,14 +59,17 @@ def _at(answers: Arrays, key: str) -> NDArray:
     return np.asarray(answers["losses"][int(step) - 1]) if kind == "losses" else answers[key]
 
 
-def _trained(suspect: Suspect, last: int) -> Arrays:
-    """Return a suspect's losses, weights and averages up to step `last`, by calls as an adapter's."""
+def _calls(run: ReferenceRun, last: int) -> list[tuple[int, int]]:
+    """Return the steps before and after each call of `train`, until step `last` is taken."""
+    marks = checkpoints(len(run.batches), run.workload.optimiser.accumulate)
+    return [(before, after) for before, after in pairwise(marks) if before < last]
+
+
+def _trained(suspect: Suspect, calls: Sequence[tuple[int, int]]) -> Arrays:
+    """Return a suspect's losses, weights and averages, by these calls of `train`."""
     reference = suspect.reference()
     batches, result = suspect.run.batches, Answers()
-    marks = checkpoints(len(batches), suspect.run.workload.optimiser.accumulate)
-    for before, after in pairwise(marks):
-        if before >= last:
-            break
+    for before, after in calls:
         losses = suspect.trainer.call(reference, batches[before:after])
         for number, loss in enumerate(losses, before + 1):
             result[f"losses/{number}"] = np.asarray(loss)
