@@ -127,5 +127,7 @@ def _not_written(failure: OSError | ValueError) -> str:
 
 def _in_one_line(error: OSError) -> str:
     """Name the file and what the system said of it."""
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # as os.getcwd has it
+        return "the current folder was removed: change to another one"
     reason = error.strerror or str(error)
     return reason if error.filename is None else f"{error.filename}: {reason}"

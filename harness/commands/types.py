@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,8 @@ class Folder(click.Path):
             self.fail(f'"{value}": an empty word; leave it out, or name a folder', param, ctx)
         if folder.startswith("~"):
             self.fail(f'"{value}": there is no such home folder; give a whole path', param, ctx)
+        if os.path.lexists(folder) and not Path(folder).is_dir():  # pipes and broken links, too
+            self.fail(f'"{value}": is no folder; name one', param, ctx)
         return Path(str(super().convert(folder, param, ctx)))
 
 

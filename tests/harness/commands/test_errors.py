@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,9 +63,10 @@ def test_no_option_and_no_argument_takes_an_empty_word(
     [
         (MemoryError("Unable to allocate 8.00 GiB"), "memory does not suffice: Unable to allocate"),
         (MemoryError(), "memory does not suffice\n"),
+        (FileNotFoundError(2, "No such file or directory"), "the current folder was removed"),
         (OSError(40, "Too many levels of symbolic links", "/loop"), "/loop: Too many levels"),
     ],
-    ids=["amount", "bare", "links"],
+    ids=["amount", "bare", "folder", "links"],
 )
 def test_what_the_machine_refuses_is_one_line(error: BaseException, says: str) -> None:
     @click.command()
@@ -121,3 +123,13 @@ def test_a_stored_run_is_not_measured_again_for_a_baseline(tmp_path: Path) -> No
     words = ["baseline", "save", "kept", "--run", "latest", "--threads=2", "--seed=1"]
     done = CliRunner().invoke(main, [*words, "--out", str(tmp_path)])
     assert done.exit_code == 2 and done.output.endswith("leave out --threads, --seed\n")
+
+
+@pytest.mark.parametrize("name", ["file", "pipe", "broken", "loop"])
+def test_results_are_in_a_folder_or_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "broken").symlink_to("gone")
+    (tmp_path / "loop").symlink_to("loop")
+    done = CliRunner().invoke(main, ["list", "results", "--out", str(tmp_path / name)])
+    assert done.exit_code == 2 and "is no folder; name one" in done.output
