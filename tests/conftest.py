@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,16 +29,21 @@ ROOT = Path(__file__).resolve().parents[1]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the groups that take longest: the short ones then fill what is left of the time.
 
-    A group is done by one process: a file, or the part of one whose tests name a group of their own.
+    Those that compile are first, then those with slow tests, the most of them first. A group is done
+    by one process: a file, or the tests that name a group of their own, or those that read `toy_run`,
+    so that it is made once.
     """
-    length = dict[str, int]()
+    heavy, slow = set[str](), Counter[str]()
     for item in items:
         if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
+            reads_toy_run = "toy_run" in getattr(item, "fixturenames", ())
+            name = "toy_run" if reads_toy_run else item.path.relative_to(ROOT).as_posix()
+            item.add_marker(pytest.mark.xdist_group(name))
         names = {mark.name for mark in item.iter_markers()}
-        rank = 2 if "compile_heavy" in names else int("slow" in names)
-        length[_group(item)] = max(rank, length.get(_group(item), 0))
-    items.sort(key=lambda item: -length[_group(item)])
+        slow[_group(item)] += "slow" in names
+        if "compile_heavy" in names:
+            heavy.add(_group(item))
+    items.sort(key=lambda item: (_group(item) not in heavy, -slow[_group(item)]))
 
 
 def _group(item: pytest.Item) -> str:
