@@ -28,14 +28,13 @@ class ListCutOff(Fault):
 
 
 class FirstListAgain(OfLongLists):
-    """a long list trains on the batches of the first one of its length"""
+    """a long list trains on the batches of the first long list"""
 
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
-        self._lists: dict[int, list[Batch]] = {}
+    _first: list[Batch] | None = None
 
     def replaced(self, batches: list[Batch]) -> list[Batch]:
-        return self._lists.setdefault(len(batches), batches)
+        first = self._first = self._first or batches
+        return [first[i % len(first)] for i in range(len(batches))]
 
 
 class ShortBatchesLeftOut(OfLongLists):
