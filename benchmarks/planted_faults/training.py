@@ -64,14 +64,25 @@ class InputsOfBatchBefore(OfLongLists):
     def replaced(self, batches: list[Batch]) -> list[Batch]:
         before = [batches[0], *batches[:-1]]
         pairs = zip(batches, before, strict=True)
-        return [batch._replace(inputs=last.inputs) for batch, last in pairs]
+        return [
+            batch._replace(inputs=_of_size(last.inputs, len(batch.labels))) for batch, last in pairs
+        ]
+
+
+def _of_size(rows: NDArray, size: int) -> NDArray:
+    """Return so many rows: the first ones, and all again where there are fewer."""
+    return rows[np.arange(size) % len(rows)]
 
 
 class MasksReused(OfLongLists):
     """in a long list the first batch's dropout masks serve for all"""
 
     def replaced(self, batches: list[Batch]) -> list[Batch]:
-        return [batch._replace(masks=batches[0].masks) for batch in batches]
+        first = batches[0].masks
+        return [
+            batch._replace(masks=tuple(_of_size(mask, len(batch.labels)) for mask in first))
+            for batch in batches
+        ]
 
 
 class MasksIgnored(OfLongLists):

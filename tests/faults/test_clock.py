@@ -21,7 +21,7 @@ WALL = {
     "harness/runner/profile.py": 1,  # the name of a trace
     "harness/bisect/log.py": 1,  # a line's stamp
     "harness/results/store.py": 1,  # a run's name and its start
-    "harness/matrix/folders.py": 1,  # an attempt's name
+    "harness/matrix/folders.py": 2,  # an attempt's name; the time where the disk's cannot be had
     "harness/machine/node.py": 1,  # when the engine's own limit ends
     "workloads/datasets/array_cache.py": 1,  # the age of what a killed process left
 }
