@@ -58,7 +58,10 @@ def text_of(path: Path) -> str:
         SpecError: it is in another encoding, or a pipe or a device, which may have no end.
         OSError: it cannot be read.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    mode = path.stat().st_mode
+    if not (
+        stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    ):  # a folder cannot be read: the system says so
         raise SpecError(f"{path}: is no regular file: save what it gives to one")
     content = path.read_bytes()
     for mark, encoding in _MARKS.items():

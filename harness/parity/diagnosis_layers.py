@@ -132,8 +132,12 @@ def _of_one_group(x: layers.Layer) -> layers.Layer:
     return replace(x, groups=1) if isinstance(x, layers.GroupNorm) else x
 
 
-def _turned(x: layers.Layer) -> layers.Layer:
-    return replace(x, causal=not x.causal) if isinstance(x, layers.Attention) else x
+def _seeing_all(x: layers.Layer) -> layers.Layer:
+    return replace(x, causal=False) if isinstance(x, layers.Attention) else x
+
+
+def _causal(x: layers.Layer) -> layers.Layer:
+    return replace(x, causal=True) if isinstance(x, layers.Attention) else x
 
 
 def _last(x: layers.Layer) -> layers.Layer:
@@ -161,7 +165,8 @@ OTHER_LAYERS: Mapping[str, Callable[[layers.Layer], layers.Layer]] = {
     "windows that are not whole are left out, where `ceil` is to keep them": _floored,
     "dilation is left out": _undilated,
     "group norm takes all channels together": _of_one_group,
-    "attention is causal, or is to be causal": _turned,
+    "attention is not causal, as it is to be": _seeing_all,
+    "attention is causal, and is not to be": _causal,
     "the last step is taken, and not the mean of all": _last,
     "the mean of all steps is taken, and not the last": _mean,
     "gelu takes the other of its two formulas: by tanh, or exact": _other_gelu,
