@@ -63,13 +63,14 @@ def run_of(root: Path) -> Path:
 
 
 # Real runs of the toys. Their times tell of this machine what they may; so what is asked of them is
-# far away from what noise could be: naps of thrice a step's time, a threshold of 90%.
+# far away from what noise could be: naps of thrice a step's time (of less on a slow machine), a
+# threshold of 90%, or of 50% where a difference has to show.
 
 
 @pytest.mark.slow
 def test_what_is_no_slower_passes_and_leaves_what_it_promises(root: Path) -> None:
     result = call(
-        "check", *TOYS, "--against=faulty/slow", "--mode=well", "--threshold=90%", "--budget=60s"
+        "check", *TOYS, "--against=faulty/slow", "--mode=well", "--threshold=50%", "--budget=60s"
     )
     assert result.exit_code == 0, result.output
     assert "No regression against faulty/slow" in result.output
