@@ -127,13 +127,13 @@ def wrong(table: Any, kind: type) -> str | None:
     """Say which field has another type than `kind`'s, or is missing; None where all is as written."""
     if not isinstance(table, dict):
         return f"expected an object, got {str(table)[:40]!r}"
-    found = fit.too_deep(table) or fit.misfit(table, kind) or fit.lacking(table, kind)
+    problem = fit.too_deep(table) or fit.misfit(table, kind) or fit.lacking(table, kind)
     states = _STATES.get(kind)
-    if found is None and states and table["state"] not in states:
+    if problem is None and states and table["state"] not in states:
         return f"state is {table['state'][:40]!r}, expected one of: {', '.join(states)}"
-    if found is None and kind is DoneTable:
+    if problem is None and kind is DoneTable:
         return _wrong_pairs(table["block"])
-    return found
+    return problem
 
 
 def _wrong_pairs(of_unit: BlockTable) -> str | None:

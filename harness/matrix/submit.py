@@ -16,11 +16,11 @@ from harness.matrix.status import ENGINES
 
 
 class Submission(NamedTuple):
-    """How many units were handed over, how many of them again, and how many others are in each state."""
+    """How many units were handed over, how many of them again, and how many are left in each state."""
 
     units: int
     again: int
-    others: Mapping[str, int]
+    left: Mapping[str, int]
 
 
 def submit(plan: Plan, engine: str) -> Submission:

@@ -237,10 +237,13 @@ def key_of(check: Check) -> str:
     if kind == "prediction":
         probe = next(probe for probe, words in _PROBES.items() if words == name)
         return f"predicted/{check.steps}/{probe}"
-    stems = {"gradient": "gradient", "update": f"weights/{check.steps}"}
-    stems["average"] = f"average/{check.steps}"
     if kind == "the loss":
         return f"losses/{check.steps}"
+    stems = {
+        "gradient": "gradient",
+        "update": f"weights/{check.steps}",
+        "average": f"average/{check.steps}",
+    }
     return f"{stems[kind]}/{name}" if name else kind
 
 

@@ -102,18 +102,12 @@ def _variance(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator
 
 def _logits(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
     """Let the reference compute with a suspect's weights or layers, and see what fits best."""
-    bounds = {
-        key_of(check): check.bound
-        for check in verdict.checks
-        if not check.ok and check.when == "at step 1" and check.tensor in ("logits", "the loss")
-    }
-    if "logits" not in bounds:
-        return
-    bound = {"logits": bounds["logits"]}
-    case = Case({k: answers[k] for k in bound}, {k: run.answers[k] for k in bound}, bound)
+    key = "logits"
+    bound = next(check.bound for check in verdict.checks if check.tensor == key)
+    case = Case({key: answers[key]}, {key: run.answers[key]}, {key: bound})
 
     def compute(suspect: Suspect) -> Answers:
-        return {"logits": suspect.reference().forward(suspect.run.batches[0])}
+        return {key: suspect.reference().forward(suspect.run.batches[0])}
 
     yield from diagnosis_layers.explained(run, compute, case)
 
@@ -288,10 +282,10 @@ def _weights_after(run: ReferenceRun, steps: int, averaged: bool) -> Weights:
 
 def _unsteady(answers: Answers, run: ReferenceRun, steps: int) -> bool:
     """Whether an example is predicted otherwise in a call of one, of a batch and of a list."""
-    every = (f"predicted/{steps}/{probe}" for probe in probes(run.batches))
-    keys = [key for key in every if key in run.answers]
+    asked_for = (f"predicted/{steps}/{probe}" for probe in probes(run.batches))
+    keys = [key for key in asked_for if key in run.answers]
     rows = min(len(run.answers[key]) for key in keys)
-    logits, (right, *_) = ([a[key][:rows] for key in keys] for a in (answers, run.answers))
-    errors = [difference(a, right) for a in logits]
+    logits, (expected, *_) = ([a[key][:rows] for key in keys] for a in (answers, run.answers))
+    errors = [difference(a, expected) for a in logits]
     apart = max(difference(a, b) for a, b in combinations(logits, 2))
     return apart > max(errors) / 2 and apart > SCALED

@@ -90,8 +90,8 @@ class UpperLeft:
 
 def _upper_left(function: type[Function]) -> type[Function]:
     class Moved(function):  # type: ignore[valid-type, misc]
-        def __init__(self, layer: Any, *rest: Any) -> None:
-            super().__init__(UpperLeft(layer), *rest)
+        def __init__(self, layer: Any, *arguments: Any) -> None:
+            super().__init__(UpperLeft(layer), *arguments)
 
     return Moved
 
@@ -201,10 +201,10 @@ class Interleaved(GroupNorm):
 
     def normalise(self, x: NDArray) -> NDArray:
         order = np.arange(x.shape[1]).reshape(-1, self.layer.groups).T.ravel()
-        mine = self.parameters
-        self.parameters = {name: array[order] for name, array in mine.items()}
+        in_order = self.parameters
+        self.parameters = {name: array[order] for name, array in in_order.items()}
         y = super().normalise(x[:, order])
-        self.parameters = mine
+        self.parameters = in_order
         return y[:, np.argsort(order)]
 
 

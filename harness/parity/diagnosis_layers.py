@@ -63,14 +63,14 @@ def _leaking(run: ReferenceRun, weight: float) -> Suspect:
 
 
 def _with_number(
-    run: ReferenceRun, kind: type[layers.Layer], key: str, value: float, other: float
+    run: ReferenceRun, kind: type[layers.Layer], key: str, value: float, changed_to: float
 ) -> Suspect:
     def change(layer: layers.Layer) -> layers.Layer:
         is_meant = type(layer) is kind and getattr(layer, key) == value
-        return replace(layer, **{key: other}) if is_meant else layer
+        return replace(layer, **{key: changed_to}) if is_meant else layer
 
     changed = layers.changed(run.workload.layers, change)
-    words = f"{kind.kind}: {key} is about {other:.2g}, not {value:g}"
+    words = f"{kind.kind}: {key} is about {changed_to:.2g}, not {value:g}"
     return Suspect(words, replace(run, workload=replace(run.workload, layers=changed)))
 
 
@@ -132,12 +132,8 @@ def _of_one_group(x: layers.Layer) -> layers.Layer:
     return replace(x, groups=1) if isinstance(x, layers.GroupNorm) else x
 
 
-def _seeing_all(x: layers.Layer) -> layers.Layer:
-    return replace(x, causal=False) if isinstance(x, layers.Attention) else x
-
-
-def _causal(x: layers.Layer) -> layers.Layer:
-    return replace(x, causal=True) if isinstance(x, layers.Attention) else x
+def _attending(causal: bool, x: layers.Layer) -> layers.Layer:
+    return replace(x, causal=causal) if isinstance(x, layers.Attention) else x
 
 
 def _last(x: layers.Layer) -> layers.Layer:
@@ -165,8 +161,8 @@ OTHER_LAYERS: Mapping[str, Callable[[layers.Layer], layers.Layer]] = {
     "windows that are not whole are left out, where `ceil` is to keep them": _floored,
     "dilation is left out": _undilated,
     "group norm takes all channels together": _of_one_group,
-    "attention is not causal, as it is to be": _seeing_all,
-    "attention is causal, and is not to be": _causal,
+    "attention is not causal, as it is to be": partial(_attending, False),
+    "attention is causal, and is not to be": partial(_attending, True),
     "the last step is taken, and not the mean of all": _last,
     "the mean of all steps is taken, and not the last": _mean,
     "gelu takes the other of its two formulas: by tanh, or exact": _other_gelu,
@@ -201,17 +197,17 @@ def _of_activations(run: ReferenceRun, single: bool) -> Iterator[Suspect]:
     """Each kind of activation, replaced by another, or left out."""
     kinds = {type(p.layer) for p in run.workload.leaves if isinstance(p.layer, layers.Activation)}
     for kind in sorted(kinds, key=lambda kind: kind.kind):
-        for other in ACTIVATIONS:
-            if type(other) is not kind:
-                words = f"{kind.kind} is replaced by {other.kind}"
-                yield from of_layers(run, words, partial(_put, kind, other), single)
+        for replacement in ACTIVATIONS:
+            if type(replacement) is not kind:
+                words = f"{kind.kind} is replaced by {replacement.kind}"
+                yield from of_layers(run, words, partial(_put, kind, replacement), single)
         yield from of_layers(
             run, f"{kind.kind} is left out", partial(_put, kind, layers.Dropout(0))
         )
 
 
-def _put(kind: type[layers.Layer], other: layers.Layer, x: layers.Layer) -> layers.Layer:
-    return other if type(x) is kind else x
+def _put(kind: type[layers.Layer], replacement: layers.Layer, x: layers.Layer) -> layers.Layer:
+    return replacement if type(x) is kind else x
 
 
 NORMS = layers.BatchNorm | layers.GroupNorm | layers.LayerNorm | layers.RmsNorm
@@ -229,8 +225,8 @@ def _with_order_changed(chain: Sequence[layers.Layer]) -> Iterator[tuple[layers.
     for i, layer in enumerate(chain):
         if isinstance(layer, layers.Block):
             for j, inner in enumerate(layer.chains):
-                for other in _with_order_changed(inner):
-                    chains = (*layer.chains[:j], other, *layer.chains[j + 1 :])
+                for reordered in _with_order_changed(inner):
+                    chains = (*layer.chains[:j], reordered, *layer.chains[j + 1 :])
                     yield (*chain[:i], layer.with_chains(chains), *chain[i + 1 :])
         pair = chain[i : i + 2]
         if isinstance(layer, NORMS) and isinstance(pair[-1], layers.Activation):

@@ -76,10 +76,10 @@ def _suspects(run: ReferenceRun) -> Iterator[Suspect]:
     if smoothing:
         workload = replace(run.workload, label_smoothing=0.0)
         yield Suspect("label smoothing is left out", replace(run, workload=workload))
-        other = smoothing * classes / (classes - 1)
+        larger = smoothing * classes / (classes - 1)
         yield Suspect(
             "label smoothing goes to the other classes alone: shares of smoothing / (classes - 1)",
-            replace(run, workload=replace(run.workload, label_smoothing=other)),
+            replace(run, workload=replace(run.workload, label_smoothing=larger)),
         )
     for words, labels in _other_labels(run.batches[0].labels).items():
         batch = run.batches[0]._replace(labels=labels)
@@ -87,24 +87,23 @@ def _suspects(run: ReferenceRun) -> Iterator[Suspect]:
 
 
 def _other_labels(labels: NDArray) -> Mapping[str, NDArray]:
-    others = {
+    by_words = {
         "labels are those of the example before": np.roll(labels, 1, axis=0),
         "labels are those of the example behind": np.roll(labels, -1, axis=0),
         "labels are in the reverse order": labels[::-1],
     }
     if labels.ndim > 1:
-        others["steps labelled -1 count in the loss, as class 0"] = np.maximum(labels, 0)
-        others["labels are those of the step before"] = np.roll(labels, 1, axis=1)
-        others["labels are those of the step behind"] = np.roll(labels, -1, axis=1)
+        by_words["steps labelled -1 count in the loss, as class 0"] = np.maximum(labels, 0)
+        by_words["labels are those of the step before"] = np.roll(labels, 1, axis=1)
+        by_words["labels are those of the step behind"] = np.roll(labels, -1, axis=1)
         for words, step in {"first": 0, "last": -1}.items():
             without = labels.copy()
             without[:, step] = -1
-            others[f"the {words} step does not count in the loss"] = without
-    return others
+            by_words[f"the {words} step does not count in the loss"] = without
+    return by_words
 
 
-def _smoothed(run: ReferenceRun, other: float) -> Suspect:
-    workload = replace(run.workload, label_smoothing=other)
-    right = run.workload.label_smoothing
-    words = f"label smoothing is about {other:.3g}, not {right:g}"
+def _smoothed(run: ReferenceRun, smoothing: float) -> Suspect:
+    workload = replace(run.workload, label_smoothing=smoothing)
+    words = f"label smoothing is about {smoothing:.3g}, not {run.workload.label_smoothing:g}"
     return Suspect(words, replace(run, workload=workload))

@@ -127,8 +127,8 @@ ENDS: Mapping[str, Callable[[list[NDArray], bool], NDArray]] = {
 def suspects(run: ReferenceRun, single: bool) -> Iterator[Suspect]:
     """Yield other computations of the same step."""
     for words, kind, function, way in WAYS:
-        other = type("Other", (function,), {"way": way})
-        yield from of_functions(run, words, kind, other, single)
+        variant = type("Other", (function,), {"way": way})
+        yield from of_functions(run, words, kind, variant, single)
     for kind, function in {layers.Lstm: Lstm, layers.Gru: Gru}.items():
         for words, join in ENDS.items():
             joined = _joined(function, join)

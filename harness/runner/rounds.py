@@ -72,17 +72,16 @@ class InterleavedRounds:
         self._judges = {cell.id for cell in cells if self._is_reference(cell)}
         self._cells = {cell.id for cell in cells} - self._judges
         active = [cell for cell in cells if cell.id not in self._judges]
-        launch, wave = 1, list(first)
-        end = self._end_of_rounds(launch)
         if self._place.launch:
             launch = self._place.launch + 1
             active = self._resume(active)
             end = self._end_of_rounds(launch)
             wave = self._start(active, launch)
         else:
+            launch, end = 1, self._end_of_rounds(1)
             replicates = self._replicates(launch, active)
             self._side_by_side(replicates)
-            wave += replicates
+            wave = [*first, *replicates]
         while wave:
             before = self.spent
             self._wave(wave, launch, end)

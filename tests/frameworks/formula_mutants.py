@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from frameworks.contract import Adapter, Options, Weights
-from tests.frameworks.mutants import Mutant, _optimiser
+from tests.frameworks.mutants import Mutant, with_optimiser
 from tests.frameworks.recurrent_mutants import OtherForward
 from tests.frameworks.transformer_mutants import OwnAttention
 from workloads import layers
@@ -89,13 +89,13 @@ class Coupled(Mutant):
 class LargerEpsilon(Mutant):
     """Adam's epsilon is another framework's: 1e-7"""
 
-    spec = _optimiser(epsilon=1e-7)  # type: ignore[assignment]
+    spec = with_optimiser(epsilon=1e-7)  # type: ignore[assignment]
 
 
 class FasterAverage(Mutant):
     """the average of weights moves by another share"""
 
-    spec = _optimiser(average=0.99)  # type: ignore[assignment]
+    spec = with_optimiser(average=0.99)  # type: ignore[assignment]
 
 
 class ScheduleAhead(Mutant):

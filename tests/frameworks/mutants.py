@@ -74,7 +74,7 @@ class Mutant:
         self.inner.restore(memory)
 
 
-def _optimiser(**changes: Any) -> Callable[[Any, Workload], Workload]:
+def with_optimiser(**changes: Any) -> Callable[[Any, Workload], Workload]:
     def spec(self: Any, workload: Workload) -> Workload:
         optimiser = dataclasses.replace(workload.optimiser, **changes)
         return dataclasses.replace(workload, optimiser=optimiser)
@@ -86,7 +86,7 @@ class LearningRateOff(Mutant):
     """the learning rate is off by 1%"""
 
     def spec(self, workload: Workload) -> Workload:
-        return _optimiser(lr=1.01 * workload.optimiser.lr)(self, workload)
+        return with_optimiser(lr=1.01 * workload.optimiser.lr)(self, workload)
 
 
 class Dampened(Mutant):
@@ -94,19 +94,19 @@ class Dampened(Mutant):
 
     def spec(self, workload: Workload) -> Workload:
         rate = workload.optimiser.lr * (1 - workload.optimiser.momentum)  # type: ignore[attr-defined]
-        return _optimiser(lr=rate)(self, workload)
+        return with_optimiser(lr=rate)(self, workload)
 
 
 class NoMomentum(Mutant):
     """momentum is left out"""
 
-    spec = _optimiser(momentum=0.0)  # type: ignore[assignment]
+    spec = with_optimiser(momentum=0.0)  # type: ignore[assignment]
 
 
 class Decayed(Mutant):
     """weight decay of 5e-4 sneaked in"""
 
-    spec = _optimiser(weight_decay=5e-4)  # type: ignore[assignment]
+    spec = with_optimiser(weight_decay=5e-4)  # type: ignore[assignment]
 
 
 class Averaged(Mutant):
@@ -134,7 +134,7 @@ class Summed(LearningRateOff):
 
     def spec(self, workload: Workload) -> Workload:
         self.scale = float(workload.data.batch)
-        return _optimiser(lr=self.scale * workload.optimiser.lr)(self, workload)
+        return with_optimiser(lr=self.scale * workload.optimiser.lr)(self, workload)
 
 
 class Scaled(Summed):
@@ -142,7 +142,7 @@ class Scaled(Summed):
 
     def spec(self, workload: Workload) -> Workload:
         self.scale = 1.001
-        return _optimiser(lr=self.scale * workload.optimiser.lr)(self, workload)
+        return with_optimiser(lr=self.scale * workload.optimiser.lr)(self, workload)
 
 
 class NoBias(Mutant):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from frameworks.contract import Adapter, Options, Weights
-from tests.frameworks.mutants import LearningRateOff, Mutant, _optimiser
+from tests.frameworks.mutants import LearningRateOff, Mutant, with_optimiser
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -23,7 +23,7 @@ GATHERED, CLIPPED = str(FOLDER / "gathered.toml"), str(FOLDER / "clipped.toml")
 class NesterovIgnored(Mutant):
     """plain momentum for Nesterov's"""
 
-    spec = _optimiser(nesterov=False)  # type: ignore[assignment]
+    spec = with_optimiser(nesterov=False)  # type: ignore[assignment]
 
 
 class NesterovOfV(LearningRateOff):
@@ -31,19 +31,19 @@ class NesterovOfV(LearningRateOff):
 
     def spec(self, workload: Workload) -> Workload:
         rate = (1 + workload.optimiser.momentum) * workload.optimiser.lr  # type: ignore[attr-defined]
-        return _optimiser(nesterov=False, lr=rate)(self, workload)
+        return with_optimiser(nesterov=False, lr=rate)(self, workload)
 
 
 class BiasesDecay(Mutant):
     """biases and norms decay, which are to be spared"""
 
-    spec = _optimiser(decay="all")  # type: ignore[assignment]
+    spec = with_optimiser(decay="all")  # type: ignore[assignment]
 
 
 class KernelsDoNotDecay(Mutant):
     """kernels do not decay"""
 
-    spec = _optimiser(weight_decay=0.0)  # type: ignore[assignment]
+    spec = with_optimiser(weight_decay=0.0)  # type: ignore[assignment]
 
 
 class GradientsSummed(LearningRateOff):
@@ -53,13 +53,13 @@ class GradientsSummed(LearningRateOff):
         optimiser = workload.optimiser
         changes = {"lr": optimiser.accumulate * optimiser.lr}
         changes["weight_decay"] = optimiser.weight_decay / optimiser.accumulate
-        return _optimiser(**changes)(self, workload)
+        return with_optimiser(**changes)(self, workload)
 
 
 class UpdateEachBatch(Mutant):
     """every batch ends with an update"""
 
-    spec = _optimiser(accumulate=1)  # type: ignore[assignment]
+    spec = with_optimiser(accumulate=1)  # type: ignore[assignment]
 
 
 class PredictsByWeights(Mutant):
@@ -89,25 +89,25 @@ class ShortFilledUp(Mutant):
 class NotClipped(Mutant):
     """the gradient is not clipped"""
 
-    spec = _optimiser(clip_norm=0.0)  # type: ignore[assignment]
+    spec = with_optimiser(clip_norm=0.0)  # type: ignore[assignment]
 
 
 class ByValue(Mutant):
     """the gradient is clipped by value"""
 
-    spec = _optimiser(clip_norm=0.0, clip_value=0.2)  # type: ignore[assignment]
+    spec = with_optimiser(clip_norm=0.0, clip_value=0.2)  # type: ignore[assignment]
 
 
 class NoRmsMomentum(Mutant):
     """RMSprop has no momentum"""
 
-    spec = _optimiser(momentum=0.0)  # type: ignore[assignment]
+    spec = with_optimiser(momentum=0.0)  # type: ignore[assignment]
 
 
 class SmallerEpsilon(Mutant):
     """RMSprop's epsilon is another framework's"""
 
-    spec = _optimiser(epsilon=1e-7)  # type: ignore[assignment]
+    spec = with_optimiser(epsilon=1e-7)  # type: ignore[assignment]
 
 
 BY_WORKLOAD: dict[str, list[type[Mutant]]] = {

@@ -27,9 +27,9 @@ def submit(name: str | None, out: Path | None, engine: str) -> None:
     from harness.text import count
 
     planned = load(name, out)
-    units, again, others = handing.submit(planned, engine)
+    units, again, left = handing.submit(planned, engine)
     slow = f", {again} of them once more, for their node was slow" if again else ""
-    rest = ", ".join(f"{number} {state}" for state, number in others.items())
-    left = f"; the others: {rest}" if rest else ""
-    click.echo(f"{planned.name}: {count(units, 'unit')} submitted to {engine}{slow}{left}")
+    states = ", ".join(f"{number} {state}" for state, number in left.items())
+    unsubmitted = f"; the others: {states}" if states else ""
+    click.echo(f"{planned.name}: {count(units, 'unit')} submitted to {engine}{slow}{unsubmitted}")
     click.echo(f"look with: {program()} matrix status --matrix {planned.folder}")

@@ -14,6 +14,7 @@ from frameworks.contract import Memory, Step
 from frameworks.reference.adapter import Reference
 from harness.parity import hint, judge, run_reference
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
+from tests.frameworks.formula_mutants import MemoryLost, ShortLeftOut
 from tests.frameworks.mutants import Mutant
 from tests.harness.parity.cases import STEPS, Single, answered, batches, net, run_of
 from workloads import init, layers, optimisers
@@ -245,26 +246,6 @@ class Restarted(Mutant):
         return super().train(batches)
 
 
-class Forgetful(Mutant):
-    """Each call begins without memory."""
-
-    def train(self, batches: Sequence[Batch]) -> np.ndarray:
-        self.inner.load(self.inner.weights())
-        return super().train(batches)
-
-
-class ShortLeftOut(Mutant):
-    """Short batches make no step."""
-
-    def train(self, batches: Sequence[Batch]) -> np.ndarray:
-        size = self.workload.data.batch
-        losses = [
-            self.inner.train([b])[0] if len(b.labels) == size else self.inner.step(b).loss
-            for b in batches
-        ]
-        return np.array(losses)
-
-
 class ShortWeighed(Single):
     """A short batch's loss is divided by 8."""
 
@@ -329,7 +310,7 @@ UPDATES: dict[str, tuple[Workload, Callable[..., Any]]] = {
     "the warm-up of 2 is left out": (trained(ADAM, WARM), on(schedule=optimisers.Cosine(4))),
     "the schedule is an update ahead": (trained(ADAM, WARM), mutant(Ahead)),
     "the schedule begins anew with each call": (trained(SGD, WARM), mutant(Restarted)),
-    "without the optimiser's memory": (trained({**SGD, "nesterov": True}), mutant(Forgetful)),
+    "without the optimiser's memory": (trained({**SGD, "nesterov": True}), mutant(MemoryLost)),
     "a short batch makes no step": (trained(SGD), mutant(ShortLeftOut)),
     "a short batch's loss is divided by a whole batch's size": (trained(SGD), ShortWeighed),
 }
