@@ -22,14 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
 from frameworks.replays import stacked  # noqa: E402
+from harness.diagnosis import hint  # noqa: E402
 from harness.environments import builder, framework_spec  # noqa: E402
-from harness.parity import (  # noqa: E402
-    ReferenceRun,
-    Verdict,
-    hint,
-    judge,
-    run_reference,
-)
+from harness.parity import ReferenceRun, Verdict, judge, run_reference  # noqa: E402
 from harness.runner.process import worker_environment  # noqa: E402
 from harness.verdicts import NOT_EQUIVALENT  # noqa: E402
 from tests.frameworks import formula_mutants, optimiser_mutants  # noqa: E402

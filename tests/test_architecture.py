@@ -23,6 +23,7 @@ ORDER = (
     "runner",
     "results",
     "environments",
+    "diagnosis",
     "parity",
     "machine",
     "stats",

@@ -1,7 +1,6 @@
 """The parity check: a cell computes the reference's step and predictions, or it is not ranked."""
 
 from harness.parity.check import Check, Verdict, judge
-from harness.parity.diagnosis import hint
 from harness.parity.reference import ReferenceDiverged, ReferenceRun, run_reference
 
 __all__ = [
@@ -9,7 +8,6 @@ __all__ = [
     "ReferenceDiverged",
     "ReferenceRun",
     "Verdict",
-    "hint",
     "judge",
     "run_reference",
 ]

@@ -11,15 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from harness.parity import (
-    ReferenceDiverged,
-    ReferenceRun,
-    Verdict,
-    diagnosis_timed,
-    hint,
-    judge,
-    timed,
-)
+from harness.diagnosis import hint
+from harness.diagnosis.timed import predictions_hint, training_hint
+from harness.parity import ReferenceDiverged, ReferenceRun, Verdict, judge, timed
 from harness.runner import handed_back
 from harness.runner.context import Timeouts
 from harness.runner.process import WorkerFailed, WorkerProcess
@@ -122,11 +116,11 @@ class Checks:
         if "drawn" in arrays:
             verdict = timed.judge_predictions(arrays, workload, precision)
             start = self._reference.start
-            make = partial(diagnosis_timed.predictions_hint, arrays, workload, precision)
+            make = partial(predictions_hint, arrays, workload, precision)
             return verdict, _advice(partial(make, verdict, start))
         run = timed.reference_of(arrays, workload, precision)
         verdict = timed.judge_training(arrays, run, precision)
-        return verdict, _advice(partial(diagnosis_timed.training_hint, arrays, run, verdict))
+        return verdict, _advice(partial(training_hint, arrays, run, verdict))
 
     def _say(self, verdict: Verdict, advice: str | None, **fields: Any) -> None:
         """Emit a verdict; raise WorkerFailed where it is that the cell is not equivalent."""

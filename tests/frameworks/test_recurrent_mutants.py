@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from frameworks.reference.norms import LayerNorm
 from frameworks.reference.recurrent import Gru, GruWay, Lstm
 from frameworks.reference.sequences import LastStep
-from harness.parity import hint, judge
+from harness.diagnosis import hint
+from harness.parity import judge
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.frameworks.recurrent_mutants import NATIVE_RECURRENT, RECURRENT, WORKLOAD
 from tests.harness.parity.cases import Single, answered, run_of

@@ -16,7 +16,8 @@ from frameworks.reference import adapter as reference
 from frameworks.reference.arithmetic import EXACT, Arithmetic
 from frameworks.reference.losses import cross_entropy
 from frameworks.reference.transformer import Attention, Embedding, Positions
-from harness.parity import hint, judge
+from harness.diagnosis import hint
+from harness.parity import judge
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.frameworks.transformer_mutants import NATIVE_TRANSFORMED, TRANSFORMED, WORKLOAD
 from tests.harness.parity.cases import Single, answered, run_of

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.parity import hint, judge
+from harness.diagnosis import hint
+from harness.parity import judge
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.frameworks.window_mutants import WINDOWED, WORKLOAD
 from tests.harness.parity.cases import Single, answered, run_of

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.parity import hint, judge
+from harness.diagnosis import hint
+from harness.parity import judge
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.harness.parity.cases import Single, answered, net, run_of
 from workloads.spec import Workload

@@ -19,8 +19,8 @@ from frameworks.replays import (
     replay_training,
     snapshot,
 )
+from harness.diagnosis.timed import training_hint
 from harness.parity import Verdict
-from harness.parity.diagnosis_timed import training_hint
 from harness.parity.timed import judge_training, reference_of
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from tests.harness.parity.cases import NORMED, Single, adapter_of, batches, net, run_of

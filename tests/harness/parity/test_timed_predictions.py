@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Adapter
 from frameworks.replays import TimedPredictions, in_batches, one_by_one, replay_predictions
-from harness.parity.diagnosis_timed import predictions_hint
+from harness.diagnosis.timed import predictions_hint
 from harness.parity.timed import judge_predictions
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.harness.parity.cases import NORMED, Single, adapter_of, batches, run_of

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.reference.optimisers import UPDATES, Adam, AdamW, RmsProp, Sgd, Update
+from harness.diagnosis.suspects import Suspect
 from harness.parity.reference import ReferenceRun
-from harness.parity.suspects import Suspect
 from workloads import optimisers as spec
 
 Arrays = Mapping[str, NDArray]

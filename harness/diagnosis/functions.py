@@ -21,9 +21,9 @@ from frameworks.reference.layers import Dropout
 from frameworks.reference.norms import BatchNorm, GroupNorm, LayerNorm
 from frameworks.reference.pools import AvgPool, MaxPool
 from frameworks.reference.transformer import Attention, Embedding, Positions
-from harness.parity.diagnosis_attention import OTHER_ATTENTION
+from harness.diagnosis.attention import OTHER_ATTENTION
+from harness.diagnosis.suspects import Suspect, of_functions
 from harness.parity.reference import ReferenceRun
-from harness.parity.suspects import Suspect, of_functions
 from workloads import layers
 from workloads.layers.blocks import ADD, CONCAT
 from workloads.layers.windows import SAME

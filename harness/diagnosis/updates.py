@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.answers import Answers, checkpoints
-from harness.parity import diagnosis_rules
+from harness.diagnosis import rules
+from harness.diagnosis.suspects import Arrays, Case, Compute, Suspect, explained, fitted
+from harness.diagnosis.training import of_batches, of_calls, of_schedules
 from harness.parity.check import Check, Verdict, key_of
-from harness.parity.diagnosis_training import of_batches, of_calls, of_schedules
 from harness.parity.reference import ReferenceRun
-from harness.parity.suspects import Arrays, Case, Compute, Suspect, explained, fitted
 from workloads.optimisers import Adam, AdamW, Optimiser, Sgd
 
 MOMENTS = 3
@@ -83,7 +83,7 @@ def suspects(run: ReferenceRun) -> Iterator[Suspect]:
     for words, optimiser in _optimisers(run.workload.optimiser):
         yield Suspect(words, _with_optimiser(run, optimiser))
     yield from of_schedules(run)
-    yield from diagnosis_rules.suspects(run)
+    yield from rules.suspects(run)
     yield from of_calls(run)
     yield from of_batches(run)
 

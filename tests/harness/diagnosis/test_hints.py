@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Memory, Step
 from frameworks.reference.adapter import Reference
-from harness.parity import hint, judge, run_reference
+from harness.diagnosis import hint
+from harness.parity import judge, run_reference
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
 from tests.frameworks.formula_mutants import MemoryLost, ShortLeftOut
 from tests.frameworks.mutants import Mutant

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.parity import diagnosis_attention, diagnosis_functions, diagnosis_recurrent
+from harness.diagnosis import attention, functions, recurrent
+from harness.diagnosis.suspects import Case, Compute, Suspect, fitted, of_layers
+from harness.diagnosis.suspects import explained as best_of
 from harness.parity.reference import ReferenceRun
-from harness.parity.suspects import Case, Compute, Suspect, fitted, of_layers
-from harness.parity.suspects import explained as best_of
 from workloads import layers
 from workloads.layers.windows import SAME
 from workloads.spec import Workload
@@ -37,8 +37,8 @@ def suspects(run: ReferenceRun) -> Iterator[Suspect]:
             yield from of_layers(run, words, change, single)
         yield from _of_numbers_of_parts(run, single)
         yield from _of_activations(run, single)
-        yield from diagnosis_functions.suspects(run, single)
-        yield from diagnosis_recurrent.suspects(run, single)
+        yield from functions.suspects(run, single)
+        yield from recurrent.suspects(run, single)
 
 
 def _fits(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[Suspect]:
@@ -58,7 +58,7 @@ def _fits(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[Suspect]:
 
 def _leaking(run: ReferenceRun, weight: float) -> Suspect:
     words = f"attention's causal mask is finite: later steps have a weight of {weight:.1g}"
-    function = diagnosis_attention.leaking(weight)
+    function = attention.leaking(weight)
     return Suspect(words, run, functions={layers.Attention: function})
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from frameworks.reference.adapter import Reference
 from frameworks.reference.layers import FUNCTIONS
 from frameworks.reference.pools import MaxPool
-from harness.parity import hint, judge
+from harness.diagnosis import hint
+from harness.parity import judge
 from harness.verdicts import NOT_EQUIVALENT
 from tests.frameworks.mutants import Mutant
 from tests.harness.parity.cases import Single, answered, net, run_of

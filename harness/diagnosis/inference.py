@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import Arithmetic
-from harness.parity import diagnosis_layers
+from harness.diagnosis import other_layers
+from harness.diagnosis.relations import EXACT, coarse, difference, explains, factor, stored_as
+from harness.diagnosis.suspects import Case, Suspect, best
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, coarse, difference, explains, factor, stored_as
-from harness.parity.suspects import Case, Suspect, best
 from workloads import layers
 from workloads.batches import Batch
 from workloads.init import dropouts
@@ -73,7 +73,7 @@ def explained(
     `bound` is what rounding allows of the norm of the logits' error.
     """
     case = Case({"logits": logits}, {"logits": expected}, {"logits": bound})
-    found = diagnosis_layers.explained(predictions.run, predictions.by, case)
+    found = other_layers.explained(predictions.run, predictions.by, case)
     yield from (f"{words}, in inference" for words in found)
 
     def in_arithmetic(arithmetic: Arithmetic) -> NDArray:

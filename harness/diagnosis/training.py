@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Memory
 from frameworks.reference.adapter import Reference
+from harness.diagnosis.suspects import Suspect, Trainer
 from harness.parity.reference import ReferenceRun
-from harness.parity.suspects import Suspect, Trainer
 from workloads.batches import Batch
 from workloads.init import dropouts
 from workloads.optimisers import Constant, Schedule

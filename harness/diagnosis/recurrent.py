@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from frameworks.reference.function import Function
 from frameworks.reference.recurrent import Gru, GruWay, Lstm, LstmWay, Recurrent, Way
+from harness.diagnosis.suspects import Suspect, of_functions, of_layers
 from harness.parity.reference import ReferenceRun
-from harness.parity.suspects import Suspect, of_functions, of_layers
 from workloads import layers
 
 GATES: Mapping[type[layers.Recurrent], str] = {layers.Lstm: "ifgo", layers.Gru: "rzn"}

@@ -12,8 +12,9 @@ import pytest
 from frameworks.contract import Step, Weights
 from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import ROUNDED, Arithmetic
-from harness.parity import Verdict, hint, judge, run_reference
-from harness.parity.relations import coarse
+from harness.diagnosis import hint
+from harness.diagnosis.relations import coarse
+from harness.parity import Verdict, judge, run_reference
 from harness.verdicts import NOT_EQUIVALENT
 from tests.frameworks.mutants import COMMON, Mutant
 from tests.harness.parity.cases import NORMED, Single, answered, batches, catalogue, net, run_of

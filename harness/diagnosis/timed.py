@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.contract import Memory
-from harness.parity import diagnosis_updates, inference
+from harness.diagnosis import inference, updates
+from harness.diagnosis.relations import EXACT, common, difference, factor
+from harness.diagnosis.suspects import Case, Suspect, explained
 from harness.parity.check import Verdict
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, common, difference, factor
-from harness.parity.suspects import Case, Suspect, explained
 from harness.parity.timed import Arrays, part, predicted
 from harness.verdicts import NOT_EQUIVALENT
 from workloads.batches import Batch
@@ -148,7 +148,7 @@ def _of_losses(timed: NDArray, replayed: NDArray, run: ReferenceRun) -> Iterator
     def compute(suspect: Suspect) -> dict[str, NDArray]:
         return {"losses": suspect.losses()[:count]}
 
-    fits = partial(diagnosis_updates.fits, run)
+    fits = partial(updates.fits, run)
     yield from explained(_suspects(run), fits, compute, case)
 
 
@@ -175,7 +175,7 @@ def _suspects(run: ReferenceRun) -> Iterator[Suspect]:
         yield Suspect(
             "steps are counted anew from the start of the list", replace(run, memory=memory)
         )
-    yield from diagnosis_updates.suspects(run)
+    yield from updates.suspects(run)
 
 
 def predictions_hint(

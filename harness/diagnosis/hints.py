@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from frameworks.answers import checkpoints, probes
 from frameworks.contract import Weights
 from frameworks.reference.arithmetic import Arithmetic
-from harness.parity import diagnosis_layers, diagnosis_losses, diagnosis_sequences, inference
+from harness.diagnosis import inference, losses, other_layers, sequences
+from harness.diagnosis.relations import EXACT, coarse, common, difference, factor, stored_as
+from harness.diagnosis.suspects import Case, Suspect
+from harness.diagnosis.updates import of_another_optimiser
 from harness.parity.check import Verdict, key_of
-from harness.parity.diagnosis_updates import of_another_optimiser
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, coarse, common, difference, factor, stored_as
-from harness.parity.suspects import Case, Suspect
 from harness.verdicts import NOT_EQUIVALENT
 from workloads import layers
 
@@ -56,7 +56,7 @@ def _patterns(answers: Answers, run: ReferenceRun, verdict: Verdict) -> tuple[Pa
         return _logits, _coarse, _of_the_forward_pass
     # Of the loss there are two: that of the step as it was looked into, and as it was trained.
     if {*off} - {_LOSS} or abs(answers["loss"] - run.answers["loss"]) > off.get(_LOSS, np.inf):
-        of_padding, of_loss = diagnosis_sequences.of_padding, diagnosis_losses.of_the_loss
+        of_padding, of_loss = sequences.of_padding, losses.of_the_loss
         return of_padding, of_loss, _gradients, _of_the_backward_pass
     if all(check.tensor.startswith("prediction") for check in failed) or not failed[0].steps:
         return (_predictions,)
@@ -109,7 +109,7 @@ def _logits(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[s
     def compute(suspect: Suspect) -> Answers:
         return {key: suspect.reference().forward(suspect.run.batches[0])}
 
-    yield from diagnosis_layers.explained(run, compute, case)
+    yield from other_layers.explained(run, compute, case)
 
 
 def _gradients(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:

@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.diagnosis.relations import EXACT, factor
+from harness.diagnosis.suspects import Arrays, Case, Suspect, explained, fitted
 from harness.parity.check import Verdict, key_of
 from harness.parity.reference import ReferenceRun
-from harness.parity.relations import EXACT, factor
-from harness.parity.suspects import Arrays, Case, Suspect, explained, fitted
 
 SCALED = 1e-4
 """A loss that is off by less than this may be so by rounding, and is not called scaled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.parity.suspects import Case, Suspect, best, explained, fitted
+from harness.diagnosis.suspects import Case, Suspect, best, explained, fitted
 from harness.runner.parity_checks import _advice
 from tests.harness.parity.cases import catalogue, run_of
 
