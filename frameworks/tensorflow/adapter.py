@@ -46,13 +46,13 @@ def _compiled(
 ) -> Callable[[int], Callable]:
     """Return what gives `function` for a number of examples.
 
-    The specs are of one example; float32 scalars, one for the whole batch, come after them. A
-    concrete function skips what tf.function does each call to find the right trace.
+    The specs are of one example; a tensor of so many scalars, if any, comes after them. A concrete
+    function skips what tf.function does each call to find the right trace.
     """
     if mode == "eager":
         return lambda batch: function
     traced = tf.function(function, autograph=False, jit_compile=mode == "xla")
-    scalar_specs = [tf.TensorSpec((), tf.float32)] * scalars
+    scalar_specs = [tf.TensorSpec((scalars,), tf.float32)] * bool(scalars)
 
     @cache
     def concrete(batch: int) -> Callable:
@@ -81,7 +81,7 @@ def _repeated(
         return losses.stack()
 
     traced = tf.function(function, autograph=False)
-    scalar_specs = [tf.TensorSpec((SEVERAL,), tf.float32)] * scalars
+    scalar_specs = [tf.TensorSpec((SEVERAL, scalars), tf.float32)] * bool(scalars)
 
     @cache
     def concrete(batch: int) -> Callable:
@@ -258,7 +258,7 @@ class TensorFlow(Adapter):
         return self._backward(x, labels, *masks)[:3]
 
     def _updated(self, x: tf.Tensor, labels: tf.Tensor, *arguments: tf.Tensor) -> tf.Tensor:
-        """Take one step; `arguments` are the masks, then the optimiser's scalars."""
+        """Take one step; `arguments` are the masks, then the optimiser's scalars, if any."""
         count = len(self._workload.masked)
         _, loss, gradients, state = self._backward(x, labels, *arguments[:count])
         self._optimiser.update(gradients, *arguments[count:])
@@ -286,9 +286,9 @@ class TensorFlow(Adapter):
             if len(portion) > 1:
                 losses.append(self._steps(portion, following))
             else:
-                losses.append(tf.reshape(self._step(*portion, *following), (1,)))
+                losses.append(self._step(*portion, *following))
         tf.test.experimental.sync_devices()
-        return tf.concat(losses, 0).numpy()
+        return np.hstack([loss.numpy() for loss in losses])
 
     def _steps(self, batches: Sequence[Batch], scalars: Sequence[Any]) -> tf.Tensor:
         """Take SEVERAL steps in one call; return their losses."""

@@ -1,7 +1,7 @@
 """The spec's optimisers by TensorFlow's raw operations, which are fused and work in place.
 
 What changes from step to step (the rate, Adam's bias corrections) is worked out on the host in
-float64 and handed to the step as scalar tensors: nothing is traced twice, and a workload that has
+float64 and handed to the step as one small tensor: nothing is traced twice, and a workload that has
 nothing of the kind hands over nothing.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,11 @@ from workloads.optimisers import Adam, AdamW, Constant, Optimiser, RmsProp, Sgd
 from workloads.spec import Workload
 
 Scalars = tuple[tf.Tensor, ...]
+"""What a step takes beside its batch: one tensor of its scalars, or nothing."""
 
 
 class Update:
-    """Moves variables; `scalars` is how many scalars each update's `apply` takes.
+    """Moves variables; `scalars` is how many numbers each update's `apply` takes, in one tensor.
 
     `slots` has a variable for each of those, by the spec's names; `steps` were taken.
     """
@@ -58,8 +58,8 @@ class Update:
         first = numbers[0] if numbers else 0
         rates = zip(numbers, self._workload.rates(first, len(numbers)), strict=True)
         rows = [self._row(update + 1, rate) for update, rate in rates]
-        flat = iter(tf.unstack(tf.constant(np.asarray(rows, np.float32).ravel())))
-        return [None if u is None else tuple(islice(flat, self.scalars)) for u in updates]
+        tensors = iter(tf.unstack(tf.constant(rows, tf.float32)) if rows else ())
+        return [None if update is None else (next(tensors),) for update in updates]
 
     def _row(self, t: int, rate: float) -> tuple[float, ...]:
         """Return the scalars of update `t`, from 1."""
@@ -108,7 +108,7 @@ class SgdUpdate(Update):
         return (rate,)
 
     def apply(self, gradients: Sequence[tf.Tensor], *scalars: tf.Tensor) -> None:
-        rate = scalars[0] if scalars else self._rate
+        rate = scalars[0][0] if scalars else self._rate
         for i, (w, g) in enumerate(zip(self._variables, gradients, strict=True)):
             if self._decays[i]:
                 g = g + self._decays[i] * w
@@ -171,7 +171,7 @@ class AdamUpdate(Update):
         return (*row, rate * self._optimiser.weight_decay) if self._decoupled else row
 
     def apply(self, gradients: Sequence[tf.Tensor], *scalars: tf.Tensor) -> None:
-        alpha, epsilon, *decay = scalars
+        alpha, epsilon, *decay = tf.unstack(scalars[0])
         slots = self.slots["m"], self.slots["s"]
         variables = zip(self._variables, self._decays, *slots, gradients, strict=True)
         for w, part, m, s, g in variables:

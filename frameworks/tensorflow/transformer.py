@@ -62,7 +62,7 @@ def attention(net: Any, place: Placed, layer: spec.Attention) -> Stage:
         bias = net.variables.get(f"{place.name}.bias_{part}")
 
         def product(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor | None) -> tf.Tensor:
-            y = tf.matmul(x, w)
+            y = tf.tensordot(x, w, axes=1)
             return y if b is None else add_bias(y, b)
 
         if net.mixed:
