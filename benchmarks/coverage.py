@@ -117,7 +117,7 @@ class Ending:
 
     ever: bool
     ratios: dict[tuple[int, int], intervals.Ratio]
-    told: set[tuple[int, int]]
+    rejected: set[tuple[int, int]]
     launches: int
 
 
@@ -126,14 +126,14 @@ def draw(
 ) -> Array:
     """Return speeds, (trials, launches, cells, rounds): truly 1."""
     shape = (trials, launches, ROUNDS)
-    own = _student(random, noise.slice, (*shape, cells))
+    logs = _student(random, noise.slice, (*shape, cells))
     draws = _student if noise.heavy else _normal
-    own += draws(random, noise.launch, (trials, launches, 1, cells))
+    logs += draws(random, noise.launch, (trials, launches, 1, cells))
     walk = _student(random, noise.drift, shape).reshape(trials, -1).cumsum(axis=1)
     slow = _bursts(noise, (trials, launches), ROUNDS * cells, random)
     order = random.permuted(np.broadcast_to(np.arange(cells), (*shape, cells)), axis=-1)
     slow = np.take_along_axis(slow.reshape(*shape, cells), order, axis=-1)
-    return np.exp(own + walk.reshape(shape)[..., None] + slow).swapaxes(2, 3)
+    return np.exp(logs + walk.reshape(shape)[..., None] + slow).swapaxes(2, 3)
 
 
 def stop_early(run: Run, trial: int) -> Ending:
@@ -148,12 +148,12 @@ def stop_early(run: Run, trial: int) -> Ending:
         if launch not in LOOKS:
             continue
         ratios = run.ratios(trial, ran, intervals.noise_floor(twins), level)
-        told = intervals.holm({pair: one.p for pair, one in ratios.items()}, 1 - level)
-        ever |= bool(told)
-        active = sorted({cell for pair in ratios if pair not in told for cell in pair})
+        rejected = intervals.holm({pair: ratio.p for pair, ratio in ratios.items()}, 1 - level)
+        ever |= bool(rejected)
+        active = sorted({cell for pair in ratios if pair not in rejected for cell in pair})
         if not active:
             break
-    return Ending(ever, ratios, told, launch)
+    return Ending(ever, ratios, rejected, launch)
 
 
 def stop_by_width(run: Run, trial: int) -> Ending:
@@ -167,12 +167,12 @@ def stop_by_width(run: Run, trial: int) -> Ending:
         if launch < LEAST_LAUNCHES:
             continue
         ratios = run.ratios(trial, ran, intervals.noise_floor(twins))
-        wide = {pair for pair, one in ratios.items() if half_width(one) > PRECISION}
+        wide = {pair for pair, ratio in ratios.items() if half_width(ratio) > PRECISION}
         active = sorted({cell for pair in wide for cell in pair})
         if not active:
             break
-    told = intervals.holm({pair: one.p for pair, one in ratios.items()})
-    return Ending(bool(told), ratios, told, launch)
+    rejected = intervals.holm({pair: ratio.p for pair, ratio in ratios.items()})
+    return Ending(bool(rejected), ratios, rejected, launch)
 
 
 def half_width(ratio: intervals.Ratio) -> float:
@@ -187,13 +187,13 @@ def coverage(noise: Noise, trials: int, seed: int) -> dict[str, list[float]]:
         random = np.random.default_rng((seed, launches))
         run = Run(_slower(draw(noise, trials, launches, 3, random), DIFFERENCE))
         logs, truth = run.pairs[0, 1], math.exp(DIFFERENCE)
-        bare = [intervals.ratio(one) for one in logs]
-        wide = [intervals.ratio(one, run.floor(n, launches)) for n, one in enumerate(logs)]
+        bare = [intervals.ratio(values) for values in logs]
+        wide = [intervals.ratio(values, run.floor(n, launches)) for n, values in enumerate(logs)]
         held.setdefault("a ratio, before the floor widens it", []).append(_holding(bare, truth))
         held.setdefault("a ratio, as reported", []).append(_holding(wide, truth))
         for words, drift in (("without drift", 0.0), ("with drift", noise.drift)):
             alone = draw(replace(noise, drift=drift), trials, launches, 1, random)[:, :, 0]
-            speeds = [intervals.speed(one) for one in alone]
+            speeds = [intervals.speed(rates) for rates in alone]
             held.setdefault(f"a cell's speed, {words}", []).append(_holding(speeds, 1.0))
     return held
 
@@ -203,9 +203,9 @@ def false_verdicts(noise: Noise, trials: int, seed: int) -> Iterator[tuple[str, 
     random = np.random.default_rng(seed)
     pair = Run(draw(noise, trials, LOOKS[-1], 3, random))
     nine = Run(draw(noise, trials, LOOKS[-1], 10, random))
-    yield "one pair, 5 launches", mean(one.p <= ALPHA for one in _five(pair)), 5
-    yield "… without the floor", mean(one.p <= ALPHA for one in _five(pair, floored=False)), 5
-    peeks = [_peek(one) for one in pair.pairs[0, 1]]
+    yield "one pair, 5 launches", mean(ratio.p <= ALPHA for ratio in _five(pair)), 5
+    yield "… without the floor", mean(ratio.p <= ALPHA for ratio in _five(pair, floored=False)), 5
+    peeks = [_peek(logs) for logs in pair.pairs[0, 1]]
     yield (
         "… a look after every launch, without the floor",
         mean(peek > 0 for peek in peeks),
@@ -215,19 +215,23 @@ def false_verdicts(noise: Noise, trials: int, seed: int) -> Iterator[tuple[str, 
         ends = [stop_early(run, n) for n in range(trials)]
         yield (
             f"{words}, may stop early",
-            mean(one.ever for one in ends),
-            mean(one.launches for one in ends),
+            mean(end.ever for end in ends),
+            mean(end.launches for end in ends),
         )
         ends = [stop_by_width(run, n) for n in range(trials)]
         yield (
             f"{words}, to a precision of {PRECISION:.0%}",
-            mean(one.ever for one in ends),
-            mean(one.launches for one in ends),
+            mean(end.ever for end in ends),
+            mean(end.launches for end in ends),
         )
     pair.shift(2 * noise.launch)
-    yield "one pair in unequal places, 5 launches", mean(one.p <= ALPHA for one in _five(pair)), 5
+    yield (
+        "one pair in unequal places, 5 launches",
+        mean(ratio.p <= ALPHA for ratio in _five(pair)),
+        5,
+    )
     bare = _five(pair, floored=False)
-    yield "… without the floor", mean(one.p <= ALPHA for one in bare), 5
+    yield "… without the floor", mean(ratio.p <= ALPHA for ratio in bare), 5
 
 
 def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[float, ...]:
@@ -240,37 +244,37 @@ def power(noise: Noise, difference: float, trials: int, seed: int) -> tuple[floa
     rates = draw(noise, trials, LOOKS[-1], 3, np.random.default_rng(seed))
     run = Run(_slower(rates, difference))
     shares = [
-        mean(one.p <= ALPHA and one.estimate > 1 for one in _five(run, floored))
+        mean(ratio.p <= ALPHA and ratio.estimate > 1 for ratio in _five(run, floored))
         for floored in (False, True)
     ]
     ends = [stop_early(run, n) for n in range(trials)]
-    right = [one.launches for one in ends if one.told and one.ratios[0, 1].estimate > 1]
-    median, late = np.percentile(right, (50, 90)) if right else (math.nan, math.nan)
-    held = _holding([one.ratios[0, 1] for one in ends], math.exp(difference))
+    decided = [end.launches for end in ends if end.rejected and end.ratios[0, 1].estimate > 1]
+    median, late = np.percentile(decided, (50, 90)) if decided else (math.nan, math.nan)
+    held = _holding([end.ratios[0, 1] for end in ends], math.exp(difference))
     wide = [stop_by_width(run, n) for n in range(trials)]
-    found = mean((0, 1) in one.told and one.ratios[0, 1].estimate > 1 for one in wide)
-    covered = _holding([one.ratios[0, 1] for one in wide], math.exp(difference))
-    launches = mean(one.launches for one in wide)
-    return *shares, len(right) / trials, median, late, held, found, launches, covered
+    power = mean((0, 1) in end.rejected and end.ratios[0, 1].estimate > 1 for end in wide)
+    covered = _holding([end.ratios[0, 1] for end in wide], math.exp(difference))
+    launches = mean(end.launches for end in wide)
+    return *shares, len(decided) / trials, median, late, held, power, launches, covered
 
 
 def _five(run: Run, floored: bool = True) -> list[intervals.Ratio]:
     """Return the first pair's ratio in each trial, from 5 launches."""
     logs = run.pairs[0, 1][:, :5]
     floors = (run.floor(n, 5) if floored else 0.0 for n in range(len(logs)))
-    return [intervals.ratio(one, floor) for one, floor in zip(logs, floors, strict=True)]
+    return [intervals.ratio(values, floor) for values, floor in zip(logs, floors, strict=True)]
 
 
 def _ratios(rates: Array, a: int, b: int) -> Array:
     trials, launches, _, rounds = rates.shape
-    one, other = (rates[:, :, cell].reshape(-1, rounds) for cell in (a, b))
-    return intervals.launch_ratios(one, other).reshape(trials, launches)
+    left, right = (rates[:, :, cell].reshape(-1, rounds) for cell in (a, b))
+    return intervals.launch_ratios(left, right).reshape(trials, launches)
 
 
 def _scatters(rates: Array, a: int, b: int) -> Array:
     trials, launches, _, rounds = rates.shape
-    one, other = (rates[:, :, cell].reshape(-1, rounds) for cell in (a, b))
-    return pooling.scatter(one, other).reshape(trials, launches)
+    left, right = (rates[:, :, cell].reshape(-1, rounds) for cell in (a, b))
+    return pooling.scatter(left, right).reshape(trials, launches)
 
 
 def _slower(rates: Array, difference: float) -> Array:
@@ -284,8 +288,8 @@ def mean(values: Iterable[float]) -> float:
     return float(np.mean([*values]))
 
 
-def _holding(found: Sequence[intervals.Interval], truth: float) -> float:
-    return mean(one.low <= truth <= one.high for one in found)
+def _holding(estimates: Sequence[intervals.Interval], truth: float) -> float:
+    return mean(x.low <= truth <= x.high for x in estimates)
 
 
 def _peek(logs: Array) -> int:
@@ -334,14 +338,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    trials, seed = asked.trials, asked.seed
+    options = parser.parse_args()
+    trials, seed = options.trials, options.seed
     print(f"{date.today()}, {host.describe()['cpu']}; {trials:,} trials a figure, seed {seed}")
     held = [coverage(noise, trials, seed + n) for n, noise in enumerate(COVERED)]
     for what in held[0]:
         table(
             [f"the interval of {what}", *(f"{launches} launches" for launches in LAUNCHES)],
-            [(noise, *percent(one[what])) for noise, one in zip(COVERED, held, strict=True)],
+            [(noise, *percent(row[what])) for noise, row in zip(COVERED, held, strict=True)],
         )
     table(
         ["identical cells found different", "noise", "share", "launches"],

@@ -110,8 +110,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--load", action="store_true")
     parser.add_argument("--workload", default="mlp-digits,cnn-digits")
-    asked = parser.parse_args()
-    load = "half of one processor taken by another process" if asked.load else "quiet"
+    options = parser.parse_args()
+    load = "half of one processor taken by another process" if options.load else "quiet"
     commit = git(ROOT, "describe", "--always", "--dirty=+").decode().strip()
     print(
         f"{date.today()}, {host.describe()['cpu']}, {len(host.usable_cpus())} processors, {load}\n"
@@ -119,12 +119,12 @@ def main() -> None:
     heads = ["commit", "workload", "threads", "launches", "training ±", "inference ±"]
     print(f"| {' | '.join([*heads, 'training pairs different', 'whole run, s'])} |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    with checked_out(asked.against) as other, loaded(asked.load):
-        trees = [(commit, ROOT), *([(asked.against, other)] if other else [])]
-        for name, tree in trees * asked.runs:
+    with checked_out(options.against) as other, loaded(options.load):
+        trees = [(commit, ROOT), *([(options.against, other)] if other else [])]
+        for name, tree in trees * options.runs:
             with tempfile.TemporaryDirectory() as folder:
-                record, took = timed(tree, asked.workload, Path(folder))
-                for workload in asked.workload.split(","):
+                record, took = timed(tree, options.workload, Path(folder))
+                for workload in options.workload.split(","):
                     print(
                         f"| {' | '.join([*row(name, record, workload), f'{took:.0f}'])} |",
                         flush=True,

@@ -71,8 +71,8 @@ PAGES = {
 """The pictures of the page: width and height in pixels, and the system's theme."""
 
 DRAWN = """return window.Plotly && [...document.querySelectorAll(".canvas")].every(
-    (one) => !one.offsetParent || one.getBoundingClientRect().top > innerHeight
-        || one.querySelector(".main-svg"))"""
+    (plot) => !plot.offsetParent || plot.getBoundingClientRect().top > innerHeight
+        || plot.querySelector(".main-svg"))"""
 """Whether every plot that is in sight is drawn: not those in what is folded."""
 
 
@@ -139,7 +139,7 @@ def screenshots(record: store.Record, folder: Path, names: Collection[str]) -> N
             chosen = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
             browser.execute_cdp_cmd("Emulation.setEmulatedMedia", chosen)
             browser.get(page.as_uri())
-            WebDriverWait(browser, 60).until(lambda one: one.execute_script(DRAWN))
+            WebDriverWait(browser, 60).until(lambda page: page.execute_script(DRAWN))
             (folder / name).write_bytes(browser.get_screenshot_as_png())
     browser.quit()
 

@@ -81,7 +81,7 @@ def project(folder: Path, host: FrameworkSpec) -> Path:
     return root
 
 
-def asked(root: Path, python: Path, faults: Iterable[str], measuring: Measuring) -> Request:
+def request_of(root: Path, python: Path, faults: Iterable[str], measuring: Measuring) -> Request:
     """Return the request of a run of the honest adapter and `faults`, as the command line makes it."""
     made = request(
         Options(
@@ -108,7 +108,7 @@ def outcomes(
     """Run the honest adapter and `faults` in `host`, whose Python is `python`; return each outcome."""
     with tempfile.TemporaryDirectory() as folder:
         root = project(Path(folder), host)
-        made = asked(root, python, faults, measuring)
+        made = request_of(root, python, faults, measuring)
         record, _ = execute(made, lambda event: None, root)
     return {
         cell.mode: outcome(event for event in record.events if event.get("cell") == cell.id)
@@ -139,11 +139,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--framework", action="append", choices=[*hosts], help="default: all")
     parser.add_argument("--fault", action="append", choices=faults, help="default: all")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     results = {}
-    for name in given.framework or hosts:
+    for name in options.framework or hosts:
         python = builder.prepare(hosts[name], "cpu").python
-        results[name] = outcomes(hosts[name], python, given.fault or faults)
+        results[name] = outcomes(hosts[name], python, options.fault or faults)
     print("\n".join(table(results)))
     wrong = {name: each[HONEST] for name, each in results.items() if each[HONEST].verdict != OK}
     for name, honest in wrong.items():

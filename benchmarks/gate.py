@@ -100,7 +100,7 @@ def planted(folder: Path) -> Path:
     return root
 
 
-def asked(root: Path, mode: str, budget: float | None, seed: int) -> Request:
+def request_of(root: Path, mode: str, budget: float | None, seed: int) -> Request:
     """Return the request of the check, as the command line makes it."""
     python = builder.prepare(framework_spec.discover(ROOT)["pytorch"], "cpu").python
     return request.against(
@@ -133,23 +133,25 @@ def trials(plant: str, count: int, budget: float | None, quiet: bool) -> None:
         with tempfile.TemporaryDirectory() as folder, load(quiet):
             root = planted(Path(folder))
             began = time.monotonic()
-            record, _ = execute(asked(root, PLANTS[plant], budget, trial), lambda event: None, root)
+            record, _ = execute(
+                request_of(root, PLANTS[plant], budget, trial), lambda event: None, root
+            )
             seconds = time.monotonic() - began
-            found = verdict(record)
-        alarms += bool(found.having(REGRESSED))
+            result = verdict(record)
+        alarms += bool(result.having(REGRESSED))
         words = (
-            ", ".join(one.metric.name for one in found.having(what)) or "-"
+            ", ".join(finding.metric.name for finding in result.having(what)) or "-"
             for what in (REGRESSED, "inconclusive")
         )
-        speed = next((one for one in found.findings if one.metric.rule.kind == "train"), None)
-        told = (
+        speed = next((x for x in result.findings if x.metric.rule.kind == "train"), None)
+        ratio = (
             "-"
             if speed is None or speed.change is None
             else (f"{speed.change:+.1%} ({speed.low:+.1%} to {speed.high:+.1%})")
         )
         launches = 0 if speed is None else speed.launches
         print(
-            f"| {trial + 1} | {found.status} | {' | '.join(words)} | {told} | {launches} |"
+            f"| {trial + 1} | {result.status} | {' | '.join(words)} | {ratio} | {launches} |"
             f" {seconds:.0f} |",
             flush=True,
         )
@@ -161,7 +163,7 @@ def pool(launches: int, quiet: bool, keep: Path | None) -> None:
     context.LEAST_SEEDS = context.MOST_SEEDS = launches
     with tempfile.TemporaryDirectory() as folder, load(quiet):
         root = planted(keep or Path(folder))
-        made = asked(root, "b", None, 0)
+        made = request_of(root, "b", None, 0)
         cells = [replace(made.cells[0], mode=mode) for mode in POOL]
         base = cells[0].id
         pairs = [(cell.id, base) for cell in cells[1:]]
@@ -177,8 +179,8 @@ def pool(launches: int, quiet: bool, keep: Path | None) -> None:
 
 def draws(record: store.Record, most: int) -> None:
     """Make checks of the launches of a run, `most` launches each, and print what came of them."""
-    now = Measures(record)
-    launches = now.launches(next(iter(now.cells)))
+    measures = Measures(record)
+    launches = measures.launches(next(iter(measures.cells)))
     about = f"{launches} launches of {record.folder.name}; checks of {most} at most"
     print(f"\n{date.today()}, {host.describe()['cpu']}; {WORKLOAD}; {about}, {DRAWS} of each\n")
     print("| planted | found | anything else | launches, median | 95% of checks |")
@@ -197,36 +199,36 @@ def draws(record: store.Record, most: int) -> None:
             bases = [mode for mode in IDENTICAL if mode != plant]
             head = plant if metric else str(draw.choice(IDENTICAL))
             base = str(draw.choice([mode for mode in bases if mode != head]))
-            findings, launches = _check(now, head, base, draw, looks)
-            names = {one.metric.name for one in findings if one.verdict == REGRESSED}
+            findings, launches = _check(measures, head, base, draw, looks)
+            names = {x.metric.name for x in findings if x.verdict == REGRESSED}
             alarms["found"] += metric in names
             alarms["else"] += bool(names - {metric})
             taken.append(launches)
-        found = f"{alarms['found'] / DRAWS:.1%}" if metric else "-"
+        share = f"{alarms['found'] / DRAWS:.1%}" if metric else "-"
         print(
-            f"| {plant} | {found} | {alarms['else'] / DRAWS:.2%} | {np.median(taken):.0f} |"
+            f"| {plant} | {share} | {alarms['else'] / DRAWS:.2%} | {np.median(taken):.0f} |"
             f" {np.quantile(taken, 0.95):.0f} |",
             flush=True,
         )
 
 
 def _check(
-    now: Measures, head: str, base: str, draw: np.random.Generator, looks: list[int]
+    measures: Measures, head: str, base: str, draw: np.random.Generator, looks: list[int]
 ) -> tuple[list[Finding], int]:
     """Return the findings of one check of drawn launches, and how many it took to be settled."""
-    cells = {cell.split("/")[2]: cell for cell in now.cells}
+    cells = {cell.split("/")[2]: cell for cell in measures.cells}
     x, y = cells[head], cells[base]
-    logs = {metric: now.pair(metric, x, y) for metric in IN_GATE}
-    logs = {metric: found for metric, found in logs.items() if len(found)}
+    logs = {metric: measures.pair(metric, x, y) for metric in IN_GATE}
+    logs = {metric: values for metric, values in logs.items() if len(values)}
     order = draw.permutation(min(map(len, logs.values())))
-    sides = [now.cells[cell].correct for cell in (y, x)]
+    sides = [measures.cells[cell].correct for cell in (y, x)]
     seeds = draw.permutation(sorted({*sides[0]} & {*sides[1]}))
     findings: list[Finding] = []
     for look in looks:
         compared = []
-        for metric, found in logs.items():
-            floor = now.floor(metric, x)
-            ratio = intervals.ratio(found[order[:look]], level=LEVEL, trim=TRIM)
+        for metric, values in logs.items():
+            floor = measures.floor(metric, x)
+            ratio = intervals.ratio(values[order[:look]], level=LEVEL, trim=TRIM)
             compared.append(Comparison(metric, x, y, ratio, floor, None, None))
         before, after = ([side[seed] for seed in seeds[: min(look, MOST_SEEDS)]] for side in sides)
         accuracy = [accuracy_change(x, y, before, after, LEVEL)]
@@ -240,25 +242,25 @@ def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     kinds = parser.add_subparsers(dest="what", required=True)
-    one = kinds.add_parser("trials")
-    one.add_argument("plant", choices=PLANTS)
-    one.add_argument("count", type=int)
-    one.add_argument("--budget", type=float, help="seconds")
+    planted = kinds.add_parser("trials")
+    planted.add_argument("plant", choices=PLANTS)
+    planted.add_argument("count", type=int)
+    planted.add_argument("--budget", type=float, help="seconds")
     two = kinds.add_parser("pool")
     two.add_argument("--launches", type=int, default=30)
     two.add_argument("--keep", type=Path, help="make the run in this folder, and leave it there")
-    for each in (one, two):
+    for each in (planted, two):
         each.add_argument("--quiet", action="store_true", help="no load beside it")
     three = kinds.add_parser("draws")
     three.add_argument("run", type=Path)
     three.add_argument("--most", type=int, default=LOOKS[-1], help="launches in a check")
-    given = parser.parse_args()
-    if given.what == "trials":
-        trials(given.plant, given.count, given.budget, given.quiet)
-    elif given.what == "pool":
-        pool(given.launches, given.quiet, given.keep)
+    options = parser.parse_args()
+    if options.what == "trials":
+        trials(options.plant, options.count, options.budget, options.quiet)
+    elif options.what == "pool":
+        pool(options.launches, options.quiet, options.keep)
     else:
-        draws(given.run, given.most)
+        draws(options.run, options.most)
 
 
 if __name__ == "__main__":

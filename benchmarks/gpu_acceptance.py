@@ -89,28 +89,28 @@ def _path(workload: str) -> str:
     return str(ROOT / workload) if workload.endswith(".toml") else workload
 
 
-def conduct(part: Part, asked: argparse.Namespace, command: Sequence[str]) -> None:
-    """Run one part; its folder is the latest under asked.out, even where it is cut off."""
-    kind, framework_specs = devices.kind(asked.device), discover()
+def conduct(part: Part, options: argparse.Namespace, command: Sequence[str]) -> None:
+    """Run one part; its folder is the latest under options.out, even where it is cut off."""
+    kind, framework_specs = devices.kind(options.device), discover()
     # One that has no build for the device says why itself.
-    given = {name: ABSENT for name, spec in framework_specs.items() if kind in spec.devices}
-    given |= {
+    interpreters = {name: ABSENT for name, spec in framework_specs.items() if kind in spec.devices}
+    interpreters |= {
         name: Path(sys.executable) for name, spec in framework_specs.items() if spec.reference
     }
-    given |= dict(asked.interpreter)
+    interpreters |= dict(options.interpreter)
     asked_for = request(
         Options(
             frameworks=["all"],
             workloads=[_path(part.workload)],
-            modes=asked.mode,
-            device=asked.device,
+            modes=options.mode,
+            device=options.device,
             dtype=part.dtype,
             threads=None,
             seed=0,
             data="synthetic",
             data_dir=None,
-            interpreters=given,
-            out=asked.out,
+            interpreters=interpreters,
+            out=options.out,
             command=command,
             steps=part.train_steps,
             parity_steps=part.parity_steps,
@@ -147,11 +147,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mode", action="append", default=[], help="only these modes")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "acceptance")
     parser.add_argument("--small", action="store_true", help="two small workloads only")
-    asked = parser.parse_args(arguments)
-    command = ["python", "benchmarks/gpu_acceptance.py", "--device", asked.device]
-    arithmetics = devices.precisions("all", asked.device)
-    parts = [part for part in (SMALL if asked.small else PARTS) if part.dtype in arithmetics]
-    began, before = time.monotonic(), {entry.name for entry in store.runs(asked.out)}
+    options = parser.parse_args(arguments)
+    command = ["python", "benchmarks/gpu_acceptance.py", "--device", options.device]
+    arithmetics = devices.precisions("all", options.device)
+    parts = [part for part in (SMALL if options.small else PARTS) if part.dtype in arithmetics]
+    began, before = time.monotonic(), {entry.name for entry in store.runs(options.out)}
     described = host.describe()
     print(f"cards: {described['gpus'] or described['no_gpu_because']}")
     signal.signal(signal.SIGALRM, signal.default_int_handler)  # as Ctrl-C: what there is, is kept
@@ -159,24 +159,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         while parts:
             print(f"{parts[0].name}:", flush=True)
-            conduct(parts[0], asked, command)
+            conduct(parts[0], options, command)
             del parts[0]
     except KeyboardInterrupt:
         print(f"cut off after {time.monotonic() - began:.0f} s: {parts[0].name}")
         print(f"left out: {', '.join(part.name for part in parts[1:]) or 'nothing'}")
     signal.alarm(0)
-    made = [entry.name for entry in store.runs(asked.out) if entry.name not in before]
-    told = [judged(store.read(asked.out / name)) for name in made]
-    tally = sum(told, Counter[str]())
+    made = [entry.name for entry in store.runs(options.out) if entry.name not in before]
+    outcomes = [judged(store.read(options.out / name)) for name in made]
+    tally = sum(outcomes, Counter[str]())
     well, undecided, failed = (
         tally[tables.OK],
         tally[UNDECIDED],
         tally[tables.FAILED],
     )
-    size = tidy(asked.out)
+    size = tidy(options.out)
     print(
         f"{well} cells are equivalent and timed, {undecided} undecided, {failed} failed;"
-        f" {time.monotonic() - began:.0f} s; {size / 2**20:.1f} MB in {asked.out}"
+        f" {time.monotonic() - began:.0f} s; {size / 2**20:.1f} MB in {options.out}"
     )
     if failed or not well + undecided or size > MOST_BYTES:
         return 1

@@ -47,14 +47,14 @@ sys.path.insert(0, str(root))
 from harness.runner.context import Measuring
 from harness.runner.request import Options, request
 from harness.runner.run import execute
-asked = request(Options(
+cell = request(Options(
     frameworks=["all"], workloads=["mlp-2-3-2", "mlp-digits"], modes=["well", "raises"],
     device="cpu", threads=1, seed=None, data="real", data_dir=None, steps=40, out=root / "results",
     interpreters=dict.fromkeys(["faulty", "reference"], Path(sys.executable)), root=root,
 ))
 brief = Measuring(launches=2, rounds=2, seconds=0.01, warm_seconds=0.01, warm_portions=12,
                   untimed_seconds=0.01)
-execute(replace(asked, measuring=brief), lambda event: None, root, resumed=next(iter(resumed), None))
+execute(replace(cell, measuring=brief), lambda event: None, root, resumed=next(iter(resumed), None))
 """
 
 
@@ -150,8 +150,10 @@ def lost(whole: dict[str, Any], resumed: dict[str, Any]) -> list[str]:
 
 def only_in(part: Any, other: Any) -> str:
     """Name what one side's part of the results has and the other's has not."""
-    left, right = (set(each.items() if isinstance(each, dict) else each) for each in (part, other))
-    return ", ".join(sorted(map(str, left - right))) or "nothing"
+    rows, other_rows = (
+        set(each.items() if isinstance(each, dict) else each) for each in (part, other)
+    )
+    return ", ".join(sorted(map(str, rows - other_rows))) or "nothing"
 
 
 def main() -> None:
@@ -159,15 +161,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    drawn, differences, runs = random.Random(asked.seed), 0, 0  # noqa: S311 - no secret
+    options = parser.parse_args()
+    drawn, differences, runs = random.Random(options.seed), 0, 0  # noqa: S311 - no secret
     with tempfile.TemporaryDirectory() as folder:
         toys = Toys(Path(folder) / "project")
         toys.root.mkdir()
         toys.make()
         first, seconds = toys.whole()
         expected = results(first)
-        while toys.kills < asked.kills:
+        while toys.kills < options.kills:
             run = toys.killed(drawn, seconds, drawn.randint(1, 3))
             resumed = results(run)
             missing = lost(expected, resumed)

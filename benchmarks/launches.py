@@ -65,9 +65,9 @@ TREATMENTS = {
 class Launch:
     """One worker, warm and frozen."""
 
-    def __init__(self, asked: argparse.Namespace, treatment: Treatment, task: Task) -> None:
-        framework = framework_spec.discover()[asked.framework]
-        self._threads = treatment.threads or asked.threads
+    def __init__(self, options: argparse.Namespace, treatment: Treatment, task: Task) -> None:
+        framework = framework_spec.discover()[options.framework]
+        self._threads = treatment.threads or options.threads
         scratch = Path(tempfile.mkdtemp(dir=task.scratch))
         variables = framework.worker_variables(device="cpu", threads=self._threads, scratch=scratch)
         python = builder.prepare(framework, "cpu").python
@@ -76,13 +76,13 @@ class Launch:
         allocator = process.ALLOCATOR if treatment.keeps_memory else {}
         with mock.patch.object(process, "ALLOCATOR", allocator):
             self._worker = WorkerProcess(python, ROOT, scratch / "log", variables, cpus)
-        self._task, self._mode, self._rebuild = task, asked.mode, treatment.rebuild
+        self._task, self._mode, self._rebuild = task, options.mode, treatment.rebuild
         self._worker.ask(
-            "open", WAIT, framework=asked.framework, version=protocol.VERSION, folder=str(scratch)
+            "open", WAIT, framework=options.framework, version=protocol.VERSION, folder=str(scratch)
         )
         self._build()
-        self.slice(asked.seconds)
-        self.slice(asked.seconds)
+        self.slice(options.seconds)
+        self.slice(options.seconds)
 
     def _build(self) -> None:
         task = self._task
@@ -112,22 +112,22 @@ class Launch:
         self._worker.kill()
 
 
-def measure(asked: argparse.Namespace, treatment: Treatment, task: Task) -> np.ndarray:
+def measure(options: argparse.Namespace, treatment: Treatment, task: Task) -> np.ndarray:
     """Return log throughput, (launches, rounds), of launches that are alive at the same time."""
     alive: list[Launch] = []
     try:
-        for _ in range(asked.launches):
-            alive.append(Launch(asked, treatment, task))
-        found = np.empty((asked.launches, asked.rounds))
-        turns = list(range(asked.launches))
-        for number in range(asked.rounds):
+        for _ in range(options.launches):
+            alive.append(Launch(options, treatment, task))
+        rates = np.empty((options.launches, options.rounds))
+        turns = list(range(options.launches))
+        for number in range(options.rounds):
             random.shuffle(turns)
             for turn in turns:
-                found[turn, number] = alive[turn].slice(asked.seconds)
-        return found
+                rates[turn, number] = alive[turn].slice(options.seconds)
+        return rates
     finally:
-        for one in alive:
-            one.end()
+        for launch in alive:
+            launch.end()
 
 
 def components(batches: list[np.ndarray]) -> dict[str, float]:
@@ -160,23 +160,23 @@ def main() -> None:
     parser.add_argument("--workload", default="cifar-cnn-128", choices=spec.names())
     parser.add_argument("--threads", type=int, default=len(host.usable_cpus()))
     parser.add_argument("--treatment", action="append", choices=TREATMENTS)
-    asked = parser.parse_args()
-    workload = spec.load(asked.workload)
+    options = parser.parse_args()
+    workload = spec.load(options.workload)
     arrays = datasets.prepare(workload.dataset, cache_folder() / "datasets", seed=0, synthetic=True)
     print(
-        f"{date.today()}, {host.describe()['cpu']}; {asked.workload}, {asked.framework}"
-        f" {asked.mode}, {asked.threads} threads; {asked.batches} x {asked.launches} launches,"
-        f" {asked.rounds} rounds of {asked.seconds} s\n"
+        f"{date.today()}, {host.describe()['cpu']}; {options.workload}, {options.framework}"
+        f" {options.mode}, {options.threads} threads; {options.batches} x {options.launches} launches,"
+        f" {options.rounds} rounds of {options.seconds} s\n"
     )
     print("| treatment | between launches | between rounds | a slice | images/s |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    for name in asked.treatment or TREATMENTS:
+    for name in options.treatment or TREATMENTS:
         with tempfile.TemporaryDirectory() as scratch:
             task = Task(workload, arrays, 300, Path(scratch))
             write_start(task)
-            found = [measure(asked, TREATMENTS[name], task) for _ in range(asked.batches)]
-        sd = components(found)
-        rate = math.exp(np.median(np.concatenate(found)))
+            rates = [measure(options, TREATMENTS[name], task) for _ in range(options.batches)]
+        sd = components(rates)
+        rate = math.exp(np.median(np.concatenate(rates)))
         print(
             f"| {name} | {sd['launch']:.3f} | {sd['round']:.3f} | {sd['slice']:.3f} |"
             f" {rate:,.0f} |",

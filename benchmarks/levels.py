@@ -59,9 +59,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     print()
 
 
-def share(found: Iterable[bool]) -> str:
+def share(hits: Iterable[bool]) -> str:
     """Return how many are true, in words."""
-    return f"{np.mean(list(found)):.1%}"
+    return f"{np.mean(list(hits)):.1%}"
 
 
 def main() -> None:
@@ -69,15 +69,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    random = np.random.default_rng(asked.seed)
+    options = parser.parse_args()
+    random = np.random.default_rng(options.seed)
     table(
         ["noise, and nothing changed", *(f"{count} runs" for count in COUNTS)],
         (
             [
                 name,
                 *(
-                    share(bool(change_points(draw(random, count))) for _ in range(asked.trials))
+                    share(bool(change_points(draw(random, count))) for _ in range(options.trials))
                     for count in COUNTS
                 ),
             ]
@@ -96,7 +96,7 @@ def main() -> None:
                             + size * (np.arange(before + after) >= before)
                         )
                         == [before]
-                        for _ in range(asked.trials)
+                        for _ in range(options.trials)
                     )
                     for size in SIZES
                 ),

@@ -60,10 +60,10 @@ class Observer(threading.Thread):
 
     def run(self) -> None:
         """Look until it is over."""
-        family, found = [self._root], 0.0
+        family, looked = [self._root], 0.0
         while not self._over.wait(self.interval):
-            if time.monotonic() - found > self.family_interval:
-                family, found = [self._root, *self._children()], time.monotonic()
+            if time.monotonic() - looked > self.family_interval:
+                family, looked = [self._root, *self._children()], time.monotonic()
             sizes = [size for size in map(_resident, family) if size]
             self.peak = max(self.peak, sum(sizes))
             self.processes = max(self.processes, len(sizes))
@@ -128,14 +128,14 @@ def prepared(workload: Workload, steps: int, folder: Path) -> dict[str, str]:
 
 
 def observe(
-    framework: FrameworkSpec, mode: str, workload: Workload, asked: argparse.Namespace
+    framework: FrameworkSpec, mode: str, workload: Workload, options: argparse.Namespace
 ) -> Seen:
     """Have one worker prove and train, observed."""
     with (
         tempfile.TemporaryDirectory() as name,
-        started(framework, asked.threads, Path(name)) as worker,
+        started(framework, options.threads, Path(name)) as worker,
     ):
-        where = prepared(workload, asked.steps, Path(name))
+        where = prepared(workload, options.steps, Path(name))
         observer = Observer(worker.pid)
         observer.start()
 
@@ -143,13 +143,13 @@ def observe(
             return worker.ask(job, PATIENCE, **arguments)
 
         ask("open", framework=framework.name, version=protocol.VERSION, folder=name)
-        how = {"mode": mode, "device": "cpu", "precision": "float32", "threads": asked.threads}
+        how = {"mode": mode, "device": "cpu", "precision": "float32", "threads": options.threads}
         ask("build", workload=workload.to_dict(), **where, **how)
         ask("first_step")
         ask("answer", steps=2, file="proof.npz")  # its end sets the worker's peak back
         before = observer.processes
         observer.mark()
-        ask("train", steps=asked.steps)
+        ask("train", steps=options.steps)
         ours = ask("memory")["peak_rss"]
         observer.end()
     return Seen(ours, observer.peak, observer.processes, before, observer.looks)
@@ -173,7 +173,7 @@ def row(workload: Workload, framework: FrameworkSpec, mode: str, seen: Seen) -> 
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def options() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     names = sorted(framework_spec.discover())
@@ -187,11 +187,11 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     """Observe and print line by line."""
-    asked = options()
+    options = arguments()
     here = host.describe()
     print(
-        f"{date.today()}, {here['cpu']}, {here['kernel']}; {asked.steps} steps, "
-        f"threads: {asked.threads}, a look every {Observer.interval * 1000:g} ms\n"
+        f"{date.today()}, {here['cpu']}, {here['kernel']}; {options.steps} steps, "
+        f"threads: {options.threads}, a look every {Observer.interval * 1000:g} ms\n"
     )
     titles = (
         "workload",
@@ -206,17 +206,17 @@ def main() -> None:
         "floor, MiB",
     )
     print(f"| {' | '.join(titles)} |\n|{' --- |' * 3}{' ---: |' * (len(titles) - 3)}")
-    for name in asked.workload or ("cnn-digits", "cifar-cnn-128"):
+    for name in options.workload or ("cnn-digits", "cifar-cnn-128"):
         workload = spec.load(name)
         for framework in framework_spec.discover().values():
-            if framework.reference or framework.name not in (asked.framework or [framework.name]):
+            if framework.reference or framework.name not in (options.framework or [framework.name]):
                 continue
             for mode in [
                 mode
                 for mode in framework.modes_on("cpu")
-                if mode in (asked.mode or framework.modes)
+                if mode in (options.mode or framework.modes)
             ]:
-                seen = observe(framework, mode, workload, asked)
+                seen = observe(framework, mode, workload, options)
                 print(row(workload, framework, mode, seen), flush=True)
 
 

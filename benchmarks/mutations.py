@@ -147,18 +147,18 @@ def main() -> None:
     frameworks = [
         name for name, framework in framework_spec.discover().items() if not framework.reference
     ]
-    found = {name: {one.fault: one for one in outcomes(name)} for name in frameworks}
+    table = {name: {x.fault: x for x in outcomes(name)} for name in frameworks}
     print(f"| fault | {' | '.join(frameworks)} | what the check says ({native_host()}) |")
     print(f"| --- |{' --- |' * len(frameworks)} --- |")
     of_layers = [*TRANSFORMED, *NATIVE_TRANSFORMED, *RECURRENT, *NATIVE_RECURRENT]
     of_layers += [*WINDOWED, *NATIVE_WINDOWED, *formula_mutants.FORMULAS, *formula_mutants.NATIVE]
     for fault in [*COMMON, *NATIVE, *of_layers, *optimiser_mutants.FAULTS]:
-        cells = [found[name].get(fault) for name in frameworks]
-        marks = ["" if one is None else _mark(one.verdict) for one in cells]
-        shown = found[native_host()][fault]
-        said = shown.verdict.sentence().removeprefix(f"{NOT_EQUIVALENT}: ")
-        said += f"; {shown.hint}" if shown.hint else ""
-        print(f"| {fault} | {' | '.join(marks)} | {said.replace('|', '/')} |")
+        cells = [table[name].get(fault) for name in frameworks]
+        marks = ["" if cell is None else _mark(cell.verdict) for cell in cells]
+        shown = table[native_host()][fault]
+        words = shown.verdict.sentence().removeprefix(f"{NOT_EQUIVALENT}: ")
+        words += f"; {shown.hint}" if shown.hint else ""
+        print(f"| {fault} | {' | '.join(marks)} | {words.replace('|', '/')} |")
 
 
 if __name__ == "__main__":

@@ -119,33 +119,37 @@ def named_cases(options: argparse.Namespace) -> Iterator[Case]:
             yield Case(rows, f"seed {seed}", workload.with_data(seed=seed, batch=batch), steps)
 
 
-def run(questions: Iterable[Case], asked: Sequence[Cell], slow_nets: int, results: Results) -> None:
+def run(
+    questions: Iterable[Case], ready_cells: Sequence[Cell], slow_nets: int, results: Results
+) -> None:
     """Check every case in every cell; slow ones end after `slow_nets` drawn nets."""
     for case in questions:
         ready = [
-            c for c in asked if not (c.slow and case.rows == DRAWN and len(c.seconds) >= slow_nets)
+            c
+            for c in ready_cells
+            if not (c.slow and case.rows == DRAWN and len(c.seconds) >= slow_nets)
         ]
         with tempfile.TemporaryDirectory() as scratch:
-            given = cases.write(case, Path(scratch) / "start")
-            check_case(given, ready, results)
+            posed = cases.write(case, Path(scratch) / "start")
+            check_case(posed, ready, results)
         counts = ", ".join(f"{count} {value}" for value, count in results.counts().items())
         progress(f"{case.rows}, {case.label}: {len(ready)} cells; so far {counts}")
 
 
-def check_case(given: Given, asked: Iterable[Cell], results: Results) -> None:
+def check_case(posed: Given, ready: Iterable[Cell], results: Results) -> None:
     """Run the reference once, ask every cell, and add what comes out to `results`."""
     try:
-        reference = check.run_reference(given)
+        reference = check.run_reference(posed)
     except check.ReferenceDiverged as reason:
-        results.refused.append((given.case, str(reason)))
+        results.refused.append((posed.case, str(reason)))
         return
-    for cell in asked:
+    for cell in ready:
         try:
-            outcome = check.judge(cell.answers(given), reference)
+            outcome = check.judge(cell.answers(posed), reference)
         except WorkerFailed as failure:
             outcome = Outcome(FAILED, math.inf, "", failure.reason)
         seconds = cell.seconds[-1]
-        results.results.append(Result(given.case, cell.framework.name, cell.mode, outcome, seconds))
+        results.results.append(Result(posed.case, cell.framework.name, cell.mode, outcome, seconds))
 
 
 def progress(line: str) -> None:
@@ -157,17 +161,17 @@ def main() -> int:
     """Check, print, and write the JSON file; what there is after Ctrl-C, too."""
     options = arguments()
     named = options.file or options.catalogue
-    asked, results = cells(options.framework, options.mode), Results()
+    all_cells, results = cells(options.framework, options.mode), Results()
     try:
         questions = named_cases(options) if named else drawn_cases(options)
-        run(questions, asked, options.slow_nets, results)
+        run(questions, all_cells, options.slow_nets, results)
     except SpecError as error:
         progress(str(error))
         return 2
     except KeyboardInterrupt:
         progress("interrupted: the table holds what was checked until now")
     finally:
-        for cell in asked:
+        for cell in all_cells:
             cell.close()
     source = "" if named else f"; seed {options.seed}, hypothesis {hypothesis.__version__}"
     print(f"{date.today()}, {host.describe()['cpu']}{source}\n")

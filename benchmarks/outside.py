@@ -23,12 +23,12 @@ def parts(record: store.Record) -> dict[str, float]:
     """Return the seconds of a run: whole, aside, measuring, and outside of both."""
 
     def total(event: Kind, *keys: str) -> float:
-        return sum(sum(one.get(key) or 0 for key in keys) for one in record.every(event))
+        return sum(sum(event.get(key) or 0 for key in keys) for event in record.every(event))
 
     at_a_time = (record.manifest.get("options") or {}).get("threads") or 1
     aside = total("opened", "import_seconds") + total("first-step", "seconds")
     aside += total("launched", "import_seconds", "first_step_seconds") / at_a_time
-    aside += max((one["seconds"] for one in record.every("framework-ready")), default=0)
+    aside += max((event["seconds"] for event in record.every("framework-ready")), default=0)
     measuring = sum(total(e, "seconds") for e in ("trained", "evaluated", "slice", "twin-slice"))
     measuring += total("warmed", "seconds") + total("latency", "seconds")
     measuring += total("limits", "seconds")
@@ -47,9 +47,9 @@ def main(runs: list[str]) -> None:
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name in runs:
         record = store.read(store.resolve(ROOT / "results", name))
-        found = parts(record)
-        row = (f"{found[key]:.0f}" for key in ("whole", "aside", "measuring", "outside"))
-        share = found["outside"] / found["whole"]
+        seconds = parts(record)
+        row = (f"{seconds[key]:.0f}" for key in ("whole", "aside", "measuring", "outside"))
+        share = seconds["outside"] / seconds["whole"]
         print(f"| {', '.join(record.manifest['workloads'])} | {' | '.join(row)} | {share:.0%} |")
 
 

@@ -51,10 +51,10 @@ def launch(spec: FrameworkSpec, python: Path, job: dict[str, Any]) -> dict[str, 
 
 def measure(spec: FrameworkSpec, python: Path, job: dict[str, Any], launches: int) -> str:
     """Return one line of the table: the median over launches of each launch's median ratio."""
-    told = [launch(spec, python, job) for _ in range(launches)]
-    medians = [statistics.median(one["ratios"]) for one in told]
-    rounds = [ratio for one in told for ratio in one["ratios"]]
-    speed = statistics.median(one["plain_steps_per_s"] for one in told)
+    results = [launch(spec, python, job) for _ in range(launches)]
+    medians = [statistics.median(result["ratios"]) for result in results]
+    rounds = [ratio for result in results for ratio in result["ratios"]]
+    speed = statistics.median(result["plain_steps_per_s"] for result in results)
     ratio = statistics.median(medians)
     return (
         f"{spec.name:<12}{job['mode']:<12}{job['batch']:>5}{speed:>12.0f}{ratio:>8.3f}"
@@ -63,7 +63,7 @@ def measure(spec: FrameworkSpec, python: Path, job: dict[str, Any], launches: in
     )
 
 
-def options() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
@@ -84,31 +84,33 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print line by line."""
-    asked = options()
+    options = arguments()
     here = host.describe()
     print(f"{date.today()}, {here['cpu']}, {here['cores_usable']} cores, load {here['load']}")
-    print(f"{asked.workload}, {asked.threads} threads; ratio = throughput of adapter / plain loop")
-    print(f"{asked.launches} launches x {asked.rounds} rounds x 4 slices of {asked.slice} s")
+    print(
+        f"{options.workload}, {options.threads} threads; ratio = throughput of adapter / plain loop"
+    )
+    print(f"{options.launches} launches x {options.rounds} rounds x 4 slices of {options.slice} s")
     print(
         f"{'framework':<12}{'mode':<12}{'batch':>5}{'loop st/s':>12}{'ratio':>8}"
         f"   {'launches':<14}   rounds"
     )
     for name, spec in framework_spec.discover().items():
-        if name not in LOOPS[asked.workload] & set(asked.framework or LOOPS[asked.workload]):
+        if name not in LOOPS[options.workload] & set(options.framework or LOOPS[options.workload]):
             continue
         python = builder.prepare(spec, "cpu").python
-        for mode in [mode for mode in spec.modes_on("cpu") if mode in (asked.mode or spec.modes)]:
-            for batch in asked.batch or (4, 128):
+        for mode in [mode for mode in spec.modes_on("cpu") if mode in (options.mode or spec.modes)]:
+            for batch in options.batch or (4, 128):
                 job = {
                     "framework": name,
                     "mode": mode,
-                    "workload": asked.workload,
+                    "workload": options.workload,
                     "batch": batch,
-                    "threads": asked.threads,
-                    "rounds": asked.rounds,
-                    "slice_s": asked.slice,
+                    "threads": options.threads,
+                    "rounds": options.rounds,
+                    "slice_s": options.slice,
                 }
-                print(measure(spec, python, job, asked.launches), flush=True)
+                print(measure(spec, python, job, options.launches), flush=True)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def project(folder: Path) -> Path:
     return root
 
 
-def asked(root: Path, modes: tuple[str, ...], measuring: Measuring, seed: int) -> Request:
+def request_of(root: Path, modes: tuple[str, ...], measuring: Measuring, seed: int) -> Request:
     """Return the request of a run over `modes`, as the command line makes it."""
     python = builder.prepare(framework_spec.discover(ROOT)["pytorch"], "cpu").python
     made = request(
@@ -114,11 +114,11 @@ def aa(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[Any, ...]]:
         logs: list[float] = []
         for block in range(int(table["launch"].max()) // GROUP):
             launches = range(block * GROUP + 1, (block + 1) * GROUP + 1)
-            own, again = (
+            cells, replicates = (
                 pairwise.counted(part[part["launch"].isin(launches) & (part["kind"] == kind)])
                 for part in (same, twins)
             )
-            pairs = pairwise.pairs(own, again)
+            pairs = pairwise.pairs(cells, replicates)
             count += len(pairs)
             together += int((pairs["verdict"] != INCONCLUSIVE).sum())
             alone += int((pairs["p"] < 1 - LEVEL).sum())
@@ -130,8 +130,8 @@ def aa(table: pd.DataFrame, twins: pd.DataFrame) -> list[tuple[Any, ...]]:
 
 def rates(table: pd.DataFrame, mode: str) -> NDArray[np.float64]:
     """Return a mode's training samples a second, (launches, rounds)."""
-    own = pairwise.counted(table[(table["mode"] == mode) & (table["kind"] == "train")])
-    wide = own.pivot(index="launch", columns="round", values="samples_per_s")
+    counted = pairwise.counted(table[(table["mode"] == mode) & (table["kind"] == "train")])
+    wide = counted.pivot(index="launch", columns="round", values="samples_per_s")
     return wide.reindex(range(1, int(table["launch"].max()) + 1)).to_numpy()
 
 
@@ -139,25 +139,25 @@ def power(table: pd.DataFrame, twins: pd.DataFrame, mode: str) -> NDArray[np.flo
     """Return the share of draws in which the slow-down is found by each of LOOKS."""
     draw = np.random.default_rng(0)
     slowed = rates(table, mode)
-    logs = [intervals.launch_ratios(rates(table, one), slowed) for one in IDENTICAL]
+    logs = [intervals.launch_ratios(rates(table, mode), slowed) for mode in IDENTICAL]
     alike = np.concatenate(
         [
-            intervals.launch_ratios(rates(table, one), rates(twins, one))
-            for one in twins["mode"].unique()
-            if one in IDENTICAL
+            intervals.launch_ratios(rates(table, twin), rates(twins, twin))
+            for twin in twins["mode"].unique()
+            if twin in IDENTICAL
         ]
     )
     level = intervals.level_at_looks(len(LOOKS) + 1)
-    found = np.zeros(len(LOOKS))
+    hits = np.zeros(len(LOOKS))
     for _ in range(DRAWS):
-        one = draw.permutation(logs[draw.integers(len(logs))])
+        values = draw.permutation(logs[draw.integers(len(logs))])
         other = draw.permutation(alike[np.isfinite(alike)])
         for place, look in enumerate(LOOKS):
             floor = intervals.noise_floor(other[:look])
-            if look <= one.size and intervals.ratio(one[:look], floor, level).p < 1 - level:
-                found[place:] += 1
+            if look <= values.size and intervals.ratio(values[:look], floor, level).p < 1 - level:
+                hits[place:] += 1
                 break
-    return found / DRAWS
+    return hits / DRAWS
 
 
 def pool(launches: int, keep: Path | None) -> None:
@@ -167,7 +167,7 @@ def pool(launches: int, keep: Path | None) -> None:
         root = project(Path(folder))
         began = time.monotonic()
         record, _ = execute(
-            asked(root, (*IDENTICAL, *SLOWED), measuring, 0), lambda event: None, root
+            request_of(root, (*IDENTICAL, *SLOWED), measuring, 0), lambda event: None, root
         )
         table = record.slices.copy()
         if keep:
@@ -204,19 +204,19 @@ def trials(mode: str, count: int, budget: float, precision: float) -> None:
     print(f"{date.today()}, {host.describe()['cpu']}; cnn-digits; a pair, {options}\n")
     print("| trial | verdict | ratio | launches | measuring, s | whole run, s |")
     print("| ---: | --- | --- | ---: | ---: | ---: |")
-    found = 0
+    hits = 0
     for trial in range(count):
         with tempfile.TemporaryDirectory() as folder:
             root = project(Path(folder))
             began = time.monotonic()
             measuring = Measuring(budget=budget, precision=precision)
             record, _ = execute(
-                asked(root, ("a", mode), measuring, trial), lambda event: None, root
+                request_of(root, ("a", mode), measuring, trial), lambda event: None, root
             )
             whole = time.monotonic() - began
         pairs = record.pairs
         (pair,) = pairs[pairs["kind"] == "train"].to_dict("records")
-        found += pair["verdict"] == pairwise.FASTER  # "a" is the first of the two by name
+        hits += pair["verdict"] == pairwise.FASTER  # "a" is the first of the two by name
         times = [event["time"] for event in record.every("slice")]
         print(
             f"| {trial + 1} | {pair['verdict']} | {pair['ratio']:.3f} ({pair['low']:.3f} to"
@@ -224,26 +224,26 @@ def trials(mode: str, count: int, budget: float, precision: float) -> None:
             f" {whole:.0f} |",
             flush=True,
         )
-    print(f"\nfound in {found} of {count}")
+    print(f"\nfound in {hits} of {count}")
 
 
 def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     kinds = parser.add_subparsers(dest="what", required=True)
-    one = kinds.add_parser("pool")
-    one.add_argument("--launches", type=int, default=50)
-    one.add_argument("--keep", type=Path, help="write every slice to this file, as CSV")
+    pooled = kinds.add_parser("pool")
+    pooled.add_argument("--launches", type=int, default=50)
+    pooled.add_argument("--keep", type=Path, help="write every slice to this file, as CSV")
     two = kinds.add_parser("trials")
     two.add_argument("mode", choices=(*IDENTICAL, *SLOWED))
     two.add_argument("count", type=int)
     two.add_argument("budget", type=float, help="seconds")
     two.add_argument("precision", type=float, help="percent, as of `run --precision`")
-    given = parser.parse_args()
-    if given.what == "pool":
-        pool(given.launches, given.keep)
+    options = parser.parse_args()
+    if options.what == "pool":
+        pool(options.launches, options.keep)
     else:
-        trials(given.mode, given.count, given.budget, given.precision / 100)
+        trials(options.mode, options.count, options.budget, options.precision / 100)
 
 
 if __name__ == "__main__":

@@ -34,24 +34,24 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1_000_000)
     parser.add_argument("--keep", type=Path, help="keep the run and its report in this folder")
     parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.report:
-        _report(asked.report)
+    options = parser.parse_args()
+    if options.report:
+        _report(options.report)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        run = (asked.keep or Path(scratch)) / "20261124T000000Z-b16b"
+        run = (options.keep or Path(scratch)) / "20261124T000000Z-b16b"
         run.mkdir(parents=True, exist_ok=True)
-        make(run, asked.cells, asked.samples)
+        make(run, options.cells, options.samples)
         command = [sys.executable, __file__, "--report", str(run)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout)
+    usage = json.loads(done.stdout)
     print(
-        f"{asked.cells} cells, {asked.samples:,} samples: {told['seconds']:.1f} s"
-        f" ({told['cpu']:.1f} s of a CPU), {told['peak'] / 1e6:,.0f} MB of memory,"
-        f" a file of {told['bytes'] / 1e6:.2f} MB"
+        f"{options.cells} cells, {options.samples:,} samples: {usage['seconds']:.1f} s"
+        f" ({usage['cpu']:.1f} s of a CPU), {usage['peak'] / 1e6:,.0f} MB of memory,"
+        f" a file of {usage['bytes'] / 1e6:.2f} MB"
     )
-    kept = told["seconds"] < SECONDS and told["peak"] < BYTES and told["bytes"] < FILE_BYTES
-    sys.exit(int(not kept))
+    within = usage["seconds"] < SECONDS and usage["peak"] < BYTES and usage["bytes"] < FILE_BYTES
+    sys.exit(int(not within))
 
 
 def make(run: Path, cells: int, samples: int) -> None:
@@ -177,8 +177,8 @@ def _report(run: Path) -> None:
     path = renderer.write([store.read(run)], run / "report.html")
     seconds = time.perf_counter() - begin
     used = resource.getrusage(resource.RUSAGE_SELF)
-    told = {"seconds": seconds, "cpu": used.ru_utime, "peak": used.ru_maxrss * 1024}
-    print(json.dumps(told | {"bytes": path.stat().st_size}))
+    usage = {"seconds": seconds, "cpu": used.ru_utime, "peak": used.ru_maxrss * 1024}
+    print(json.dumps(usage | {"bytes": path.stat().st_size}))
 
 
 if __name__ == "__main__":

@@ -57,11 +57,11 @@ class Soak:
         """Look at this process where no worker is needed: between workloads, and at the end."""
         if event["event"] not in ("start", "run-ended"):
             return
-        process, now = psutil.Process(), (time.monotonic(), sum(os.times()[:4]))
+        process, times = psutil.Process(), (time.monotonic(), sum(os.times()[:4]))
         if self.rss:
-            self.seconds.append(now[0] - self._began[0])
-            self.processor_seconds.append(now[1] - self._began[1])
-        self._began = now
+            self.seconds.append(times[0] - self._began[0])
+            self.processor_seconds.append(times[1] - self._began[1])
+        self._began = times
         self.rss.append(process.memory_info().rss)
         self.descriptors.append(process.num_fds())
         self.children.append(len(process.children(recursive=True)))
@@ -112,8 +112,8 @@ def soak(folder: Path, cells: int) -> Soak:
         interpreters=dict.fromkeys(["faulty", "reference"], Path(sys.executable)),
         root=toys.root,
     )
-    asked = request(options)
-    record, _ = execute(replace(asked, measuring=BRIEF), seen.listen, toys.root)
+    cell = request(options)
+    record, _ = execute(replace(cell, measuring=BRIEF), seen.listen, toys.root)
     seen.statuses = {*store.summary(record)["status"]}
     return seen
 

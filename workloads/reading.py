@@ -11,7 +11,8 @@ import difflib
 import math
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -43,6 +44,15 @@ _MARKS = {
 
 class SpecError(UserError, ValueError):
     """A table does not say what it has to say; the message says where and how to fix it."""
+
+
+@contextmanager
+def at(where: str) -> Iterator[None]:
+    """Put `where` before the message of a SpecError that is raised within."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from error
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

@@ -29,6 +29,7 @@ from workloads.layers import KINDS, Block, Branches, Embedding, Layer, Residual,
 from workloads.optimisers import OPTIMISERS, SCHEDULES, Optimiser, Schedule
 from workloads.reading import (
     SpecError,
+    at,
     nearest,
     number,
     one_of,
@@ -296,92 +297,102 @@ def _place(
     return tuple(placed)
 
 
-def _check_batches(workload: Workload, where: str) -> None:
+def _check(workload: Workload, where: str) -> None:
+    """Check what only the whole shows; an error says where in the file it is."""
+    with at(where):
+        _check_shapes(workload)
+        _check_tokens(workload)
+        _check_output(workload)
+        _check_batches(workload)
+        with at("[init]"):
+            workload.init.check({p.name: (p.layer, p.input) for p in workload.leaves})
+        with at(f"[optimiser] ({workload.optimiser.kind})"):
+            workload.optimiser.check()
+        with at("[data]"):
+            _check_data(workload)
+        _check_loss(workload)
+        if not workload.parameters:
+            raise SpecError("layers: nothing to train: add a dense or conv2d layer")
+
+
+def _check_shapes(workload: Workload) -> None:
+    """Check that each layer takes what the one before gives."""
+    shape = workload.input_shape
+    for i, layer in enumerate(workload.layers):
+        with at(f"layers[{i}]"):
+            shape = layer.output(shape)
+
+
+def _check_output(workload: Workload) -> None:
+    """Check that the last layer gives a logit a class."""
+    shape = workload.model[-1].output if workload.model else workload.input_shape
+    if shape != (*workload.label_shape, workload.classes):
+        steps = f" at each of {workload.label_shape[0]} steps" if workload.label_shape else ""
+        raise SpecError(
+            f"the last layer gives shape {shape}, but {workload.data.dataset} has"
+            f" {workload.classes} classes{steps}: end with dense, units = {workload.classes}"
+        )
+
+
+def _check_batches(workload: Workload) -> None:
     """Check that every layer can be trained on a whole batch, and on a short one that is kept."""
     data = workload.data
     short = data.rest(workload.dataset.train) if data.last == "keep" else 0
     for batch, which in ((data.batch, ""), (short, ' (the last batch of an epoch, last = "keep")')):
         for place in workload.leaves if batch else ():
-            try:
+            with at(f"{place.name}{which}"):
                 place.layer.check_batch(place.input, batch)
-            except SpecError as error:
-                raise SpecError(f"{where}: {place.name}{which}: {error}") from error
 
 
-def _check(workload: Workload, where: str) -> None:
-    """Check what only the whole shows: that shapes fit, and that normalisation fits the input."""
-    shape = workload.input_shape
-    for i, layer in enumerate(workload.layers):
-        try:
-            shape = layer.output(shape)
-        except SpecError as error:
-            raise SpecError(f"{where}: layers[{i}]: {error}") from error
-    _check_tokens(workload, where)
-    if shape != (*workload.label_shape, workload.classes):
-        steps = f" at each of {workload.label_shape[0]} steps" if workload.label_shape else ""
+def _check_data(workload: Workload) -> None:
+    """Check that batches, augmentation and normalisation fit the data set."""
+    data = workload.data
+    if data.user_data and data.batch > workload.dataset.train:
         raise SpecError(
-            f"{where}: the last layer gives shape {shape}, but {workload.data.dataset} has"
-            f" {workload.classes} classes{steps}: end with dense, units = {workload.classes}"
-        )
-    _check_batches(workload, where)
-    try:
-        workload.init.check({place.name: (place.layer, place.input) for place in workload.leaves})
-    except SpecError as error:
-        raise SpecError(f"{where}: [init]: {error}") from error
-    try:
-        workload.optimiser.check()
-    except SpecError as error:
-        raise SpecError(f"{where}: [optimiser] ({workload.optimiser.kind}): {error}") from error
-    if workload.data.user_data and workload.data.batch > workload.dataset.train:
-        raise SpecError(
-            f"{where}: [data]: batch = {workload.data.batch}: {workload.data.dataset} has"
+            f"batch = {data.batch}: {data.dataset} has"
             f" {workload.dataset.train:,} examples to train with"
         )
-    for i, augmentation in enumerate(workload.data.augment):
-        try:
+    for i, augmentation in enumerate(data.augment):
+        with at(f"augment[{i}] ({augmentation.kind})"):
             augmentation.check(workload.input_shape)
-        except SpecError as error:
-            raise SpecError(
-                f"{where}: [data]: augment[{i}] ({augmentation.kind}): {error}"
-            ) from error
-    if workload.label_smoothing and workload.loss != "cross-entropy":
-        raise SpecError(
-            f"{where}: label_smoothing goes with the cross-entropy only, not {workload.loss}"
-        )
-    if workload.label_shape and workload.loss != "cross-entropy":
-        raise SpecError(
-            f'{where}: loss = "{workload.loss}": {workload.data.dataset} has a label a step: allowed:'
-            " cross-entropy"
-        )
-    if not workload.parameters:
-        raise SpecError(f"{where}: layers: nothing to train: add a dense or conv2d layer")
     for key in ("mean", "std"):
-        count, channels = len(getattr(workload.data, key)), workload.input_shape[0]
+        count, channels = len(getattr(data, key)), workload.input_shape[0]
         if count not in (1, channels):
             raise SpecError(
-                f"{where}: [data]: {key} holds {count} numbers: allowed: 1"
+                f"{key} holds {count} numbers: allowed: 1"
                 + (f", or {channels} (one a channel)" if channels > 1 else "")
             )
 
 
-def _check_tokens(workload: Workload, where: str) -> None:
+def _check_loss(workload: Workload) -> None:
+    """Check that the loss goes with the labels, and smoothing with the loss."""
+    if workload.label_smoothing and workload.loss != "cross-entropy":
+        raise SpecError(f"label_smoothing goes with the cross-entropy only, not {workload.loss}")
+    if workload.label_shape and workload.loss != "cross-entropy":
+        raise SpecError(
+            f'loss = "{workload.loss}": {workload.data.dataset} has a label a step: allowed:'
+            " cross-entropy"
+        )
+
+
+def _check_tokens(workload: Workload) -> None:
     """Tokens go into an embedding of as many, as they are; and nothing else goes into one."""
     data, first = workload.data, workload.layers[0] if workload.layers else None
     for place in workload.leaves[1:] if workload.tokens else workload.leaves:
         if isinstance(place.layer, Embedding):
             raise SpecError(
-                f"{where}: {place.name}: an embedding takes tokens: it comes first, on a dataset that"
+                f"{place.name}: an embedding takes tokens: it comes first, on a dataset that"
                 " has them"
             )
     if not workload.tokens:
         return
     if not isinstance(first, Embedding) or first.tokens != workload.tokens:
         raise SpecError(
-            f"{where}: layers[0]: {data.dataset} has tokens: begin with embedding,"
+            f"layers[0]: {data.dataset} has tokens: begin with embedding,"
             f" tokens = {workload.tokens}"
         )
     if (data.scale, data.mean, data.std) != (1.0, (0.0,), (1.0,)):
         raise SpecError(
-            f"{where}: [data]: {data.dataset} has tokens, which are not normalised: leave scale, mean"
+            f"[data]: {data.dataset} has tokens, which are not normalised: leave scale, mean"
             " and std out"
         )

@@ -154,6 +154,15 @@ def test_an_error_of_a_convolution_says_what_is_allowed(layer: str, says: list[s
             "layers[1].branches[1][0]: kind = 'rellu'",
         ),
         (
+            'kind = "branches", join = "add", branches = [[], [{ kind = "relu" }, { kind = "rows" }, {'
+            ' kind = "conv2d", filters = 1, kernel = 1 }]]',
+            "layers[1]: branches[1][2]: conv2d needs an image",
+        ),
+        (
+            'kind = "residual", body = [{ kind = "rows" }, { kind = "maxpool", size = 2 }]',
+            "layers[1]: body[1]: maxpool needs an image",
+        ),
+        (
             'kind = "branches", join = "concat", branches = [[], [{ kind = "maxpool", size = 2 }]]',
             "shapes (4, 6, 6), (4, 3, 3) are not alike but for their channels",
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from workloads.layers.base import Layer, Shape, channel_axis
-from workloads.reading import SpecError, one_of
+from workloads.reading import SpecError, at, one_of
 
 Chain = tuple[Layer, ...]
 """Layers one after the other; none at all is the identity."""
@@ -35,6 +35,11 @@ class Block(Layer):
         """The chains, in order."""
         raise NotImplementedError
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Where each of the chains stands in the block's table."""
+        raise NotImplementedError
+
     def with_chains(self, chains: tuple[Chain, ...]) -> Block:
         """Return the block with these chains in place of its own."""
         raise NotImplementedError
@@ -42,10 +47,11 @@ class Block(Layer):
     def ends(self, shape: Shape) -> list[Shape]:
         """Return each chain's output shape for an input of `shape`."""
         ends = []
-        for chain in self.chains:
+        for key, chain in zip(self.keys, self.chains, strict=True):
             end = shape
-            for layer in chain:
-                end = layer.output(end)
+            for i, layer in enumerate(chain):
+                with at(f"{key}[{i}]"):
+                    end = layer.output(end)
             ends.append(end)
         return ends
 
@@ -62,6 +68,10 @@ class Residual(Block):
     @property
     def chains(self) -> tuple[Chain, ...]:
         return self.body, self.shortcut
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return "body", "shortcut"
 
     def with_chains(self, chains: tuple[Chain, ...]) -> Residual:
         body, shortcut = chains
@@ -89,6 +99,10 @@ class Branches(Block):
     @property
     def chains(self) -> tuple[Chain, ...]:
         return self.branches
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(f"branches[{i}]" for i in range(len(self.branches)))
 
     def with_chains(self, chains: tuple[Chain, ...]) -> Branches:
         return replace(self, branches=chains)
