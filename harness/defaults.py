@@ -8,7 +8,7 @@ PARITY_STEPS = 20
 PRECISION = 0.03
 """Half the width of a ratio's interval, as a part of the ratio, at which a run has measured enough."""
 
-WORKLOAD_SECONDS = 180.0
+WORKLOAD_SECONDS = 120.0
 """Budget of a run for the timed rounds of each workload."""
 
 BISECT_SECONDS = 120.0
