@@ -114,15 +114,18 @@ def round_ratios(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
 
 def noise_floor(replicates: ArrayLike) -> float:
-    """Return the A/A noise floor: the log difference between identical replicates in this run.
+    """Return the A/A noise floor: by what identical replicates differ beyond their launches' scatter.
 
-    `replicates` has each launch's log ratio of a cell to its A/A replicate: truly 0. The larger of their
-    mean and of its standard error around 0. 0 where nothing was run twice.
+    `replicates` has each launch's log ratio of a cell to its A/A replicate: truly 0. A difference that
+    launches do not average out is a bias; the square of their mean holds its square and, of chance alone,
+    the mean's variance, which is taken off. Launches' scatter is in the interval of a ratio already. The
+    ratio itself of a single launch, 0 where nothing was run twice.
     """
     finite = _finite(replicates)
     if not finite.size:
         return 0.0
-    return float(max(abs(finite.mean()), math.sqrt(np.mean(finite**2) / finite.size)))
+    chance = float(finite.var(ddof=1)) / finite.size if finite.size > 1 else 0.0
+    return math.sqrt(max(0.0, float(finite.mean()) ** 2 - chance))
 
 
 def ratio(logs: ArrayLike, floor: float = 0.0, level: float = LEVEL, trim: float = 0.0) -> Ratio:

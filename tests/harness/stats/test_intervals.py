@@ -194,16 +194,27 @@ def test_bounds_too_large_for_a_number_are_infinite() -> None:
 
 @lawful
 @given(st.lists(st.floats(-1, 1) | st.just(math.nan), max_size=12))
-def test_the_noise_floor_is_at_least_the_mean(twins: list[float]) -> None:
-    known = [value for value in twins if math.isfinite(value)]
-    got = intervals.noise_floor(twins)
-    assert got >= abs(np.mean(known)) if known else got == 0
-    assert intervals.noise_floor([-value for value in twins]) == got
+def test_the_noise_floor_is_at_most_the_mean(replicates: list[float]) -> None:
+    finite = [value for value in replicates if math.isfinite(value)]
+    got = intervals.noise_floor(replicates)
+    assert 0 <= got <= abs(np.mean(finite)) if finite else got == 0
+    assert intervals.noise_floor([-value for value in replicates]) == got
 
 
-def test_the_noise_floor_is_at_least_the_error_of_the_twins() -> None:
-    assert intervals.noise_floor([0.1, -0.1, 0.1, -0.1]) == pytest.approx(0.05)
+def test_the_noise_floor_is_what_launches_do_not_average_out() -> None:
     assert intervals.noise_floor([0.1]) == intervals.noise_floor([0.1] * 9) == pytest.approx(0.1)
+    assert intervals.noise_floor([0.1, -0.1, 0.1, -0.1]) == 0
+    # A mean of 0.05 whose variance is 0.01 / 4 x 4 / 3 / 4.
+    assert intervals.noise_floor([0.1, 0.1, 0.0, 0.0]) == pytest.approx(
+        math.sqrt(0.05**2 - 0.0025 * 4 / 3 / 4)
+    )
+
+
+def test_the_noise_floor_s_square_is_that_of_a_bias_on_average() -> None:
+    launches = np.random.default_rng(0).normal(0.03, 0.02, (4000, 5))
+    squares = [intervals.noise_floor(run) ** 2 for run in launches]
+    assert np.mean(squares) == pytest.approx(0.03**2, rel=0.03)
+    assert np.mean(launches.mean(axis=1) ** 2) > 1.07 * 0.03**2
 
 
 # Several tests at once.
