@@ -140,8 +140,9 @@ def _run_line(name: str, event: dict[str, Any]) -> str | None:
         first, second = (" ".join(event[key].split("/")[1:3]) for key in ("a", "b"))
         ratio = interval(event["ratio"], event["low"], event["high"])
         return (
-            f"  {escape(event['workload'])}: after {event['launches']} launches {escape(first)} leads"
-            f" {escape(second)} by {ratio}; {event['open']} of {event['pairs']} pairs open"
+            f"  {escape(event['workload'])}: after {event['launches']} launches {escape(first)} has"
+            f" {ratio} {escape(second)}'s training throughput;"
+            f" {event['open']} of {event['pairs']} pairs inconclusive"
         )
     if name == "dataset":
         about = f"{event['name']} ({event['source']}), {event['train']} to train, {event['test']} to test"

@@ -74,6 +74,6 @@ def test_a_log_has_a_line_for_the_pair_that_leads_and_none_before_there_is_one()
     lead = {"a": CELLS[0]["cell"], "b": CELLS[1]["cell"], "ratio": 2.0, "low": 1.9, "high": 2.1}
     line = said("standing", **standing, **lead)
     assert line == (
-        "  toy: after 2 launches left fast leads right fast by 2.00x (1.90 to 2.10);"
-        " 1 of 1 pairs open\n"
+        "  toy: after 2 launches left fast has 2.00x (1.90 to 2.10) right fast's training throughput;"
+        " 1 of 1 pairs inconclusive\n"
     )
