@@ -23,9 +23,9 @@ SCHEMA = ROOT / "docs" / "reference" / "schema" / "report.schema.json"
 BEGIN, END = "<!-- metrics -->\n\n", "\n<!-- end of metrics -->\n"
 """What the generated table stands between."""
 
-_HEAD = ("column", "metric", "on a terminal", "better", "compared by", "meaning")
+_HEAD = ("column", "metric", "on a terminal", "compared by", "meaning")
 
-_PARTS = ("low", "high", "slices")
+_PARTS = ("low", "high", "slices", "p90")
 """Metrics that say more of another one, whose name theirs begins with: they share its row."""
 
 
@@ -57,7 +57,6 @@ def _row(metric: Metric) -> tuple[str, ...]:
         ", ".join(f"`{column}`" for column in columns),
         metric.name,
         "" if metric.priority is None else metric.short,
-        metric.better or "",
         "all" if len(compared) == len(commands) else ", ".join(compared),
         metric.meaning,
     )

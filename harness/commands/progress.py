@@ -142,7 +142,7 @@ def _run_line(name: str, event: dict[str, Any]) -> str | None:
         return (
             f"  {escape(event['workload'])}: after {event['launches']} launches {escape(first)} has"
             f" {ratio} {escape(second)}'s training throughput;"
-            f" {event['open']} of {event['pairs']} pairs inconclusive"
+            f" {event['open']} of {event['pairs']} pairs are not known to the precision yet"
         )
     if name == "dataset":
         about = f"{event['name']} ({event['source']}), {event['train']} to train, {event['test']} to test"

@@ -75,5 +75,5 @@ def test_a_log_has_a_line_for_the_pair_that_leads_and_none_before_there_is_one()
     line = said("standing", **standing, **lead)
     assert line == (
         "  toy: after 2 launches left fast has 2.00x (1.90 to 2.10) right fast's training throughput;"
-        " 1 of 1 pairs inconclusive\n"
+        " 1 of 1 pairs are not known to the precision yet\n"
     )
