@@ -125,7 +125,8 @@ def _run_line(name: str, event: dict[str, Any]) -> str | None:
         )
     if name == "waiting":
         return (
-            f"[yellow]![/] {claims.in_words(event['processors'], event['cards'])}: waiting for it"
+            f"[yellow]![/] {claims.in_words(event['processors'], event['cards'])}:"
+            " waiting until it ends"
         )
     if name == "processors" and event["others"]:
         taken = claims.in_words(event["others"], [])
