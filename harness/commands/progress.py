@@ -153,7 +153,9 @@ def _run_line(name: str, event: dict[str, Any]) -> str | None:
 
 def _cell_line(name: str, cell: str, event: dict[str, Any]) -> str | None:
     if name == "cell-failed":
-        return f"[red]x[/] {escape(cell)} {event['status']}: {escape(event['reason'])}"
+        status = str(event["status"])
+        reason = str(event["reason"]).removeprefix(f"{status}: ")
+        return f"[red]x[/] {escape(cell)} {status}: {escape(reason)}"
     if name == "parity" and event["when"] == BEFORE:
         return f"  {escape(cell)}: {escape(_parity(event))}"
     if name == "trained":

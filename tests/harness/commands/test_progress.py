@@ -37,6 +37,12 @@ def test_a_cell_s_verdict_is_said_before_it_is_timed(event: dict[str, Any], word
     assert event["when"] == BEFORE and not said("parity", CELL, **{**event, "when": REPLAYED})
 
 
+def test_a_failed_cell_names_its_verdict_once() -> None:
+    status, reason = "not equivalent", "not equivalent: the loss differs by 1.0e-02 (bound 6e-06)"
+    line = said("cell-failed", cell=CELL, status=status, reason=reason)
+    assert line.count(status) == 1 and "the loss differs by 1.0e-02" in line
+
+
 def test_a_refused_workload_is_said() -> None:
     line = said("workload-refused", workload="toy", reason="the reference is not finite")
     assert line == "x toy refused: the reference is not finite\n"
