@@ -334,7 +334,7 @@ def _failures(record: store.Record, table: pd.DataFrame) -> tuple[Failure, ...]:
             tone=_tone(row["status"]),
             cell=plain(row["cell"]),
             status=plain(row["status"]),
-            reason=plain(row["reason"]).removeprefix(f"{plain(row['status'])}: "),
+            reason=plain(row["reason"]),
             tail=tuple(map(plain, failed.get(row["cell"], {}).get("log_tail") or ())),
             log=re.sub(r".*/(?=logs/)", "", plain(logs.get(row["cell"]) or "")),
         )
