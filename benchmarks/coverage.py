@@ -4,7 +4,7 @@
 
 Log speeds are drawn with heavy tails, a drift common to all cells of a round, bursts that slow
 whatever runs, and an effect for each launch; they are judged by the functions that judge real ones.
-Prints the tables of docs/evidence/coverage.md.
+Prints the tables that docs/evidence/coverage.md sums up.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/memory_observer.py [--framework NAME]... [--workload NAME]... [--steps N]
 
-Prints the table of docs/evidence/memory.md. A worker of each framework and mode trains on synthetic data
-while a thread here reads the resident sets of all its process tree every few milliseconds. Both
-peaks are of the same span: the training, after the proof. They should agree within 5%.
+Prints a table, which docs/evidence/memory.md sums up. A worker of each framework and mode trains on
+synthetic data while a thread here reads the resident sets of all its process tree every few milliseconds.
+Both peaks are of the same span: the training, after the proof. They should agree within 5%.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     python benchmarks/mutations.py
 
-Prints the table of docs/evidence/parity.md. Builds the frameworks' environments where they are missing.
+Prints a table, which docs/evidence/parity.md sums up. Builds the frameworks' environments where they are
+missing.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from harness.results.metric import Metric  # noqa: E402
-from harness.results.metrics import METRICS  # noqa: E402
+from harness.results.metrics import BY_NAME, METRICS  # noqa: E402
 from harness.results.tables import LABELS  # noqa: E402
 
 RESULTS = ROOT / "docs" / "reference" / "run-folder.md"
@@ -23,39 +23,41 @@ SCHEMA = ROOT / "docs" / "reference" / "schema" / "report.schema.json"
 BEGIN, END = "<!-- metrics -->\n\n", "\n<!-- end of metrics -->\n"
 """What the generated table stands between."""
 
-_HEAD = (
-    "column",
-    "metric",
-    "title in reports",
-    "on a terminal",
-    "better",
-    "compared by",
-    "meaning",
-)
+_HEAD = ("column", "metric", "on a terminal", "compared by", "meaning")
+
+_PARTS = ("low", "high", "slices", "p90")
+"""Metrics that say more of another one, whose name theirs begins with: they share its row."""
 
 
 def results(text: str) -> str:
     """Return docs/reference/run-folder.md with the table of metrics made anew."""
     before, rest = text.split(BEGIN)
-    rows = [_HEAD, ("---",) * len(_HEAD), *map(_row, METRICS)]
+    rows = [_HEAD, ("---",) * len(_HEAD)]
+    rows += [_row(metric) for metric in METRICS if not _is_part(metric)]
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     return f"{before}{BEGIN}{table}{END}{rest.split(END)[1]}"
 
 
+def _is_part(metric: Metric) -> bool:
+    name, _, part = metric.name.rpartition("-")
+    return part in _PARTS and name in BY_NAME
+
+
 def _row(metric: Metric) -> tuple[str, ...]:
+    parts = (BY_NAME.get(f"{metric.name}-{part}") for part in _PARTS)
+    columns = [metric.column, *(part.column for part in parts if part)]
     commands = {
         "`check`": metric.gate,
         "`history`": metric.history,
         "`bisect`": metric.bisect,
         "`compare`": metric.compare,
     }
+    compared = [name for name, compares in commands.items() if compares]
     return (
-        f"`{metric.column}`",
+        ", ".join(f"`{column}`" for column in columns),
         metric.name,
-        metric.title,
         "" if metric.priority is None else metric.short,
-        metric.better or "",
-        ", ".join(name for name, compared in commands.items() if compared),
+        "all" if len(compared) == len(commands) else ", ".join(compared),
         metric.meaning,
     )
 

@@ -293,9 +293,7 @@ def _swap(description: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("warning", what, "end other programs, or wait until they have ended")
     if description.get("huge_pages"):
         what = f"transparent huge pages: {description['huge_pages']}"
-        yield Finding(
-            "ok", f"{what} (memory and speed are compared well only under the same setting)"
-        )
+        yield Finding("ok", f"{what} (compare memory and speed only under the same setting)")
 
 
 def _noise() -> Iterator[Finding]:

@@ -327,7 +327,7 @@ def test_data_of_ones_own_is_listed_with_its_place_and_verified(
     monkeypatch.setenv("COLUMNS", "400")
     (line,) = (line for line in call("data", "list").output.splitlines() if "my.npz" in line)
     assert "4 + 4" in line and f"MiB in {arrays.folder}" in line
-    assert "ok     user data: files of the user's, test = 0.5" in call("data", "verify").output
+    assert "ok     user data: the user's own files, test = 0.5" in call("data", "verify").output
     (arrays.folder / "test_inputs.npy").write_bytes(b"?")
     verified = call("data", "verify")
     assert verified.exit_code == 1 and "broken user data" in verified.output

@@ -125,7 +125,8 @@ def _run_line(name: str, event: dict[str, Any]) -> str | None:
         )
     if name == "waiting":
         return (
-            f"[yellow]![/] {claims.in_words(event['processors'], event['cards'])}: waiting for it"
+            f"[yellow]![/] {claims.in_words(event['processors'], event['cards'])}:"
+            " waiting until it ends"
         )
     if name == "processors" and event["others"]:
         taken = claims.in_words(event["others"], [])
@@ -140,8 +141,9 @@ def _run_line(name: str, event: dict[str, Any]) -> str | None:
         first, second = (" ".join(event[key].split("/")[1:3]) for key in ("a", "b"))
         ratio = interval(event["ratio"], event["low"], event["high"])
         return (
-            f"  {escape(event['workload'])}: after {event['launches']} launches {escape(first)} leads"
-            f" {escape(second)} by {ratio}; {event['open']} of {event['pairs']} pairs open"
+            f"  {escape(event['workload'])}: after {event['launches']} launches {escape(first)} has"
+            f" {ratio} {escape(second)}'s training throughput;"
+            f" {event['open']} of {event['pairs']} pairs are not known to the precision yet"
         )
     if name == "dataset":
         about = f"{event['name']} ({event['source']}), {event['train']} to train, {event['test']} to test"
@@ -151,7 +153,9 @@ def _run_line(name: str, event: dict[str, Any]) -> str | None:
 
 def _cell_line(name: str, cell: str, event: dict[str, Any]) -> str | None:
     if name == "cell-failed":
-        return f"[red]x[/] {escape(cell)} {event['status']}: {escape(event['reason'])}"
+        status = str(event["status"])
+        reason = str(event["reason"]).removeprefix(f"{status}: ")
+        return f"[red]x[/] {escape(cell)} {status}: {escape(reason)}"
     if name == "parity" and event["when"] == BEFORE:
         return f"  {escape(cell)}: {escape(_parity(event))}"
     if name == "trained":

@@ -73,10 +73,11 @@ def _shared_out(free: Sequence[Core], threads: int, spared: int) -> tuple[list[i
 
 
 def in_words(taken: Sequence[int], cards: Sequence[int]) -> str:
-    """Say which processors and cards another run has."""
-    named = [f"processors {processors.in_words(taken)}"] if taken else []
+    """Say which processors and cards another run uses."""
+    kind = "processor" if len(taken) == 1 else "processors"
+    named = [f"{kind} {processors.in_words(taken)}"] if taken else []
     named += [f"card {card}" for card in cards]
-    return f"another run has {' and '.join(named)}"
+    return f"another run uses {' and '.join(named)}"
 
 
 @dataclass

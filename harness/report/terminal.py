@@ -170,7 +170,9 @@ def _fit(section: Section, room: int) -> tuple[list[_Column], int]:
 
 def _failure(console: Console, failure: Failure) -> None:
     console.print()
-    say(console, failure.tone, f"{failure.cell} {failure.status} {failure.reason}")
+    repeated = failure.reason.startswith(f"{failure.status}: ")
+    what = failure.reason if repeated else f"{failure.status} {failure.reason}"
+    say(console, failure.tone, f"{failure.cell} {what}")
     for text in failure.tail[-_TAIL:]:
         line(console, Text(f"    {text}", "dim"), cut=True)
     if failure.log:

@@ -37,6 +37,12 @@ def test_a_cell_s_verdict_is_said_before_it_is_timed(event: dict[str, Any], word
     assert event["when"] == BEFORE and not said("parity", CELL, **{**event, "when": REPLAYED})
 
 
+def test_a_failed_cell_names_its_verdict_once() -> None:
+    status, reason = "not equivalent", "not equivalent: the loss differs by 1.0e-02 (bound 6e-06)"
+    line = said("cell-failed", cell=CELL, status=status, reason=reason)
+    assert line.count(status) == 1 and "the loss differs by 1.0e-02" in line
+
+
 def test_a_refused_workload_is_said() -> None:
     line = said("workload-refused", workload="toy", reason="the reference is not finite")
     assert line == "x toy refused: the reference is not finite\n"
@@ -74,6 +80,6 @@ def test_a_log_has_a_line_for_the_pair_that_leads_and_none_before_there_is_one()
     lead = {"a": CELLS[0]["cell"], "b": CELLS[1]["cell"], "ratio": 2.0, "low": 1.9, "high": 2.1}
     line = said("standing", **standing, **lead)
     assert line == (
-        "  toy: after 2 launches left fast leads right fast by 2.00x (1.90 to 2.10);"
-        " 1 of 1 pairs open\n"
+        "  toy: after 2 launches left fast has 2.00x (1.90 to 2.10) right fast's training throughput;"
+        " 1 of 1 pairs are not known to the precision yet\n"
     )

@@ -149,9 +149,9 @@ def test_a_link_in_a_lock_s_place_is_not_followed(tmp_path: Path) -> None:
 def test_it_is_said_as_the_run_goes_and_in_its_report(tmp_path: Path) -> None:
     waiting = {"event": "waiting", "processors": [0, 1], "cards": [2]}
     taken = {"processors": [1], "others": [0], "waited": 0.0}
-    assert "another run has processors 0-1 and card 2" in str(_line("waiting", None, waiting))
+    assert "another run uses processors 0-1 and card 2" in str(_line("waiting", None, waiting))
     line = str(_line("processors", None, {"event": "processors", **taken}))
-    assert "another run has processors 0: this one takes 1" in line
+    assert "another run uses processor 0: this one takes 1" in line
     assert _line("processors", None, {"event": "processors", **taken, "others": []}) is None
     run = Run.create(tmp_path, {})
     run.append("processors", None, **taken)

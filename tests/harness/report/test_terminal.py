@@ -15,6 +15,7 @@ from harness.doctor import Finding
 from harness.report import content, printing, terminal
 from harness.results import store
 from harness.results.metrics import IN_TABLES
+from harness.verdicts import NOT_EQUIVALENT
 from tests.harness.report.made_up import ReportRun
 
 
@@ -121,6 +122,18 @@ def test_a_failure_has_its_reason_its_last_lines_and_its_log(
     assert "crashed in train: killed by signal SIGKILL" in text
     assert "    Killed\n" in text
     assert "the whole log: logs/mlp-digits-tensorflow-xla-cpu-float32.log" in text
+
+
+def test_a_failure_names_its_verdict_once(tmp_path: Path, fake: ModuleType) -> None:
+    run = ReportRun(tmp_path, fake.manifest(["toy/a/b/cpu/float32"]))
+    run.fail(
+        "toy/a/b/cpu/float32",
+        NOT_EQUIVALENT,
+        phase=None,
+        reason=f"{NOT_EQUIVALENT}: the loss differs",
+    )
+    run.end()
+    assert f"float32 {NOT_EQUIVALENT}: the loss differs" in show(run.folder, 120)
 
 
 def test_names_are_no_markup_and_no_terminal_codes(tmp_path: Path, fake: ModuleType) -> None:

@@ -99,5 +99,5 @@ def test_a_run_trains_on_it_and_names_no_path(
         if path.is_file():
             assert b"somebody-private" not in path.read_bytes(), path.name
     report = (record.folder / "report.md").read_text()
-    assert str(event["name"]) in report and "files of the user's" in report
+    assert str(event["name"]) in report and "the user's own files" in report
     assert Past(record).holds("dataset", event)

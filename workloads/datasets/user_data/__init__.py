@@ -117,7 +117,7 @@ class Source:
             train=sizes[0],
             test=sizes[1],
             dtype=outline.dtype,
-            source=f"files of the user's, {words}",
+            source=f"the user's own files, {words}",
         )
 
     def _reader(self) -> Reader:
