@@ -23,7 +23,7 @@ from harness.stats.intervals import LEVEL, Ratio
 
 Cell = TypeVar("Cell", bound=Hashable)
 
-STANDS_OUT = 0.25
+STANDS_OUT = 1 / 3
 """Chance with which a pair that is like the others keeps its own variance."""
 
 FEWEST_CELLS, FEWEST_ROUNDS = 3, 4
