@@ -12,9 +12,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +48,15 @@ SCRIPT = ROOT / "tests" / "frameworks" / "check_mutants.py"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the parity check says of one mutant; `fault` is empty for the honest adapter."""
+    """What the parity check says of one mutant; `fault` is empty for the honest adapter.
+
+    `hint` looks for a hint when it is called: that takes seconds.
+    """
 
     framework: str
     fault: str
     verdict: Verdict
-    hint: str | None
+    hint: Callable[[], str | None]
 
 
 def native_host() -> str:
@@ -125,7 +128,7 @@ def _judged(
         with np.load(folder / f"{number}.npz") as arrays:
             answers = dict(arrays)
         verdict = judge(answers, run, "float32")
-        yield Outcome(framework, fault, verdict, hint(answers, run, verdict))
+        yield Outcome(framework, fault, verdict, partial(hint, answers, run, verdict))
 
 
 @cache
@@ -158,7 +161,8 @@ def main() -> None:
         marks = ["" if cell is None else _mark(cell.verdict) for cell in cells]
         shown = table[native_host()][fault]
         words = shown.verdict.sentence().removeprefix(f"{NOT_EQUIVALENT}: ")
-        words += f"; {shown.hint}" if shown.hint else ""
+        reason = shown.hint()
+        words += f"; {reason}" if reason else ""
         print(f"| {fault} | {' | '.join(marks)} | {words.replace('|', '/')} |")
 
 

@@ -43,6 +43,8 @@ def test_every_planted_fault_is_caught_and_the_honest_adapter_is_not(
     expected = {*COMMON, *TRANSFORMED, *RECURRENT, *WINDOWED, *optimiser_mutants.FAULTS}
     expected |= {*formula_mutants.FORMULAS}
     if outcome[0].framework == native_host():
+        hints = [mutant.hint() for mutant in outcome if mutant.fault]
+        assert any(hints) and not any("\n" in hint for hint in hints if hint)
         expected |= {*NATIVE, *NATIVE_TRANSFORMED, *NATIVE_RECURRENT, *NATIVE_WINDOWED}
         expected |= {*formula_mutants.NATIVE}
     assert {one.fault for one in outcome} - {""} == expected
