@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 from frameworks.contract import Options, Weights
 from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import Arithmetic
+from frameworks.reference.layers import FUNCTIONS
 from harness.diagnosis import other_layers
 from harness.diagnosis.relations import EXACT, coarse, difference, explains, factor, stored_as
+from harness.diagnosis.steps import ByState, bfloat16, float16
 from harness.diagnosis.suspects import Case, Suspect, best
 from harness.parity.reference import ReferenceRun
 from workloads import layers
 from workloads.batches import Batch
 from workloads.init import dropouts
 from workloads.spec import Workload
+
+DRAWS, NEAR = 8, 1.5
+"""So many drawn masks show the size of dropout's errors, and others' are within this factor."""
 
 DECIMALS = range(4)
 """To how many decimals logits may have been rounded."""
@@ -50,10 +55,20 @@ class Predictions:
 
 def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> Iterator[str]:
     """Yield what fits logits (examples, classes), or (examples, steps, classes), that are not right."""
-    yield from _rounded(logits)
+    yield from _of_zeros(logits, expected)
     powers = np.exp(expected - expected.max(axis=-1, keepdims=True))
-    if difference(logits, powers / powers.sum(axis=-1, keepdims=True)) < EXACT:
-        yield "predictions are probabilities, softmax(logits), and not logits"
+    shares = powers / powers.sum(axis=-1, keepdims=True)
+    for words, answer in {
+        "probabilities, softmax(logits)": shares,
+        "the logarithms of probabilities": np.log(shares),
+        "the sigmoids of logits": 1 / (1 + np.exp(-expected)),
+        "one for the largest logit and zero for the others": shares
+        == shares.max(-1, keepdims=True),
+        "logits less the largest": expected - expected.max(-1, keepdims=True),
+    }.items():
+        if difference(logits, np.asarray(answer, np.float64)) < EXACT:
+            yield f"predictions are {words}, and not logits"
+    yield from _rounded(logits)
     if any(isinstance(place.layer, layers.BatchNorm) for place in predictions.workload.leaves):
         yield from _batch_statistics(logits, predictions)
     yield from _of_others(logits, expected)
@@ -63,6 +78,11 @@ def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> It
     case = Case({"logits": logits}, {"logits": expected}, {"logits": 0.0})
     if words := best(_stale(predictions), predictions.by, case):
         yield words
+    for words, change in OTHER_INPUTS.items():
+        changed = replace(predictions, inputs=change(predictions.inputs))
+        answer = changed.by(Suspect(words, predictions.run))["logits"]
+        if difference(logits, answer) < min(EXACT, difference(logits, expected) / 10):
+            yield f"{words} in inference"
 
 
 def explained(
@@ -81,6 +101,40 @@ def explained(
         return reference.predict([predictions.inputs])
 
     yield from coarse(logits, expected, in_arithmetic)
+    yield from _dropped(logits, expected, predictions)
+
+
+def _dropped(logits: NDArray, expected: NDArray, predictions: Predictions) -> Iterator[str]:
+    """Whether errors are of the size that random masks of dropout make."""
+    workload, inputs = predictions.workload, predictions.inputs
+    rates = [*dropouts(workload, len(inputs))]
+    if not any(rate for rate, _ in rates):
+        return
+    reference = predictions.run.reference(functions={**FUNCTIONS, layers.BatchNorm: ByState})
+    labels = np.zeros((len(inputs), *workload.label_shape), np.int64)
+    draws = []
+    for seed in range(DRAWS):
+        random = np.random.default_rng(seed)
+        masks = tuple((random.random(shape) >= rate).astype(np.uint8) for rate, shape in rates)
+        draws.append(reference.forward(Batch(inputs, labels, masks)))
+    errors = [_of_examples(answer - expected) for answer in (logits, *draws)]
+    least, most = np.min(errors[1:], axis=0) / NEAR, NEAR * np.max(errors[1:], axis=0)
+    if np.all((least < errors[0]) & (errors[0] < most)):
+        yield "errors are of the size that dropout makes, in each example: it may be on in inference"
+
+
+def _of_examples(errors: NDArray) -> NDArray:
+    """Return the norm of each example's errors."""
+    return np.linalg.norm(errors.reshape(len(errors), -1), axis=1)
+
+
+OTHER_INPUTS: Mapping[str, Callable[[NDArray], NDArray]] = {
+    "inputs are rounded to bfloat16": bfloat16,
+    "inputs are rounded to float16": float16,
+    "inputs are rounded to whole numbers": np.rint,
+    "inputs are cut off to whole numbers": np.trunc,
+    "inputs are cut off to whole numbers, from below": np.floor,
+}
 
 
 def _stale(predictions: Predictions) -> Iterator[Suspect]:
@@ -89,6 +143,9 @@ def _stale(predictions: Predictions) -> Iterator[Suspect]:
     if predictions.trained is not None and predictions.workload.optimiser.average:
         words = "predictions are by the weights, and not by their average"
         yield Suspect(words, replace(run, start=predictions.trained))
+    for name, rounded in {"bfloat16": bfloat16, "float16": float16}.items():
+        start = {n: w if n in names else rounded(w) for n, w in run.start.items()}
+        yield Suspect(f"weights are rounded to {name} in inference", replace(run, start=start))
     for moment, weights in predictions.stale.items():
         if names:
             state = {**run.start, **{name: weights[name] for name in names}}
@@ -96,6 +153,15 @@ def _stale(predictions: Predictions) -> Iterator[Suspect]:
             yield Suspect(words, replace(run, start=state))
         words = f"predictions are by the weights {moment}: a graph or a cache is stale"
         yield Suspect(words, replace(run, start=weights))
+
+
+def _of_zeros(logits: NDArray, expected: NDArray) -> Iterator[str]:
+    empty = np.flatnonzero(~np.any(logits.reshape(len(logits), -1), axis=1))
+    if len(empty) and np.all(np.any(expected.reshape(len(expected), -1), axis=1)):
+        yield (
+            f"the logits of {len(empty)} of {len(logits)} examples are zero, from example"
+            f" {empty[0] + 1} on: a buffer that is not filled, or filled up"
+        )
 
 
 def _rounded(logits: NDArray) -> Iterator[str]:
@@ -110,20 +176,31 @@ def _rounded(logits: NDArray) -> Iterator[str]:
 def _batch_statistics(logits: NDArray, predictions: Predictions) -> Iterator[str]:
     """Forward as in training, without dropout, over the whole and over each batch of it."""
     workload = predictions.workload
+    sizes = {workload.data.batch: "batch", len(predictions.inputs): "list", 1: "example"}
+    for size, of in sizes.items():
+        if difference(logits, _by_statistics(predictions, size)) < EXACT:
+            yield f"batch norm predicts by the {of}'s own statistics and not by the running ones"
+
+
+def _by_statistics(predictions: Predictions, size: int) -> NDArray:
+    """Return logits by the statistics of so many examples at a time."""
+    workload = predictions.workload
     reference = Reference(workload, predictions.weights, Options("numpy"))
-    size, result = workload.data.batch, []
+    result = []
     for begin in range(0, len(predictions.inputs), size):
         inputs = predictions.inputs[begin : begin + size]
         masks = tuple(np.full(s, 1 - rate) for rate, s in dropouts(workload, len(inputs)))
         labels = np.zeros((len(inputs), *workload.label_shape), np.int64)
         result.append(reference.step(Batch(inputs, labels, masks)).logits)
-    if difference(logits, np.concatenate(result)) < EXACT:
-        yield "batch norm predicts by the batch's own statistics and not by the running ones"
+    return np.concatenate(result)
 
 
 def _of_others(logits: NDArray, expected: NDArray) -> Iterator[str]:
-    """Whether wrong rows are right for other inputs."""
+    """Whether wrong rows are right for other inputs, or wrong columns for other classes."""
     logits, expected = (rows.reshape(len(rows), -1) for rows in (logits, expected))
+    nearest = [int(np.argmin(np.linalg.norm(expected.T - column, axis=1))) for column in logits.T]
+    if difference(logits, expected[:, nearest]) < EXACT < difference(logits, expected):
+        yield "classes are in another order"
     size = np.maximum(np.linalg.norm(expected, axis=1), np.finfo(float).tiny)
     wrong = np.flatnonzero(np.linalg.norm(logits - expected, axis=1) > EXACT * size)
     if not len(wrong) or len(expected) < 2:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.diagnosis.relations import EXACT, factor
-from harness.diagnosis.suspects import Arrays, Case, Suspect, explained, fitted
+from harness.diagnosis.suspects import Arrays, Case, Compute, Suspect, explained, fitted
 from harness.parity.check import Verdict, key_of
 from harness.parity.reference import ReferenceRun
 
@@ -30,6 +30,12 @@ def of_the_loss(answers: Arrays, run: ReferenceRun, verdict: Verdict) -> Iterato
         return
     fits = partial(fitted, partial(_smoothed, run), run.workload.label_smoothing)
     yield from explained(_suspects(run), fits, _gradients, case)
+
+
+def fits(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[Suspect]:
+    """Yield the smoothing of labels that fits best."""
+    if run.workload.loss == "cross-entropy":
+        yield from fitted(partial(_smoothed, run), run.workload.label_smoothing, compute, case)
 
 
 def _gradients(suspect: Suspect) -> Arrays:

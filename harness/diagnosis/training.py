@@ -136,6 +136,40 @@ class Filled(Short):
         return Trainer.one(self, reference, Batch(batch.inputs[rows], batch.labels[rows], masks))
 
 
+class FilledWithZeros(Short):
+    """It is filled up with zeros, labelled `label`."""
+
+    def __init__(self, size: int, label: int) -> None:
+        super().__init__(size)
+        self._label = label
+
+    def short(self, reference: Reference, batch: Batch) -> float:
+        def padded(array: NDArray, value: float) -> NDArray:
+            rows = [(0, self.size - len(array))] + [(0, 0)] * (array.ndim - 1)
+            return np.pad(array, rows, constant_values=value)
+
+        masks = tuple(padded(mask, 1) for mask in batch.masks)
+        labels = padded(batch.labels, self._label)
+        return Trainer.one(self, reference, Batch(padded(batch.inputs, 0), labels, masks))
+
+
+class FilledWithBefore(Trainer):
+    """A short batch is filled up with what the batch before left in its place."""
+
+    def call(self, reference: Reference, batches: Sequence[Batch]) -> list[float]:
+        return super().call(reference, [*map(_over, (batches[0], *batches), batches)])
+
+
+def _over(before: Batch, batch: Batch) -> Batch:
+    """Return what stands where a batch is written over the one before."""
+
+    def over(array: NDArray, old: NDArray) -> NDArray:
+        return np.concatenate([array, old[len(array) :]])
+
+    masks = tuple(map(over, batch.masks, before.masks))
+    return Batch(over(batch.inputs, before.inputs), over(batch.labels, before.labels), masks)
+
+
 def _again(count: int, size: int) -> NDArray:
     return np.arange(size) % count
 
@@ -187,10 +221,26 @@ def of_calls(run: ReferenceRun) -> Iterator[Suspect]:
                 "a short batch is filled up with its last example",
                 Filled(size, _with_the_last),
             ),
+            (True, "a short batch is filled up with zeros of class 0", FilledWithZeros(size, 0)),
+            (
+                True,
+                "a short batch is filled up with the rest of the batch before",
+                FilledWithBefore(),
+            ),
         ]
     for applies, words, trainer in suspects:
         if applies:
             yield Suspect(words, run, trainer=trainer)
+
+
+def of_rates(run: ReferenceRun) -> Iterator[Suspect]:
+    """Yield the learning rate that no schedule changes any more."""
+    schedule = run.workload.schedule
+    if type(schedule) is not Constant or schedule.warmup:
+        first = run.memory.steps // run.workload.optimiser.accumulate if run.memory else 0
+        workload = replace(run.workload, schedule=_moved(schedule, 0, first))
+        words = "the learning rate stays that of the first update: it is compiled in"
+        yield Suspect(words, replace(run, workload=workload))
 
 
 def of_schedules(run: ReferenceRun) -> Iterator[Suspect]:
@@ -240,10 +290,15 @@ def of_batches(run: ReferenceRun) -> Iterator[Suspect]:
         shifted = (first, *run.batches[:-1])
         yield trained_on("every step has the batch before", shifted)
         yield trained_on("the order of batches is off by one", (*run.batches[1:], first))
-        pairs = zip(run.batches, shifted, strict=True)
         if all(len(batch.labels) == len(first.labels) for batch in run.batches):
+            pairs = [*zip(run.batches, shifted, strict=True)]
             stale = [batch._replace(inputs=before.inputs) for batch, before in pairs]
             yield trained_on("every step has the inputs of the batch before", stale)
+            stale = [batch._replace(labels=before.labels) for batch, before in pairs]
+            yield trained_on("every step has the labels of the batch before", stale)
+            if run.workload.masked:
+                stale = [batch._replace(masks=before.masks) for batch, before in pairs]
+                yield trained_on("every step has dropout's masks of the step before", stale)
     for words, change in OTHER_MASKS.items():
         if run.workload.masked:
             masked = map(partial(change, run.workload, first), run.batches)
@@ -264,8 +319,13 @@ def _dropping_nothing(workload: Workload, first: Batch, batch: Batch) -> Batch:
     return batch._replace(masks=tuple(map(np.ones_like, batch.masks)))
 
 
+def _inverted(workload: Workload, first: Batch, batch: Batch) -> Batch:
+    return batch._replace(masks=tuple(1 - mask for mask in batch.masks))
+
+
 OTHER_MASKS: dict[str, Callable[[Workload, Batch, Batch], Any]] = {
     "dropout's first masks are used for all batches": _first_masks,
     "dropout is off": _without_dropout,
     "dropout drops nothing, and scales as if it did": _dropping_nothing,
+    "dropout drops what it is to let pass": _inverted,
 }
