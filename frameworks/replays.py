@@ -129,11 +129,12 @@ def _where_apart(
     """Return what it takes to go through the steps at which a timed list and its replay part.
 
     Those are the one before the first wrong loss (with accumulated gradients: some; all where it is an
-    early one), and `early` from that on; the list's last where all losses are right. By key: ``apart/begin``, how many steps come
-    before them; ``apart/start/...``, ``apart/memory/...`` and so on, as `replay_training` has it of the
-    list's begin; where a loss is wrong, the number of the ``apart/first``, and ``apart/alone``
-    (2, batches), the loss of each batch at the weights of that moment, by its own masks and by those of
-    that step. Nothing where all may be rounding, or the list has another number of losses.
+    early one), and `early` from that on; the list's last where all losses are right. By key:
+    ``apart/begin``, how many steps come before them; ``apart/start/...``, ``apart/memory/...`` and so on,
+    as `replay_training` has it of the list's begin; where a loss is wrong, the number of the first,
+    ``apart/first``, and ``apart/alone`` (2, batches), the losses of batches at the weights of that
+    moment, see `_alone`. Nothing where all may be rounding, or the list
+    has another number of losses.
     """
     if np.shape(result["timed/losses"]) != np.shape(result["replayed/losses"]):
         return {}
@@ -151,10 +152,23 @@ def _where_apart(
     if len(wrong):
         for batch in batches[begin:first]:
             adapter.train([batch])
-        masked = [_masked_as(batch, batches[first]) for batch in batches]
-        losses = [[adapter.step(batch).loss for batch in each] for each in (batches, masked)]
-        window |= {"first": np.asarray(first), "alone": np.array(losses)}
+        window |= {"first": np.asarray(first), "alone": _alone(adapter, batches, first)}
     return {f"apart/{key}": array for key, array in window.items()}
+
+
+def _alone(adapter: Adapter, batches: Sequence[Batch], first: int) -> NDArray[np.float64]:
+    """Return the losses of batches at the adapter's weights, by their own masks and by the first's.
+
+    Those of the list's ends and around `first`; the others are not a number.
+    """
+    losses, numbers = np.full((2, len(batches)), np.nan), np.arange(len(batches))
+    around = numbers[max(0, first - ENDS) : first + ENDS]
+    for number in {*numbers[:ENDS], *around, *numbers[-ENDS:]}:
+        batch = batches[number]
+        losses[0, number] = adapter.step(batch).loss
+        if batch.masks:
+            losses[1, number] = adapter.step(_masked_as(batch, batches[first])).loss
+    return losses
 
 
 def _masked_as(batch: Batch, other: Batch) -> Batch:
@@ -166,6 +180,8 @@ def _masked_as(batch: Batch, other: Batch) -> Batch:
 def _is_wrong(result: Answers, key: str) -> bool:
     """Whether what was timed is further from its replay than nudged replays are."""
     replayed = result[f"replayed/{key}"]
+    if np.shape(result.get(f"timed/{key}", replayed)) != np.shape(replayed):
+        return True
     nudged = [np.linalg.norm(result[f"nudged{i}/{key}"] - replayed) for i in range(NUDGES)]
     off = np.linalg.norm(result.get(f"timed/{key}", replayed) - replayed)
     return not off <= CLEAR * max(nudged)

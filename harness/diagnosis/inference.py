@@ -13,8 +13,9 @@ from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import Arithmetic
 from frameworks.reference.layers import FUNCTIONS
 from harness.diagnosis import other_layers
+from harness.diagnosis.functions import ByState
 from harness.diagnosis.relations import EXACT, coarse, difference, explains, factor, stored_as
-from harness.diagnosis.steps import ByState, bfloat16, float16
+from harness.diagnosis.steps import bfloat16, float16
 from harness.diagnosis.suspects import Case, Suspect, best
 from harness.parity.reference import ReferenceRun
 from workloads import layers
@@ -78,11 +79,11 @@ def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> It
     case = Case({"logits": logits}, {"logits": expected}, {"logits": 0.0})
     if words := best(_stale(predictions), predictions.by, case):
         yield words
-    for words, change in OTHER_INPUTS.items():
+    for of_inputs, change in OTHER_INPUTS.items():
         changed = replace(predictions, inputs=change(predictions.inputs))
-        answer = changed.by(Suspect(words, predictions.run))["logits"]
-        if difference(logits, answer) < min(EXACT, difference(logits, expected) / 10):
-            yield f"{words} in inference"
+        answer = changed.by(Suspect(of_inputs, predictions.run))["logits"]
+        if explains(answer, logits, expected):
+            yield f"{of_inputs} in inference"
 
 
 def explained(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from frameworks.contract import Memory
+from frameworks.contract import Memory, Weights
 from frameworks.reference.arithmetic import EXACT as EXACT_SUMS
 from frameworks.reference.arithmetic import Arithmetic
 from frameworks.replays import NUDGES
@@ -21,8 +21,6 @@ from harness.parity.check import Verdict
 from harness.parity.deviations import ROUNDING
 from harness.parity.reference import ReferenceRun
 from harness.parity.timed import part, taken_up
-
-Weights = Mapping[str, NDArray]
 
 GROUPS = (4, 8, 16, 32, 64, 128)
 """Steps that one call of a compiled loop may make."""
@@ -54,6 +52,8 @@ def in_a_list(arrays: Arrays, run: ReferenceRun, verdict: Verdict, first: Weight
 def _patterns(arrays: Arrays, run: ReferenceRun, verdict: Verdict, first: Weights) -> Iterator[str]:
     timed, replayed = arrays["timed/losses"], arrays["replayed/losses"]
     off = _wrong_losses(arrays)
+    if not np.isfinite(timed).all():
+        yield f"losses are not finite from batch {np.flatnonzero(~np.isfinite(timed))[0] + 1} on"
     after, expected = part(arrays, "timed/after"), part(arrays, "replayed/after")
     if after:
         yield from _of_the_end(arrays, run, bool(len(off)))
@@ -142,7 +142,9 @@ def _of_memory(arrays: Arrays) -> Iterator[str]:
     """Which slot of the optimiser's memory is wrong, and how."""
     timed, replayed = part(arrays, "timed/memory"), part(arrays, "replayed/memory")
     start = part(arrays, "memory")
-    wrong = [key for key in replayed if not np.array_equal(timed.get(key), replayed[key])]
+    wrong = [
+        key for key in replayed if key not in timed or not np.array_equal(timed[key], replayed[key])
+    ]
     slots = {key.partition("/")[0] for key in wrong}
     if len(slots) != 1:
         return
@@ -228,7 +230,7 @@ class Window:
     def tells_numbers_apart(self) -> bool:
         """Whether so much is wrong that not any number explains it."""
         losses = self.observed["losses"] != self.expected["losses"]
-        return len(self.observed) > 1 or np.count_nonzero(losses) >= FEW
+        return len(self.observed) > 1 or int(np.count_nonzero(losses)) >= FEW
 
 
 def _window(arrays: Arrays, run: ReferenceRun) -> Window:
@@ -328,7 +330,7 @@ def _of_order(arrays: Arrays) -> Iterator[str]:
         arrays["apart/alone"], ("", ", by the masks of its own step"), strict=True
     ):
         distances = np.abs(alone - loss) / np.maximum(np.abs(loss), np.finfo(float).tiny)
-        batch = int(np.argmin(distances))
+        batch = int(np.argmin(np.nan_to_num(distances, nan=np.inf)))
         if distances[batch] < SAME_LOSS and batch != step:
             if (step, batch) == (0, len(alone) - 1):
                 yield f"the list is trained from its end to its begin{masks}"

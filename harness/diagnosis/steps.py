@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from frameworks.contract import Memory, Step, Weights
 from frameworks.reference.adapter import Reference
 from frameworks.reference.arithmetic import EXACT
-from frameworks.reference.layers import Dropout
 from frameworks.reference.losses import LOSSES
-from frameworks.reference.norms import BatchNorm
+from harness.diagnosis.functions import evaluating
 from harness.diagnosis.suspects import Case, Compute, Suspect, Trainer, fitted
 from harness.diagnosis.training import LossAfter
 from harness.parity.reference import ReferenceRun
-from workloads import layers
 from workloads.batches import Batch
 from workloads.spec import Workload
 
@@ -238,35 +236,6 @@ def float16(x: NDArray) -> NDArray:
     return x.astype(np.float16).astype(x.dtype)
 
 
-class ByState(BatchNorm):
-    """Training normalises by the state, as inference does; the state stays."""
-
-    def normalise(self, x: NDArray) -> NDArray:
-        super().normalise(x)
-        self.mean, variance = self.state["mean"].copy(), self.state["variance"]
-        self.deviation = np.sqrt(variance + self.layer.epsilon)
-        self.h = self._normal(x, self.mean, self.deviation)
-        return self._scaled(self.h, self.mean, self.deviation)
-
-    def differentiate(self, dy: NDArray) -> NDArray:
-        super().differentiate(dy)
-        scale = self.parameters["weight"] / self.deviation
-        return dy * self._wide(scale)
-
-    def settle(self) -> None:
-        pass
-
-
-class Undropped(Dropout):
-    """Training drops nothing, as inference."""
-
-    def forward(self, x: NDArray) -> NDArray:
-        return x
-
-    def backward(self, dy: NDArray) -> NDArray:
-        return dy
-
-
 def _first_half(size: int) -> NDArray:
     return np.arange(-(-size // 2))
 
@@ -323,13 +292,7 @@ def suspects(run: ReferenceRun) -> Iterator[Suspect]:
     """Yield other ways to take each step."""
     trainers = [*ANY_SIZE, *(OF_SEVERAL if run.workload.data.batch > 1 else ())]
     yield from (Suspect(words, run, trainer=trainer) for words, trainer in trainers)
-    if any(isinstance(place.layer, layers.BatchNorm) for place in run.workload.leaves):
-        functions = {layers.BatchNorm: ByState}
-        words = "batch norm trains by its running statistics, as in inference"
-        yield Suspect(words, run, functions=functions)
-        words = "training runs in evaluation mode: no dropout, batch norm by its running statistics"
-        if run.workload.masked:
-            yield Suspect(words, run, functions={**functions, layers.Dropout: Undropped})
+    yield from evaluating(run)
 
 
 def of_updates(run: ReferenceRun, begin: int, count: int) -> Iterator[Suspect]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from frameworks.contract import Weights
 from harness.diagnosis import inference, lists
 from harness.diagnosis.relations import EXACT, difference
 from harness.parity.check import Verdict
@@ -16,8 +17,6 @@ from harness.parity.timed import Arrays, part, predicted
 from harness.verdicts import NOT_EQUIVALENT
 from workloads.batches import Batch
 from workloads.spec import Workload
-
-Weights = Mapping[str, NDArray]
 
 
 def training_hint(

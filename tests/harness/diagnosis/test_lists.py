@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Options
 from frameworks.replays import TimedTraining, early_steps, replay_training, snapshot
+from harness.diagnosis.functions import ByState
 from harness.diagnosis.reports import of_values
-from harness.diagnosis.steps import ByState
 from harness.diagnosis.timed import training_hint
 from harness.parity.timed import judge_training, reference_of
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
@@ -69,18 +69,17 @@ class ShortLeftOut(Lists):
 
 
 class BufferNotEmptied(Lists):
-    def long(self, batches: list[Batch]) -> NDArray:
-        full = batches[0]
-        losses = []
-        for batch in batches:
-            size = len(batch.labels)
-            rest = of_rows(full, slice(size, None))
-            full = Batch(
-                *(np.concatenate(pair) for pair in zip(batch[:2], rest[:2], strict=True)),
-                tuple(np.concatenate(pair) for pair in zip(batch.masks, rest.masks, strict=True)),
-            )
-            losses.append(self.right(full))
-        return np.array(losses)
+    full: Batch
+
+    def one(self, number: int, batch: Batch) -> float:
+        if number:
+            rest = of_rows(self.full, slice(len(batch.labels), None))
+            inputs = np.concatenate([batch.inputs, rest.inputs])
+            labels = np.concatenate([batch.labels, rest.labels])
+            pairs = zip(batch.masks, rest.masks, strict=True)
+            batch = Batch(inputs, labels, tuple(np.concatenate(pair) for pair in pairs))
+        self.full = batch
+        return self.right(batch)
 
 
 class FirstHalf(Lists):
