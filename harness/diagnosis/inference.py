@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,8 @@ from frameworks.reference.layers import FUNCTIONS
 from harness.diagnosis import other_layers
 from harness.diagnosis.functions import ByState
 from harness.diagnosis.relations import EXACT, coarse, difference, explains, factor, stored_as
-from harness.diagnosis.steps import bfloat16, float16
 from harness.diagnosis.suspects import Case, Suspect, best
+from harness.diagnosis.trainers import bfloat16, float16
 from harness.parity.reference import ReferenceRun
 from workloads import layers
 from workloads.batches import Batch
@@ -107,21 +108,30 @@ def explained(
 
 def _dropped(logits: NDArray, expected: NDArray, predictions: Predictions) -> Iterator[str]:
     """Whether errors are of the size that random masks of dropout make."""
-    workload, inputs = predictions.workload, predictions.inputs
-    rates = [*dropouts(workload, len(inputs))]
-    if not any(rate for rate, _ in rates):
+    if not any(rate for rate, _ in dropouts(predictions.workload, 1)):
         return
-    reference = predictions.run.reference(functions={**FUNCTIONS, layers.BatchNorm: ByState})
-    labels = np.zeros((len(inputs), *workload.label_shape), np.int64)
-    draws = []
-    for seed in range(DRAWS):
-        random = np.random.default_rng(seed)
+    by_state: dict[Any, Any] = {**FUNCTIONS, layers.BatchNorm: ByState}
+    for functions, beside in (by_state, ""), (FUNCTIONS, ", and so is all of training"):
+        reference = predictions.run.reference(functions=functions)
+        draws = [_drawn(reference, predictions, seed) for seed in range(DRAWS)]
+        errors = [_of_examples(answer - expected) for answer in (logits, *draws)]
+        least, most = np.min(errors[1:], axis=0) / NEAR, NEAR * np.max(errors[1:], axis=0)
+        if np.all((least < errors[0]) & (errors[0] < most)):
+            size = "errors are of the size that dropout makes, in each example"
+            yield f"{size}: it may be on in inference{beside}"
+
+
+def _drawn(reference: Reference, predictions: Predictions, seed: int) -> NDArray:
+    """Return logits as in training, a batch at a time, by masks of a seed."""
+    workload, random = predictions.workload, np.random.default_rng(seed)
+    logits = []
+    for begin in range(0, len(predictions.inputs), workload.data.batch):
+        inputs = predictions.inputs[begin : begin + workload.data.batch]
+        rates = dropouts(workload, len(inputs))
         masks = tuple((random.random(shape) >= rate).astype(np.uint8) for rate, shape in rates)
-        draws.append(reference.forward(Batch(inputs, labels, masks)))
-    errors = [_of_examples(answer - expected) for answer in (logits, *draws)]
-    least, most = np.min(errors[1:], axis=0) / NEAR, NEAR * np.max(errors[1:], axis=0)
-    if np.all((least < errors[0]) & (errors[0] < most)):
-        yield "errors are of the size that dropout makes, in each example: it may be on in inference"
+        labels = np.zeros((len(inputs), *workload.label_shape), np.int64)
+        logits.append(reference.forward(Batch(inputs, labels, masks)))
+    return np.concatenate(logits)
 
 
 def _of_examples(errors: NDArray) -> NDArray:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.diagnosis.functions import OTHER_WAYS_BACK
+from harness.diagnosis.functions import OTHER_WAYS_BACK, evaluating
 from harness.diagnosis.relations import EXACT, common, difference, factor
 from harness.diagnosis.suspects import (
     Arrays,
@@ -151,6 +151,7 @@ def _suspects(run: ReferenceRun) -> Iterator[Suspect]:
             "label smoothing goes to the other classes alone: shares of smoothing / (classes - 1)",
             replace(run, workload=replace(run.workload, label_smoothing=larger)),
         )
+    yield from evaluating(run)
     for words, kind, function in OTHER_WAYS_BACK:
         for single in (False, True):
             yield from of_functions(run, words, kind, function, single)

@@ -142,6 +142,16 @@ OF_A_KIND: tuple[tuple[str, type[spec.Optimiser], type[Update]], ...] = (
 """Mistakes in words, the optimiser that may have them, and what it then is."""
 
 
+def _decoupled(update: type[Update]) -> type[Update]:
+    """Return AdamW with what an Adam does otherwise."""
+    return type("Decoupled", (update, AdamW), {})
+
+
+def corrected_as_first(kind: type[spec.Optimiser]) -> type[Update]:
+    """Return Adam, or AdamW, whose bias correction stays that of the first update."""
+    return CorrectedAsFirst if kind is spec.Adam else _decoupled(CorrectedAsFirst)
+
+
 def _clipping_each(base: type[Update]) -> type[Update]:
     class Each(base):  # type: ignore[valid-type, misc]
         def clipped(self, gradients: Arrays) -> Arrays:
@@ -179,6 +189,21 @@ def _clipping_decay(base: type[Update]) -> type[Update]:
             return {name: g - decays[name] for name, g in whole.items()}
 
     return Decay
+
+
+def _clipping_updates(base: type[Update]) -> type[Update]:
+    class Updates(base):  # type: ignore[valid-type, misc]
+        def move(self, gradients: Arrays, rate: float) -> None:
+            before = {name: w.copy() for name, w in self.weights.items()}
+            super().move(gradients, rate)
+            moves = {n: (before[n] - w) / (rate or 1) for n, w in self.weights.items()}
+            for name, moved in super().clipped(moves).items():
+                self.weights[name][...] = before[name] - (rate or 1) * moved
+
+        def clipped(self, gradients: Arrays) -> Arrays:
+            return gradients
+
+    return Updates
 
 
 def _averaging_before(base: type[Update]) -> type[Update]:
@@ -235,7 +260,7 @@ def suspects(run: ReferenceRun) -> Iterator[Suspect]:
     base = UPDATES[kind]
     for words, of, update in OF_A_KIND:
         if kind is of or (kind is spec.AdamW and of is spec.Adam):
-            made = update if kind is of else type("Decoupled", (update, AdamW), {})
+            made = update if kind is of else _decoupled(update)
             yield Suspect(words, run, updates={kind: made})
     around = []
     if optimiser.clip_norm:
@@ -243,6 +268,7 @@ def suspects(run: ReferenceRun) -> Iterator[Suspect]:
             ("each tensor is clipped by its own norm, not by that of all", _clipping_each)
         )
     if optimiser.clip_norm or optimiser.clip_value:
+        around.append(("the update is clipped, and not the gradient", _clipping_updates))
         if optimiser.accumulate > 1:
             around += [
                 ("each batch's gradient is clipped, and not their mean", _clipping_batches),

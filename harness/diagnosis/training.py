@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Memory
 from frameworks.reference.adapter import Reference
+from harness.diagnosis.rules import corrected_as_first
 from harness.diagnosis.suspects import Suspect, Trainer
 from harness.parity.reference import ReferenceRun
 from workloads.batches import Batch
 from workloads.init import dropouts
-from workloads.optimisers import Constant, Schedule
+from workloads.optimisers import Adam, Constant, Schedule
 from workloads.spec import Workload
 
 
@@ -65,16 +66,40 @@ class AveragesAtCall(Trainer):
 
 
 class Uncleared(Trainer):
-    """Gradients are added to those of all steps before. Good for one training."""
+    """Gradients are added to those of all steps before, or since they were last cleared.
 
-    def __init__(self) -> None:
+    `looked_at`: also to those of the first step as it was looked into. Good for one training.
+    """
+
+    def __init__(self, every: int | None = None, looked_at: bool = False) -> None:
+        self._every, self._looked_at = every, looked_at
         self._sums: dict[str, NDArray] = {}
+        self._count = 0
 
     def one(self, reference: Reference, batch: Batch) -> float:
         step = reference.step(batch)
-        self._sums = {name: g + self._sums.get(name, 0) for name, g in step.gradients.items()}
+        if self._every and self._count % self._every == 0:
+            self._sums = {}
+        times = 2 if self._looked_at and not self._count else 1
+        self._sums = {n: times * g + self._sums.get(n, 0) for n, g in step.gradients.items()}
         reference.update(self._sums)
+        self._count += 1
         return step.loss
+
+
+class BeginsAtAverage(Trainer):
+    """Each call but the first trains from the weights' average."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def call(self, reference: Reference, batches: Sequence[Batch]) -> list[float]:
+        if self._begun:
+            memory = reference.memory()
+            reference.load(reference.weights() | reference.averages())
+            reference.restore(memory)
+        self._begun = True
+        return super().call(reference, batches)
 
 
 class LossAfter(Trainer):
@@ -204,6 +229,25 @@ def of_calls(run: ReferenceRun) -> Iterator[Suspect]:
             AveragesAtCall(1 - optimiser.average),
         ),
         (True, "gradients are not cleared, and add up from step to step", Uncleared()),
+        (
+            True,
+            "gradients are not cleared, and add up from step to step",
+            Uncleared(looked_at=True),
+        ),
+        *(
+            (
+                True,
+                f"gradients are cleared every {every} steps, and add up between",
+                Uncleared(every, looked_at),
+            )
+            for every in (2, 3, 4)
+            for looked_at in (False, True)
+        ),
+        (
+            bool(optimiser.average),
+            "training goes on from the weights' average, which predictions put in their place",
+            BeginsAtAverage(),
+        ),
         (True, "a step's loss is that of after its update", LossAfter()),
     ]
     if any(len(batch.labels) < size for batch in run.batches):
@@ -241,6 +285,11 @@ def of_rates(run: ReferenceRun) -> Iterator[Suspect]:
         workload = replace(run.workload, schedule=_moved(schedule, 0, first))
         words = "the learning rate stays that of the first update: it is compiled in"
         yield Suspect(words, replace(run, workload=workload))
+        kind = type(run.workload.optimiser)
+        if issubclass(kind, Adam):
+            words = "the learning rate and the bias correction stay those of the first update"
+            updates = {kind: corrected_as_first(kind)}
+            yield Suspect(words, replace(run, workload=workload), updates=updates)
 
 
 def of_schedules(run: ReferenceRun) -> Iterator[Suspect]:
@@ -259,6 +308,9 @@ def of_schedules(run: ReferenceRun) -> Iterator[Suspect]:
         return
     yield with_schedule("the schedule is an update ahead", _moved(schedule, 1, 1))
     yield with_schedule("the schedule is an update behind", _moved(schedule, 1, -1))
+    for times in sorted({2, 3, len(run.workload.parameters)}):
+        words = f"the schedule counts {times} for each update"
+        yield with_schedule(words, _moved(schedule, times, 0))
     if accumulate > 1:
         words = "the schedule counts batches, and not updates"
         yield with_schedule(words, _moved(schedule, accumulate, 0))

@@ -19,7 +19,7 @@ from harness.parity.check import Check, Verdict, key_of
 from harness.parity.reference import ReferenceRun
 from workloads.optimisers import Adam, AdamW, Optimiser, Sgd
 
-MOMENTS = 3
+MOMENTS = 5
 """Of so many of the first moments that are wrong a suspect has to explain all."""
 
 NUMBERS = ("lr", "momentum", "rho", "beta1", "beta2", "epsilon", "average")
