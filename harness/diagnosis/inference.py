@@ -58,18 +58,7 @@ class Predictions:
 def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> Iterator[str]:
     """Yield what fits logits (examples, classes), or (examples, steps, classes), that are not right."""
     yield from _of_zeros(logits, expected)
-    powers = np.exp(expected - expected.max(axis=-1, keepdims=True))
-    shares = powers / powers.sum(axis=-1, keepdims=True)
-    for words, answer in {
-        "probabilities, softmax(logits)": shares,
-        "the logarithms of probabilities": np.log(shares),
-        "the sigmoids of logits": 1 / (1 + np.exp(-expected)),
-        "one for the largest logit and zero for the others": shares
-        == shares.max(-1, keepdims=True),
-        "logits less the largest": expected - expected.max(-1, keepdims=True),
-    }.items():
-        if difference(logits, np.asarray(answer, np.float64)) < EXACT:
-            yield f"predictions are {words}, and not logits"
+    yield from _of_functions(logits, expected)
     yield from _rounded(logits)
     if any(isinstance(place.layer, layers.BatchNorm) for place in predictions.workload.leaves):
         yield from _batch_statistics(logits, predictions)
@@ -80,11 +69,29 @@ def patterns(logits: NDArray, expected: NDArray, predictions: Predictions) -> It
     case = Case({"logits": logits}, {"logits": expected}, {"logits": 0.0})
     if words := best(_stale(predictions), predictions.by, case):
         yield words
-    for of_inputs, change in OTHER_INPUTS.items():
+    for of_inputs, change in ({} if predictions.workload.tokens else OTHER_INPUTS).items():
         changed = replace(predictions, inputs=change(predictions.inputs))
         answer = changed.by(Suspect(of_inputs, predictions.run))["logits"]
         if explains(answer, logits, expected):
             yield f"{of_inputs} in inference"
+
+
+def _of_functions(logits: NDArray, expected: NDArray) -> Iterator[str]:
+    """Whether what is predicted is a function of the right logits."""
+    with np.errstate(all="ignore"):
+        shifted = expected - expected.max(axis=-1, keepdims=True)
+        powers = np.exp(shifted)
+        sums = powers.sum(axis=-1, keepdims=True)
+        functions = {
+            "probabilities, softmax(logits)": powers / sums,
+            "the logarithms of probabilities": shifted - np.log(sums),
+            "the sigmoids of logits": 1 / (1 + np.exp(-expected)),
+            "one for the largest logit and zero for the others": (shifted == 0).astype(float),
+            "logits less the largest": shifted,
+        }
+    for words, answer in functions.items():
+        if difference(logits, answer) < EXACT:
+            yield f"predictions are {words}, and not logits"
 
 
 def explained(

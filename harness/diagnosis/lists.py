@@ -62,6 +62,8 @@ def _patterns(arrays: Arrays, run: ReferenceRun, verdict: Verdict, first: Weight
         if not moves & wrong:
             yield from _beside_right_weights(arrays, run, bool(len(off)))
     if len(off):
+        if (group := _whole_groups(off, len(replayed))) and not np.ptp(timed[off[0] :]):
+            yield f"what remains of whole groups of {group} steps is not trained"
         yield from reports.of_values(timed, replayed)
     pairs = timed[1::2] == timed[: len(timed) - len(timed) % 2 : 2]
     if np.mean(pairs) > 0.9:

@@ -37,7 +37,7 @@ def of_values(timed: NDArray, right: NDArray) -> Iterator[str]:
     yield from _of_groups(timed, right)
     last = count - int(np.argmax(np.append(timed[::-1] != timed[-1], True)))
     if 0 < last < count - 2 and np.ptp(right[last - 1 :]):
-        yield f"losses stay the same from batch {last} on: what comes then is not trained"
+        yield f"losses stay the same from batch {last + 1} on: what comes then is not trained"
     scale = factor(timed, right)
     if scale is not None and abs(scale - 1) > EXACT:
         yield f"losses are {scale:.6g} times what is right: a sum for a mean, or a scaled loss"

@@ -17,7 +17,7 @@ from harness.diagnosis.suspects import Suspect, Trainer
 from harness.parity.reference import ReferenceRun
 from workloads.batches import Batch
 from workloads.init import dropouts
-from workloads.optimisers import Adam, Constant, Schedule
+from workloads.optimisers import Adam, Constant, Optimiser, Schedule
 from workloads.spec import Workload
 
 
@@ -285,8 +285,8 @@ def of_rates(run: ReferenceRun) -> Iterator[Suspect]:
         workload = replace(run.workload, schedule=_moved(schedule, 0, first))
         words = "the learning rate stays that of the first update: it is compiled in"
         yield Suspect(words, replace(run, workload=workload))
-        kind = type(run.workload.optimiser)
-        if issubclass(kind, Adam):
+        kind: type[Optimiser] = type(run.workload.optimiser)
+        if isinstance(run.workload.optimiser, Adam):
             words = "the learning rate and the bias correction stay those of the first update"
             updates = {kind: corrected_as_first(kind)}
             yield Suspect(words, replace(run, workload=workload), updates=updates)
@@ -308,7 +308,7 @@ def of_schedules(run: ReferenceRun) -> Iterator[Suspect]:
         return
     yield with_schedule("the schedule is an update ahead", _moved(schedule, 1, 1))
     yield with_schedule("the schedule is an update behind", _moved(schedule, 1, -1))
-    for times in sorted({2, 3, len(run.workload.parameters)}):
+    for times in sorted({2, 3, len(run.workload.parameters)} - {accumulate}):
         words = f"the schedule counts {times} for each update"
         yield with_schedule(words, _moved(schedule, times, 0))
     if accumulate > 1:

@@ -156,6 +156,8 @@ class SumClipped(Single):
 
 
 class UnclearedEverySecond(Single):
+    sums: Any = None
+
     def train(self, batches: Sequence[Batch]) -> NDArray:
         losses = []
         for batch in batches:

@@ -158,7 +158,7 @@ def faster(honest: Callable, steps: Sequence[Batch]) -> NDArray:
         (previous_inputs, "every step has the inputs of the batch before"),
         (scaled, "dropout drops nothing, and scales as if it did"),
         (backwards, "the list is trained from its end to its begin"),
-        (in_groups, "what remains of whole groups of 8 steps is trained otherwise"),
+        (in_groups, "what remains of whole groups of 8 steps is not trained"),
         (faster, "the learning rate is 1.01 times what is right"),
     ],
 )
