@@ -27,6 +27,9 @@ from workloads.spec import Workload
 DRAWS, NEAR = 8, 1.5
 """So many drawn masks show the size of dropout's errors, and others' are within this factor."""
 
+MOSTLY = 0.95
+"""The share of examples whose errors are of that size, where dropout is on."""
+
 DECIMALS = range(4)
 """To how many decimals logits may have been rounded."""
 
@@ -123,7 +126,7 @@ def _dropped(logits: NDArray, expected: NDArray, predictions: Predictions) -> It
         draws = [_drawn(reference, predictions, seed) for seed in range(DRAWS)]
         errors = [_of_examples(answer - expected) for answer in (logits, *draws)]
         least, most = np.min(errors[1:], axis=0) / NEAR, NEAR * np.max(errors[1:], axis=0)
-        if np.all((least < errors[0]) & (errors[0] < most)):
+        if np.mean((least < errors[0]) & (errors[0] < most)) > MOSTLY:
             size = "errors are of the size that dropout makes, in each example"
             yield f"{size}: it may be on in inference{beside}"
 

@@ -70,7 +70,8 @@ def _patterns(arrays: Arrays, run: ReferenceRun, verdict: Verdict, first: Weight
         yield "losses come in equal pairs: every second batch is left out, or two make one step"
     yield from _explained(arrays, run, first)
     if not len(off):
-        yield from moved(after, expected, part(arrays, "start"), run)
+        if after:
+            yield from moved(after, expected, part(arrays, "start"), run)
         yield (
             "all losses are right and the weights are not: an update is left out, or not done when"
             " train returns"
