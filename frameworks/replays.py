@@ -36,6 +36,9 @@ LEAST_STEPS = 4
 NUDGES = 2
 """How many replays from weights moved by a unit in the last place show what rounding does."""
 
+CLEAR = 4.0
+"""What differs by more than so many times as much as nudged replays is not rounding."""
+
 
 class Snapshot(NamedTuple):
     """All that a training goes on from."""
@@ -115,8 +118,81 @@ def replay_training(
             weights = {name: _nudged(w, random) for name, w in timed.before.weights.items()}
             nudged = _one_by_one(adapter, timed.before._replace(weights=weights), batches, early)
             result |= {f"nudged{number}/{key}": array for key, array in nudged.items()}
+        result |= _where_apart(adapter, timed.before, batches, result, early)
     put_back(adapter, state)
     return result
+
+
+def _where_apart(
+    adapter: Adapter, start: Snapshot, batches: Sequence[Batch], result: Answers, early: int
+) -> Answers:
+    """Return what it takes to go through the steps at which a timed list and its replay part.
+
+    Those are the one before the first wrong loss (with accumulated gradients: some; all where it is an
+    early one), and `early` from that on; the list's last where all losses are right. By key:
+    ``apart/begin``, how many steps come before them; ``apart/start/...``, ``apart/memory/...`` and so on,
+    as `replay_training` has it of the list's begin; where a loss is wrong, the number of the first,
+    ``apart/first``, and ``apart/alone`` (2, batches), the losses of batches at the weights of that
+    moment, see `_alone`. Nothing where all may be rounding, or the list
+    has another number of losses.
+    """
+    if np.shape(result["timed/losses"]) != np.shape(result["replayed/losses"]):
+        return {}
+    if not any(_is_wrong(result, key) for key in [*_end(start), "losses"]):
+        return {}
+    wrong, count = _wrong_losses(result), len(batches)
+    first = int(wrong[0]) if len(wrong) else count
+    lead = 1 if len(wrong) and "sum" not in start.memory.slots else early
+    begin = 0 if first <= early else first - lead
+    put_back(adapter, start)
+    for batch in batches[:begin]:
+        adapter.train([batch])
+    window = _beginning(snapshot(adapter)) | _first_of(batches[begin : first + early])
+    window["begin"] = np.asarray(begin)
+    if len(wrong):
+        for batch in batches[begin:first]:
+            adapter.train([batch])
+        window |= {"first": np.asarray(first), "alone": _alone(adapter, batches, first)}
+    return {f"apart/{key}": array for key, array in window.items()}
+
+
+def _alone(adapter: Adapter, batches: Sequence[Batch], first: int) -> NDArray[np.float64]:
+    """Return the losses of batches at the adapter's weights, by their own masks and by the first's.
+
+    Those of the list's ends and around `first`; the others are not a number.
+    """
+    losses, numbers = np.full((2, len(batches)), np.nan), np.arange(len(batches))
+    around = numbers[max(0, first - ENDS) : first + ENDS]
+    for number in {*numbers[:ENDS], *around, *numbers[-ENDS:]}:
+        batch = batches[number]
+        losses[0, number] = adapter.step(batch).loss
+        if batch.masks:
+            losses[1, number] = adapter.step(_masked_as(batch, batches[first])).loss
+    return losses
+
+
+def _masked_as(batch: Batch, other: Batch) -> Batch:
+    """Return a batch with another's masks, where those are of its size."""
+    same = len(batch.labels) == len(other.labels)
+    return batch._replace(masks=other.masks) if same else batch
+
+
+def _is_wrong(result: Answers, key: str) -> bool:
+    """Whether what was timed is further from its replay than nudged replays are."""
+    replayed = result[f"replayed/{key}"]
+    if np.shape(result.get(f"timed/{key}", replayed)) != np.shape(replayed):
+        return True
+    nudged = [np.linalg.norm(result[f"nudged{i}/{key}"] - replayed) for i in range(NUDGES)]
+    off = np.linalg.norm(result.get(f"timed/{key}", replayed) - replayed)
+    return not off <= CLEAR * max(nudged)
+
+
+def _wrong_losses(result: Answers) -> NDArray[np.int64]:
+    """Return the steps whose losses are off by more than nudged replays show."""
+    timed, replayed = result["timed/losses"], result["replayed/losses"]
+    nudged = [np.abs(result[f"nudged{i}/losses"] - replayed) for i in range(NUDGES)]
+    rounding = np.maximum.accumulate(np.max(nudged, axis=0))
+    return np.flatnonzero(~(np.abs(timed - replayed) <= CLEAR * rounding))
 
 
 def _beginning(before: Snapshot) -> Answers:

@@ -196,6 +196,52 @@ class Unbiased(BatchNorm):
         return self._scaled(self._normal(x, self.mean, deviation), self.mean, deviation)
 
 
+class ByState(BatchNorm):
+    """Training normalises by the state, as inference does; the state stays."""
+
+    def normalise(self, x: NDArray) -> NDArray:
+        super().normalise(x)
+        self.mean, variance = self.state["mean"].copy(), self.state["variance"]
+        self.deviation = np.sqrt(variance + self.layer.epsilon)
+        self.h = self._normal(x, self.mean, self.deviation)
+        return self._scaled(self.h, self.mean, self.deviation)
+
+    def differentiate(self, dy: NDArray) -> NDArray:
+        super().differentiate(dy)
+        scale = self.parameters["weight"] / self.deviation
+        return dy * self._wide(scale)
+
+    def settle(self) -> None:
+        pass
+
+
+class Undropped(Dropout):
+    """Training drops nothing, as inference."""
+
+    def forward(self, x: NDArray) -> NDArray:
+        return x
+
+    def backward(self, dy: NDArray) -> NDArray:
+        return dy
+
+
+class Stopped(BatchNorm):
+    """No gradient goes through the batch's mean and variance."""
+
+    def differentiate(self, dy: NDArray) -> NDArray:
+        super().differentiate(dy)
+        return dy * self._wide(self.parameters["weight"] / self.deviation)
+
+
+class VarianceStopped(BatchNorm):
+    """No gradient goes through the batch's variance."""
+
+    def differentiate(self, dy: NDArray) -> NDArray:
+        super().differentiate(dy)
+        centred = dy - self._wide(self.gradients["bias"] / self.count)
+        return centred * self._wide(self.parameters["weight"] / self.deviation)
+
+
 class Interleaved(GroupNorm):
     """Channels take turns in going to a group."""
 
@@ -296,6 +342,12 @@ class Rolled(Concat):
         super().__init__([branches[-1], *branches[:-1]], axis, arithmetic)
 
 
+OTHER_WAYS_BACK: tuple[tuple[str, type[layers.Layer], type[Function]], ...] = (
+    ("no gradient goes through batch norm's mean and variance", layers.BatchNorm, Stopped),
+    ("no gradient goes through batch norm's variance", layers.BatchNorm, VarianceStopped),
+)
+"""Mistakes of gradients alone, in words, the layer that may have them, and how it then goes back."""
+
 OTHER_JOINS: tuple[tuple[str, str, Join], ...] = (
     ("residual: the shortcut is left out", RESIDUAL, BodyAlone),
     ("residual: the body counts twice", RESIDUAL, BodyTwice),
@@ -306,9 +358,23 @@ OTHER_JOINS: tuple[tuple[str, str, Join], ...] = (
 )
 
 
+def evaluating(run: ReferenceRun) -> Iterator[Suspect]:
+    """Yield batch norm that trains as it predicts, by itself and with dropout that does."""
+    if any(isinstance(place.layer, layers.BatchNorm) for place in run.workload.leaves):
+        by_state: dict[type[layers.Layer] | str, type[Function]] = {layers.BatchNorm: ByState}
+        words = "batch norm trains by its running statistics, as in inference"
+        yield Suspect(words, run, functions=by_state)
+        words = "training runs in evaluation mode: no dropout, batch norm by its running statistics"
+        if run.workload.masked:
+            yield Suspect(words, run, functions={**by_state, layers.Dropout: Undropped})
+
+
 def suspects(run: ReferenceRun, single: bool) -> Iterator[Suspect]:
     """Yield what the workload's layers compute by other formulas."""
     for words, kind, function in OTHER_FUNCTIONS:
         yield from of_functions(run, words, kind, function, single)
-    for words, kind_of_join, join in OTHER_JOINS if not single else ():
+    if single:
+        return
+    for words, kind_of_join, join in OTHER_JOINS:
         yield Suspect(words, run, joins={kind_of_join: join})
+    yield from evaluating(run)

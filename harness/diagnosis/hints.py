@@ -42,7 +42,8 @@ def hint(answers: Answers, run: ReferenceRun, verdict: Verdict) -> str | None:
     """Return the first pattern that fits a cell that failed, or None."""
     if verdict.value != NOT_EQUIVALENT:
         return None
-    for pattern in (_of_another_shape, _variance, _not_finite, *_patterns(answers, run, verdict)):
+    patterns = *_patterns(answers, run, verdict), _not_finite
+    for pattern in (_of_another_shape, _variance, _not_finite_at_first, *patterns):
         for words in pattern(answers, run, verdict):
             return words
     return None
@@ -61,6 +62,13 @@ def _patterns(answers: Answers, run: ReferenceRun, verdict: Verdict) -> tuple[Pa
     if all(check.tensor.startswith("prediction") for check in failed) or not failed[0].steps:
         return (_predictions,)
     return _state, _updates_rounded, of_another_optimiser, _updates, _later
+
+
+def _not_finite_at_first(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
+    """What is not finite at the first moment at which something is wrong."""
+    failed = [check for check in verdict.checks if not check.ok]
+    first = {key_of(check): check.when for check in failed if check.when == failed[0].when}
+    yield from _not_finite({key: answers[key] for key in first if key in answers}, run, verdict)
 
 
 def _not_finite(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
@@ -157,6 +165,8 @@ def _updates(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[
     still = [name for name, (moved, expected) in moves.items() if not np.any(moved)]
     if still and len(still) < len(moves):
         yield f"{still[0]} does not move: the layer is frozen"
+    elif still:
+        yield "no weight moves: an update that is not done, or weights that are read from a cache"
     scale = common([factor(moved, expected) for moved, expected in moves.values()])
     if scale is not None and abs(scale - 1) > EXACT:
         yield (
@@ -206,6 +216,11 @@ def _state(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[st
     for place in run.workload.leaves:
         if not isinstance(place.layer, layers.BatchNorm):
             continue
+        for name in place.layer.state(place.input):
+            key, start = f"weights/1/{place.name}.{name}", run.start[f"{place.name}.{name}"]
+            moves = any(np.any(answers[f"weights/1/{n}"] != w) for n, w in run.start.items())
+            if moves and np.array_equal(answers[key], start) and np.any(run.answers[key] != start):
+                yield f"{place.name}.{name} does not move: batch norm's state is not kept"
         old = 1 - place.layer.momentum
         mean, variance = f"weights/1/{place.name}.mean", f"weights/1/{place.name}.variance"
         share = (factor(answers[mean], run.answers[mean]) or 1.0) * place.layer.momentum

@@ -9,8 +9,17 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.diagnosis.relations import EXACT, factor
-from harness.diagnosis.suspects import Arrays, Case, Suspect, explained, fitted
+from harness.diagnosis.functions import OTHER_WAYS_BACK, evaluating
+from harness.diagnosis.relations import EXACT, common, difference, factor
+from harness.diagnosis.suspects import (
+    Arrays,
+    Case,
+    Compute,
+    Suspect,
+    explained,
+    fitted,
+    of_functions,
+)
 from harness.parity.check import Verdict, key_of
 from harness.parity.reference import ReferenceRun
 
@@ -23,6 +32,8 @@ def of_the_loss(answers: Arrays, run: ReferenceRun, verdict: Verdict) -> Iterato
     failed = [check for check in verdict.checks if not check.ok and check.when == "at step 1"]
     if any(check.tensor == "logits" for check in failed):
         return
+    yield from _of_other_formulas(answers, run)
+    yield from _penalised(answers, run)
     yield from _scaled(answers, run)
     keys = {key_of(check): check.bound for check in failed if check.tensor != "the loss"}
     case = Case({key: answers[key] for key in keys}, {key: run.answers[key] for key in keys}, keys)
@@ -32,9 +43,68 @@ def of_the_loss(answers: Arrays, run: ReferenceRun, verdict: Verdict) -> Iterato
     yield from explained(_suspects(run), fits, _gradients, case)
 
 
+def fits(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[Suspect]:
+    """Yield the smoothing of labels that fits best."""
+    if run.workload.loss == "cross-entropy":
+        yield from fitted(partial(_smoothed, run), run.workload.label_smoothing, compute, case)
+
+
 def _gradients(suspect: Suspect) -> Arrays:
     step = suspect.reference().step(suspect.run.batches[0])
     return {f"gradient/{name}": gradient for name, gradient in step.gradients.items()}
+
+
+def _of_other_formulas(answers: Arrays, run: ReferenceRun) -> Iterator[str]:
+    """A loss by another formula of the right logits."""
+    logits, labels = run.answers["logits"], run.batches[0].labels
+    counted = labels >= 0
+    z, target = logits[counted], np.eye(logits.shape[-1])[labels[counted]]
+    logs = z - _logarithms(z)
+    shares = np.exp(logs)
+    by_words = {
+        "probabilities for logits: softmax twice": -target * (shares - _logarithms(shares)),
+        "sigmoids, each class by itself": np.logaddexp(0, z) - target * z,
+        "the squared error of probabilities": np.square(shares - target) / 2,
+    }
+    if run.workload.loss == "cross-entropy":
+        by_words["the squared error of logits"] = np.square(z - target) / 2
+    else:
+        by_words["the cross-entropy of logits"] = -target * logs
+    for words, terms in by_words.items():
+        of_examples = float(np.mean(np.sum(terms, axis=-1)))
+        values = (
+            of_examples,
+            2 * of_examples,
+            of_examples / z.shape[-1],
+            2 * of_examples / z.shape[-1],
+        )
+        if abs(answers["loss"] - run.answers["loss"]) > SCALED * abs(run.answers["loss"]) and any(
+            abs(answers["loss"] - value) < SCALED / 10 * abs(value) for value in values
+        ):
+            yield f"the loss takes {words}"
+
+
+def _logarithms(z: NDArray) -> NDArray:
+    """Return log(sum(exp(z))) over the classes."""
+    return np.asarray(np.logaddexp.reduce(z, axis=-1, keepdims=True))
+
+
+def _penalised(answers: Arrays, run: ReferenceRun) -> Iterator[str]:
+    """Gradients with a share of the weights in them."""
+    shares: dict[str, float] = {}
+    for name in run.workload.parameters:
+        key, weight = f"gradient/{name}", run.start[name].astype(np.float64)
+        apart = answers[key] - run.answers[key]
+        share = factor(apart, weight)
+        if difference(answers[key], run.answers[key]) > SCALED and name not in run.vanishing:
+            if share is None:
+                return
+            shares[name] = share
+    if (share := common(list(shares.values()))) is not None:
+        yield (
+            f"gradients have {share:.3g} times the weights in them, from {next(iter(shares))} on: an L2"
+            " penalty in the loss"
+        )
 
 
 def _scaled(answers: Arrays, run: ReferenceRun) -> Iterator[str]:
@@ -81,6 +151,10 @@ def _suspects(run: ReferenceRun) -> Iterator[Suspect]:
             "label smoothing goes to the other classes alone: shares of smoothing / (classes - 1)",
             replace(run, workload=replace(run.workload, label_smoothing=larger)),
         )
+    yield from evaluating(run)
+    for words, kind, function in OTHER_WAYS_BACK:
+        for single in (False, True):
+            yield from of_functions(run, words, kind, function, single)
     for words, labels in _other_labels(run.batches[0].labels).items():
         batch = run.batches[0]._replace(labels=labels)
         yield Suspect(words, replace(run, batches=(batch, *run.batches[1:])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from frameworks.reference.optimisers import UPDATES, Adam, AdamW, RmsProp, Sgd, Update
 from harness.diagnosis.suspects import Suspect
 from harness.parity.reference import ReferenceRun
+from workloads import layers
 from workloads import optimisers as spec
 
 Arrays = Mapping[str, NDArray]
@@ -35,6 +37,16 @@ class Uncorrected(Adam):
 
     def corrections(self) -> tuple[np.floating, np.floating]:
         return self.scalar(1), self.scalar(1)
+
+
+class CorrectedAsFirst(Adam):
+    """The bias correction stays that of the first update: the count of steps was compiled in."""
+
+    first: np.floating | None = None
+
+    def corrections(self) -> tuple[np.floating, np.floating]:
+        self.first = self.t if self.first is None else self.first
+        return self.scalar(1) - self.beta1**self.first, self.scalar(1) - self.beta2**self.first
 
 
 class RmsInsideTheRoot(RmsProp):
@@ -109,6 +121,10 @@ OF_A_KIND: tuple[tuple[str, type[spec.Optimiser], type[Update]], ...] = (
         *(spec.Adam, BeforeCorrection),
     ),
     ("the bias correction is left out", spec.Adam, Uncorrected),
+    (
+        "the bias correction stays that of the first update: a count of steps that is compiled in",
+        *(spec.Adam, CorrectedAsFirst),
+    ),
     ("epsilon stands inside the root", spec.RmsProp, RmsInsideTheRoot),
     ("rmsprop is centred: s less the square of the average gradient", spec.RmsProp, Centred),
     ("rmsprop's s begins at 1, not at 0", spec.RmsProp, FromOne),
@@ -124,6 +140,16 @@ OF_A_KIND: tuple[tuple[str, type[spec.Optimiser], type[Update]], ...] = (
     ("weight decay is not multiplied by the learning rate", spec.AdamW, DecayWithoutRate),
 )
 """Mistakes in words, the optimiser that may have them, and what it then is."""
+
+
+def _decoupled(update: type[Update]) -> type[Update]:
+    """Return AdamW with what an Adam does otherwise."""
+    return type("Decoupled", (update, AdamW), {})
+
+
+def corrected_as_first(kind: type[spec.Optimiser]) -> type[Update]:
+    """Return Adam, or AdamW, whose bias correction stays that of the first update."""
+    return CorrectedAsFirst if kind is spec.Adam else _decoupled(CorrectedAsFirst)
 
 
 def _clipping_each(base: type[Update]) -> type[Update]:
@@ -165,6 +191,21 @@ def _clipping_decay(base: type[Update]) -> type[Update]:
     return Decay
 
 
+def _clipping_updates(base: type[Update]) -> type[Update]:
+    class Updates(base):  # type: ignore[valid-type, misc]
+        def move(self, gradients: Arrays, rate: float) -> None:
+            before = {name: w.copy() for name, w in self.weights.items()}
+            super().move(gradients, rate)
+            moves = {n: (before[n] - w) / (rate or 1) for n, w in self.weights.items()}
+            for name, moved in super().clipped(moves).items():
+                self.weights[name][...] = before[name] - (rate or 1) * moved
+
+        def clipped(self, gradients: Arrays) -> Arrays:
+            return gradients
+
+    return Updates
+
+
 def _averaging_before(base: type[Update]) -> type[Update]:
     class Before(base):  # type: ignore[valid-type, misc]
         def take(self, gradients: Arrays, rate: float | None) -> None:
@@ -194,6 +235,24 @@ def _averaging_sooner(base: type[Update]) -> type[Update]:
     return Sooner
 
 
+def _sparse(base: type[Update]) -> type[Update]:
+    """Rows of an embedding whose gradient is zero stay, and so does their memory."""
+
+    class Sparse(base):  # type: ignore[valid-type, misc]
+        def take(self, gradients: Arrays, rate: float | None) -> None:
+            rows = {name: ~np.any(gradients[name], axis=1) for name in self.embeddings}
+            kept = [
+                (arrays, name, arrays[name].copy())
+                for arrays in (self.weights, *map(partial(getattr, self), self.optimiser.slots))
+                for name in rows
+            ]
+            super().take(gradients, rate)
+            for arrays, name, before in kept:
+                arrays[name][rows[name]] = before[rows[name]]
+
+    return Sparse
+
+
 def suspects(run: ReferenceRun) -> Iterator[Suspect]:
     """Yield other formulas of the workload's optimiser, and other ways around it."""
     optimiser = run.workload.optimiser
@@ -201,7 +260,7 @@ def suspects(run: ReferenceRun) -> Iterator[Suspect]:
     base = UPDATES[kind]
     for words, of, update in OF_A_KIND:
         if kind is of or (kind is spec.AdamW and of is spec.Adam):
-            made = update if kind is of else type("Decoupled", (update, AdamW), {})
+            made = update if kind is of else _decoupled(update)
             yield Suspect(words, run, updates={kind: made})
     around = []
     if optimiser.clip_norm:
@@ -209,6 +268,7 @@ def suspects(run: ReferenceRun) -> Iterator[Suspect]:
             ("each tensor is clipped by its own norm, not by that of all", _clipping_each)
         )
     if optimiser.clip_norm or optimiser.clip_value:
+        around.append(("the update is clipped, and not the gradient", _clipping_updates))
         if optimiser.accumulate > 1:
             around += [
                 ("each batch's gradient is clipped, and not their mean", _clipping_batches),
@@ -224,5 +284,14 @@ def suspects(run: ReferenceRun) -> Iterator[Suspect]:
                 _averaging_sooner,
             ),
         ]
+    embeddings = [
+        f"{place.name}.weight"
+        for place in run.workload.leaves
+        if isinstance(place.layer, layers.Embedding)
+    ]
+    if embeddings:
+        words = "rows of an embedding stay whose tokens are in no example (a lazy, sparse update)"
+        update = type("Lazy", (_sparse(base),), {"embeddings": embeddings})
+        yield Suspect(words, run, updates={kind: update})
     for words, change in around:
         yield Suspect(words, run, updates={kind: change(base)})

@@ -136,11 +136,15 @@ def explained(
     fits: Callable[..., Iterator[Suspect]],
     compute: Compute,
     case: Case,
+    most: float = LEFT,
 ) -> Iterator[str]:
-    """Yield the words of what explains a case best: a suspect, or what `fits` finds if that is better."""
-    words, left = _best(suspects, compute, case)
-    if left > CERTAIN * LEFT:
-        number, left_by_number = _best(fits(compute, case), compute, case)
+    """Yield the words of what explains a case best: a suspect, or what `fits` finds if that is better.
+
+    Nothing where it would leave more than `most` of the error.
+    """
+    words, left = _best(suspects, compute, case, most)
+    if left > CERTAIN * most:
+        number, left_by_number = _best(fits(compute, case), compute, case, most)
         words = number if 2 * left_by_number < left else words
     if words:
         yield words
@@ -148,12 +152,14 @@ def explained(
 
 def best(suspects: Iterable[Suspect], compute: Compute, case: Case) -> str | None:
     """Return the words of the suspect that explains a case best, the first of equals; None: none does."""
-    return _best(suspects, compute, case)[0]
+    return _best(suspects, compute, case, LEFT)[0]
 
 
-def _best(suspects: Iterable[Suspect], compute: Compute, case: Case) -> tuple[str | None, float]:
+def _best(
+    suspects: Iterable[Suspect], compute: Compute, case: Case, most: float
+) -> tuple[str | None, float]:
     """Return the words of the best, and the share of the error that it leaves."""
-    words, least, work = None, LEFT, 0.0
+    words, least, work = None, most, 0.0
     for number, suspect in enumerate(suspects):
         work += batch_work(suspect.run.workload)
         if work > MOST_WORK and number >= LEAST:

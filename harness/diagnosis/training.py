@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Memory
 from frameworks.reference.adapter import Reference
+from harness.diagnosis.rules import corrected_as_first
 from harness.diagnosis.suspects import Suspect, Trainer
 from harness.parity.reference import ReferenceRun
 from workloads.batches import Batch
 from workloads.init import dropouts
-from workloads.optimisers import Constant, Schedule
+from workloads.optimisers import Adam, Constant, Optimiser, Schedule
 from workloads.spec import Workload
 
 
@@ -65,16 +66,40 @@ class AveragesAtCall(Trainer):
 
 
 class Uncleared(Trainer):
-    """Gradients are added to those of all steps before. Good for one training."""
+    """Gradients are added to those of all steps before, or since they were last cleared.
 
-    def __init__(self) -> None:
+    `looked_at`: also to those of the first step as it was looked into. Good for one training.
+    """
+
+    def __init__(self, every: int | None = None, looked_at: bool = False) -> None:
+        self._every, self._looked_at = every, looked_at
         self._sums: dict[str, NDArray] = {}
+        self._count = 0
 
     def one(self, reference: Reference, batch: Batch) -> float:
         step = reference.step(batch)
-        self._sums = {name: g + self._sums.get(name, 0) for name, g in step.gradients.items()}
+        if self._every and self._count % self._every == 0:
+            self._sums = {}
+        times = 2 if self._looked_at and not self._count else 1
+        self._sums = {n: times * g + self._sums.get(n, 0) for n, g in step.gradients.items()}
         reference.update(self._sums)
+        self._count += 1
         return step.loss
+
+
+class BeginsAtAverage(Trainer):
+    """Each call but the first trains from the weights' average."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def call(self, reference: Reference, batches: Sequence[Batch]) -> list[float]:
+        if self._begun:
+            memory = reference.memory()
+            reference.load(reference.weights() | reference.averages())
+            reference.restore(memory)
+        self._begun = True
+        return super().call(reference, batches)
 
 
 class LossAfter(Trainer):
@@ -136,6 +161,40 @@ class Filled(Short):
         return Trainer.one(self, reference, Batch(batch.inputs[rows], batch.labels[rows], masks))
 
 
+class FilledWithZeros(Short):
+    """It is filled up with zeros, labelled `label`."""
+
+    def __init__(self, size: int, label: int) -> None:
+        super().__init__(size)
+        self._label = label
+
+    def short(self, reference: Reference, batch: Batch) -> float:
+        def padded(array: NDArray, value: float) -> NDArray:
+            rows = [(0, self.size - len(array))] + [(0, 0)] * (array.ndim - 1)
+            return np.pad(array, rows, constant_values=value)
+
+        masks = tuple(padded(mask, 1) for mask in batch.masks)
+        labels = padded(batch.labels, self._label)
+        return Trainer.one(self, reference, Batch(padded(batch.inputs, 0), labels, masks))
+
+
+class FilledWithBefore(Trainer):
+    """A short batch is filled up with what the batch before left in its place."""
+
+    def call(self, reference: Reference, batches: Sequence[Batch]) -> list[float]:
+        return super().call(reference, [*map(_over, (batches[0], *batches), batches)])
+
+
+def _over(before: Batch, batch: Batch) -> Batch:
+    """Return what stands where a batch is written over the one before."""
+
+    def over(array: NDArray, old: NDArray) -> NDArray:
+        return np.concatenate([array, old[len(array) :]])
+
+    masks = tuple(map(over, batch.masks, before.masks))
+    return Batch(over(batch.inputs, before.inputs), over(batch.labels, before.labels), masks)
+
+
 def _again(count: int, size: int) -> NDArray:
     return np.arange(size) % count
 
@@ -170,6 +229,25 @@ def of_calls(run: ReferenceRun) -> Iterator[Suspect]:
             AveragesAtCall(1 - optimiser.average),
         ),
         (True, "gradients are not cleared, and add up from step to step", Uncleared()),
+        (
+            True,
+            "gradients are not cleared, and add up from step to step",
+            Uncleared(looked_at=True),
+        ),
+        *(
+            (
+                True,
+                f"gradients are cleared every {every} steps, and add up between",
+                Uncleared(every, looked_at),
+            )
+            for every in (2, 3, 4)
+            for looked_at in (False, True)
+        ),
+        (
+            bool(optimiser.average),
+            "training goes on from the weights' average, which predictions put in their place",
+            BeginsAtAverage(),
+        ),
         (True, "a step's loss is that of after its update", LossAfter()),
     ]
     if any(len(batch.labels) < size for batch in run.batches):
@@ -187,10 +265,31 @@ def of_calls(run: ReferenceRun) -> Iterator[Suspect]:
                 "a short batch is filled up with its last example",
                 Filled(size, _with_the_last),
             ),
+            (True, "a short batch is filled up with zeros of class 0", FilledWithZeros(size, 0)),
+            (
+                True,
+                "a short batch is filled up with the rest of the batch before",
+                FilledWithBefore(),
+            ),
         ]
     for applies, words, trainer in suspects:
         if applies:
             yield Suspect(words, run, trainer=trainer)
+
+
+def of_rates(run: ReferenceRun) -> Iterator[Suspect]:
+    """Yield the learning rate that no schedule changes any more."""
+    schedule = run.workload.schedule
+    if type(schedule) is not Constant or schedule.warmup:
+        first = run.memory.steps // run.workload.optimiser.accumulate if run.memory else 0
+        workload = replace(run.workload, schedule=_moved(schedule, 0, first))
+        words = "the learning rate stays that of the first update: it is compiled in"
+        yield Suspect(words, replace(run, workload=workload))
+        kind: type[Optimiser] = type(run.workload.optimiser)
+        if isinstance(run.workload.optimiser, Adam):
+            words = "the learning rate and the bias correction stay those of the first update"
+            updates = {kind: corrected_as_first(kind)}
+            yield Suspect(words, replace(run, workload=workload), updates=updates)
 
 
 def of_schedules(run: ReferenceRun) -> Iterator[Suspect]:
@@ -209,6 +308,9 @@ def of_schedules(run: ReferenceRun) -> Iterator[Suspect]:
         return
     yield with_schedule("the schedule is an update ahead", _moved(schedule, 1, 1))
     yield with_schedule("the schedule is an update behind", _moved(schedule, 1, -1))
+    for times in sorted({2, 3, len(run.workload.parameters)} - {accumulate}):
+        words = f"the schedule counts {times} for each update"
+        yield with_schedule(words, _moved(schedule, times, 0))
     if accumulate > 1:
         words = "the schedule counts batches, and not updates"
         yield with_schedule(words, _moved(schedule, accumulate, 0))
@@ -240,10 +342,15 @@ def of_batches(run: ReferenceRun) -> Iterator[Suspect]:
         shifted = (first, *run.batches[:-1])
         yield trained_on("every step has the batch before", shifted)
         yield trained_on("the order of batches is off by one", (*run.batches[1:], first))
-        pairs = zip(run.batches, shifted, strict=True)
         if all(len(batch.labels) == len(first.labels) for batch in run.batches):
+            pairs = [*zip(run.batches, shifted, strict=True)]
             stale = [batch._replace(inputs=before.inputs) for batch, before in pairs]
             yield trained_on("every step has the inputs of the batch before", stale)
+            stale = [batch._replace(labels=before.labels) for batch, before in pairs]
+            yield trained_on("every step has the labels of the batch before", stale)
+            if run.workload.masked:
+                stale = [batch._replace(masks=before.masks) for batch, before in pairs]
+                yield trained_on("every step has dropout's masks of the step before", stale)
     for words, change in OTHER_MASKS.items():
         if run.workload.masked:
             masked = map(partial(change, run.workload, first), run.batches)
@@ -264,8 +371,13 @@ def _dropping_nothing(workload: Workload, first: Batch, batch: Batch) -> Batch:
     return batch._replace(masks=tuple(map(np.ones_like, batch.masks)))
 
 
+def _inverted(workload: Workload, first: Batch, batch: Batch) -> Batch:
+    return batch._replace(masks=tuple(1 - mask for mask in batch.masks))
+
+
 OTHER_MASKS: dict[str, Callable[[Workload, Batch, Batch], Any]] = {
     "dropout's first masks are used for all batches": _first_masks,
     "dropout is off": _without_dropout,
     "dropout drops nothing, and scales as if it did": _dropping_nothing,
+    "dropout drops what it is to let pass": _inverted,
 }

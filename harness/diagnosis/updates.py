@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frameworks.answers import Answers, checkpoints
-from harness.diagnosis import rules
+from harness.diagnosis import rules, steps
 from harness.diagnosis.suspects import Arrays, Case, Compute, Suspect, explained, fitted
-from harness.diagnosis.training import of_batches, of_calls, of_schedules
+from harness.diagnosis.training import of_batches, of_calls, of_rates, of_schedules
 from harness.parity.check import Check, Verdict, key_of
 from harness.parity.reference import ReferenceRun
 from workloads.optimisers import Adam, AdamW, Optimiser, Sgd
 
-MOMENTS = 3
+MOMENTS = 5
 """Of so many of the first moments that are wrong a suspect has to explain all."""
 
 NUMBERS = ("lr", "momentum", "rho", "beta1", "beta2", "epsilon", "average")
@@ -85,7 +85,9 @@ def suspects(run: ReferenceRun) -> Iterator[Suspect]:
     yield from of_schedules(run)
     yield from rules.suspects(run)
     yield from of_calls(run)
+    yield from of_rates(run)
     yield from of_batches(run)
+    yield from steps.suspects(run)
 
 
 def _with_optimiser(run: ReferenceRun, optimiser: Optimiser) -> ReferenceRun:
@@ -156,6 +158,15 @@ def fits(run: ReferenceRun, compute: Compute, case: Case) -> Iterator[Suspect]:
         value = getattr(optimiser, key)
         if value or key == "weight_decay":
             yield from fitted(partial(_with_number, run, key), value, compute, case)
+    if not optimiser.weight_decay:
+        of_kernels = _with_optimiser(run, replace(optimiser, decay="kernels"))
+        yield from fitted(partial(_with_number, of_kernels, "weight_decay"), 0.0, compute, case)
+    if not (optimiser.clip_norm or optimiser.clip_value):
+        gradients = run.reference().step(run.batches[0]).gradients.values()
+        norm = float(np.sqrt(sum(np.vdot(g, g) for g in gradients)))
+        largest = float(max(np.max(np.abs(g)) for g in gradients))
+        for key, size in {"clip_norm": norm, "clip_value": largest}.items():
+            yield from fitted(partial(_with_number, run, key), size / 2, compute, case)
     if (gamma := getattr(run.workload.schedule, "gamma", None)) is not None:
         yield from fitted(partial(_with_gamma, run), gamma, compute, case)
 
@@ -166,7 +177,10 @@ def _with_number(run: ReferenceRun, key: str, other: float) -> Suspect:
     if key == "lr":
         words = f"the learning rate is {other / value:.4g} times what is right"
     elif key == "weight_decay" and not value:
-        words = f"weights shrink by themselves: a weight decay of {other:.2g} where there is none"
+        what = "kernels" if optimiser.decay == "kernels" else "weights"
+        words = f"{what} shrink by themselves: a weight decay of {other:.2g} where there is none"
+    elif key in LIMITS and not value:
+        words = f"gradients are clipped, which are not to be: {key} is about {other:.3g}"
     else:
         words = f"{optimiser.kind}: {key} is about {other:.3g}, not {value:g}"
     below_one = key in ("momentum", "rho", "beta1", "beta2", "average")

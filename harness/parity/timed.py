@@ -37,8 +37,11 @@ def part(arrays: Arrays, stem: str) -> dict[str, NDArray]:
     return {key[len(start) :]: a for key, a in arrays.items() if key.startswith(start)}
 
 
-def reference_of(arrays: Arrays, workload: Workload, precision: str) -> ReferenceRun:
-    """Run the reference over a timed training's first steps, as `frameworks.replays` hands them on."""
+def taken_up(arrays: Arrays, workload: Workload) -> ReferenceRun:
+    """Return the run of those steps of a timed training that `frameworks.replays` hands on.
+
+    It has neither answers nor bounds.
+    """
     slots = {slot: part(arrays, f"memory/{slot}") for slot in workload.optimiser.slots}
     masks = [arrays[f"masks/{i}"] for i in range(sum(key.startswith("masks/") for key in arrays))]
     count, largest = arrays["labels"].shape[:2]
@@ -50,8 +53,14 @@ def reference_of(arrays: Arrays, workload: Workload, precision: str) -> Referenc
         )
     ]
     memory = Memory(int(arrays["taken"]), slots)
+    return ReferenceRun(workload, part(arrays, "start"), tuple(batches), memory)
+
+
+def reference_of(arrays: Arrays, workload: Workload, precision: str) -> ReferenceRun:
+    """Run the reference over a timed training's first steps."""
+    run = taken_up(arrays, workload)
     samples = FEWER if is_heavy(workload) else SAMPLES
-    return run_reference(workload, part(arrays, "start"), batches, [precision], memory, samples)
+    return run_reference(workload, run.start, run.batches, [precision], run.memory, samples)
 
 
 def judge_training(arrays: Arrays, run: ReferenceRun, precision: str) -> Verdict:

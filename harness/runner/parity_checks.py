@@ -120,7 +120,7 @@ class Checks:
             return verdict, _advice(partial(make, verdict, start))
         run = timed.reference_of(arrays, workload, precision)
         verdict = timed.judge_training(arrays, run, precision)
-        return verdict, _advice(partial(training_hint, arrays, run, verdict))
+        return verdict, _advice(partial(training_hint, arrays, run, verdict, self._reference.start))
 
     def _say(self, verdict: Verdict, advice: str | None, **fields: Any) -> None:
         """Emit a verdict; raise WorkerFailed where it is that the cell is not equivalent."""

@@ -24,6 +24,7 @@ from harness.parity import Verdict
 from harness.parity.timed import judge_training, reference_of
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from tests.harness.parity.cases import NORMED, Single, adapter_of, batches, net, run_of
+from workloads import init
 from workloads.batches import Batch
 
 COUNT = 12
@@ -44,7 +45,7 @@ def timed_training(adapter: Adapter, count: int = COUNT, warm: int = 5) -> dict[
 def judged(arrays: dict[str, NDArray], workload: Any = NORMED) -> tuple[Verdict, str]:
     run = reference_of(arrays, workload, "float32")
     verdict = judge_training(arrays, run, "float32")
-    return verdict, training_hint(arrays, run, verdict) or ""
+    return verdict, training_hint(arrays, run, verdict, init.start_weights(workload)) or ""
 
 
 class Wrong(Single):
@@ -149,15 +150,15 @@ def faster(honest: Callable, steps: Sequence[Batch]) -> NDArray:
         (again, "the first batch is trained again and again"),
         (masks, "dropout's first masks are used for all batches"),
         (undropped, "dropout is off"),
-        (last, "the last batch is another"),
+        (last, "the last batch is another: step 12 is by batch 1"),
         (before, "each loss is that of the step before"),
-        (unfinished, "an update is left out, or not done when train returns"),
+        (unfinished, "the last update is not done when train returns"),
         (same, "all losses are the same"),
         (forgotten, "the optimiser's memory is lost at the start"),
         (previous_inputs, "every step has the inputs of the batch before"),
         (scaled, "dropout drops nothing, and scales as if it did"),
-        (backwards, "the first loss is wrong already"),
-        (in_groups, "what remains of whole groups of 8 steps is trained otherwise"),
+        (backwards, "the list is trained from its end to its begin"),
+        (in_groups, "what remains of whole groups of 8 steps is not trained"),
         (faster, "the learning rate is 1.01 times what is right"),
     ],
 )
@@ -241,7 +242,7 @@ def test_a_training_of_which_only_the_losses_are_known_is_checked_by_them() -> N
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        (Forgetful, "weights are right and the optimiser's memory is not"),
+        (Forgetful, "weights are right and the optimiser's v is empty"),
         (Faster, "another learning rate"),
         (Unmoved, "norm1.mean is not moved, though all weights are right"),
         (Frozen, "conv1.weight does not move: a layer is frozen"),

@@ -76,9 +76,38 @@ class Cached(Single):
         return np.concatenate([self.first[x.shape] for x in inputs])
 
 
+class OneHot(Single):
+    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
+        logits = super().predict(inputs)
+        return np.eye(logits.shape[1])[logits.argmax(axis=1)]
+
+
+class ClassesRolled(Single):
+    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
+        return np.roll(super().predict(inputs), 1, axis=1)
+
+
+class CutOff(Single):
+    """Takes inputs for whole numbers."""
+
+    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
+        return super().predict([np.trunc(x) for x in inputs])
+
+
+class EndsEmpty(Single):
+    def predict(self, inputs: Sequence[NDArray]) -> NDArray:
+        logits = super().predict(inputs)
+        logits[-3:] = 0
+        return logits
+
+
 @pytest.mark.parametrize(
     ("kind", "single", "says"),
     [
+        (OneHot, False, "predictions are one for the largest logit and zero for the others"),
+        (ClassesRolled, False, "classes are in another order"),
+        (CutOff, False, "inputs are cut off to whole numbers in inference"),
+        (EndsEmpty, False, "examples are zero, from example"),
         (Neighbours, False, "is answered by the logits of call"),
         (LastWrong, False, "the last call of 12"),
         (
