@@ -171,10 +171,10 @@ def _alone(adapter: Adapter, batches: Sequence[Batch], first: int) -> NDArray[np
     return losses
 
 
-def _masked_as(batch: Batch, other: Batch) -> Batch:
-    """Return a batch with another's masks, where those are of its size."""
-    same = len(batch.labels) == len(other.labels)
-    return batch._replace(masks=other.masks) if same else batch
+def _masked_as(batch: Batch, model: Batch) -> Batch:
+    """Return a batch with the masks of `model`, where those are of its size."""
+    same = len(batch.labels) == len(model.labels)
+    return batch._replace(masks=model.masks) if same else batch
 
 
 def _is_wrong(result: Answers, key: str) -> bool:
