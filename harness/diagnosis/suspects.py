@@ -47,9 +47,9 @@ class Trainer:
 
     def call(self, reference: Reference, batches: Sequence[Batch]) -> list[float]:
         """Do what one call of `train` does; return its losses."""
-        return [self.one(reference, batch) for batch in batches]
+        return [self.advance(reference, batch) for batch in batches]
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         """Take one step; return its loss."""
         step = reference.step(batch)
         reference.update(step.gradients)

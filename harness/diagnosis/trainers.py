@@ -21,8 +21,8 @@ class OfHalf(Trainer):
     def __init__(self, rows: Callable[[int], NDArray]) -> None:
         self._rows = rows
 
-    def one(self, reference: Reference, batch: Batch) -> float:
-        return super().one(reference, rows_of(batch, self._rows(len(batch.labels))))
+    def advance(self, reference: Reference, batch: Batch) -> float:
+        return super().advance(reference, rows_of(batch, self._rows(len(batch.labels))))
 
 
 class InTwo(Trainer):
@@ -31,17 +31,17 @@ class InTwo(Trainer):
     def __init__(self, share: float) -> None:
         self._share = share
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         half = -(-len(batch.labels) // 2)
-        first = super().one(reference, rows_of(batch, slice(half)))
-        second = super().one(reference, rows_of(batch, slice(half, None)))
+        first = super().advance(reference, rows_of(batch, slice(half)))
+        second = super().advance(reference, rows_of(batch, slice(half, None)))
         return self._share * first + (1 - self._share) * second
 
 
 class MeanOfHalves(Trainer):
     """Two halves' losses and gradients are averaged: batch norm sees a half at a time."""
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         half = -(-len(batch.labels) // 2)
         steps = [reference.step(rows_of(batch, rows)) for rows in (slice(half), slice(half, None))]
         reference.update(
@@ -76,7 +76,7 @@ class AtFirstWeights(Trainer):
     def __init__(self, run: ReferenceRun) -> None:
         self._first, self._names = run.start, [*run.workload.parameters]
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         now, memory = reference.weights(), reference.memory()
         _set(reference, now | {name: self._first[name] for name in self._names}, memory)
         step = reference.step(batch)
@@ -99,7 +99,7 @@ class AtOldWeights(Trainer):
         self._before = reference.weights()
         return super().call(reference, batches)
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         now, memory = reference.weights(), reference.memory()
         _set(reference, {**now, **self._before}, memory)
         step = reference.step(batch)
@@ -120,7 +120,7 @@ class Stored(Trainer):
     def __init__(self, rounded: Callable[[NDArray], NDArray]) -> None:
         self._rounded = rounded
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         step = reference.step(batch)
         reference.update(step.gradients)
         weights = reference.weights()
@@ -135,7 +135,7 @@ class RoundedGradients(Trainer):
     def __init__(self, rounded: Callable[[NDArray], NDArray]) -> None:
         self._rounded = rounded
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         step = reference.step(batch)
         reference.update({name: self._rounded(g) for name, g in step.gradients.items()})
         return step.loss
@@ -147,7 +147,7 @@ class Scaled(Trainer):
     def __init__(self, scale: float, name: str | None = None) -> None:
         self._scale, self._name = scale, name
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         step = reference.step(batch)
         reference.update(
             {
@@ -164,7 +164,7 @@ class BySize(Trainer):
     def __init__(self, power: int) -> None:
         self._power = power
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         step, scale = reference.step(batch), float(len(batch.labels)) ** self._power
         reference.update({name: scale * g for name, g in step.gradients.items()})
         return step.loss
@@ -176,7 +176,7 @@ class ClippedAsSum(Trainer):
     def __init__(self, clip_norm: float, clip_value: float) -> None:
         self._norm, self._value = clip_norm or np.inf, clip_value or np.inf
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         step, size = reference.step(batch), len(batch.labels)
         norm = float(np.sqrt(sum(np.vdot(g, g) for g in step.gradients.values())))
         scale, most = min(1.0, self._norm / size / norm), self._value / size
@@ -191,9 +191,9 @@ class Decaying(Trainer):
     def __init__(self, workload: Workload, share: float, kernels: bool) -> None:
         self._workload, self._share, self._kernels = workload, share, kernels
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         before, taken = reference.weights(), reference.memory().steps
-        loss = super().one(reference, batch)
+        loss = super().advance(reference, batch)
         (update,) = self._workload.optimiser.updates(taken, 1)
         if update is not None:
             (rate,) = self._workload.rates(update, 1)
@@ -211,8 +211,8 @@ class StoredMemory(Trainer):
     def __init__(self, rounded: Callable[[NDArray], NDArray]) -> None:
         self._rounded = rounded
 
-    def one(self, reference: Reference, batch: Batch) -> float:
-        loss = super().one(reference, batch)
+    def advance(self, reference: Reference, batch: Batch) -> float:
+        loss = super().advance(reference, batch)
         memory = reference.memory()
         slots = {
             slot: {name: self._rounded(array) for name, array in arrays.items()}
@@ -233,7 +233,7 @@ class Times(Trainer):
         for number, batch in enumerate(batches):
             losses.append(reference.step(batch).loss)
             for _ in range(self._count(number)):
-                super().one(reference, batch)
+                super().advance(reference, batch)
         return losses
 
 
@@ -243,9 +243,9 @@ class Reporting(Trainer):
     def __init__(self, loss: Callable[[Reference, Batch], float]) -> None:
         self._loss = loss
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         loss = self._loss(reference, batch)
-        super().one(reference, batch)
+        super().advance(reference, batch)
         return loss
 
 

@@ -76,7 +76,7 @@ class Uncleared(Trainer):
         self._sums: dict[str, NDArray] = {}
         self._count = 0
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         step = reference.step(batch)
         if self._every and self._count % self._every == 0:
             self._sums = {}
@@ -105,8 +105,8 @@ class BeginsAtAverage(Trainer):
 class LossAfter(Trainer):
     """A step's loss is that of after its update."""
 
-    def one(self, reference: Reference, batch: Batch) -> float:
-        super().one(reference, batch)
+    def advance(self, reference: Reference, batch: Batch) -> float:
+        super().advance(reference, batch)
         return reference.step(batch).loss
 
 
@@ -116,9 +116,9 @@ class Short(Trainer):
     def __init__(self, size: int) -> None:
         self.size = size
 
-    def one(self, reference: Reference, batch: Batch) -> float:
+    def advance(self, reference: Reference, batch: Batch) -> float:
         is_short = len(batch.labels) < self.size
-        return self.short(reference, batch) if is_short else super().one(reference, batch)
+        return self.short(reference, batch) if is_short else super().advance(reference, batch)
 
     def short(self, reference: Reference, batch: Batch) -> float:
         """Take the step of a short batch."""
@@ -158,7 +158,9 @@ class Filled(Short):
     def short(self, reference: Reference, batch: Batch) -> float:
         rows = self._order(len(batch.labels), self.size)
         masks = tuple(mask[rows] for mask in batch.masks)
-        return Trainer.one(self, reference, Batch(batch.inputs[rows], batch.labels[rows], masks))
+        return Trainer.advance(
+            self, reference, Batch(batch.inputs[rows], batch.labels[rows], masks)
+        )
 
 
 class FilledWithZeros(Short):
@@ -175,7 +177,7 @@ class FilledWithZeros(Short):
 
         masks = tuple(padded(mask, 1) for mask in batch.masks)
         labels = padded(batch.labels, self._label)
-        return Trainer.one(self, reference, Batch(padded(batch.inputs, 0), labels, masks))
+        return Trainer.advance(self, reference, Batch(padded(batch.inputs, 0), labels, masks))
 
 
 class FilledWithBefore(Trainer):

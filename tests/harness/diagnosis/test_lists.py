@@ -48,9 +48,9 @@ class Lists(Single):
         return self.long(list(batches)) if len(batches) > LONG else super().train(batches)
 
     def long(self, batches: list[Batch]) -> NDArray:
-        return np.array([self.one(number, batch) for number, batch in enumerate(batches)])
+        return np.array([self.advance(number, batch) for number, batch in enumerate(batches)])
 
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         return self.right(batch)
 
     def right(self, *batches: Batch) -> float:
@@ -64,14 +64,14 @@ class Lists(Single):
 
 
 class ShortLeftOut(Lists):
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         return self.step(batch).loss if len(batch.labels) < 8 else self.right(batch)
 
 
 class BufferNotEmptied(Lists):
     full: Batch
 
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         if number:
             rest = of_rows(self.full, slice(len(batch.labels), None))
             inputs = np.concatenate([batch.inputs, rest.inputs])
@@ -83,12 +83,12 @@ class BufferNotEmptied(Lists):
 
 
 class FirstHalf(Lists):
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         return self.right(of_rows(batch, slice((len(batch.labels) + 1) // 2)))
 
 
 class InTwoSteps(Lists):
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         half = (len(batch.labels) + 1) // 2
         halves = slice(half), slice(half, None)
         return float(np.mean([self.right(of_rows(batch, rows)) for rows in halves]))
@@ -104,7 +104,7 @@ class Pipelined(Lists):
 
 
 class DecayedOutside(Lists):
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         before, loss = self.weights(), self.right(batch)
         after = self.weights()
         names = self._workload.parameters
@@ -113,7 +113,7 @@ class DecayedOutside(Lists):
 
 
 class KeptCoarsely(Lists):
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         loss, weights = self.right(batch), self.weights()
         names = self._workload.parameters
         self.put(**{n: weights[n].astype(np.float16).astype(np.float32) for n in names})
@@ -121,7 +121,7 @@ class KeptCoarsely(Lists):
 
 
 class ForgetsInGroups(Lists):
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         if number and not number % 10:
             self.put()
             memory = self.memory()
@@ -136,7 +136,7 @@ class Backwards(Lists):
 
 
 class RateStays(Lists):
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         memory = self.memory()
         self.restore(memory._replace(steps=WARM))
         loss = self.right(batch)
@@ -153,7 +153,7 @@ class Smoothed(Lists):
 
 
 class LossOfAfter(Lists):
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         self.right(batch)
         return self.step(batch).loss
 
@@ -167,7 +167,7 @@ class AverageStays(Lists):
 
 
 class InEvaluationMode(Lists):
-    def one(self, number: int, batch: Batch) -> float:
+    def advance(self, number: int, batch: Batch) -> float:
         norm = self.layer("norm1")
         kind, norm.__class__ = norm.__class__, ByState
         whole = tuple(np.full(mask.shape, 0.75) for mask in batch.masks)
