@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
@@ -233,14 +233,13 @@ def ranks() -> tuple[Metric, Metric]:
 
 def to_target() -> list[Metric]:
     """The rows of the target accuracy, and of training to it with several seeds (`results.to_target`)."""
-    means = [
-        (f"{word}-to-target", f"{word}_to_target", f"{word} to the target", short, unit, write)
-        for word, short, unit, write in (
-            ("steps", "tgt steps", "", amount),
-            ("seconds", "tgt s", "s", seconds),
-        )
-    ]
-    rows = [
+    steps = _mean_to_target("steps", "tgt steps", "", amount)
+    return [*_seeds(), *steps, *_mean_to_target("seconds", "tgt s", "s", seconds)]
+
+
+def _seeds() -> list[Metric]:
+    """The rows of whether the target was reached, and with how many seeds."""
+    return [
         Metric(
             "reached-target",
             "reached_target",
@@ -274,33 +273,34 @@ def to_target() -> list[Metric]:
             quality=True,
         ),
     ]
-    for name, column, title, short, unit, write in means:
-        rows.append(
-            Metric(
-                name,
-                column,
-                title,
-                short,
-                "the mean over the seeds that reached it; too low where some missed it",
-                write,
-                unit=unit,
-                better="lower",
-                priority=5,
-                quality=True,
-            )
+
+
+def _mean_to_target(
+    what: str, short: str, unit: str, write: Callable[[float], str]
+) -> Iterator[Metric]:
+    """The rows of a mean over seeds and of its interval; `what` was spent until the target."""
+    name, column, title = f"{what}-to-target", f"{what}_to_target", f"{what} to the target"
+    yield Metric(
+        name,
+        column,
+        title,
+        short,
+        "the mean over the seeds that reached it; too low where some missed it",
+        write,
+        unit=unit,
+        better="lower",
+        priority=5,
+        quality=True,
+    )
+    for part, preposition, end in _ENDS:
+        yield Metric(
+            f"{name}-{part}",
+            f"{column}_{part}",
+            f"{title}, {preposition} (95%)",
+            f"{short} {preposition}",
+            f"the {end} end of its 95% interval (Student's, over seeds)",
+            write,
+            unit=unit,
+            priority=9,
+            quality=True,
         )
-        rows += [
-            Metric(
-                f"{name}-{part}",
-                f"{column}_{part}",
-                f"{title}, {preposition} (95%)",
-                f"{short} {preposition}",
-                f"the {end} end of its 95% interval (Student's, over seeds)",
-                write,
-                unit=unit,
-                priority=9,
-                quality=True,
-            )
-            for part, preposition, end in _ENDS
-        ]
-    return rows
