@@ -207,76 +207,53 @@ def _with_the_last(count: int, size: int) -> NDArray:
 
 def of_calls(run: ReferenceRun) -> Iterator[Suspect]:
     """Yield what lists of batches may do at their ends, and what becomes of short batches."""
-    optimiser, size = run.workload.optimiser, run.workload.data.batch
-    suspects: list[tuple[bool, str, Trainer]] = [
-        (
-            type(run.workload.schedule) is not Constant or bool(run.workload.schedule.warmup),
-            "the schedule begins anew with each call of `train`",
-            CountsFromCall(),
-        ),
-        (
-            optimiser.adaptive,
-            "steps are counted anew from each call of `train` on (bias correction, schedule)",
-            CountsFromCall(),
-        ),
-        (True, "each call of `train` begins without the optimiser's memory", ForgetsAtCall()),
-        (
-            optimiser.accumulate > 1,
-            "what is gathered by the end of a call of `train` is dropped",
-            DropsTheRest(),
-        ),
-        (
-            bool(optimiser.average),
-            "the weights' average moves once a call of `train`, not once an update",
-            AveragesAtCall(1 - optimiser.average),
-        ),
-        (True, "gradients are not cleared, and add up from step to step", Uncleared()),
-        (
-            True,
-            "gradients are not cleared, and add up from step to step",
-            Uncleared(looked_at=True),
-        ),
-        *(
-            (
-                True,
-                f"gradients are cleared every {every} steps, and add up between",
-                Uncleared(every, looked_at),
-            )
-            for every in (2, 3, 4)
-            for looked_at in (False, True)
-        ),
-        (
-            bool(optimiser.average),
-            "training goes on from the weights' average, which predictions put in their place",
-            BeginsAtAverage(),
-        ),
-        (True, "a step's loss is that of after its update", LossAfter()),
+    size = run.workload.data.batch
+    is_short = any(len(batch.labels) < size for batch in run.batches)
+    for words, trainer in [
+        *_of_lists(run.workload),
+        *(_of_short_batches(size) if is_short else ()),
+    ]:
+        yield Suspect(words, run, trainer=trainer)
+
+
+def _of_lists(workload: Workload) -> Iterator[tuple[str, Trainer]]:
+    """Yield what may begin anew, or be left, where a list does."""
+    optimiser, schedule = workload.optimiser, workload.schedule
+    if type(schedule) is not Constant or schedule.warmup:
+        yield "the schedule begins anew with each call of `train`", CountsFromCall()
+    if optimiser.adaptive:
+        words = "steps are counted anew from each call of `train` on (bias correction, schedule)"
+        yield words, CountsFromCall()
+    yield "each call of `train` begins without the optimiser's memory", ForgetsAtCall()
+    if optimiser.accumulate > 1:
+        yield "what is gathered by the end of a call of `train` is dropped", DropsTheRest()
+    if optimiser.average:
+        words = "the weights' average moves once a call of `train`, not once an update"
+        yield words, AveragesAtCall(1 - optimiser.average)
+    for looked_at in (False, True):
+        words = "gradients are not cleared, and add up from step to step"
+        yield words, Uncleared(looked_at=looked_at)
+        for every in (2, 3, 4):
+            words = f"gradients are cleared every {every} steps, and add up between"
+            yield words, Uncleared(every, looked_at)
+    if optimiser.average:
+        words = "training goes on from the weights' average, which predictions put in their place"
+        yield words, BeginsAtAverage()
+    yield "a step's loss is that of after its update", LossAfter()
+
+
+def _of_short_batches(size: int) -> Sequence[tuple[str, Trainer]]:
+    """Return what becomes of batches that have fewer than `size` examples."""
+    filled = "a short batch is filled up with"
+    return [
+        ("a short batch makes no step", LeftOut(size)),
+        ("a short batch's loss is divided by a whole batch's size", Weighed(size)),
+        ("a short batch's gradient is divided by a whole batch's size", WeighedInGradient(size)),
+        (f"{filled} its own examples", Filled(size, _again)),
+        (f"{filled} its last example", Filled(size, _with_the_last)),
+        (f"{filled} zeros of class 0", FilledWithZeros(size, 0)),
+        (f"{filled} the rest of the batch before", FilledWithBefore()),
     ]
-    if any(len(batch.labels) < size for batch in run.batches):
-        suspects += [
-            (True, "a short batch makes no step", LeftOut(size)),
-            (True, "a short batch's loss is divided by a whole batch's size", Weighed(size)),
-            (
-                True,
-                "a short batch's gradient is divided by a whole batch's size",
-                WeighedInGradient(size),
-            ),
-            (True, "a short batch is filled up with its own examples", Filled(size, _again)),
-            (
-                True,
-                "a short batch is filled up with its last example",
-                Filled(size, _with_the_last),
-            ),
-            (True, "a short batch is filled up with zeros of class 0", FilledWithZeros(size, 0)),
-            (
-                True,
-                "a short batch is filled up with the rest of the batch before",
-                FilledWithBefore(),
-            ),
-        ]
-    for applies, words, trainer in suspects:
-        if applies:
-            yield Suspect(words, run, trainer=trainer)
 
 
 def of_rates(run: ReferenceRun) -> Iterator[Suspect]:
