@@ -67,8 +67,10 @@ def _patterns(answers: Answers, run: ReferenceRun, verdict: Verdict) -> tuple[Pa
 def _not_finite_at_first(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:
     """What is not finite at the first moment at which something is wrong."""
     failed = [check for check in verdict.checks if not check.ok]
-    first = {key_of(check): check.when for check in failed if check.when == failed[0].when}
-    yield from _not_finite({key: answers[key] for key in first if key in answers}, run, verdict)
+    first = {key_of(check) for check in failed if check.when == failed[0].when}
+    if any(key.startswith("losses/") for key in first):
+        first |= {"loss", "losses"}
+    yield from _not_finite({k: a for k, a in answers.items() if k in first}, run, verdict)
 
 
 def _not_finite(answers: Answers, run: ReferenceRun, verdict: Verdict) -> Iterator[str]:

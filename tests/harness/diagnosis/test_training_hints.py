@@ -48,6 +48,23 @@ def test_a_known_pattern_gets_its_hint(fault: str, says: str) -> None:
     assert says in words
 
 
+@pytest.mark.parametrize(
+    ("key", "title"),
+    [
+        ("loss", "loss"),
+        ("losses", "losses"),
+        ("gradient/conv1.weight", "gradient of conv1.weight"),
+        ("weights/6/dense1.bias", "weights of 6 of dense1.bias"),
+    ],
+)
+def test_what_is_not_finite_is_named(key: str, title: str) -> None:
+    run = run_of(CNN)
+    answers = answered(run)
+    answers = {**answers, key: np.full_like(np.asarray(answers[key]), np.nan)}
+    words = hint(answers, run, judge(answers, run, "float32"))
+    assert words == f"{title} has values that are not finite"
+
+
 @pytest.mark.parametrize(("precision", "name"), [("tf32", "TF32"), ("bfloat16", "bfloat16")])
 def test_a_coarse_precision_is_named(precision: str, name: str) -> None:
     run = run_of(CNN)
