@@ -7,7 +7,7 @@ library and numpy only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -140,7 +140,7 @@ def _where_apart(
         return {}
     if not any(_is_wrong(result, key) for key in [*_end(start), "losses"]):
         return {}
-    wrong, count = _wrong_losses(result), len(batches)
+    wrong, count = wrong_losses(result), len(batches)
     first = int(wrong[0]) if len(wrong) else count
     lead = 1 if len(wrong) and "sum" not in start.memory.slots else early
     begin = 0 if first <= early else first - lead
@@ -187,10 +187,11 @@ def _is_wrong(result: Answers, key: str) -> bool:
     return not off <= CLEAR * max(nudged)
 
 
-def _wrong_losses(result: Answers) -> NDArray[np.int64]:
-    """Return the steps whose losses are off by more than nudged replays show."""
+def wrong_losses(result: Mapping[str, NDArray]) -> NDArray[np.int64]:
+    """Return the steps, from 0, whose timed losses are off by more than nudged replays show."""
     timed, replayed = result["timed/losses"], result["replayed/losses"]
-    nudged = [np.abs(result[f"nudged{i}/losses"] - replayed) for i in range(NUDGES)]
+    keys = [f"nudged{number}/losses" for number in range(NUDGES)]
+    nudged = [np.abs(result.get(key, replayed) - replayed) for key in keys]
     rounding = np.maximum.accumulate(np.max(nudged, axis=0))
     return np.flatnonzero(~(np.abs(timed - replayed) <= CLEAR * rounding))
 

@@ -196,7 +196,15 @@ class Unbiased(BatchNorm):
         return self._scaled(self._normal(x, self.mean, deviation), self.mean, deviation)
 
 
-class ByState(BatchNorm):
+class Stopped(BatchNorm):
+    """No gradient goes through the batch's mean and variance."""
+
+    def differentiate(self, dy: NDArray) -> NDArray:
+        super().differentiate(dy)
+        return dy * self._wide(self.parameters["weight"] / self.deviation)
+
+
+class ByState(Stopped):
     """Training normalises by the state, as inference does; the state stays."""
 
     def normalise(self, x: NDArray) -> NDArray:
@@ -205,11 +213,6 @@ class ByState(BatchNorm):
         self.deviation = np.sqrt(variance + self.layer.epsilon)
         self.h = self._normal(x, self.mean, self.deviation)
         return self._scaled(self.h, self.mean, self.deviation)
-
-    def differentiate(self, dy: NDArray) -> NDArray:
-        super().differentiate(dy)
-        scale = self.parameters["weight"] / self.deviation
-        return dy * self._wide(scale)
 
     def settle(self) -> None:
         pass
@@ -223,14 +226,6 @@ class Undropped(Dropout):
 
     def backward(self, dy: NDArray) -> NDArray:
         return dy
-
-
-class Stopped(BatchNorm):
-    """No gradient goes through the batch's mean and variance."""
-
-    def differentiate(self, dy: NDArray) -> NDArray:
-        super().differentiate(dy)
-        return dy * self._wide(self.parameters["weight"] / self.deviation)
 
 
 class VarianceStopped(BatchNorm):

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from frameworks.contract import Memory, Weights
 from frameworks.reference.arithmetic import EXACT as EXACT_SUMS
 from frameworks.reference.arithmetic import Arithmetic
-from frameworks.replays import NUDGES
+from frameworks.replays import wrong_losses
 from harness.diagnosis import losses, reports, steps, updates
 from harness.diagnosis.relations import EXACT, coarse, common, difference, factor, stored_as
 from harness.diagnosis.suspects import Arrays, Case, Compute, Suspect, explained
 from harness.parity.check import Verdict
-from harness.parity.deviations import ROUNDING
 from harness.parity.reference import ReferenceRun
 from harness.parity.timed import part, taken_up
 
@@ -51,7 +50,7 @@ def in_a_list(arrays: Arrays, run: ReferenceRun, verdict: Verdict, first: Weight
 
 def _patterns(arrays: Arrays, run: ReferenceRun, verdict: Verdict, first: Weights) -> Iterator[str]:
     timed, replayed = arrays["timed/losses"], arrays["replayed/losses"]
-    off = _wrong_losses(arrays)
+    off = wrong_losses(arrays)
     if not np.isfinite(timed).all():
         yield f"losses are not finite from batch {np.flatnonzero(~np.isfinite(timed))[0] + 1} on"
     after, expected = part(arrays, "timed/after"), part(arrays, "replayed/after")
@@ -131,14 +130,6 @@ def _beside_right_weights(arrays: Arrays, run: ReferenceRun, is_loss_off: bool) 
         yield "weights are right and the losses that are reported are not"
     yield from _of_memory(arrays)
     yield "weights are right and the optimiser's memory is not"
-
-
-def _wrong_losses(arrays: Arrays) -> NDArray[np.int64]:
-    """Return the steps whose losses are off by more than rounding."""
-    timed, replayed = arrays["timed/losses"], arrays["replayed/losses"]
-    nudged = [part(arrays, f"nudged{i}").get("losses", replayed) for i in range(NUDGES)]
-    rounding = np.maximum.accumulate(np.max(np.abs(np.stack(nudged) - replayed), axis=0))
-    return np.flatnonzero(~(np.abs(timed - replayed) <= ROUNDING * rounding))
 
 
 def _of_memory(arrays: Arrays) -> Iterator[str]:

@@ -52,8 +52,12 @@ class Trainer:
     def advance(self, reference: Reference, batch: Batch) -> float:
         """Take one step; return its loss."""
         step = reference.step(batch)
-        reference.update(step.gradients)
+        reference.update(self.changed(step.gradients, batch))
         return step.loss
+
+    def changed(self, gradients: Arrays, batch: Batch) -> Arrays:
+        """Return the gradients that the update takes, from those of the batch."""
+        return gradients
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from frameworks.contract import Memory, Step, Weights
 from frameworks.reference.adapter import Reference
-from harness.diagnosis.suspects import Trainer
+from harness.diagnosis.suspects import Arrays, Trainer
 from harness.parity.reference import ReferenceRun
 from workloads.batches import Batch
 from workloads.spec import Workload
@@ -70,17 +70,23 @@ class Late(Trainer):
         return [step.loss for step in made]
 
 
+def _step_at(reference: Reference, weights: Weights, batch: Batch) -> Step:
+    """Look into a step at other weights than those of this moment, which stay."""
+    current, memory = reference.weights(), reference.memory()
+    _set(reference, current | weights, memory)
+    step = reference.step(batch)
+    _set(reference, current, memory)
+    return step
+
+
 class AtFirstWeights(Trainer):
     """Gradients are taken at the weights that a run begins with."""
 
     def __init__(self, run: ReferenceRun) -> None:
-        self._first, self._names = run.start, [*run.workload.parameters]
+        self._first = {name: run.start[name] for name in run.workload.parameters}
 
     def advance(self, reference: Reference, batch: Batch) -> float:
-        now, memory = reference.weights(), reference.memory()
-        _set(reference, now | {name: self._first[name] for name in self._names}, memory)
-        step = reference.step(batch)
-        _set(reference, now, memory)
+        step = _step_at(reference, self._first, batch)
         reference.update(step.gradients)
         return step.loss
 
@@ -100,12 +106,10 @@ class AtOldWeights(Trainer):
         return super().call(reference, batches)
 
     def advance(self, reference: Reference, batch: Batch) -> float:
-        now, memory = reference.weights(), reference.memory()
-        _set(reference, {**now, **self._before}, memory)
-        step = reference.step(batch)
-        _set(reference, now, memory)
+        step = _step_at(reference, self._before, batch)
+        current = reference.weights()
         reference.update(step.gradients)
-        self._before = {name: now[name] for name in step.gradients}
+        self._before = {name: current[name] for name in step.gradients}
         return step.loss
 
 
@@ -135,10 +139,8 @@ class RoundedGradients(Trainer):
     def __init__(self, rounded: Callable[[NDArray], NDArray]) -> None:
         self._rounded = rounded
 
-    def advance(self, reference: Reference, batch: Batch) -> float:
-        step = reference.step(batch)
-        reference.update({name: self._rounded(g) for name, g in step.gradients.items()})
-        return step.loss
+    def changed(self, gradients: Arrays, batch: Batch) -> Arrays:
+        return {name: self._rounded(g) for name, g in gradients.items()}
 
 
 class Scaled(Trainer):
@@ -147,15 +149,8 @@ class Scaled(Trainer):
     def __init__(self, scale: float, name: str | None = None) -> None:
         self._scale, self._name = scale, name
 
-    def advance(self, reference: Reference, batch: Batch) -> float:
-        step = reference.step(batch)
-        reference.update(
-            {
-                name: self._scale * g if self._name in (name, None) else g
-                for name, g in step.gradients.items()
-            }
-        )
-        return step.loss
+    def changed(self, gradients: Arrays, batch: Batch) -> Arrays:
+        return {n: self._scale * g if self._name in (n, None) else g for n, g in gradients.items()}
 
 
 class BySize(Trainer):
@@ -164,10 +159,9 @@ class BySize(Trainer):
     def __init__(self, power: int) -> None:
         self._power = power
 
-    def advance(self, reference: Reference, batch: Batch) -> float:
-        step, scale = reference.step(batch), float(len(batch.labels)) ** self._power
-        reference.update({name: scale * g for name, g in step.gradients.items()})
-        return step.loss
+    def changed(self, gradients: Arrays, batch: Batch) -> Arrays:
+        scale = float(len(batch.labels)) ** self._power
+        return {name: scale * g for name, g in gradients.items()}
 
 
 class ClippedAsSum(Trainer):
@@ -176,13 +170,11 @@ class ClippedAsSum(Trainer):
     def __init__(self, clip_norm: float, clip_value: float) -> None:
         self._norm, self._value = clip_norm or np.inf, clip_value or np.inf
 
-    def advance(self, reference: Reference, batch: Batch) -> float:
-        step, size = reference.step(batch), len(batch.labels)
-        norm = float(np.sqrt(sum(np.vdot(g, g) for g in step.gradients.values())))
+    def changed(self, gradients: Arrays, batch: Batch) -> Arrays:
+        size = len(batch.labels)
+        norm = float(np.sqrt(sum(np.vdot(g, g) for g in gradients.values())))
         scale, most = min(1.0, self._norm / size / norm), self._value / size
-        clipped = {n: np.clip(scale * g, -most, most) for n, g in step.gradients.items()}
-        reference.update(clipped)
-        return step.loss
+        return {name: np.clip(scale * g, -most, most) for name, g in gradients.items()}
 
 
 class Decaying(Trainer):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from frameworks.contract import Memory
 from frameworks.reference.adapter import Reference
 from harness.diagnosis.rules import corrected_as_first
-from harness.diagnosis.suspects import Suspect, Trainer
+from harness.diagnosis.suspects import Arrays, Suspect, Trainer
 from harness.parity.reference import ReferenceRun
 from workloads.batches import Batch
 from workloads.init import dropouts
@@ -76,15 +76,13 @@ class Uncleared(Trainer):
         self._sums: dict[str, NDArray] = {}
         self._count = 0
 
-    def advance(self, reference: Reference, batch: Batch) -> float:
-        step = reference.step(batch)
+    def changed(self, gradients: Arrays, batch: Batch) -> Arrays:
         if self._every and self._count % self._every == 0:
             self._sums = {}
         times = 2 if self._looked_at and not self._count else 1
-        self._sums = {n: times * g + self._sums.get(n, 0) for n, g in step.gradients.items()}
-        reference.update(self._sums)
+        self._sums = {n: times * g + self._sums.get(n, 0) for n, g in gradients.items()}
         self._count += 1
-        return step.loss
+        return self._sums
 
 
 class BeginsAtAverage(Trainer):

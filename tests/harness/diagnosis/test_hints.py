@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from frameworks.reference.adapter import Reference
 from harness.diagnosis import hint
 from harness.parity import judge, run_reference
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT
-from tests.frameworks.formula_mutants import MemoryLost, ShortLeftOut
+from tests.frameworks.formula_mutants import MemoryLost, ScheduleAhead, ShortLeftOut
 from tests.frameworks.mutants import Mutant
 from tests.harness.parity.cases import STEPS, Single, answered, batches, net, run_of
 from workloads import init, layers, optimisers
@@ -274,18 +274,6 @@ class Uncorrected(Single):
         update.take = other_rate
 
 
-class Ahead(Mutant):
-    """The schedule is an update ahead."""
-
-    def spec(self, workload: Workload) -> Workload:
-        class Sooner(type(workload.schedule)):  # type: ignore[misc]
-            def factor(self, step: int) -> float:
-                return float(super().factor(step + 1))
-
-        keys = {key.name: getattr(workload.schedule, key.name) for key in fields(Sooner)}
-        return replace(workload, schedule=Sooner(**keys))
-
-
 def mutant(kind: type[Mutant]) -> Callable[..., Any]:
     return lambda *rest: kind(Single, *rest)
 
@@ -309,7 +297,7 @@ UPDATES: dict[str, tuple[Workload, Callable[..., Any]]] = {
         on(schedule=optimisers.Stairs(every=1, gamma=0.25)),
     ),
     "the warm-up of 2 is left out": (trained(ADAM, WARM), on(schedule=optimisers.Cosine(4))),
-    "the schedule is an update ahead": (trained(ADAM, WARM), mutant(Ahead)),
+    "the schedule is an update ahead": (trained(ADAM, WARM), mutant(ScheduleAhead)),
     "the schedule begins anew with each call": (trained(SGD, WARM), mutant(Restarted)),
     "without the optimiser's memory": (trained({**SGD, "nesterov": True}), mutant(MemoryLost)),
     "a short batch makes no step": (trained(SGD), mutant(ShortLeftOut)),
