@@ -105,8 +105,8 @@ def explained(
     `bound` is what rounding allows of the norm of the logits' error.
     """
     case = Case({"logits": logits}, {"logits": expected}, {"logits": bound})
-    found = other_layers.explained(predictions.run, predictions.by, case)
-    yield from (f"{words}, in inference" for words in found)
+    hints = other_layers.explained(predictions.run, predictions.by, case)
+    yield from (f"{words}, in inference" for words in hints)
 
     def in_arithmetic(arithmetic: Arithmetic) -> NDArray:
         reference = predictions.run.reference(arithmetic=arithmetic)

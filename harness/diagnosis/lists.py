@@ -78,7 +78,7 @@ def _patterns(arrays: Arrays, run: ReferenceRun, verdict: Verdict, first: Weight
         return
     last = [*off] == [len(replayed) - 1]
     yield from (
-        f"the last batch is another: {each}" if last else each for each in _of_order(arrays)
+        f"the last batch is another: {words}" if last else words for words in _of_order(arrays)
     )
     if last:
         yield "the last batch is another"
@@ -126,7 +126,7 @@ def _beside_right_weights(arrays: Arrays, run: ReferenceRun, is_loss_off: bool) 
         window = _window(arrays, run)
         case, compute = window.of_losses()
         words = explained(steps.of_reports(window.run), _none, compute, case, MOST)
-        yield from (f"{prefix}: {each}" for each in words)
+        yield from (f"{prefix}: {hint}" for hint in words)
         yield "weights are right and the losses that are reported are not"
     yield from _of_memory(arrays)
     yield "weights are right and the optimiser's memory is not"
@@ -206,13 +206,13 @@ class Window:
         A list and its replay round alike. So what they differ by is put on top of the reference's
         answers: a suspect has to differ from the reference by as much.
         """
-        right = self._computed(Suspect("", self.run))
+        reference = self._computed(Suspect("", self.run))
         observed, bounds = {}, {}
         for key, replayed in self.expected.items():
             apart = self.observed[key].astype(np.float64) - replayed
-            observed[key] = right[key] + apart
+            observed[key] = reference[key] + apart
             bounds[key] = ROUNDED_ALIKE * float(np.linalg.norm(replayed))
-        return Case(observed, {key: right[key] for key in observed}, bounds), self._computed
+        return Case(observed, {key: reference[key] for key in observed}, bounds), self._computed
 
     def _computed(self, suspect: Suspect) -> Arrays:
         reference = suspect.reference()
@@ -238,8 +238,8 @@ def _window(arrays: Arrays, run: ReferenceRun) -> Window:
     keys = [f"after/{name}" for name in run.workload.parameters if name not in run.vanishing]
     keys = keys if end == len(replayed["losses"]) and keys[0] in timed else []
     observed, expected = (
-        {"losses": each["losses"][begin:end], **{key: each[key] for key in keys}}
-        for each in (timed, replayed)
+        {"losses": answers["losses"][begin:end], **{key: answers[key] for key in keys}}
+        for answers in (timed, replayed)
     )
     return Window(begin, taken, observed, expected)
 

@@ -43,9 +43,9 @@ def factor(array: NDArray, expected: NDArray) -> float | None:
     if np.shape(array) != np.shape(expected) or not np.any(expected):
         return None
     c = float(np.vdot(expected, array) / np.vdot(expected, expected))
-    rest = difference(array / c, expected) if c else np.inf
+    residual = difference(array / c, expected) if c else np.inf
     off = difference(array, expected)
-    return c if rest < EXACT and (off < EXACT or rest < off / 10) else None
+    return c if residual < EXACT and (off < EXACT or residual < off / 10) else None
 
 
 def common(factors: Sequence[float | None]) -> float | None:

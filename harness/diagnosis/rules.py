@@ -175,8 +175,8 @@ def _clipping_sums(base: type[Update]) -> type[Update]:
     class Sums(base):  # type: ignore[valid-type, misc]
         def clipped(self, gradients: Arrays) -> Arrays:
             count = self.optimiser.accumulate
-            whole = super().clipped({name: count * g for name, g in gradients.items()})
-            return {name: g / count for name, g in whole.items()}
+            clipped = super().clipped({name: count * g for name, g in gradients.items()})
+            return {name: g / count for name, g in clipped.items()}
 
     return Sums
 
@@ -185,8 +185,8 @@ def _clipping_decay(base: type[Update]) -> type[Update]:
     class Decay(base):  # type: ignore[valid-type, misc]
         def clipped(self, gradients: Arrays) -> Arrays:
             decays = {name: self.decay[name] * w for name, w in self.weights.items()}
-            whole = super().clipped({name: g + decays[name] for name, g in gradients.items()})
-            return {name: g - decays[name] for name, g in whole.items()}
+            clipped = super().clipped({name: g + decays[name] for name, g in gradients.items()})
+            return {name: g - decays[name] for name, g in clipped.items()}
 
     return Decay
 
@@ -228,9 +228,9 @@ def _averaging_sooner(base: type[Update]) -> type[Update]:
             super().take(gradients, rate)
             if rate is not None:
                 self.count += 1
-                kept = min(self.optimiser.average, (1 + self.count) / (10 + self.count))
+                share = min(self.optimiser.average, (1 + self.count) / (10 + self.count))
                 for name, w in self.weights.items():
-                    self.average[name] = kept * before[name] + (1 - kept) * w
+                    self.average[name] = share * before[name] + (1 - share) * w
 
     return Sooner
 
@@ -241,13 +241,13 @@ def _sparse(base: type[Update]) -> type[Update]:
     class Sparse(base):  # type: ignore[valid-type, misc]
         def take(self, gradients: Arrays, rate: float | None) -> None:
             rows = {name: ~np.any(gradients[name], axis=1) for name in self.embeddings}
-            kept = [
+            saved = [
                 (arrays, name, arrays[name].copy())
                 for arrays in (self.weights, *map(partial(getattr, self), self.optimiser.slots))
                 for name in rows
             ]
             super().take(gradients, rate)
-            for arrays, name, before in kept:
+            for arrays, name, before in saved:
                 arrays[name][rows[name]] = before[rows[name]]
 
     return Sparse
@@ -260,8 +260,8 @@ def suspects(run: ReferenceRun) -> Iterator[Suspect]:
     base = UPDATES[kind]
     for words, of, update in OF_A_KIND:
         if kind is of or (kind is spec.AdamW and of is spec.Adam):
-            made = update if kind is of else _decoupled(update)
-            yield Suspect(words, run, updates={kind: made})
+            other = update if kind is of else _decoupled(update)
+            yield Suspect(words, run, updates={kind: other})
     around = []
     if optimiser.clip_norm:
         around.append(

@@ -127,18 +127,18 @@ def of_updates(run: ReferenceRun, begin: int, count: int) -> Iterator[Suspect]:
         yield Suspect(
             f"batch {begin + at + 1} is trained twice", run, trainer=Times(partial(_but_for, at, 2))
         )
-    for every in EVERY:
-        for rest in range(every):
-            words = f"one of {every} updates is left out"
-            yield Suspect(words, run, trainer=Times(partial(_every, every, rest)))
+    for period in EVERY:
+        for phase in range(period):
+            words = f"one of {period} updates is left out"
+            yield Suspect(words, run, trainer=Times(partial(_but_one_of, period, phase)))
 
 
 def _but_for(at: int, count: int, number: int) -> int:
     return count if number == at else 1
 
 
-def _every(every: int, rest: int, number: int) -> int:
-    return int(number % every != rest)
+def _but_one_of(period: int, phase: int, number: int) -> int:
+    return int(number % period != phase)
 
 
 def of_sums(run: ReferenceRun) -> Iterator[Suspect]:

@@ -112,13 +112,13 @@ class Case:
             suspect = answers.get(key)
             if suspect is None or np.shape(suspect) != np.shape(observed):
                 return np.inf
-            rest, bound = float(np.linalg.norm(observed - suspect)), self.bounds[key]
+            residual, bound = float(np.linalg.norm(observed - suspect)), self.bounds[key]
             if self.is_wrong(key):
                 shares.append(
-                    max(rest, CERTAIN * bound) / max(self._off(key), CLEAR * bound, _TINY)
+                    max(residual, CERTAIN * bound) / max(self._off(key), CLEAR * bound, _TINY)
                 )
             else:
-                broken.append(rest > bound)
+                broken.append(residual > bound)
         share = np.sqrt(np.mean(np.square(shares))) if shares else np.inf
         return float(share) if np.isfinite(share) and 2 * sum(broken) <= len(broken) else np.inf
 

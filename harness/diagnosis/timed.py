@@ -75,13 +75,13 @@ def predictions_hint(
         part(arrays, "weights"),
         {"of the start": dict(start)},
     )
-    logits, right = np.concatenate(timed[drawn]), np.concatenate(expected)
+    logits, expected_logits = np.concatenate(timed[drawn]), np.concatenate(expected)
     bound = float(np.linalg.norm(bounds[:, 0]))
     patterns = chain(
-        inference.patterns(logits, right, predictions),
-        inference.explained(logits, right, predictions, bound),
+        inference.patterns(logits, expected_logits, predictions),
+        inference.explained(logits, expected_logits, predictions, bound),
     )
-    if difference(np.concatenate(replayed[drawn]), right) < EXACT:
+    if difference(np.concatenate(replayed[drawn]), expected_logits) < EXACT:
         otherwise = "these calls are answered otherwise than the same inputs in other calls"
         in_timed = (f"{words}, in timed calls, and not in others" for words in patterns)
         return next(chain(_of_other_calls(timed, replayed), in_timed), otherwise)
