@@ -96,3 +96,8 @@ def listed(things: Iterable[object]) -> str:
     """Some things in a sentence: a, b and c."""
     *front, last = [*map(str, things)] or [""]
     return f"{', '.join(front)} and {last}" if front else last
+
+
+def with_reason(status: str, reason: str, between: str = ": ") -> str:
+    """Return a status and its reason; the status once, where the reason begins with it."""
+    return reason if reason.startswith(f"{status}: ") else f"{status}{between}{reason}"

@@ -18,7 +18,7 @@ from harness.machine import claims
 from harness.machine.processors import in_words
 from harness.results.metrics import RANK
 from harness.results.tables import number
-from harness.text import amount, count, duration, interval
+from harness.text import amount, count, duration, interval, with_reason
 from harness.verdicts import BEFORE, EQUIVALENT, UNDECIDED, undecided_reason
 
 
@@ -153,9 +153,7 @@ def _run_line(name: str, event: dict[str, Any]) -> str | None:
 
 def _cell_line(name: str, cell: str, event: dict[str, Any]) -> str | None:
     if name == "cell-failed":
-        status = str(event["status"])
-        reason = str(event["reason"]).removeprefix(f"{status}: ")
-        return f"[red]x[/] {escape(cell)} {status}: {escape(reason)}"
+        return f"[red]x[/] {escape(cell)} {escape(with_reason(event['status'], event['reason']))}"
     if name == "parity" and event["when"] == BEFORE:
         return f"  {escape(cell)}: {escape(_parity(event))}"
     if name == "trained":

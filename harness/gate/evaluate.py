@@ -28,6 +28,7 @@ from harness.results.metrics import ACCURACY, DEVICE_MEMORY, FIRST_STEP, IN_GATE
 from harness.results.tables import INTERRUPTED, OK, RUNNING
 from harness.stats import intervals
 from harness.stats.intervals import LOOKS
+from harness.text import with_reason
 from harness.verdicts import EQUIVALENT, NOT_EQUIVALENT, UNDECIDED
 from workloads.places import program
 
@@ -169,12 +170,12 @@ def _presence(
     `running` are the statuses of cells that run.
     """
     if before is None or before.status not in running:
-        why = "not there" if before is None else f"{before.status}: {before.reason}"
+        why = "not there" if before is None else with_reason(before.status, before.reason)
         yield Finding(head, base, PARITY, MISSING, note=f"the base of the comparison: {why}")
     elif after is None:
         yield Finding(head, base, PARITY, MISSING, note=_GONE)
     elif after.status not in running:
-        yield Finding(head, base, PARITY, MISSING, note=f"{after.status}: {after.reason}")
+        yield Finding(head, base, PARITY, MISSING, note=with_reason(after.status, after.reason))
     else:
         yield from _parity(head, base, after, before)
 

@@ -22,7 +22,7 @@ from harness.report.printing import STYLES, line, say, symbol, table
 from harness.report.sweeps import SweepTable
 from harness.results import store
 from harness.results.metric import Metric
-from harness.text import Tone, plain
+from harness.text import Tone, plain, with_reason
 from harness.verdicts import NOT_EQUIVALENT
 from workloads.places import program
 
@@ -170,8 +170,7 @@ def _fit(section: Section, room: int) -> tuple[list[_Column], int]:
 
 def _failure(console: Console, failure: Failure) -> None:
     console.print()
-    repeated = failure.reason.startswith(f"{failure.status}: ")
-    what = failure.reason if repeated else f"{failure.status} {failure.reason}"
+    what = with_reason(failure.status, failure.reason, between=" ")
     say(console, failure.tone, f"{failure.cell} {what}")
     for text in failure.tail[-_TAIL:]:
         line(console, Text(f"    {text}", "dim"), cut=True)

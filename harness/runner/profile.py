@@ -23,6 +23,7 @@ from harness.runner.plan import Cell
 from harness.runner.process import WorkerFailed, WorkerProcess
 from harness.runner.request import kept_variables
 from harness.runner.scratch import write_start
+from harness.text import with_reason
 from workloads import datasets, spec
 from workloads.reading import SpecError, nearest
 
@@ -168,7 +169,7 @@ def _ask(
         build(worker, framework_spec.name, cell, task, threads, scratch, wait)
         answer = worker.ask("profile", wait.first_step, steps=task.steps)  # it may compile again
     except WorkerFailed as failure:
-        problem = f"{cell.id}: {failure.status}: {failure.reason}; its log: {log}"
+        problem = f"{cell.id}: {with_reason(failure.status, failure.reason)}; its log: {log}"
         raise builder.Unavailable(problem) from failure
     finally:
         worker.kill()
